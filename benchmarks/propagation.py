@@ -1,0 +1,162 @@
+"""Frames a second of propagation beside the official package, on the same seeded weights, frames and threads.
+
+    OMP_WAIT_POLICY=passive python benchmarks/propagation.py [--size 512 1024] [--objects 1 3 10] [--frames 6]
+
+The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape). All are warm (memory full)
+when the clock starts, and take turns. CPU-seconds, so that other load on the machine matters less. What a working rate gains
+is in ``benchmarks/working_rate.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tracking"))
+import parity
+
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.frames import normalise
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.speed import apply_speed, fast_image_size, fast_speed
+from napari_sam2s.tracking import Tracker
+
+WARM = 8  # frames until six short-term memories are full
+NAMES = ["official", "hugging face", "exact", "fast"]
+PARTS = ["encode", "attend", "decode", "memorize"]
+CLOCK = time.process_time
+
+
+def official(size: int, video: np.ndarray, objects: int):
+    """Return a generator of the official predictor's frames."""
+    from sam2.build_sam import build_sam2_video_predictor
+
+    attention = "++model.memory_attention.layer"
+    overrides = [f"++model.image_size={size}", "++model.fill_hole_area=0"]
+    overrides += [
+        f"{attention}.{part}.feat_sizes=[{size // 16},{size // 16}]" for part in ("self_attention", "cross_attention")
+    ]
+    model = build_sam2_video_predictor(
+        "configs/sam2.1/sam2.1_hiera_t.yaml", None, device="cpu", hydra_overrides_extra=overrides
+    )
+    model.eval().load_state_dict(parity.seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    with tempfile.TemporaryDirectory() as folder:
+        for t, frame in enumerate(video):
+            Image.fromarray(frame).save(f"{folder}/{t:05d}.jpg")
+        state = model.init_state(folder)
+    state["images"] = normalise(video, torch.device("cpu"))
+    state["cached_features"] = {}
+    with torch.inference_mode():
+        for i in range(objects):
+            model.add_new_points_or_box(state, 0, i + 1, points=np.array([[40 + 30 * i, 50]], np.float32), labels=np.array([1]))
+        yield from model.propagate_in_video(state)
+
+
+def hugging_face(size: int, video: np.ndarray, objects: int):
+    """Return a generator of Sam2Video's frames, of a random network of the same shape (its names differ)."""
+    from transformers import Sam2VideoConfig, Sam2VideoInferenceSession, Sam2VideoModel
+
+    grid = size // 16
+    config = Sam2VideoConfig()  # tiny is its default
+    config.image_size = size
+    config.vision_config.backbone_feature_sizes = [[size // 4] * 2, [size // 8] * 2, [grid] * 2]
+    config.vision_config.backbone_config.image_size = [size, size]
+    config.prompt_encoder_config.image_size = size
+    config.memory_attention_rope_feat_sizes = [grid, grid]
+    torch.manual_seed(0)
+    model = Sam2VideoModel(config).eval()
+    images = normalise(video, torch.device("cpu"))
+    session = Sam2VideoInferenceSession(video=images, video_height=size, video_width=size, dtype=torch.float32)
+    with torch.inference_mode():
+        for i in range(objects):
+            index = session.obj_id_to_idx(i + 1)
+            points = {"point_coords": torch.tensor([[[[40.0 + 30 * i, 50.0]]]]), "point_labels": torch.tensor([[[1]]])}
+            session.add_point_inputs(index, 0, points)
+            session.obj_with_new_inputs.append(i + 1)
+        model(inference_session=session, frame_idx=0)
+        for frame in range(len(video)):
+            yield model(inference_session=session, frame_idx=frame)
+
+
+def ours(size: int, video: np.ndarray, objects: int, *, fast: bool = False, parts: dict[str, float] | None = None):
+    """Return a generator of our tracker's frames; ``parts`` receives the seconds of each part of the network."""
+    model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=size))
+    model.load_state_dict(parity.seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    if fast:
+        apply_speed(model, fast_speed(model.config, model.device))
+    if parts is not None:
+        for part in PARTS:
+            setattr(model, part, timed(getattr(model, part), part, parts))
+    tracker = Tracker(model.eval(), video, memory="vanilla")
+    for i in range(objects):
+        tracker.prompt(i + 1, 0, points=[(50, 40 + 30 * i)])
+    yield from tracker.propagate()
+
+
+def timed(function, name: str, parts: dict[str, float]):
+    """Return the function with its seconds added up."""
+
+    def wrapper(*arguments, **keywords):
+        started = CLOCK()
+        result = function(*arguments, **keywords)
+        parts[name] = parts.get(name, 0.0) + CLOCK() - started
+        return result
+
+    return wrapper
+
+
+def measure(size: int, objects: int, frames: int, names: list[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return seconds a frame of every runner, taking turns, and of the parts of ours."""
+    runs, parts = {}, {}
+    for name in names:
+        side = fast_image_size(replace(CONFIGS["sam2.1-tiny"], image_size=size)) if name == "fast" else size
+        video = np.random.default_rng(0).integers(0, 255, (WARM + frames + 1, side, side, 3), dtype=np.uint8)
+        if name in ("official", "hugging face"):
+            runs[name] = (official if name == "official" else hugging_face)(side, video, objects)
+        else:
+            runs[name] = ours(side, video, objects, fast=name == "fast", parts=parts if name == "exact" else None)
+    for name, run in reversed(runs.items()):  # the official one leaves inference mode on
+        for _ in range(WARM):
+            next(run)
+        print(f"{name} is warm", file=sys.stderr, flush=True)
+    parts.clear()
+    taken = dict.fromkeys(runs, 0.0)
+    for _ in range(frames):
+        for name, run in runs.items():
+            started = CLOCK()
+            next(run)
+            taken[name] += CLOCK() - started
+    return {name: t / frames for name, t in taken.items()}, {part: t / frames for part, t in parts.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, nargs="+", default=[512])
+    parser.add_argument("--objects", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--only", nargs="+", default=NAMES, choices=NAMES)
+    args = parser.parse_args()
+    names = [n for n in NAMES if n in args.only or n == "official"]
+    print(f"SAM 2.1 tiny, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
+    columns = ["input", "objects", *names, *(f"exact: {p}" for p in PARTS)]
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    for size in args.size:
+        for objects in args.objects:
+            per, parts = measure(size, objects, args.frames, names)
+            cells = [f"{per['official']:.2f}"]
+            cells += [f"{per[n]:.2f} ({per['official'] / per[n]:.2f}x)" for n in names[1:]]
+            cells += [f"{parts.get(p, float('nan')):.3f}" for p in PARTS]
+            print(f"| {size} | {objects} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""How responsive napari stays while the model works, and what that costs.
+
+Run it under a display (``xvfb-run -a python benchmarks/viewer.py``); it prints a Markdown table. Rows measured in one run are
+compared with each other, never with a number from elsewhere; the load of the machine before it started is printed below.
+
+- *gap*: how late a timer of 5 ms comes in napari's event loop while frames are tracked and the slider is moved 10 times a
+  second; beside it the same with nothing running, and with the tracker in a thread of the viewer's process.
+- *throughput*: frames a second inside napari, untouched, over that of ``napari-sam2s track`` on the same clip.
+- *pause*: frames that are still tracked after the key.
+- *click to mask*: from the mouse button to the mask on screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_sam2s import Tracker, load_model, open_video
+from napari_sam2s.formats import write_video
+from napari_sam2s.masklets import Project
+from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.widgets.segment import SegmentWidget
+
+TICK_MS = 5
+SLIDER_MS = 100
+CLICK = (130, 240)
+
+
+class Desk:
+    """A viewer with the widget, and someone at it."""
+
+    def __init__(self, file: Path, folder: Path) -> None:
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.open(str(file), plugin="napari-sam2s")
+        self.widget = SegmentWidget(self.viewer, project_folder=folder)
+        self.viewer.window.add_dock_widget(self.widget)
+        self.canvas = self.viewer.window._qt_viewer.canvas.native
+        self.until(lambda: "ready" in self.widget.status.text())
+
+    def until(self, condition, timeout: float = 600.0) -> None:
+        """Let napari work until something is so."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(self.widget.status.text())
+            QApplication.processEvents()
+            time.sleep(0.001)
+
+    def click(self, y: float, x: float) -> None:
+        """Click on a pixel."""
+        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
+        button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseClick(self.canvas, button, none, QPoint(int(at[0]), int(at[1])))
+
+    def click_to_mask(self, frame: int) -> float:
+        """Return the seconds from a click to the drawn mask."""
+        self.widget.go_to(frame)
+        self.until(lambda: self.widget.frame == frame)
+        QApplication.processEvents()
+        answered: list[int] = []
+        session = self.widget.session
+        session.prompted.connect(lambda *_: answered.append(1))
+        start = time.monotonic()
+        self.click(*CLICK)
+        self.until(lambda: bool(answered))
+        self.viewer.window._qt_viewer.canvas.native.repaint()
+        return time.monotonic() - start
+
+    def gaps(self, condition, move: bool) -> np.ndarray:
+        """Return how late each tick came, in milliseconds, until something is so; with the slider moved meanwhile."""
+        late: list[float] = []
+        last = time.monotonic()
+
+        def tick() -> None:
+            nonlocal last
+            now = time.monotonic()
+            late.append(max(0.0, (now - last) * 1e3 - TICK_MS))
+            last = now
+
+        places = iter(np.random.default_rng(0).integers(0, self.widget.session.project.shape[0], 100_000).tolist())
+        ticks, slider = QTimer(), QTimer()
+        ticks.setTimerType(Qt.TimerType.PreciseTimer)
+        ticks.timeout.connect(tick)
+        slider.timeout.connect(lambda: self.widget.go_to(next(places)))
+        ticks.start(TICK_MS)
+        if move:
+            slider.start(SLIDER_MS)
+        end = time.monotonic() + 600
+        # The event loop itself, not a loop of processEvents: it is what napari runs.
+        watch = QTimer()
+        watch.timeout.connect(lambda: QApplication.quit() if condition() or time.monotonic() > end else None)
+        watch.start(50)
+        QApplication.instance().exec()
+        for timer in (ticks, slider, watch):
+            timer.stop()
+        return np.array(late[1:])
+
+
+def percentiles(values: np.ndarray) -> str:
+    """Return p50, p95, p99 and the worst in one cell."""
+    p50, p95, p99 = np.percentile(values, (50, 95, 99))
+    return f"{p50:.1f} / {p95:.1f} / {p99:.1f} / {values.max():.0f} ms"
+
+
+def headless(file: Path, folder: Path) -> float:
+    """Return the frames a second of the command line's tracking, without its start."""
+    code = (
+        "import sys, time\n"
+        "from napari_sam2s import Project, Tracker, load_model, open_video\n"
+        "from napari_sam2s.tracking import ProjectRun\n"
+        "video = open_video(sys.argv[1]); project = Project.create(sys.argv[2], video); project.add_object()\n"
+        "tracker = Tracker(load_model(), video, project)\n"
+        f"tracker.prompt(1, 0, points=[{CLICK}], labels=[1])\n"
+        "run = ProjectRun(tracker, 0); start = time.monotonic(); n = sum(1 for _ in run)\n"
+        "print(n / (time.monotonic() - start))"
+    )
+    command = [sys.executable, "-c", code, str(file), str(folder / "headless.sam2s")]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def tracked(desk: Desk) -> float:
+    """Track the whole clip, untouched, and return the frames a second."""
+    desk.widget.go_to(0)
+    start = time.monotonic()
+    desk.widget.track()
+    desk.until(lambda: not desk.widget.session.tracking)
+    return desk.widget.session.project.shape[0] / (time.monotonic() - start)
+
+
+def in_a_thread(desk: Desk, file: Path) -> np.ndarray:
+    """Return the gaps with the tracker in a thread of this process, as most plugins have it."""
+    tracker = Tracker(load_model(), open_video(file))
+    tracker.prompt(1, 0, points=[CLICK], labels=[1])
+    over = threading.Event()
+
+    def work() -> None:
+        for _ in tracker.propagate(0):
+            pass
+        over.set()
+
+    threading.Thread(target=work).start()
+    return desk.gaps(over.is_set, move=True)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=120)
+    frames = parser.parse_args().frames
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        case = demo_case(frames)
+        file = write_video((case[t] for t in range(frames)), folder / "case.mp4")
+        desk = Desk(file, folder)
+        session, project = desk.widget.session, desk.widget.session.project
+        rows = [("click to mask, first ever", f"{desk.click_to_mask(0) * 1e3:.0f} ms", "")]
+        warm = [desk.click_to_mask(0) for _ in range(5)]
+        unseen = [desk.click_to_mask(t) for t in (9, 18, 27)]
+        rows.append(("click to mask, warm (median of 5)", f"{np.median(warm) * 1e3:.0f} ms", "target 300 ms"))
+        rows.append(("click to mask, unseen frame (median of 3)", f"{np.median(unseen) * 1e3:.0f} ms", "target 1000 ms"))
+        while project.undo():
+            pass
+        session.undo()
+        session.settle()
+        if not project.objects:
+            project.add_object()
+        desk.widget.current_object = project.objects[0].id
+        desk.click_to_mask(0)
+
+        end = time.monotonic() + 5
+        still = desk.gaps(lambda: time.monotonic() > end, move=True)
+        rows.append(("gap p50 / p95 / p99 / worst, nothing running", percentiles(still), "1.0"))
+        desk.widget.go_to(0)
+        desk.widget.track()
+        busy = desk.gaps(lambda: not session.tracking, move=True)
+        ratio = np.percentile(busy, 99) / np.percentile(still, 99)
+        rows.append(("gap ..., tracking (our engine)", percentiles(busy), f"p99 {ratio:.1f}x"))
+        thread = in_a_thread(desk, file)
+        ratio = np.percentile(thread, 99) / np.percentile(still, 99)
+        rows.append(("gap ..., tracking in a thread", percentiles(thread), f"p99 {ratio:.1f}x"))
+
+        alone, inside = headless(file, folder), tracked(desk)
+        rows.append(("throughput, headless", f"{alone:.2f} frames/s", "1.00"))
+        rows.append(("throughput, inside napari", f"{inside:.2f} frames/s", f"{inside / alone:.2f}"))
+
+        desk.widget.go_to(0)
+        seen: list[int] = []
+        session.progressed.connect(lambda done, total, frame, rate: seen.append(done))
+        desk.widget.track()
+        desk.until(lambda: bool(seen))
+        run = project.runs[-1].id
+        time.sleep(0.3)
+        before = _done(project, run)
+        start = time.monotonic()
+        desk.widget.track()
+        desk.until(lambda: not session.tracking)
+        took, after = time.monotonic() - start, project.runs[-1].next_frame or 0
+        rows.append(("pause: frames after the key", f"{after - before}", f"{took * 1e3:.0f} ms, a frame {1e3 / inside:.0f} ms"))
+        desk.widget.close()
+        desk.viewer.close()
+    print(f"{frames} frames of {case[0].shape[1]} x {case[0].shape[0]}, sam2s-nano\n")
+    print("| what | measured | ratio or target |\n|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print(f"\n{os.cpu_count()} cores; load average before it started {load:.1f}.")
+
+
+def _done(project: Project, run: int) -> int:
+    """Return the frame after the last that a run has written."""
+    rows = project._rows("SELECT ifnull(max(frame), 0) + 1 FROM masks WHERE run = ?", (run,))
+    return int(rows[0][0])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""SAM2S in napari: click an object in a video of any length, get durable, named, per-instance masks for all of it.
+
+Importing this package is light: neither torch nor napari nor Qt is imported until something that needs it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sam2s.evaluation import evaluate
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.model import load_model
+    from napari_sam2s.tracking import Tracker, track
+    from napari_sam2s.video import Video, open_video
+
+try:
+    __version__ = version("napari-sam2s")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "open_video", "track"]
+
+_HOME = {
+    "Project": "masklets",
+    "Tracker": "tracking",
+    "Video": "video",
+    "evaluate": "evaluation",
+    "load_model": "model",
+    "open_video": "video",
+    "track": "tracking",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

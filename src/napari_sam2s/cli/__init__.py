@@ -1,0 +1,62 @@
+"""``napari-sam2s``: the command line, a thin reading of the public functions.
+
+Each command is one module of this package with ``add_parser(subparsers)``, which sets ``run`` as the parser's default:
+a function of the parsed arguments that returns the exit code. Bad input is an exception of ours (:mod:`errors`),
+printed as one sentence, with exit code 2; commands never print tracebacks for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from napari_sam2s import __version__
+from napari_sam2s.errors import Sam2sError
+
+# In the order of ``--help``. A command's module imports what is heavy inside its ``run``, so that help stays instant.
+COMMANDS: tuple[str, ...] = (
+    "demo",
+    "info",
+    "track",
+    "resume",
+    "show",
+    "export",
+    "evaluate",
+    "benchmark",
+    "convert",
+    "train",
+    "models",
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = argparse.ArgumentParser(prog="napari-sam2s", description="Durable masks for video of any length.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"napari_sam2s.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code (0 done, 2 bad input, 130 interrupted)."""
+    args = build_parser().parse_args(arguments)
+    try:
+        return int(args.run(args) or 0)
+    except Sam2sError as error:
+        print(f"napari-sam2s {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as ``head``, went away
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""``napari-sam2s benchmark``: the paper's table, from the data that one has."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
+
+if TYPE_CHECKING:
+    from napari_sam2s.evaluation.benchmark import Job, Setting
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("benchmark", help="run models on the converted subsets of SA-SV; print the paper's table")
+    parser.add_argument("root", type=Path, help="a folder of subsets, as `napari-sam2s convert` makes them")
+    parser.add_argument("--subset", action="append", default=[], help="only this one (repeat)")
+    parser.add_argument("--model", action="append", help="a name of `napari-sam2s models`, or a checkpoint (repeat)")
+    parser.add_argument("--memory", action="append", choices=("divemem", "vanilla"), help="memory policy (repeat; divemem)")
+    prompts = ("1-click", "3-click", "5-click", "box", "mask")
+    parser.add_argument("--prompt", action="append", choices=prompts, help="of each object's first frame (repeat; 3-click)")
+    parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
+    parser.add_argument("--skip", default="ends", choices=("ends", "prompt", "none"), help="frames that do not count (ends)")
+    late = ("own-clip", "first-seen", "all")
+    parser.add_argument("--late", default="own-clip", choices=late, help="from when an object counts (own-clip)")
+    parser.add_argument("--nsd", type=float, metavar="PIXELS", help="also HD95 and NSD at this tolerance, in the reports")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--processes", type=int, default=1, help="on this machine; the cores are shared out (1)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster that sees ROOT under the same path")
+    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; run again to go on")
+    parser.add_argument("--keep-masks", action="store_true", help="write masks too; reports then show the worst frames")
+    parser.add_argument("--again", action="store_true", help="replace results that were made under other settings")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is missing, print the tables of all."""
+    from napari_sam2s.evaluation.benchmark import Setting, collect, plan, write_reports
+    from napari_sam2s.evaluation.recordings import find_recordings
+    from napari_sam2s.evaluation.scores import Protocol
+    from napari_sam2s.evaluation.tables import page
+
+    if args.processes < 1:
+        raise EvaluationError(f"--processes {args.processes}: there must be at least one.")
+    if args.out.resolve().is_relative_to(args.root.resolve()):
+        raise EvaluationError(f"{args.out} lies in {args.root}, which is scored: choose a folder elsewhere with --out.")
+    recordings = find_recordings(args.root, args.subset)
+    models, memories = args.model or ["sam2s-nano"], args.memory or ["divemem"]
+    settings = [
+        Setting(model, memory, prompt, args.image_size)
+        for prompt in dict.fromkeys(args.prompt or ["3-click"])
+        for model in dict.fromkeys(models)
+        for memory in dict.fromkeys(memories)
+    ]
+    protocol = Protocol(args.skip, "error", 255, args.late, surface=args.nsd)
+    jobs = plan(recordings, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
+    failed = work(jobs, device=args.device, processes=args.processes, scheduler=args.scheduler, again=args.again)
+    outcomes = list(collect(jobs))
+    if outcomes:
+        text = page(outcomes, videos=Counter(r.subset for r in recordings))
+        path = write_reports(jobs, outcomes, text)
+        print(_as_json(outcomes) if args.json else f"{text}\n\n{path}")
+    for job, error in failed:
+        print(f"{job.recording.subset}/{job.recording.name} ({job.setting.folder}): {error}", file=sys.stderr)
+    return 2 if failed else 0
+
+
+def work(
+    jobs: list[Job], *, device: str = "auto", processes: int = 1, scheduler: str | None = None, again: bool = False
+) -> list[tuple[Job, str]]:
+    """Do the jobs whose results are missing; return those that failed, and why."""
+    from tqdm import tqdm
+
+    from napari_sam2s.evaluation.benchmark import finished, save, settings_of
+
+    expected = {setting: _facts(setting, device) for setting in {job.setting for job in jobs}}
+    todo = [job for job in jobs if not finished(job, settings_of(job, expected[job.setting]), again=again)]
+    failed: list[tuple[Job, str]] = []
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), unit="video", desc="benchmark") as bar:
+        for job, result in _results(todo, device, processes, scheduler, bar.set_postfix_str):
+            if isinstance(result, Sam2sError):
+                failed.append((job, str(result)))
+            else:
+                save(job, result)
+            bar.update()
+    return failed
+
+
+Result = tuple["Job", "dict[str, Any] | Sam2sError"]
+
+
+def _results(
+    jobs: list[Job], device: str, processes: int, scheduler: str | None, tell: Callable[[str], None]
+) -> Iterator[Result]:
+    """Yield each job with its result or its error, as they come."""
+    if scheduler is not None:
+        yield from _on_cluster(jobs, device, scheduler)
+    elif processes > 1 and len(jobs) > 1:
+        yield from _in_processes(jobs, device, min(processes, len(jobs)))
+    else:
+        for job in jobs:
+            name = f"{job.recording.subset}/{job.recording.name}"
+
+            def progress(done: int, total: int, name: str = name) -> None:
+                if done % 25 == 0 or done == total:
+                    tell(f"{name}: {done} of {total} frames")
+
+            yield do(job, device, progress)
+
+
+def _in_processes(jobs: list[Job], device: str, processes: int) -> Iterator[Result]:
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    threads = max((os.cpu_count() or 1) // processes, 1)
+    with ProcessPoolExecutor(processes, get_context("spawn"), _share_cores, (threads,)) as pool:
+        futures = [pool.submit(do, job, device) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:  # when interrupted, what was begun ends, and nothing else begins
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _share_cores(threads: int) -> None:
+    """Say how many threads torch may use; it is imported in this process only later."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _on_cluster(jobs: list[Job], device: str, address: str) -> Iterator[Result]:
+    from distributed import Client, as_completed
+
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise TrackingError(f"No dask scheduler answers at {address!r} ({error}).") from error
+    with client:
+        futures = [client.submit(do, job, device, pure=False) for job in jobs]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def do(job: Job, device: str, progress: Callable[[int, int], None] | None = None) -> Result:
+    """Do one job, here."""
+    from napari_sam2s.evaluation.benchmark import run_video
+    from napari_sam2s.tracking import Tracker
+
+    setting = job.setting
+    try:
+        model = _load(setting.model, device, setting.image_size)
+        return job, run_video(job, lambda video: Tracker(model, video, None, setting.memory), progress)
+    except Sam2sError as error:
+        return job, error
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, device: str, image_size: int | None) -> Any:
+    from napari_sam2s.model import load_model
+
+    return load_model(name, device=device, image_size=image_size)
+
+
+def _facts(setting: Setting, device: str) -> dict[str, Any]:
+    """Return what a tracker of this setting says its results depend on."""
+    import numpy as np
+
+    from napari_sam2s.tracking import Tracker
+
+    model = _load(setting.model, device, setting.image_size)
+    return Tracker(model, np.zeros((1, 8, 8, 3), np.uint8), None, setting.memory).describe()
+
+
+def _as_json(outcomes: Any) -> str:
+    import json
+
+    from napari_sam2s.evaluation.scores import finite
+
+    rows = [
+        {
+            "model": o.setting.model,
+            "memory": o.setting.memory,
+            "prompt": o.setting.prompt,
+            "fps": o.fps,
+            "average": o.average,
+            "made_with": dict(o.made_with),
+            **o.evaluation.to_dict(),
+        }
+        for o in outcomes
+    ]
+    return json.dumps(finite(rows), indent=1)

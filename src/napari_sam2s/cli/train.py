@@ -1,0 +1,66 @@
+"""``napari-sam2s train``: train or fine-tune a network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("train", help="train or fine-tune a network (needs napari-sam2s[train])")
+    parser.add_argument("config", type=Path, help="a TOML file, such as configs/nano.toml")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is gone on with")
+    parser.add_argument("--material", type=Path, help="of the family composites")
+    parser.add_argument(
+        "--data", type=Path, action="append", default=[], help="of the family recorded: a project or a DAVIS root (repeat)"
+    )
+    parser.add_argument("--nuclei", type=Path, help="of the family microscopy: pictures NNNN.jpg with labels NNNN.png")
+    parser.add_argument("--held-out", type=Path, help="held_out.npz, of the validation family composites")
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        action="append",
+        default=[],
+        help="of the validation family recorded: like --data, not in it",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
+    parser.add_argument("--minutes", type=float, help="stop after so long; go on later with the same command")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make clips (1)")
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train."""
+    import math
+
+    from tqdm import tqdm
+
+    from napari_sam2s.training.start import start
+
+    run, dataset = start(
+        args.config,
+        args.out,
+        material=args.material,
+        recorded=args.data,
+        threads=args.threads,
+        nuclei=args.nuclei,
+        held_out_material=args.held_out,
+        validation=args.validation,
+        device=args.device,
+    )
+    with tqdm(total=run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
+
+        def report(line: str) -> None:
+            bar.update(run.step - bar.n)
+            bar.set_postfix_str(line.split(" ", 2)[-1])
+
+        seconds = args.minutes * 60 if args.minutes else math.inf
+        run.train(dataset, workers=args.workers, seconds=seconds, report=report)
+        bar.update(run.step - bar.n)
+    if run.main:
+        best = f", the best in validation {args.out / 'best.pt'}" if (args.out / "best.pt").exists() else ""
+        print(f"{args.out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}; {args.out / 'curves.png'} shows it")
+    return 0

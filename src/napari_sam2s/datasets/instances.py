@@ -1,0 +1,74 @@
+"""From classes to objects: connected parts, or the one object that a class is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects, label
+
+from napari_sam2s.datasets.readers import IGNORE, ClassMap
+from napari_sam2s.datasets.source import Instance, Reading
+
+LEAST_PIXELS = 50  # smaller parts are left-overs of drawing or of JPEG
+
+
+def parts(mask: NDArray[np.bool_], least_pixels: int = LEAST_PIXELS) -> list[NDArray[np.bool_]]:
+    """Return the connected parts of a mask (corners touch), the largest first."""
+    labels, _ = label(mask, structure=np.ones((3, 3), dtype=int))
+    found = []
+    for index, place in enumerate(find_objects(labels), 1):
+        part = labels[place] == index
+        area = int(part.sum())
+        if area >= least_pixels:
+            whole = np.zeros_like(mask)
+            whole[place] = part
+            found.append((area, whole))
+    return [whole for _, whole in sorted(found, key=lambda item: -item[0])]
+
+
+def split(
+    classes: ClassMap,
+    categories: Collection[int],
+    *,
+    single: Collection[int] = (),
+    merge: Mapping[int, int] | None = None,
+    least_pixels: int = LEAST_PIXELS,
+) -> Reading:
+    """Make objects of a class map.
+
+    Parameters
+    ----------
+    categories
+        What to keep; other classes are background.
+    single
+        Categories of which there is one in a video, such as an organ: all its pixels are one object, always the same.
+        Any other category is split into connected parts.
+    merge
+        Classes that are parts of one thing, ``{class: category}``, such as shaft and jaws.
+    least_pixels
+        Smaller parts are dropped.
+    """
+    if merge:
+        classes = classes.copy()
+        for part, whole in merge.items():
+            classes[classes == part] = whole
+    instances: list[Instance] = []
+    for category in sorted(set(categories)):
+        mask = classes == category
+        if not mask.any():
+            continue
+        if category in single:
+            instances.append(Instance(category, mask, identity=f"category {category}"))
+        else:
+            instances += [Instance(category, part) for part in parts(mask, least_pixels)]
+    ignore: Any = classes == IGNORE
+    return Reading(size_of_map(classes), instances, ignore if ignore.any() else None)
+
+
+def size_of_map(classes: ClassMap) -> tuple[int, int]:
+    """Return ``(Y, X)``."""
+    height, width = classes.shape
+    return height, width

@@ -1,0 +1,144 @@
+"""Datasets that SA-SV uses as still images: Kvasir-SEG, BKAI-IGH, and two of unverified layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from napari_sam2s.datasets.facts import Category, Counts, Dataset, Subset, instruments, tissues
+from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.readers import nearest_colour, threshold
+from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
+from napari_sam2s.errors import DatasetError
+
+MASK_NAMES = ("{0}.png", "{0}.jpg", "{0}.jpeg", "{0}_mask.png", "{0}_mask.jpg", "{0}.tif", "{0}.bmp")
+
+
+def _still(path: Path, subset: str, reading: partial[Reading]) -> SourceVideo:
+    return SourceVideo(path.stem, subset, [SourceFrame(0, Picture(path), reading)])
+
+
+def _binary(path: Path) -> Reading:
+    return split(threshold(path), {1})
+
+
+# --- Kvasir-SEG ------------------------------------------------------------------------------------------------------
+
+KVASIR_LAYOUT = "images/*.jpg and masks/*.jpg of the same names"
+
+
+def _pairs(root: Path, subset: str, layout: str) -> Iterator[SourceVideo]:
+    for images in folders(root, "images", layout):
+        for path in pictures(images):
+            names = [name.format(path.stem) for name in MASK_NAMES]
+            yield _still(path, subset, partial(_binary, partner(path, images.parent / "masks", names)))
+
+
+def read_kvasir(root: Path) -> Iterator[SourceVideo]:
+    """Read pictures and masks, both JPEG."""
+    return _pairs(root, "Kvasir-SEG", KVASIR_LAYOUT)
+
+
+KVASIR = Dataset(
+    name="kvasir-seg",
+    title="Kvasir-SEG",
+    procedure="colonoscopy",
+    licence="research and education; read the terms on its page",
+    link="https://datasets.simula.no/kvasir-seg/",
+    citation="Jha et al., Kvasir-SEG, MMM 2020, arXiv 1911.07069",
+    obtain="direct archive",
+    layout=KVASIR_LAYOUT,
+    status="secondary",
+    categories=tissues({1: "polyp"}),
+    subsets=(Subset("Kvasir-SEG", "train", Counts(None, 1000, None, 1064, None), stills=True),),
+    read=read_kvasir,
+)
+
+# --- BKAI-IGH --------------------------------------------------------------------------------------------------------
+
+BKAI_LAYOUT = "train/train/*.jpeg and train_gt/train_gt/*.jpeg"
+BKAI_COLOURS = {(0, 0, 0): 0, (255, 0, 0): 1, (0, 255, 0): 2}
+
+
+def read_bkai(root: Path) -> Iterator[SourceVideo]:
+    """Read the training pictures; the masks are colours that JPEG has blurred."""
+    truths = [p for p in folders(root, "train_gt", BKAI_LAYOUT) if pictures(p)]
+    images = [p for p in folders(root, "train", BKAI_LAYOUT) if pictures(p)]
+    if not truths or not images:
+        raise DatasetError(f"{root} holds no pictures in train and train_gt. Expected is: {BKAI_LAYOUT}.")
+    for path in pictures(images[0]):
+        yield _still(path, "BKAI-IGH", partial(_bkai, partner(path, truths[0], [path.name])))
+
+
+def _bkai(path: Path) -> Reading:
+    return split(nearest_colour(path, BKAI_COLOURS), {1, 2})
+
+
+BKAI = Dataset(
+    name="bkai-igh",
+    title="BKAI-IGH NeoPolyp",
+    procedure="colonoscopy",
+    licence="rules of its Kaggle competition",
+    link="https://www.kaggle.com/competitions/bkai-igh-neopolyp",
+    citation="Lan et al., NeoUNet, ISVC 2021, arXiv 2107.05023; An et al., BlazeNeo, IEEE Access 2022",
+    obtain="Kaggle, after accepting the competition's rules",
+    layout=BKAI_LAYOUT,
+    status="verified",
+    categories=tissues({1: "neoplastic polyp", 2: "non-neoplastic polyp"}),
+    subsets=(Subset("BKAI-IGH", "train", Counts(None, 1000, None, 1176, None), stills=True),),
+    read=read_bkai,
+)
+
+# --- of unverified layout --------------------------------------------------------------------------------------------
+
+PAIRS_LAYOUT = "images/* and masks/* of the same names, black and white (rearrange the download into this)"
+
+
+def _unverified(
+    name: str, subset: str, published: Counts, categories: dict[int, Category], facts: dict[str, str], doubts: Sequence[str]
+) -> Dataset:
+    return Dataset(
+        name=name,
+        layout=PAIRS_LAYOUT,
+        status="unverified",
+        categories=categories,
+        subsets=(Subset(subset, "train", published, stills=True),),
+        read=partial(_pairs, subset=subset, layout=PAIRS_LAYOUT),
+        doubts=tuple(doubts),
+        **facts,
+    )
+
+
+ROBOTOOL = _unverified(
+    "robotool",
+    "RoboTool",
+    Counts(None, 514, 1008, None, None),
+    instruments({1: "instrument"}),
+    {
+        "title": "RoboTool",
+        "procedure": "several",
+        "licence": "CC BY 4.0 according to one catalogue",
+        "link": "https://www.synapse.org/Synapse:syn22427422",
+        "citation": "Garcia-Peraza-Herrera et al., Image Compositing for Segmentation of Surgical Tools Without Manual "
+        "Annotations, IEEE TMI 2021, arXiv 2102.09528",
+        "obtain": "Synapse (account)",
+    },
+    ["514 pictures of 20 videos with binary masks; how the files are named is not known.", "Tools are connected parts."],
+)
+ARTNET = _unverified(
+    "art-net",
+    "ART-Net",
+    Counts(None, 816, 816, None, None),
+    instruments({1: "instrument"}),
+    {
+        "title": "ART-Net",
+        "procedure": "hysterectomy",
+        "licence": "academic use only, by its form",
+        "link": "not known; the paper leads to it",
+        "citation": "Hasan et al., Detection, segmentation, and 3D pose estimation of surgical tools using convolutional "
+        "neural networks and algebraic geometry, Medical Image Analysis 2021",
+        "obtain": "form on its page",
+    },
+    ["The 662 + 154 pictures with a tool are SA-SV's 816; how masks are named is not known.", "Tools are connected parts."],
+)

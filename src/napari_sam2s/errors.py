@@ -1,0 +1,47 @@
+"""The exceptions this package raises for bad input and broken files.
+
+Every message is one sentence that says what is wrong, with the value, and what to do about it. The command line prints
+that sentence and exits with code 2; the widget shows it. Anything else that escapes is a bug of ours.
+"""
+
+from __future__ import annotations
+
+
+class Sam2sError(Exception):
+    """Base of every error a user can cause and mend."""
+
+
+class VideoError(Sam2sError):
+    """A video, image folder or array that cannot be opened or read."""
+
+
+class ModelError(Sam2sError):
+    """A checkpoint, model name or device that cannot be used."""
+
+
+class PromptError(Sam2sError, ValueError):
+    """A prompt that does not fit the video or the object."""
+
+
+class TrackingError(Sam2sError):
+    """A propagation that cannot be started or carried on."""
+
+
+class ProjectError(Sam2sError):
+    """A project file that cannot be created, opened or written."""
+
+
+class FormatError(Sam2sError):
+    """A file or folder that does not follow the format it is read as, or masks that a format cannot hold."""
+
+
+class DatasetError(Sam2sError):
+    """A source dataset that differs from what its documentation promises."""
+
+
+class EvaluationError(Sam2sError):
+    """A prediction or ground truth that cannot be scored."""
+
+
+class TrainingError(Sam2sError):
+    """A training configuration or dataset that cannot be trained on, or a run that went wrong."""

@@ -1,0 +1,7 @@
+"""Scores: J&F and its relatives, the protocols they are made under, and simulated users."""
+
+from napari_sam2s.evaluation.evaluate import evaluate
+from napari_sam2s.evaluation.report import write_report
+from napari_sam2s.evaluation.scores import Evaluation, FrameScore, MeanScore, ObjectScore, Protocol, merge
+
+__all__ = ["Evaluation", "FrameScore", "MeanScore", "ObjectScore", "Protocol", "evaluate", "merge", "write_report"]

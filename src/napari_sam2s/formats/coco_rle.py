@@ -1,0 +1,78 @@
+"""COCO's run lengths: column by column, the first run of background, packed into a short string."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import FormatError
+
+
+def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return ``{"size": [Y, X], "counts": str}`` of a mask, as pycocotools writes it."""
+    flat = np.asarray(mask, dtype=bool).ravel(order="F")
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    bounds = np.concatenate(([0] if flat.size and flat[0] else [], [0], edges, [flat.size])).astype(np.int64)
+    return {"size": [int(n) for n in mask.shape], "counts": pack_counts(np.diff(bounds).tolist())}
+
+
+def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return the mask ``(Y, X)`` of packed or plain runs.
+
+    Raises
+    ------
+    FormatError
+        If the runs do not fill the size, or are no runs.
+    """
+    try:
+        height, width = (int(n) for n in rle["size"])
+        counts = unpack_counts(rle["counts"]) if isinstance(rle["counts"], str) else [int(n) for n in rle["counts"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"A mask is no run lengths of COCO ({error!r}).") from error
+    if sum(counts) != height * width or min(counts, default=0) < 0:
+        raise FormatError(f"Runs of {sum(counts)} pixels do not fill a picture of {(height, width)} (Y, X).")
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T.copy()
+
+
+def pack_counts(counts: Sequence[int]) -> str:
+    """Pack run lengths: from the fourth on the difference from the one two before, in base 32 with a carry bit."""
+    text = []
+    for n, count in enumerate(counts):
+        value = count - counts[n - 2] if n > 2 else count
+        more = True
+        while more:
+            digit = value & 31
+            value >>= 5
+            more = value != (-1 if digit & 16 else 0)
+            text.append(chr((digit | 32 if more else digit) + 48))
+    return "".join(text)
+
+
+def unpack_counts(text: str) -> list[int]:
+    """Unpack what :func:`pack_counts` packs.
+
+    Raises
+    ------
+    FormatError
+        If the string ends in the middle of a number.
+    """
+    counts: list[int] = []
+    at = 0
+    while at < len(text):
+        value = shift = 0
+        more = True
+        while more:
+            if at >= len(text):
+                raise FormatError("A run-length string ends in the middle of a number.")
+            digit = ord(text[at]) - 48
+            value |= (digit & 31) << shift
+            more = bool(digit & 32)
+            at, shift = at + 1, shift + 5
+            if not more and digit & 16:
+                value |= -1 << shift
+        counts.append(value + counts[-2] if len(counts) > 2 else value)
+    return counts

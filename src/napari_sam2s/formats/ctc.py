@@ -1,0 +1,150 @@
+"""Cell Tracking Challenge: ``mask000.tif`` (uint16, the value a track) and ``res_track.txt`` (label, begin, end, parent).
+
+A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence, without parents (those
+would mean division). ``objects.csv`` beside says which tracks are which object; tools of the challenge leave it alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.flat import flatten, shape_of
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.vocabulary import Object
+
+TRACKS, OBJECTS = "res_track.txt", "objects.csv"
+LARGEST_TRACK = np.iinfo(np.uint16).max
+
+
+def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
+    """Write masklets as ``root/<video>_RES/``; return that folder.
+
+    Raises
+    ------
+    FormatError
+        If not every frame from the first on is known, or there are more tracks than 16 bits hold.
+    """
+    frames = list(masklets.frames)
+    _, height, width = shape_of(masklets)
+    if frames != list(range(len(frames))):
+        missing = next((n for n, frame in enumerate(frames) if n != frame), 0)
+        raise FormatError(
+            f"The Cell Tracking Challenge has a mask for every frame, and frame {missing} of {video} is not known: "
+            f"propagate through all frames first, or export to another format."
+        )
+    folder = Path(root) / f"{video}_RES"
+    folder.mkdir(parents=True, exist_ok=True)
+    digits = 3 if len(frames) <= 1000 else len(str(len(frames) - 1))
+    tracks: list[tuple[int, int, int, int]] = []  # label, begin, end, object
+    running: dict[int, int] = {}  # place in tracks, by object
+    lost = 0
+    for frame in frames:
+        labels, overlap = flatten(masklets.masks(frame), (height, width))
+        lost += overlap
+        present = [int(i) for i in np.unique(labels) if i]
+        picture = np.zeros((height, width), dtype=np.uint16)
+        for i in present:
+            place = running.get(i)
+            if place is None or tracks[place][2] != frame - 1:
+                running[i] = place = len(tracks)
+                tracks.append((place + 1, frame, frame, i))
+            label, begin, _, _ = tracks[place]
+            tracks[place] = label, begin, frame, i
+            if label > LARGEST_TRACK:
+                raise FormatError(f"{video} has more than {LARGEST_TRACK} tracks, which 16 bits do not hold.")
+            picture[labels == i] = label
+        tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", picture, compression="zlib")
+    (folder / TRACKS).write_text("".join(f"{label} {begin} {end} 0\n" for label, begin, end, _ in tracks), encoding="ascii")
+    _write_objects(folder / OBJECTS, tracks, {o.id: o for o in masklets.objects})
+    if lost:
+        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
+    return folder
+
+
+def _write_objects(path: Path, tracks: list[tuple[int, int, int, int]], objects: dict[int, Object]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["track", "object", "name", "class"])
+        for label, _, _, i in tracks:
+            known = objects.get(i, Object(i, f"object {i}"))
+            writer.writerow([label, i, known.name, known.class_name or ""])
+
+
+class CtcFolder:
+    """Masklets of a folder of the challenge; each track is an object, unless ``objects.csv`` joins them."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        paths = sorted(self.folder.glob("mask*.tif")) or sorted(self.folder.glob("man_track*.tif"))
+        if not paths:
+            raise FormatError(f"{self.folder} holds no mask000.tif.")
+        digits = [path.stem.removeprefix("mask").removeprefix("man_track") for path in paths]
+        if not all(d.isdigit() for d in digits):
+            raise FormatError(f"{self.folder} holds a mask without a number: {paths[0].name}.")
+        self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
+        self._objects = self._read_objects()
+        self.shape = (max(self._paths) + 1, *self._labels(min(self._paths)).shape)
+
+    @property
+    def frames(self) -> list[int]:
+        """All frames there are."""
+        return sorted(self._paths)
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The objects of ``objects.csv``, or one for each track of ``res_track.txt`` (``man_track.txt``)."""
+        return tuple({o.id: o for _, o in sorted(self._objects.items())}.values())
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        if frame not in self._paths:
+            raise FormatError(f"{self.folder} has no frame {frame}.")
+        labels = self._labels(frame)
+        masks = {}
+        for label in (int(i) for i in np.unique(labels) if i):
+            if label not in self._objects:
+                raise FormatError(f"{self._paths[frame]} shows track {label}, which the list of tracks does not have.")
+            masks[self._objects[label].id] = labels == label
+        return masks
+
+    def _labels(self, frame: int) -> NDArray[np.integer]:
+        path = self._paths[frame]
+        try:
+            labels = tifffile.imread(path)
+        except (tifffile.TiffFileError, OSError, ValueError) as error:
+            raise FormatError(f"{path} cannot be read as TIFF ({error}).") from error
+        if labels.ndim != 2:
+            raise FormatError(f"{path} has the shape {labels.shape}; masks of video are (Y, X).")
+        return labels
+
+    def _read_objects(self) -> dict[int, Object]:
+        path = self.folder / OBJECTS
+        try:
+            if path.is_file():
+                with path.open(newline="", encoding="utf-8") as file:
+                    rows = list(csv.DictReader(file))
+                return {
+                    int(r["track"]): Object(int(r["object"]), r["name"], r["class"] or None, object_colour(int(r["object"])))
+                    for r in rows
+                }
+            path = next((p for p in (self.folder / TRACKS, self.folder / "man_track.txt") if p.is_file()), self.folder / TRACKS)
+            labels = [int(line.split()[0]) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+        except FileNotFoundError as error:
+            raise FormatError(f"{self.folder} has no {TRACKS}.") from error
+        except (ValueError, KeyError, IndexError) as error:
+            raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
+        return {i: Object(i, f"track {i}", colour=object_colour(i)) for i in labels}
+
+
+def read_ctc(path: Path | str) -> dict[str, CtcFolder]:
+    """Read a folder of the challenge: ``{video name: masklets}``."""
+    folder = CtcFolder(path)
+    return {folder.folder.name.removesuffix("_RES"): folder}

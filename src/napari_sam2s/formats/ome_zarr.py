@@ -1,0 +1,135 @@
+"""OME-Zarr labels: one compressed array ``(t, y, x)``, read a frame at a time; names and colours in its metadata.
+
+``root/<video>.ome.zarr/labels/masklets`` after OME-NGFF 0.4 (zarr version 2, which most readers have); a chunk is a frame, and
+an empty frame takes no room. Which frames are annotated, which labels alone cannot say, is in the attribute ``napari-sam2s``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.flat import flatten, shape_of
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.vocabulary import Object
+
+NAME = "masklets"
+OURS = "napari-sam2s"
+VERSION = "0.4"
+
+
+def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
+    """Write masklets as labels of ``root/<video>.ome.zarr``; return that folder.
+
+    Raises
+    ------
+    FormatError
+        If it is there already, or there is nothing to write.
+    """
+    import zarr
+
+    frames = list(masklets.frames)
+    shape = shape_of(masklets)
+    path = Path(root) / f"{video}.ome.zarr"
+    if path.exists():
+        raise FormatError(f"{path} exists already: choose another folder.")
+    part = path.with_name(f"{path.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    group: Any = zarr.open_group(part, mode="w", zarr_format=2)
+    labels = group.create_group("labels")
+    labels.attrs["labels"] = [NAME]
+    image = labels.create_group(NAME)
+    array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
+    lost = 0
+    for frame in frames:
+        flat, overlap = flatten(masklets.masks(frame), (shape[1], shape[2]))
+        lost += overlap
+        if flat.any():
+            array[frame] = flat
+    image.attrs.update(_metadata(masklets.objects, frames, getattr(masklets, "fps", None)))
+    part.rename(path)
+    if lost:
+        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
+    return path
+
+
+def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None) -> dict[str, Any]:
+    time: dict[str, Any] = {"name": "t", "type": "time"}
+    if fps:
+        time["unit"] = "second"
+    axes = [time, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, 1.0, 1.0]}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    return {
+        "multiscales": [{"version": VERSION, "name": NAME, "axes": axes, "datasets": datasets}],
+        "image-label": {
+            "version": VERSION,
+            "colors": [{"label-value": o.id, "rgba": [*o.colour, 255]} for o in objects],
+            "properties": [{"label-value": o.id, "name": o.name, "class": o.class_name or ""} for o in objects],
+        },
+        OURS: {"annotated_frames": list(frames), "fps": fps},
+    }
+
+
+class OmeZarrLabels:
+    """Masklets of a label image; only the frames that are asked for are read."""
+
+    def __init__(self, path: Path | str, name: str | None = None) -> None:
+        import zarr
+
+        self.path = Path(path)
+        try:
+            labels: Any = zarr.open_group(self.path, mode="r")["labels"]
+            names = dict(labels.attrs).get("ome", labels.attrs)["labels"]
+            chosen = name if name is not None else names[0]
+            image: Any = labels[chosen]
+            attributes = dict(image.attrs)
+            facts = attributes.get("ome", attributes)
+            self._array: Any = image[facts["multiscales"][0]["datasets"][0]["path"]]
+        except Exception as error:  # zarr and its stores raise many kinds
+            raise FormatError(f"{self.path} holds no labels of OME-Zarr ({error!r}).") from error
+        if self._array.ndim != 3 or self._array.dtype.kind not in "iu":
+            raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
+        self.shape = tuple(int(n) for n in self._array.shape)
+        self._facts = facts.get("image-label", {})
+        ours = attributes.get(OURS, {})
+        self.fps: float | None = ours.get("fps")
+        self.frames: list[int] = list(ours.get("annotated_frames", range(self.shape[0])))
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The labels that the metadata names; if it names none, all there are, for which the whole array is read."""
+        colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if "rgba" in c}
+        named = {int(p["label-value"]): p for p in self._facts.get("properties", [])}
+        ids = sorted({*colours, *named}) or sorted({int(i) for t in self.frames for i in np.unique(self._array[t])} - {0})
+        return tuple(
+            Object(
+                i,
+                str(named.get(i, {}).get("name") or f"object {i}"),
+                named.get(i, {}).get("class") or None,
+                colours.get(i, object_colour(i)),
+            )
+            for i in ids
+        )
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        if frame not in self.frames:
+            raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
+        labels = np.asarray(self._array[frame])
+        return {int(i): labels == i for i in np.unique(labels) if i}
+
+
+def read_ome_zarr(path: Path | str) -> dict[str, OmeZarrLabels]:
+    """Read an OME-Zarr with labels: ``{video name: masklets}``."""
+    return {Path(path).name.removesuffix(".zarr").removesuffix(".ome"): OmeZarrLabels(path)}

@@ -1,0 +1,141 @@
+"""SA-V's JSON (SAM 2): one file a video, run lengths of every object on every n-th frame; objects may overlap.
+
+``masklet[i][k]`` is the mask of object ``k`` on frame ``i * ann_every``. An object that is absent has empty run lengths; a
+frame that is not annotated has ``null`` for every object, which SAM 2's loader drops (``rm_unannotated``). Beside SA-V's
+keys there are ``ann_every``, ``fps``, ``object_names`` and ``object_classes``. Two things of the published files are kept:
+the frame count is a float, and ``video_environment`` a string.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import reduce
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
+from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.flat import shape_of
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.vocabulary import Object
+
+SAV_EVERY, SAV_FPS = 4, 24.0  # the dataset itself: 6 of 24 frames a second
+ENDING = "_manual.json"
+
+
+class SavFile:
+    """Masklets of one SA-V file. Where its ids begin with 0, as the dataset's do, ours are one more."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            self._masklet: list[list[dict[str, Any] | None]] = facts["masklet"]
+            ids = [int(i) for i in facts["masklet_id"]]
+            size = int(facts["video_height"]), int(facts["video_width"])
+            count = int(facts["video_frame_count"])
+        except FileNotFoundError as error:
+            raise FormatError(f"There is no file {self.path}.") from error
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise FormatError(f"{self.path} is not a JSON file of SA-V ({error!r}).") from error
+        if any(len(row) != len(ids) for row in self._masklet):
+            raise FormatError(f"{self.path} has {len(ids)} objects, but a frame with another number of masks.")
+        self.every = int(facts.get("ann_every", SAV_EVERY))
+        self.fps: float | None = facts.get("fps", SAV_FPS)
+        self.shape = count, *size
+        self.name = str(facts.get("video_id") or self.path.name.removesuffix(ENDING))
+        self._ids = [i + 1 for i in ids] if 0 in ids else ids
+        names = facts.get("object_names") or [f"object {i}" for i in self._ids]
+        classes = facts.get("object_classes") or [None] * len(ids)
+        self.objects = tuple(Object(i, n, c, object_colour(i)) for i, n, c in zip(self._ids, names, classes, strict=True))
+
+    @property
+    def frames(self) -> list[int]:
+        """Annotated frames."""
+        return [n * self.every for n, row in enumerate(self._masklet) if not row or None not in row]
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        if frame not in self.frames:
+            raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
+        row = self._masklet[frame // self.every]
+        try:
+            return {i: decode_rle(rle) for i, rle in zip(self._ids, row, strict=True) if rle is not None}
+        except FormatError as error:
+            raise FormatError(f"{self.path}, frame {frame}: {error}") from error
+
+
+def read_sav(path: Path | str) -> dict[str, SavFile]:
+    """Read a file, or all ``*_manual.json`` of a folder: ``{video name: masklets}``."""
+    root = Path(path)
+    found = sorted(root.glob(f"*{ENDING}")) if root.is_dir() else [root]
+    if not found:
+        raise FormatError(f"{root} holds no *{ENDING}.")
+    videos = [SavFile(file) for file in found]
+    return {video.name: video for video in videos}
+
+
+def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
+    """Write masklets as ``root/<video>_manual.json``; return the file."""
+    frames = list(masklets.frames)
+    if not frames:
+        raise FormatError(f"{video} has no annotated frames to write.")
+    count, height, width = shape_of(masklets)
+    every = reduce(gcd, frames, 0) or 1
+    objects = sorted(masklets.objects, key=lambda o: o.id)
+    empty = np.zeros((height, width), dtype=bool)
+    annotated = set(frames)
+    rows: list[list[dict[str, Any] | None]] = []
+    areas = np.zeros((len(objects), len(frames)), dtype=np.int64)
+    for frame in range(0, frames[-1] + 1, every):
+        if frame not in annotated:
+            rows.append([None] * len(objects))
+            continue
+        masks = masklets.masks(frame)
+        areas[:, frames.index(frame)] = [np.count_nonzero(masks.get(o.id, empty)) for o in objects]
+        rows.append([encode_rle(masks.get(o.id, empty)) for o in objects])
+    fps = getattr(masklets, "fps", None)
+    facts = {
+        "video_id": video,
+        "video_duration": count / fps if fps else None,
+        "video_frame_count": float(count),
+        "video_height": float(height),
+        "video_width": float(width),
+        "video_resolution": float(height * width),
+        "video_environment": "",
+        "video_split": "",
+        "fps": fps,
+        "ann_every": every,
+        "object_names": [o.name for o in objects],
+        "object_classes": [o.class_name for o in objects],
+        **_statistics(areas, frames, height * width),
+        "masklet_id": [o.id for o in objects],
+        "masklet_num": len(objects),
+        "masklet": rows,
+    }
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{video}{ENDING}"
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(facts), encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def _statistics(areas: NDArray[np.int64], frames: list[int], pixels: int) -> dict[str, Any]:
+    """Return what SA-V says of each object; a size is the mean over the frames on which it is seen."""
+    seen = areas > 0
+    sizes = [float(a[s].mean()) if s.any() else 0.0 for a, s in zip(areas, seen, strict=True)]
+    return {
+        "masklet_size_abs": sizes,
+        "masklet_size_rel": [size / pixels for size in sizes],
+        "masklet_visibility_changes": [int(np.count_nonzero(s[1:] != s[:-1])) for s in seen],
+        "masklet_first_appeared_frame": [float(frames[int(s.argmax())]) if s.any() else None for s in seen],
+        "masklet_frame_count": [len(frames)] * len(areas),
+        "masklet_type": ["manual"] * len(areas),
+    }

@@ -1,0 +1,62 @@
+"""One writer a project: a lock beside the file that the system releases when its holder dies."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from napari_sam2s.errors import ProjectError
+
+
+class WriterLock:
+    """Held while a project is open for writing.
+
+    Raises
+    ------
+    ProjectError
+        If another process has it, saying which; or if the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._holder = path.with_name(path.name + ".holder")
+        self._lock = FileLock(self._path, timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise ProjectError(
+                f"{path.name} is open for writing {self._who()}: close it there, or open it with mode='r' to look at it."
+            ) from error
+        except OSError as error:
+            raise ProjectError(f"{path.parent} cannot be written ({error}): open the project with mode='r'.") from error
+        holder = {"pid": os.getpid(), "host": platform.node(), "user": _user()}
+        self._holder.write_text(json.dumps(holder), encoding="utf-8")
+
+    def _who(self) -> str:
+        try:
+            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f"by process {holder['pid']} of {holder['user']} on {holder['host']}"
+        except (OSError, ValueError, KeyError):
+            return "by another process"
+
+    def release(self) -> None:
+        """Let go."""
+        self._holder.unlink(missing_ok=True)
+        # Before letting go: afterwards it may be in another's hands. (A lock got on a file that is gone by then does not
+        # count, which filelock sees to.) Windows does not remove what is open; there filelock removes it.
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user without a name
+        return "an unknown user"

@@ -1,0 +1,54 @@
+"""What everything that holds masks over time looks like: projects, folders on disk, synthetic clips, arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.masklets.vocabulary import Object
+
+
+class Masklets(Protocol):
+    """Masks of several objects over time, read a frame at a time."""
+
+    @property
+    def objects(self) -> Sequence[Object]:
+        """The objects, in no particular order."""
+
+    @property
+    def frames(self) -> Iterable[int]:
+        """The annotated frames, ascending. A frame that is not among them is unknown, not empty."""
+
+    def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}`` of an annotated frame; an object that is left out is absent there."""
+
+
+@dataclass
+class LabelMasklets:
+    """Masklets of a label array ``(T, Y, X)``, of which only single frames are read; 0 is background."""
+
+    labels: Any
+
+    def __post_init__(self) -> None:
+        if len(self.labels.shape) != 3 or np.dtype(self.labels.dtype).kind not in "iub":
+            raise ValueError(f"Labels are integers of shape (T, Y, X); got {self.labels.dtype} {tuple(self.labels.shape)}.")
+
+    @property
+    def frames(self) -> range:
+        """All frames."""
+        return range(self.labels.shape[0])
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """An object for each label; reads the whole array."""
+        ids = {int(i) for t in self.frames for i in np.unique(np.asarray(self.labels[t]))} - {0}
+        return tuple(Object(i, f"object {i}") for i in sorted(ids))
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return the masks of a frame."""
+        labels = np.asarray(self.labels[frame])
+        return {int(i): labels == i for i in np.unique(labels) if i}

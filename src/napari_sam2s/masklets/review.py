@@ -1,0 +1,208 @@
+"""The review queue: spans of masks that want eyes, worst first, and what a person answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.doubts import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps, rows_of
+from napari_sam2s.masklets.surgery import Surgery
+
+# A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
+# frames that are watched for 30 s, to click. Three clicks correct a mask.
+SECONDS_TO_FIND, SECONDS_PER_FRAME, SECONDS_TO_CLICK, CLICKS = 1.0, 0.1, 1.5, 3
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a span wants eyes."""
+
+    kind: Kind
+    frame: int  # on which it is worst
+    frames: int  # how many frames have it
+    severity: float  # 0 to 1
+    text: str
+
+
+@dataclass(frozen=True)
+class ReviewSpan:
+    """Frames ``start`` to ``stop - 1`` of one object, or of two that overlap."""
+
+    start: int
+    stop: int
+    objects: tuple[int, ...]
+    severity: float  # 0 to 1
+    reasons: tuple[Reason, ...]  # the worst first
+
+    @property
+    def frame(self) -> int:
+        """The frame to look at first."""
+        return self.reasons[0].frame
+
+    @property
+    def text(self) -> str:
+        """The reasons in words."""
+        return "; ".join(reason.text for reason in self.reasons)
+
+
+@dataclass(frozen=True)
+class Review(Sequence[ReviewSpan]):
+    """The spans that want eyes, worst first."""
+
+    spans: tuple[ReviewSpan, ...]
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    @overload
+    def __getitem__(self, index: int) -> ReviewSpan: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ReviewSpan, ...]: ...
+    def __getitem__(self, index: int | slice) -> ReviewSpan | tuple[ReviewSpan, ...]:
+        return self.spans[index]
+
+    @property
+    def frames(self) -> int:
+        """Frames to look at, all spans together."""
+        return sum(span.stop - span.start for span in self.spans)
+
+    @property
+    def minutes(self) -> float:
+        """What looking at all of it and correcting every span once would take, an estimate from above.
+
+        A span takes 1 s to get to, 0.1 s a frame to look at and three clicks of 1.5 s: the times that the SAM 2 paper's
+        interactive evaluation assumes for people.
+        """
+        each = SECONDS_TO_FIND + CLICKS * SECONDS_TO_CLICK
+        return (len(self.spans) * each + self.frames * SECONDS_PER_FRAME) / 60
+
+
+class Reviewing(Surgery):
+    """Ask what wants eyes, and answer."""
+
+    def review(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:
+        """Return the spans that want eyes between two frames, worst first.
+
+        Doubted are: a low object score or predicted IoU, a sudden jump in area or position, flicker, a mask over most of the
+        frame, coming back after an absence, and two objects that claim the same pixels. What a person prompted, painted,
+        imported or confirmed is not doubted; so an accepted span stays away until its masks change.
+
+        It is computed from :meth:`series`: the first call reads them all (seconds for a video of hours), later ones only
+        what changed.
+        """
+        limits = thresholds or Thresholds()
+        stop = self.shape[0] if stop is None else min(stop, self.shape[0])
+        start = max(start, 0)
+        pixels = self.shape[1] * self.shape[2]
+        known = [row[0] for row in self._rows("SELECT id FROM objects WHERE NOT removed")]
+        rows = [rows_of(i, self.series(i)) for i in known]
+        found: list[ReviewSpan] = []
+        for mine in rows:
+            found += _spans(doubts_of(mine, pixels, limits), start, stop)
+        if rows:
+            for doubts in overlaps(np.concatenate(rows), self._shared, limits, (start, stop)):
+                found += _spans([doubts], start, stop)
+        return Review(tuple(sorted(found, key=lambda s: (-s.severity, s.start, s.objects))))
+
+    def _shared(self, frame: int, first: int, second: int) -> float:
+        """Return the part of the smaller of two masks that both claim."""
+        sql = "SELECT y0, x0, height, width, counts, area FROM masks WHERE frame = ? AND object_id IN (?, ?)"
+        masks = [rle.Mask(*row) for row in self._rows(sql, (frame, first, second))]
+        if len(masks) < 2 or not all(mask.area for mask in masks):
+            return 0.0
+        a, b = masks
+        y0, y1 = max(a.y0, b.y0), min(a.y0 + a.height, b.y0 + b.height)
+        x0, x1 = max(a.x0, b.x0), min(a.x0 + a.width, b.x0 + b.width)
+        if y0 >= y1 or x0 >= x1:
+            return 0.0
+        both = [rle.decode_crop(m)[y0 - m.y0 : y1 - m.y0, x0 - m.x0 : x1 - m.x0] for m in masks]
+        return float(np.count_nonzero(both[0] & both[1])) / min(a.area, b.area)
+
+    def accept(self, span: ReviewSpan) -> None:
+        """Vouch for the masks of a span, as one step of undo: they leave the queue, and propagation keeps them."""
+        self.confirm_span(span.objects, span.start, span.stop)
+
+    def confirm_span(self, objects: Iterable[int], start: int = 0, stop: int | None = None, *, confirmed: bool = True) -> None:
+        """Vouch for the masks of some objects on the frames ``start`` to ``stop - 1``, or take it back; one step of undo."""
+        chosen = tuple(objects)
+        stop = self._span_of(start, stop, *chosen)
+        with self.step("confirm" if confirmed else "unconfirm"):
+            for i in chosen:
+                frames = self._known(i, start, stop)
+                self._touch("masks", [(t, i) for t in frames])
+                self._db.execute(
+                    "UPDATE masks SET confirmed = ? WHERE object_id = ? AND frame >= ? AND frame < ?",
+                    (int(confirmed), i, start, stop),
+                )
+            self._note(None)
+
+    def mark_absent(self, object_id: int, start: int = 0, stop: int | None = None) -> None:
+        """Say that an object is not there on the frames ``start`` to ``stop - 1``; confirmed, and one step of undo.
+
+        Prompts that said otherwise go.
+        """
+        stop = self._range(start, stop, object_id)
+        with self.step(f"absent {object_id}"):
+            self._give_prompts({object_id: None}, start, stop)
+            self.write_masks([(t, object_id, rle.EMPTY, None) for t in range(start, stop)], origin="painted", confirmed=True)
+
+    def _span_of(self, start: int, stop: int | None, *objects: int) -> int:
+        """Check a span as surgery does, but let locked objects be: vouching changes no mask."""
+        locked = {row[0] for row in self._rows("SELECT id FROM objects WHERE locked AND NOT removed")}
+        return self._range(start, stop, *(i for i in objects if i not in locked))
+
+
+_WORDS: dict[Kind, str] = {
+    "whole frame": "covers {:.0%} of the frame",
+    "overlap": "two objects share {:.0%} of the smaller one",
+    "position jump": "jumps by {:.1f} times its size",
+    "area jump": "area changes {:.1f}-fold at once",
+    "low object score": "object score down to {:.1f}",
+    "low predicted IoU": "predicted IoU down to {:.2f}",
+    "flicker": "flickers",
+    "re-entry": "back after {:.0f} frames of absence",
+}
+
+
+def _spans(all_doubts: Iterable[Doubts], start: int, stop: int) -> Iterator[ReviewSpan]:
+    """Join doubts about the same objects that are close in time."""
+    several = [d for d in all_doubts if len(d.frames)]
+    if not several:
+        return
+    frames = np.concatenate([d.frames for d in several])
+    which = np.repeat(np.arange(len(several)), [len(d.frames) for d in several])
+    severity, value = (np.concatenate([getattr(d, name) for d in several]) for name in ("severity", "value"))
+    inside = (frames >= start) & (frames < stop)
+    order = np.lexsort((which, frames))
+    order = order[inside[order]]
+    step = max(d.step for d in several)
+    edges = np.flatnonzero(np.diff(frames[order]) > max(MERGE, 2 * step)) + 1
+    for part in np.split(order, edges):
+        if len(part):
+            reasons = tuple(_reasons(several, which[part], frames[part], severity[part], value[part]))
+            worst = 1 - float(np.prod([1 - r.severity for r in reasons]))
+            yield ReviewSpan(int(frames[part[0]]), int(frames[part[-1]]) + 1, several[0].objects, worst, reasons)
+
+
+def _reasons(
+    several: Sequence[Doubts],
+    which: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    severity: NDArray[np.float64],
+    value: NDArray[Any],
+) -> list[Reason]:
+    reasons = []
+    for n in np.unique(which):
+        here = np.flatnonzero(which == n)
+        worst = here[np.argmax(severity[here])]
+        kind, count = several[n].kind, len(here)
+        text = _WORDS[kind].format(float(value[worst]))
+        if count > 1 and kind != "re-entry":
+            text += f" ({count} frames)"
+        reasons.append(Reason(kind, int(frames[worst]), count, float(severity[worst]), text))
+    return sorted(reasons, key=lambda r: -r.severity)

@@ -1,0 +1,75 @@
+"""Masks as a bounding box and compressed run lengths of the crop: how they are kept on disk and in memory."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One object on one frame. An empty mask has height and width 0."""
+
+    y0: int
+    x0: int
+    height: int
+    width: int
+    counts: bytes  # the crop's runs, see `_pack`
+    area: int  # pixels
+
+
+EMPTY = Mask(0, 0, 0, 0, b"", 0)
+
+
+def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:
+    """Encode a boolean mask ``(Y, X)``; ``offset`` is the ``(y, x)`` of its first pixel in the frame."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return EMPTY
+    y0, y1 = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[y0:y1].any(axis=0))
+    x0, x1 = int(columns[0]), int(columns[-1]) + 1
+    flat = np.ascontiguousarray(mask[y0:y1, x0:x1]).ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    bounds = np.concatenate(([0] if flat[0] else [], [0], edges, [flat.size])).astype(np.int64)
+    lengths = np.diff(bounds)
+    area = int(lengths[1::2].sum())
+    return Mask(y0 + offset[0], x0 + offset[1], y1 - y0, x1 - x0, _pack(lengths), area)
+
+
+def _pack(lengths: NDArray[np.int64]) -> bytes:
+    """Pack the lengths of alternating runs, row by row, the first of background.
+
+    Each is written as its difference from the one two before it (pycocotools' idea: neighbouring rows are alike), folded to
+    be positive, in as few bytes as the largest needs (the first byte says how many), deflated.
+    """
+    steps = lengths.copy()
+    steps[2:] -= lengths[:-2]
+    folded = np.where(steps >= 0, 2 * steps, -2 * steps - 1)
+    width = next(w for w in (1, 2, 4, 8) if not len(folded) or int(folded.max()) < 256**w)
+    return bytes([width]) + zlib.compress(folded.astype(f"<u{width}").tobytes(), 6)
+
+
+def _unpack(counts: bytes) -> NDArray[np.int64]:
+    folded = np.frombuffer(zlib.decompress(counts[1:]), f"<u{counts[0]}").astype(np.int64)
+    lengths = np.where(folded % 2 == 0, folded // 2, -(folded + 1) // 2)
+    lengths[0::2], lengths[1::2] = np.cumsum(lengths[0::2]), np.cumsum(lengths[1::2])
+    return lengths
+
+
+def decode_crop(mask: Mask) -> NDArray[np.bool_]:
+    """Return the crop of a mask, ``(height, width)`` bool."""
+    lengths = _unpack(mask.counts) if mask.counts else np.zeros(0, np.int64)
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(mask.height, mask.width)
+
+
+def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask in a frame of the given ``(Y, X)``, bool."""
+    full = np.zeros(shape, dtype=bool)
+    if mask.area:
+        full[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] = decode_crop(mask)
+    return full

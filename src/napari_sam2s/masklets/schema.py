@@ -1,0 +1,209 @@
+"""The project file on disk: an SQLite database in WAL mode.
+
+``masks`` holds one row an object and frame; a row with area 0 says that the object was looked for and is not there, no
+row that nobody looked. ``*_changes`` hold, for each step of the history, the other version of every row that the step
+touched: undoing swaps the two, and so does redoing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+from napari_sam2s.errors import ProjectError
+
+APPLICATION_ID = 0x53414D32  # "SAM2"
+VERSION = 2
+BUSY_SECONDS = 10.0
+PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
+
+# Columns that one version of a row consists of, after its key.
+MASK_COLUMNS = (
+    "y0",
+    "x0",
+    "height",
+    "width",
+    "counts",
+    "area",
+    "iou",
+    "object_score",
+    "class_scores",
+    "origin",
+    "confirmed",
+    "run",
+)
+OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed")
+PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
+KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",)}
+COLUMNS = {"masks": MASK_COLUMNS, "objects": OBJECT_COLUMNS, "prompts": PROMPT_COLUMNS}
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE objects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, class_name TEXT, colour TEXT NOT NULL,
+    sort INTEGER NOT NULL, locked INTEGER NOT NULL DEFAULT 0, visible INTEGER NOT NULL DEFAULT 1,
+    removed INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE prompts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, object_id INTEGER NOT NULL REFERENCES objects(id), frame INTEGER NOT NULL,
+    content TEXT NOT NULL, mask BLOB, removed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX prompts_of_object ON prompts (object_id, frame);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY, started REAL NOT NULL, finished REAL, status TEXT NOT NULL, provenance TEXT NOT NULL,
+    step INTEGER, next_frame INTEGER, stop_frame INTEGER, direction TEXT, start_frame INTEGER,
+    seconds REAL NOT NULL DEFAULT 0
+);
+CREATE TABLE snapshots (
+    run INTEGER NOT NULL REFERENCES runs(id), frame INTEGER NOT NULL, direction TEXT NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (run, direction)
+) WITHOUT ROWID;
+CREATE TABLE masks (
+    frame INTEGER NOT NULL, object_id INTEGER NOT NULL REFERENCES objects(id),
+    y0 INTEGER NOT NULL, x0 INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL, counts BLOB NOT NULL,
+    area INTEGER NOT NULL, iou REAL, object_score REAL, class_scores BLOB, origin TEXT NOT NULL,
+    confirmed INTEGER NOT NULL DEFAULT 0, run INTEGER REFERENCES runs(id),
+    PRIMARY KEY (frame, object_id)
+) WITHOUT ROWID;
+CREATE INDEX masks_of_object ON masks
+    (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed);
+CREATE TABLE class_lists (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
+CREATE TABLE steps (id INTEGER PRIMARY KEY, label TEXT NOT NULL, made REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
+"""
+
+
+# What turns a file of one version into the next.
+MIGRATIONS = {
+    1: """
+ALTER TABLE runs ADD COLUMN start_frame INTEGER;
+ALTER TABLE runs ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+UPDATE runs SET seconds = finished - started WHERE finished IS NOT NULL;
+UPDATE runs SET step = NULL WHERE step NOT IN (SELECT id FROM steps);
+DROP INDEX masks_of_object;
+CREATE INDEX masks_of_object ON masks
+    (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed);
+""",
+}
+
+
+def _changes_table(table: str) -> str:
+    keys, columns = KEYS[table], COLUMNS[table]
+    return (
+        f"CREATE TABLE {table}_changes (step INTEGER NOT NULL REFERENCES steps(id) ON DELETE CASCADE, "
+        f"{', '.join(f'{k} INTEGER NOT NULL' for k in keys)}, present INTEGER NOT NULL, {', '.join(columns)}, "
+        f"PRIMARY KEY (step, {', '.join(keys)})) WITHOUT ROWID;"
+    )
+
+
+def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    """Open the file of a project, brought up to date if an older version made it.
+
+    Raises
+    ------
+    ProjectError
+        If it is not one, is damaged, or comes from a newer version.
+    """
+    mode = "rw" if writable else "ro"
+    try:
+        connection = _open(path, f"mode={mode}")
+        try:
+            application, version = _identity(connection)
+        except sqlite3.OperationalError:
+            if writable:
+                raise
+            # In a folder that cannot be written SQLite has no place to note who reads, and so nobody can be writing.
+            connection.close()
+            connection = _open(path, "mode=ro&immutable=1")
+            application, version = _identity(connection)
+    except sqlite3.Error as error:
+        raise ProjectError(f"{path} is not a project, or is damaged ({error}).") from error
+    try:
+        if application != APPLICATION_ID:
+            raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
+        if version > VERSION:
+            raise ProjectError(
+                f"{path} was made by a newer napari-sam2s (format {version}, known is {VERSION}): update napari-sam2s."
+            )
+        if version < VERSION and not writable:
+            raise ProjectError(
+                f"{path} was made by an older napari-sam2s (format {version}, now {VERSION}): open it once for writing "
+                "(mode='a', or in napari), which brings it up to date."
+            )
+        _configure(connection, writable)
+        _migrate(connection, version, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        check_same_thread=False,
+        isolation_level=None,
+    )
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return application and version of a database."""
+    return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+
+
+def _migrate(connection: sqlite3.Connection, version: int, path: Path) -> None:
+    """Bring a file up to date, wholly or not at all."""
+    steps = "".join(f"{MIGRATIONS[v]} PRAGMA user_version = {v + 1};" for v in range(version, VERSION))
+    if not steps:
+        return
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE; {steps} COMMIT;")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise ProjectError(
+            f"{path} was made by an older napari-sam2s and could not be brought up to date ({error}); it is as it was."
+        ) from error
+
+
+def create(path: Path, facts: Mapping[str, object]) -> None:
+    """Make a new file that knows ``facts``; it appears whole or not at all.
+
+    Raises
+    ------
+    ProjectError
+        If there is one already, or it cannot be written there.
+    """
+    if path.exists():
+        raise ProjectError(f"{path} exists already: open it, or choose another name.")
+    if not path.parent.is_dir():
+        raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
+    draft = path.with_name(f"{path.name}.new-{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    try:
+        connection = _open(draft, "mode=rwc")
+        try:
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.executescript(f"BEGIN; {_TABLES} {''.join(map(_changes_table, KEYS))} COMMIT;")
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
+        finally:
+            connection.close()
+        draft.rename(path)
+    except (sqlite3.Error, OSError) as error:
+        draft.unlink(missing_ok=True)
+        raise ProjectError(f"{path} cannot be written ({error}): choose a folder that can.") from error
+
+
+def _configure(connection: sqlite3.Connection, writable: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA foreign_keys = ON")
+    if writable:
+        # In WAL mode a commit survives the death of the process; of the whole machine, all but the last instants do.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")

@@ -1,0 +1,49 @@
+"""The words of the project as data: objects, prompts and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Origin = Literal["propagated", "prompted", "painted", "imported", "interpolated"]
+
+
+@dataclass(frozen=True)
+class Object:
+    """One thing the user follows through the video. Its id is never given to another object of the same project."""
+
+    id: int
+    name: str
+    class_name: str | None = None
+    colour: tuple[int, int, int] = (255, 255, 255)  # RGB, 0 to 255
+    order: int = 0  # of two overlapping objects the one with the higher order is shown
+    locked: bool = False
+    visible: bool = True
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the user said about one object on one frame.
+
+    Either ``points`` (with ``labels``) and/or ``box``, or ``mask`` alone.
+    """
+
+    object_id: int
+    frame: int
+    points: tuple[tuple[float, float], ...] = ()  # (y, x) in pixels of the video; pixel centres are integers
+    labels: tuple[int, ...] = ()  # 1 the object, 0 not the object; one for each point
+    box: tuple[float, float, float, float] | None = None  # (y0, x0, y1, x1) in pixels
+    mask: NDArray[np.bool_] | None = None  # (Y, X)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the model thinks of one mask."""
+
+    iou: float  # predicted intersection over union with the truth, 0 to 1
+    object_score: float  # logit: above 0 the object is visible, at or below 0 it is absent
+    class_scores: Mapping[str, float] = field(default_factory=dict)  # probability of each class name; empty without TSL

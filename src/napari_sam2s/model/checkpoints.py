@@ -1,0 +1,174 @@
+"""Reading checkpoints: official SAM 2 and SAM 2.1, fine-tunes of them, and our own."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_sam2s.errors import ModelError
+from napari_sam2s.model.config import CONFIGS, ModelConfig, check_image_size
+from napari_sam2s.model.downloads import local_weights, sha256
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed
+
+BUILT_IN = "sam2s-nano"
+WEIGHTS = Path(__file__).parent / "weights"
+_PREFIXES = ("module.", "_orig_mod.", "model.")  # that wrappers leave in front of the names
+
+
+def load_model(
+    name_or_path: str | Path = BUILT_IN,
+    device: str = "auto",
+    dtype: torch.dtype | None = None,
+    image_size: int | None = None,
+    mode: Mode = "exact",
+) -> SAM2S:
+    """Load a model, ready for tracking.
+
+    Parameters
+    ----------
+    name_or_path
+        ``"sam2s-nano"`` (built in), a SAM 2 model that was downloaded (``"sam2.1-tiny"``, ``"sam2.1-small"``,
+        ``"sam2.1-base-plus"``, ``"sam2.1-large"``, or the same with ``sam2-``), or the path of a checkpoint (``.pt``,
+        ``.safetensors``). The architecture is recognised from the weights alone.
+    device
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+    dtype
+        Of the weights; float32 by default.
+    image_size
+        Side of the square that frames are squashed into, a multiple of 32; the model's own by default.
+    mode
+        ``"exact"``, or ``"fast"``: an input without padded windows (unless ``image_size`` is given), memories at half
+        resolution and fewer of them, and a trunk of lower precision where that pays; see :mod:`napari_sam2s.model.speed`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, the file is no checkpoint of a network we know, or the device is not there.
+    """
+    path = find_weights(name_or_path)
+    weights, config, metadata = read_checkpoint(path)
+    config = config if config is not None else recognise(weights, path)
+    if mode not in ("exact", "fast"):
+        raise ModelError(f"mode={mode!r} is not one of 'exact' and 'fast'.")
+    if image_size is not None:
+        check_image_size(image_size)
+        config = replace(config, image_size=image_size)
+    elif mode == "fast":
+        config = replace(config, image_size=fast_image_size(config))
+    model = SAM2S(config)
+    _load(model, weights, path)
+    model.metadata = {**metadata, "source": str(name_or_path), "sha256": sha256(path), "mode": mode}
+    if model.semantic is not None and "class_names" in metadata:
+        model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
+    model.requires_grad_(False)
+    model = model.to(choose_device(device), dtype or torch.float32).eval()
+    if mode == "fast":
+        apply_speed(model, fast_speed(config, model.device))
+    return model
+
+
+def find_weights(name_or_path: str | Path) -> Path:
+    """Return the file of a model."""
+    name = str(name_or_path)
+    if name == BUILT_IN:
+        return WEIGHTS / f"{BUILT_IN}.pt"
+    if name in CONFIGS:
+        return local_weights(name)
+    path = Path(name_or_path).expanduser()
+    if not path.is_file():
+        known = ", ".join(CONFIGS)
+        raise ModelError(f"There is no model {name!r}: give one of {known}, or the path of a checkpoint.")
+    return path
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, dict[str, Any]]:
+    """Return the weights of a file, its configuration and what it says of itself; runs no code from the file."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"The weights {path} are missing: install napari-sam2s anew, or give a checkpoint's path.") from error
+    except Exception as error:  # pickle, zip and safetensors each have their own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{path} is not a checkpoint, or is damaged ({reason}).") from error
+    if not isinstance(content, Mapping):
+        raise ModelError(f"{path} holds a {type(content).__name__}, not the weights of a network.")
+    weights = content.get("model", content)
+    weights = {_plain(str(k)): v for k, v in weights.items() if isinstance(v, Tensor)} if isinstance(weights, Mapping) else {}
+    if not weights:
+        raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
+    config = ModelConfig.from_dict(content["config"]) if isinstance(content.get("config"), Mapping) else None
+    return weights, config, dict(content.get("sam2s", {}))
+
+
+def _plain(name: str) -> str:
+    changed = True
+    while changed:
+        changed = False
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                name, changed = name[len(prefix) :], True
+    return name
+
+
+def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
+    """Tell the architecture from names and shapes: the size from the trunk, 2.0 or 2.1 from what only 2.1 has."""
+    patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
+    blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
+    version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
+    for config in CONFIGS.values():
+        trunk = config.trunk
+        if trunk.kind != "hiera" or not config.name.startswith(f"sam{version}-") or patch is None:
+            continue
+        if patch.shape[0] == trunk.embed_dim and len(blocks) == sum(trunk.stages):
+            return replace(config, long_term="long_tpos_enc" in weights, semantic="semantic.cls_token" in weights)
+    some = ", ".join(sorted(weights)[:3])
+    raise ModelError(
+        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}); SAM 2, SAM 2.1 and SAM2S in the "
+        "sizes tiny, small, base-plus and large can be loaded."
+    )
+
+
+def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
+    own = model.state_dict()
+    missing = sorted(set(own) - set(weights))
+    unknown = sorted(set(weights) - set(own))
+    shapes = [n for n in own if n in weights and own[n].shape != weights[n].shape]
+    if missing or shapes:
+        raise ModelError(
+            f"{path} does not fit {model.config.name}: {len(missing)} tensors are missing ({_some(missing)}), "
+            f"{len(shapes)} have another shape ({_some(shapes)}), {len(unknown)} are unknown ({_some(unknown)})."
+        )
+    if unknown:
+        warnings.warn(f"{path}: {len(unknown)} tensors are unknown and left out ({_some(unknown)}).", stacklevel=3)
+    model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in own})
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "") or "none"
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; ``"auto"`` takes CUDA, else MPS, else the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"The device {name!r} cannot be used here: take 'cpu' or 'auto'.") from error
+    return device

@@ -1,0 +1,151 @@
+"""The numbers that make one network of the SAM 2 family: widths, depths, windows, and which parts it has."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal
+
+from napari_sam2s.errors import ModelError
+
+STRIDE = 16  # of the feature map that memories, attention and the decoder live on
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``."""
+
+    kind: Literal["hiera", "conv"] = "hiera"
+    embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera
+    num_heads: int = 1  # at the first stage; they double as the channels do
+    stages: tuple[int, ...] = (1, 2, 7, 2)  # blocks at strides 4, 8, 16, 32
+    global_blocks: tuple[int, ...] = (5, 7, 9)  # blocks that attend to the whole map instead of windows
+    window_spec: tuple[int, ...] = (8, 4, 14, 7)  # side of the windows of each stage
+    background_size: tuple[int, int] = (7, 7)  # of the learned background position embedding
+    widths: tuple[int, ...] = ()  # "conv" only: channels at strides 4, 8, 16, 32
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the four maps the trunk gives, from stride 4 to stride 32."""
+        if self.kind == "conv":
+            return self.widths
+        return tuple(self.embed_dim * 2**stage for stage in range(4))
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One network. The defaults are those of SAM 2.1 tiny; a checkpoint's own metadata may carry any other."""
+
+    name: str = "sam2.1-tiny"
+    trunk: TrunkConfig = TrunkConfig()
+    image_size: int = 1024  # side of the square the frame is squashed into, a multiple of 32
+    hidden_dim: int = 256  # C: channels of features, pointers, attention and decoder
+    memory_dim: int = 64  # D: channels of a memory
+    attention_layers: int = 4
+    attention_feedforward: int = 2048
+    decoder_layers: int = 2
+    decoder_heads: int = 8
+    decoder_feedforward: int = 2048
+    num_maskmem: int = 7  # conditioning + 6 most recent
+    max_pointers: int = 16
+    # What SAM 2.1 has and SAM 2.0 has not
+    no_object_memory: bool = True  # `no_obj_embed_spatial`
+    pointer_time: bool = True  # signed temporal encoding of object pointers
+    # What SAM2S adds
+    long_term: bool = False  # a learned temporal embedding of long-term memories
+    semantic: bool = False  # the TSL path: CLS token, its attention over memories, its projection
+    text_dim: int = 512  # of the class embeddings that TSL compares with
+    # What only `nano` has
+    locality_bias: float = 0.0  # initial bias of the first memory cross-attention's queries and keys
+    dense_prompts: bool = False  # a map of the clicks and the box, added to the dense prompt embedding
+    match_dim: int = 0  # channels that cells of stride 8 are matched by; 0 for no matching
+
+    def __post_init__(self) -> None:
+        check_image_size(self.image_size)
+
+    @property
+    def grid(self) -> int:
+        """Side of the stride-16 feature map."""
+        return self.image_size // STRIDE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
+        """Read what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        ModelError
+            If a key is not one of ours, as in a checkpoint of a newer version.
+        """
+        unknown = set(data) - {field.name for field in fields(cls)}
+        trunk = dict(data.get("trunk", {}))
+        unknown |= set(trunk) - {field.name for field in fields(TrunkConfig)}
+        if unknown:
+            raise ModelError(
+                f"The checkpoint's configuration has unknown settings {sorted(unknown)}; it was probably made by a newer "
+                "napari-sam2s: update it."
+            )
+        lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in trunk.items()}
+        return cls(**{**data, "trunk": TrunkConfig(**lists)})
+
+
+def check_image_size(size: int) -> None:
+    """Raise :class:`ModelError` unless ``size`` can be the side of the network's input."""
+    if size < 64 or size % 32:
+        raise ModelError(f"image_size={size} is not possible: take a multiple of 32 from 64 on, such as 512 or 1024.")
+
+
+_TINY = ModelConfig()
+_BASE_PLUS_TRUNK = TrunkConfig(
+    embed_dim=112,
+    num_heads=2,
+    stages=(2, 3, 16, 3),
+    global_blocks=(12, 16, 20),
+    background_size=(14, 14),
+)
+_LARGE_TRUNK = TrunkConfig(
+    embed_dim=144,
+    num_heads=2,
+    stages=(2, 6, 36, 4),
+    global_blocks=(23, 33, 43),
+    window_spec=(8, 4, 16, 8),
+)
+_SAM21 = (
+    _TINY,
+    replace(_TINY, name="sam2.1-small", trunk=TrunkConfig(stages=(1, 2, 11, 2), global_blocks=(7, 10, 13))),
+    replace(_TINY, name="sam2.1-base-plus", trunk=_BASE_PLUS_TRUNK),
+    replace(_TINY, name="sam2.1-large", trunk=_LARGE_TRUNK),
+)
+_NANO = ModelConfig(
+    name="sam2s-nano",
+    trunk=TrunkConfig(kind="conv", stages=(1, 2, 3, 2), widths=(32, 64, 128, 192), global_blocks=(4, 5, 6, 7)),
+    image_size=256,
+    hidden_dim=128,
+    memory_dim=64,
+    attention_layers=2,
+    attention_feedforward=512,
+    decoder_heads=4,
+    decoder_feedforward=512,
+    long_term=True,
+    text_dim=384,
+    semantic=True,
+    locality_bias=2.5,
+    dense_prompts=True,
+    match_dim=44,
+)
+
+CONFIGS: dict[str, ModelConfig] = {
+    config.name: config
+    for config in (
+        _NANO,
+        *_SAM21,
+        # "The yaml difference of SAM 2.0 and 2.1 is exactly this"
+        *(
+            replace(config, name=config.name.replace("2.1", "2"), no_object_memory=False, pointer_time=False)
+            for config in _SAM21
+        ),
+    )
+}

@@ -1,0 +1,360 @@
+"""The SAM2S network: one frame from pixels to masks.
+
+``prepare`` -> ``encode`` -> ``attend`` (to memories) -> ``decode`` (under prompts) -> ``memorize``. All but ``encode``
+work on a batch of ``B`` objects that share one frame. The network keeps nothing between frames: which memories are given
+to ``attend`` is decided in :mod:`napari_sam2s.tracking`. Parameters carry the names of the official SAM 2 checkpoints;
+what SAM2S adds is in ``long_tpos_enc`` and ``semantic``.
+
+Throughout: S the input's side, g = S / 16, C ``hidden_dim``, D ``memory_dim``; coordinates are ``(x, y)`` in pixels of
+the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from napari_sam2s.model.config import ModelConfig
+from napari_sam2s.model.frames import normalise, resize_frame
+from napari_sam2s.model.image_encoder import ImageEncoder
+from napari_sam2s.model.layers import MLP
+from napari_sam2s.model.mask_decoder import STABILITY_THRESHOLD, MaskDecoder, stability
+from napari_sam2s.model.matching import MaskMatching
+from napari_sam2s.model.memory_attention import MemoryAttention
+from napari_sam2s.model.memory_encoder import MemoryEncoder
+from napari_sam2s.model.position import sine_1d, sine_2d
+from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.semantic import SemanticPath
+from napari_sam2s.model.speed import EXACT, Speed
+
+NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
+MASK_SCALE, MASK_SHIFT = 20.0, -10.0  # of masks on their way into the memory encoder, and of masks given as prompts
+LONG_TERM = -1  # slot of a long-term memory
+
+
+@dataclass
+class Features:
+    """What the image encoder knows of one frame; shared by all objects on it."""
+
+    embedding: Tensor  # (1, C, g, g): stride 16, before any memory is read
+    skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder
+    keys: Tensor | None = None  # (1, K, 2g, 2g) unit vectors, for matching (nano)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that these tensors hold."""
+        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys) if t is not None)
+
+
+@dataclass
+class Memories:
+    """What ``B`` objects remember: ``M`` maps and ``P`` pointers each, padded where an object has fewer."""
+
+    maps: Tensor  # (B, M, D, g, g)
+    slots: Tensor  # (B, M) int64: 0 .. num_maskmem - 2 most recent first, num_maskmem - 1 conditioning, LONG_TERM
+    pointers: Tensor  # (B, P, C)
+    distances: Tensor  # (B, P) float: signed distance in frames, in units of the longest one in use
+    maps_valid: Tensor | None = None  # (B, M) bool; None when nothing is padded, which keeps the fast attention
+    pointers_valid: Tensor | None = None  # (B, P) bool
+    # For matching (nano), which wants the same slots for all objects of the batch:
+    keys: Tensor | None = None  # (B, M, K, 2g, 2g)
+    patches: Tensor | None = None  # (B, M, 4, 2g, 2g)
+
+
+@dataclass
+class Attended:
+    """One frame as ``B`` objects see it that know what they remember: what the mask decoder works on."""
+
+    embedding: Tensor  # (B, C, g, g)
+    skips: tuple[Tensor, Tensor]  # (1 or B, C / 8, 4g, 4g) and (1 or B, C / 4, 2g, 2g)
+    token: Tensor | None  # (B, 1, C): the CLS token, with TSL
+
+
+@dataclass
+class Decoded:
+    """The masks of ``B`` objects on one frame."""
+
+    logits: Tensor  # (B, 1, 4g, 4g) of the chosen mask; NO_OBJECT_LOGIT throughout where the object is not there
+    iou: Tensor  # (B,) predicted IoU of the chosen mask
+    object_score: Tensor  # (B,) logit: above 0 the object is there
+    pointer: Tensor  # (B, C)
+    class_embedding: Tensor | None  # (B, text_dim) unit vectors, with TSL
+    all_logits: Tensor  # (B, 1 or 3, 4g, 4g): every mask of an ambiguous answer, before the object score gates it
+    all_iou: Tensor  # (B, 1 or 3)
+
+
+class SAM2S(nn.Module):
+    """SAM 2 with the parts of SAM2S that ``config`` asks for."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.metadata: dict[str, Any] = {}  # what the checkpoint says of itself: policy, provenance, classes
+        self.speed: Speed = EXACT  # changed by `apply_speed`
+        c, d = config.hidden_dim, config.memory_dim
+        self.image_encoder = ImageEncoder(config)
+        self.memory_attention = MemoryAttention(config)
+        self.memory_encoder = MemoryEncoder(c, d)
+        self.sam_prompt_encoder = PromptEncoder(c, dense_prompts=config.dense_prompts)
+        self.sam_mask_decoder = MaskDecoder(config)
+        self.obj_ptr_proj = MLP((c, c, c, c))
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.maskmem_tpos_enc = nn.Parameter(torch.empty(config.num_maskmem, 1, 1, d))
+        self.no_mem_embed = nn.Parameter(torch.empty(1, 1, c))
+        self.no_mem_pos_enc = nn.Parameter(torch.empty(1, 1, c))  # in every checkpoint, read by nothing
+        self.no_obj_ptr = nn.Parameter(torch.empty(1, c))
+        self.no_obj_embed_spatial = nn.Parameter(torch.empty(1, d)) if config.no_object_memory else None
+        self.obj_ptr_tpos_proj = nn.Linear(c, d) if config.pointer_time else None
+        for parameter in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        if self.no_obj_embed_spatial is not None:
+            nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
+        # One vector for all long-term memories: training shows two of them, inference up to four.
+        self.long_tpos_enc = nn.Parameter(self.maskmem_tpos_enc[-1:].detach().clone()) if config.long_term else None
+        self.semantic = SemanticPath(config) if config.semantic else None
+        self.matching = MaskMatching(config) if config.match_dim else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.no_mem_embed.device
+
+    @property
+    def image_size(self) -> int:
+        """Side S of the square that frames are squashed into."""
+        return self.config.image_size
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that TSL scores; empty for a checkpoint without it."""
+        return self.semantic.class_names if self.semantic is not None else ()
+
+    def prepare(self, frame: NDArray[np.uint8]) -> Tensor:
+        """Turn a frame ``(Y, X, 3)`` uint8 RGB into the network's input ``(1, 3, S, S)``."""
+        return normalise(resize_frame(frame, self.image_size)[None], self.device)
+
+    def encode(self, image: Tensor) -> Features:
+        """Encode frames ``(N, 3, S, S)``."""
+        maps = self._trunk(image)
+        neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
+        skips = neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1)
+        embedding = neck.embedding(maps)
+        return Features(embedding, skips, None if self.matching is None else self.matching.keys(maps[1], embedding))
+
+    def _trunk(self, image: Tensor) -> list[Tensor]:
+        if self.speed.trunk == "bf16":
+            return [m.float() for m in self.image_encoder.trunk(image.bfloat16())]
+        return self.image_encoder.trunk(image)
+
+    def attend(self, features: Features, memories: Memories | None, batch: int = 1, *, pooled: bool | None = None) -> Attended:
+        """Let ``B`` objects read their memories.
+
+        Parameters
+        ----------
+        features
+            Of the frame.
+        memories
+            Of the objects; ``None`` for objects that have none yet (or a prompted first frame), ``batch`` of them.
+        pooled
+            Overrides ``speed.pooled_memory``.
+        """
+        if memories is None:
+            pix = (features.embedding + self.no_mem_embed.view(1, -1, 1, 1)).expand(batch, -1, -1, -1)
+            return Attended(pix, features.skips, self._blank_token(batch))
+        memory, place = self._memory_tokens(memories)
+        mask = self._memory_mask(memories)
+        pix = self.memory_attention(
+            features.embedding,
+            self._position(self.config.hidden_dim),
+            memory,
+            place,
+            pointer_tokens=memories.pointers.shape[1] * self._pointer_parts,
+            pooled=self.speed.pooled_memory if pooled is None else pooled,
+            mask=mask,
+        )
+        token = self.semantic.read(memory + place, memory, len(memory), mask) if self.semantic is not None else None
+        return self._match(features, memories, Attended(pix, features.skips, token))
+
+    def _match(self, features: Features, memories: Memories, attended: Attended) -> Attended:
+        if self.matching is None or features.keys is None or memories.keys is None or memories.patches is None:
+            return attended
+        dtype = features.keys.dtype
+        pix, fine, coarse = self.matching(features.keys, memories.keys.to(dtype), memories.patches.to(dtype), memories.slots[0])
+        skips = attended.skips[0] + fine, attended.skips[1] + coarse
+        return Attended(attended.embedding + pix, skips, attended.token)
+
+    def _blank_token(self, batch: int) -> Tensor | None:
+        return self.semantic.read(None, None, batch) if self.semantic is not None else None
+
+    @property
+    def _pointer_parts(self) -> int:
+        """How many memory tokens one pointer is cut into."""
+        return self.config.hidden_dim // self.config.memory_dim
+
+    def _position(self, channels: int) -> Tensor:
+        grid = self.config.grid
+        return sine_2d(channels, grid, grid, self.device)
+
+    def _memory_tokens(self, memories: Memories) -> tuple[Tensor, Tensor]:
+        """Lay maps and pointers out as tokens ``(B, M * g * g + P * parts, D)``, with the position of each."""
+        dtype = self.no_mem_embed.dtype
+        maps = memories.maps.to(dtype).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, M * g * g, D)
+        long_term = self.long_tpos_enc if self.long_tpos_enc is not None else self.maskmem_tpos_enc[-1:]
+        times = torch.cat((self.maskmem_tpos_enc, long_term))[:, 0, 0]  # the last one is that of slot LONG_TERM = -1
+        place = self._position(self.config.memory_dim).flatten(2).transpose(1, 2)  # (1, g * g, D)
+        map_place = (times[memories.slots][:, :, None] + place[:, None]).flatten(1, 2)
+        pointers = memories.pointers.to(dtype).unflatten(2, (self._pointer_parts, -1)).flatten(1, 2)
+        if self.obj_ptr_tpos_proj is not None:
+            time = self.obj_ptr_tpos_proj(sine_1d(memories.distances, self.config.hidden_dim))
+            pointer_place = time.repeat_interleave(self._pointer_parts, dim=1)
+        else:
+            pointer_place = torch.zeros_like(pointers)
+        return torch.cat((maps, pointers), dim=1), torch.cat((map_place, pointer_place), dim=1)
+
+    def _memory_mask(self, memories: Memories) -> Tensor | None:
+        """Return ``(B, 1, 1, keys)`` that hides what is padding, or ``None``."""
+        if memories.maps_valid is None and memories.pointers_valid is None:
+            return None
+        b, m = memories.slots.shape
+        everything = torch.ones(b, 1, dtype=torch.bool, device=self.device)
+        maps = everything.expand(b, m) if memories.maps_valid is None else memories.maps_valid
+        p = memories.pointers.shape[1]
+        pointers = everything.expand(b, p) if memories.pointers_valid is None else memories.pointers_valid
+        cells = self.config.grid**2
+        valid = torch.cat((maps.repeat_interleave(cells, dim=1), pointers.repeat_interleave(self._pointer_parts, dim=1)), 1)
+        return torch.zeros(valid.shape, device=self.device).masked_fill(~valid, float("-inf"))[:, None, None]
+
+    def decode(
+        self,
+        attended: Attended,
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        mask: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Decoded:
+        """Find the masks of ``B`` objects.
+
+        Parameters
+        ----------
+        attended
+            What :meth:`attend` gave.
+        points, labels
+            Clicks ``(B, N, 2)`` as ``(x, y)`` and labels ``(B, N)``: 0 negative, 1 positive, 2 and 3 the first and second
+            corner of a box, -1 padding. ``None`` when tracking.
+        mask
+            Logits ``(B, 1, 4g, 4g)`` of an earlier answer that the clicks correct.
+        multimask
+            Give three masks and choose the one with the highest predicted IoU: for tracking and for a single click.
+            Otherwise one mask; in evaluation an unstable one is replaced by the best of the three.
+        """
+        pix, token = attended.embedding, attended.token
+        b, size, grid = len(pix), self.image_size, self.config.grid
+        if points is None or labels is None:
+            points, labels = pix.new_zeros(b, 1, 2), pix.new_full((b, 1), PADDING, dtype=torch.long)
+        encoder = self.sam_prompt_encoder
+        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
+        if encoder.dense_points is not None:
+            dense = dense + encoder.dense_map(points, labels, size, grid)
+        out = self.sam_mask_decoder(
+            pix, encoder.grid_position(grid), encoder.sparse(points, labels, size), dense, attended.skips, token
+        )
+        rows = torch.arange(b, device=pix.device)
+        if multimask:
+            logits, iou, tokens = out.logits[:, 1:], out.iou[:, 1:], out.mask_tokens[:, 1:]
+            best = iou.argmax(dim=1)
+            chosen, chosen_iou, pointer_token = logits[rows, best], iou[rows, best], tokens[rows, best]
+        else:
+            logits, iou, pointer_token = out.logits[:, :1], out.iou[:, :1], out.mask_tokens[:, 0]
+            chosen, chosen_iou = logits[:, 0], iou[:, 0]
+            if not self.training:
+                # An unstable single mask gives way; its token stays the pointer, as in SAM 2.
+                best = out.iou[:, 1:].argmax(dim=1) + 1
+                stable = stability(logits)[:, 0] >= STABILITY_THRESHOLD
+                chosen = torch.where(stable[:, None, None], chosen, out.logits[rows, best])
+                chosen_iou = torch.where(stable, chosen_iou, out.iou[rows, best])
+        score = out.object_score[:, 0]
+        present = score > 0
+        return Decoded(
+            logits=torch.where(present[:, None, None], chosen, NO_OBJECT_LOGIT)[:, None].float(),
+            iou=chosen_iou,
+            object_score=score,
+            pointer=self._gate_pointer(self.obj_ptr_proj(pointer_token), present),
+            class_embedding=self.semantic.embed(out.extra_tokens[:, 0]) if self.semantic is not None else None,
+            all_logits=logits,
+            all_iou=iou,
+        )
+
+    def _gate_pointer(self, pointer: Tensor, present: Tensor) -> Tensor:
+        there = present[:, None].to(pointer.dtype)
+        return there * pointer + (1 - there) * self.no_obj_ptr
+
+    def decode_mask(self, features: Features, mask: Tensor) -> Decoded:
+        """Take masks ``(B, 1, S, S)`` of 0 and 1 as the answer, as SAM 2 does with mask prompts.
+
+        The decoder still runs, for the object pointer and the class.
+        """
+        b = len(mask)
+        small = F.interpolate(
+            mask * MASK_SCALE + MASK_SHIFT, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
+        )
+        attended = Attended(features.embedding.expand(b, -1, -1, -1), features.skips, self._blank_token(b))
+        own = self.decode(attended, mask=self.mask_downsample(mask), multimask=False)
+        present = mask.flatten(1).gt(0).any(dim=1)
+        there = present.to(mask.dtype)
+        return Decoded(
+            logits=small,
+            iou=torch.ones_like(there),
+            object_score=there * MASK_SCALE + MASK_SHIFT,
+            pointer=self._gate_pointer(own.pointer, present),
+            class_embedding=own.class_embedding,
+            all_logits=small,
+            all_iou=torch.ones_like(there)[:, None],
+        )
+
+    def memorize(self, features: Features, logits: Tensor, object_score: Tensor, *, prompted: Tensor | bool = False) -> Tensor:
+        """Encode masks as memories.
+
+        Parameters
+        ----------
+        features
+            Of the frame.
+        logits
+            ``(B, 1, h, w)`` of any size; brought to ``S x S``.
+        object_score
+            ``(B,)``; objects that are not there add ``no_obj_embed_spatial`` (SAM 2.1).
+        prompted
+            Whether the user gave the mask (for all, or ``(B,)`` bool): then it is cut at 0 first.
+
+        Returns
+        -------
+        ``(B, D, g, g)``.
+        """
+        size = self.image_size
+        if logits.shape[-1] != size:
+            logits = F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
+        if isinstance(prompted, bool):
+            mask = (logits > 0).float() if prompted else logits.sigmoid()
+        else:
+            mask = torch.where(prompted[:, None, None, None], (logits > 0).float(), logits.sigmoid())
+        memory = self.memory_encoder(features.embedding, mask * MASK_SCALE + MASK_SHIFT)
+        if self.no_obj_embed_spatial is not None:
+            absent = (object_score <= 0).to(memory.dtype)[:, None, None, None]
+            memory = memory + absent * self.no_obj_embed_spatial[..., None, None]
+        return memory
+
+    def patches(self, logits: Tensor) -> Tensor | None:
+        """Return the masks ``(B, 1, 4g, 4g)`` of logits as matching carries them, or ``None`` without it."""
+        return None if self.matching is None else self.matching.patches(logits)
+
+    def class_scores(self, decoded: Decoded) -> Tensor | None:
+        """Return the probability of each of ``class_names``, ``(B, K)``, or ``None`` without TSL."""
+        if self.semantic is None or decoded.class_embedding is None or not self.class_names:
+            return None
+        return self.semantic.class_logits(decoded.class_embedding).softmax(dim=-1)

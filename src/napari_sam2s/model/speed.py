@@ -1,0 +1,115 @@
+"""Shortcuts: named options that change the result a little for less work. ``docs/models.md`` has their measured cost."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from napari_sam2s.errors import ModelError
+from napari_sam2s.model.config import STRIDE, ModelConfig
+
+if TYPE_CHECKING:
+    from napari_sam2s.model.network import SAM2S
+
+Mode = Literal["exact", "fast"]
+FAST_MEMORIES = 4  # of a conditioning frame, two recent ones and a long-term one
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is done with less work; the default is exact.
+
+    Parameters
+    ----------
+    pooled_memory
+        Memories are read at half resolution in the cross-attention (EfficientTAM's idea).
+    memories
+        At most so many memories are read for a frame: a conditioning one, the latest, and one long-term; ``None`` for all.
+    trunk
+        Arithmetic of the image encoder's trunk: exact, bfloat16, or linear layers in 8 bits (CPU only).
+    """
+
+    pooled_memory: bool = False
+    memories: int | None = None
+    trunk: Literal["exact", "bf16", "int8"] = "exact"
+
+
+EXACT = Speed()
+
+
+def fast_speed(config: ModelConfig, device: torch.device) -> Speed:
+    """Return the shortcuts of fast mode for a network on a device.
+
+    8-bit layers pay on CPUs with and without VNNI, and only where most of the work is in linear layers; bfloat16 is for GPUs
+    (on a CPU without hardware for it, it is ten times slower than float32).
+    """
+    if config.trunk.kind != "hiera":
+        return Speed(pooled_memory=True, memories=FAST_MEMORIES)
+    return Speed(pooled_memory=True, memories=FAST_MEMORIES, trunk="int8" if device.type == "cpu" else "bf16")
+
+
+def fast_image_size(config: ModelConfig) -> int:
+    """Return the largest input size, up to the network's own, at which no window of a Hiera is padded.
+
+    At 512 pixels the windows of 14 of tiny, small and base-plus pad the map of 32 to 42: 72 % more tokens. 448 and 896
+    have no padding; large has windows of 16 and needs none at 512 and 1024.
+    """
+    if config.trunk.kind != "hiera":
+        return config.image_size
+    unit = STRIDE * config.trunk.window_spec[2]
+    return max(config.image_size // unit, 1) * unit
+
+
+def apply_speed(model: SAM2S, speed: Speed) -> None:
+    """Make a network work with these shortcuts; its trunk's weights are converted in place, for good.
+
+    Raises
+    ------
+    ModelError
+        If this machine or version of torch cannot do it.
+    """
+    if speed.trunk == "bf16":
+        model.image_encoder.trunk.bfloat16()
+    elif speed.trunk == "int8":
+        if model.device.type != "cpu":
+            raise ModelError(f"8-bit layers run on the CPU only, not on {model.device}: take trunk='bf16'.")
+        _quantise(model.image_encoder.trunk)
+    model.speed = speed
+
+
+class Int8Linear(nn.Module):
+    """A linear layer with weights in 8 bits, one scale a row; its input is rounded to 8 bits as it comes."""
+
+    @torch.inference_mode(False)  # ordinary tensors, wherever it is made
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach().clone().float()
+        scales = weight.abs().amax(dim=1).clamp(min=1e-8) / 127
+        with warnings.catch_warnings():  # torch wants to move its quantised tensors elsewhere some day
+            warnings.simplefilter("ignore")
+            rounded = torch.quantize_per_channel(
+                weight, scales.double(), torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
+            )
+        self.register_buffer("bias", linear.bias.detach().float().clone())
+        self._packed = torch.ops.quantized.linear_prepack(rounded, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., in)`` to ``(..., out)``."""
+        # The reduced range keeps sums of 8-bit products from overflowing on processors without VNNI.
+        return torch.ops.quantized.linear_dynamic(x, self._packed, True)
+
+
+def _quantise(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            try:
+                setattr(module, name, Int8Linear(child))
+            except (AttributeError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ModelError(f"This torch has no 8-bit layers for this processor ({reason}): take exact mode.") from error
+        else:
+            _quantise(child)

@@ -1,0 +1,1 @@
+"""Clips with exact ground truth: procedural laparoscopy and composites of real material."""

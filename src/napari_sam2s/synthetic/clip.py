@@ -1,0 +1,80 @@
+"""Clips with exact ground truth: what every generator here gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.masklets.vocabulary import Object
+
+
+class Clip(ABC):
+    """A video that knows where its objects are.
+
+    It can be given to a tracker as its video (``shape``, ``clip[i]``) and to the evaluation as ground truth (``objects``,
+    ``masks(i)``). Frames may be asked for in any order; the same seed gives the same pixels.
+    """
+
+    name: str
+    fps: float
+    objects: tuple[Object, ...]
+    shape: tuple[int, int, int, int]  # (T, Y, X, 3)
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    @abstractmethod
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return a frame ``(Y, X, 3)`` RGB."""
+
+    @abstractmethod
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``: the visible pixels of every object, empty where it is not to be seen."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} is not in a clip of {len(self)} frames")
+        return self.frame(index % len(self))
+
+    @property
+    def frames(self) -> range:
+        """The annotated frames: all of them."""
+        return range(len(self))
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """Seconds of every frame."""
+        return np.arange(len(self)) / self.fps
+
+    def visible(self, object_id: int) -> NDArray[np.bool_]:
+        """Return on which frames an object is to be seen, ``(T,)``."""
+        return np.array([self.masks(t)[object_id].any() for t in range(len(self))])
+
+
+@dataclass
+class ArrayClip(Clip):
+    """A clip that is in memory."""
+
+    name: str
+    images: NDArray[np.uint8]  # (T, Y, X, 3)
+    stack: NDArray[np.bool_]  # (T, N, Y, X), in the order of ``objects``
+    objects: tuple[Object, ...]
+    fps: float = 25.0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:  # type: ignore[override]
+        """``(T, Y, X, 3)``."""
+        return self.images.shape
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return a frame ``(Y, X, 3)``."""
+        return self.images[index]
+
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        return {o.id: self.stack[index, n] for n, o in enumerate(self.objects)}

@@ -1,0 +1,209 @@
+"""Procedural laparoscopy with exact ground truth: instruments of eight classes over tissue, seen by a moving camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.instruments import CLASSES, Pose, draw
+from napari_sam2s.synthetic.tissue import ORGANS, make_tissue, octaves, organ_object
+
+Rng = np.random.Generator
+INSTRUMENT_CLASSES = tuple(CLASSES)
+RETRACTION_FRAMES = 10  # that an instrument takes to leave or to come back
+_COLOURS = ((230, 60, 60), (60, 140, 240), (250, 190, 40), (170, 90, 220))
+
+
+@dataclass
+class _Wave:
+    """A smooth path: a mean and a few slow waves, the same at a frame whenever it is asked for."""
+
+    mean: float
+    amplitudes: NDArray[np.float64]
+    periods: NDArray[np.float64]
+    phases: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: Rng, mean: float, amplitude: float, slowest: float = 120.0) -> _Wave:
+        return cls(mean, amplitude * rng.uniform(0.2, 0.6, 3), rng.uniform(0.2, 1, 3) * slowest, rng.uniform(0, 2 * np.pi, 3))
+
+    def __call__(self, t: float) -> float:
+        return float(self.mean + (self.amplitudes * np.sin(2 * np.pi * t / self.periods + self.phases)).sum())
+
+
+@dataclass
+class _Instrument:
+    """An instrument, its paths, and when it is away."""
+
+    object: Object
+    class_name: str
+    entry: tuple[float, float]  # (x, y) outside the picture, in units of its side
+    x: _Wave
+    y: _Wave
+    opening: _Wave
+    radius: float  # pixels
+    away: tuple[tuple[int, int], ...]  # half-open ranges of frames
+
+    def pose(self, t: int, side: tuple[int, int]) -> Pose:
+        height, width = side
+        tip = np.array((self.x(t) * width, self.y(t) * height))
+        entry = np.array(self.entry) * (width, height)
+        direction = tip - entry
+        direction /= np.linalg.norm(direction)
+        tip = tip - direction * self._retraction(t) * 1.8 * max(side)
+        angle = float(np.arctan2(direction[1], direction[0]))
+        return Pose((float(tip[0]), float(tip[1])), angle, float(np.clip(self.opening(t), 0.02, 0.7)), self.radius)
+
+    def _retraction(self, t: int) -> float:
+        """Return 0 in place to 1 away."""
+        most = 0.0
+        for start, stop in self.away:
+            inside = min(t - start, stop - 1 - t) + 1  # frames since leaving began or until it is back
+            if inside > 0:
+                most = max(most, min(inside / RETRACTION_FRAMES, 1.0))
+        return most * most * (3 - 2 * most)
+
+
+class Laparoscopy(Clip):
+    """A laparoscopic clip of any length, rendered as it is asked for.
+
+    Parameters
+    ----------
+    seed
+        Decides everything.
+    frames, size
+        Number of frames and ``(Y, X)``.
+    classes
+        Instruments, by the names of :data:`INSTRUMENT_CLASSES`; drawn at random by default (1 to 3, sometimes two alike).
+    organ
+        An organ of soft border that is an object too: a name of ``ORGANS``, ``None`` for none, ``"random"``.
+    absences
+        How many times each instrument leaves; drawn at random by default.
+    absence_frames
+        Range of the length of an absence.
+    effects
+        Smoke, noise, vignette, changing light. Off for a plain picture.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        frames: int = 100,
+        size: tuple[int, int] = (256, 256),
+        *,
+        classes: tuple[str, ...] | None = None,
+        organ: str | None = "random",
+        absences: int | None = None,
+        absence_frames: tuple[int, int] = (30, 60),
+        effects: bool = True,
+        fps: float = 25.0,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.name = f"laparoscopy-{seed}"
+        self.fps = fps
+        self.shape = (frames, *size, 3)
+        self._effects = effects
+        if organ == "random":
+            organ = str(rng.choice(list(ORGANS))) if rng.random() < 0.6 else None
+        if classes is None:
+            classes = tuple(str(c) for c in rng.choice(INSTRUMENT_CLASSES, int(rng.integers(1, 4))))
+        self._tissue = make_tissue(rng, int(1.6 * max(size)), organ)
+        self._camera = [_Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10)]
+        self._breathing = rng.uniform(30, 60), rng.uniform(0, 6.3)
+        self._instruments = [self._make_instrument(rng, n, name, absences, absence_frames) for n, name in enumerate(classes)]
+        self._organ = organ_object(len(classes) + 1, organ) if organ is not None else None
+        self.objects = tuple(i.object for i in self._instruments) + ((self._organ,) if self._organ is not None else ())
+        self._prepare_effects(rng)
+        self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
+
+    def _make_instrument(self, rng: Rng, n: int, name: str, absences: int | None, lengths: tuple[int, int]) -> _Instrument:
+        frames = self.shape[0]
+        angle = rng.uniform(0, 2 * np.pi)
+        entry = (0.5 + 1.1 * np.cos(angle), 0.5 + 1.1 * np.sin(angle))
+        mean_x, mean_y = rng.uniform(0.3, 0.7, 2)
+        count = absences if absences is not None else int(rng.random() < 0.35)
+        away = []
+        for k in range(count):
+            length = int(rng.integers(*lengths, endpoint=True)) + 2 * RETRACTION_FRAMES
+            first, last = int(frames * (k + 0.15) / count), int(frames * (k + 0.9) / count) - length
+            if last > first:
+                start = int(rng.integers(first, last))
+                away.append((start, start + length))
+        return _Instrument(
+            Object(n + 1, f"{name} {n + 1}", name, _COLOURS[n % len(_COLOURS)]),
+            name,
+            (float(entry[0]), float(entry[1])),
+            _Wave.draw(rng, mean_x, rng.uniform(0.08, 0.3)),
+            _Wave.draw(rng, mean_y, rng.uniform(0.08, 0.3)),
+            _Wave.draw(rng, 0.25, 0.3, 60.0),
+            CLASSES[name][2] / 100 * max(self.shape[1:3]) * float(rng.uniform(0.85, 1.5)),
+            tuple(away),
+        )
+
+    def _prepare_effects(self, rng: Rng) -> None:
+        height, width = self.shape[1:3]
+        y, x = np.mgrid[:height, :width].astype(np.float32)
+        radius = np.hypot((x - width / 2) / width, (y - height / 2) / height)
+        self._vignette = np.clip(1.12 - 1.1 * radius**2 * rng.uniform(0.6, 1.6), 0.12, 1.1)[..., None]
+        self._light = _Wave.draw(rng, rng.uniform(0.85, 1.05), 0.10, 200.0)
+        side = max(height, width)
+        self._smoke = octaves(rng, side + 64, 3, 4) * (rng.random() < 0.3) * rng.uniform(0.2, 0.55)
+        self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31, 1)).astype(np.float32)
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return a frame ``(Y, X, 3)``."""
+        return self._render(index)[1]
+
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        return self._render(index)[2]
+
+    def _render(self, t: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        if self._rendered is None or self._rendered[0] != t:
+            image, organ = self._look(t)
+            masks: dict[int, NDArray[np.bool_]] = {}
+            for instrument in self._instruments:
+                covered = draw(image, instrument.class_name, instrument.pose(t, self.shape[1:3]))
+                for other in masks.values():
+                    other &= ~covered
+                organ &= ~covered
+                masks[instrument.object.id] = covered
+            if self._organ is not None:
+                masks[self._organ.id] = organ
+            self._rendered = t, self._develop(image, t), masks
+        return self._rendered
+
+    def _look(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Sample the tissue through the moving camera; the tissue breathes."""
+        height, width = self.shape[1:3]
+        side = self._tissue.picture.shape[0]
+        dx, dy, zoom = (wave(t) for wave in self._camera)
+        period, phase = self._breathing
+        breath = np.sin(2 * np.pi * t / period + phase)
+        scale = np.float32((1.15 + 0.6 * zoom + 0.01 * breath) * min(1.35, side / max(height, width)) / 1.35)
+        y = (np.arange(height, dtype=np.float32) - height / 2) * scale
+        x = (np.arange(width, dtype=np.float32) - width / 2) * scale
+        ripple = 3 * breath
+        rows = y[:, None] + np.float32(side * (0.5 + dy)) + ripple * np.sin(x / 37, dtype=np.float32)[None]
+        columns = x[None] + np.float32(side * (0.5 + dx)) + ripple * np.sin(y / 31, dtype=np.float32)[:, None]
+        index = rows.astype(np.int32).clip(0, side - 1) * side + columns.astype(np.int32).clip(0, side - 1)
+        image = self._tissue.picture.reshape(-1, 3)[index].astype(np.float32) / 255
+        organ = self._tissue.organ
+        return image, organ.reshape(-1)[index] if organ is not None else np.zeros((height, width), dtype=bool)
+
+    def _develop(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
+        if not self._effects:
+            return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+        height, width = self.shape[1:3]
+        image = image * (self._vignette * np.float32(self._light(t) * 255))
+        if self._smoke.any():
+            drift = t % 64
+            veil = self._smoke[drift : drift + height, 32 : 32 + width, None]
+            image = image * (1 - veil) + veil * 205
+        grain = np.random.default_rng((t, 7)).integers(0, 31, 2)
+        image += self._noise[grain[0] : grain[0] + height, grain[1] : grain[1] + width]
+        return np.clip(image, 0, 255).astype(np.uint8)

@@ -1,0 +1,107 @@
+"""Real pictures and video that composites are made of: collected once, outside the repository.
+
+``python -m napari_sam2s.synthetic.material REAL OUT`` reads the folder of real material and the cut-outs of Debian's
+``tuxpaint-stamps-default``, and writes one ``.npz``. Part of every source is held out by name, for validation only.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+HELD_OUT_VIDEOS = (
+    "02_cups",
+    "03_blocks",
+    "05_default_juggle",
+    "10_cloth_magic",
+    "13_butterfly",
+    "16_robotarm",
+    "19_cyclist",
+    "20_doughkneading",
+)
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+SKIPPED_STAMPS = ("cartoon", "symbols", "seasonal")  # drawn, not photographed
+HELD_OUT_STAMPS = ("birds", "vegetables", "household")  # folders of stamps
+FRAME_SIZE = (256, 384)  # (Y, X) of kept frames
+FRAME_STEP = 2
+
+
+@dataclass
+class Material:
+    """What a composite is cut from."""
+
+    videos: list[NDArray[np.uint8]]  # each (T, Y, X, 3), consecutive frames
+    cutouts: list[NDArray[np.uint8]]  # each (Y, X, 4), RGB and alpha
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz``."""
+        parts = {f"video{i:04d}": v for i, v in enumerate(self.videos)}
+        parts |= {f"cutout{i:04d}": c for i, c in enumerate(self.cutouts)}
+        np.savez(path, **parts)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, path: Path) -> Material:
+        """Read what :meth:`save` wrote."""
+        with np.load(path) as archive:
+            names = sorted(archive.files)
+            videos = [archive[n] for n in names if n.startswith("video")]
+            return cls(videos, [archive[n] for n in names if n.startswith("cutout")])
+
+
+def read_frames(path: Path, size: tuple[int, int] = FRAME_SIZE, step: int = FRAME_STEP) -> NDArray[np.uint8]:
+    """Return every ``step``-th frame of a video, ``(T, Y, X, 3)``, squashed to ``size``."""
+    height, width = size
+    select = ["-vf", f"select=not(mod(n\\,{step})),scale={width}:{height}:flags=area", "-fps_mode", "passthrough"]
+    reader = imageio_ffmpeg.read_frames(str(path), output_params=select, pix_fmt="rgb24")
+    next(reader)  # the metadata
+    return np.stack([np.frombuffer(raw, np.uint8).reshape(height, width, 3) for raw in reader])
+
+
+def read_cutouts(paths: Iterable[Path], largest: int = 256) -> list[NDArray[np.uint8]]:
+    """Return pictures with a real alpha channel, cropped to it, at most ``largest`` pixels on a side."""
+    cutouts = []
+    for path in paths:
+        with Image.open(path) as picture:
+            rgba = picture.convert("RGBA")
+        box = rgba.getchannel("A").point(lambda a: 255 * (a > 127)).getbbox()
+        if box is None or (box[2] - box[0]) * (box[3] - box[1]) < 24**2:
+            continue
+        rgba = rgba.crop(box)
+        rgba.thumbnail((largest, largest))
+        array = np.asarray(rgba)
+        if (array[..., 3] > 127).mean() < 0.97:  # a full rectangle is a photograph, not a cut-out
+            cutouts.append(array)
+    return cutouts
+
+
+def collect(real: Path, *, held_out: bool = False) -> Material:
+    """Gather the part of the material to train on, or the part that is held out."""
+    videos = [p for p in sorted((real / "videos").glob("*.mp4")) if (p.stem in HELD_OUT_VIDEOS) == held_out]
+    stamps = [
+        p
+        for p in sorted(STAMPS.rglob("*.png"))
+        if not set(p.parts) & set(SKIPPED_STAMPS) and bool(set(p.parts) & set(HELD_OUT_STAMPS)) == held_out
+    ]
+    return Material([read_frames(p) for p in videos], read_cutouts(stamps))
+
+
+def main() -> None:
+    """Collect both parts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("real", type=Path, help="folder of real material, with videos/*.mp4")
+    parser.add_argument("out", type=Path, help="folder for train.npz and held_out.npz")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    collect(arguments.real).save(arguments.out / "train.npz")
+    collect(arguments.real, held_out=True).save(arguments.out / "held_out.npz")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""Cells in motion with exact ground truth: drawn ones, and pictures of real nuclei set in motion.
+
+Cells drift, turn, grow and divide (the mother ends, the daughters are new objects), the stage drifts, the focus changes.
+Real pictures come as ``NNNN.jpg`` with instance labels ``NNNN.png`` (BBBC038); those whose number ends in 9 are held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import gaussian_filter, zoom
+
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.synthetic.clip import Clip
+
+Rng = np.random.Generator
+FOLLOWED = 8  # cells that are objects (their daughters too); the others are only there
+SMALLEST_PX = 60  # of a nucleus that is cut out
+PART_FRAMES = 10  # that two daughters take to part
+_COLOURS = ((240, 90, 90), (90, 170, 250), (250, 200, 70), (160, 220, 110), (190, 120, 240))
+
+
+@dataclass
+class Plate:
+    """A still picture taken apart."""
+
+    background: NDArray[np.float32]  # (Y, X, 3) in [0, 255], without its cells
+    cells: list[tuple[NDArray[np.float32], tuple[float, float]]]  # (h, w, 4) colour and alpha in [0, 1]; centre (y, x)
+
+
+def drawn_plate(rng: Rng, size: tuple[int, int]) -> Plate:
+    """Draw fluorescent nuclei of several sizes on a dark ground."""
+    height, width = size
+    haze = zoom(rng.random((5, 5)), (height / 5, width / 5), order=1)[..., None]
+    tint = np.array(((1, 1, 1), (0.55, 0.75, 1), (0.6, 1, 0.65)), dtype=np.float32)[rng.integers(3)]
+    background = (12 + 16 * haze + rng.normal(0, 1.5, (height, width, 1))).astype(np.float32) * tint
+    radius = min(size) * rng.uniform(0.035, 0.06)
+    cells: list[tuple[NDArray[np.float32], tuple[float, float]]] = []
+    for _ in range(200):
+        centre = float(rng.uniform(0, height)), float(rng.uniform(0, width))
+        if all(np.hypot(centre[0] - y, centre[1] - x) > 2.2 * radius for _, (y, x) in cells):
+            cells.append((_drawn_cell(rng, radius * rng.uniform(0.8, 1.25), tint), centre))
+        if len(cells) == 24:
+            break
+    return Plate(background, cells)
+
+
+def _drawn_cell(rng: Rng, radius: float, tint: NDArray[np.float32]) -> NDArray[np.float32]:
+    side = int(3 * radius) + 4
+    y, x = (np.mgrid[:side, :side] - (side - 1) / 2) / radius
+    around = np.arctan2(y, x)
+    wobble = sum(rng.normal(0, 0.05) * np.sin(k * around + rng.uniform(0, 6.3)) for k in range(2, 5))
+    distance = np.hypot(x, y / rng.uniform(0.65, 1)) / (1 + wobble)
+    alpha = np.clip((1 - distance) * radius / 1.5 + 0.5, 0, 1)
+    chromatin = gaussian_filter(rng.normal(0, 1, (side, side)), radius / 6)
+    light = rng.uniform(110, 220) * (0.85 + 0.15 * np.clip(1 - distance**2, 0, 1) + 0.1 * chromatin / chromatin.std())
+    return np.dstack((light[..., None] * tint, alpha)).astype(np.float32)
+
+
+def read_plate(path: Path, size: int) -> Plate:
+    """Take a picture of real nuclei apart along its labels (``path`` with the ending ``.png``)."""
+    with Image.open(path) as picture, Image.open(path.with_suffix(".png")) as labels:
+        scale = size / min(picture.size)
+        shape = round(picture.width * scale), round(picture.height * scale)
+        colour = np.asarray(picture.convert("RGB").resize(shape, Image.Resampling.BILINEAR))[:size, :size]
+        ids = np.asarray(labels.resize(shape, Image.Resampling.NEAREST))[:size, :size]
+    if ids.ndim != 2 or ids.shape != colour.shape[:2]:
+        raise TrainingError(f"The labels of {path} have the shape {ids.shape}; they are one number a pixel.")
+    colour = colour.astype(np.float32)
+    free = (gaussian_filter((ids > 0).astype(np.float32), 2) < 0.05).astype(np.float32)
+    weight = gaussian_filter(free, 12) + 1e-6
+    smooth = np.dstack([gaussian_filter(colour[..., c] * free, 12) / weight for c in range(3)])
+    cells = []
+    for label in np.unique(ids[ids > 0]):
+        mask = ids == label
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        whole = rows[0] > 0 and columns[0] > 0 and rows[-1] < ids.shape[0] - 1 and columns[-1] < ids.shape[1] - 1
+        if mask.sum() < SMALLEST_PX or not whole:
+            continue
+        box = slice(max(rows[0] - 2, 0), rows[-1] + 3), slice(max(columns[0] - 2, 0), columns[-1] + 3)
+        alpha = gaussian_filter(mask[box].astype(np.float32), 0.7)
+        centre = (box[0].start + (alpha.shape[0] - 1) / 2, box[1].start + (alpha.shape[1] - 1) / 2)
+        cells.append((np.dstack((colour[box], alpha)), centre))
+    if not cells:
+        raise TrainingError(f"{path} has no nucleus of {SMALLEST_PX} pixels or more that lies whole in the picture.")
+    return Plate(colour * free[..., None] + smooth * (1 - free[..., None]), cells)
+
+
+class Nuclei:
+    """A family of clips of real nuclei.
+
+    Parameters
+    ----------
+    folder
+        With ``NNNN.jpg`` and ``NNNN.png``.
+    size
+        Side of the square frames.
+    held_out
+        Take the pictures that are not trained on, instead of the others.
+    """
+
+    def __init__(self, folder: Path, size: int = 256, *, held_out: bool = False) -> None:
+        self.size = size
+        pictures = [p for p in sorted(folder.glob("*.jpg")) if p.with_suffix(".png").exists()]
+        self.paths = [p for p in pictures if p.stem.endswith("9") == held_out]
+        if not self.paths:
+            raise TrainingError(f"There are no pictures NNNN.jpg with labels NNNN.png in {folder}.")
+
+    def __call__(self, seed: int, frames: int) -> Clip:
+        """Return the clip of a seed."""
+        first = np.random.default_rng(seed).integers(len(self.paths))
+        for k in range(len(self.paths)):  # a few pictures have no nucleus to cut out
+            try:
+                plate = read_plate(self.paths[(first + k) % len(self.paths)], self.size)
+            except TrainingError:
+                continue
+            return Microscopy(seed, max(3 * frames, 24), (self.size, self.size), plate=plate)
+        raise TrainingError(f"None of {len(self.paths)} pictures has a nucleus to set in motion.")
+
+
+@dataclass
+class _Cell:
+    """A cell's picture and its life."""
+
+    patch: NDArray[np.float32]
+    start: tuple[float, float]  # (y, x) at birth
+    born: int
+    ends: int
+    drift: tuple[float, float]  # pixels a frame
+    sway: tuple[float, float, float]  # amplitude (pixels), period (frames), phase
+    turn: float  # radians a frame
+    growth: float  # of its scale, a frame
+    scale: float = 1.0  # at birth
+    apart: tuple[float, float] = (0.0, 0.0)  # where a daughter is pushed while parting
+
+    def pose(self, t: int) -> tuple[float, float, float, float]:
+        """Return centre (y, x), angle and scale."""
+        age = t - self.born
+        amplitude, period, phase = self.sway
+        sway = amplitude * (np.sin(2 * np.pi * age / period + phase) - np.sin(phase))
+        parting = min(age / PART_FRAMES, 1.0)
+        y = self.start[0] + self.drift[0] * age + sway + self.apart[0] * parting
+        x = self.start[1] + self.drift[1] * age - sway + self.apart[1] * parting
+        left = self.ends - t
+        rounding = 1 - 0.15 * max(0.0, 1 - left / 6)  # a cell rounds up before it divides
+        return y, x, self.turn * age, self.scale * min((1 + self.growth) ** age, 1.5) * rounding
+
+
+class Microscopy(Clip):
+    """A time-lapse of cells, rendered as it is asked for.
+
+    Parameters
+    ----------
+    seed
+        Decides everything.
+    frames, size
+        Number of frames and ``(Y, X)``.
+    plate
+        The picture to set in motion; drawn nuclei by default. Its size is the clip's then.
+    divisions
+        Share of the followed cells that divide.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        frames: int = 100,
+        size: tuple[int, int] = (256, 256),
+        *,
+        plate: Plate | None = None,
+        divisions: float = 0.25,
+        fps: float = 8.0,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self._plate = plate if plate is not None else drawn_plate(rng, size)
+        self.name, self.fps = f"microscopy-{seed}", fps
+        self.shape = (frames, *self._plate.background.shape[:2], 3)
+        order = rng.permutation(len(self._plate.cells))
+        self._cells: list[_Cell] = []
+        followed: list[_Cell] = []
+        for n, k in enumerate(order):
+            cell = self._live(rng, *self._plate.cells[k])
+            self._cells.append(cell)
+            if n < FOLLOWED:
+                followed.append(cell)
+                if rng.random() < divisions and frames > 12:
+                    daughters = self._divide(rng, cell)
+                    self._cells += daughters
+                    followed += daughters
+        self._followed = followed
+        self.objects = tuple(Object(n + 1, f"cell {n + 1}", None, _COLOURS[n % len(_COLOURS)]) for n in range(len(followed)))
+        self._stage = rng.normal(0, 0.15, 2)
+        self._focus = rng.uniform(0, 1.6), rng.uniform(40, 120), rng.uniform(0, 2 * np.pi)
+        self._noise = rng.normal(0, rng.uniform(1, 4), (self.shape[1] + 31, self.shape[2] + 31, 1)).astype(np.float32)
+        self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
+
+    def _live(self, rng: Rng, patch: NDArray[np.float32], start: tuple[float, float]) -> _Cell:
+        speed = rng.uniform(0, 0.5)
+        return _Cell(
+            patch,
+            start,
+            0,
+            self.shape[0] + 100,
+            (float(rng.normal(0, speed)), float(rng.normal(0, speed))),
+            (float(rng.uniform(0, 3)), float(rng.uniform(20, 60)), float(rng.uniform(0, 6.3))),
+            float(rng.normal(0, 0.01)),
+            float(rng.uniform(0, 0.004)),
+        )
+
+    def _divide(self, rng: Rng, mother: _Cell) -> list[_Cell]:
+        """End a cell within the clip; return its daughters."""
+        mother.ends = int(rng.integers(self.shape[0] // 4, 3 * self.shape[0] // 4))
+        y, x, _, scale = mother.pose(mother.ends)
+        reach = max(mother.patch.shape[:2]) * scale / 2
+        axis = rng.uniform(0, 2 * np.pi)
+        daughters = []
+        for side in (1, -1):
+            ahead = side * np.array((np.sin(axis), np.cos(axis))) * reach
+            start = (float(y + 0.35 * ahead[0]), float(x + 0.35 * ahead[1]))
+            daughter = self._live(rng, mother.patch, start)
+            daughter.born, daughter.scale = mother.ends, scale * 0.7
+            daughter.apart = (float(0.5 * ahead[0]), float(0.5 * ahead[1]))
+            daughters.append(daughter)
+        return daughters
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return a frame ``(Y, X, 3)``."""
+        return self._render(index)[1]
+
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``: the visible pixels, empty before birth and after division."""
+        return self._render(index)[2]
+
+    def _render(self, t: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        if self._rendered is None or self._rendered[0] != t:
+            image = self._plate.background.copy()
+            number = {id(cell): n + 1 for n, cell in enumerate(self._followed)}
+            masks = {o.id: np.zeros(self.shape[1:3], dtype=bool) for o in self.objects}
+            for cell in self._cells:
+                if not cell.born <= t < cell.ends:
+                    continue
+                y, x, angle, scale = cell.pose(t)
+                covered = _paste(image, cell.patch, (y + self._stage[0] * t, x + self._stage[1] * t), angle, scale)
+                if covered is None:
+                    continue
+                box, mask = covered
+                for other in masks.values():
+                    other[box] &= ~mask
+                if id(cell) in number:
+                    masks[number[id(cell)]][box] = mask
+            self._rendered = t, self._develop(image, t), masks
+        return self._rendered
+
+    def _develop(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
+        """Bring out of focus, and add noise."""
+        most, period, phase = self._focus
+        sigma = most * max(0.0, np.sin(2 * np.pi * t / period + phase))
+        if sigma > 0.3:
+            image = gaussian_filter(image, (sigma, sigma, 0))
+        y, x = np.random.default_rng((t, 11)).integers(0, 31, 2)
+        image = image + self._noise[y : y + image.shape[0], x : x + image.shape[1]]
+        return np.clip(image, 0, 255).astype(np.uint8)
+
+
+Box = tuple[slice, slice]
+
+
+def _paste(
+    image: NDArray[np.float32], patch: NDArray[np.float32], centre: tuple[float, float], angle: float, scale: float
+) -> tuple[Box, NDArray[np.bool_]] | None:
+    """Lay a turned and scaled patch over an image, in place; return where it is, or ``None`` outside of the image."""
+    h, w = patch.shape[:2]
+    reach = np.hypot(h, w) * scale / 2 + 1
+    top, left = max(int(centre[0] - reach), 0), max(int(centre[1] - reach), 0)
+    bottom, right = min(int(centre[0] + reach) + 2, image.shape[0]), min(int(centre[1] + reach) + 2, image.shape[1])
+    if top >= bottom or left >= right:
+        return None
+    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[0])
+    dx = np.arange(left, right, dtype=np.float32)[None] - np.float32(centre[1])
+    c, s = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
+    v, u = c * dy - s * dx + np.float32((h - 1) / 2), s * dy + c * dx + np.float32((w - 1) / 2)
+    inside = (v > 0) & (v < h - 1) & (u > 0) & (u < w - 1)
+    i, j = np.clip(v, 0, h - 1.001).astype(np.intp), np.clip(u, 0, w - 1.001).astype(np.intp)
+    i, j = np.minimum(i, h - 2), np.minimum(j, w - 2)
+    p, q = (v - i)[..., None], (u - j)[..., None]
+    sampled = (1 - p) * ((1 - q) * patch[i, j] + q * patch[i, j + 1]) + p * (
+        (1 - q) * patch[i + 1, j] + q * patch[i + 1, j + 1]
+    )
+    alpha = sampled[..., 3] * inside
+    box = slice(top, bottom), slice(left, right)
+    image[box] += alpha[..., None] * (sampled[..., :3] - image[box])
+    return box, alpha >= 0.5

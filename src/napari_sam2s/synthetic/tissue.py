@@ -1,0 +1,115 @@
+"""Procedural tissue: a large picture of an abdominal cavity that a camera moves over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from napari_sam2s.masklets.vocabulary import Object
+
+Rng = np.random.Generator
+PALETTES = (  # from shade to light, RGB in [0, 1]
+    ((0.22, 0.03, 0.04), (0.62, 0.17, 0.15), (0.93, 0.55, 0.47)),
+    ((0.28, 0.06, 0.05), (0.72, 0.33, 0.22), (0.97, 0.80, 0.55)),
+    ((0.18, 0.03, 0.06), (0.50, 0.14, 0.17), (0.88, 0.48, 0.50)),
+)
+ORGANS = {  # class name: shade and light, elongation
+    "gallbladder": ((0.20, 0.24, 0.12), (0.72, 0.70, 0.42), 1.7),
+    "liver": ((0.20, 0.04, 0.03), (0.47, 0.16, 0.12), 1.2),
+    "uterus": ((0.45, 0.16, 0.16), (0.95, 0.66, 0.62), 1.3),
+}
+
+
+@dataclass
+class Tissue:
+    """A picture of tissue, and the mask of the organ that lies in it."""
+
+    picture: NDArray[np.uint8]  # (H, W, 3)
+    organ: NDArray[np.bool_] | None  # (H, W)
+    organ_class: str | None
+
+
+def octaves(rng: Rng, side: int, first: int, count: int, decay: float = 0.55) -> NDArray[np.float32]:
+    """Return smooth noise ``(side, side)`` in [0, 1] with detail at several scales."""
+    field = np.zeros((side, side), dtype=np.float32)
+    for k in range(count):
+        cells = min(first * 2**k, side)
+        coarse = rng.random((cells + 3, cells + 3), dtype=np.float32)
+        fine = zoom(coarse, side / cells, order=1)[:side, :side]
+        field += decay**k * fine
+    field -= field.min()
+    return field / field.max()
+
+
+def _blend(weights: NDArray[np.float32], palette: tuple[tuple[float, ...], ...]) -> NDArray[np.float32]:
+    """Colour a field in [0, 1] along a palette."""
+    stops = np.linspace(0, 1, len(palette))
+    colours = np.array(palette, dtype=np.float32)
+    return np.stack([np.interp(weights, stops, colours[:, c]) for c in range(3)], axis=2).astype(np.float32)
+
+
+def _vessels(rng: Rng, side: int, count: int) -> NDArray[np.float32]:
+    """Return ``(side, side)`` in [0, 1]: winding branches of blood vessels."""
+    drawn = np.zeros((side, side), dtype=np.float32)
+    for _ in range(count):
+        heading, width = rng.uniform(0, 2 * np.pi), rng.uniform(0.6, 1.6)
+        turns = np.cumsum(rng.normal(0, 0.09, side))
+        path = rng.uniform(0, side, 2) + np.cumsum(np.stack((np.cos(heading + turns), np.sin(heading + turns)), 1), axis=0)
+        ij = path.round().astype(int) % side
+        drawn[ij[:, 0], ij[:, 1]] = width
+    return np.clip(gaussian_filter(drawn, 1.6) * 5, 0, 1)
+
+
+def make_tissue(rng: Rng, side: int, organ_class: str | None) -> Tissue:
+    """Draw tissue of ``side`` pixels, with an organ of soft border in its middle."""
+    height = octaves(rng, side, 3, 6)
+    detail = octaves(rng, side, 12, 4)
+    picture = _blend(0.75 * height + 0.25 * detail, PALETTES[rng.integers(len(PALETTES))])
+    vessels = _vessels(rng, side, 10)[..., None]
+    picture = picture * (1 - 0.55 * vessels) + np.array((0.35, 0.02, 0.05), np.float32) * 0.55 * vessels
+    mask = None
+    if organ_class is not None:
+        shade, light, elongation = ORGANS[organ_class]
+        blob = _blob(rng, side, elongation)
+        soft = np.clip(blob / 0.12 + 0.5, 0, 1)[..., None]  # a border that is not quite anywhere
+        colour = _blend(np.clip(0.6 * blob + 0.5 * detail, 0, 1), (shade, light))
+        picture = picture * (1 - soft) + colour * soft
+        height = height + 0.6 * np.clip(blob, 0, 1)
+        mask = soft[..., 0] >= 0.5
+    shaded = picture * _lighting(height, detail)[..., None]
+    shaded += _highlights(height, detail)[..., None]
+    return Tissue((np.clip(shaded, 0, 1) * 255).astype(np.uint8), mask, organ_class)
+
+
+def _blob(rng: Rng, side: int, elongation: float) -> NDArray[np.float32]:
+    """Return a smooth field that is positive inside a rounded, irregular shape in the middle."""
+    y, x = (np.mgrid[:side, :side].astype(np.float32) / side - 0.5) * 2
+    angle = rng.uniform(0, np.pi)
+    u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
+    around = np.arctan2(v, u)
+    wobble = sum(rng.normal(0, 0.09 / k) * np.sin(k * around + rng.uniform(0, 6.3)) for k in range(2, 6))
+    radius = rng.uniform(0.22, 0.3)
+    distance = np.sqrt((u / elongation) ** 2 + v**2)
+    return (1 - distance / (radius * (1 + wobble))).astype(np.float32)
+
+
+def _lighting(height: NDArray[np.float32], detail: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shade the relief from above left: folds."""
+    dy, dx = np.gradient(gaussian_filter(height + 0.08 * detail, 1.5))
+    return np.clip(1 + 14 * (dx + dy), 0.45, 1.5)
+
+
+def _highlights(height: NDArray[np.float32], detail: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Wet spots where the relief faces the light."""
+    relief = gaussian_filter(height + 0.25 * detail, 2.0)
+    dy, dx = np.gradient(relief)
+    facing = np.exp(-((dx * 160 + 0.6) ** 2 + (dy * 160 + 0.6) ** 2) * 3)
+    return 0.75 * np.clip(facing * (relief / relief.max()) ** 3 * 1.6 - 0.25, 0, 1)
+
+
+def organ_object(object_id: int, organ_class: str) -> Object:
+    """Return the organ as an object."""
+    return Object(object_id, organ_class, organ_class, (120, 200, 80))

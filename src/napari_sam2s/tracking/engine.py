@@ -1,0 +1,195 @@
+"""Where the model runs: never in the process that draws (design decision 4).
+
+Threads beside Qt starve torch, torch's threads starve Qt, and a fault of the GPU would take the viewer down. So the
+tracker lives as a dask.distributed actor: in a process of its own on this machine by default, or on any cluster by the
+address of its scheduler. The client sends frames and receives run-length masks: no shared file system is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from napari_sam2s.errors import TrackingError
+
+START_TIMEOUT_S = 60.0
+_POLL_S = 0.2
+
+
+class EngineLost(TrackingError):
+    """The process that ran the model is gone; what it had finished is in the project."""
+
+
+class Engine:
+    """A running engine and the connection to it.
+
+    Parameters
+    ----------
+    address
+        The address of a dask scheduler, such as ``"tcp://gpu-box:8786"``; ``None`` starts a process on this machine that
+        listens to the loopback interface only and ends with this one.
+    threads
+        How many cores torch may use in a process of our own; ``None`` for all of them.
+
+    Raises
+    ------
+    TrackingError
+        If the engine does not start, or nothing answers at the address.
+    """
+
+    def __init__(self, address: str | None = None, *, threads: int | None = None) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        if address is None:
+            self._process, address = _start_process(threads)
+        self.address = address
+        self._client = self._connect(address)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of a local engine, else ``None``."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine can still be talked to."""
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        return bool(self._client.status == "running")
+
+    def create(self, cls: type, *arguments: Any) -> RemoteObject:
+        """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""
+        with self._lock, self._attached():
+            future = self._client.submit(cls, *arguments, actor=True, pure=False)
+            return RemoteObject(self, self._wait(future))
+
+    def close(self) -> None:
+        """End the engine, if it is ours, and the connection."""
+        self._client.close(timeout=1)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _attached(self) -> Iterator[None]:
+        """Let what arrives from the engine find its client.
+
+        ``Client.as_current`` does this too, but also makes the cluster the scheduler of every dask array in this process
+        meanwhile; napari slices such arrays in other threads, which then fails.
+        """
+        from distributed.client import _current_client
+
+        token = _current_client.set(self._client)
+        try:
+            yield
+        finally:
+            _current_client.reset(token)
+
+    def _connect(self, address: str) -> Any:
+        from distributed import Client
+
+        for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
+            logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
+
+        try:
+            return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True)
+        except (OSError, ValueError, TimeoutError) as error:
+            self._stop_process()
+            raise TrackingError(
+                f"No engine answers at {address!r} ({error}); start one with `dask scheduler` and `dask worker`, "
+                "or leave the address empty to use this machine."
+            ) from error
+
+    def _stop_process(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait(self, future: Any) -> Any:
+        """Wait for a result while watching that the engine lives."""
+        while True:
+            try:
+                return future.result(timeout=_POLL_S)
+            # On a very busy machine dask's own waiting can end without a result, and stumbles over that.
+            except (TimeoutError, UnboundLocalError):
+                if not self.alive:
+                    raise EngineLost(_LOST) from None
+            except OSError as error:
+                raise EngineLost(_LOST) from error
+
+
+_LOST = (
+    "The process that runs the model ended unexpectedly (killed, out of memory, or the connection broke); "
+    "everything it had finished is saved, and tracking can go on from there."
+)
+
+
+class RemoteObject:
+    """An object that lives in the engine."""
+
+    def __init__(self, engine: Engine, actor: Any) -> None:
+        self._engine = engine
+        self._actor = actor
+
+    def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a method there and wait for its result.
+
+        Raises
+        ------
+        EngineLost
+            If the engine dies before it answers. Whatever the method itself raises is raised here.
+        """
+        return self._engine._wait(self.submit(method, *arguments, **keywords))
+
+    def submit(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call a method there; return a future at once."""
+        if not self._engine.alive:
+            raise EngineLost(_LOST)
+        with self._engine._lock, self._engine._attached():
+            try:
+                return getattr(self._actor, method)(*arguments, **keywords)
+            except RuntimeError as error:  # dask's "Worker holding Actor was lost"
+                raise EngineLost(_LOST) from error
+
+
+def _start_process(threads: int | None) -> tuple[subprocess.Popen[str], str]:
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_sam2s.tracking.engine_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    timer = threading.Timer(START_TIMEOUT_S, process.kill)
+    timer.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        timer.cancel()
+    if not line:
+        process.kill()
+        raise TrackingError(
+            f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {process.wait()}); "
+            f"run `{sys.executable} -m napari_sam2s.tracking.engine_process` to see why."
+        )
+    return process, json.loads(line)["address"]

@@ -1,0 +1,240 @@
+"""The masks between two tracked frames: each shape is moved as its object moved, then one turns into the other.
+
+Between frames A and B an object's motion is an affine one, fitted inside its mask to a coarse flow
+(:mod:`napari_sam2s.tracking.motion`) and believed only as far as it brings the mask of A onto that of B. Of both masks
+moved to a frame between, signed distances are blended (Raya & Udupa, 1990: shape-based interpolation).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_sam2s.tracking.motion import CELLS, Affine, fit_affine, flow, shrink
+
+KNOT_FRAMES = 6  # motion is taken as even over at most so many frames
+SHAPE_SIDE = 112  # most cells along a side that a shape is blended on
+TRUST = 0.1  # of overlap with the other mask that a motion which was seen may lack for each piece of its way
+MARGIN = 0.1  # around a shape, of its longer side
+
+Masks = Mapping[int, NDArray[np.bool_]]
+FarAffines = list[Affine]  # from a shape's own frame to every knot, in the order of knots
+
+
+def knots(frames: Sequence[int]) -> list[int]:
+    """Return the frames whose pixels :func:`fill` looks at: the first, the last, and some between if they are far apart."""
+    pieces = max(-(-(len(frames) - 1) // KNOT_FRAMES), 1)
+    return [frames[round(n * (len(frames) - 1) / pieces)] for n in range(pieces + 1)]
+
+
+def fill(
+    frames: Sequence[int],
+    image: Callable[[int], NDArray[np.uint8]],
+    first: Masks,
+    last: Masks,
+) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
+    """Make the masks between two frames.
+
+    Parameters
+    ----------
+    frames
+        Consecutive indices, ascending or descending; the masks of the first and the last are known.
+    image
+        Gives a frame ``(Y, X, 3)`` uint8 of any size; asked for :func:`knots` only.
+    first, last
+        ``{object id: (Y, X) bool}`` on the first and on the last frame, the same ids. An object that is absent on one of
+        the two appears or leaves half-way.
+
+    Yields
+    ------
+    frame, masks
+        Every frame between the two, in order.
+    """
+    looked_at = knots(frames)
+    pictures = [shrink(image(t)) for t in looked_at]
+    flows = [flow(a, b) for a, b in itertools.pairwise(pictures)]
+    places = np.searchsorted([abs(t - frames[0]) for t in looked_at], range(len(frames)), side="right") - 1
+    blends = {i: _Blend.of(first[i], last[i], flows) for i in first}
+    for n in range(1, len(frames) - 1):
+        knot = int(places[n])
+        begin, end = abs(looked_at[knot] - frames[0]), abs(looked_at[knot + 1] - frames[0])
+        between = knot + (n - begin) / (end - begin)
+        yield frames[n], {i: blend.at(between, n / (len(frames) - 1)) for i, blend in blends.items()}
+
+
+@dataclass
+class _Shape:
+    """One object on one of the two frames, and where it is at every knot."""
+
+    path: FarAffines
+    distance: Tensor  # (h, w) signed, in cells of the crop, positive inside
+
+    def motion(self, between: float) -> Affine:
+        knot = min(int(between), len(self.path) - 2)
+        part = between - knot
+        return (1 - part) * self.path[knot] + part * self.path[knot + 1]
+
+
+@dataclass
+class _Blend:
+    """An object between two frames."""
+
+    size: tuple[int, int]  # (Y, X) of the video
+    crop: tuple[int, int, int, int]  # y0, x0, y1, x1 that the object stays in
+    cell: int  # pixels along a side of the cells that distances are kept on
+    shapes: tuple[_Shape | None, _Shape | None]  # None where the object is absent
+
+    @classmethod
+    def of(cls, first: NDArray[np.bool_], last: NDArray[np.bool_], flows: list[NDArray[np.float32]]) -> _Blend:
+        size = (first.shape[0], first.shape[1])
+        coverages = [_coverage(mask) for mask in (first, last)]
+        steps = [range(len(flows)), range(len(flows) - 1, -1, -1)]
+        paths: list[FarAffines | None] = []
+        for way, (coverage, order) in enumerate(zip(coverages, steps, strict=True)):
+            path = _path(coverage, coverages[1 - way], [flows[k][way] for k in order]) if coverage.any() else None
+            paths.append(path if way == 0 or path is None else path[::-1])
+        crop = _crop([(m, p) for m, p in zip((first, last), paths, strict=True) if p is not None], size)
+        cell = max(-(-max(crop[2] - crop[0], crop[3] - crop[1]) // SHAPE_SIDE), 1)
+        shapes = [
+            None if p is None else _Shape(p, _signed_distance(m[crop[0] : crop[2], crop[1] : crop[3]], cell))
+            for m, p in zip((first, last), paths, strict=True)
+        ]
+        return cls(size, crop, cell, (shapes[0], shapes[1]))
+
+    def at(self, between: float, part: float) -> NDArray[np.bool_]:
+        """Return the mask at ``between`` in knots, ``part`` of the way."""
+        mask = np.zeros(self.size, dtype=bool)
+        first, last = self.shapes
+        if first is not None and last is not None:
+            distance = (1 - part) * self._moved(first, between) + part * self._moved(last, between)
+        else:
+            nearest = first if part < 0.5 else last
+            if nearest is None:
+                return mask
+            distance = self._moved(nearest, between)
+        y0, x0, y1, x1 = self.crop
+        whole = F.interpolate(distance[None, None], scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+        mask[y0:y1, x0:x1] = (whole[0, 0, : y1 - y0, : x1 - x0] > 0).numpy()
+        return mask
+
+    def _moved(self, shape: _Shape, between: float) -> Tensor:
+        """Return a shape's distances after its motion."""
+        y0, x0, *_ = self.crop
+        h, w = shape.distance.shape
+        # From the crop's normalised coordinates, in which torch samples, to cells of the motion, and back.
+        half_y, half_x = h * self.cell / 2, w * self.cell / 2
+        to_pixels = np.array([[half_x, 0, x0 + half_x], [0, half_y, y0 + half_y], [0, 0, 1]])
+        to_cells = np.diag((CELLS / self.size[1], CELLS / self.size[0], 1)) @ to_pixels
+        theta = np.linalg.inv(to_cells) @ np.linalg.inv(shape.motion(between)) @ to_cells
+        grid = _grid(theta[None], h, w)
+        return F.grid_sample(shape.distance[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
+
+
+def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how much of every cell of the motion's picture a mask covers, ``(64, 64)``."""
+    if not mask.any():
+        return np.zeros((CELLS, CELLS), np.float32)
+    image = torch.from_numpy(mask)[None, None].float()
+    return F.interpolate(image, size=(CELLS, CELLS), mode="area")[0, 0].numpy()
+
+
+def _path(own: NDArray[np.float32], other: NDArray[np.float32], flows: list[NDArray[np.float32]]) -> FarAffines:
+    """Return the motion of a shape from its own frame to every knot up to the other's."""
+    seen = [np.eye(3)]
+    for motion in flows:
+        seen.append(fit_affine(motion, _warped(own, seen[-1:])[0]) @ seen[-1])
+    if not other.any():
+        return seen
+    paths = [[np.eye(3)] * len(seen), seen]
+    # What the flow misses of the way from mask to mask may be a plain shift, evenly spread over time.
+    arrived = _warped(own, [path[-1] for path in paths])
+    paths += [_shifted(path, _centre(other) - _centre(c)) for path, c in zip(paths, arrived, strict=True)]
+    arrived = np.concatenate((arrived, _warped(own, [path[-1] for path in paths[2:]])))
+    # What was seen is believed unless the other mask speaks clearly against it: both ends of a way there and back are alike.
+    trust = min(TRUST * len(flows), 4 * TRUST)
+    scores = [_overlap(coverage, other) + extra for coverage, extra in zip(arrived, (0, trust, 0, trust), strict=True)]
+    return paths[int(np.argmax(scores))]
+
+
+def _shifted(path: FarAffines, shift: NDArray[np.float64]) -> FarAffines:
+    moved = []
+    for n, matrix in enumerate(path):
+        by = np.eye(3)
+        by[:2, 2] = shift * n / (len(path) - 1)
+        moved.append(by @ matrix)
+    return moved
+
+
+def _warped(coverage: NDArray[np.float32], motions: list[Affine]) -> NDArray[np.float32]:
+    """Return a coverage after each of several motions, ``(len(motions), 64, 64)``."""
+    to_cells = np.array([[CELLS / 2, 0, CELLS / 2], [0, CELLS / 2, CELLS / 2], [0, 0, 1]])
+    thetas = np.linalg.inv(to_cells) @ np.linalg.inv(np.stack(motions)) @ to_cells
+    image = torch.from_numpy(coverage)[None, None].expand(len(motions), -1, -1, -1)
+    return F.grid_sample(image, _grid(thetas, CELLS, CELLS), align_corners=False)[:, 0].numpy()
+
+
+def _grid(thetas: NDArray[np.float64], h: int, w: int) -> Tensor:
+    """Return where torch is to sample, ``(B, h, w, 2)``; ``F.affine_grid`` costs ten times as much."""
+    t = torch.from_numpy(thetas).float()[:, None, None]
+    y = ((torch.arange(h) + 0.5) * (2 / h) - 1)[:, None]
+    x = ((torch.arange(w) + 0.5) * (2 / w) - 1)[None]
+    return torch.stack([t[..., k, 0] * x + t[..., k, 1] * y + t[..., k, 2] for k in (0, 1)], dim=-1)
+
+
+def _centre(coverage: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the centre ``(x, y)`` of a coverage, in cells; of nothing, the middle of the picture."""
+    total = float(coverage.sum())
+    if total <= 0:
+        return np.full(2, CELLS / 2)
+    line = np.arange(CELLS) + 0.5
+    return np.array((coverage.sum(0) @ line, coverage.sum(1) @ line)) / total
+
+
+def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.minimum(a, b).sum() / max(float(np.maximum(a, b).sum()), 1e-6))
+
+
+def _crop(shapes: list[tuple[NDArray[np.bool_], FarAffines]], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the box ``(y0, x0, y1, x1)`` in pixels that moving shapes stay in, with a margin."""
+    corners = [np.zeros((0, 2))]
+    scale = np.array((size[1] / CELLS, size[0] / CELLS))
+    for mask, path in shapes:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        box = np.array([(x, y, 1.0) for x in (columns[0], columns[-1] + 1) for y in (rows[0], rows[-1] + 1)])
+        box[:, :2] /= scale
+        corners += [(box @ matrix.T)[:, :2] * scale for matrix in path]
+    points = np.concatenate(corners)
+    if not len(points):
+        return 0, 0, 1, 1
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 4 + MARGIN * float((high - low).max())
+    x0, y0 = (int(v) for v in np.clip(low - margin, 0, (size[1] - 1, size[0] - 1)))
+    x1, y1 = (int(v) for v in np.clip(np.ceil(high + margin), (x0 + 1, y0 + 1), (size[1], size[0])))
+    return y0, x0, y1, x1
+
+
+def _signed_distance(mask: NDArray[np.bool_], cell: int) -> Tensor:
+    """Return distances to a mask's outline on cells of so many pixels, positive inside, ``(h, w)`` in cells.
+
+    The picture's border is no outline: a shape that is cut off by it goes on.
+    """
+    h, w = (-(-n // cell) for n in mask.shape)
+    image = torch.from_numpy(mask)[None, None].float()
+    image = F.pad(image, (0, w * cell - mask.shape[1], 0, h * cell - mask.shape[0]), mode="replicate")
+    covered = F.avg_pool2d(image, cell)[0, 0].numpy()
+    inside = covered >= 0.5
+    far = float(h + w)
+    within = ndimage.distance_transform_edt(inside) if not inside.all() else np.full((h, w), far)
+    beyond = ndimage.distance_transform_edt(~inside) if inside.any() else np.full((h, w), far)
+    distance = np.where(inside, within - 0.5, 0.5 - beyond)
+    # Cells on the outline know better where it runs than distances between cells do.
+    distance = np.where(np.abs(distance) <= 0.5, covered - 0.5, distance)
+    return torch.from_numpy(distance.astype(np.float32))

@@ -1,0 +1,242 @@
+"""The memory bank of one object: conditioning, long-term and short-term memories, bounded whatever the video's length.
+
+Each direction of tracking has its own short- and long-term memories; the conditioning ones are shared. Frames are told
+apart by their index, so "the six most recent" are those at a distance of 1 to 6 behind the frame in question, as in SAM 2.
+At a working rate only one frame in ``stride`` is tracked, and distances count in strides: what is remembered is then the
+same as of a video that was thinned out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_sam2s.model.network import LONG_TERM
+from napari_sam2s.tracking.policy import MemoryPolicy
+
+FORWARD, BACKWARD = 1, -1
+T = TypeVar("T")
+
+
+@dataclass
+class Memory:
+    """What is remembered of one object on one frame."""
+
+    frame: int
+    map: Tensor  # (D, g, g) bfloat16, as SAM 2 stores it
+    pointer: Tensor  # (C,)
+    iou: float
+    object_score: float
+    image: Tensor | None = None  # (C, g, g) float16 features of the frame, shared by all objects on it; for DiveMem
+    keys: Tensor | None = None  # (K, 2g, 2g) float16, shared likewise; for matching (nano)
+    patches: Tensor | None = None  # (4, 2g, 2g) float16
+
+
+@dataclass
+class Trail:
+    """What one direction of tracking left behind."""
+
+    recent: dict[int, Memory] = field(default_factory=dict)  # by frame
+    pointers: dict[int, Tensor] = field(default_factory=dict)  # by frame
+    long_term: list[Memory] = field(default_factory=list)  # oldest first
+    candidates: list[Memory] = field(default_factory=list)
+
+
+@dataclass
+class Recall:
+    """What an object remembers when it looks at one frame."""
+
+    maps: list[Tensor]
+    slots: list[int]
+    pointers: list[Tensor]
+    distances: list[float]  # in strides, signed: positive for frames that the tracking has passed
+    keys: list[Tensor] = field(default_factory=list)  # as many as maps, or none without matching
+    patches: list[Tensor] = field(default_factory=list)
+
+
+class MemoryBank:
+    """Everything the tracker knows of one object."""
+
+    def __init__(self, policy: MemoryPolicy) -> None:
+        self.policy = policy
+        self.conditioning: dict[int, Memory] = {}
+        self.trails = {FORWARD: Trail(), BACKWARD: Trail()}
+
+    def condition(self, memory: Memory) -> None:
+        """Remember a frame that the user prompted, for ever.
+
+        What was chosen as long-term beyond it was tracked before the user said otherwise, so it is forgotten; so are the
+        candidates.
+        """
+        self.conditioning[memory.frame] = memory
+        for direction, trail in self.trails.items():
+            trail.candidates.clear()
+            trail.long_term = [m for m in trail.long_term if (memory.frame - m.frame) * direction > 0]
+            trail.recent.pop(memory.frame, None)
+            trail.pointers.pop(memory.frame, None)
+
+    def forget(self, frame: int) -> None:
+        """Drop a conditioning frame whose prompts were removed."""
+        self.conditioning.pop(frame, None)
+
+    def missing(self, frame: int, direction: int, stride: int = 1) -> list[int]:
+        """Return the frames behind ``frame`` that would be among the recent ones had they just been tracked.
+
+        None beyond the nearest conditioning frame: what was found there may be what the prompt corrects.
+        """
+        passed = [(frame - t) * direction for t in self.conditioning if (frame - t) * direction >= 0]
+        known = _by_slot(self.trails[direction].recent, frame, direction, stride, self.policy.short_term)
+        behind = [(slot + 1) * stride for slot in range(self.policy.short_term) if slot not in known]
+        return [frame - direction * d for d in behind if passed and d < min(passed)]
+
+    def recollect(self, memory: Memory, direction: int) -> None:
+        """Remember a frame whose mask was known: as a recent one, never as a long-term one."""
+        self.trails[direction].recent[memory.frame] = memory
+        self.trails[direction].pointers[memory.frame] = memory.pointer
+
+    def append(self, memory: Memory, direction: int, stride: int = 1) -> None:
+        """Remember a tracked frame."""
+        trail = self.trails[direction]
+        trail.recent[memory.frame] = memory
+        trail.pointers[memory.frame] = memory.pointer
+        # One more than the next frame needs, so that a correction of the last tracked frame sees what that frame saw.
+        _keep_near(trail.recent, memory.frame, self.policy.short_term * stride)
+        _keep_near(trail.pointers, memory.frame, self.policy.pointers * stride)
+        if self.policy.long_term:
+            self._consider(memory, direction, stride)
+
+    def recall(self, frame: int, direction: int, stride: int = 1, most: int | None = None) -> Recall:
+        """Return what is remembered for ``frame``: conditioning first, then the most distant recent, then long-term.
+
+        ``most`` memories at most are given (fast mode): a conditioning one first, and of the others the latest.
+        """
+        policy, trail = self.policy, self.trails[direction]
+        recent = _by_slot(trail.recent, frame, direction, stride, policy.short_term)
+        near = {m.frame for m in recent.values()}
+        # A long-term memory that is still among the recent ones is not read twice.
+        long_term = [m for m in trail.long_term if m.frame not in near and m.frame not in self.conditioning]
+        entries = [(policy.short_term, m) for m in self.conditioning.values()]
+        entries += [(slot, recent[slot]) for slot in sorted(recent, reverse=True)] + [(LONG_TERM, m) for m in long_term]
+        if most is not None and len(entries) > most:
+            entries = _foremost(entries, frame, most, policy.short_term)
+        pointers, distances = [], []
+        for memory in self.conditioning.values():
+            passed = (frame - memory.frame) * direction
+            if passed >= 0:  # SAM 2 gives pointers of the past only
+                pointers.append(memory.pointer)
+                distances.append(passed / stride)
+        for slot, pointer in sorted(_by_slot(trail.pointers, frame, direction, stride, policy.pointers).items()):
+            pointers.append(pointer)
+            distances.append(slot + 1.0)
+        return Recall(
+            [m.map for _, m in entries],
+            [slot for slot, _ in entries],
+            pointers,
+            distances,
+            [m.keys for _, m in entries if m.keys is not None],
+            [m.patches for _, m in entries if m.patches is not None],
+        )
+
+    def _consider(self, memory: Memory, direction: int, stride: int) -> None:
+        """DiveMem: collect confident frames; of each full set keep the one that differs most from the last kept (Eq. 2)."""
+        policy, trail = self.policy, self.trails[direction]
+        # The IoU head is not trained on absent objects, so its word counts only where the object is there.
+        if memory.iou <= policy.iou_threshold or memory.object_score <= 0:
+            if policy.require_consecutive:
+                trail.candidates.clear()
+            return
+        if policy.require_consecutive and trail.candidates:
+            gap = (memory.frame - trail.candidates[-1].frame) * direction
+            if not 0 < gap <= stride:
+                trail.candidates.clear()
+        trail.candidates.append(memory)
+        if len(trail.candidates) < policy.candidates:
+            return
+        reference = self._reference(trail, direction)
+        scores = [_cosine(self._compared(c), self._compared(reference)) for c in trail.candidates]
+        trail.long_term.append(trail.candidates[scores.index(min(scores))])
+        del trail.long_term[: -policy.long_term]
+        trail.candidates.clear()
+
+    def _reference(self, trail: Trail, direction: int) -> Memory:
+        """Return the latest of the long-term and conditioning memories, in the order of tracking."""
+        newest = trail.candidates[-1].frame
+        passed = [m for m in self.conditioning.values() if (newest - m.frame) * direction >= 0]
+        known = trail.long_term[-1:] + passed or list(self.conditioning.values())
+        return max(known, key=lambda m: m.frame * direction)
+
+    def _compared(self, memory: Memory) -> Tensor:
+        features = memory.image if self.policy.compare == "image" and memory.image is not None else memory.map
+        return features.flatten().float()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain data and tensors, for a snapshot."""
+        return {
+            "conditioning": [vars(m) for m in self.conditioning.values()],
+            "trails": {
+                direction: {
+                    "recent": [vars(m) for m in trail.recent.values()],
+                    "pointers": dict(trail.pointers),
+                    "long_term": [vars(m) for m in trail.long_term],
+                    "candidates": [vars(m) for m in trail.candidates],
+                }
+                for direction, trail in self.trails.items()
+            },
+        }
+
+    @classmethod
+    def from_state(cls, policy: MemoryPolicy, state: dict[str, Any]) -> MemoryBank:
+        """Make the bank that :meth:`state` described."""
+        bank = cls(policy)
+        bank.conditioning = _by_frame(state["conditioning"])
+        for direction, trail in state["trails"].items():
+            bank.trails[direction] = Trail(
+                recent=_by_frame(trail["recent"]),
+                pointers=dict(trail["pointers"]),
+                long_term=[Memory(**m) for m in trail["long_term"]],
+                candidates=[Memory(**m) for m in trail["candidates"]],
+            )
+        return bank
+
+
+def _by_frame(states: Iterable[dict[str, Any]]) -> dict[int, Memory]:
+    return {state["frame"]: Memory(**state) for state in states}
+
+
+def _by_slot(entries: dict[int, T], frame: int, direction: int, stride: int, slots: int) -> dict[int, T]:
+    """Return what lies behind a frame by its distance in strides: 0 the most recent; of two in one slot the nearer."""
+    found: dict[int, T] = {}
+    for t in sorted(entries, key=lambda t: -t * direction):
+        slot = -(-(frame - t) * direction // stride) - 1
+        if 0 <= slot < slots:
+            found.setdefault(slot, entries[t])
+    return found
+
+
+def _foremost(entries: list[tuple[int, Memory]], frame: int, most: int, conditioning: int) -> list[tuple[int, Memory]]:
+    """Choose ``most`` memories: the nearest conditioning one, then the latest, of which the last place is a long-term one's."""
+
+    def nearness(entry: tuple[int, Memory]) -> int:
+        return abs(frame - entry[1].frame)
+
+    first = sorted((e for e in entries if e[0] == conditioning), key=nearness)
+    recent = sorted((e for e in entries if e[0] not in (conditioning, LONG_TERM)), key=nearness)
+    long_term = sorted((e for e in entries if e[0] == LONG_TERM), key=nearness)
+    chosen = first[:1] + recent[: max(most - 1 - bool(long_term), 1)] + long_term[:1]
+    picked = {id(m) for _, m in chosen}
+    others = [e for e in recent + first[1:] + long_term[1:] if id(e[1]) not in picked]
+    kept = {id(m) for _, m in (chosen + others)[:most]}
+    return [e for e in entries if id(e[1]) in kept]
+
+
+def _keep_near(entries: dict[int, Any], frame: int, distance: int) -> None:
+    for far in [t for t in entries if abs(t - frame) > distance]:
+        del entries[far]
+
+
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(F.cosine_similarity(a, b, dim=0))

@@ -1,0 +1,124 @@
+"""Prompts on their way to the network: checked, and turned from the video's ``(y, x)`` into the input's ``(x, y)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from napari_sam2s.errors import PromptError
+from napari_sam2s.masklets.vocabulary import Prompt
+from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
+
+
+def make_prompt(
+    object_id: int,
+    frame: int,
+    shape: tuple[int, int, int],
+    *,
+    points: ArrayLike | None = None,
+    labels: Sequence[int] | None = None,
+    box: Sequence[float] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+) -> Prompt:
+    """Check a prompt against a video of ``shape`` (T, Y, X).
+
+    Raises
+    ------
+    PromptError
+        With the value that does not fit and what would.
+    """
+    frames, *size = shape
+    if not 0 <= frame < frames:
+        raise PromptError(f"Frame {frame} is not in the video: its frames are 0 to {frames - 1}.")
+    if mask is not None and (points is not None or box is not None):
+        raise PromptError("A mask prompt stands alone: give points and a box, or a mask, not both.")
+    if mask is not None:
+        return Prompt(object_id, frame, mask=_checked_mask(mask, (size[0], size[1])))
+    points_yx = _checked_points(points, (size[0], size[1]))
+    kinds = _checked_labels(labels, len(points_yx))
+    corners = None if box is None else _checked_box(box, (size[0], size[1]))
+    if not points_yx and corners is None:
+        raise PromptError("An empty prompt says nothing: give points, a box or a mask.")
+    return Prompt(object_id, frame, points_yx, kinds, corners)
+
+
+def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
+    if points is None:
+        return ()
+    array = np.asarray(points, dtype=float).reshape(-1, 2) if np.size(points) else np.zeros((0, 2))
+    for y, x in array:
+        if not (-0.5 <= y <= size[0] - 0.5 and -0.5 <= x <= size[1] - 0.5):  # also false for nan
+            raise PromptError(f"The point (y={y:g}, x={x:g}) lies outside the frame of {size[0]} x {size[1]} pixels.")
+    return tuple((float(y), float(x)) for y, x in array)
+
+
+def _checked_labels(labels: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    kinds = tuple(int(label) for label in labels) if labels is not None else (1,) * count
+    if len(kinds) != count:
+        raise PromptError(f"{count} points need {count} labels; got {len(kinds)}.")
+    if bad := [kind for kind in kinds if kind not in (0, 1)]:
+        raise PromptError(f"A point's label is 1 (the object) or 0 (not the object); got {bad[0]}.")
+    return kinds
+
+
+def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    if len(box) != 4:
+        raise PromptError(f"A box is (y0, x0, y1, x1); got {len(box)} numbers.")
+    y0, x0, y1, x1 = (float(value) for value in box)
+    if not (y0 < y1 and x0 < x1):
+        raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) has no area: y0 < y1 and x0 < x1.")
+    if y1 <= 0 or x1 <= 0 or y0 >= size[0] or x0 >= size[1]:
+        raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) lies outside the frame of {size}.")
+    return max(y0, 0.0), max(x0, 0.0), min(y1, float(size[0])), min(x1, float(size[1]))
+
+
+def _checked_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    array = np.asarray(mask)
+    if array.shape != size:
+        raise PromptError(f"A mask prompt has the shape of the frame, {size}; got {array.shape}.")
+    if array.dtype != bool and not np.isfinite(array).all():
+        raise PromptError("The mask prompt has values that are not finite: use True and False.")
+    array = array.astype(bool)
+    if not array.any():
+        raise PromptError("The mask prompt is empty: to say that an object is absent, mark it as absent instead.")
+    return array
+
+
+def merge(old: Prompt | None, new: Prompt) -> Prompt:
+    """Add a prompt to what was said before of that object on that frame.
+
+    Points add up, a new box takes the place of the old one; a mask takes the place of everything, and everything that of
+    a mask.
+    """
+    if old is None or new.mask is not None or old.mask is not None:
+        return new
+    points, labels = old.points + new.points, old.labels + new.labels
+    return Prompt(new.object_id, new.frame, points, labels, new.box or old.box)
+
+
+def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[Tensor, Tensor]:
+    """Return points ``(1, N, 2)`` as ``(x, y)`` in pixels of the input, and labels ``(1, N)``; the box comes first.
+
+    The one place where the video's ``(y, x)`` becomes SAM's ``(x, y)``.
+    """
+    points = [(x, y) for y, x in prompt.points]
+    labels = list(prompt.labels)
+    if prompt.box is not None:
+        y0, x0, y1, x1 = prompt.box
+        points = [(x0, y0), (x1, y1), *points]
+        labels = [BOX_FIRST, BOX_SECOND, *labels]
+    scale = torch.tensor((image_size / size[1], image_size / size[0]))
+    return torch.tensor(points, dtype=torch.float32)[None] * scale, torch.tensor(labels)[None]
+
+
+def mask_to_network(mask: NDArray[np.bool_], image_size: int) -> Tensor:
+    """Return a mask ``(Y, X)`` as ``(1, 1, S, S)`` of 0 and 1: antialiased, then cut at one half, as SAM 2 does."""
+    image = torch.from_numpy(mask.astype(np.float32))[None, None]
+    size = (image_size, image_size)
+    small = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return (small >= 0.5).float()

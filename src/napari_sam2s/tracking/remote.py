@@ -1,0 +1,374 @@
+"""The tracker in another process: :class:`RemoteTracker` here, :class:`TrackerHost` there.
+
+Frames travel at the network's resolution, masks come back as run lengths. The two ends keep in step by construction: a
+frame is tracked when it is asked for, so whoever stops asking has paused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets.vocabulary import Origin, Prompt, Scores
+from napari_sam2s.model.checkpoints import load_model
+from napari_sam2s.model.frames import resize_frame
+from napari_sam2s.model.speed import Mode
+from napari_sam2s.tracking.engine import Engine, RemoteObject
+from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.prompts import make_prompt
+from napari_sam2s.tracking.rate import Filled, find_stride, read_order, spans, walk
+from napari_sam2s.tracking.tracker import Direction, Tracker, frame_range, known_masks
+
+EncodedRow = tuple[int, int, rle.Mask, Scores | None]
+FED_FRAMES = 48  # small frames that the host keeps: enough for clicks back and forth around the cursor
+
+
+class _FedFrames:
+    """The video as the host sees it: small frames that were sent."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = (*shape, 3)
+        self.frames: dict[int, NDArray[np.uint8]] = {}
+
+    def feed(self, frame: int, image: NDArray[np.uint8] | None) -> None:
+        if image is not None:
+            self.frames.pop(frame, None)
+            self.frames[frame] = image
+        while len(self.frames) > FED_FRAMES:
+            del self.frames[next(iter(self.frames))]
+
+    def __getitem__(self, frame: int) -> NDArray[np.uint8]:
+        return self.frames[frame]
+
+
+class _Outbox:
+    """Results on their way back. Knows only the masks that came with the question."""
+
+    def __init__(self) -> None:
+        self.rows: list[EncodedRow] = []
+        self.seen: dict[tuple[int, int], NDArray[np.bool_]] = {}
+
+    def write_masks(self, rows: Iterable[Any], *, origin: Origin = "propagated", run: int | None = None) -> None:
+        self.rows += [(frame, i, rle.encode(mask), scores) for frame, i, mask, scores in rows]
+
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
+        self.write_masks([(prompt.frame, prompt.object_id, mask, scores)])
+
+    def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
+        return self.seen.get((frame, object_id))
+
+    def scores(self, frame: int) -> dict[int, Scores]:
+        return {i: s for t, i, _, s in self.rows if t == frame and s is not None}
+
+    def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
+        return []
+
+    def take(self) -> list[EncodedRow]:
+        """Return what has gathered, and forget it."""
+        rows, self.rows, self.seen = self.rows, [], {}
+        return rows
+
+
+class TrackerHost:
+    """A tracker and its model, where they run. Arguments are those of :func:`load_model` and :class:`Tracker`."""
+
+    def __init__(
+        self,
+        model: str,
+        device: str,
+        image_size: int | None,
+        shape: tuple[int, int, int],
+        memory: str | MemoryPolicy,
+        precision: str = "float32",
+        mode: Mode = "exact",
+    ) -> None:
+        self._frames = _FedFrames(shape)
+        self._outbox = _Outbox()
+        network = load_model(model, device=device, image_size=image_size, dtype=getattr(torch, precision), mode=mode)
+        self._tracker = Tracker(network, self._frames, self._outbox, memory)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what results depend on."""
+        return {**self._tracker.describe(), "class_names": list(self._tracker.model.class_names)}
+
+    def memory(self) -> tuple[int, int]:
+        """Return how many bytes are taken where the model runs, and how many there are: of the GPU, or of this machine."""
+        device = self._tracker.model.device
+        if device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(device)
+            return total - free, total
+        import psutil  # comes with dask.distributed
+
+        return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
+
+    def has_frame(self, frame: int) -> bool:
+        """Whether a frame was sent and is still here."""
+        return frame in self._frames.frames
+
+    def prompt(
+        self, prompt: Prompt, image: NDArray[np.uint8] | None, seen: rle.Mask | None, reset: bool, replay: bool
+    ) -> list[EncodedRow]:
+        """Take a prompt; see :meth:`Tracker.prompt`."""
+        self._frames.feed(prompt.frame, image)
+        if seen is not None:
+            self._outbox.seen[prompt.frame, prompt.object_id] = rle.decode(seen, self._tracker.shape[1:])
+        if replay:
+            self._tracker.replay(prompt)
+        else:
+            points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
+            self._tracker.prompt(
+                prompt.object_id,
+                prompt.frame,
+                points=points,
+                labels=labels,
+                box=prompt.box,
+                mask=prompt.mask,
+                reset=reset,
+            )
+        return self._outbox.take()
+
+    def forget(self, object_id: int, frame: int | None) -> None:
+        """See :meth:`Tracker.forget`."""
+        self._tracker.forget(object_id, frame)
+
+    def step(
+        self, frame: int, image: NDArray[np.uint8], objects: tuple[int, ...], sign: int, stride: int = 1
+    ) -> list[EncodedRow]:
+        """Track one frame; see :meth:`Tracker.step`."""
+        self._frames.feed(frame, image)
+        self._tracker.step(frame, objects, sign, stride)
+        return self._outbox.take()
+
+    def lacking(self, start: int, objects: tuple[int, ...], sign: int, stride: int) -> dict[int, list[int]]:
+        """See :meth:`Tracker.lacking`."""
+        return self._tracker.lacking(start, objects, sign, stride)
+
+    def recollect(
+        self, frame: int, image: NDArray[np.uint8], masks: dict[int, rle.Mask], scores: dict[int, Scores], sign: int
+    ) -> None:
+        """See :meth:`Tracker.recollect`."""
+        self._frames.feed(frame, image)
+        size = self._tracker.shape[1:]
+        self._tracker.recollect(frame, {i: rle.decode(mask, size) for i, mask in masks.items()}, scores, sign)
+
+    def conditioning(self) -> dict[int, list[int]]:
+        """Return the conditioning frames of each object."""
+        return self._tracker.conditioning
+
+    def snapshot(self) -> bytes:
+        """See :meth:`Tracker.snapshot`."""
+        return self._tracker.snapshot()
+
+    def restore(self, snapshot: bytes) -> None:
+        """See :meth:`Tracker.restore`."""
+        self._tracker.restore(snapshot)
+
+
+class _Ahead:
+    """Frames read in a thread, one ahead of the reader, in an order that is known beforehand; the latest are kept."""
+
+    def __init__(self, read: Callable[[int], NDArray[np.uint8]], order: Sequence[int]) -> None:
+        self._read = read
+        self._order = iter(order)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="sam2s-read")
+        self._next: tuple[int, Future[NDArray[np.uint8]]] | None = None
+        self._latest: tuple[int, NDArray[np.uint8]] | None = None
+
+    def __enter__(self) -> _Ahead:
+        self._advance()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _advance(self) -> None:
+        following = next(self._order, None)
+        self._next = None if following is None else (following, self._pool.submit(self._read, following))
+
+    def __call__(self, frame: int) -> NDArray[np.uint8]:
+        if self._latest is None or self._latest[0] != frame:
+            assert self._next is not None
+            assert self._next[0] == frame
+            self._latest = frame, self._next[1].result()
+            self._advance()
+        return self._latest[1]
+
+
+class RemoteTracker:
+    """A :class:`Tracker` whose network runs in an :class:`Engine`; results go to a project here.
+
+    Parameters
+    ----------
+    engine
+        Where to run.
+    model, device, image_size, mode
+        As in :func:`load_model`; names and paths are those of the engine's machine.
+    video, project, memory
+        As in :class:`Tracker`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: str,
+        video: Any,
+        project: Project,
+        memory: str | MemoryPolicy = "divemem",
+        *,
+        device: str = "auto",
+        image_size: int | None = None,
+        precision: str = "float32",
+        mode: Mode = "exact",
+    ) -> None:
+        self.engine = engine
+        self.video = video
+        self.results = project
+        self.shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
+        self.run: int | None = None
+        self.reached: int | None = None  # see Tracker
+        arguments = (model, device, image_size, self.shape, memory, precision, mode)
+        self._host: RemoteObject = engine.create(TrackerHost, *arguments)
+        self.facts: dict[str, Any] = self._host.call("describe")
+        self.image_size = int(self.facts["image_size"])
+        self.conditioning: dict[int, list[int]] = {}
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The objects that have a prompt."""
+        return tuple(self.conditioning)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what results depend on."""
+        return {**self.facts, "objects": list(self.object_ids)}
+
+    def prompt(
+        self,
+        object_id: int,
+        frame: int,
+        *,
+        points: ArrayLike | None = None,
+        labels: Sequence[int] | None = None,
+        box: Sequence[float] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+        reset: bool = False,
+    ) -> NDArray[np.bool_]:
+        """See :meth:`Tracker.prompt`."""
+        new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
+        rows = self._ask(new, reset=reset, replay=False)
+        _, _, encoded, scores = rows[-1]
+        result = rle.decode(encoded, self.shape[1:])
+        self.results.keep_prompt(new, result, scores)
+        return result
+
+    def memory(self) -> tuple[int, int]:
+        """See :meth:`TrackerHost.memory`."""
+        used, total = self._host.call("memory")
+        return int(used), int(total)
+
+    def replay(self, prompt: Prompt) -> None:
+        """See :meth:`Tracker.replay`."""
+        self._ask(prompt, reset=False, replay=True)
+
+    def _ask(self, prompt: Prompt, *, reset: bool, replay: bool) -> list[EncodedRow]:
+        image = None if self._host.call("has_frame", prompt.frame) else self._small(prompt.frame)
+        seen = self.results.mask(prompt.frame, prompt.object_id)
+        known = None if seen is None else rle.encode(seen)
+        rows: list[EncodedRow] = self._host.call("prompt", prompt, image, known, reset, replay)
+        self.conditioning = self._host.call("conditioning")
+        return rows
+
+    def forget(self, object_id: int, frame: int | None = None) -> None:
+        """See :meth:`Tracker.forget`."""
+        self._host.call("forget", object_id, frame)
+        self.conditioning = self._host.call("conditioning")
+
+    def frames(self, ids: Sequence[int], start: int | None, stop: int | None, sign: int) -> range:
+        """See :meth:`Tracker.frames`."""
+        return frame_range(self.conditioning, self.shape[0], ids, start, stop, sign)
+
+    def propagate(
+        self,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: Direction = "forward",
+        *,
+        objects: Sequence[int] | None = None,
+        rate: float | None = None,
+    ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
+        """See :meth:`Tracker.propagate`; the masks are encoded, and only those that were found now. One way at a time."""
+        ids = tuple(self.object_ids if objects is None else objects)
+        if unknown := [i for i in ids if i not in self.conditioning]:
+            raise TrackingError(f"Object {unknown[0]} has no prompt: say where it is on a frame first.")
+        if not ids:
+            raise TrackingError("There is nothing to follow: give an object a point, a box or a mask first.")
+        if direction == "both":
+            raise TrackingError("An engine tracks one way at a time: propagate forward, then backward.")
+        return self._run(ids, start, stop, -1 if direction == "backward" else 1, find_stride(self.video, rate))
+
+    def _run(
+        self, ids: tuple[int, ...], start: int | None, stop: int | None, sign: int, stride: int
+    ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
+        frames = self.frames(ids, start, stop, sign)
+        before = known_masks(self.results, frames, ids) if stride > 1 else {}
+        known_before = before.keys() == set(ids)
+        pieces = spans(frames, stride, {t for i in ids for t in self.conditioning[i]}, known_before=known_before)
+        if frames:
+            self._recollect(frames.start, ids, sign, stride)
+
+        def step(frame: int) -> dict[int, rle.Mask]:
+            rows: list[EncodedRow] = self._host.call("step", frame, pixels(frame), ids, sign, stride)
+            if rows:
+                self.results.write_masks(rows, origin="propagated", run=self.run)
+            found = {i: mask for _, i, mask, _ in rows}
+            prompted = [i for i in ids if frame in self.conditioning[i]] if stride > 1 else []
+            seen = {i: mask for i in prompted if (mask := self.results.mask(frame, i)) is not None}
+            return found | {i: rle.encode(mask) for i, mask in seen.items()}
+
+        with _Ahead(self._small, read_order(pieces, from_before=known_before)) as pixels:
+            walked = walk(
+                pieces,
+                image=pixels,
+                step=step,
+                before={i: rle.encode(mask) for i, mask in before.items()},
+                mask=lambda mask: rle.decode(mask, self.shape[1:]),
+                keep=self._keep_filled,
+            )
+            for frame, self.reached, masks in walked:
+                yield frame, masks
+
+    def _recollect(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
+        wanted: dict[int, list[int]] = self._host.call("lacking", start, ids, sign, stride)
+        for frame, lacking in wanted.items():
+            known = {i: rle.encode(mask) for i in lacking if (mask := self.results.mask(frame, i)) is not None}
+            if known:
+                self._host.call("recollect", frame, self._small(frame), known, self.results.scores(frame), sign)
+
+    def _keep_filled(self, filled: Filled) -> dict[int, dict[int, rle.Mask]]:
+        encoded = {t: {i: rle.encode(mask) for i, mask in masks.items()} for t, masks in filled}
+        rows = [(t, i, mask, None) for t, masks in encoded.items() for i, mask in masks.items()]
+        self.results.write_masks(rows, origin="interpolated", run=self.run)
+        return encoded
+
+    def scores(self, frame: int) -> dict[int, Scores]:
+        """See :meth:`Tracker.scores`."""
+        return self.results.scores(frame)
+
+    def snapshot(self) -> bytes:
+        """See :meth:`Tracker.snapshot`."""
+        data: bytes = self._host.call("snapshot")
+        return data
+
+    def restore(self, snapshot: bytes) -> None:
+        """See :meth:`Tracker.restore`."""
+        self._host.call("restore", snapshot)
+        self.conditioning = self._host.call("conditioning")
+
+    def _small(self, frame: int) -> NDArray[np.uint8]:
+        return resize_frame(np.asarray(self.video[frame]), self.image_size)

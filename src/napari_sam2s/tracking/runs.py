@@ -1,0 +1,193 @@
+"""Propagation into a project: with provenance, snapshots to go on from, and resuming after any death."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_sam2s.errors import ProjectError, TrackingError
+from napari_sam2s.masklets import Project, Run
+from napari_sam2s.model.checkpoints import load_model
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from napari_sam2s.tracking.remote import RemoteTracker
+
+SNAPSHOT_SECONDS = 2.0
+UNFINISHED = ("running", "paused", "interrupted", "failed")
+OneWay = Literal["forward", "backward"]
+_SIGN = {"forward": 1, "backward": -1}
+
+
+class ProjectRun:
+    """One propagation in one direction, whose every frame is on disk when it is yielded.
+
+    Iterate over it; stop anywhere and call :meth:`pause`, or let the process die: :func:`resume_run` goes on, to the same
+    masks as an uninterrupted run.
+
+    Parameters
+    ----------
+    tracker
+        With prompts, and a project as its results.
+    start, stop, direction, rate
+        As in :meth:`Tracker.propagate`.
+    objects
+        Ids to follow; all by default.
+    run
+        A run to go on with, whose snapshot the tracker has taken up.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker | RemoteTracker,
+        start: int | None = None,
+        stop: int | None = None,
+        direction: OneWay = "forward",
+        *,
+        objects: Sequence[int] | None = None,
+        rate: float | None = None,
+        run: int | None = None,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        if not isinstance(tracker.results, Project):
+            raise TrackingError("A run is kept in a project: give the tracker one.")
+        self.tracker = tracker
+        self.project = tracker.results
+        self.direction = direction
+        self.rate = rate
+        self.objects = tuple(tracker.object_ids if objects is None else objects)
+        self.frames = tracker.frames(self.objects, start, stop, _SIGN[direction])
+        self.done = 0
+        self._next = self.frames.start
+        facts = {**tracker.describe(), "objects": list(self.objects), "rate": rate, **(provenance or {})}
+        self.id = run
+        if run is None:
+            self.id = self.project.start_run(
+                next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
+            )
+            self._snapshot(self.frames.start)
+        else:
+            self.project.continue_run(run)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[tuple[int, dict[int, Any]]]:
+        saved = time.monotonic()
+        self.tracker.run = self.id
+        try:
+            begin, end = self.frames.start, self.frames.stop
+            steps = self.tracker.propagate(begin, end, self.direction, objects=self.objects, rate=self.rate)
+            for frame, masks in steps:
+                self.done += 1
+                self._next = self._after(frame)
+                if time.monotonic() - saved > SNAPSHOT_SECONDS:
+                    self._snapshot(self._next)
+                    saved = time.monotonic()
+                yield frame, masks
+        except BaseException:
+            # Left behind by its caller, or failed: it can be gone on with, and no longer stands in the way of undo.
+            with suppress(ProjectError):
+                self.project.finish_run(self._id, "interrupted")
+            raise
+        finally:
+            self.tracker.run = None
+        self.project.finish_run(self._id)
+
+    def pause(self) -> None:
+        """Keep what is needed to go on later."""
+        self._snapshot(self._next)
+        self.project.finish_run(self._id, "paused")
+
+    @property
+    def _id(self) -> int:
+        assert self.id is not None
+        return self.id
+
+    def _after(self, frame: int) -> int:
+        """Return the frame that the tracker's state goes on with: at a working rate it is ahead of what is yielded."""
+        reached = self.tracker.reached
+        return (frame if reached is None else reached) + _SIGN[self.direction]
+
+    def _snapshot(self, frame: int) -> None:
+        self.project.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
+
+
+def unfinished(project: Project) -> Run | None:
+    """Return the latest run that did not come to its end, if it is the latest of all."""
+    runs = project.runs
+    return runs[-1] if runs and runs[-1].status in UNFINISHED else None
+
+
+def resume_run(project: Project, video: Any, model: SAM2S | None = None, device: str = "auto") -> ProjectRun:
+    """Take up the latest run of a project where it stopped, in this process.
+
+    Raises
+    ------
+    TrackingError
+        If nothing was interrupted, or the model is not the one it was made with.
+    """
+    run, _ = interrupted(project)
+    facts = run.provenance
+    if model is None:
+        source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
+        model = load_model(source, device=device, image_size=facts["image_size"], mode=mode)
+    return continue_run(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
+
+
+def interrupted(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
+    """Return the run to go on with and its snapshot.
+
+    Raises
+    ------
+    TrackingError
+        If there is none.
+    """
+    run = unfinished(project)
+    if run is None:
+        raise TrackingError(f"{project.path.name} has no interrupted run to go on with.")
+    snapshot = project.latest_snapshot(run.id)
+    if snapshot is None:
+        raise TrackingError(f"Run {run.id} of {project.path.name} has no snapshot: track again from a prompt.")
+    return run, snapshot
+
+
+def continue_run(tracker: Tracker | RemoteTracker) -> ProjectRun:
+    """Go on with the latest run of a tracker's project; the tracker must be as the run was made.
+
+    Raises
+    ------
+    TrackingError
+        If nothing was interrupted, or the weights are others.
+    """
+    project = tracker.results
+    assert isinstance(project, Project)
+    run, (frame, direction, state) = interrupted(project)
+    facts = tracker.describe()
+    made_with, now = run.provenance.get("model_hash"), facts["model_hash"]
+    if made_with and made_with != now:
+        raise TrackingError(
+            f"Run {run.id} was made with other weights than {run.provenance['model']} has now: take those, or track again "
+            "from a prompt."
+        )
+    for name in ("image_size", "mode"):
+        if name in run.provenance and run.provenance[name] != facts[name]:
+            raise TrackingError(
+                f"Run {run.id} was made with {name} {run.provenance[name]}, this tracker has {facts[name]}: take the same, or "
+                "track again from a prompt."
+            )
+    tracker.restore(state)
+    assert direction in ("forward", "backward")
+    more = {"objects": run.provenance.get("objects"), "rate": run.provenance.get("rate")}
+    return ProjectRun(tracker, frame, run.stop_frame, direction, **more, run=run.id)  # type: ignore[arg-type]
+
+
+def reload_prompts(tracker: Tracker | RemoteTracker, project: Project, object_id: int) -> None:
+    """Let a tracker know exactly the prompts that a project has of an object: after undo, or on opening it."""
+    tracker.forget(object_id)
+    for prompt in project.prompts(object_id):
+        tracker.replay(prompt)

@@ -1,0 +1,29 @@
+"""Checkpoints: of a run, to go on from, and of a model, to ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_sam2s.model.network import SAM2S
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def model_state(model: SAM2S, metadata: dict[str, Any], *, half: bool = True) -> dict[str, Any]:
+    """Return what :func:`napari_sam2s.load_model` reads: weights, architecture, and what the model says of itself."""
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    if half:
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    classes: dict[str, Any] = {}
+    if model.semantic is not None and model.semantic.class_names:
+        classes = {"class_names": list(model.semantic.class_names), "text_embeddings": model.semantic.text_embeddings.cpu()}
+    return {"model": weights, "config": model.config.to_dict(), "sam2s": {**metadata, **classes}}

@@ -1,0 +1,136 @@
+"""What a training step is made of: clips whose frames have roles, and how they are drawn (paper, DiveMem sampling)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam2s.synthetic.clip import Clip
+
+LONG_FRAMES = 2  # long-term frames of a DiveMem clip, after the conditioning one
+
+
+class Role(Enum):
+    """As what a frame is remembered by the frames after it."""
+
+    CONDITION = "condition"
+    LONG = "long"
+    SHORT = "short"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a video make one clip."""
+
+    indices: tuple[int, ...]
+    roles: tuple[Role, ...]
+
+
+def sample_vanilla(rng: np.random.Generator, length: int, frames: int) -> Sampling:
+    """Draw consecutive frames, half of the time in reverse; a short video is played back and forth, never skipped."""
+    first = int(rng.integers(0, max(length - frames, 0) + 1))
+    indices = [_ping_pong(first + i, length) for i in range(frames)]
+    if rng.random() < 0.5:
+        indices.reverse()
+    return Sampling(tuple(indices), (Role.CONDITION,) + (Role.SHORT,) * (frames - 1))
+
+
+def sample_divemem(rng: np.random.Generator, length: int, frames: int) -> Sampling:
+    """Draw 1 conditioning and 2 long-term frames from the whole video and the rest as consecutive frames.
+
+    The order of time is not respected between the two parts (Fig. 2). A video too short for that is drawn as vanilla.
+    """
+    short = frames - 1 - LONG_FRAMES
+    if length < frames or short < 1:
+        return sample_vanilla(rng, length, frames)
+    first = int(rng.integers(0, length - short + 1))
+    run = list(range(first, first + short))
+    if rng.random() < 0.5:
+        run.reverse()
+    elsewhere = np.setdiff1d(np.arange(length), run)
+    picked = rng.choice(elsewhere, 1 + LONG_FRAMES, replace=False)
+    roles = (Role.CONDITION,) + (Role.LONG,) * LONG_FRAMES + (Role.SHORT,) * short
+    return Sampling((*(int(i) for i in picked), *run), roles)
+
+
+def _ping_pong(index: int, length: int) -> int:
+    if length == 1:
+        return 0
+    period = 2 * (length - 1)
+    index %= period
+    return index if index < length else period - index
+
+
+@dataclass
+class Sample:
+    """One clip, ready for the network."""
+
+    frames: np.ndarray  # (T, S, S, 3) uint8
+    masks: np.ndarray  # (T, N, S, S) bool; every object is visible on frame 0
+    classes: np.ndarray  # (N,) int64, -1 for no class
+    roles: tuple[Role, ...]
+    name: str = ""
+
+
+@dataclass
+class Batch:
+    """Several clips of the same roles, their objects side by side."""
+
+    frames: Tensor  # (T, B, S, S, 3) uint8
+    masks: Tensor  # (T, N, S, S) bool, N the objects of all clips
+    clip_of: Tensor  # (N,) int64: which of the B clips an object is in
+    classes: Tensor  # (N,) int64
+    roles: tuple[Role, ...]
+    names: tuple[str, ...] = ()  # of the clips
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its arrays on a device."""
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
+
+
+def draw_sample(
+    rng: np.random.Generator,
+    clip: Clip,
+    frames: int,
+    *,
+    divemem: bool,
+    max_objects: int,
+    class_index: Callable[[str | None], int],
+) -> Sample | None:
+    """Draw a clip from a video; ``None`` if no object is visible on any of 10 first frames."""
+    for _ in range(10):
+        sampling = (sample_divemem if divemem else sample_vanilla)(rng, len(clip), frames)
+        first = clip.masks(sampling.indices[0])
+        visible = [o for o in clip.objects if first[o.id].any()]
+        if visible:
+            break
+    else:
+        return None
+    chosen = [visible[i] for i in rng.permutation(len(visible))[:max_objects]]
+    masks = [[m[o.id] for o in chosen] for m in map(clip.masks, sampling.indices)]
+    return Sample(
+        np.stack([clip[i] for i in sampling.indices]),
+        np.array(masks),
+        np.array([class_index(o.class_name) for o in chosen], dtype=np.int64),
+        sampling.roles,
+        clip.name,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Put clips of equal roles together."""
+    counts = [s.masks.shape[1] for s in samples]
+    return Batch(
+        frames=torch.from_numpy(np.stack([s.frames for s in samples], axis=1)),
+        masks=torch.from_numpy(np.concatenate([s.masks for s in samples], axis=1)),
+        clip_of=torch.repeat_interleave(torch.arange(len(samples)), torch.tensor(counts)),
+        classes=torch.from_numpy(np.concatenate([s.classes for s in samples])),
+        roles=samples[0].roles,
+        names=tuple(s.name for s in samples),
+    )

@@ -1,0 +1,159 @@
+"""The families of videos that clips are drawn from, by the names a configuration gives them shares under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.formats import read_davis
+from napari_sam2s.masklets import Masklets, Project
+from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.video import open_video
+
+
+class Composites:
+    """Composites of collected material; loaded where first used, so that worker processes start fast."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        if not path.is_file():
+            raise TrainingError(
+                f"There is no material at {path}: collect it with `python -m napari_sam2s.synthetic.material REAL OUT`."
+            )
+        self.path, self.size = path, size
+        self._make: Callable[[int, int], Clip] | None = None
+
+    def __call__(self, seed: int, frames: int) -> Clip:
+        """Return the clip of a seed."""
+        if self._make is None:
+            from napari_sam2s.synthetic.composites import CompositeMaker
+            from napari_sam2s.synthetic.material import Material
+
+            self._make = CompositeMaker(Material.load(self.path), self.size)
+        return self._make(seed, frames)
+
+
+class Procedural:
+    """Procedural laparoscopy with instrument classes."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, seed: int, frames: int) -> Clip:
+        """Return a clip that is longer than asked for, so that frames far apart can be drawn; in half an instrument leaves."""
+        from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+
+        size = (self.size, self.size)
+        if frames == 1:
+            return Laparoscopy(seed, 1, size)
+        leaving = seed % 2
+        return Laparoscopy(seed, max(6 * frames, 48), size, absences=leaving, absence_frames=(1, frames))
+
+
+class Cells:
+    """Drawn nuclei that drift, grow and divide."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, seed: int, frames: int) -> Clip:
+        """Return the clip of a seed."""
+        from napari_sam2s.synthetic.microscopy import Microscopy
+
+        return Microscopy(seed, max(3 * frames, 24), (self.size, self.size))
+
+
+class RecordedClip(Clip):
+    """The annotated frames of a video and its masklets, squashed to the network's size.
+
+    Frames that nobody annotated are left out: "no mask was drawn" is not "the object is absent".
+    """
+
+    def __init__(self, video: Any, masklets: Masklets, size: int, name: str) -> None:
+        self._video, self._masklets, self._annotated = video, masklets, list(masklets.frames)
+        if not self._annotated:
+            raise TrainingError(f"{name} has no annotated frames to train on.")
+        if self._annotated[-1] >= len(video):
+            raise TrainingError(f"{name} has masks on frame {self._annotated[-1]}, but the video only {len(video)} frames.")
+        self.name, self.fps = name, float(getattr(video, "fps", None) or 25.0)
+        self.objects = tuple(masklets.objects)
+        self.shape = (len(self._annotated), size, size, 3)
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return an annotated frame."""
+        picture = Image.fromarray(np.asarray(self._video[self._annotated[index]]))
+        return np.asarray(picture.resize(self.shape[2:0:-1], Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return the masks of an annotated frame, empty for objects that are not there."""
+        size = self.shape[1:3]
+        known = self._masklets.masks(self._annotated[index])
+        empty = np.zeros(size, dtype=bool)
+        return {o.id: _shrink(known[o.id], size) if o.id in known else empty for o in self.objects}
+
+
+def _shrink(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    picture = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BOX)
+    return np.asarray(picture) > 127
+
+
+class Recorded:
+    """Real videos with masks: projects, or DAVIS roots with ``JPEGImages`` beside ``Annotations``.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing in them, or masks have no picture.
+    """
+
+    def __init__(self, sources: Sequence[Path], size: int) -> None:
+        self.sources, self.size = list(sources), size
+        self._clips: list[RecordedClip] | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Open everything once, so that what is missing is said before training starts."""
+        clips = self._open()
+        if not any(clip.objects for clip in clips):
+            raise TrainingError(f"There are no objects in {', '.join(map(str, self.sources)) or 'an empty list of sources'}.")
+
+    def __call__(self, seed: int, frames: int) -> Clip:
+        """Return one of the videos: the more annotated frames it has, the more often, as in SAM 2's sampling."""
+        lengths = np.cumsum([len(clip) for clip in self.clips])
+        return self.clips[int(np.searchsorted(lengths, seed % lengths[-1], side="right"))]
+
+    @property
+    def clips(self) -> list[RecordedClip]:
+        """The videos that have objects."""
+        if self._clips is None:
+            self._clips = [clip for clip in self._open() if clip.objects]
+        return self._clips
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_clips": None}  # opened anew in each process
+
+    def _open(self) -> list[RecordedClip]:
+        clips: list[RecordedClip] = []
+        for source in self.sources:
+            clips += self._open_project(source) if source.is_file() else self._open_folder(source)
+        return clips
+
+    def _open_project(self, path: Path) -> list[RecordedClip]:
+        project = Project.open(path, mode="r")
+        if project.video_path is None or not project.video_path.exists():
+            raise TrainingError(f"The video {project.video_path} of {path} is gone: put it beside the project.")
+        return [RecordedClip(open_video(project.video_path), project, self.size, path.stem)]
+
+    def _open_folder(self, root: Path) -> list[RecordedClip]:
+        clips = []
+        for name, masklets in read_davis(root).items():
+            pictures = root / "JPEGImages" / name
+            if not pictures.is_dir():
+                raise TrainingError(f"The masks of {name} have no pictures: there is no folder {pictures}.")
+            clips.append(RecordedClip(open_video(pictures), masklets, self.size, name))
+        return clips

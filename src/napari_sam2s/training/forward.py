@@ -1,0 +1,211 @@
+"""A batch of clips through the network, frame by frame, with every role explicit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_sam2s.model.frames import MEAN, STD
+from napari_sam2s.model.network import LONG_TERM, SAM2S, Attended, Decoded, Features, Memories
+from napari_sam2s.training.clips import Batch, Role
+from napari_sam2s.training.losses import LossWeights, mask_losses, soften, tsl_loss
+from napari_sam2s.training.prompts import PromptBatch, add_corrections, sample_prompts
+
+SHORT_TERM = 6
+POINTER_SPAN = 15.0  # frames: the longest distance of pointers in use at inference, whose unit it is
+
+
+@dataclass
+class Remembered:
+    """What the objects of a batch remember of one frame."""
+
+    role: Role
+    index: int  # in the sequence
+    map: Tensor  # (N, D, g, g)
+    pointer: Tensor  # (N, C)
+    keys: Tensor | None  # (N, K, 2g, 2g)
+    patches: Tensor | None  # (N, 4, 2g, 2g)
+
+
+@dataclass
+class ClipOutput:
+    """What a training step needs of one pass."""
+
+    losses: dict[str, Tensor]
+    iou: float  # of the chosen masks with the truth, over visible objects after frame 0
+    answers: list[Tensor] = field(default_factory=list)  # (N, 1, 4g, 4g) logits of each frame
+
+
+def recall(remembered: list[Remembered], index: int, condition_distance: float) -> Memories:
+    """Return what a frame of a clip may see: the condition, the long-term frames, the six frames before it.
+
+    Long frames never count as "the frames before", whatever their place in the clip, and give no pointers; distances are
+    counted along the sequence.
+    """
+    seen, slots, pointers, distances = [], [], [], []
+    short = [r for r in remembered if r.role is Role.SHORT][-SHORT_TERM:]
+    for r in remembered:
+        if r.role is Role.CONDITION:
+            seen.append(r)
+            slots.append(SHORT_TERM)
+            pointers.append(r.pointer)
+            distances.append(condition_distance)
+        elif r.role is Role.LONG:
+            seen.append(r)
+            slots.append(LONG_TERM)
+    for r in short:
+        seen.append(r)
+        slots.append(index - r.index - 1)
+        pointers.append(r.pointer)
+        distances.append(float(index - r.index))
+    n, device = len(seen[0].map), seen[0].map.device
+    keys, patches = [r.keys for r in seen if r.keys is not None], [r.patches for r in seen if r.patches is not None]
+    return Memories(
+        maps=torch.stack([r.map for r in seen], dim=1),
+        slots=torch.tensor(slots, device=device).expand(n, -1),
+        pointers=torch.stack(pointers, dim=1),
+        distances=torch.tensor(distances, device=device).expand(n, -1) / POINTER_SPAN,
+        keys=torch.stack(keys, dim=1) if keys else None,
+        patches=torch.stack(patches, dim=1) if patches else None,
+    )
+
+
+class ClipForward(nn.Module):
+    """Runs batches through a model and adds up the losses: a module, so that it can be shared out over devices.
+
+    Parameters
+    ----------
+    model
+        In training mode.
+    weights
+        Of the losses.
+    corrections
+        Clicks that correct the answer on the first frame, one after the other, each with its own loss.
+    loss_stride
+        The losses are taken on masks reduced by this factor: exact at 1, cheaper above.
+    arl
+        Whether the focal term has blurred targets (ARL), or hard ones (SAM 2).
+    """
+
+    def __init__(
+        self, model: SAM2S, weights: LossWeights, *, corrections: int = 1, loss_stride: int = 1, arl: bool = True
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        self.corrections = corrections
+        self.loss_stride = loss_stride
+        self.arl = arl
+
+    def forward(self, batch: Batch, rng: np.random.Generator, *, mask_share: float = 0.5) -> ClipOutput:
+        """Run a batch; ``rng`` draws the prompts."""
+        batch = batch.to(self.model.device)
+        features = self._encode(batch)
+        remembered: list[Remembered] = []
+        steps: list[dict[str, Tensor]] = []
+        output = ClipOutput({}, 0.0)
+        ious: list[Tensor] = []
+        # Inference meets the conditioning frame at any distance, so training does too.
+        far = float(np.exp(rng.uniform(0, np.log(2000)))) if rng.random() < 0.5 else 0.0
+        short_index = 0
+        for t, role in enumerate(batch.roles):
+            hard = self._target(batch.masks[t])
+            if t == 0:
+                decoded, first_losses = self._prompted(features[0], batch, hard, rng, mask_share)
+                steps += first_losses
+            else:
+                memories = recall(remembered, short_index, far + short_index)
+                decoded = self.model.decode(self.model.attend(features[t], memories), multimask=True)
+                steps.append(self._losses(decoded, hard, batch.classes))
+                ious.append(self._iou(decoded, hard))
+            output.answers.append(decoded.logits.detach())
+            if t + 1 < len(batch.roles):
+                logits = self._memory_logits(decoded)
+                maps = self.model.memorize(features[t], logits, decoded.object_score, prompted=t == 0)
+                patches = self.model.patches(logits)
+                remembered.append(Remembered(role, short_index, maps, decoded.pointer, features[t].keys, patches))
+            if role is not Role.LONG:
+                short_index += 1
+        output.losses = {name: torch.stack([s[name] for s in steps]).mean() for name in steps[0]}
+        measured = torch.cat(ious) if ious else self._iou(decoded, hard)
+        output.iou = float(measured.nanmean())
+        return output
+
+    def _encode(self, batch: Batch) -> list[Features]:
+        """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame."""
+        t, b = batch.frames.shape[:2]
+        image = batch.frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(v, device=image.device)[:, None, None] for v in (MEAN, STD))
+        encoded = self.model.encode((image - mean) / std)
+        rows = [i * b + batch.clip_of for i in range(t)]
+        keys = encoded.keys
+        return [
+            Features(encoded.embedding[r], (encoded.skips[0][r], encoded.skips[1][r]), None if keys is None else keys[r])
+            for r in rows
+        ]
+
+    def _target(self, masks: Tensor) -> Tensor:
+        return masks[:, None].float()
+
+    def _memory_logits(self, decoded: Decoded) -> Tensor:
+        """Return the chosen mask's logits, kept finite where the object is not there, so that gradients stay so."""
+        return decoded.logits.clamp(-32, 32)
+
+    def _prompted(
+        self, features: Features, batch: Batch, hard: Tensor, rng: np.random.Generator, mask_share: float
+    ) -> tuple[Decoded, list[dict[str, Tensor]]]:
+        truth = batch.masks[0].cpu().numpy()
+        prompts = sample_prompts(rng, truth, mask_share)
+        attended = self.model.attend(features, None, len(truth))
+        decoded = self._click(attended, prompts, None, multimask=bool(rng.random() < 0.6))
+        losses = [self._losses(decoded, hard, batch.classes)]
+        for _ in range(self.corrections):
+            answers = F.interpolate(decoded.logits.detach(), size=truth.shape[1:], mode="bilinear")[:, 0] > 0
+            prompts = add_corrections(prompts, truth, answers.cpu().numpy())
+            earlier = decoded.logits.detach().clamp(-32, 32)
+            decoded = self._click(attended, prompts, earlier, multimask=False)
+            losses.append(self._losses(decoded, hard, batch.classes))
+        by_mask = torch.from_numpy(prompts.use_mask).to(hard.device)
+        if not by_mask.any():
+            return decoded, losses
+        given = self.model.decode_mask(features, hard)
+        # The pointer of a mask prompt comes from the decoder, so it learns through the frames that follow.
+        pick = by_mask[:, None]
+        return Decoded(
+            logits=torch.where(pick[..., None, None], given.logits, decoded.logits),
+            iou=torch.where(by_mask, given.iou, decoded.iou),
+            object_score=torch.where(by_mask, given.object_score, decoded.object_score),
+            pointer=torch.where(pick, given.pointer, decoded.pointer),
+            class_embedding=decoded.class_embedding,
+            all_logits=decoded.all_logits,
+            all_iou=decoded.all_iou,
+        ), losses
+
+    def _click(self, attended: Attended, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool) -> Decoded:
+        device = attended.embedding.device
+        points, labels = prompts.points.to(device), prompts.labels.to(device)
+        return self.model.decode(attended, points=points, labels=labels, mask=earlier, multimask=multimask)
+
+    def _losses(self, decoded: Decoded, hard: Tensor, classes: Tensor) -> dict[str, Tensor]:
+        soft = soften(hard) if self.arl else hard
+        if self.loss_stride > 1:
+            hard, soft = F.avg_pool2d(hard, self.loss_stride), F.avg_pool2d(soft, self.loss_stride)
+        losses = mask_losses(decoded.all_logits, decoded.all_iou, decoded.object_score, hard, soft, self.weights)
+        semantic = self.model.semantic
+        if semantic is not None and decoded.class_embedding is not None and len(semantic.class_names):
+            visible = hard.flatten(1).gt(0.5).any(dim=1)
+            losses["tsl"] = tsl_loss(semantic.class_logits(decoded.class_embedding), classes, visible)
+        return losses
+
+    @staticmethod
+    def _iou(decoded: Decoded, hard: Tensor) -> Tensor:
+        """Return the IoU of each object, nan where it is not visible."""
+        masks = F.interpolate(decoded.logits.detach(), size=hard.shape[-2:], mode="bilinear", align_corners=False) > 0
+        truth = hard > 0.5
+        union = (masks | truth).flatten(1).sum(1)
+        iou = (masks & truth).flatten(1).sum(1) / union.clamp(min=1)
+        return torch.where(truth.flatten(1).any(dim=1), iou, torch.nan)

@@ -1,0 +1,89 @@
+"""Simulated users: masks, boxes and clicks made from the ground truth, and clicks that correct an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND, NEGATIVE, PADDING, POSITIVE
+
+MASK_SHARE, CLICK_SHARE = 0.5, 0.25  # the rest are boxes, as in SAM 2's recipe
+CENTRE_SHARE = 0.5  # of clicks, at the innermost pixel; the others anywhere inside
+
+
+@dataclass
+class PromptBatch:
+    """Prompts of ``N`` objects, each a mask, or points with labels (-1 is none)."""
+
+    points: Tensor  # (N, P, 2) as (x, y) in pixels of the input
+    labels: Tensor  # (N, P)
+    use_mask: NDArray[np.bool_]  # (N,)
+
+
+def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the ``(y, x)`` farthest from the mask's border (the picture's edge counts as one)."""
+    distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return np.unravel_index(int(distance.argmax()), mask.shape)  # type: ignore[return-value]
+
+
+def sample_click(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return a pixel ``(y, x)`` of a mask: half of the time the innermost one."""
+    if rng.random() < CENTRE_SHARE:
+        return innermost(mask)
+    pixels = np.argwhere(mask)
+    y, x = pixels[rng.integers(len(pixels))]
+    return int(y), int(x)
+
+
+def correction(truth: NDArray[np.bool_], answer: NDArray[np.bool_]) -> tuple[int, int, int] | None:
+    """Return ``(y, x, label)`` at the middle of the largest error, or ``None`` where there is none.
+
+    SAM 2's rule: of the missing and the superfluous part the one with the larger inner distance; positive if missing.
+    """
+    missing, superfluous = truth & ~answer, answer & ~truth
+    if not missing.any() and not superfluous.any():
+        return None
+    inside = distance_transform_edt(np.pad(missing, 1))[1:-1, 1:-1]
+    outside = distance_transform_edt(np.pad(superfluous, 1))[1:-1, 1:-1]
+    positive = inside.max() > outside.max()
+    y, x = np.unravel_index(int((inside if positive else outside).argmax()), truth.shape)
+    return int(y), int(x), POSITIVE if positive else NEGATIVE
+
+
+def sample_prompts(rng: np.random.Generator, masks: NDArray[np.bool_], mask_share: float = MASK_SHARE) -> PromptBatch:
+    """Draw the first prompt of each of ``N`` visible objects ``(N, S, S)``."""
+    points = np.zeros((len(masks), 2, 2), dtype=np.float32)
+    labels = np.full((len(masks), 2), PADDING, dtype=np.int64)
+    use_mask = rng.random(len(masks)) < mask_share
+    for n, mask in enumerate(masks):
+        if rng.random() < CLICK_SHARE / (1 - MASK_SHARE):
+            y, x = sample_click(rng, mask)
+            points[n, 0], labels[n, 0] = (x, y), POSITIVE
+        else:
+            rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+            box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], dtype=np.float32)
+            sides = box[1] - box[0]
+            points[n] = np.clip(box + rng.normal(0, 0.05, (2, 2)) * sides, 0, mask.shape[0])
+            labels[n] = BOX_FIRST, BOX_SECOND
+    return PromptBatch(torch.from_numpy(points), torch.from_numpy(labels), use_mask)
+
+
+def add_corrections(prompts: PromptBatch, truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> PromptBatch:
+    """Append one click for each object ``(N, S, S)`` where its answer is most wrong."""
+    points = np.zeros((len(truth), 1, 2), dtype=np.float32)
+    labels = np.full((len(truth), 1), PADDING, dtype=np.int64)
+    for n in range(len(truth)):
+        click = correction(truth[n], answers[n])
+        if click is not None:
+            y, x, label = click
+            points[n, 0], labels[n, 0] = (x, y), label
+    return PromptBatch(
+        torch.cat((prompts.points, torch.from_numpy(points)), dim=1),
+        torch.cat((prompts.labels, torch.from_numpy(labels)), dim=1),
+        prompts.use_mask,
+    )

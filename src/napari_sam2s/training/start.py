@@ -1,0 +1,157 @@
+"""Setting up a run from its configuration: model, videos, classes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.synthetic.microscopy import Nuclei
+from napari_sam2s.training.config import TrainingConfig, read_config
+from napari_sam2s.training.data import Family, StepDataset
+from napari_sam2s.training.families import Cells, Composites, Procedural, Recorded
+from napari_sam2s.training.loop import Run
+from napari_sam2s.training.text import embed_names
+from napari_sam2s.training.validation import make_validator
+
+ADDED = ("semantic.", "long_tpos_enc", "matching.", "match")  # parts a checkpoint to start from may lack
+TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
+    *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
+    *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),
+    *("cystic duct", "tissue"),
+)
+
+
+def start(
+    config_path: Path,
+    folder: Path,
+    *,
+    material: Path | None = None,
+    recorded: Sequence[Path] = (),
+    threads: int | None = None,
+    nuclei: Path | None = None,
+    held_out_material: Path | None = None,
+    validation: Sequence[Path] = (),
+    device: str = "auto",
+) -> tuple[Run, StepDataset]:
+    """Make a run and its dataset; the run goes on where its folder says it stopped.
+
+    Parameters
+    ----------
+    config_path
+        A TOML file, see :class:`TrainingConfig`.
+    folder
+        Of the run.
+    material
+        Of the family ``composites``, made by ``python -m napari_sam2s.synthetic.material``.
+    recorded
+        Of the family ``recorded``: projects and DAVIS roots.
+    nuclei
+        Of the family ``microscopy``: a folder of pictures ``NNNN.jpg`` with labels ``NNNN.png``.
+    threads
+        Of torch, in this process; ``None`` leaves its own choice.
+    held_out_material, validation
+        Of the validation families ``composites`` (``held_out.npz``) and ``recorded`` (projects and DAVIS roots that are not
+        trained on).
+    device
+        See :func:`load_model`; under ``accelerate launch`` each process has its own.
+
+    Raises
+    ------
+    TrainingError
+        If the configuration is wrong, or a family has nothing to draw from.
+    """
+    config = read_config(config_path)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(config.seed)
+    accelerator = _accelerator()
+    model, history = _model(config)
+    families = _families(config, material, recorded, nuclei)
+    if model.semantic is not None and not model.class_names and config.class_names:
+        names = list(config.class_names)
+        model.semantic.set_classes(names, embed_names(names, config.text_embeddings, model.config.text_dim))
+    if config.unknown_classes == "error" and model.class_names and "recorded" in families:
+        _check_classes(cast(Recorded, families["recorded"]), model.class_names)
+    run = Run(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
+    run.history = history
+    run.validator = make_validator(config, held_out_material, validation)
+    run.resume()
+    return run, StepDataset(config, families, model.class_names)
+
+
+def _accelerator() -> Any:
+    """Return accelerate's, where this process is one of several (``accelerate launch``, ``torchrun``); else ``None``."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return None
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs
+    except ImportError as error:
+        raise TrainingError("Several processes need accelerate: pip install 'napari-sam2s[train]'.") from error
+    # Steps of single images leave the memory's parameters without gradients.
+    return Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+
+
+def _check_classes(recorded: Recorded, names: Sequence[str]) -> None:
+    known = {*names, *TISSUES}
+    for clip in recorded.clips:
+        for o in clip.objects:
+            if o.class_name is not None and o.class_name not in known:
+                raise TrainingError(
+                    f"{clip.name} has an object of the unknown class {o.class_name!r}: correct it, add it to class_names "
+                    '(with a new text embedding), or set unknown_classes = "ignore".'
+                )
+
+
+def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
+    """Return the network to train, and the provenance of the checkpoint it starts from, the oldest first."""
+    wanted = CONFIGS[config.model]
+    wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
+    model = SAM2S(wanted)
+    if not config.init:
+        return model, []
+    weights, _, metadata = read_checkpoint(find_weights(config.init))
+    shapes = {n: p.shape for n, p in model.state_dict().items()}
+    wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
+    if wrong:
+        raise TrainingError(f"{config.init} does not fit {config.model}: {wrong[0]} and {len(wrong) - 1} more tensors differ.")
+    missing = [n for n in shapes if n not in weights and not n.startswith(ADDED)]
+    if missing:
+        raise TrainingError(f"{config.init} lacks {missing[0]} and {len(missing) - 1} more tensors of {config.model}.")
+    model.load_state_dict(weights, strict=False)  # what SAM2S adds to SAM 2 starts as it is initialised
+    if model.long_tpos_enc is not None and "long_tpos_enc" not in weights:
+        with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one
+            model.long_tpos_enc.copy_(model.maskmem_tpos_enc[-1:])
+    if model.semantic is not None and "class_names" in metadata:
+        model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
+    earlier = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
+    history = earlier.pop("history", []) + ([earlier] if earlier else [])
+    return model.requires_grad_(True), history
+
+
+def _families(
+    config: TrainingConfig, material: Path | None, recorded: Sequence[Path], nuclei: Path | None
+) -> dict[str, Family]:
+    size = config.image_size
+    families: dict[str, Family] = {}
+    if "laparoscopy" in config.families:
+        families["laparoscopy"] = Procedural(size)
+    if "cells" in config.families:
+        families["cells"] = Cells(size)
+    if "microscopy" in config.families and nuclei is not None:
+        families["microscopy"] = Nuclei(nuclei, size)
+    if "composites" in config.families and material is not None:
+        families["composites"] = Composites(material, size)
+    if "recorded" in config.families and recorded:
+        families["recorded"] = Recorded(recorded, size)
+    return families

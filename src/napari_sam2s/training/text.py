@@ -1,0 +1,103 @@
+"""Text embeddings of class names, for TSL: made once, stored in the checkpoint, so that inference needs no text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from napari_sam2s.errors import TrainingError
+
+TEMPLATES = ("a photo of a {}.", "a photo of a {}, a surgical instrument.")  # after OVSeg; the paper does not say
+
+
+def embed_names(names: Sequence[str], how: str, dim: int) -> Tensor:
+    """Return the embeddings of class names ``(K, dim)``.
+
+    Parameters
+    ----------
+    how
+        ``"fixed"``; ``"clip"`` or ``"clip:FOLDER"``; ``"sentences:FOLDER"``.
+
+    Raises
+    ------
+    TrainingError
+        If it is none of these, or the encoder has another width.
+    """
+    kind, _, place = how.partition(":")
+    if kind == "fixed":
+        return fixed_embeddings(names, dim)
+    if kind == "clip":
+        found = clip_embeddings(names, place) if place else clip_embeddings(names)
+    elif kind == "sentences" and place:
+        found = sentence_embeddings(names, Path(place))
+    else:
+        raise TrainingError(f"text_embeddings = {how!r} is not 'fixed', 'clip', 'clip:FOLDER' or 'sentences:FOLDER'.")
+    if found.shape[1] != dim:
+        raise TrainingError(f"The text encoder gives {found.shape[1]} numbers, the network compares {dim}: take another.")
+    return found
+
+
+def fixed_embeddings(names: Sequence[str], dim: int, seed: int = 0) -> Tensor:
+    """Return orthogonal unit vectors ``(K, dim)`` that carry no meaning: for tests, and where there is no text encoder."""
+    if len(names) > dim:
+        raise TrainingError(f"{len(names)} classes do not fit in {dim} orthogonal directions: use a text encoder.")
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(dim, len(names), generator=generator))[0].T.contiguous()
+
+
+def clip_embeddings(names: Sequence[str], model: str = "openai/clip-vit-base-patch32") -> Tensor:
+    """Return CLIP's text embeddings of class names, ``(K, 512)`` unit vectors, averaged over the templates.
+
+    Parameters
+    ----------
+    model
+        A name on the model hub, or a local folder.
+    """
+    transformers = _transformers()
+    tokenizer = transformers.CLIPTokenizerFast.from_pretrained(model)
+    network = transformers.CLIPTextModelWithProjection.from_pretrained(model).eval()
+
+    def encode(sentences: list[str]) -> Tensor:
+        tokens = tokenizer(sentences, padding=True, return_tensors="pt")
+        return network(**tokens).text_embeds
+
+    return _averaged(names, encode)
+
+
+def sentence_embeddings(names: Sequence[str], folder: Path) -> Tensor:
+    """Return a sentence encoder's embeddings (mean of the last layer over the tokens), ``(K, D)`` unit vectors.
+
+    Parameters
+    ----------
+    folder
+        Of a local encoder that ``transformers`` reads, such as MiniLM.
+    """
+    transformers = _transformers()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    network = transformers.AutoModel.from_pretrained(folder).eval()
+
+    def encode(sentences: list[str]) -> Tensor:
+        tokens = tokenizer(sentences, padding=True, return_tensors="pt")
+        hidden = network(**tokens).last_hidden_state
+        kept = tokens["attention_mask"][..., None]
+        return (hidden * kept).sum(1) / kept.sum(1)
+
+    return _averaged(names, encode)
+
+
+def _averaged(names: Sequence[str], encode) -> Tensor:  # type: ignore[no-untyped-def]
+    with torch.inference_mode():
+        embeddings = [F.normalize(encode([t.format(name) for t in TEMPLATES]), dim=1).mean(0) for name in names]
+    return F.normalize(torch.stack(embeddings), dim=1).clone()
+
+
+def _transformers():  # type: ignore[no-untyped-def]
+    try:
+        import transformers
+    except ImportError as error:
+        raise TrainingError("Text embeddings need transformers: pip install 'napari-sam2s[train]'.") from error
+    return transformers

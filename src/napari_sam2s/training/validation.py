@@ -1,0 +1,272 @@
+"""How good a model is: held-out cases prompted by a simulated user, tracked, and scored as the evaluation package scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.evaluation import evaluate
+from napari_sam2s.evaluation.clicks import prompt_first
+from napari_sam2s.evaluation.scores import ObjectScore
+from napari_sam2s.masklets.vocabulary import Object, Scores
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
+from napari_sam2s.tracking.tracker import Tracker
+from napari_sam2s.tracking.whole import Masks
+from napari_sam2s.training.config import TrainingConfig
+from napari_sam2s.training.held_out import Case, Track, families, recorded_cases
+
+LONG_ABSENCE = 30  # frames
+FOUND_WITHIN, FOUND_ABOVE = 10, 0.5  # frames after re-entry; J
+
+
+@dataclass
+class ObjectResult:
+    """How one object fared."""
+
+    case: str
+    score: ObjectScore
+    class_right: bool | None = None  # None where there is no class to be right about
+    returns: int = 0  # after long absences
+    found: int = 0  # of these, those that were found in time
+    after_return: float = math.nan  # J&F of the frames after the first one
+
+
+@dataclass
+class FamilyScore:
+    """Means over the objects of a family."""
+
+    results: list[ObjectResult] = field(default_factory=list)
+
+    @property
+    def objects(self) -> int:
+        """How many were scored."""
+        return len(self.results)
+
+    @property
+    def j(self) -> float:
+        """Mean J."""
+        return _mean([r.score.j for r in self.results])
+
+    @property
+    def f(self) -> float:
+        """Mean F."""
+        return _mean([r.score.f for r in self.results])
+
+    @property
+    def jf(self) -> float:
+        """Mean J&F, each object counting once."""
+        return (self.j + self.f) / 2
+
+    @property
+    def class_accuracy(self) -> float:
+        """Share of the objects of known class whose class was named right."""
+        return _mean([float(r.class_right) for r in self.results if r.class_right is not None])
+
+    @property
+    def false_presence(self) -> float:
+        """Share of the frames on which an object is absent that carry a mask of it."""
+        return _share(sum(r.score.false_presence for r in self.results), sum(r.score.absent_frames for r in self.results))
+
+    @property
+    def found(self) -> float:
+        """Share of the returns after 30 or more frames that were found within 10 (J above 0.5)."""
+        return _share(sum(r.found for r in self.results), self.returns)
+
+    @property
+    def returns(self) -> int:
+        """Returns after long absences."""
+        return sum(r.returns for r in self.results)
+
+    @property
+    def after_return(self) -> float:
+        """Mean J&F after the first such return, over the objects that have one."""
+        return _mean([r.after_return for r in self.results if not math.isnan(r.after_return)])
+
+    def to_dict(self) -> dict[str, float]:
+        """Return plain numbers, for a checkpoint's provenance."""
+        names = ("objects", "jf", "j", "f", "class_accuracy", "false_presence", "returns", "found", "after_return")
+        values = {name: getattr(self, name) for name in names}
+        return {name: round(value, 4) for name, value in values.items() if not math.isnan(value)}
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
+
+
+@dataclass
+class Frozen:
+    """The baseline that costs nothing: the first mask, on every frame."""
+
+    object: Object
+    mask: NDArray[np.bool_]
+    frames: list[int]
+
+    @property
+    def objects(self) -> tuple[Object]:
+        """The object."""
+        return (self.object,)
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return the same mask whatever the frame."""
+        return {self.object.id: self.mask}
+
+
+@dataclass
+class _Answer:
+    """What a tracker found of one object, under the object's own id."""
+
+    object: Object
+    found: Masks
+    id: int  # in ``found``
+
+    @property
+    def objects(self) -> tuple[Object]:
+        return (self.object,)
+
+    @property
+    def frames(self) -> list[int]:
+        return [t for t in self.found.frames if self.found.mask(t, self.id) is not None]
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        mask = self.found.mask(frame, self.id)
+        return {} if mask is None else {self.object.id: mask}
+
+    def scores(self, frame: int) -> Scores | None:
+        return self.found.scores(frame).get(self.id)
+
+
+Outcome = tuple[list[ObjectResult], list[ObjectResult]]  # the model's, and those of first masks frozen
+
+
+def run_case(
+    model: SAM2S, case: Case, prompts: Sequence[str] = ("mask",), memory: str | MemoryPolicy = "divemem"
+) -> dict[str, Outcome]:
+    """Track a case; return for each kind of prompt how its objects fared, and how their first masks frozen do.
+
+    Parameters
+    ----------
+    prompts
+        Of ``PROMPTS``: each is given to every object on its first frame, which is not scored. Objects do not see each
+        other, so all kinds are tracked side by side, and frames are encoded once.
+    """
+    shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
+    found = Masks(shape, ())
+    tracker = Tracker(model, case.video, found, memory, cache_bytes=0)
+    answers: dict[str, list[_Answer]] = {prompt: [] for prompt in prompts}
+    for n, track in enumerate(case.tracks):
+        first = track.frames[0]
+        for k, prompt in enumerate(prompts):
+            answer = _Answer(track.object, found, 1 + n * len(prompts) + k)
+            prompt_first(tracker, answer.id, first, track.known[first], prompt)
+            answers[prompt].append(answer)
+    last = max(track.frames[-1] for track in case.tracks) + 1
+    for _ in tracker.propagate(stop=last):
+        pass
+    return {prompt: _outcome(case, answers[prompt], model.class_names) for prompt in prompts}
+
+
+def _outcome(case: Case, answers: list[_Answer], class_names: Iterable[str]) -> Outcome:
+    ours, frozen = [], []
+    for track, answer in zip(case.tracks, answers, strict=True):
+        first = answer.masks(track.frames[0])[track.object.id]
+        ours.append(score_track(case.name, answer, track, class_names))
+        frozen.append(score_track(case.name, Frozen(track.object, first, track.frames), track))
+    return ours, frozen
+
+
+def score_track(name: str, prediction: _Answer | Frozen, track: Track, class_names: Iterable[str] = ()) -> ObjectResult:
+    """Score one object."""
+    evaluation = evaluate({name: prediction}, {name: track}, skip="prompt", late="all")
+    score = evaluation.objects[0]
+    frames = evaluation.frames[name, track.object.id]
+    result = ObjectResult(name, score)
+    if isinstance(prediction, _Answer) and track.object.class_name in set(class_names):
+        result.class_right = named(prediction, track) == track.object.class_name
+    absences = list(_returns(track))
+    for back in absences:
+        soon = [frames[t][0] for t in range(back, back + FOUND_WITHIN + 1) if t in frames]
+        result.returns += 1
+        result.found += any(j > FOUND_ABOVE for j in soon)
+    if absences:
+        result.after_return = _mean([sum(jf) / 2 for t, jf in frames.items() if t >= absences[0]])
+    return result
+
+
+def named(answer: _Answer, track: Track) -> str | None:
+    """Return the class that a tracked object is given: of the highest mean probability over frames it is seen on."""
+    sums: dict[str, float] = {}
+    for t in track.frames[1:]:
+        scores = answer.scores(t)
+        if scores is not None and scores.object_score > 0:
+            for name, probability in scores.class_scores.items():
+                sums[name] = sums.get(name, 0.0) + probability
+    return max(sums, key=lambda name: sums[name]) if sums else None
+
+
+def _returns(track: Track) -> Iterator[int]:
+    """Yield the frames on which an object comes back after a long absence."""
+    away = 0
+    for t in track.frames:
+        if not track.known[t].any():
+            away += 1
+            continue
+        if away >= LONG_ABSENCE:
+            yield t
+        away = 0
+
+
+def validate(
+    model: SAM2S, cases: Iterable[Case], prompt: str = "mask", memory: str | MemoryPolicy = "divemem"
+) -> tuple[FamilyScore, FamilyScore]:
+    """Track and score cases; return the model's score and that of first masks frozen."""
+    ours, frozen = FamilyScore(), FamilyScore()
+    for case in cases:
+        a, b = run_case(model, case, (prompt,), memory)[prompt]
+        ours.results += a
+        frozen.results += b
+    return ours, frozen
+
+
+def make_validator(
+    config: TrainingConfig, material: Path | None = None, recorded: Sequence[Path] = ()
+) -> Callable[[SAM2S], dict[str, float]] | None:
+    """Return what judges a model as a configuration's ``[validation]`` asks: J&F by family. Cases are made once.
+
+    Raises
+    ------
+    TrainingError
+        If a family has nothing to be judged on.
+    """
+    wanted = config.validation
+    if wanted is None:
+        return None
+    counts = dict.fromkeys(("laparoscopy", "re-entry", "composites", "microscopy", "hela"), wanted.cases)
+    known = families(wanted.families, counts, material=material, size=config.image_size, longest=wanted.longest)
+    if "recorded" in wanted.families and recorded:
+        known["recorded"] = lambda: recorded_cases(recorded)
+    if missing := sorted(set(wanted.families) - set(known)):
+        raise TrainingError(f"There is nothing to validate {missing[0]!r} on: give it, or take it out of [validation].")
+    made: dict[str, list[Case]] = {}
+
+    def judge(model: SAM2S) -> dict[str, float]:
+        for name, make in known.items():
+            made.setdefault(name, list(make()))
+        return {name: validate(model, cases, wanted.prompt)[0].jf for name, cases in made.items()}
+
+    return judge
+
+
+def calibrate(model: SAM2S, cases: list[Case], thresholds: Iterable[float], prompt: str = "mask") -> dict[float, FamilyScore]:
+    """Return how DiveMem fares on cases with each IoU threshold (the paper's gamma, which is for the paper's weights)."""
+    return {g: validate(model, cases, prompt, replace(DIVEMEM, iou_threshold=g))[0] for g in thresholds}

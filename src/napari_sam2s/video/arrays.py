@@ -1,0 +1,184 @@
+"""Arrays as video: what is shown of grey, 16-bit and multichannel data, stated and computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.files import open_tiff
+from napari_sam2s.video.index import Stamp
+
+SAMPLE_FRAMES = 16
+PERCENTILES = (0.1, 99.9)
+MOST_CHANNELS = 8  # of a TCYX array; more look like a z-stack
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How raw values become 8-bit RGB.
+
+    ``channels`` are the raw channels shown as red, green and blue (one of them alone is shown grey); ``limits`` the raw
+    values that become 0 and 255 in each. Values between are scaled linearly, the same on every frame.
+    """
+
+    axes: str  # of the raw array: "TYX", "TCYX" or "TYXC"
+    channels: tuple[int, ...]
+    limits: tuple[tuple[float, float], ...]
+
+    def __str__(self) -> str:
+        parts = [f"channel {c}: {low:g} to {high:g}" for c, (low, high) in zip(self.channels, self.limits, strict=True)]
+        return f"{self.axes}, {'; '.join(parts)} shown as 0 to 255"
+
+
+def guess_axes(shape: Sequence[int]) -> str:
+    """Return the axes that an array of this shape must have.
+
+    Raises
+    ------
+    VideoError
+        If it may be several things, or none.
+    """
+    if len(shape) == 3:
+        return "TYX"
+    if len(shape) == 4 and shape[3] in (3, 4):
+        return "TYXC"
+    if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
+        return "TCYX"
+    raise VideoError(
+        f"An array of shape {tuple(shape)} is not a video we know: give (T, Y, X), (T, Y, X, 3), or (T, C, Y, X) with "
+        f"axes='TCYX'. Of a 3-D + time array take one plane, or a projection, first."
+    )
+
+
+class ArrayFrames:
+    """Frames of a numpy, dask, zarr or memory-mapped array, converted one at a time.
+
+    Parameters
+    ----------
+    raw
+        The array; only ``shape``, ``dtype`` and indexing by frame are used.
+    axes
+        ``"TYX"``, ``"TCYX"`` or ``"TYXC"``; guessed from the shape by default.
+    channels
+        Up to three channels to show; by default the first three.
+    limits
+        ``(low, high)`` raw values for all shown channels; by default the 0.1 and 99.9 percentiles of 16 frames spread over
+        the video. 8-bit data is shown as it is.
+    file
+        The TIFF that ``raw`` is a view of: it is watched, and pickled by its path instead of its content.
+    """
+
+    def __init__(
+        self,
+        raw: Any,
+        *,
+        axes: str | None = None,
+        channels: Sequence[int] | None = None,
+        limits: tuple[float, float] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self.raw = raw
+        self.file = file
+        self.stamp = None if file is None else Stamp.of(file)
+        axes = axes or guess_axes(raw.shape)
+        if axes not in ("TYX", "TCYX", "TYXC") or len(axes) != len(raw.shape):
+            raise VideoError(f"axes={axes!r} does not fit an array of shape {tuple(raw.shape)}: use TYX, TCYX or TYXC.")
+        dtype = np.dtype(raw.dtype)
+        if dtype.kind not in "uifb":
+            raise VideoError(f"An array of {dtype} cannot be shown: use integers or real numbers.")
+        if 0 in raw.shape:
+            raise VideoError(f"The array of shape {tuple(raw.shape)} is empty.")
+        count = 1 if axes == "TYX" else raw.shape[axes.index("C")]
+        shown = tuple(channels) if channels is not None else tuple(range(min(count, 3)))
+        if not 1 <= len(shown) <= 3 or not all(0 <= c < count for c in shown):
+            raise VideoError(f"channels={list(shown)} does not fit: choose one to three of 0 to {count - 1}.")
+        self.axes = axes
+        self.size = (int(raw.shape[axes.index("Y")]), int(raw.shape[axes.index("X")]))
+        self.mapping = Mapping(axes, shown, self._limits(shown, limits))
+
+    def __len__(self) -> int:
+        return int(self.raw.shape[0])
+
+    def frame(self, i: int) -> NDArray[np.uint8]:
+        """Return frame ``i``, ``(Y, X, 3)`` uint8.
+
+        Raises
+        ------
+        VideoError
+            If it holds values that are not finite, cannot be read, or its file changed since it was opened.
+        """
+        if self.file is not None and self.stamp is not None and not self.stamp.still_fits(self.file):
+            raise VideoError(f"{self.file} changed or disappeared while it was open: open it again.")
+        values = self._channels(i, self.mapping.channels)
+        if values.dtype == np.uint8 and all(limit == (0.0, 255.0) for limit in self.mapping.limits):
+            shown = values
+        else:
+            low = np.array([limit[0] for limit in self.mapping.limits], dtype=np.float32)
+            high = np.array([limit[1] for limit in self.mapping.limits], dtype=np.float32)
+            scaled = (values.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
+            shown = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+        if shown.shape[2] == 1:
+            return np.repeat(shown, 3, axis=2)
+        if shown.shape[2] == 2:  # red and green
+            return np.dstack((shown, np.zeros(self.size, np.uint8)))
+        return np.ascontiguousarray(shown)
+
+    def digest(self) -> str:
+        """Return a hash of shape, type and three frames, 32 hex digits."""
+        digest = hashlib.sha256(f"{tuple(self.raw.shape)} {self.raw.dtype}".encode())
+        for i in sorted({0, len(self) // 2, len(self) - 1}):
+            digest.update(np.ascontiguousarray(np.asarray(self.raw[i])).tobytes())
+        return digest.hexdigest()[:32]
+
+    def close(self) -> None:
+        """Nothing is held open here."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | ({} if self.file is None else {"raw": None})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        if self.file is not None and self.stamp is not None:
+            if not self.stamp.still_fits(self.file):
+                raise VideoError(f"{self.file} is not here, or not the file it was: open it again.")
+            self.raw = open_tiff(self.file)[0]
+
+    def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:
+        """Return raw values ``(Y, X, n)``."""
+        try:
+            values = np.asarray(self.raw[i])
+        except (OSError, RuntimeError, ValueError) as error:  # of zarr's codecs, of TIFF pages, of a disk that went
+            raise VideoError(f"Frame {i} cannot be read: {error}.") from error
+        if self.axes == "TYX":
+            values = values[..., None]
+        elif self.axes == "TCYX":
+            values = np.moveaxis(values, 0, -1)
+        values = values[..., list(channels)]
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise VideoError(
+                f"Frame {i} holds values that are not finite (nan or inf): replace them, e.g. with numpy.nan_to_num."
+            )
+        return values
+
+    def _limits(self, channels: tuple[int, ...], limits: tuple[float, float] | None) -> tuple[tuple[float, float], ...]:
+        if limits is not None:
+            if not limits[0] < limits[1]:
+                raise VideoError(f"limits={limits} are not in order: give (low, high).")
+            return (tuple(map(float, limits)),) * len(channels)  # type: ignore[return-value]
+        dtype = np.dtype(self.raw.dtype)
+        if dtype.name == "uint8":
+            return ((0.0, 255.0),) * len(channels)
+        if dtype.kind == "b":
+            return ((0.0, 1.0),) * len(channels)
+        chosen = np.unique(np.linspace(0, len(self) - 1, SAMPLE_FRAMES).astype(int))
+        stride = max(1, min(self.size) // 512)  # a sample of the pixels is enough for percentiles
+        sample = np.stack([self._channels(int(i), channels)[::stride, ::stride] for i in chosen])
+        low, high = np.percentile(sample.astype(np.float64), PERCENTILES, axis=(0, 1, 2))
+        return tuple((float(a), float(b) if b > a else float(a) + 1.0) for a, b in zip(low, high, strict=True))

@@ -1,0 +1,132 @@
+"""One forward run of ffmpeg: frames in the order they are shown, each with the time that identifies it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import subprocess
+import threading
+import weakref
+from fractions import Fraction
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.ffmpeg import WAIT_S, executable, input_arguments
+
+READY_FRAMES = 3  # kept ready ahead of the reader
+_SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
+Frame = tuple[int, NDArray[np.uint8]]
+
+
+class ForwardDecoder:
+    """Decode forward from a key frame.
+
+    Parameters
+    ----------
+    path, size
+        Of the file, and the ``(Y, X)`` of its frames.
+    seek_s
+        Time in seconds to seek to, that of a key frame; ``None`` starts at the beginning.
+    start_pts
+        Frames before this time are decoded, as they must be, but not handed out.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], seek_s: Fraction | None, start_pts: int) -> None:
+        self._bytes = size[0] * size[1] * 3
+        self._size = size
+        command = [executable(), "-hide_banner", "-nostdin", "-copyts"]
+        if seek_s is not None:
+            command += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek_s):.6f}"]
+        command += [*input_arguments(path), "-map", "0:V:0", "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
+        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._stop = threading.Event()
+        self._times: queue.Queue[int | None] = queue.Queue()
+        self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=READY_FRAMES)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        arguments = (self._process.stderr, self._times)
+        threading.Thread(target=_read_times, args=arguments, daemon=True).start()
+        pump = (self._process.stdout, self._times, self._frames, size, self._stop)
+        threading.Thread(target=_read_frames, args=pump, daemon=True).start()
+        self._finalizer = weakref.finalize(self, _end, self._process, self._stop)
+
+    def next(self) -> Frame | None:
+        """Return ``(pts, frame (Y, X, 3))``, or ``None`` at the end.
+
+        Raises
+        ------
+        VideoError
+            If ffmpeg gives nothing for a minute.
+        """
+        try:
+            return self._frames.get(timeout=WAIT_S)
+        except queue.Empty:
+            self.close()
+            raise VideoError(f"ffmpeg gave no frame for {WAIT_S:.0f} s; is the disk reachable?") from None
+
+    @property
+    def killed(self) -> bool:
+        """Whether the process was ended by a signal that was not ours."""
+        return (self._process.poll() or 0) < 0 and not self._stop.is_set()
+
+    def close(self) -> None:
+        """End the process and wake the threads."""
+        self._finalizer()
+
+
+def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    stop.set()
+    process.kill()
+    process.wait()
+
+
+def _read_times(stream: IO[bytes], times: queue.Queue[int | None]) -> None:
+    with stream:
+        for line in stream:
+            match = _SHOWINFO.search(line)
+            if match:
+                times.put(int(match[1]))
+    times.put(None)
+
+
+def _read_frames(
+    stream: IO[bytes],
+    times: queue.Queue[int | None],
+    frames: queue.Queue[Frame | None],
+    size: tuple[int, int],
+    stop: threading.Event,
+) -> None:
+    """Pair pixels with times; waits when enough frames are ready."""
+    with stream:
+        while not stop.is_set():
+            buffer = np.empty((*size, 3), dtype=np.uint8)
+            if _fill(stream, buffer.reshape(-1).data) < buffer.nbytes:
+                break
+            pts = times.get()
+            if pts is None or not _put(frames, (pts, buffer), stop):
+                break
+    _put(frames, None, stop)
+
+
+def _fill(stream: IO[bytes], view: memoryview) -> int:
+    filled = 0
+    while filled < len(view):
+        count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return filled
+
+
+def _put(frames: queue.Queue[Frame | None], item: Frame | None, stop: threading.Event) -> bool:
+    while not stop.is_set():
+        with contextlib.suppress(queue.Full):
+            frames.put(item, timeout=0.1)
+            return True
+    return False

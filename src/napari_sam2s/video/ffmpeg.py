@@ -1,0 +1,205 @@
+"""The bundled ffmpeg: what a file is, and the list of its packets, without decoding them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+
+PROGRESS_PACKETS = 2000  # between two reports
+WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
+PASS_WAIT_S = 600.0  # the longest that the next packets are waited for: they come in blocks, and disks may be slow
+NO_PTS = -(2**63)
+FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
+_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? s:(\d+)x(\d+)")
+_TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
+_CODEC = re.compile(r"Stream #0.*?: Video: (\w+)")
+_FORMAT = re.compile(r"Input #0, ([^ ]+), from")
+_DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_RATE = re.compile(r"([\d.]+) fps")
+_STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the first decoded frame and the header say."""
+
+    codec: str
+    container: str
+    size: tuple[int, int]  # (Y, X) as shown, after rotation
+    first_pts: int  # in units of ``time_base``
+    time_base: Fraction  # seconds
+    duration: float | None  # seconds, by the header
+    rate: float | None  # frames per second, by the header
+
+
+def executable() -> str:
+    """Return the path of ffmpeg."""
+    return imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def input_arguments(path: Path) -> list[str]:
+    """Return the options that name an input, safe for any file name."""
+    return ["-i", f"file:{path}"]
+
+
+def probe(path: Path) -> Probe:
+    """Decode one frame, which proves that the file can be.
+
+    Raises
+    ------
+    VideoError
+        If the file has no video stream or cannot be decoded; the sentence says what was found.
+    """
+    command = [executable(), "-hide_banner", "-nostdin", "-copyts", *input_arguments(path)]
+    command += ["-map", "0:V:0", "-frames:v", "1", "-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise VideoError(f"{path} could not be opened within {WAIT_S:.0f} s; is the disk reachable?") from error
+    text = done.stderr.decode("utf-8", "replace")
+    frame, base = _SHOWINFO.search(text), _TIME_BASE.search(text)
+    if frame is None or base is None:
+        raise VideoError(_why_not(path, text))
+    container = _first(_FORMAT, text) or ""
+    if container.endswith("_pipe") or container.startswith("image2"):
+        raise VideoError(f"{path} is a still image, not a video; open the folder it is in for a sequence of images.")
+    duration = _DURATION.search(text)
+    seconds = None if duration is None else int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
+    rate = _first(_RATE, text)
+    return Probe(
+        codec=_first(_CODEC, text) or "unknown",
+        container=container,
+        size=(int(frame[3]), int(frame[2])),
+        first_pts=NO_PTS if frame[1] == "NOPTS" else int(frame[1]),
+        time_base=Fraction(int(base[1]), int(base[2])),
+        duration=seconds,
+        rate=float(rate) if rate else None,
+    )
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str | None:
+    match = pattern.search(text)
+    return match[1] if match else None
+
+
+def _why_not(path: Path, text: str) -> str:
+    """Say in one sentence why a file is no video."""
+    found = sorted({kind.lower() for kind in _STREAMS.findall(text)})
+    if "matches no streams" in text or (found and "Video:" not in text):
+        return f"{path} has no video stream (found: {', '.join(found) or 'nothing'})."
+    reasons = [line.split("] ", 1)[-1].strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
+    reason = reasons[0] if reasons else (text.strip().splitlines() or ["no message"])[-1]
+    reason = reason.replace(f"file:{path}: ", "")
+    return f"{path} cannot be opened as a video: {reason}."
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Every packet of the video stream, in the order of the file."""
+
+    pts: NDArray[np.int64]
+    dts: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    time_base: Fraction
+    partial: bool  # ffmpeg said that the file ends too early
+
+
+def read_packets(path: Path, progress: Callable[[float], bool] | None = None) -> Packets:
+    """List the packets of the video stream by copying it to nowhere.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    progress
+        Called now and then with the part of the file that is done, 0 to 1; the pass stops when it returns False.
+
+    Raises
+    ------
+    VideoError
+        If it was stopped, or ffmpeg failed before the first packet.
+    """
+    command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "warning", "-copyts", *input_arguments(path)]
+    # Flushed in blocks: a line at a time would cost a change of process each.
+    command += ["-map", "0:V:0", "-c", "copy", "-copyinkf", "-flush_packets", "0", "-f", "framecrc", "-"]
+    rows: list[tuple[int, int, int, int]] = []
+    base, size, read = Fraction(1, 1), path.stat().st_size, 0
+    # Complaints go to a file: a damaged video has enough of them to fill a pipe, and then ffmpeg would wait for us.
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        assert process.stdout is not None
+        with _Watch(process, PASS_WAIT_S) as watch:
+            for line in process.stdout:
+                if line.startswith("#"):
+                    if line.startswith("#tb 0:"):
+                        base = Fraction(line.split(":")[1].strip())
+                    continue
+                rows.append(_packet(line))
+                read += rows[-1][3]
+                if len(rows) % PROGRESS_PACKETS == 0:
+                    watch.seen()
+                    if progress is not None and not progress(min(read / size, 1.0)):
+                        process.kill()
+                        raise VideoError(f"Indexing {path} was stopped.")
+        if watch.gave_up:
+            raise VideoError(f"{path} could not be read: nothing came for {PASS_WAIT_S:.0f} s; is the disk reachable?")
+        log.seek(0)
+        complaints = log.read().decode("utf-8", "replace")
+    if not rows:
+        raise VideoError(f"{path} cannot be opened as a video: it holds no frames.")
+    table = np.array(rows, dtype=np.int64)
+    signs = ("partial file", "truncated", "ended prematurely", "corrupt input packet")  # MPEG-TS has none: it may end anywhere
+    partial = any(sign in complaints for sign in signs)
+    return Packets(table[:, 0], table[:, 1], table[:, 2], base, partial)
+
+
+class _Watch:
+    """End a process that gives nothing for so many seconds."""
+
+    def __init__(self, process: subprocess.Popen[str], limit_s: float) -> None:
+        self._process, self._limit_s = process, limit_s
+        self._over = threading.Event()
+        self.gave_up = False
+        self.seen()
+
+    def seen(self) -> None:
+        """Start counting anew."""
+        self._last = time.monotonic()
+
+    def __enter__(self) -> _Watch:
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._limit_s / 20):
+            if time.monotonic() - self._last > self._limit_s:
+                self.gave_up = True
+                self._process.kill()
+                return
+
+
+def _packet(line: str) -> tuple[int, int, int, int]:
+    """Return pts, dts, flags, size of a line of framecrc: ``stream, dts, pts, duration, size, crc[, F=flags][, side data]``."""
+    fields = line.split(",")
+    flags = FLAG_KEY  # written only where it differs
+    for extra in fields[6:]:
+        extra = extra.strip()
+        if extra.startswith("F="):
+            flags = int(extra[2:], 16)
+    dts, pts = fields[1].strip(), fields[2].strip()
+    return NO_PTS if pts == "NOPTS" else int(pts), NO_PTS if dts == "NOPTS" else int(dts), flags, int(fields[4])

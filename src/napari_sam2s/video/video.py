@@ -1,0 +1,229 @@
+"""Video of any length as a lazy array of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.arrays import ArrayFrames, Mapping
+from napari_sam2s.video.file import VideoFile
+from napari_sam2s.video.files import PictureFolder, open_tiff, open_zarr
+
+LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
+
+
+class Frames(Protocol):
+    """A source of frames."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(Y, X)``."""
+
+    def frame(self, i: int) -> NDArray[np.uint8]:
+        """Return frame ``i``, ``(Y, X, 3)``."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class Video:
+    """A video: ``video[i]`` is a frame ``(Y, X, 3)`` uint8 RGB, always the same one for the same ``i``.
+
+    Made by :func:`open_video`. Slices read their frames; ``numpy.asarray`` refuses beyond 2 GiB. It may be used from
+    several threads, and pickled to another process if its source can be.
+    """
+
+    ndim = 4
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        source: Frames,
+        *,
+        name: str,
+        path: Path | None = None,
+        fps: float | None = None,
+        timestamps: NDArray[np.float64] | None = None,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self.source = source
+        self.name = name
+        self.path = path
+        self.fps = fps
+        self.timestamps = timestamps if timestamps is not None else np.arange(len(source)) / (fps or 1.0)
+        self.warnings = tuple(warnings)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """``(T, Y, X, 3)``."""
+        return (len(self.source), *self.source.size, 3)
+
+    @property
+    def raw(self) -> Any:
+        """The untouched array behind a converted one, for measurements; ``None`` for a video file."""
+        return self.source.raw if isinstance(self.source, ArrayFrames) else None
+
+    @property
+    def mapping(self) -> Mapping | None:
+        """How raw values became 8-bit RGB; ``None`` for a video file."""
+        return self.source.mapping if isinstance(self.source, ArrayFrames) else None
+
+    @cached_property
+    def dask(self) -> Any:
+        """The video as a dask array ``(T, Y, X, 3)`` with one frame a chunk; building it reads nothing."""
+        import dask.array as da
+
+        chunks = ((1,) * len(self), *((n,) for n in self.shape[1:]))
+        meta = np.empty((0, 0, 0, 0), np.uint8)
+        return da.from_array(
+            self, chunks=chunks, name=f"video-{self.fingerprint()}", inline_array=True, asarray=False, fancy=False, meta=meta
+        )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        """Return one frame for an integer, several for a slice or a list; further indices apply to the frames."""
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        if first is Ellipsis:
+            first, rest = slice(None), [Ellipsis, *rest]
+        if isinstance(first, int | np.integer):
+            return self._frame(int(first))[tuple(rest)]
+        chosen = range(len(self))[first] if isinstance(first, slice) else [int(i) for i in np.atleast_1d(first)]
+        self._check_size(len(chosen))
+        if not len(chosen):
+            return np.empty((0, *self.shape[1:]), np.uint8)[(slice(None), *rest)]
+        return np.stack([self._frame(i)[tuple(rest)] for i in chosen])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        array = self[:]
+        return array if dtype is None else array.astype(dtype)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return "napari_sam2s.Video", self.fingerprint()
+
+    def __repr__(self) -> str:
+        rate = "" if self.fps is None else f", {self.fps:.3f} fps"
+        return f"<Video {self.name!r} {self.shape}{rate}>"
+
+    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return frames ``start`` to ``stop - 1``, ``(n, Y, X, 3)``."""
+        return self[start:stop]
+
+    def fingerprint(self) -> str:
+        """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed."""
+        if isinstance(self.source, VideoFile):
+            return self.source.stamp.digest
+        assert isinstance(self.source, ArrayFrames)
+        return self.source.digest()
+
+    def close(self) -> None:
+        """Release the decoder. Reading afterwards starts a new one."""
+        self.source.close()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _frame(self, i: int) -> NDArray[np.uint8]:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"frame {i} is not in a video of {len(self)} frames")
+        return self.source.frame(i % len(self))
+
+    def _check_size(self, frames: int) -> None:
+        size = frames * int(np.prod(self.shape[1:]))
+        if size > LARGEST_ARRAY_BYTES:
+            raise VideoError(
+                f"{frames} frames of {self.name!r} would take {size / 2**30:.1f} GiB of memory: read fewer "
+                "at a time, or use .dask."
+            )
+
+
+def open_video(
+    source: Any,
+    *,
+    axes: str | None = None,
+    channels: Sequence[int] | None = None,
+    limits: tuple[float, float] | None = None,
+    fps: float | None = None,
+    progress: Callable[[float], bool] | None = None,
+) -> Video:
+    """Open a video of any length without reading it.
+
+    Parameters
+    ----------
+    source
+        A video file; a folder of numbered pictures; a multi-page TIFF; a zarr or OME-Zarr image; a numpy, dask or zarr
+        array; or a :class:`Video`, which is returned as it is.
+    axes, channels, limits
+        For arrays and pictures: the axes (``"TYX"``, ``"TCYX"``, ``"TYXC"``), which channels to show and which raw values
+        become 0 and 255; see :class:`Mapping`. By default guessed from the shape, the first three, and robust percentiles of
+        the whole video.
+    fps
+        Frames per second of sources that do not know it.
+    progress
+        Called while a file is indexed for the first time, with the part done; return False to stop.
+
+    Raises
+    ------
+    VideoError
+        With one sentence that says what is wrong and what to do.
+    """
+    if isinstance(source, Video):
+        return source
+    if not isinstance(source, str | Path):
+        if not hasattr(source, "shape") or not hasattr(source, "dtype"):
+            raise VideoError(f"A {type(source).__name__} is not a video: give a path or an array.")
+        frames = ArrayFrames(source, axes=axes, channels=channels, limits=limits)
+        return Video(frames, name="array", fps=fps)
+    path = Path(source).expanduser()
+    _check_path(path)
+    if not path.is_dir() and path.suffix.lower() not in (".tif", ".tiff"):
+        file = VideoFile(path.absolute(), progress=progress)
+        index = file.index
+        return Video(
+            file, name=path.stem, path=path.absolute(), fps=index.fps, timestamps=index.timestamps, warnings=index.warnings
+        )
+    array, found, warnings = _open_pictures(path)
+    tiff = path.absolute() if path.is_file() else None
+    frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
+    return Video(frames, name=path.stem, path=path.absolute(), fps=fps, warnings=warnings)
+
+
+def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
+    if path.is_file():
+        return (*open_tiff(path), ())
+    if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+        return (*open_zarr(path), ())
+    folder = PictureFolder(path)
+    return folder, None, folder.warnings
+
+
+def _check_path(path: Path) -> None:
+    try:
+        path.stat()
+        if path.is_dir():
+            next(path.iterdir(), None)
+            return
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise VideoError(f"{path} is empty.")
+    except PermissionError as error:
+        raise VideoError(f"{path} may not be read: you lack the permission.") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise VideoError(f"There is no file or folder {path}.") from error
+    except OSError as error:  # a name too long, a disk that went
+        raise VideoError(f"{path} cannot be read: {error.strerror}.") from error

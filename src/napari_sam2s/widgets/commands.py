@@ -1,0 +1,48 @@
+"""What the command palette offers: the actions of the widget that is open in a viewer."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import napari
+from napari.utils.notifications import show_info
+
+if TYPE_CHECKING:
+    from napari_sam2s.widgets.segment import SegmentWidget
+
+OPEN: weakref.WeakSet[SegmentWidget] = weakref.WeakSet()
+
+
+def _act(viewer: napari.Viewer, action: str) -> None:
+    bare = getattr(viewer, "__wrapped__", viewer)
+    for widget in OPEN:
+        if getattr(widget.viewer, "__wrapped__", widget.viewer) is bare:
+            widget.keys.actions[action].run()
+            return
+    show_info("Open Plugins > SAM2S > Segment video first.")
+
+
+def _command(action: str) -> Any:
+    def run(viewer: napari.Viewer) -> None:
+        _act(viewer, action)
+
+    run.__annotations__["viewer"] = napari.Viewer
+    run.__doc__ = f"Do '{action}' in the widget of a viewer."
+    return run
+
+
+track = _command("track")
+go_on = _command("go_on")
+new_object = _command("new_object")
+confirm = _command("confirm")
+undo = _command("undo")
+redo = _command("redo")
+mark_in = _command("mark_in")
+mark_out = _command("mark_out")
+show_keys = _command("help")
+review_next = _command("review_next")
+review_previous = _command("review_previous")
+review_accept = _command("review_accept")
+review_correct = _command("review_correct")
+review_absent = _command("review_absent")

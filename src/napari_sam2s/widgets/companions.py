@@ -1,0 +1,148 @@
+"""The two layers that stand beside the video: prompts and objects.
+
+They share its transforms, and are the only layers we touch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.layers import Labels, Points
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_sam2s.masklets import Object, Project, Prompt
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+PROMPTS, OBJECTS = "SAM2S prompts", "SAM2S objects"
+KINDS = ["positive", "negative", "box"]
+KIND_COLOURS = {"positive": "#2ecc71", "negative": "#e74c3c", "box": "#f1c40f"}
+DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
+BOX_DOTS = 12  # that each side of a box is drawn with
+
+
+def spatial(image: Image) -> dict[str, Any]:
+    """Return the transforms of a layer, for its companions."""
+    return {
+        "scale": image.scale,
+        "translate": image.translate,
+        "rotate": image.rotate,
+        "shear": image.shear,
+        "affine": image.affine,
+        "units": image.units,
+        "axis_labels": image.axis_labels,
+    }
+
+
+def _features(kinds: list[str], objects: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"kind": pd.Categorical(kinds, categories=KINDS), "object": np.array(objects, dtype=int)})
+
+
+def make_prompts_layer(image: Image) -> Points:
+    """Return an empty layer of clicks, ready to add to."""
+    height = int(image.data.shape[1])
+    return Points(
+        np.empty((0, 3)),
+        ndim=3,
+        name=PROMPTS,
+        features=_features([], []),
+        face_color="kind",
+        face_color_cycle=KIND_COLOURS,
+        border_color="white",
+        size=max(4.0, height / 60),
+        symbol="disc",
+        **spatial(image),
+    )
+
+
+def make_objects_layer(image: Image, project: Project) -> Labels:
+    """Return the masks of a project as a layer."""
+    return Labels(project.labels, name=OBJECTS, opacity=0.5, colormap=colormap(project.objects), **spatial(image))
+
+
+def colormap(objects: Iterable[Object]) -> DirectLabelColormap:
+    """Return the objects' colours for a Labels layer; whatever is not an object is not shown."""
+    colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
+    colours |= {o.id: (*(c / 255 for c in o.colour), 1.0) for o in objects}
+    return DirectLabelColormap(color_dict=colours)
+
+
+def set_next(layer: Points, kind: str, object_id: int) -> None:
+    """Say what the next point is; selecting a point overwrites it, so it is said before every click."""
+    layer.feature_defaults = _features([kind], [object_id])
+    layer.current_face_color = KIND_COLOURS[kind]
+
+
+def show_prompts(layer: Points, prompts: Iterable[Prompt]) -> None:
+    """Draw exactly these prompts; boxes as dots along their sides."""
+    rows: list[tuple[float, float, float]] = []
+    kinds: list[str] = []
+    objects: list[int] = []
+    for prompt in prompts:
+        for (y, x), label in zip(prompt.points, prompt.labels, strict=True):
+            rows.append((prompt.frame, y, x))
+            kinds.append("positive" if label else "negative")
+            objects.append(prompt.object_id)
+        if prompt.box is not None:
+            dots = _box_dots(prompt.box)
+            rows += [(prompt.frame, y, x) for y, x in dots]
+            kinds += ["box"] * len(dots)
+            objects += [prompt.object_id] * len(dots)
+    size = float(layer.current_size)
+    layer.selected_data = set()
+    with layer.events.data.blocker(), layer.events.features.blocker():
+        layer.data = np.array(rows, dtype=float).reshape(-1, 3)
+        layer.features = _features(kinds, objects)
+        layer.face_color = [KIND_COLOURS[k] for k in kinds] if kinds else "white"
+        layer.size = [size / 3 if k == "box" else size for k in kinds] if kinds else size
+    layer.current_size = size
+    layer.refresh()
+
+
+def _box_dots(box: tuple[float, float, float, float]) -> list[tuple[float, float]]:
+    y0, x0, y1, x1 = box
+    along = np.linspace(0, 1, BOX_DOTS)
+    sides = [
+        *((y0, x0 + f * (x1 - x0)) for f in along),
+        *((y1, x0 + f * (x1 - x0)) for f in along),
+        *((y0 + f * (y1 - y0), x0) for f in along[1:-1]),
+        *((y0 + f * (y1 - y0), x1) for f in along[1:-1]),
+    ]
+    return [(float(y), float(x)) for y, x in sides]
+
+
+def clicks_and_boxes(
+    next_object: Callable[[], int],
+    on_click: Callable[[Points, int, tuple[float, float], bool], None],
+    on_box: Callable[[Points, int, tuple[float, float, float, float]], None],
+) -> Callable[[Points, Any], Generator[None, None, None]]:
+    """Return a mouse callback of a Points layer in add mode.
+
+    A click is a point, negative with the right button or Alt; dragging is a box. It stands before napari's own callback,
+    which then draws the point at once, in the colour that is set here.
+    """
+
+    def callback(layer: Points, event: Any) -> Generator[None, None, None]:
+        if str(layer.mode) != "add":
+            return
+        start = np.asarray(event.pos, dtype=float)
+        first = layer.world_to_data(event.position)
+        negative = event.button == 2 or "Alt" in event.modifiers
+        set_next(layer, "negative" if negative else "positive", next_object())
+        yield
+        while event.type == "mouse_move":
+            event.handled = True  # or the picture moves along
+            yield
+        last = layer.world_to_data(event.position)
+        frame = round(float(first[0]))
+        if np.linalg.norm(np.asarray(event.pos, dtype=float) - start) < DRAG_PIXELS:
+            on_click(layer, frame, (float(first[1]), float(first[2])), not negative)
+        else:
+            (y0, y1), (x0, x1) = sorted((first[1], last[1])), sorted((first[2], last[2]))
+            on_box(layer, frame, (float(y0), float(x0), float(y1), float(x1)))
+
+    return callback

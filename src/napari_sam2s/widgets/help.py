@@ -1,0 +1,38 @@
+"""The help that a key shows: every key, and where to change them."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_sam2s.widgets.keys import Keys
+
+MOUSE = (
+    ("click", "what the object is"),
+    ("right-click or Alt-click", "what it is not"),
+    ("drag", "a box around it"),
+    ("paint in 'SAM2S objects'", "correct a mask by hand"),
+)
+
+
+class HelpOverlay(QWidget):
+    """A pane over the viewer; a click or the same key closes it."""
+
+    def __init__(self, keys: Keys, over: QWidget) -> None:
+        super().__init__(over, Qt.WindowType.ToolTip)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        mouse = "".join(f"<tr><td><b>{what}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>" for what, says in MOUSE)
+        text = QLabel(
+            f"<h3>SAM2S</h3><table>{mouse}</table><br>{keys.help()}"
+            "<p>Keys work while the canvas has the focus.<br>Change them in Preferences &gt; Plugins &gt; SAM2S.</p>"
+        )
+        text.setTextFormat(Qt.TextFormat.RichText)
+        layout = QVBoxLayout(self)
+        layout.addWidget(text)
+        self.adjustSize()
+        middle = over.mapToGlobal(over.rect().center())
+        self.move(middle - self.rect().center())
+
+    def mousePressEvent(self, event: object) -> None:
+        """Close."""
+        self.close()

@@ -1,0 +1,88 @@
+"""What can be done by key: bound in the viewer, listed in the help, changed in napari's preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+
+from napari_sam2s.widgets.settings import section
+
+if TYPE_CHECKING:
+    import napari
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something the user can do."""
+
+    name: str  # also of the setting that changes its key, see ``keys`` in napari.yaml
+    key: str  # unless it was changed, as napari writes it: "Shift-U"
+    title: str  # in the help: "undo the last step"
+    run: Callable[[], Any]
+
+
+class Keys:
+    """The actions of one widget and their keys in one viewer.
+
+    Panels add theirs with :meth:`add`. A key that the viewer cannot take is left out with a warning.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self.actions: dict[str, Action] = {}
+        self._viewer = viewer
+        self._bound: set[str] = set()
+        self._settings = section("keys")
+        if self._settings is not None:
+            self._settings.events.connect(self.bind)
+
+    def add(self, name: str, key: str, title: str, run: Callable[[], Any]) -> None:
+        """Add an action, and bind its key at once."""
+        self.actions[name] = Action(name, key, title, run)
+        self._bind(self.actions[name])
+
+    def key(self, name: str) -> str:
+        """Return the key of an action: the user's own, else the default."""
+        chosen = getattr(self._settings, name, "") if self._settings is not None else ""
+        return str(chosen or self.actions[name].key)
+
+    def bind(self, event: Any = None) -> None:
+        """Bind all keys anew, as after a change of the preferences."""
+        self.unbind()
+        for action in self.actions.values():
+            self._bind(action)
+
+    def _bind(self, action: Action) -> None:
+        key = self.key(action.name)
+        if key in self._bound:
+            show_warning(f"SAM2S: {key} is given to two actions; '{action.title}' goes without a key.")
+            return
+        try:
+            self._viewer.bind_key(key, lambda _viewer: action.run(), overwrite=True)
+        except (ValueError, TypeError, KeyError) as error:
+            show_warning(f"SAM2S: {key!r} is not a key for '{action.title}' ({error}): change it in the preferences.")
+            return
+        self._bound.add(key)
+
+    def unbind(self) -> None:
+        """Let go of all keys."""
+        for key in self._bound:
+            self._viewer.bind_key(key, None)
+        self._bound.clear()
+
+    def close(self) -> None:
+        """Let go of the viewer and the settings."""
+        self.unbind()
+        if self._settings is not None:
+            self._settings.events.disconnect(self.bind)
+
+    def help(self) -> str:
+        """Return the keys as an HTML table."""
+        rows = (
+            f"<tr><td><b>{escape(self.key(name))}</b>&nbsp;&nbsp;</td><td>{escape(action.title)}</td></tr>"
+            for name, action in self.actions.items()
+        )
+        return f"<table>{''.join(rows)}</table>"

@@ -1,0 +1,93 @@
+"""How the model remembers: the policy and, for those who want them, its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+
+from napari_sam2s.tracking.policy import POLICIES, MemoryPolicy
+from napari_sam2s.widgets.settings import remember, remembered
+
+NUMBERS = (
+    ("short_term", 1, 16, "recent frames", "Most recent frames kept as memories (N_s)."),
+    ("long_term", 0, 16, "long-term frames", "Diverse frames of long ago that are kept (N_l); 0 is SAM 2."),
+    ("candidates", 1, 50, "candidates", "Confident frames collected before one of them is kept (Delta)."),
+    ("pointers", 0, 64, "pointers", "Most recent frames whose object pointers are kept."),
+)
+
+
+class MemoryPanel(QWidget):
+    """A policy by name, with the checkpoint's own parameters unless the user sets others."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.name = QComboBox()
+        self.name.addItems(list(POLICIES))
+        self.name.setToolTip("divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2).")
+        self.own = QCheckBox("own parameters")
+        self.own.setToolTip("Use the numbers below in place of those that come with the model.")
+        self.numbers = {}
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("memory", self.name)
+        form.addRow("", self.own)
+        for key, least, most, title, tip in NUMBERS:
+            box = QSpinBox()
+            box.setRange(least, most)
+            box.setToolTip(tip)
+            self.numbers[key] = box
+            form.addRow(title, box)
+        self.threshold = QDoubleSpinBox()
+        self.threshold.setRange(0.0, 1.0)
+        self.threshold.setSingleStep(0.05)
+        self.threshold.setToolTip("Predicted IoU above which a frame is confident enough to be kept (gamma).")
+        form.addRow("confidence", self.threshold)
+        self.name.setCurrentText(str(remembered("model", "memory", "divemem")))
+        self._show_defaults()
+        self.own.setChecked(bool(remembered("memory", "own", False)))
+        if self.own.isChecked():
+            for key, box in self.numbers.items():
+                box.setValue(int(remembered("memory", key, box.value())))
+            self.threshold.setValue(float(remembered("memory", "iou_threshold", self.threshold.value())))
+        self._enable()
+        self.name.currentTextChanged.connect(self._named)
+        self.own.toggled.connect(self._change)
+        for number in (*self.numbers.values(), self.threshold):
+            number.valueChanged.connect(self._change)
+
+    def policy(self) -> str | MemoryPolicy:
+        """Return a policy's name, or a policy with the user's own parameters."""
+        name = self.name.currentText()
+        if not self.own.isChecked():
+            return name
+        values = {key: box.value() for key, box in self.numbers.items()}
+        return replace(POLICIES[name], iou_threshold=self.threshold.value(), **values)
+
+    def _show_defaults(self) -> None:
+        policy = POLICIES[self.name.currentText()]
+        for key, box in self.numbers.items():
+            box.setValue(getattr(policy, key))
+        self.threshold.setValue(policy.iou_threshold)
+
+    def _enable(self) -> None:
+        for number in (*self.numbers.values(), self.threshold):
+            number.setEnabled(self.own.isChecked())
+
+    def _named(self, _: str) -> None:
+        for number in (*self.numbers.values(), self.threshold):
+            number.blockSignals(True)
+        self._show_defaults()
+        for number in (*self.numbers.values(), self.threshold):
+            number.blockSignals(False)
+        self._change()
+
+    def _change(self, _: object = None) -> None:
+        self._enable()
+        remember("model", memory=self.name.currentText())
+        remember("memory", own=self.own.isChecked(), iou_threshold=self.threshold.value())
+        remember("memory", **{key: box.value() for key, box in self.numbers.items()})
+        self.changed.emit()

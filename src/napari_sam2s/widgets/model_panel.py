@@ -1,0 +1,193 @@
+"""The part of the widget that chooses a model: which, where it runs, and how it remembers."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
+from napari_sam2s.widgets.memory_panel import MemoryPanel
+from napari_sam2s.widgets.run_panel import button
+from napari_sam2s.widgets.session import Choice
+from napari_sam2s.widgets.settings import remember, remembered
+
+BUILT_IN = "sam2s-nano"
+PRECISIONS = ("float32",)  # that the network runs in; others are offered once it does
+
+
+class ModelPanel(QWidget):
+    """A menu of models, and behind "advanced" where the model runs and how it remembers; kept in napari's settings."""
+
+    changed = Signal()
+    said = Signal(str)
+    _fetched = Signal(int, int)  # bytes done, in all
+    _got = Signal(str, str)  # name, error or ""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model = QComboBox()
+        self.model.setToolTip("The built-in model is for trying things out; the others need a download or a file.")
+        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.more = QToolButton()
+        self.more.setText("advanced")
+        self.more.setCheckable(True)
+        self.more.setToolTip("Device, precision, scheduler and memory policy.")
+        self.terms = QLabel()
+        self.terms.setWordWrap(True)
+        self.get_button = button("Download", self._download, "Fetch these weights, once; nothing is fetched without asking.")
+        self.bar = QProgressBar()
+        self.device = QComboBox()
+        self.device.addItems(["auto", "cpu", "cuda", "mps"])
+        self.device.setToolTip("Where the model runs; 'auto' takes a GPU if there is one.")
+        self.precision = QComboBox()
+        self.precision.addItems(PRECISIONS)
+        self.precision.setToolTip("Number format of the network.")
+        self.address = QLineEdit()
+        self.address.setPlaceholderText("this machine")
+        self.address.setToolTip(
+            "Address of a dask scheduler, such as tcp://gpu-box:8786, whose worker runs the model; empty for this machine. "
+            "Frames are sent to it."
+        )
+        self.memory = MemoryPanel()
+        self._chosen = BUILT_IN
+        self._lay_out()
+        self._fill(str(remembered("model", "name", BUILT_IN)))
+        self.device.setCurrentText(str(remembered("model", "device", "auto")))
+        self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
+        self.address.setText(str(remembered("model", "address", "")))
+        self.model.activated.connect(self._pick)
+        self.device.currentTextChanged.connect(self._change)
+        self.precision.currentTextChanged.connect(self._change)
+        self.address.editingFinished.connect(self._change)
+        self.memory.changed.connect(self._change)
+        self._fetched.connect(self._show_fetched)
+        self._got.connect(self._show_got)
+
+    def _lay_out(self) -> None:
+        first = QHBoxLayout()
+        first.addWidget(QLabel("model"))
+        first.addWidget(self.model, 1)
+        first.addWidget(self.more)
+        advanced = QWidget()
+        form = QFormLayout(advanced)
+        form.setContentsMargins(12, 0, 0, 0)
+        form.addRow("device", self.device)
+        form.addRow("precision", self.precision)
+        form.addRow("scheduler", self.address)
+        form.addRow(self.memory)
+        self.more.toggled.connect(advanced.setVisible)
+        advanced.setVisible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(first)
+        for part in (self.terms, self.get_button, self.bar, advanced):
+            layout.addWidget(part)
+        for part in (self.terms, self.get_button, self.bar):
+            part.setVisible(False)
+
+    def choice(self) -> Choice:
+        """Return what is chosen."""
+        return Choice(
+            self._chosen,
+            self.memory.policy(),
+            self.device.currentText(),
+            self.precision.currentText(),
+            self.address.text().strip() or None,
+        )
+
+    def _fill(self, chosen: str) -> None:
+        """Fill the menu: built in, installed, a file of one's own, then what can be downloaded."""
+        entries = [(BUILT_IN, f"{BUILT_IN} (built in, demo)")]
+        for d in DOWNLOADS.values():
+            here = (weights_folder() / f"{d.name}.pt").is_file()
+            entries.append((d.name, f"{d.name} (installed)" if here else f"{d.name} (download {d.megabytes} MB)"))
+        if Path(chosen).is_file():
+            entries.insert(1, (chosen, Path(chosen).name))
+        entries.append(("", "a file ..."))
+        self.model.clear()
+        for name, text in entries:
+            self.model.addItem(text, name)
+        known = {name for name, _ in entries[:-1] if self._missing(name) is None}
+        self._chosen = chosen if chosen in known else BUILT_IN
+        self._show_chosen()
+
+    def _show_chosen(self) -> None:
+        self.model.setCurrentIndex(self.model.findData(self._chosen))
+
+    @staticmethod
+    def _missing(name: str) -> Download | None:
+        """Return what would have to be downloaded first."""
+        item = DOWNLOADS.get(name)
+        return item if item is not None and not (weights_folder() / f"{name}.pt").is_file() else None
+
+    def _pick(self, index: int) -> None:
+        name = str(self.model.itemData(index))
+        if not name:
+            name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", "", "Checkpoints (*.pt *.pth *.safetensors)")
+            if not name:
+                self._show_chosen()
+                return
+            self._fill(name)
+        item = self._missing(name)
+        self.get_button.setVisible(item is not None)
+        self.terms.setVisible(item is not None)
+        if item is not None:
+            self.terms.setText(f"{item.name}: {item.megabytes} MB from {item.url.split('/')[2]}, licence {item.licence}.")
+            return
+        self._chosen = name
+        self._change()
+
+    def _change(self, _: object = None) -> None:
+        choice = self.choice()
+        remember("model", name=choice.model, device=choice.device, precision=choice.precision, address=choice.address or "")
+        self.changed.emit()
+
+    # Downloading
+
+    def _download(self) -> None:
+        item = self._missing(str(self.model.currentData()))
+        if item is None:
+            return
+        self.get_button.setEnabled(False)
+        self.bar.setVisible(True)
+
+        def fetch() -> None:
+            try:
+                download(item, self._fetched.emit)
+            except Sam2sError as error:
+                self._got.emit(item.name, str(error))
+            else:
+                self._got.emit(item.name, "")
+
+        threading.Thread(target=fetch, name="sam2s-download", daemon=True).start()
+
+    def _show_fetched(self, done: int, total: int) -> None:
+        self.bar.setMaximum(max(1, total >> 10))  # kilobytes: Qt's bars count with 32 bits
+        self.bar.setValue(done >> 10)
+
+    def _show_got(self, name: str, error: str) -> None:
+        self.bar.setVisible(False)
+        self.get_button.setEnabled(True)
+        if error:
+            self.said.emit(error)
+            return
+        self.get_button.setVisible(False)
+        self.terms.setVisible(False)
+        self._fill(name)
+        self.said.emit(f"{name} is here.")
+        self._change()

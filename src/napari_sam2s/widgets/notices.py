@@ -1,0 +1,57 @@
+"""What is said beyond the widget: napari's activity dock while a run goes on, a notification when a long one ends."""
+
+from __future__ import annotations
+
+import time
+
+from napari.utils import progress
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import QApplication, QWidget
+
+LONG_SECONDS = 20.0  # from which a run is one that people walk away from
+SHOW_SECONDS = 1.0  # between two texts
+
+
+class RunNotices:
+    """The notices of one run after another."""
+
+    def __init__(self, widget: QWidget) -> None:
+        self._widget = widget
+        self._bar: progress | None = None
+        self._started = time.monotonic()
+        self._shown = 0.0
+
+    def start(self) -> None:
+        """Take note that a run begins."""
+        self.close()
+        self._started = time.monotonic()
+        self._bar = progress(total=0, desc="SAM2S")
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """Say in the activity dock how far the run is.
+
+        Only the text is changed: whenever napari moves a bar or its title it lets Qt handle whatever waits, painting
+        included, and a layer that is deleted meanwhile then takes the viewer down.
+        """
+        now = time.monotonic()
+        if self._bar is not None and now - self._shown > SHOW_SECONDS:
+            self._shown = now
+            self._bar.events.eta(value=f"{done} of {total}, {text}")
+
+    def end(self, how: str, text: str) -> None:
+        """Take note that a run is over, and say so if it was long or failed."""
+        lasted = time.monotonic() - self._started
+        self.close()
+        if how == "failed":
+            show_error(f"SAM2S: tracking stopped. {text}")
+        elif how == "finished" and lasted > LONG_SECONDS:
+            show_info(f"SAM2S: tracking finished. {text}")
+        else:
+            return
+        QApplication.alert(self._widget.window())
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

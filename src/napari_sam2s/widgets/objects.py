@@ -1,0 +1,197 @@
+"""The table of objects: colour, name, class, presence, locked, visible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QComboBox,
+    QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Object, Project
+
+COLUMNS = ("", "name", "class", "frames", "lock", "show")
+DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
+SURE = 0.6  # probability from which a class is suggested
+SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
+TIPS = {
+    SWATCH: "The colour of its masks. Double-click to choose another.",
+    NAME: "Double-click to rename.",
+    LOCK: "Ticked: nothing changes its masks, neither tracking nor the brush.",
+    SHOW: "Ticked: its masks are shown.",
+}
+_READ_ONLY = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+
+
+class ClassEditor(QStyledItemDelegate):
+    """Edits a class in place: a list to choose from, or anything typed."""
+
+    def __init__(self, table: ObjectTable) -> None:
+        super().__init__(table)
+        self._table = table
+
+    def createEditor(self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex) -> QWidget:
+        """Return the list, the model's own suggestion first."""
+        editor = QComboBox(parent)
+        editor.setEditable(True)
+        editor.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        editor.addItems(self._table.choices(index.row()))
+        editor.activated.connect(lambda _: self._done(editor))
+        return editor
+
+    def setEditorData(self, editor: QWidget, index: QModelIndex) -> None:
+        """Begin with what is there."""
+        assert isinstance(editor, QComboBox)
+        editor.setEditText(str(index.data() or "").rstrip("?"))
+        editor.lineEdit().selectAll()
+
+    def setModelData(self, editor: QWidget, model: object, index: QModelIndex) -> None:
+        """Take over what was chosen or typed."""
+        assert isinstance(editor, QComboBox)
+        self._table.item(index.row(), CLASS).setText(editor.currentText().strip())
+
+    def _done(self, editor: QComboBox) -> None:
+        self.commitData.emit(editor)
+        self.closeEditor.emit(editor)
+
+
+class ObjectTable(QTableWidget):
+    """Shows the objects of a project and edits them."""
+
+    chosen = Signal(int)  # id of the object that clicks belong to
+    edited = Signal()
+    refused = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, len(COLUMNS), parent)
+        self._project: Project | None = None
+        self._filling = False
+        self.classes: Sequence[str] = ()  # to choose from
+        self.setHorizontalHeaderLabels(COLUMNS)
+        self.verticalHeader().setVisible(False)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setItemDelegateForColumn(CLASS, ClassEditor(self))
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        for column in (NAME, CLASS):
+            self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.setWordWrap(False)
+        self.setMinimumWidth(340)
+        self.setToolTip("Double-click to rename an object or to say what it is; the chosen one receives the clicks.")
+        self.itemSelectionChanged.connect(self._choose)
+        self.itemChanged.connect(self._edit)
+        self.cellDoubleClicked.connect(self._double_clicked)
+
+    def show_project(self, project: Project | None, current: int | None) -> None:
+        """Fill the table."""
+        self._project = project
+        self._filling = True
+        try:
+            objects = project.objects if project is not None else ()
+            self.setRowCount(len(objects))
+            for row, o in enumerate(objects):
+                self._fill(row, o)
+                if o.id == current:
+                    self.selectRow(row)
+        finally:
+            self._filling = False
+
+    def _fill(self, row: int, o: Object) -> None:
+        assert self._project is not None
+        swatch = QTableWidgetItem()
+        swatch.setData(Qt.ItemDataRole.DecorationRole, QColor(*o.colour))
+        swatch.setData(Qt.ItemDataRole.UserRole, o.id)
+        swatch.setFlags(_READ_ONLY)
+        shown = sum(s.stop - s.start for s in self._project.presence(o.id) if s.state in ("present", "low score"))
+        frames = QTableWidgetItem(f"{shown}")
+        frames.setFlags(_READ_ONLY)
+        length = self._project.shape[0]
+        frames.setToolTip(f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %.")
+        kind = QTableWidgetItem(o.class_name or "")
+        kind.setToolTip("Double-click to choose a class from the list below, or type one.")
+        guess = self._project.suggested_class(o.id)
+        if guess is not None:
+            kind.setToolTip(f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose.")
+            if o.class_name is None and guess[1] >= SURE:
+                kind.setText(f"{guess[0]}?")
+                kind.setForeground(QColor(DOUBTFUL))
+        items = [swatch, QTableWidgetItem(o.name), kind, frames]
+        for checked in (o.locked, o.visible):
+            item = QTableWidgetItem()
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
+            items.append(item)
+        for column, item in enumerate(items):
+            if column in TIPS:
+                item.setToolTip(TIPS[column])
+            self.setItem(row, column, item)
+
+    def object_of(self, row: int) -> int:
+        """Return the id of a row's object."""
+        return int(self.item(row, SWATCH).data(Qt.ItemDataRole.UserRole))
+
+    def choices(self, row: int) -> list[str]:
+        """Return the classes to choose from for a row: what the model takes it for, then the list, then what is in use."""
+        if self._project is None:
+            return []
+        guess = self._project.suggested_class(self.object_of(row))
+        used = [o.class_name for o in self._project.objects if o.class_name]
+        return list(dict.fromkeys([*([guess[0]] if guess else []), *self.classes, *used]))
+
+    def move_chosen(self, by: int) -> None:
+        """Move the chosen object up (-1) or down (1) the list; the lower ones cover the higher."""
+        row = self.currentRow()
+        if self._project is None or not (0 <= row < self.rowCount() and 0 <= row + by < self.rowCount()):
+            return
+        order = [self.object_of(n) for n in range(self.rowCount())]
+        order.insert(row + by, order.pop(row))
+        self._do(lambda project: project.reorder(order))
+
+    def set_colour(self, row: int, colour: QColor) -> None:
+        """Give a row's object a colour."""
+        rgb = colour.red(), colour.green(), colour.blue()
+        self._do(lambda project: project.set_colour(self.object_of(row), rgb))
+
+    def _double_clicked(self, row: int, column: int) -> None:
+        if column == SWATCH and self._project is not None:
+            now = QColor(*self._project.object(self.object_of(row)).colour)
+            chosen = QColorDialog.getColor(now, self, "Colour")
+            if chosen.isValid():
+                self.set_colour(row, chosen)
+
+    def _choose(self) -> None:
+        rows = {index.row() for index in self.selectedIndexes()}
+        if not self._filling and rows:
+            self.chosen.emit(self.object_of(min(rows)))
+
+    def _edit(self, item: QTableWidgetItem) -> None:
+        if self._filling or self._project is None:
+            return
+        i = self.object_of(item.row())
+        checked = item.checkState() == Qt.CheckState.Checked
+        if item.column() == NAME:
+            self._do(lambda project: project.rename(i, item.text()))
+        elif item.column() == CLASS:
+            self._do(lambda project: project.set_class(i, item.text().strip().rstrip("?") or None))
+        elif item.column() == LOCK:
+            self._do(lambda project: project.set_flags(i, locked=checked))
+        elif item.column() == SHOW:
+            self._do(lambda project: project.set_flags(i, visible=checked))
+
+    def _do(self, change) -> None:  # type: ignore[no-untyped-def]
+        try:
+            change(self._project)
+        except ProjectError as error:
+            self.refused.emit(str(error))
+        self.edited.emit()

@@ -1,0 +1,133 @@
+"""Dropping a video on napari: a lazy Image layer, without reading the video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import Video, open_video
+
+if TYPE_CHECKING:
+    from napari.types import LayerData, PathLike
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+VIDEO_KEY = "napari_sam2s_video"  # of a layer's metadata: the Video behind it
+
+
+def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[PathLike], list[LayerData]] | None:
+    """Return a function that opens ``path`` as a layer, or ``None`` if it is not for us."""
+    if not isinstance(path, str | Path):
+        return None  # several files dropped as a stack are napari's own business
+    place = Path(path)
+    try:
+        if place.is_dir():
+            return read_video if _looks_like_frames(place) else None
+        if place.suffix.lower() in (".tif", ".tiff"):
+            return read_video if _has_pages(place) else None
+    except OSError:
+        pass  # read_video says what is wrong with it
+    return read_video
+
+
+def _looks_like_frames(folder: Path) -> bool:
+    if any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+        return True
+    return any(p.suffix.lower() in PICTURES for p in folder.iterdir())
+
+
+def _has_pages(path: Path) -> bool:
+    """Whether a TIFF is more than a single picture."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            return len(tiff.series[0].shape) >= (4 if tiff.series[0].axes.endswith("S") else 3)
+    except (tifffile.TiffFileError, IndexError):
+        return True
+
+
+def read_video(path: Any) -> list[LayerData]:
+    """Open a video as one layer; where it must be indexed first, napari's activity dock shows how far that is."""
+    from napari.utils import progress
+
+    bar: Any = None
+
+    def show(part: float) -> bool:
+        nonlocal bar
+        if bar is None:
+            bar = progress(total=100, desc=f"Indexing {Path(path).name}")
+        bar.update(max(0.0, round(100 * part) - bar.n))
+        return True
+
+    try:
+        return [video_layer(open_video(path, progress=show))]
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def video_layer(video: Video) -> LayerData:
+    """Return a video as a napari layer: ``(data, attributes, "image")``.
+
+    Frames are decoded when they are looked at. Of microscopy the raw data is shown, with the contrast our mapping chose;
+    of everything else the RGB frames. The time axis is in seconds where the video knows its rate.
+    """
+    step = 1 / video.fps if video.fps else 1.0
+    metadata: dict[str, Any] = {
+        VIDEO_KEY: video,
+        "fps": video.fps,
+        "timestamps": video.timestamps,
+        "warnings": list(video.warnings),
+    }
+    attributes: dict[str, Any] = {
+        "name": video.name,
+        "metadata": metadata,
+        "scale": (step, 1.0, 1.0),
+        "axis_labels": ("time", "y", "x"),
+        "units": ("second" if video.fps else "pixel", "pixel", "pixel"),
+        "multiscale": False,
+    }
+    mapping = video.mapping
+    if mapping is not None and mapping.axes == "TYX":
+        metadata["mapping"] = str(mapping)
+        return _lazy(video.raw), {**attributes, "rgb": False, "contrast_limits": mapping.limits[0]}, "image"
+    if mapping is not None:
+        metadata["mapping"] = str(mapping)
+    return video.dask, {**attributes, "rgb": True}, "image"
+
+
+def _lazy(raw: Any) -> Any:
+    """Return a raw stack as something napari slices lazily."""
+    import dask.array as da
+    import numpy as np
+
+    if isinstance(raw, np.ndarray | da.Array):
+        return raw
+    chunks = ((1,) * raw.shape[0], *((n,) for n in raw.shape[1:]))
+    return da.from_array(raw, chunks=chunks, inline_array=True, asarray=True, fancy=False)
+
+
+def find_video(layer: Any) -> Video:
+    """Return the video behind an Image layer, whoever made it.
+
+    Raises
+    ------
+    VideoError
+        If it has more than time, y and x, or is multiscale.
+    """
+    known = layer.metadata.get(VIDEO_KEY)
+    if isinstance(known, Video):
+        return known
+    if getattr(layer, "multiscale", False):
+        raise VideoError(f"{layer.name!r} is multiscale: give one of its levels.")
+    if layer.ndim != 3:
+        raise VideoError(
+            f"{layer.name!r} has {layer.ndim} dimensions besides colour; SAM2S takes time (or z), y and x. "
+            "Split its channels or stacks first."
+        )
+    limits = None if layer.rgb else tuple(float(v) for v in layer.contrast_limits)
+    video = open_video(layer.data, axes="TYXC" if layer.rgb else "TYX", limits=limits)  # type: ignore[arg-type]
+    video.name = layer.name
+    return video

@@ -1,0 +1,273 @@
+"""The strip under the canvas: where every object is, and the handles of the range that is tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
+from qtpy.QtWidgets import QSizePolicy, QWidget
+
+from napari_sam2s.widgets.lanes import Lane, lanes_of
+
+__all__ = ["Lane", "Timeline", "lanes_of"]
+
+LANE, GAP, RULER = 14, 3, 18  # pixels
+MOST_HEIGHT = 190  # of all lanes together: with many objects they get thinner
+NAMES_FROM = 11  # height of a lane from which its name is written on it
+HANDLE = 7  # half the width of a handle, and how near the mouse takes it
+TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seconds or frames between two marks
+
+
+class Timeline(QWidget):
+    """Lanes over the length of the video.
+
+    A click or a drag goes to that frame; the wheel zooms around the mouse, with Shift it pans, as dragging with the middle
+    button does. The two handles on the ruler bound what is tracked; double-click the ruler to take all of it.
+    """
+
+    jumped = Signal(int)
+    bounds_changed = Signal(int, int)  # first frame, and the one after the last
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.frames = 1
+        self.fps: float | None = None
+        self.current = 0
+        self.lanes: Sequence[Lane] = ()
+        self.bounds = (0, 1)
+        self.view = (0.0, 1.0)  # frames at the left and the right edge
+        self._picture: QPixmap | None = None  # ruler and lanes; the cursor moves over it
+        self._held: str | None = None  # what the mouse moves: "cursor", "in", "out" or "view"
+        self._held_at = 0.0
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setMinimumWidth(240)
+        self.setMouseTracking(True)
+        self.setToolTip(
+            "Where each object is. Full colour: present; orange below: the model doubts it; faint: looked for and absent; "
+            "empty: not looked for yet.\nWhite ticks: prompts; green: confirmed; violet: painted by you.\n"
+            "Click to go there; the wheel zooms, with Shift it pans; drag the handles to bound what is tracked, double-click "
+            "the ruler to take all of it."
+        )
+
+    def sizeHint(self) -> QSize:
+        """Return a height for all lanes."""
+        return QSize(480, RULER + max(1, len(self.lanes)) * (self._lane_height + GAP) + GAP)
+
+    @property
+    def _lane_height(self) -> int:
+        return max(3, min(LANE, MOST_HEIGHT // max(1, len(self.lanes)) - GAP))
+
+    def show_lanes(self, frames: int, lanes: Sequence[Lane], fps: float | None = None) -> None:
+        """Draw these lanes; for a video of another length, all of it."""
+        if frames != self.frames:
+            self.frames = max(1, frames)
+            self.view, self.bounds = (0.0, float(self.frames)), (0, self.frames)
+        self.lanes, self.fps = lanes, fps
+        height = self.sizeHint().height()
+        if height != self.height():
+            self.setFixedHeight(height)
+        self._redraw()
+
+    def set_current(self, frame: int) -> None:
+        """Move the cursor."""
+        if frame != self.current:
+            self.current = frame
+            self.update()
+
+    def set_bounds(self, first: int, stop: int) -> None:
+        """Move the handles; at least one frame stays between them."""
+        first = min(max(0, first), self.frames - 1)
+        stop = min(max(first + 1, stop), self.frames)
+        if (first, stop) != self.bounds:
+            self.bounds = (first, stop)
+            self._redraw()
+            self.bounds_changed.emit(first, stop)
+
+    def zoom(self, factor: float, around: float) -> None:
+        """Show ``factor`` times fewer frames; the one at ``around`` (a position in frames) stays where it is."""
+        left, right = self.view
+        span = min(max((right - left) / factor, min(20.0, self.frames)), float(self.frames))
+        share = (around - left) / (right - left)
+        self._set_view(around - share * span, span)
+
+    def pan(self, frames: float) -> None:
+        """Move what is shown by so many frames."""
+        self._set_view(self.view[0] + frames, self.view[1] - self.view[0])
+
+    def _set_view(self, left: float, span: float) -> None:
+        left = min(max(0.0, left), self.frames - span)
+        self.view = (left, left + span)
+        self._redraw()
+
+    def frame_at(self, x: float) -> int:
+        """Return the frame at a horizontal position in pixels."""
+        return min(self.frames - 1, max(0, int(self._position(x))))
+
+    def _position(self, x: float) -> float:
+        left, right = self.view
+        return left + x / max(1, self.width()) * (right - left)
+
+    def _x(self, frame: float) -> float:
+        left, right = self.view
+        return (frame - left) / (right - left) * self.width()
+
+    # Drawing
+
+    def _redraw(self) -> None:
+        self._picture = None
+        self.update()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw anew at another width."""
+        self._redraw()
+
+    def changeEvent(self, event: object) -> None:
+        """Draw anew in another theme."""
+        self._redraw()
+        super().changeEvent(event)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the picture, and the cursor over it."""
+        if self._picture is None:
+            self._picture = self._draw()
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._picture)
+        painter.setPen(QPen(self.palette().text().color(), 1))
+        x = int(self._x(self.current + 0.5))
+        painter.drawLine(x, 0, x, self.height())
+        painter.end()
+
+    def _draw(self) -> QPixmap:
+        ratio = self.devicePixelRatioF()
+        picture = QPixmap(int(self.width() * ratio), int(self.height() * ratio))
+        picture.setDevicePixelRatio(ratio)
+        background = self.palette().base().color()
+        picture.fill(background)
+        painter = QPainter(picture)
+        self._draw_ruler(painter)
+        height = self._lane_height
+        for n, lane in enumerate(self.lanes):
+            self._draw_lane(painter, lane, RULER + GAP + n * (height + GAP), height, background)
+        self._draw_bounds(painter)
+        painter.end()
+        return picture
+
+    def _draw_lane(self, painter: QPainter, lane: Lane, top: int, height: int, background: QColor) -> None:
+        width = self.width()
+        shade = 24 if background.lightness() < 128 else -24  # a lane is seen where nothing is known, too
+        red, green, blue = (min(255, max(0, c + shade)) for c in (background.red(), background.green(), background.blue()))
+        pixels = np.ascontiguousarray(lane.pixels(*self.view, width, (red, green, blue)))
+        image = QImage(pixels.data, width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
+        painter.drawImage(QRectF(0, top, width, height), image)
+        if height >= NAMES_FROM:
+            font = self.font()
+            font.setPixelSize(height - 3)
+            painter.setFont(font)
+            box = QRectF(0, top, painter.fontMetrics().horizontalAdvance(lane.name) + 8, height)
+            painter.fillRect(box, QColor(0, 0, 0, 150))
+            painter.setPen(QColor("white"))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, lane.name)
+        for kind, colour in TICKS.items():
+            for x in self._columns(getattr(lane, kind)):
+                painter.fillRect(QRectF(x, top, 2, height), colour)
+
+    def _columns(self, frames: Sequence[int]) -> list[float]:
+        """Return where ticks are drawn: at most one a pixel."""
+        left, right = self.view
+        shown = np.asarray(frames, dtype=float)
+        shown = shown[(shown >= left) & (shown < right)]
+        return [float(x) for x in np.unique(np.floor((shown - left) / (right - left) * self.width()))]
+
+    def _draw_ruler(self, painter: QPainter) -> None:
+        rate = self.fps or 1.0
+        left, right = (frame / rate for frame in self.view)
+        step = next((s for s in STEPS if (right - left) / s <= self.width() / 70), STEPS[-1])
+        font = self.font()
+        font.setPixelSize(RULER - 7)
+        painter.setFont(font)
+        painter.setPen(self.palette().text().color())
+        for mark in range(int(left // step) * step, int(right) + 1, step):
+            x = self._x(mark * rate)
+            painter.drawLine(QPointF(x, RULER - 4), QPointF(x, RULER))
+            painter.drawText(QRectF(x + 3, 0, 70, RULER), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
+
+    def _mark(self, mark: int) -> str:
+        if not self.fps:
+            return str(mark)
+        minutes, seconds = divmod(mark, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+    def _draw_bounds(self, painter: QPainter) -> None:
+        first, stop = (self._x(t) for t in self.bounds)
+        colour = self.palette().text().color()
+        outside = QColor(colour)
+        outside.setAlpha(70)
+        if self.bounds != (0, self.frames):
+            painter.fillRect(QRectF(0, RULER, first, self.height()), outside)
+            painter.fillRect(QRectF(stop, RULER, self.width() - stop, self.height()), outside)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        for x, way in ((first, 1), (stop, -1)):
+            corners = [QPointF(x, 2), QPointF(x + way * HANDLE, 2), QPointF(x, RULER - 2)]
+            painter.drawPolygon(QPolygonF(corners))
+
+    # The mouse
+
+    def _grip(self, x: float, y: float) -> str:
+        """Return what the mouse would take hold of."""
+        first, stop = (self._x(t) for t in self.bounds)
+        if y <= RULER and min(abs(x - first), abs(x - stop)) <= HANDLE + 2:
+            return "in" if abs(x - first) <= abs(x - stop) else "out"
+        return "cursor"
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take a handle, or go to the frame under the mouse."""
+        place = event.position()
+        self._held_at = self._position(place.x())
+        if event.button() == Qt.MouseButton.MiddleButton:
+            self._held = "view"
+        elif event.button() == Qt.MouseButton.LeftButton:
+            self._held = self._grip(place.x(), place.y())
+            self._drag(place.x())
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Follow the mouse."""
+        place = event.position()
+        if self._held is not None:
+            self._drag(place.x())
+        elif self._grip(place.x(), place.y()) == "cursor":
+            self.unsetCursor()
+        else:
+            self.setCursor(Qt.CursorShape.SizeHorCursor)
+
+    def _drag(self, x: float) -> None:
+        if self._held == "cursor":
+            self.jumped.emit(self.frame_at(x))
+        elif self._held == "in":
+            self.set_bounds(min(self.frame_at(x), self.bounds[1] - 1), self.bounds[1])
+        elif self._held == "out":
+            self.set_bounds(self.bounds[0], self.frame_at(x) + 1)
+        elif self._held == "view":
+            self.pan(self._held_at - self._position(x))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Let go."""
+        self._held = None
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Take all of the video."""
+        if event.position().y() <= RULER:
+            self.set_bounds(0, self.frames)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom, or pan with Shift or sideways."""
+        turn = event.angleDelta()
+        if event.modifiers() & Qt.KeyboardModifier.ShiftModifier or abs(turn.x()) > abs(turn.y()):
+            self.pan(-(turn.x() or turn.y()) / 120 * 0.1 * (self.view[1] - self.view[0]))
+        else:
+            self.zoom(1.25 ** (turn.y() / 120), self._position(event.position().x()))
+        event.accept()

@@ -1,0 +1,216 @@
+"""The command line: the whole way, and one sentence for bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.formats import write_davis, write_video
+from napari_sam2s.masklets import Project
+from napari_sam2s.synthetic.samples import demo_case
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A case of 12 frames as a video, its truth as a DAVIS folder, its first masks as a picture."""
+    folder = tmp_path_factory.mktemp("case")
+    case = demo_case(12, size=(120, 160))
+    write_video((case[t] for t in range(12)), folder / "case.mp4")
+    truth = write_davis(case, folder / "truth", "case")
+    (folder / "first.png").write_bytes((truth / "00000.png").read_bytes())
+    return folder
+
+
+def run(capsys, *words):
+    code = main([str(w) for w in words])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_info(folder, capsys, tmp_path):
+    code, out, _ = run(capsys, "info", folder / "case.mp4", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["frames"], facts["width"], facts["height"], facts["codec"], facts["fps"]) == (12, 160, 120, "h264", 25.0)
+    assert facts["variable_frame_rate"] is False
+    assert facts["duration_seconds"] == pytest.approx(0.48)
+    tifffile.imwrite(tmp_path / "a.tif", np.arange(6000, dtype=np.uint16).reshape(3, 40, 50), photometric="minisblack")
+    code, out, _ = run(capsys, "info", tmp_path / "a.tif")
+    assert code == 0
+    assert "uint16" in out
+
+
+def test_track_to_a_folder_and_evaluate(folder, capsys, tmp_path):
+    code, *_ = run(capsys, "track", folder / "case.mp4", "--mask", f"0,{folder / 'first.png'}", "--out", tmp_path / "out")
+    assert code == 0
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 12
+    with (tmp_path / "out" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 36
+    assert {r["object"] for r in rows} == {"1", "2", "3"}
+    assert all(0 <= float(r["iou"]) <= 1 for r in rows)
+    words = ["evaluate", tmp_path / "out", folder / "truth", "--skip", "prompt"]
+    code, out, _ = run(capsys, *words, "--json", "--csv", tmp_path / "s.csv")
+    assert code == 0
+    assert json.loads(out)["overall"]["jf"] > 0.6
+    assert (tmp_path / "s.csv").exists()
+    code, out, _ = run(capsys, *words)
+    assert "Protocol: skip prompt" in out
+
+
+def test_track_to_a_project_show_export(folder, capsys, tmp_path):
+    project = tmp_path / "p.sam2s"
+    clicks = ["--point", "0,60,80", "--point", "0,10,10,1,-", "--box", "0,20,20,90,100,2"]
+    code, *_ = run(capsys, "track", folder / "case.mp4", *clicks, "--stop", 8, "--out", project)
+    assert code == 0
+    code, out, _ = run(capsys, "show", project, "--json")
+    facts = json.loads(out)
+    assert [o["name"] for o in facts["objects"]] == ["object 1", "object 2"]
+    assert facts["runs"][0]["status"] == "finished"
+    assert sum(s["stop"] - s["start"] for s in facts["objects"][0]["presence"]) == 8
+    code, out, _ = run(capsys, "show", project)
+    assert "run 1: sam2s-nano, divemem, forward, finished, frames 0 to 8" in out
+    assert "predicted IoU" in out
+    assert facts["objects"][0]["origins"] == {"propagated": 7, "prompted": 1}
+    assert 0 <= facts["objects"][0]["scores"]["iou_min"] <= facts["objects"][0]["scores"]["iou_mean"] <= 1
+    assert facts["runs"][0]["provenance"]["model_hash"]
+    assert run(capsys, "export", project, tmp_path / "davis")[0] == 0
+    for name, made in (("sav", "p_manual.json"), ("ctc", "p_RES"), ("ome-zarr", "p.ome.zarr")):
+        code, out, _ = run(capsys, "export", project, tmp_path / "out", "--format", name)
+        assert code == 0
+        assert out.strip() == str(tmp_path / "out" / made)
+    assert run(capsys, "export", project, tmp_path / "o.mp4", "--format", "overlay")[0] == 0
+    assert (tmp_path / "o.mp4").stat().st_size > 1000
+
+
+def test_both_directions_and_a_range(folder, capsys, tmp_path):
+    words = ["track", folder / "case.mp4", "--point", "6,60,80", "--direction", "both", "--memory", "vanilla"]
+    assert run(capsys, *words, "--out", tmp_path / "p.sam2s")[0] == 0
+    with Project.open(tmp_path / "p.sam2s", "r") as project:
+        assert project.frames == list(range(12))
+        assert [r.direction for r in project.runs] == ["forward", "backward"]
+
+
+def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
+    words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu"]
+    assert run(capsys, "track", folder / "case.mp4", *words, "--out", tmp_path / "whole.sam2s")[0] == 0
+    broken = tmp_path / "broken.sam2s"
+    command = [sys.executable, "-W", "ignore", "-m", "napari_sam2s.cli", "track", folder / "case.mp4", *words, "--out", broken]
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(0.02)
+        if broken.exists() and _frames(broken) >= 4:
+            break
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    code, *_ = run(capsys, "resume", broken, "--device", "cpu")
+    with Project.open(tmp_path / "whole.sam2s", "r") as whole, Project.open(broken, "r") as again:
+        if code == 0:  # else it was over before it was killed
+            assert again.runs[-1].status == "finished"
+        assert again.frames == whole.frames == list(range(12))
+        np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
+
+
+def _frames(path):
+    try:
+        with Project.open(path, "r") as project:
+            return len(project.frames)
+    except ProjectError:  # it is just being made
+        return 0
+
+
+def test_demo(capsys, tmp_path):
+    code, out, _ = run(capsys, "demo", "--frames", 10, "--out", tmp_path / "d")
+    assert code == 0
+    assert "| **all** | 3 |" in out
+    assert {p.name for p in (tmp_path / "d").iterdir()} >= {"case.mp4", "case.sam2s", "masks.mp4", "masks.png", "truth"}
+    with Image.open(tmp_path / "d" / "masks.png") as sheet:
+        assert sheet.size[0] > 500
+
+
+def test_models(capsys):
+    code, out, _ = run(capsys, "models")
+    assert code == 0
+    assert "built in" in out
+    assert "sam2.1-large" in out
+
+
+BAD = [
+    (["info", "/no/such.mp4"], "no file or folder"),
+    (["track", "{case}", "--out", "{new}"], "nothing to follow"),
+    (["track", "{case}", "--point", "0,5", "--out", "{new}"], "not written as F,Y,X"),
+    (["track", "{case}", "--point", "0,5,x", "--out", "{new}"], "not written as F,Y,X"),
+    (["track", "{case}", "--point", "99,5,5", "--out", "{new}"], "Frame 99"),
+    (["track", "{case}", "--point", "0,500,5", "--out", "{new}"], "outside"),
+    (["track", "{case}", "--box", "0,5,5,5,9", "--out", "{new}"], "box"),
+    (["track", "{case}", "--mask", "0,/no.png", "--out", "{new}"], "cannot be read"),
+    (["track", "{case}", "--mask", "first.png", "--out", "{new}"], "not written as F,PNG"),
+    (["track", "{case}", "--point", "0,5,5,7", "--out", "{new}.sam2s"], "numbers its objects"),
+    (["track", "{case}", "--point", "0,5,5", "--out", "{old}"], "exists already"),
+    (["track", "{case}", "--point", "0,5,5", "--model", "sam9", "--out", "{new}"], "no model 'sam9'"),
+    (["track", "{case}", "--point", "0,5,5", "--start", "50", "--out", "{new}"], "not in the video"),
+    (["track", "{case}", "--point", "0,5,5", "--image-size", "100", "--out", "{new}"], "multiple of 32"),
+    (["show", "/no/such.sam2s"], "no project"),
+    (["resume", "{case}"], "another application|not a project"),
+    (["evaluate", "/no", "/where"], "no folder"),
+    (["models", "get", "sam9"], "no model 'sam9'"),
+    (["demo", "--frames", "1", "--out", "{new}"], "too short"),
+    (["demo", "--out", "{old}"], "exists already"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), BAD, ids=[" ".join(w)[:60] for w, _ in BAD])
+def test_bad_input_is_one_sentence_and_code_2(folder, capsys, tmp_path, words, sentence):
+    import re
+
+    filled = [w.format(case=folder / "case.mp4", new=tmp_path / "new", old=folder) for w in words]
+    code, out, err = run(capsys, *filled)
+    assert code == 2
+    assert re.search(sentence, err), err
+    assert "Traceback" not in err
+    assert err.count("\n") == 1
+    assert not out
+    assert not list(tmp_path.glob("new*")) or "sam2s" in words[-1]
+
+
+def test_help_is_light():
+    script = (
+        "import sys; from napari_sam2s.cli import build_parser; build_parser();"
+        "print([m for m in ('torch', 'napari', 'dask') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert out.stdout.strip() == "[]"
+
+
+def test_interrupting_pauses(folder, tmp_path):
+    words = ["track", folder / "case.mp4", "--point", "0,60,80", "--out", tmp_path / "p.sam2s"]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "napari_sam2s.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and _frames(tmp_path / "p.sam2s") < 3:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("it was over before the interruption")
+    assert process.returncode == 130
+    assert "resume" in out
+    with Project.open(tmp_path / "p.sam2s", "r") as project:
+        assert project.runs[-1].status == "paused"

@@ -1,0 +1,22 @@
+"""What every test folder shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: spinning OpenMP threads starve everything else on a small machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("QT_API", "pyqt6")
+
+REAL_DATA = Path(os.environ.get("SAM2S_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real videos and pictures, which are not part of the repository."""
+    if not (REAL_DATA / "videos").is_dir():
+        pytest.skip(f"real material is not at {REAL_DATA}; set SAM2S_REAL_DATA to its folder")
+    return REAL_DATA

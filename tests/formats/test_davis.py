@@ -1,0 +1,119 @@
+"""DAVIS folders, there and back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats import read_davis, write_davis
+from napari_sam2s.formats.davis import davis_palette
+from napari_sam2s.masklets import Object
+
+
+class Two:
+    """Two objects that overlap; frame 1 is not annotated, frame 2 is empty."""
+
+    shape = (3, 20, 30)
+    objects = (Object(1, "left", "grasper"), Object(4, "right"))
+    frames = (0, 2)
+
+    @staticmethod
+    def masks(frame):
+        a, b = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
+        if frame == 0:
+            a[5:10, 5:15], b[5:10, 12:20] = True, True
+        return {1: a, 4: b}
+
+
+def test_round_trip(tmp_path):
+    with pytest.warns(UserWarning, match="15 pixels went to the object with the lower id"):
+        folder = write_davis(Two(), tmp_path, "clip")
+    assert sorted(p.name for p in folder.iterdir()) == ["00000.png", "00002.png"]
+    back = read_davis(tmp_path)["clip"]
+    assert back.frames == [0, 2]
+    assert [(o.id, o.name, o.class_name) for o in back.objects] == [(1, "left", "grasper"), (4, "right", None)]
+    truth = Two.masks(0)
+    np.testing.assert_array_equal(back.masks(0)[1], truth[1])
+    np.testing.assert_array_equal(back.masks(0)[4], truth[4] & ~truth[1])
+    assert back.masks(2) == {}
+    with pytest.raises(FormatError, match="Frame 1"):
+        back.masks(1)
+
+
+def test_the_palette_is_davis_own(tmp_path):
+    with pytest.warns(UserWarning, match="overlap"):
+        folder = write_davis(Two(), tmp_path, "clip")
+    with Image.open(folder / "00000.png") as picture:
+        assert picture.mode == "P"
+        assert picture.getpalette()[:12] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
+    assert davis_palette()[-3:] == (224, 224, 192)
+
+
+def test_meta_of_several_videos(tmp_path):
+    for name in ("a", "b"):
+        with pytest.warns(UserWarning, match="overlap"):
+            write_davis(Two(), tmp_path, name)
+    meta = json.loads((tmp_path / "meta.json").read_text())
+    assert set(meta["videos"]) == {"a", "b"}
+    assert meta["videos"]["a"]["objects"]["1"] == {"category": "grasper", "name": "left", "frames": ["00000", "00002"]}
+
+
+def test_a_layout_with_a_resolution_between(tmp_path):
+    folder = tmp_path / "Annotations" / "480p" / "dog"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(folder / "00000.png")
+    assert list(read_davis(tmp_path)) == ["dog"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: (d / "00000.png").write_bytes(b"no picture"), "cannot be read"),
+        (lambda d: Image.new("RGB", (8, 8)).save(d / "00000.png"), "RGB picture"),
+    ],
+)
+def test_bad_pictures(tmp_path, spoil, words):
+    spoil(tmp_path)
+    with pytest.raises(FormatError, match=words):
+        read_davis(tmp_path)[tmp_path.name].masks(0)
+
+
+def test_ids_beyond_the_palette(tmp_path):
+    class Far(Two):
+        @staticmethod
+        def masks(frame):
+            return {300: np.ones((20, 30), bool)}
+
+    with pytest.raises(FormatError, match="object 300"):
+        write_davis(Far(), tmp_path, "x")
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_broken_meta(tmp_path):
+    (tmp_path / "v").mkdir()
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "v" / "00000.png")
+    (tmp_path / "v" / "meta.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"not a YouTube-VOS meta\.json"):
+        _ = read_davis(tmp_path)["v"].objects
+
+
+def test_overlapping_objects_and_unlabelled_pixels_have_folders_of_their_own(tmp_path):
+    with pytest.warns(UserWarning, match="overlap"):
+        write_davis(Two(), tmp_path, "clip")
+    for i, mask in Two.masks(0).items():
+        (tmp_path / "Annotations_objects" / "clip" / f"{i:03d}").mkdir(parents=True)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "Annotations_objects" / "clip" / f"{i:03d}" / "00000.png")
+    (tmp_path / "Ignore" / "clip").mkdir(parents=True)
+    unlabelled = np.zeros((20, 30), np.uint8)
+    unlabelled[:3] = 1
+    Image.fromarray(unlabelled).save(tmp_path / "Ignore" / "clip" / "00000.png")
+    back = read_davis(tmp_path)["clip"]
+    for i, mask in Two.masks(0).items():
+        np.testing.assert_array_equal(back.masks(0)[i], mask)
+    assert back.masks(2) == {}
+    np.testing.assert_array_equal(back.ignored(0), unlabelled > 0)
+    assert back.ignored(2) is None

@@ -1,0 +1,243 @@
+"""SA-V, Cell Tracking Challenge and OME-Zarr: there and back, and what their own tools see."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco
+
+from napari_sam2s.errors import FormatError, ProjectError
+from napari_sam2s.formats import WRITERS, read_ctc, read_davis, read_ome_zarr, read_sav, write_ctc, write_ome_zarr, write_sav
+from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
+from napari_sam2s.masklets import Object, Project
+
+SIZE = (24, 30)
+
+
+class Three:
+    """Object 2 leaves and comes back; objects 2 and 5 overlap; object 7 is never seen."""
+
+    shape = (7, *SIZE)
+    fps = 25.0
+    objects = (
+        Object(2, "left", "grasper", (1, 2, 3)),
+        Object(5, "right", None, (4, 5, 6)),
+        Object(7, "gone", "hook", (7, 8, 9)),
+    )
+    frames = range(6)
+
+    @staticmethod
+    def masks(frame):
+        a, b = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+        if frame not in (2, 3):
+            a[4:12, 3 + frame : 11 + frame] = True
+        b[10:20, 8:18] = True
+        return {2: a, 5: b}
+
+
+class Sparse(Three):
+    frames = (0, 4, 6)
+
+
+def same(masklets, source, *, flat):
+    for frame in source.frames:
+        ours, theirs = masklets.masks(frame), source.masks(frame)
+        for i, mask in theirs.items():
+            expected = mask & ~theirs[2] if flat and i == 5 else mask
+            np.testing.assert_array_equal(ours.get(i, np.zeros(SIZE, bool)), expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 70)), elements=st.booleans(), fill=st.booleans()))
+def test_run_lengths_are_those_of_pycocotools(mask):
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    ours = encode_rle(mask)
+    assert ours["counts"] == encoded["counts"].decode()
+    np.testing.assert_array_equal(decode_rle(ours), mask)
+    np.testing.assert_array_equal(decode_rle({"size": list(encoded["size"]), "counts": encoded["counts"].decode()}), mask)
+
+
+def test_long_runs():
+    mask = np.zeros((1080, 1920), bool)
+    mask[300:800, 2:1900] = True
+    mask[5, 5] = True
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    assert encode_rle(mask)["counts"] == encoded["counts"].decode()
+    np.testing.assert_array_equal(decode_rle(encode_rle(mask)), mask)
+
+
+@pytest.mark.parametrize(
+    ("rle", "words"),
+    [
+        ({"size": [2, 2], "counts": [1, 2]}, "do not fill"),
+        ({"size": [2, 2], "counts": [5, -1]}, "do not fill"),
+        ({"size": [2, 2], "counts": "abc"}, "ends in the middle"),
+        ({"counts": [4]}, "no run lengths"),
+    ],
+)
+def test_wrong_run_lengths(rle, words):
+    with pytest.raises(FormatError, match=words):
+        decode_rle(rle)
+
+
+def test_sav_there_and_back(tmp_path):
+    path = write_sav(Three(), tmp_path, "case")
+    back = read_sav(tmp_path)["case"]
+    assert back.frames == list(range(6))
+    assert [(o.id, o.name, o.class_name) for o in back.objects] == [
+        (2, "left", "grasper"),
+        (5, "right", None),
+        (7, "gone", "hook"),
+    ]
+    assert (back.shape, back.fps) == (Three.shape, 25.0)
+    same(back, Three(), flat=False)
+    facts = json.loads(path.read_text())
+    assert facts["masklet_visibility_changes"] == [2, 0, 0]
+    assert facts["masklet_size_abs"] == [64.0, 100.0, 0.0]
+    assert facts["masklet_first_appeared_frame"] == [0.0, 0.0, None]
+    # An object that is absent is empty run lengths, as in the dataset, and pycocotools reads it.
+    assert not coco.decode(facts["masklet"][2][0]).any()
+    np.testing.assert_array_equal(coco.decode(facts["masklet"][0][1]).astype(bool), Three.masks(0)[5])
+
+
+def test_sav_of_sparse_frames(tmp_path):
+    facts = json.loads(write_sav(Sparse(), tmp_path, "case").read_text())
+    assert facts["ann_every"] == 2
+    assert [row[0] is not None for row in facts["masklet"]] == [True, False, True, True]
+    back = read_sav(tmp_path / "case_manual.json")["case"]
+    assert back.frames == [0, 4, 6]
+    same(back, Sparse(), flat=False)
+    with pytest.raises(FormatError, match="Frame 2"):
+        back.masks(2)
+
+
+def test_sav_as_the_dataset_has_it(tmp_path):
+    """Ids from 0, every fourth frame, none of our keys."""
+    empty = {"size": [4, 6], "counts": coco.encode(np.asfortranarray(np.zeros((4, 6), np.uint8)))["counts"].decode()}
+    facts = {"video_id": "sav_000001", "video_frame_count": 9.0, "video_height": 4.0, "video_width": 6.0}
+    facts |= {"masklet": [[empty, empty]] * 3, "masklet_id": [0, 1], "video_environment": "Indoor"}
+    (tmp_path / "sav_000001_manual.json").write_text(json.dumps(facts))
+    video = read_sav(tmp_path)["sav_000001"]
+    assert video.frames == [0, 4, 8]
+    assert [o.id for o in video.objects] == [1, 2]
+    assert not video.masks(4)[1].any()
+
+
+def test_ctc_there_and_back(tmp_path):
+    with pytest.warns(UserWarning, match="pixels went to the object with the lower id"):
+        folder = write_ctc(Three(), tmp_path, "01")
+    assert sorted(p.name for p in folder.iterdir())[:2] == ["mask000.tif", "mask001.tif"]
+    lines = [tuple(map(int, line.split())) for line in (folder / "res_track.txt").read_text().splitlines()]
+    assert lines == [(1, 0, 1, 0), (2, 0, 5, 0), (3, 4, 5, 0)]
+    for label, begin, end, _ in lines:  # what the challenge demands of a track: no gaps, and nowhere else
+        shown = [t for t in range(6) if (tifffile.imread(folder / f"mask{t:03d}.tif") == label).any()]
+        assert shown == list(range(begin, end + 1))
+    assert tifffile.imread(folder / "mask000.tif").dtype == np.uint16
+    back = read_ctc(folder)["01"]
+    assert [(o.id, o.name, o.class_name) for o in back.objects] == [(2, "left", "grasper"), (5, "right", None)]
+    same(back, Three(), flat=True)
+    (folder / "objects.csv").unlink()  # as others write it
+    assert [o.id for o in read_ctc(folder)["01"].objects] == [1, 2, 3]
+
+
+def test_ctc_needs_every_frame(tmp_path):
+    with pytest.raises(FormatError, match="frame 1 of case is not known"):
+        write_ctc(Sparse(), tmp_path, "case")
+    assert not list(tmp_path.iterdir())
+
+
+def test_ome_zarr_there_and_back(tmp_path):
+    with pytest.warns(UserWarning, match="pixels went to the object with the lower id"):
+        path = write_ome_zarr(Sparse(), tmp_path, "case")
+    back = read_ome_zarr(path)["case"]
+    assert back.frames == [0, 4, 6]
+    assert back.shape == Three.shape
+    assert back.objects == Three.objects
+    same(back, Sparse(), flat=True)
+    with pytest.raises(FormatError, match="Frame 1"):
+        back.masks(1)
+    group = zarr.open_group(path, mode="r")
+    assert group["labels"].attrs["labels"] == ["masklets"]
+    image = group["labels/masklets"]
+    [scales] = image.attrs["multiscales"]
+    assert [a["name"] for a in scales["axes"]] == ["t", "y", "x"]
+    assert scales["datasets"][0]["coordinateTransformations"][0]["scale"] == [0.04, 1, 1]
+    assert image["0"].chunks == (1, *SIZE)
+    assert {c["label-value"] for c in image.attrs["image-label"]["colors"]} == {2, 5, 7}
+    chunks = [p.name for p in (path / "labels" / "masklets" / "0").iterdir() if p.name[0].isdigit()]
+    assert len(chunks) == 3  # frames without labels take no room
+    with pytest.raises(FormatError, match="exists already"):
+        write_ome_zarr(Sparse(), tmp_path, "case")
+
+
+def test_ome_zarr_of_others(tmp_path):
+    """Version 0.5: zarr 3, everything under "ome", no colours, no frames of ours."""
+    labels = zarr.open_group(tmp_path / "x.zarr", mode="w", zarr_format=3).create_group("labels")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["cells"]}
+    image = labels.create_group("cells")
+    image.attrs["ome"] = {"multiscales": [{"datasets": [{"path": "s0"}]}], "image-label": {}}
+    data = np.zeros((3, *SIZE), np.uint16)
+    data[1, 3:6, 3:6] = 300
+    image.create_array("s0", data=data)
+    back = read_ome_zarr(tmp_path / "x.zarr")["x"]
+    assert [o.id for o in back.objects] == [300]
+    assert back.masks(1)[300].sum() == 9
+    assert back.masks(0) == {}
+
+
+def test_a_project_in_every_format(tmp_path):
+    with Project.create(tmp_path / "case.sam2s", np.zeros((6, *SIZE, 3), np.uint8)) as project:
+        for name in ("left", "right"):
+            project.add_object(name)
+        project.write_masks([(t, i, m, None) for t in range(6) for i, m in zip((1, 2), Three.masks(t).values(), strict=True)])
+        for name in WRITERS:
+            if name == "sav":
+                made = project.export(tmp_path / name, name)
+            else:
+                with pytest.warns(UserWarning, match="overlap"):
+                    made = project.export(tmp_path / name, name)
+            assert made.exists()
+        with pytest.raises(ProjectError, match="'gif' is not a format we write; there are 'davis', 'sav'"):
+            project.export(tmp_path, "gif")
+    read = {
+        "davis": read_davis(tmp_path / "davis"),
+        "sav": read_sav(tmp_path / "sav"),
+        "ctc": read_ctc(next((tmp_path / "ctc").iterdir())),
+        "ome-zarr": read_ome_zarr(next((tmp_path / "ome-zarr").iterdir())),
+    }
+    for videos in read.values():
+        assert list(videos) == ["case"]
+        assert videos["case"].masks(5)[1].sum() == 64
+
+
+@pytest.mark.parametrize(
+    ("reader", "spoil", "words"),
+    [
+        (read_sav, lambda p: None, "no file|holds no"),
+        (read_sav, lambda p: p.write_text("{}"), "not a JSON file of SA-V"),
+        (read_ctc, lambda p: p.mkdir(), "holds no mask000"),
+        (read_ctc, lambda p: (p.mkdir(), (p / "mask000.tif").write_bytes(b"x")), "no res_track.txt"),
+        (
+            read_ctc,
+            lambda p: (p.mkdir(), (p / "mask000.tif").write_bytes(b"x"), (p / "res_track.txt").write_text("1 0 0 0")),
+            "cannot be read as TIFF",
+        ),
+        (
+            read_ctc,
+            lambda p: (p.mkdir(), (p / "mask000.tif").write_bytes(b"x"), (p / "res_track.txt").write_text("one")),
+            "not a list of tracks",
+        ),
+        (read_ome_zarr, lambda p: p.mkdir(), "no labels of OME-Zarr"),
+    ],
+)
+def test_wrong_files(tmp_path, reader, spoil, words):
+    spoil(tmp_path / "x")
+    with pytest.raises(FormatError, match=words):
+        reader(tmp_path / "x")

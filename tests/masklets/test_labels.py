@@ -1,0 +1,109 @@
+"""The label view: an array like any other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+
+def dense(project):
+    return np.stack([project.label_image(t, project.labels.dtype) for t in range(30)])
+
+
+KEYS = [
+    5,
+    -1,
+    slice(3, 9),
+    slice(0, 30, 7),
+    (4, slice(2, 9), slice(0, 8)),
+    (4, 3, 5),
+    (slice(2, 6), slice(0, 5), slice(3, 7)),
+    Ellipsis,
+    (Ellipsis, 3),
+    (np.array([1, 1, 2]), np.array([3, 4, 5]), np.array([6, 7, 8])),
+    (7, np.array([3, 4, 5]), np.array([6, 7, 8])),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_reads_like_an_array(project, key):
+    np.testing.assert_array_equal(project.labels[key], dense(project)[key])
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_writes_like_an_array(project, key):
+    expected = dense(project)
+    expected[key] = 2
+    project.labels[key] = 2
+    np.testing.assert_array_equal(dense(project), expected)
+    project.labels[key] = 0
+    expected[key] = 0
+    np.testing.assert_array_equal(dense(project), expected)
+
+
+def test_looks_like_an_array(project):
+    labels = project.labels
+    assert labels.shape == (30, 24, 32)
+    assert labels.ndim == 3
+    assert labels.size == 30 * 24 * 32
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(labels), dense(project))
+    with pytest.raises(IndexError):
+        labels[30]
+
+
+def test_overlaps_stay_whole_and_order_decides_what_is_seen(project):
+    project.write_masks([(0, i, np.ones((24, 32), bool), None) for i in (1, 2)])
+    assert (project.labels[0] == 2).all()
+    project.reorder([2, 1])
+    assert (project.labels[0] == 1).all()
+    project.set_flags(1, visible=False)
+    assert (project.labels[0] == 2).all()
+    project.labels[0, :4] = 0  # only what is seen is erased
+    assert project.mask(0, 1).all()
+    assert not project.mask(0, 2)[:4].any()
+
+
+def test_the_type_grows_with_the_objects(project):
+    for _ in range(260):
+        project.add_object()
+    assert project.labels.dtype == np.uint16
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_edits_can_all_be_undone_and_redone(project, data):
+    while project.undo() is not None:
+        pass
+    while project.redo() is not None:
+        pass
+    start, first = dense(project), len(project.steps)
+    span = st.tuples(st.integers(0, 29), st.integers(1, 30)).filter(lambda s: s[0] < s[1])
+    edits = {
+        "paint": lambda: project.labels.__setitem__(
+            (data.draw(st.integers(0, 29)), slice(*data.draw(st.tuples(st.integers(0, 9), st.integers(10, 24))))),
+            data.draw(st.sampled_from([0, 1, 2])),
+        ),
+        "swap": lambda: project.swap(1, 2, *data.draw(span)),
+        "merge": lambda: project.merge(1, 2, *data.draw(span)),
+        "move": lambda: project.move(1, 2, *data.draw(span)),
+        "delete": lambda: project.delete(2, *data.draw(span)),
+        "confirm": lambda: project.confirm(data.draw(st.integers(0, 29))),
+        "rename": lambda: project.rename(1, data.draw(st.text("abc", min_size=1))),
+        "hide": lambda: project.set_flags(1, visible=data.draw(st.booleans())),
+        "reorder": lambda: project.reorder(data.draw(st.permutations([1, 2]))),
+    }
+    for name in data.draw(st.lists(st.sampled_from(sorted(edits)), max_size=8)):
+        edits[name]()
+    after, objects = dense(project), project.objects
+    for _ in range(len(project.steps) - first):
+        project.undo()
+    np.testing.assert_array_equal(dense(project), start)
+    while project.redo() is not None:
+        pass
+    np.testing.assert_array_equal(dense(project), after)
+    assert project.objects == objects
+    for _ in range(len(project.steps) - first):
+        project.undo()

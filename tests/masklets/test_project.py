@@ -1,0 +1,303 @@
+"""The project file: what goes in comes out, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.video import open_video
+
+
+def square(t, i):
+    mask = np.zeros((24, 32), dtype=bool)
+    mask[2 + 10 * (i - 1) : 9 + 10 * (i - 1), t % 20 : t % 20 + 8] = True
+    return mask
+
+
+def test_everything_is_there_after_reopening(tmp_path, video):
+    path = tmp_path / "case.sam2s"
+    prompts = [
+        Prompt(1, 3, ((4.0, 5.5), (6.0, 7.0)), (1, 0)),
+        Prompt(1, 4, box=(1.0, 2.0, 10.0, 12.0)),
+        Prompt(2, 5, mask=square(5, 1)),
+    ]
+    with Project.create(path, video) as project:
+        grasper = project.add_object("grasper left", class_name="grasper", colour=(1, 2, 3))
+        project.add_object()
+        for prompt in prompts:
+            project.add_prompt(prompt)
+        project.write_masks([(3, grasper.id, square(3, 1), Scores(0.9, 4.5, {"grasper": 0.75, "hook": 0.25}))])
+        project.confirm(3)
+        run = project.start_run(model="sam2s-nano", seed=5)
+        project.save_snapshot(run, 7, "forward", b"state")
+    with Project.open(path) as again:
+        assert again.shape == (30, 24, 32)
+        assert [(o.name, o.class_name) for o in again.objects] == [("grasper left", "grasper"), ("object 2", None)]
+        assert again.objects[0].colour == (1, 2, 3)
+        loaded = again.prompts()
+        assert loaded[:2] == prompts[:2]
+        np.testing.assert_array_equal(loaded[2].mask, prompts[2].mask)
+        np.testing.assert_array_equal(again.mask(3, 1), square(3, 1))
+        assert again.scores(3)[1] == Scores(0.9, 4.5, {"grasper": 0.75, "hook": 0.25})
+        assert again.suggested_class(1) == ("grasper", 0.75)
+        assert again.confirmed_frames(1) == [3]
+        assert again.runs[0].status == "interrupted"
+        assert again.runs[0].provenance == {"model": "sam2s-nano", "seed": 5}
+        assert again.latest_snapshot(run) == (7, "forward", b"state")
+        again.check_video(video)
+
+
+def test_ids_are_never_given_twice(project):
+    third = project.add_object()
+    project.remove_object(third.id)
+    assert project.add_object().id == third.id + 1
+    project.undo()
+    project.undo()
+    project.undo()
+    assert [o.id for o in project.objects] == [1, 2]
+    assert project.add_object().id > third.id
+
+
+def test_absent_unseen_and_low_scores_are_told_apart(tmp_path, video):
+    with Project.create(tmp_path / "a.sam2s", video) as project:
+        i = project.add_object().id
+        empty = np.zeros((24, 32), dtype=bool)
+        rows = [(t, i, square(t, 1), Scores(0.9, 5.0)) for t in range(5)]
+        rows += [(t, i, empty, Scores(0.9, -5.0)) for t in range(5, 8)]
+        rows += [(t, i, square(t, 1), Scores(0.2, 1.0)) for t in range(8, 10)]
+        project.write_masks(rows)
+        spans = [(s.start, s.stop, s.state) for s in project.presence(i)]
+        assert spans == [(0, 5, "present"), (5, 8, "absent"), (8, 10, "low score"), (10, 30, "unseen")]
+        assert not project.mask(6, i).any()
+        assert project.mask(20, i) is None
+
+
+def test_propagation_never_overwrites_a_person(project):
+    project.labels[4, 20:22, 20:22] = 1
+    project.confirm(6, 2)
+    project.set_flags(2, locked=True)
+    before = {t: project.masks(t) for t in (4, 6, 8)}
+    other = np.ones((24, 32), dtype=bool)
+    project.write_masks([(t, i, other, None) for t in (4, 6, 8) for i in (1, 2)])
+    np.testing.assert_array_equal(project.mask(4, 1), before[4][1])
+    np.testing.assert_array_equal(project.mask(6, 2), before[6][2])
+    np.testing.assert_array_equal(project.mask(8, 2), before[8][2])  # locked
+    assert project.mask(8, 1).all()
+
+
+def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
+    path = tmp_path / "a.sam2s"
+    Project.create(path, video).close()
+    other = open_video(np.zeros((30, 24, 32, 3), dtype=np.uint8))
+    shorter = open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8))
+    with Project.open(path) as project:
+        with pytest.raises(ProjectError, match="other content"):
+            project.check_video(other)
+        with pytest.raises(ProjectError, match="20 frames"):
+            project.check_video(shorter)
+        project.relink(other)
+        project.check_video(other)
+        i = project.add_object().id
+        project.write_masks([(24, i, square(0, 1), None)])
+        with pytest.raises(ProjectError, match=r"20 frames, but the project knows something of frame 24"):
+            project.relink(shorter)
+        with pytest.raises(ProjectError, match="would not fit"):
+            project.relink(open_video(np.zeros((30, 24, 40, 3), dtype=np.uint8)))
+        assert project.shape == (30, 24, 32)
+        longer = open_video(np.zeros((40, 24, 32, 3), dtype=np.uint8))
+        project.relink(longer)  # the recording went on
+        assert project.labels.shape == (40, 24, 32)
+    with Project.open(path) as project:
+        project.check_video(longer)
+        np.testing.assert_array_equal(project.mask(24, i), square(0, 1))
+
+
+def test_signals_tell_what_changed(project):
+    told = []
+    project.masks_changed.connect(lambda frames: told.append(frames))
+    project.write_masks([(3, 1, square(3, 2), None)])
+    assert told == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"not a database at all" * 200, "not a project"), (b"", "another application"), (None, "no project")],
+)
+def test_what_is_no_project(tmp_path, content, words):
+    path = tmp_path / "x.sam2s"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ProjectError, match=words):
+        Project.open(path)
+    assert not list(tmp_path.glob("*.lock"))
+    if content is not None:
+        assert path.read_bytes() == content
+
+
+def test_a_truncated_file_says_so(tmp_path, video):
+    path = tmp_path / "a.sam2s"
+    with Project.create(path, video) as project:
+        i = project.add_object().id
+        project.write_masks([(t, i, np.random.default_rng(t).random((24, 32)) < 0.5, None) for t in range(30)])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    with pytest.raises(ProjectError, match=r"damaged|not a project"):
+        read_all(path)
+
+
+def read_all(path):
+    with Project.open(path) as project:
+        return [project.masks(t) for t in range(30)]
+
+
+def test_a_newer_format_and_a_foreign_database(tmp_path, video):
+    path = tmp_path / "a.sam2s"
+    Project.create(path, video).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ProjectError, match="newer"):
+        Project.open(path)
+    foreign = tmp_path / "b.sam2s"
+    db = sqlite3.connect(foreign)
+    db.execute("CREATE TABLE t (x)")
+    db.commit()
+    db.close()
+    with pytest.raises(ProjectError, match="another application"):
+        Project.open(foreign)
+
+
+def test_one_writer_many_readers(project):
+    with pytest.raises(ProjectError, match=f"open for writing by process {os.getpid()}"):
+        Project.open(project.path)
+    with Project.open(project.path, mode="r") as reader:
+        assert reader.frames == list(range(30))
+        project.write_masks([(0, 1, np.ones((24, 32), dtype=bool), None)])
+        assert reader.mask(0, 1).all()
+        with pytest.raises(ProjectError, match="reading only"):
+            reader.add_object()
+
+
+def test_bad_input_is_one_sentence(project, tmp_path):
+    with pytest.raises(ProjectError, match="exists already"):
+        Project.create(project.path, project)
+    with pytest.raises(ProjectError, match="no folder"):
+        Project.create(tmp_path / "no" / "a.sam2s", project)
+    with pytest.raises(ProjectError, match="Frame 99"):
+        project.write_masks([(99, 1, square(0, 1), None)])
+    with pytest.raises(ProjectError, match="does not fit"):
+        project.write_masks([(0, 1, np.zeros((5, 5), bool), None)])
+    with pytest.raises(ProjectError, match="no object 7"):
+        project.rename(7, "x")
+    with pytest.raises(ProjectError, match="at least one character"):
+        project.rename(1, " ")
+    with pytest.raises(ProjectError, match="no object 9 to paint"):
+        project.labels[0, 0, 0] = 9
+    with pytest.raises(ProjectError, match="could not be written"):
+        project.write_masks([(0, 99, square(0, 1), None)])  # a foreign key
+    project.close()
+    with pytest.raises(ProjectError, match="was closed"):
+        project.masks(0)
+
+
+def test_a_full_disk_loses_nothing(project):
+    before = [project.labels[t] for t in range(30)]
+    pages = project._db.execute("PRAGMA page_count").fetchone()[0]
+    project._db.execute(f"PRAGMA max_page_count = {pages}")
+    noise = np.random.default_rng(0).random((30, 24, 32)) < 0.5
+    with pytest.raises(ProjectError, match="full"):
+        write_often(project, noise)
+    project._db.execute("PRAGMA max_page_count = 1000000")
+    assert project._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    changed = [t for t in range(30) if not np.array_equal(project.labels[t], before[t])]
+    assert len(changed) in (0, 30)  # a transaction is whole or not there
+    project.write_masks([(0, 1, noise[0], None)])
+
+
+def write_often(project, noise):
+    for _ in range(50):
+        project.write_masks([(t, 1, noise[t], None) for t in range(30)])
+
+
+KILLED = """
+import sys, numpy as np
+from napari_sam2s.masklets import Project
+class Clip: shape, fps, path = (100000, 24, 32, 3), 25.0, None
+project = Project.create(sys.argv[1], Clip())
+project.add_object(), project.add_object()
+run = project.start_run(model="x")
+rng = np.random.default_rng(0)
+for t in range(100000):
+    project.write_masks([(t, 1, rng.random((24, 32)) < 0.5, None)], run=run)
+    if t % 7 == 0:
+        project.labels[t, :4, :4] = 2
+    print(t, flush=True)
+"""
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_kill_at_any_moment(tmp_path, moment):
+    path = tmp_path / "a.sam2s"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(KILLED), str(path)], stdout=subprocess.PIPE, text=True
+    )
+    rng = np.random.default_rng(moment)
+    while process.stdout.readline().strip() != str(5 + moment):
+        assert process.poll() is None
+    time.sleep(rng.uniform(0.0, 0.1))
+    os.kill(process.pid, signal.SIGKILL)
+    reported = [int(line) for line in process.stdout.read().split()]
+    process.wait()
+    process.stdout.close()
+    done = max(reported, default=5 + moment)
+    with Project.open(path) as project:
+        assert project._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert project.frames[: done + 1] == list(range(done + 1))
+        again = np.random.default_rng(0)
+        for t in range(done + 1):
+            mask = again.random((24, 32)) < 0.5
+            if t % 7 == 0:
+                mask[:4, :4] = False  # painted over by object 2
+            np.testing.assert_array_equal(project.labels[t] == 1, mask)
+        assert project.runs[0].status == "interrupted"
+        project.undo()
+
+
+def test_read_only_folder(tmp_path, video):
+    path = tmp_path / "a.sam2s"
+    Project.create(path, video).close()
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ProjectError, match="cannot be written"):
+            Project.open(path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_it_moves_with_its_video(tmp_path, real_data):
+    import shutil
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    shutil.copy(real_data / "videos" / "06_pingpong.mp4", here / "case.mp4")
+    with open_video(here / "case.mp4") as clip:
+        Project.create(here / "case.sam2s", clip).close()
+    here.rename(there)
+    with Project.open(there / "case.sam2s") as project:
+        assert project.video_path == there / "case.mp4"
+        with open_video(project.video_path) as clip:
+            project.check_video(clip)
+    assert not Path(here).exists()

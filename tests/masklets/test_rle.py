@@ -1,0 +1,73 @@
+"""Run lengths against pycocotools and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco
+
+from napari_sam2s.masklets import Project, rle
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
+def test_round_trip(mask):
+    kept = rle.encode(mask)
+    np.testing.assert_array_equal(rle.decode(kept, mask.shape), mask)
+    assert kept.area == mask.sum()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda m: m,
+        lambda m: m | True,
+        lambda m: np.pad(np.ones((1, 1), bool), ((0, 19), (0, 29))),
+        lambda m: np.pad(np.ones((1, 1), bool), ((19, 0), (29, 0))),
+    ],
+    ids=["empty", "full", "first pixel", "last pixel"],
+)
+def test_edges(make):
+    mask = make(np.zeros((20, 30), bool))
+    kept = rle.encode(mask)
+    np.testing.assert_array_equal(rle.decode(kept, (20, 30)), mask)
+
+
+def test_box_and_area_are_those_of_pycocotools():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = np.zeros((60, 80), bool)
+        y, x = rng.integers(0, 40, 2)
+        mask[y : y + rng.integers(1, 20), x : x + rng.integers(1, 30)] = rng.random() < 0.9
+        mask &= rng.random(mask.shape) < 0.8
+        theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        kept = rle.encode(mask)
+        assert kept.area == coco.area(theirs)
+        x0, y0, width, height = coco.toBbox(theirs)
+        assert (kept.y0, kept.x0, kept.height, kept.width) == (y0, x0, height, width)
+
+
+def test_smaller_than_pycocotools_on_smooth_masks():
+    y, x = np.mgrid[:1080, :1920]
+    mask = (y - 500) ** 2 + (x - 900) ** 2 < (200 + 20 * np.sin(x / 30)) ** 2
+    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+    assert len(rle.encode(mask).counts) < 1.5 * len(theirs)
+
+
+def test_65_535_objects_on_a_frame(tmp_path):
+    class Plate:
+        shape, fps, path = (2, 256, 256, 3), 1.0, None
+
+    image = np.arange(1, 256 * 256 + 1, dtype=np.uint32).reshape(256, 256)
+    image[image > 65_535] = 0
+    one = np.ones((1, 1), dtype=bool)
+    with Project.create(tmp_path / "plate.sam2s", Plate()) as project:
+        with project.step("add many"):
+            project._db.executemany(
+                "INSERT INTO objects (id, name, colour, sort) VALUES (?1, 'cell', '[9, 9, 9]', ?1)",
+                ((i,) for i in range(1, 65_536)),
+            )
+        project.write_masks([(0, i, rle.encode(one, divmod(i - 1, 256)), None) for i in range(1, 65_536)])
+        assert project.labels.dtype == np.uint32
+        np.testing.assert_array_equal(project.labels[0], image)

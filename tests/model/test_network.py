@@ -1,0 +1,151 @@
+"""The network's parts and its sizes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2s.errors import ModelError
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.network import SAM2S, Features, Memories
+
+
+@pytest.fixture(scope="module")
+def nano():
+    torch.manual_seed(0)
+    return SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval()
+
+
+PARAMETERS = {"tiny": 38.95, "small": 46.05, "base-plus": 80.85, "large": 224.45}  # millions, SAM 2.1's published sizes
+
+
+@pytest.mark.parametrize("size", PARAMETERS)
+def test_sizes_are_the_published_ones(size):
+    with torch.device("meta"):
+        model = SAM2S(CONFIGS[f"sam2.1-{size}"])
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(PARAMETERS[size], rel=0.01)
+
+
+def test_nano_is_small():
+    with torch.device("meta"):
+        model = SAM2S(CONFIGS["sam2s-nano"])
+    assert sum(p.numel() for p in model.parameters()) < 6e6
+
+
+@pytest.mark.parametrize("size", [64, 96, 160])
+def test_any_multiple_of_32_goes_through(size):
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=size)).eval()
+    features = model.encode(model.prepare(np.zeros((30, 50, 3), np.uint8)))
+    decoded = model.decode(model.attend(features, None, 3))
+    assert decoded.logits.shape == (3, 1, size // 4, size // 4)
+    assert model.memorize(features, decoded.logits, decoded.object_score).shape == (3, 64, size // 16, size // 16)
+
+
+@pytest.mark.parametrize("size", [0, 33, 1000])
+def test_other_sizes_are_refused(size):
+    with pytest.raises(ModelError, match="multiple of 32"):
+        replace(CONFIGS["sam2s-nano"], image_size=size)
+
+
+def memories(model, features, batch, count):
+    decoded = model.decode(model.attend(features, None, batch))
+    map_ = model.memorize(features, decoded.logits, decoded.object_score)
+    return Memories(
+        maps=map_[:, None].repeat(1, count, 1, 1, 1),
+        slots=torch.tensor([[6, *range(count - 2, -1, -1)]]).expand(batch, -1),
+        pointers=decoded.pointer[:, None].repeat(1, count, 1),
+        distances=torch.arange(count).float().expand(batch, -1) / 15,
+        keys=features.keys[None].repeat(batch, count, 1, 1, 1),
+        patches=model.patches(decoded.logits)[:, None].repeat(1, count, 1, 1, 1),
+    )
+
+
+def test_objects_of_a_batch_are_independent(nano):
+    frame = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        features = nano.encode(nano.prepare(frame))
+        three = memories(nano, features, 3, 4)
+        together = nano.decode(nano.attend(features, three)).logits
+        fields = ("maps", "slots", "pointers", "distances", "keys", "patches")
+        for n in range(3):
+            one = Memories(**{f: getattr(three, f)[n : n + 1] for f in fields})
+            alone = nano.decode(nano.attend(features, one)).logits
+            torch.testing.assert_close(alone[0], together[n], atol=1e-4, rtol=1e-4)
+
+
+def test_padding_is_not_read(nano):
+    with torch.inference_mode():
+        features = nano.encode(nano.prepare(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)))
+        plain = memories(nano, features, 1, 3)
+        plain.keys = plain.patches = None
+        expected = nano.attend(features, plain).embedding
+        padded = Memories(
+            maps=torch.cat((plain.maps, torch.randn(1, 2, *plain.maps.shape[2:])), 1),
+            slots=torch.cat((plain.slots, torch.tensor([[2, 3]])), 1),
+            pointers=torch.cat((plain.pointers, torch.randn(1, 2, plain.pointers.shape[2])), 1),
+            distances=torch.cat((plain.distances, torch.ones(1, 2)), 1),
+            maps_valid=torch.tensor([[True] * 3 + [False] * 2]),
+            pointers_valid=torch.tensor([[True] * 3 + [False] * 2]),
+        )
+        torch.testing.assert_close(nano.attend(features, padded).embedding, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_object_that_is_not_there_has_no_mask(nano):
+    bias = nano.sam_mask_decoder.pred_obj_score_head.layers[-1].bias
+    kept = bias.detach().clone()
+    with torch.no_grad():
+        bias.fill_(-20.0)
+        features = nano.encode(nano.prepare(np.zeros((64, 64, 3), np.uint8)))
+        decoded = nano.decode(nano.attend(features, None, 2))
+        bias.copy_(kept)
+    assert (decoded.logits < 0).all()
+    assert (decoded.object_score < 0).all()
+
+
+def test_a_mask_prompt_is_the_answer(nano):
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 10:30, 20:50] = 1
+    with torch.inference_mode():
+        decoded = nano.decode_mask(nano.encode(nano.prepare(np.zeros((64, 64, 3), np.uint8))), mask)
+    assert decoded.iou.item() == 1
+    assert (decoded.logits > 0).float().mean() == pytest.approx(
+        float(mask.mean()), abs=0.05
+    )  # the answer is kept at a quarter of the side
+
+
+def test_matching_finds_what_moved():
+    """A patch that is moved by whole cells is found by its looks, with its mask."""
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=128)).eval()
+    matching = model.matching
+    with torch.inference_mode():
+        keys = torch.nn.functional.normalize(torch.randn(1, 44, 16, 16), dim=1)
+        patches = torch.zeros(1, 4, 16, 16)
+        patches[..., 4:8, 4:8] = 1
+        matching.log_scale.fill_(5.0)
+        read = matching._read(torch.roll(keys, (3, 2), (2, 3)), keys[:, None], patches[:, None], torch.tensor(0.004))
+    found = read[0, :4].mean(0) > 0.5
+    expected = torch.zeros(16, 16, dtype=torch.bool)
+    expected[7:11, 6:10] = True
+    assert torch.equal(found, expected)
+    assert read[0, 4, 7:11, 6:10].min() > 0.9
+
+
+def test_class_scores_need_class_names(nano):
+    features = nano.encode(nano.prepare(np.zeros((64, 64, 3), np.uint8)))
+    assert nano.class_scores(nano.decode(nano.attend(features, None))) is None
+    nano.semantic.set_classes(["a", "b"], torch.eye(384)[:2])
+    scores = nano.class_scores(nano.decode(nano.attend(features, None)))
+    assert scores.shape == (1, 2)
+    assert float(scores.sum()) == pytest.approx(1)
+    with pytest.raises(ModelError, match=r"\(3, 384\)"):
+        nano.semantic.set_classes(["a", "b", "c"], torch.eye(384)[:2])
+    nano.semantic.class_names = ()
+
+
+def test_features_know_their_size():
+    features = Features(torch.zeros(1, 2, 3, 3), (torch.zeros(1), torch.zeros(2)))
+    assert features.nbytes == 4 * (18 + 3)

@@ -1,0 +1,86 @@
+"""Fast mode: what it does, and that it stays near the exact result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2s.errors import ModelError
+from napari_sam2s.model import CONFIGS, SAM2S, Speed, apply_speed, load_model
+from napari_sam2s.model.speed import Int8Linear, fast_image_size, fast_speed
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("sam2.1-tiny", 1024, 896),
+        ("sam2.1-base-plus", 512, 448),
+        ("sam2.1-small", 96, 224),
+        ("sam2.1-large", 1024, 1024),
+        ("sam2s-nano", 256, 256),
+    ],
+)
+def test_inputs_without_padded_windows(name, size, expected):
+    assert fast_image_size(replace(CONFIGS[name], image_size=size)) == expected
+
+
+def test_the_trunk_gets_what_pays_on_the_device():
+    tiny = CONFIGS["sam2.1-tiny"]
+    assert fast_speed(tiny, torch.device("cpu")).trunk == "int8"
+    assert fast_speed(tiny, torch.device("cuda")).trunk == "bf16"
+    assert fast_speed(CONFIGS["sam2s-nano"], torch.device("cpu")).trunk == "exact"
+
+
+def test_eight_bits_are_near():
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(96, 200)
+    x = torch.randn(2, 5, 7, 96)
+    with torch.inference_mode():
+        exact, rounded = linear(x), Int8Linear(linear)(x)
+    assert rounded.shape == exact.shape
+    assert float((rounded - exact).norm() / exact.norm()) < 0.03
+    assert not torch.equal(rounded, exact)
+    with torch.inference_mode():
+        torch.testing.assert_close(Int8Linear(linear)(x), rounded)
+
+
+@pytest.mark.parametrize(("trunk", "near"), [("int8", 0.15), ("bf16", 0.1)])
+def test_a_whole_trunk_in_low_precision_is_near(trunk, near):
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=64)).eval()
+    image = torch.randn(1, 3, 64, 64)  # small: windows are padded here
+    with torch.inference_mode():
+        exact = model.encode(image).embedding
+        apply_speed(model, Speed(trunk=trunk))
+        rounded = model.encode(image).embedding
+    assert model.speed.trunk == trunk
+    assert rounded.dtype == torch.float32
+    error = float((rounded - exact).norm() / exact.norm())
+    assert 0 < error < near
+
+
+def test_loading_in_fast_mode():
+    model = load_model(device="cpu", mode="fast")
+    assert model.speed == Speed(pooled_memory=True, memories=4)
+    assert model.metadata["mode"] == "fast"
+    assert load_model(device="cpu").speed == Speed()
+    with pytest.raises(ModelError, match="'quick'"):
+        load_model(mode="quick")
+
+
+def test_fast_masks_are_near_exact_ones():
+    from napari_sam2s.synthetic.samples import demo_case
+    from napari_sam2s.tracking import Tracker
+
+    case = demo_case(9, size=(120, 160))
+    video = np.stack([case[t] for t in range(9)])
+    last = []
+    for mode in ("exact", "fast"):
+        tracker = Tracker(load_model(device="cpu", mode=mode), video)
+        tracker.prompt(1, 0, mask=case.masks(0)[1])
+        last.append([masks[1] for _, masks in tracker.propagate()][-1])
+    assert not np.array_equal(*last)
+    assert np.count_nonzero(last[0] & last[1]) > 0.7 * np.count_nonzero(last[0] | last[1])

@@ -1,0 +1,41 @@
+"""Small networks with seeded random weights, and clips to run them on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.network import SAM2S
+
+
+@pytest.fixture(scope="session")
+def random_nano():
+    """A nano of 64 px whose objects are always there."""
+    return make_nano()
+
+
+@pytest.fixture
+def another_nano():
+    """The same, to be changed."""
+    return make_nano()
+
+
+def make_nano(**changes):
+    """Return a seeded nano of 64 px."""
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64, **changes))
+    model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(8.0)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def clip():
+    """Forty frames of drifting noise, 48 x 80."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 255, (60, 140, 3), dtype=np.uint8)
+    return np.stack([ground[t // 6 : t // 6 + 48, t : t + 80] for t in range(40)])

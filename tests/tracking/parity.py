@@ -1,0 +1,203 @@
+"""The official SAM 2 and ours on the same seeded weights, clip and prompts.
+
+``python tests/tracking/parity.py`` (with the package ``sam2`` installed) prints the differences for every size and writes
+the golden files that the normal suite compares with: a sample of the official logits of every frame.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.frames import normalise
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking import Tracker
+
+SIZE, FRAMES, SAMPLE = 128, 20, 101
+GOLDEN = Path(__file__).parent / "golden"
+YAML = {"tiny": "t", "small": "s", "base-plus": "b+", "large": "l"}
+BOX_MASK = np.zeros((SIZE, SIZE), bool)
+BOX_MASK[30:70, 40:80] = True
+
+# Each: prompts (object, frame, how), then whether backward, then a second prompt after so many frames.
+SCENARIOS = {
+    "click": ([(1, 0, {"points": [(50, 60)], "labels": [1]})], False, None),
+    "clicks": ([(1, 0, {"points": [(50, 60), (55, 45), (10, 15)], "labels": [1, 1, 0]})], False, None),
+    "box": ([(1, 0, {"box": (20, 25, 75, 85)})], False, None),
+    "mask": ([(1, 0, {"mask": BOX_MASK})], False, None),
+    "three objects": (
+        [
+            (1, 0, {"points": [(50, 60)], "labels": [1]}),
+            (2, 0, {"box": (5, 5, 40, 45)}),
+            (3, 0, {"mask": BOX_MASK}),
+        ],
+        False,
+        None,
+    ),
+    "backward": ([(1, FRAMES - 1, {"points": [(50, 60)], "labels": [1]})], True, None),
+    "second prompt": ([(1, 0, {"points": [(50, 60)], "labels": [1]})], False, (1, 9, {"points": [(30, 30)], "labels": [1]})),
+}
+
+
+def seeded_weights(shapes):
+    """Return weights by name: seeded by it, scaled so that signals neither die nor explode, objects always there."""
+    weights = {}
+    for name, shape in shapes.items():
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        values = torch.randn(shape, generator=generator)
+        if "gaussian_matrix" in name:
+            weights[name] = values
+        elif len(shape) >= 2 and name.endswith("weight"):
+            weights[name] = values / float(np.prod(shape[1:])) ** 0.5
+        elif name.endswith("weight") or name.endswith("gamma"):
+            weights[name] = 1 + 0.05 * values
+        else:
+            weights[name] = 0.05 * values
+    weights["sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 8
+    return weights
+
+
+def make_video():
+    """Return coloured tiles that drift, ``(T, S, S, 3)``."""
+    rng = np.random.default_rng(0)
+    tiles = np.kron(rng.integers(0, 255, (16, 16, 3)), np.ones((SIZE // 16, SIZE // 16, 1))).astype(np.uint8)
+    return np.stack([np.roll(tiles, (3 * t, 2 * t), (0, 1)) for t in range(FRAMES)])
+
+
+def our_model(name):
+    """Return our network of a size with the seeded weights."""
+    model = SAM2S(replace(CONFIGS[name], image_size=SIZE))
+    model.load_state_dict(seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    return model.eval()
+
+
+def run_ours(model, scenario):
+    """Return ``{(object, frame): (logits, IoU, object score)}`` of every frame."""
+    prompts, backward, second = SCENARIOS[scenario]
+    tracker = Tracker(model, make_video(), memory="vanilla")
+    found = {}
+
+    def give(prompt):
+        i, t, how = prompt
+        tracker.prompt(i, t, **how)
+
+    def run(start, stop):
+        for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):
+            for i in masks:
+                logits = tracker._logits.get((i, t), tracker._recent_logits.get((i, t)))
+                scores = tracker.scores(t)[i]
+                found[i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
+
+    for prompt in prompts:
+        give(prompt)
+    if second:
+        run(0, 10)
+        give(second)
+        run(second[1], None)
+    else:
+        run(None, None)
+    return found
+
+
+def run_official(name, scenario):
+    """Return the same of the official predictor (its IoU of tracked frames is not kept, so it is left out)."""
+    from sam2.build_sam import build_sam2_video_predictor
+
+    version, size = name.removeprefix("sam").split("-", 1)
+    config = f"configs/sam{version}/sam{version}_hiera_{YAML[size]}.yaml"
+    attention = "++model.memory_attention.layer"
+    overrides = [
+        f"++model.image_size={SIZE}",
+        "++model.add_all_frames_to_correct_as_cond=true",
+        "++model.fill_hole_area=0",
+        f"{attention}.self_attention.feat_sizes=[{SIZE // 16},{SIZE // 16}]",
+        f"{attention}.cross_attention.feat_sizes=[{SIZE // 16},{SIZE // 16}]",
+    ]
+    model = build_sam2_video_predictor(config, None, device="cpu", hydra_overrides_extra=overrides).eval()
+    model.load_state_dict(seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    video = make_video()
+    with tempfile.TemporaryDirectory() as folder:
+        for t, frame in enumerate(video):
+            Image.fromarray(frame).save(f"{folder}/{t:05d}.jpg")
+        state = model.init_state(folder)
+    state["images"] = normalise(video, torch.device("cpu"))  # not through JPEG
+    state["cached_features"] = {}
+    prompts, backward, second = SCENARIOS[scenario]
+    found = {}
+
+    def give(prompt):
+        i, t, how = prompt
+        if "mask" in how:
+            model.add_new_mask(state, t, i, how["mask"])
+            return
+        points, box = how.get("points"), how.get("box")
+        model.add_new_points_or_box(
+            state,
+            t,
+            i,
+            points=None if points is None else np.array([(x, y) for y, x in points], np.float32),
+            labels=None if points is None else np.array(how["labels"], np.int32),
+            box=None if box is None else np.array([box[1], box[0], box[3], box[2]], np.float32),
+        )
+
+    def run(start, count):
+        for t, ids, _ in model.propagate_in_video(state, start, count, reverse=backward):
+            for i in ids:
+                kept = state["output_dict_per_obj"][state["obj_id_to_idx"][i]]
+                out = kept["cond_frame_outputs"].get(t) or kept["non_cond_frame_outputs"][t]
+                found[i, t] = (out["pred_masks"].flatten().numpy().copy(), None, out["object_score_logits"].item())
+
+    with torch.inference_mode():
+        for prompt in prompts:
+            give(prompt)
+        if second:
+            run(0, 9)
+            give(second)
+            run(second[1], None)
+        else:
+            run(max(t for _, t, _ in prompts) if backward else 0, None)
+    return found
+
+
+def differences(ours, theirs):
+    """Return the largest difference of logits and of object scores."""
+    assert ours.keys() == theirs.keys()
+    logits = max(float(np.abs(ours[k][0] - theirs[k][0]).max()) for k in theirs)
+    return logits, max(abs(ours[k][2] - theirs[k][2]) for k in theirs)
+
+
+def sample(found):
+    """Return what a golden file keeps: keys, every 101st logit, object scores."""
+    keys = sorted(found)
+    return {
+        "keys": np.array(keys, np.int16),
+        "logits": np.array([found[k][0][::SAMPLE] for k in keys], np.float32),
+        "scores": np.array([found[k][2] for k in keys], np.float32),
+    }
+
+
+def main(names):
+    """Print the table; write golden files of the tiny ones."""
+    GOLDEN.mkdir(exist_ok=True)
+    print("| model | scenario | logits | object score |\n|---|---|---|---|")
+    for name in names:
+        model, kept = our_model(name), {}
+        for scenario in SCENARIOS:
+            theirs = run_official(name, scenario)
+            logits, score = differences(run_ours(model, scenario), theirs)
+            print(f"| {name} | {scenario} | {logits:.1e} | {score:.1e} |", flush=True)
+            kept |= {f"{scenario}/{field}": value for field, value in sample(theirs).items()}
+        if name.endswith("tiny"):
+            np.savez_compressed(GOLDEN / f"{name}.npz", **kept)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [n for n in CONFIGS if n != "sam2s-nano"])

@@ -1,0 +1,168 @@
+"""The engine: another process, the same masks."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import PromptError, TrackingError
+from napari_sam2s.masklets import Project
+from napari_sam2s.model import load_model
+from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.tracking import Engine, EngineLost, ProjectRun, RemoteTracker, Tracker, continue_run, unfinished
+from napari_sam2s.video import open_video
+
+
+@pytest.fixture(scope="module")
+def video():
+    case = demo_case(16, size=(120, 160))
+    return open_video(np.stack([case[t] for t in range(16)]))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as running:
+        yield running
+
+
+def project_of(folder, name, video):
+    project = Project.create(folder / name, video)
+    project.add_object()
+    project.add_object()
+    return project
+
+
+def give(tracker):
+    tracker.prompt(1, 0, points=[(60, 80)])
+    tracker.prompt(1, 0, points=[(10, 10)], labels=[0])
+    tracker.prompt(2, 2, box=(20, 20, 80, 90))
+
+
+def labels(project):
+    return np.stack([project.labels[t] for t in range(16)])
+
+
+def test_the_same_masks_as_in_this_process(engine, video, tmp_path):
+    with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
+        for tracker in (Tracker(load_model(), video, here), RemoteTracker(engine, "sam2s-nano", video, there)):
+            give(tracker)
+            for _ in ProjectRun(tracker, 0, 16):
+                pass
+        np.testing.assert_array_equal(labels(here), labels(there))
+        assert here.scores(9).keys() == there.scores(9).keys() == {1, 2}
+        assert there.runs[0].provenance["model_hash"] == here.runs[0].provenance["model_hash"]
+
+
+def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path):
+    case = demo_case(16, size=(120, 160))
+    slow = open_video(np.stack([case[t] for t in range(16)]), fps=25)
+    origins = []
+    with project_of(tmp_path, "a.sam2s", slow) as here, project_of(tmp_path, "b.sam2s", slow) as there:
+        for tracker in (Tracker(load_model(), slow, here), RemoteTracker(engine, "sam2s-nano", slow, there)):
+            tracker.prompt(1, 0, mask=case.masks(0)[1])
+            tracker.prompt(2, 7, mask=case.masks(7)[2])
+            for _ in ProjectRun(tracker, 0, 16, rate=5):
+                pass
+            for _ in ProjectRun(tracker, 8, 10):  # tracked anew, with the masks before it remembered
+                pass
+            origins.append([tuple(r) for r in tracker.results._rows("SELECT frame, object_id, origin FROM masks")])
+        np.testing.assert_array_equal(labels(here), labels(there))
+    assert origins[0] == origins[1]
+    assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}
+
+
+def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
+    with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as broken:
+        here = Tracker(load_model(), video, whole)
+        give(here)
+        for _ in ProjectRun(here, 0, 16):
+            pass
+        with Engine() as first:
+            tracker = RemoteTracker(first, "sam2s-nano", video, broken)
+            give(tracker)
+            run = ProjectRun(tracker, 0, 16)
+            with pytest.raises(EngineLost, match="ended unexpectedly"):
+                kill_at(run, 6, first.pid)
+        assert unfinished(broken).status == "interrupted"
+        assert len(broken.frames) >= 7
+        with Engine() as second:
+            for _ in continue_run(RemoteTracker(second, "sam2s-nano", video, broken)):
+                pass
+        np.testing.assert_array_equal(labels(whole), labels(broken))
+        assert unfinished(broken) is None
+
+
+def kill_at(run, frame, pid):
+    for t, _ in run:
+        if t == frame:
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_paused_runs_go_on(engine, video, tmp_path):
+    with project_of(tmp_path, "a.sam2s", video) as project:
+        tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+        give(tracker)
+        run = ProjectRun(tracker, 0, 16)
+        frames = iter(run)
+        reached = [next(frames)[0] for _ in range(5)]
+        frames.close()
+        run.pause()
+        again = continue_run(RemoteTracker(engine, "sam2s-nano", video, project))
+        assert [t for t, _ in again] == list(range(reached[-1] + 1, 16))
+        assert [r.status for r in project.runs] == ["finished"]
+
+
+def test_errors_arrive_as_they_are(engine, video, tmp_path):
+    with project_of(tmp_path, "a.sam2s", video) as project:
+        tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+        with pytest.raises(PromptError, match="outside"):
+            tracker.prompt(1, 0, points=[(500, 80)])
+        with pytest.raises(PromptError, match="negative"):
+            tracker.prompt(1, 0, points=[(50, 80)], labels=[0])
+        with pytest.raises(TrackingError, match="nothing to follow"):
+            next(tracker.propagate())
+        assert project.prompts() == []
+
+
+def test_nothing_to_resume(video, tmp_path, engine):
+    with project_of(tmp_path, "a.sam2s", video) as project, pytest.raises(TrackingError, match="no interrupted run"):
+        continue_run(RemoteTracker(engine, "sam2s-nano", video, project))
+
+
+def test_an_address_where_nothing_answers(monkeypatch):
+    monkeypatch.setattr("napari_sam2s.tracking.engine.START_TIMEOUT_S", 1.0)
+    with pytest.raises(TrackingError, match="No engine answers"):
+        Engine("tcp://127.0.0.1:9")
+
+
+def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
+    """A viewer slices dask arrays in one thread while another talks to the engine."""
+    import threading
+
+    import dask.array as da
+
+    failures = []
+    stop = threading.Event()
+
+    def slice_on():
+        while not stop.is_set():
+            try:
+                da.ones((4, 4), chunks=2).sum().compute()
+            except RuntimeError as error:
+                failures.append(error)
+
+    thread = threading.Thread(target=slice_on)
+    thread.start()
+    try:
+        with project_of(tmp_path, "a.sam2s", video) as project:
+            tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+            give(tracker)
+            for _ in tracker.propagate(0, 6):
+                pass
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures

@@ -1,0 +1,40 @@
+"""The same weights, clip and prompts give the official predictor's logits."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
+parity = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(parity)
+
+LOGITS, SCORES = 1e-3, 1e-4
+
+
+@pytest.fixture(scope="module", params=["sam2.1-tiny", "sam2-tiny"])
+def tiny(request):
+    return parity.our_model(request.param), np.load(parity.GOLDEN / f"{request.param}.npz")
+
+
+@pytest.mark.parametrize("scenario", parity.SCENARIOS)
+def test_tiny_against_golden_files(tiny, scenario):
+    model, golden = tiny
+    ours = parity.sample(parity.run_ours(model, scenario))
+    np.testing.assert_array_equal(ours["keys"], golden[f"{scenario}/keys"])
+    assert np.abs(ours["logits"] - golden[f"{scenario}/logits"]).max() < LOGITS
+    assert np.abs(ours["scores"] - golden[f"{scenario}/scores"]).max() < SCORES
+    assert np.ptp(ours["logits"]) > 1  # the weights are alive
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", parity.SCENARIOS)
+@pytest.mark.parametrize("name", [n for n in parity.CONFIGS if n != "sam2s-nano"])
+def test_every_size_against_the_package(name, scenario):
+    pytest.importorskip("sam2")
+    logits, score = parity.differences(parity.run_ours(parity.our_model(name), scenario), parity.run_official(name, scenario))
+    assert logits < LOGITS
+    assert score < SCORES

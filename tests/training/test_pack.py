@@ -1,0 +1,62 @@
+"""Packing a checkpoint for shipping."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+import torch
+
+from napari_sam2s import load_model
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.model.checkpoints import find_weights
+from napari_sam2s.tracking.policy import find_policy
+from napari_sam2s.training import pack as module
+from napari_sam2s.training.pack import pack
+
+
+def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
+    config = tmp_path / "a.toml"
+    config.write_text("seed = 1\n")
+    scores = {"composites": {"mask": {"ours": {"jf": 0.5}}}}
+    out = tmp_path / "packed.pt"
+    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8)
+    assert out.stat().st_size < 10e6
+    model = load_model(out, device="cpu")
+    known = model.metadata["provenance"]
+    assert known["scores"] == scores
+    assert known["configs"] == {"a.toml": "seed = 1\n"}
+    assert known["hours"] == 1.5
+    assert "cores" in known["hardware"]
+    assert known["data_seed"] == known["config"]["seed"]
+    assert find_policy("divemem", model.metadata).iou_threshold == 0.8
+    assert find_policy("vanilla", model.metadata).long_term == 0
+    for name, value in load_model("sam2s-nano", device="cpu").state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name  # it was in half precision already
+
+
+def test_weights_that_went_wrong_are_refused(tmp_path):
+    state = torch.load(find_weights("sam2s-nano"), weights_only=True)
+    state["model"]["no_mem_embed"] = state["model"]["no_mem_embed"].float() + 1e6
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(TrainingError, match=r"no_mem_embed .* not finite"):
+        pack(tmp_path / "bad.pt", tmp_path / "out.pt")
+    del state["config"]
+    torch.save(state, tmp_path / "foreign.pt")
+    with pytest.raises(TrainingError, match="no configuration"):
+        pack(tmp_path / "foreign.pt", tmp_path / "out.pt")
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    (tmp_path / "s.json").write_text(json.dumps({"a": 1}))
+    command = ["pack", str(find_weights("sam2s-nano")), str(tmp_path / "o.pt"), "--scores", str(tmp_path / "s.json")]
+    monkeypatch.setattr(sys, "argv", command)
+    module.main()
+    assert "M parameters" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["pack", str(tmp_path / "no.pt"), str(tmp_path / "o.pt")])
+    with pytest.raises(SystemExit) as error:
+        module.main()
+    assert error.value.code == 2
+    assert "missing" in capsys.readouterr().err

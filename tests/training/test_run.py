@@ -1,0 +1,417 @@
+"""Runs: configured by a file, resumed to the same trajectory, stopped by bad data."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_sam2s import Project, load_model, open_video
+from napari_sam2s.cli import main
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.formats import write_davis, write_video
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.synthetic.clip import ArrayClip
+from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.training.config import read_config
+from napari_sam2s.training.curves import draw_curves
+from napari_sam2s.training.data import batches, entropy
+from napari_sam2s.training.families import Recorded
+from napari_sam2s.training.loop import Run
+from napari_sam2s.training.optimizer import make_optimizer
+from napari_sam2s.training.start import start
+from napari_sam2s.training.text import embed_names, fixed_embeddings
+
+CONFIG = """
+model = "sam2s-nano"
+seed = 3
+image_size = 64
+max_objects = 2
+weight_decay = 0.05
+clip_gradient = 1.0
+warmup_steps = 2
+ema = 0.9
+loss_stride = 1
+cuts = 0.2
+class_names = ["grasper", "hook", "scissors", "clip applier", "suction", "needle driver", "bipolar", "catheter"]
+
+[families]
+laparoscopy = 1.0
+
+[[stages]]
+name = "image"
+steps = 2
+frames = 1
+batch = 2
+learning_rate = 1e-3
+divemem = 0.0
+images = 0.0
+
+[[stages]]
+name = "video"
+steps = 4
+frames = 6
+batch = 1
+learning_rate = 5e-4
+divemem = 0.5
+images = 0.2
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So that the same numbers come out twice."""
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
+
+
+def weights(folder):
+    return torch.load(folder / "last.pt", weights_only=True)["model"]
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
+    run, data = start(config, tmp_path / "whole")
+    run.train(data, workers=0)
+    first, data = start(config, tmp_path / "parts")
+    for step in range(3):
+        first.take_step(data[step])
+    first.save()
+    second, data = start(config, tmp_path / "parts")
+    assert second.step == 3
+    second.train(data, workers=0)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
+    model = load_model(tmp_path / "whole" / "model.pt", device="cpu")
+    assert model.class_names[0] == "grasper"
+    assert model.metadata["provenance"]["step"] == 6
+
+
+def test_the_command_line_writes_a_curve(config, tmp_path, capsys):
+    text = config.read_text().replace("steps = 4", "steps = 8")
+    config.write_text(text)
+    assert main(["train", str(config), "--out", str(tmp_path / "run"), "--workers", "1"]) == 0
+    assert "after 10 of 10 steps" in capsys.readouterr().out
+    with (tmp_path / "run" / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["step"] == "10"
+    assert float(rows[-1]["tsl"]) >= 0
+
+
+def test_it_learns(config, tmp_path):
+    """Twelve steps on one batch bring its loss down."""
+    run, data = start(config, tmp_path / "run")
+    batch = data[0]
+    losses = []
+    for _ in range(12):
+        run.step = 1  # the same prompts and rate each time
+        parts, _ = run.take_step(batch)
+        losses.append(parts["dice"] + 20 * parts["arl"])
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_every_parameter_that_matters_is_taught(config, tmp_path):
+    run, data = start(config, tmp_path / "run")
+    touched = set()
+    batches = [batch for batch in map(data.__getitem__, range(2, 6)) if len(batch.roles) > 1]
+    for batch in (*batches, *batches, data[0]):
+        run.step = 2
+        run.take_step(batch)
+        touched |= {n for n, p in run.model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    untouched = {n for n, _ in run.model.named_parameters()} - touched
+    # Read by nothing; of absent objects; of masks that were not the best one of three.
+    allowed = ("no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "sam_mask_decoder.output_hypernetworks_mlps")
+    assert all(name.startswith(allowed) for name in untouched), untouched
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(config, tmp_path):
+    run, data = start(config, tmp_path / "run")
+    run.take_step(data[0])
+    run.save()
+    kept = (tmp_path / "run" / "last.pt").read_bytes()
+    with torch.no_grad():
+        run.model.no_mem_embed.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"step 1 is nan.*last\.pt"):
+        run.take_step(data[1])
+    assert (tmp_path / "run" / "last.pt").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("seed = 3", "sed = 3"), "unknown setting 'sed'"),
+        (("seed = 3", ""), "seed"),
+        (('model = "sam2s-nano"', 'model = "nano"'), "model 'nano'"),
+        (("image_size = 64", "image_size = 65"), "multiple of 32"),
+        (("steps = 4", "steps = 0"), "stage 'video'"),
+        (("laparoscopy = 1.0", "laparoscopy = 0.0"), "positive"),
+        (("laparoscopy = 1.0", "composites = 1.0"), "no material for"),
+        (("seed = 3", "seed = = 3"), "not valid TOML"),
+        (("ema = 0.9", 'ema = 0.9\ntext_embeddings = "words"'), "'words'"),
+        (("ema = 0.9", 'ema = 0.9\nprecision = "half"'), "precision 'half'"),
+        (("ema = 0.9", 'ema = 0.9\naugmentation = "much"'), "augmentation 'much'"),
+        (("ema = 0.9", "ema = 0.9\nlayer_decay = 0.0"), "layer_decay"),
+        (("cuts = 0.2", 'cuts = 0.2\nvalidation = {every = 1, cases = 1, families = ["hela"]}'), "nothing to validate 'hela'"),
+        (("cuts = 0.2", "cuts = 0.2\nvalidation = {every = 0, cases = 1}"), "every and cases"),
+    ],
+)
+def test_bad_configurations(config, tmp_path, change, words):
+    config.write_text(config.read_text().replace(*change))
+    with pytest.raises(TrainingError, match=words):
+        start(config, tmp_path / "run")
+
+
+def test_no_configuration(tmp_path):
+    with pytest.raises(TrainingError, match="no configuration"):
+        read_config(tmp_path / "no.toml")
+    (tmp_path / "a.toml").write_text('model = "sam2s-nano"')
+    with pytest.raises(TrainingError, match=r"no \[\[stages\]\]"):
+        read_config(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.name)
+def test_committed_configurations_are_valid(path):
+    assert read_config(path).steps > 0
+
+
+def test_another_runs_folder_is_refused(config, tmp_path):
+    run, _ = start(config, tmp_path / "run")
+    run.save()
+    config.write_text(config.read_text().replace("seed = 3", "seed = 4"))
+    with pytest.raises(TrainingError, match="another run"):
+        start(config, tmp_path / "run")
+
+
+def test_accumulated_batches_are_one_step(config, tmp_path):
+    """Two parts of a step teach what the mean of their losses teaches."""
+    config.write_text(config.read_text().replace("frames = 1", "frames = 1\naccumulate = 2", 1))
+    run, data = start(config, tmp_path / "run")
+    parts = next(batches(data, 0, 0))
+    assert len(parts) == 2
+    assert not torch.equal(parts[0].frames, parts[1].frames)
+    whole, _ = run.take_step(parts)
+    gradients = {n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None}
+    alone = []
+    for k, part in enumerate(parts):
+        single, _ = start(config, tmp_path / f"run{k}")
+        single.config = replace(single.config, clip_gradient=1e9)
+        single._learn(part, np.random.default_rng(entropy(3, 1, 0, k)), single.config.stages[0], 2, last=True)
+        alone.append({n: p.grad for n, p in single.model.named_parameters() if p.grad is not None})
+    name = "memory_encoder.out_proj.weight" if "memory_encoder.out_proj.weight" in gradients else "no_mem_embed"
+    added = alone[0][name] + alone[1][name]
+    scale = gradients[name].norm() / added.norm()  # the whole step's were clipped
+    torch.testing.assert_close(gradients[name], added * scale, rtol=1e-3, atol=1e-6)
+    assert whole["dice"] > 0
+
+
+def test_mixed_precision_and_sam2s_augmentation(config, tmp_path):
+    config.write_text(config.read_text().replace("cuts = 0.2", 'cuts = 0.0\nprecision = "bfloat16"\naugmentation = "sam2"'))
+    run, data = start(config, tmp_path / "run")
+    before = {n: p.detach().clone() for n, p in run.model.named_parameters()}
+    losses, _ = run.take_step(data[3])
+    assert np.isfinite(list(losses.values())).all()
+    assert all(p.dtype == torch.float32 for p in run.model.parameters())
+    assert any(not torch.equal(before[n], p) for n, p in run.model.named_parameters())
+
+
+def test_validation_keeps_the_best_average(config, tmp_path):
+    text = config.read_text().replace("steps = 4", "steps = 1") + "\n[validation]\nevery = 1\ncases = 1\nlongest = 60\n"
+    config.write_text(text)
+    run, _ = start(config, tmp_path / "run")
+    assert run.validator is not None
+    scores = iter([0.4, 0.6, 0.5])
+    run.validator = lambda model: {"laparoscopy": next(scores)}
+    kept = []
+    for step in range(3):
+        run.step = step
+        run.validate(lambda line: None)
+        kept.append(torch.load(tmp_path / "run" / "best.pt", weights_only=True)["sam2s"]["provenance"])
+    assert [k["step"] for k in kept] == [0, 1, 1]
+    assert kept[-1]["validation"]["jf"] == 0.6
+    assert "0.6" in (tmp_path / "run" / "validation.csv").read_text()
+    run.validator = None
+    with pytest.raises(TrainingError, match="without validation"):
+        run.validate()
+
+
+def test_layers_of_hiera_learn_slower_the_deeper_they_lie(config):
+    settings = replace(read_config(config), layer_decay=0.5, new_rate=3.0)
+    model = SAM2S(replace(CONFIGS["sam2.1-tiny"], long_term=True, semantic=True))
+    optimizer = make_optimizer(model, settings)
+    factor = {id(p): g["factor"] for g in optimizer.param_groups for p in g["params"]}
+    by_name = {n: factor[id(p)] for n, p in model.named_parameters()}
+    depth = 12
+    assert by_name["image_encoder.trunk.blocks.11.norm1.weight"] == 0.5
+    assert by_name["image_encoder.trunk.blocks.0.norm1.weight"] == 0.5**depth
+    assert by_name["image_encoder.trunk.patch_embed.proj.weight"] == 0.5 ** (depth + 1)
+    assert by_name["image_encoder.neck.convs.0.conv.weight"] == by_name["no_mem_embed"] == 1.0
+    assert by_name["long_tpos_enc"] == by_name["semantic.cls_token"] == 3.0
+    assert len(by_name) == sum(len(g["params"]) for g in optimizer.param_groups)
+
+
+def test_curves_are_drawn(tmp_path):
+    rows = "".join(f"{10 * i},{i / 20},{1 / (i + 1)},nan\n" for i in range(20))
+    (tmp_path / "curve.csv").write_text("step,iou,dice,tsl\n" + rows)
+    (tmp_path / "validation.csv").write_text("step,laparoscopy,mean\n100,0.4,0.4\n")
+    with Image.open(draw_curves(tmp_path)) as picture:
+        drawn = np.asarray(picture)
+    assert drawn.shape[0] == 2 * 190  # iou, dice, two of validation; what is never known has no panel
+    assert (drawn == (30, 90, 170)).all(axis=-1).sum() > 100
+
+
+def test_sam2_becomes_sam2s(config, tmp_path):
+    """Starting from SAM 2's weights adds the long-term embedding, as a conditioning one, and the class token."""
+    torch.manual_seed(0)
+    plain = SAM2S(CONFIGS["sam2.1-tiny"])
+    torch.save({"model": plain.state_dict()}, tmp_path / "sam2.pt")
+    text = config.read_text().replace('"sam2s-nano"', '"sam2.1-tiny"')
+    text = text.replace("seed = 3", f'seed = 3\ninit = "{tmp_path / "sam2.pt"}"\nlong_term = true\nsemantic = true')
+    config.write_text(text)
+    run, _ = start(config, tmp_path / "run")
+    assert torch.equal(run.model.long_tpos_enc, plain.maskmem_tpos_enc[-1:])
+    assert torch.equal(run.model.no_mem_embed, plain.no_mem_embed)
+    assert run.model.class_names[1] == "hook"
+    state = plain.state_dict()
+    del state["no_mem_embed"]
+    torch.save({"model": state}, tmp_path / "sam2.pt")
+    with pytest.raises(TrainingError, match="lacks no_mem_embed"):
+        start(config, tmp_path / "run")
+
+
+def recorded_config(config):
+    config.write_text(config.read_text().replace("laparoscopy", "recorded"))
+    return config
+
+
+@pytest.fixture
+def davis(tmp_path):
+    """A DAVIS root of one video, of which every third frame is annotated."""
+    case = demo_case(12, size=(60, 80))
+
+    class Sparse:
+        shape, objects, frames, masks = case.shape, case.objects, range(0, 12, 3), staticmethod(case.masks)
+
+    root = tmp_path / "davis"
+    write_davis(Sparse(), root, "case")
+    pictures = root / "JPEGImages" / "case"
+    pictures.mkdir(parents=True)
+    for t in range(12):
+        Image.fromarray(case[t]).save(pictures / f"{t:05d}.jpg")
+    return root
+
+
+def test_real_data_sparse_annotation_included(config, tmp_path, davis):
+    run, data = start(recorded_config(config), tmp_path / "run", recorded=[davis])
+    clip = data.families["recorded"](0, 6)
+    assert clip.shape == (4, 64, 64, 3)
+    assert [o.class_name for o in clip.objects] == ["grasper", "hook", "gallbladder"]
+    assert clip.masks(2)[1].shape == (64, 64)
+    run.take_step(data[4])
+
+
+def test_fine_tuning_on_a_project(config, tmp_path):
+    case = demo_case(8, size=(60, 80))
+    path = write_video((case[t] for t in range(8)), tmp_path / "case.mp4")
+    with open_video(path) as video, Project.create(tmp_path / "case.sam2s", video) as project:
+        i = project.add_object("x", "hook").id
+        project.write_masks([(t, i, case.masks(t)[2], None) for t in range(8)])
+    text = recorded_config(config).read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
+    config.write_text(text.replace("image_size = 64", "image_size = 256"))
+    run, data = start(config, tmp_path / "run", recorded=[tmp_path / "case.sam2s"])
+    assert run.model.class_names == load_model().class_names
+    batch = data[3]
+    assert (batch.classes == 1).all()
+    run.take_step(batch)
+
+
+def test_bad_data(config, tmp_path, davis):
+    recorded_config(config)
+    with pytest.raises(TrainingError, match="no material for"):
+        start(config, tmp_path / "run")
+    (davis / "JPEGImages" / "case").rename(davis / "JPEGImages" / "other")
+    with pytest.raises(TrainingError, match="have no pictures"):
+        start(config, tmp_path / "run", recorded=[davis])
+    (davis / "JPEGImages" / "other").rename(davis / "JPEGImages" / "case")
+    for picture in sorted((davis / "JPEGImages" / "case").iterdir())[5:]:
+        picture.unlink()
+    with pytest.raises(TrainingError, match="frame 9"):
+        start(config, tmp_path / "run", recorded=[davis])
+
+
+def test_an_unknown_class_is_said(config, tmp_path, davis):
+    meta = davis / "meta.json"
+    found = meta if meta.exists() else next(davis.rglob("meta.json"))
+    found.write_text(found.read_text().replace('"hook"', '"hok"'))
+    with pytest.raises(TrainingError, match="unknown class 'hok'"):
+        start(recorded_config(config), tmp_path / "run", recorded=[davis])
+    config.write_text(config.read_text().replace("seed = 3", 'seed = 3\nunknown_classes = "ignore"'))
+    start(config, tmp_path / "run", recorded=[davis])
+
+
+def test_longer_videos_are_drawn_more_often(davis):
+    family = Recorded([davis], 64)
+    clip = family.clips[0]
+    short = ArrayClip("short", np.zeros((1, 64, 64, 3), np.uint8), np.ones((1, 1, 64, 64), bool), clip.objects[:1])
+    family._clips = [short, clip]
+    assert [family(seed, 6).name for seed in range(6)] == ["short", "case", "case", "case", "case", "short"]
+
+
+def test_masks_that_are_all_empty(config, tmp_path, davis):
+    for png in davis.rglob("*.png"):
+        Image.fromarray(np.zeros((60, 80), np.uint8)).save(png)
+    _, data = start(recorded_config(config), tmp_path / "run", recorded=[davis])
+    with pytest.raises(TrainingError, match="No clip with a visible object"):
+        data[0]
+
+
+def test_fixed_embeddings_are_orthogonal():
+    vectors = fixed_embeddings(["a", "b", "c"], 16)
+    torch.testing.assert_close(vectors @ vectors.T, torch.eye(3), atol=1e-5, rtol=0)
+    with pytest.raises(TrainingError, match="5 classes"):
+        fixed_embeddings(list("abcde"), 4)
+
+
+def test_clip_embeddings_from_a_local_encoder(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    letters = "abcdefghijklmnopqrstuvwxyz,."
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
+    import json
+
+    (tmp_path / "vocab.json").write_text(json.dumps({w: n for n, w in enumerate(words)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        transformers.CLIPTokenizerFast(str(tmp_path / "vocab.json"), str(tmp_path / "merges.txt")).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    settings = transformers.CLIPTextConfig(vocab_size=len(words), projection_dim=16, bos_token_id=0, eos_token_id=1, **sizes)
+    transformers.CLIPTextModelWithProjection(settings).save_pretrained(tmp_path)
+    vectors = embed_names(["grasper", "hook"], f"clip:{tmp_path}", 16)
+    assert vectors.shape == (2, 16)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(2))
+    assert abs(float(vectors[0] @ vectors[1])) < 0.999
+    with pytest.raises(TrainingError, match="16 numbers"):
+        embed_names(["grasper"], f"clip:{tmp_path}", 32)
+
+
+def test_runs_are_importable_without_a_folder(config, tmp_path):
+    run, _ = start(config, tmp_path / "a" / "b")
+    assert isinstance(run, Run)
+    run.save()
+    assert (tmp_path / "a" / "b" / "model.pt").exists()

@@ -1,0 +1,102 @@
+"""Judging a model: tracks of ground truth, what is counted around absences, linking labels in time, and the seeds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_sam2s import load_model
+from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.synthetic.clip import ArrayClip
+from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+from napari_sam2s.training import held_out
+from napari_sam2s.training.held_out import Track, link, tracks_of
+from napari_sam2s.training.validation import FamilyScore, Frozen, run_case, score_track
+
+HERE, NOWHERE = np.zeros((16, 16), dtype=bool), np.zeros((16, 16), dtype=bool)
+HERE[4:10, 4:10] = True
+
+
+def coming_and_going(away: int = 32, after: int = 20) -> Track:
+    """An object that is there for 5 frames, away, and back."""
+    there = [True] * 5 + [False] * away + [True] * after
+    return Track(Object(1, "a"), {t: HERE if seen else NOWHERE for t, seen in enumerate(there)})
+
+
+class Answer:
+    """A prediction by a function of the frame."""
+
+    def __init__(self, track, mask_of):
+        self.objects, self.frames, self._mask_of = track.objects, track.frames, mask_of
+
+    def masks(self, frame):
+        return {1: self._mask_of(frame)}
+
+
+def test_a_return_is_found_in_time_or_not():
+    track = coming_and_going()
+    late = score_track("v", Answer(track, lambda t: HERE if t < 5 or t >= 37 + 9 else NOWHERE), track)
+    assert (late.returns, late.found) == (1, 1)
+    assert late.after_return == pytest.approx(11 / 20)
+    never = score_track("v", Answer(track, lambda t: HERE if t < 5 else NOWHERE), track)
+    assert (never.returns, never.found, never.after_return) == (1, 0, 0.0)
+    assert never.score.false_presence == 0
+
+
+def test_short_absences_are_no_returns():
+    track = coming_and_going(away=29)
+    frozen = score_track("v", Frozen(track.object, HERE, track.frames), track)
+    assert frozen.returns == 0
+    assert math.isnan(frozen.after_return)
+    family = FamilyScore([frozen])
+    assert family.false_presence == 1.0
+    assert family.jf == pytest.approx((4 + 20) / 53)  # the prompted frame is not scored
+    assert "found" not in family.to_dict()
+
+
+def test_objects_that_come_later_are_prompted_and_scored_from_there():
+    stack = np.zeros((6, 2, 16, 16), dtype=bool)
+    stack[:, 0, 4:8, 4:8] = True
+    stack[3:5, 1, 8:12, 8:12] = True
+    clip = ArrayClip("c", np.zeros((6, 16, 16, 3), np.uint8), stack, (Object(1, "a"), Object(2, "b")))
+    first, second = tracks_of(clip)
+    assert first.frames == [0, 1, 2, 3, 4, 5]
+    assert second.frames == [3, 4, 5]
+    assert not second.known[5].any()
+
+
+def test_labels_are_linked_by_overlap_until_a_division():
+    labels = np.zeros((4, 32, 32), dtype=np.uint16)
+    labels[0, 4:12, 4:12] = 7
+    labels[1, 5:13, 5:13] = 3
+    labels[2, 6:10, 6:14] = 9  # divided
+    labels[2, 10:14, 6:14] = 4
+    labels[3, 6:10, 6:14] = 9
+    known = link(labels, 7)
+    assert list(known) == [0, 1]
+    assert known[1].sum() == 64
+    labels[2] = np.roll(labels[1], 1, axis=(0, 1))
+    assert list(link(labels, 7)) == [0, 1, 2]
+
+
+def test_held_out_seeds_are_beyond_those_of_training():
+    assert held_out.FIRST_SEED == 2**31  # StepDataset draws below
+    case = next(iter(held_out.laparoscopy(1, 64)))
+    assert case.name == f"laparoscopy-{2**31}"
+    assert 60 <= len(case.video) <= 300
+    again = Laparoscopy(2**31, len(case.video), (64, 64))
+    np.testing.assert_array_equal(case.video[3], again[3])
+
+
+def test_the_built_in_model_beats_a_frozen_mask():
+    clip = Laparoscopy(2**31 + 5, 12, (128, 128), classes=("grasper",), organ=None, absences=0)
+    case = held_out.Case("c", clip, tracks_of(clip))
+    outcome = run_case(load_model(device="cpu"), case, ("mask", "1-click"))
+    assert set(outcome) == {"mask", "1-click"}
+    ours, frozen = outcome["mask"]
+    assert ours[0].score.frames == 11
+    assert ours[0].score.jf > frozen[0].score.jf
+    assert ours[0].class_right in (True, False)
+    assert frozen[0].class_right is None

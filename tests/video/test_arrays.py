@@ -1,0 +1,155 @@
+"""Microscopy and other arrays: a stated mapping, the raw data untouched."""
+
+from __future__ import annotations
+
+import pickle
+
+import dask.array as da
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import open_video
+
+
+@pytest.fixture
+def stack():
+    """Eight frames TYX, 16 bit, dim, with one hot pixel."""
+    values = np.random.default_rng(0).integers(500, 900, (8, 40, 50)).astype(np.uint16)
+    values[3, 0, 0] = 65535
+    return values
+
+
+def test_one_mapping_for_the_whole_video(stack):
+    video = open_video(stack)
+    low, high = video.mapping.limits[0]
+    assert 500 <= low < 510
+    assert 890 < high < 910  # the hot pixel does not count
+    frame = video[2]
+    assert frame.shape == (40, 50, 3)
+    expected = np.clip((stack[2].astype(float) - low) * 255 / (high - low) + 0.5, 0, 255).astype(np.uint8)
+    assert np.abs(frame[..., 0].astype(int) - expected).max() <= 1
+    assert (frame[..., 0] == frame[..., 2]).all()
+    assert video.raw is stack
+    assert "TYX, channel 0" in str(video.mapping)
+
+
+def test_brightness_over_time_stays(stack):
+    fading = (stack.astype(float) * np.linspace(1, 0.2, 8)[:, None, None]).astype(np.uint16)
+    means = [f.mean() for f in open_video(fading)]
+    assert means == sorted(means, reverse=True)
+    assert means[0] > 2 * means[-1]
+
+
+def test_channels():
+    values = np.zeros((4, 5, 20, 30), np.uint8)
+    for c in range(5):
+        values[:, c] = 10 * c
+    assert open_video(values, axes="TCYX")[0][0, 0].tolist() == [0, 10, 20]
+    assert open_video(values, axes="TCYX", channels=(4, 1))[0][0, 0].tolist() == [40, 10, 0]
+    assert open_video(values, axes="TCYX", channels=(3,))[0][0, 0].tolist() == [30, 30, 30]
+    with pytest.raises(VideoError, match="channels"):
+        open_video(values, axes="TCYX", channels=(5,))
+    with pytest.raises(VideoError, match="axes"):
+        open_video(values, axes="TYX")
+    with pytest.raises(VideoError, match="limits"):
+        open_video(values, axes="TCYX", limits=(5, 5))
+
+
+@pytest.mark.parametrize("kind", ["numpy", "dask", "zarr", "bool", "float"])
+def test_kinds_of_arrays(kind, stack, tmp_path):
+    if kind == "dask":
+        source = da.from_array(stack, chunks=(1, 40, 50))
+    elif kind == "zarr":
+        source = zarr.create_array(str(tmp_path / "a.zarr"), shape=stack.shape, dtype=stack.dtype, chunks=(1, 40, 50))
+        source[:] = stack
+    else:
+        source = {"numpy": stack, "bool": stack > 700, "float": stack / 1000}[kind]
+    video = open_video(source)
+    assert video.shape == (8, 40, 50, 3)
+    assert video[5].std() > 10
+
+
+def test_tiff_stays_on_disk_and_names_its_axes(stack, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "b.tif", stack, photometric="minisblack", compression="zlib")
+    tifffile.imwrite(tmp_path / "c.tif", stack[:, None].repeat(2, 1), imagej=True, metadata={"axes": "TCYX"})
+    plain = open_video(tmp_path / "a.tif")
+    assert isinstance(plain.raw, np.memmap)
+    np.testing.assert_array_equal(open_video(tmp_path / "b.tif")[3], plain[3])
+    two = open_video(tmp_path / "c.tif")
+    assert two.mapping.axes == "TCYX"
+    assert two.shape == plain.shape
+    tifffile.imwrite(tmp_path / "one.tif", stack[0])
+    with pytest.raises(VideoError, match="single picture"):
+        open_video(tmp_path / "one.tif")
+
+
+def test_ome_zarr(tmp_path, stack):
+    group = zarr.create_group(str(tmp_path / "a.ome.zarr"))
+    array = group.create_array("0", shape=(8, 2, 1, 40, 50), dtype="u2", chunks=(1, 1, 1, 40, 50))
+    array[:] = stack[:, None, None].repeat(2, axis=1)
+    axes = [{"name": n, "type": "space"} for n in "tczyx"]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    video = open_video(tmp_path / "a.ome.zarr")
+    assert video.shape == (8, 40, 50, 3)
+    assert video.mapping.axes == "TCYX"
+    np.testing.assert_array_equal(video[2][..., 0], open_video(stack)[2][..., 0])
+
+
+def test_a_video_is_itself(stack):
+    video = open_video(stack)
+    assert open_video(video) is video
+    assert video.fingerprint() == open_video(stack.copy()).fingerprint()
+    assert video.fingerprint() != open_video(stack + 1).fingerprint()
+
+
+def test_hela(real_data):
+    video = open_video(real_data / "hela" / "hela.tif")
+    assert video.mapping.axes == "TYX"
+    assert video.raw.dtype == np.uint16
+    frame = video[len(video) // 2]
+    assert 5 < frame.mean() < 200
+    assert frame.max() > 200
+
+
+def test_a_single_colour_picture_is_no_video(tmp_path):
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((30, 40, 3), np.uint8), photometric="rgb")
+    with pytest.raises(VideoError, match="single picture"):
+        open_video(tmp_path / "rgb.tif")
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_tiff_pickles_by_its_path_and_is_watched(stack, tmp_path, compression):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack.repeat(40, axis=0), photometric="minisblack", compression=compression)
+    video = open_video(path)
+    kept = pickle.dumps(video)
+    assert len(kept) < 20_000
+    np.testing.assert_array_equal(pickle.loads(kept)[123], video[123])
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(VideoError, match="changed or disappeared"):
+        video[5]
+    with pytest.raises(VideoError, match="not the file it was"):
+        pickle.loads(kept)
+
+
+def test_a_cut_tiff_says_so(stack, tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, photometric="minisblack", compression="zlib")
+    path.write_bytes(path.read_bytes()[:-10_000])
+    with pytest.raises(VideoError, match=r"a\.tif|Frame \d"):
+        open_video(path)[7]
+
+
+def test_a_damaged_chunk_names_its_frame(stack, tmp_path):
+    array = zarr.create_array(str(tmp_path / "a.zarr"), shape=stack.shape, dtype=stack.dtype, chunks=(1, 40, 50))
+    array[:] = stack
+    video = open_video(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / "c" / "3" / "0" / "0").write_bytes(b"broken")
+    with pytest.raises(VideoError, match="Frame 3 cannot be read"):
+        video[3]
+    assert video[4].shape == (40, 50, 3)

@@ -1,0 +1,167 @@
+"""Files that are not what they should be: one clear sentence each, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import open_video
+from napari_sam2s.video.ffmpeg import read_packets
+
+
+@pytest.fixture
+def plain(tmp_path, numbered):
+    return numbered["encode"](tmp_path / "plain.mkv", *numbered["X264"], "-g", "12")
+
+
+def refuse(source, words):
+    with pytest.raises(VideoError, match=words) as caught:
+        open_video(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_there(tmp_path):
+    refuse(tmp_path / "no.mp4", "There is no file or folder")
+    (tmp_path / "empty.mp4").touch()
+    refuse(tmp_path / "empty.mp4", "is empty")
+    (tmp_path / "folder").mkdir()
+    refuse(tmp_path / "folder", "holds no pictures")
+
+
+def test_not_a_video(tmp_path, numbered):
+    (tmp_path / "text.mp4").write_text("hello " * 1000)
+    refuse(tmp_path / "text.mp4", "cannot be opened as a video")
+    numbered["ffmpeg"]("-f", "lavfi", "-i", "sine=d=1", tmp_path / "sound.m4a")
+    refuse(tmp_path / "sound.m4a", r"no video stream \(found: audio\)")
+    refuse(3, "int is not a video")
+    from PIL import Image
+
+    Image.new("RGB", (20, 20)).save(tmp_path / "one.png")
+    refuse(tmp_path / "one.png", "still image")
+
+
+@contextmanager
+def without_privileges():
+    """Be nobody for a while, where the tests run as root, who may read everything."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
+def test_no_permission(plain, numbered):
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to others already
+        folder = Path(name)
+        folder.chmod(0o755)
+        for path in (folder / "a.mkv", folder / "a.tif"):
+            path.write_bytes(plain.read_bytes())
+            path.chmod(0)
+            with without_privileges():
+                refuse(path, "may not be read")
+        closed = folder / "closed"
+        closed.mkdir(mode=0)
+        with without_privileges():
+            refuse(closed, "may not be read")
+            refuse(closed / "a.mkv", "may not be read")
+        closed.chmod(0o755)
+
+
+def test_truncated_serves_what_is_there_and_says_how_much(plain, tmp_path, numbered):
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(plain.read_bytes()[: int(plain.stat().st_size * 0.6)])
+    with open_video(cut) as video:
+        assert 20 < len(video) < 60
+        assert any("truncated" in w and str(len(video)) in w for w in video.warnings)
+        assert numbered["read"](video[5]) == 5
+        readable = [numbered["read"](video[i]) for i in range(len(video) - 1)]
+        assert readable == list(range(len(video) - 1))
+
+
+def test_an_mp4_without_its_index_says_so(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"])
+    path.write_bytes(path.read_bytes()[:5000])
+    refuse(path, "moov atom not found")
+
+
+def test_a_corrupt_stretch_keeps_the_other_frames_in_their_place(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.mkv", "-c:v", "ffv1", "-g", "1", "-slicecrc", "1")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 20_000] = np.random.default_rng(0).bytes(20_000)
+    path.write_bytes(data)
+    wrong, failed = [], []
+    with open_video(path) as video:
+        for i in range(len(video)):
+            try:
+                frame = video[i]
+            except VideoError as error:
+                failed.append((i, str(error)))
+                continue
+            if numbered["read"](frame) != numbered["read"](numbered["draw"](round(video.timestamps[i] * 25))):
+                wrong.append(i)
+        assert len(video) - len(failed) > 40
+        assert all(f"Frame {i} of a.mkv" in words for i, words in failed)
+    # Inside the stretch a decoder may show damaged pixels; beyond it every frame is itself.
+    assert all(20 <= i <= 40 for i in wrong)
+
+
+def test_a_pass_that_gives_nothing_ends(plain, monkeypatch):
+    """Of a disk that went, or a process that hangs."""
+    monkeypatch.setattr("napari_sam2s.video.ffmpeg.PASS_WAIT_S", 1.0)
+    monkeypatch.setattr(
+        "napari_sam2s.video.ffmpeg.input_arguments", lambda path: ["-re", "-stream_loop", "-1", "-i", str(path)]
+    )
+    with pytest.raises(VideoError, match="nothing came for 1 s"):
+        read_packets(plain)
+
+
+def test_more_complaints_than_a_pipe_holds(tmp_path, numbered):
+    """A long damaged transport stream, about which ffmpeg has much to say."""
+    path = numbered["encode"](tmp_path / "a.ts", *numbered["X264"], "-g", "12")
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for place in range(len(data) // 4, len(data), 188 * 3):
+        data[place : place + 8] = rng.bytes(8)
+    path.write_bytes(bytes(data) * 40)
+    with open_video(path) as video:
+        assert len(video) > 40
+        assert numbered["read"](video[5]) == 5
+
+
+def test_folders(tmp_path):
+    from PIL import Image
+
+    for n in (1, 2, 5):
+        Image.fromarray(np.full((20, 30, 3), 40 * n, np.uint8)).save(tmp_path / f"img_{n:03d}.png")
+    video = open_video(tmp_path)
+    assert [int(f[0, 0, 0]) for f in video] == [40, 80, 200]
+    assert "2 numbers are missing" in video.warnings[0]
+    Image.new("RGB", (31, 20)).save(tmp_path / "img_006.png")
+    refuse(tmp_path, "must be alike")
+    (tmp_path / "img_006.png").write_bytes(b"broken")
+    refuse(tmp_path, "not a picture")
+    (tmp_path / "img_006.png").unlink()
+    Image.new("RGB", (30, 20)).save(tmp_path / "other.png")
+    refuse(tmp_path, "no number")
+
+
+def test_arrays_that_do_not_fit():
+    refuse(np.zeros((4, 5)), r"\(4, 5\)")
+    refuse(np.zeros((3, 0, 5, 3), np.uint8), "empty")
+    refuse(np.zeros((3, 4, 5), complex), "complex128")
+    stack = np.random.default_rng(0).random((6, 20, 20))
+    stack[0, 3, 3] = np.inf
+    refuse(stack, "Frame 0 .*not finite")
+    stack[0, 3, 3], stack[2, 1, 1] = 0, np.nan
+    with pytest.raises(VideoError, match="Frame 2"):
+        open_video(stack, limits=(0, 1))[2]

@@ -1,0 +1,85 @@
+"""Frame i is always frame i: every file of the torture set, read at random and in order, against a plain decode."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from napari_sam2s.video import open_video
+from napari_sam2s.video.file import VideoFile
+
+SHOWN = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+) ")
+TIME_BASE = re.compile(rb"config in time_base: (\d+)/(\d+)")
+
+
+def plain_decode(path, size):
+    """Return all frames and their times in seconds as one uninterrupted run of ffmpeg gives them.
+
+    The times are whole numbers of the container's time base, so nothing is rounded.
+    """
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-copyts", "-i", str(path), "-map", "0:V:0"]
+    command += ["-fps_mode", "passthrough", "-vf", "showinfo", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, *size, 3)
+    above, below = map(int, TIME_BASE.search(done.stderr).groups())
+    return frames, np.array([int(match[1]) for match in SHOWN.finditer(done.stderr)]) * (above / below)
+
+
+def check(path, turned, numbered, reads):
+    video = open_video(path)
+    expected, times = plain_decode(path, video.shape[1:3])
+    assert len(video) == len(expected)
+    np.testing.assert_allclose(video.timestamps, times, rtol=1e-12, atol=0)
+    order = [numbered["read"](f, turned) for f in expected]
+    assert len(set(order)) == len(order) >= 40
+    rng = np.random.default_rng(0)
+    source = VideoFile(path, cache_bytes=0)
+    for i in rng.integers(0, len(video), reads):
+        frame = source.frame(int(i))
+        assert numbered["read"](frame, turned) == order[i], f"frame {i}"
+        np.testing.assert_array_equal(frame, expected[i])
+    source.close()
+    for i, frame in enumerate(video):
+        np.testing.assert_array_equal(frame, expected[i])
+    video.close()
+
+
+def test_every_file_is_exact(torture, numbered):
+    check(*torture, numbered, reads=12)
+
+
+@pytest.mark.slow
+def test_every_file_is_exact_in_50_random_reads(torture, numbered):
+    check(*torture, numbered, reads=50)
+
+
+def test_real_clips_are_exact(real_data):
+    rng = np.random.default_rng(0)
+    for path in sorted((real_data / "videos").glob("*.mp4"))[:3]:
+        with open_video(path) as video:
+            chosen = sorted({int(i) for i in rng.integers(0, len(video), 3)})
+            expected = {}
+            for i, frame in enumerate(video):
+                if i in chosen:
+                    expected[i] = frame.copy()
+        source = VideoFile(path, cache_bytes=0)
+        for i in reversed(chosen):
+            np.testing.assert_array_equal(source.frame(i), expected[i])
+        source.close()
+
+
+@pytest.mark.slow
+def test_every_real_clip_against_its_own_packets(real_data):
+    for path in sorted((real_data / "videos").glob("*.mp4")):
+        with open_video(path) as video:
+            expected, times = plain_decode(path, video.shape[1:3])
+            np.testing.assert_allclose(video.timestamps, times, rtol=1e-12, atol=0)
+            assert len(video) == len(expected)
+            for i in np.random.default_rng(0).integers(0, len(video), 50):
+                np.testing.assert_array_equal(video[int(i)], expected[i])
+            for i, frame in enumerate(video):
+                np.testing.assert_array_equal(frame, expected[i])

@@ -1,0 +1,132 @@
+"""A short drawn case on disk, and a viewer with the widget on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_sam2s.formats import write_video
+from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.tracking import Engine
+from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.settings import remember
+
+# Before napari reads its settings: tests neither see nor change those of whoever runs them.
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sam2s-test-")) / "settings.yaml")
+
+PATIENCE = 240_000  # milliseconds
+LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+
+class User:
+    """Real mouse and key events on the canvas."""
+
+    def __init__(self, viewer, widget, qtbot):
+        self.viewer, self.widget, self.qtbot = viewer, widget, qtbot
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.actions = 0
+
+    def place(self, y, x):
+        """Return where a pixel of the video is on the canvas."""
+        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
+        return QPoint(int(at[0]), int(at[1]))
+
+    def click(self, y, x, button=LEFT, modifier=NONE):
+        """Click on a pixel of the video."""
+        self.actions += 1
+        QTest.mouseClick(self.canvas, button, modifier, self.place(y, x))
+
+    def drag(self, start, stop):
+        """Drag from one pixel to another."""
+        self.actions += 1
+        a, b = self.place(*start), self.place(*stop)
+        QTest.mousePress(self.canvas, LEFT, NONE, a)
+        for f in np.linspace(0, 1, 6):
+            QTest.mouseMove(self.canvas, QPoint(int(a.x() + f * (b.x() - a.x())), int(a.y() + f * (b.y() - a.y()))))
+            self.qtbot.wait(20)
+        QTest.mouseRelease(self.canvas, LEFT, NONE, b)
+
+    def press(self, key, modifier=NONE):
+        """Press a key on the canvas."""
+        self.actions += 1
+        QTest.keyClick(self.canvas, key, modifier)
+
+    def wait(self, condition):
+        """Wait until something is so."""
+        self.qtbot.waitUntil(condition, timeout=PATIENCE)
+
+    def settle(self):
+        """Wait until the session has nothing left to do."""
+        self.widget.session.settle(PATIENCE / 1000)
+        self.qtbot.wait(50)
+
+    def finished(self):
+        """Whether a run has come to its end."""
+        return not self.widget.session.tracking and "finished" in self.widget.status.text()
+
+
+@pytest.fixture(scope="session")
+def case():
+    """The demo's case, 24 frames of it."""
+    return demo_case(24)
+
+
+@pytest.fixture(scope="session")
+def encoded(case, tmp_path_factory):
+    """It as a video file, encoded once."""
+    return write_video((case[t] for t in range(len(case))), tmp_path_factory.mktemp("video") / "case.mp4")
+
+
+@pytest.fixture
+def case_file(encoded, tmp_path):
+    """A copy of it, with room for a project beside it."""
+    return Path(shutil.copy(encoded, tmp_path / "case.mp4"))
+
+
+@pytest.fixture(scope="session")
+def shared_engine():
+    """One engine for all tests that do not hurt it: starting one costs seconds. It is reached as a cluster's is."""
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def make_user(make_napari_viewer, qtbot, case_file, tmp_path):
+    """Return users whose video is open and whose model is warm, in an engine of their own or the one at an address."""
+    made = []
+
+    def make(address=""):
+        viewer = make_napari_viewer(show=True)
+        viewer.open(str(case_file), plugin="napari-sam2s")
+        remember("model", address=address)
+        widget = SegmentWidget(viewer, project_folder=tmp_path)
+        viewer.window.add_dock_widget(widget)
+        someone = User(viewer, widget, qtbot)
+        someone.wait(lambda: "ready" in widget.status.text())
+        qtbot.wait(100)
+        made.append(someone)
+        return someone
+
+    yield make
+    for someone in made:
+        someone.widget.close()
+
+
+@pytest.fixture
+def user(make_user, shared_engine):
+    """A user whose model runs in the shared engine."""
+    return make_user(shared_engine.address)
+
+
+@pytest.fixture
+def local_user(make_user):
+    """A user with an engine of their own, as it is by default."""
+    return make_user()

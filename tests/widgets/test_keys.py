@@ -1,0 +1,79 @@
+"""Keys: none that napari has, listed, changed in the preferences; and the commands of the palette."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from qtpy.QtCore import Qt
+
+from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.settings import remember
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+MANIFEST = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))
+
+
+def test_no_key_is_one_of_naparis(user):
+    """Napari's own keys of the viewer and of the layers that are active while one works: points and labels."""
+    from app_model.types import KeyBinding
+    from napari.utils.shortcuts import default_shortcuts
+
+    ours = {KeyBinding.from_str(user.widget.keys.key(name).replace("-", "+")) for name in user.widget.keys.actions}
+    elsewhere = ("shapes", "shape", "vertex", "polyline", "polygon", "rectangle", "ellipse", "line", "path", "lasso", "direct")
+    theirs = {
+        key: name for name, keys in default_shortcuts.items() for key in keys if not any(word in name for word in elsewhere)
+    }
+    assert {theirs[key] for key in ours if key in theirs} == set()
+    assert len(ours) == len(user.widget.keys.actions)
+
+
+def test_every_key_can_be_changed_and_is_listed(user):
+    keys = user.widget.keys
+    declared = MANIFEST["contributions"]["configurations"]["keys"]["properties"]
+    assert {name: keys.actions[name].key for name in keys.actions} == {n: declared[n]["default"] for n in keys.actions}
+    remember("keys", new_object="J")
+    try:
+        user.press(Qt.Key.Key_N)
+        assert len(user.widget.session.project.objects) == 1
+        user.press(Qt.Key.Key_J)
+        assert len(user.widget.session.project.objects) == 2
+        assert "<b>J</b>" in keys.help()
+    finally:
+        remember("keys", new_object="N")
+    user.press(Qt.Key.Key_N)
+    assert len(user.widget.session.project.objects) == 3
+
+
+def test_the_help_comes_and_goes(user):
+    user.press(Qt.Key.Key_H)
+    assert user.widget._help.isVisible()
+    user.press(Qt.Key.Key_H)
+    assert user.widget._help is None
+
+
+def test_commands_of_the_palette(user):
+    from app_model.types import Action
+    from napari._app_model import get_app_model
+
+    commands.new_object(user.viewer)
+    assert len(user.widget.session.project.objects) == 2
+    app = get_app_model()
+    app.register_action(Action(id="test.undo", title="undo", callback=commands.undo))
+    with app.injection_store.register(providers=[(lambda: user.viewer, type(user.viewer))]):
+        app.commands.execute_command("test.undo").result()
+    user.settle()
+    assert len(user.widget.session.project.objects) == 1
+
+
+def test_everything_has_a_tooltip(user):
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLineEdit
+
+    own = (QAbstractButton, QComboBox, QLineEdit, QAbstractSpinBox)
+    parts = [w for w in user.widget.findChildren(own) if not w.objectName().startswith("qt_")]
+    # Not ours: the arrows of a row of tabs, and the corner of a table.
+    foreign = ("ScrollLeftButton", "ScrollRightButton")
+    parts = [w for w in parts if w.objectName() not in foreign and type(w) is not QAbstractButton]
+    bare = [w for w in parts if not (w.toolTip() or w.parentWidget().toolTip())]
+    assert not [f"{type(w).__name__} {getattr(w, 'text', str)()}" for w in bare]

@@ -1,0 +1,100 @@
+"""The menu of models: built in, installed, a file, downloaded when asked; and how they remember."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from napari_sam2s.model.checkpoints import find_weights
+from napari_sam2s.model.downloads import Download
+from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
+from napari_sam2s.widgets import model_panel
+from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
+from napari_sam2s.widgets.session import Choice
+from napari_sam2s.widgets.settings import remember
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def panel(qtbot, tmp_path, monkeypatch):
+    """A menu that offers one download, from a folder of this machine."""
+    source = shutil.copy(find_weights(BUILT_IN), tmp_path / "source.pt")
+    item = Download("sam2.1-tiny", f"file://{source}", 8)
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "here"))
+    monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
+    remember("model", name=BUILT_IN, device="auto", address="", memory="divemem")
+    remember("memory", own=False)
+    made = ModelPanel()
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def pick(panel, name):
+    index = panel.model.findData(name)
+    panel.model.setCurrentIndex(index)
+    panel.model.activated.emit(index)
+
+
+def test_the_built_in_one_is_chosen(panel):
+    assert panel.choice() == Choice(BUILT_IN, "divemem")
+
+
+def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
+    said = []
+    panel.said.connect(said.append)
+    pick(panel, "sam2.1-tiny")
+    assert "8 MB" in panel.terms.text()
+    assert "Apache-2.0" in panel.terms.text()
+    assert panel.choice().model == BUILT_IN  # until it is here
+    assert panel.get_button.isVisible()
+    panel.get_button.click()
+    qtbot.waitUntil(lambda: bool(said), timeout=60_000)
+    assert said == ["sam2.1-tiny is here."]
+    assert panel.choice().model == "sam2.1-tiny"
+    assert "installed" in panel.model.currentText()
+    assert not panel.get_button.isVisible()
+
+
+def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
+    item = Download("sam2.1-tiny", "file:///nowhere/at/all.pt", 8)
+    monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
+    said = []
+    panel.said.connect(said.append)
+    pick(panel, "sam2.1-tiny")
+    panel.get_button.click()
+    qtbot.waitUntil(lambda: bool(said), timeout=60_000)
+    assert "cannot be fetched" in said[0]
+    assert panel.choice().model == BUILT_IN
+
+
+def test_a_file(panel, tmp_path, monkeypatch):
+    file = str(tmp_path / "source.pt")
+    monkeypatch.setattr(model_panel.QFileDialog, "getOpenFileName", lambda *_: (file, ""))
+    pick(panel, "")
+    assert panel.choice().model == file
+    assert panel.model.currentText() == "source.pt"
+
+
+def test_what_is_chosen_is_remembered(panel, qtbot):
+    panel.device.setCurrentText("cpu")
+    panel.address.setText("tcp://gpu-box:8786")
+    panel.address.editingFinished.emit()
+    panel.memory.own.setChecked(True)
+    panel.memory.numbers["long_term"].setValue(7)
+    again = ModelPanel()
+    qtbot.addWidget(again)
+    choice = again.choice()
+    assert (choice.device, choice.address) == ("cpu", "tcp://gpu-box:8786")
+    assert isinstance(choice.memory, MemoryPolicy)
+    assert choice.memory.long_term == 7
+    assert choice.memory.candidates == DIVEMEM.candidates
+
+
+def test_the_defaults_of_a_policy_come_with_its_name(panel):
+    panel.memory.name.setCurrentText("vanilla")
+    assert panel.choice().memory == "vanilla"
+    assert panel.memory.numbers["long_term"].value() == 0
+    assert not panel.memory.numbers["long_term"].isEnabled()

@@ -1,0 +1,203 @@
+"""The pages beside the flow, in a real viewer by mouse and key: objects, review, surgery."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+
+from napari_sam2s.masklets import Scores
+from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.widgets.objects import CLASS, NAME, SHOW
+from napari_sam2s.widgets.segment import SegmentWidget
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+PATIENCE = 180_000  # milliseconds
+GOOD = Scores(0.9, 6.0, {"grasper": 0.9, "hook": 0.1})
+
+
+def block(y, x):
+    mask = np.zeros((270, 480), dtype=bool)
+    mask[y : y + 60, x : x + 60] = True
+    return mask
+
+
+class Desk:
+    """A viewer with the widget on a project of two objects, and hands."""
+
+    def __init__(self, viewer, widget, qtbot):
+        self.viewer, self.widget, self.qtbot = viewer, widget, qtbot
+        self.canvas = viewer.window._qt_viewer.canvas.native
+        self.project = widget.session.project
+
+    def press(self, key, modifier=Qt.KeyboardModifier.NoModifier):
+        QTest.keyClick(self.canvas, key, modifier)
+
+    def wait(self, condition):
+        self.qtbot.waitUntil(condition, timeout=PATIENCE)
+
+    def click(self, button):
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+    def button(self, panel, text):
+        return next(b for b in panel.findChildren(QPushButton) if b.text() == text)
+
+    def show(self, panel):
+        self.widget.tabs.setCurrentWidget(panel)
+        self.qtbot.wait(50)
+
+    def edit_cell(self, row, column):
+        table = self.widget.table
+        self.show(self.widget.objects_panel)
+        place = table.visualItemRect(table.item(row, column)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        QTest.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        return table.findChild(QLineEdit if column == NAME else QComboBox)
+
+
+@pytest.fixture
+def desk(make_napari_viewer, qtbot, case_file, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    widget = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(widget)
+    project = widget.session.project
+    project.rename(1, "left")
+    project.add_object("right")
+    project.write_masks([(t, 1, block(20, 20 + t), GOOD) for t in range(24)])
+    project.write_masks([(t, 2, block(150, 300 - t), GOOD) for t in range(24)])
+    widget.refresh()
+    yield Desk(viewer, widget, qtbot)
+    widget.close()
+
+
+def test_review_by_key(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
+    desk.wait(lambda: panel._project is project)
+    assert panel.table.rowCount() == 0
+    desk.press(Qt.Key.Key_J)
+    assert "Nothing to review" in widget.status.text()
+    full = np.ones((270, 480), dtype=bool)
+    project.write_masks([(t, 2, full, Scores(0.2, 0.3)) for t in range(18, 21)])
+    project.write_masks([(t, 1, block(20, 20 + t), Scores(0.4, 6.0)) for t in range(4, 8)])
+    widget.refresh()
+    desk.wait(lambda: panel.table.rowCount() == 3)
+    assert panel.summary.text() == "3 spans to review, about 1 min"
+    assert widget.tabs.tabText(widget.tabs.indexOf(panel)) == "Review (3)"
+    assert [span.objects for span in panel.review] == [(2,), (1, 2), (1,)]
+
+    desk.press(Qt.Key.Key_J)  # the worst
+    assert widget.frame == panel.review[0].frame
+    assert widget.current_object == 2
+    assert "of the frame" in widget.status.text()
+    assert "of the frame" in panel.detail.text()
+    desk.press(Qt.Key.Key_Q)  # it is not there
+    desk.wait(lambda: panel.table.rowCount() == 1)
+    assert not project.mask(19, 2).any()
+    desk.wait(lambda: widget.current_object == 1)  # what is left came up by itself
+    assert 4 <= widget.frame < 8
+    desk.press(Qt.Key.Key_W)  # that one is right
+    desk.wait(lambda: panel.table.rowCount() == 0)
+    assert project.confirmed_frames(1) == [4, 5, 6, 7]
+    desk.press(Qt.Key.Key_U)
+    desk.wait(lambda: panel.table.rowCount() == 1)
+    widget.viewer.layers.selection.active = widget.image
+    desk.press(Qt.Key.Key_J)
+    desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)  # to correct it
+    assert widget.viewer.layers.selection.active.name == widget.prompts.name
+    assert "right-click" in widget.status.text()
+
+
+def test_surgery_with_preview(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.surgery_panel
+    desk.show(panel)
+    desk.wait(lambda: "Exchanges 24 masks of left and 24 of right" in panel.text.text())
+    widget.go_to(10)
+    desk.click(desk.button(panel, "From here"))
+    desk.wait(lambda: "on frames 10 to 23" in panel.text.text())
+    before, after = (label.pixmap().toImage() for label in (panel.before, panel.after))
+    scale = panel.before.pixmap().width() / 480
+    at = round(60 * scale), round(50 * scale)  # in the mask of the left object
+    left, right = (np.array(project.object(i).colour) for i in (1, 2))
+    for image, colour in ((before, left), (after, right)):
+        shown = np.array(QColor(image.pixel(*at)).getRgb()[:3])
+        other = right if colour is left else left
+        assert np.abs(shown - colour).sum() < np.abs(shown - other).sum()
+    assert project.mask(12, 1)[50, 50]
+    mine, other = project.mask(12, 1), project.mask(12, 2)
+    desk.click(panel.apply_button)
+    desk.wait(lambda: np.array_equal(project.mask(12, 1), other))
+    np.testing.assert_array_equal(project.mask(12, 2), mine)
+    assert project.mask(9, 1)[50, 50]
+    desk.press(Qt.Key.Key_U)
+    desk.wait(lambda: np.array_equal(project.mask(12, 1), mine))
+
+    panel.kind.setCurrentIndex(panel.kind.findData("split"))
+    desk.click(desk.button(panel, "This"))
+    desk.wait(lambda: panel.text.text() == "Gives 1 mask of left to a new object on frames 10 to 10.")
+    assert not panel.second.isEnabled()
+    desk.click(panel.apply_button)
+    desk.wait(lambda: widget.table.rowCount() == 3)
+    desk.wait(lambda: panel.first.count() == 3)
+    np.testing.assert_array_equal(project.mask(10, 3), block(20, 30))
+
+    project.set_flags(1, locked=True)
+    widget.refresh()
+    desk.wait(lambda: "locked" in panel.text.text())
+    assert not panel.apply_button.isEnabled()
+
+
+def test_the_table_is_edited_in_place(desk):
+    widget, project, table = desk.widget, desk.project, desk.widget.table
+    editor = desk.edit_cell(0, NAME)
+    editor.selectAll()
+    QTest.keyClicks(editor, "grasper of the left hand")
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    desk.wait(lambda: project.object(1).name == "grasper of the left hand")
+    assert table.item(0, CLASS).text() == "grasper?"
+    assert "90 %" in table.item(0, CLASS).toolTip()
+
+    editor = desk.edit_cell(1, CLASS)
+    offered = [editor.itemText(n) for n in range(editor.count())]
+    assert offered[0] == "grasper"
+    assert set(widget.objects_panel.chooser.current.classes) <= set(offered)
+    editor.setCurrentIndex(offered.index("gallbladder"))
+    editor.activated.emit(editor.currentIndex())
+    assert project.object(2).class_name == "gallbladder"
+
+    table.set_colour(0, QColor(1, 2, 3))
+    assert project.object(1).colour == (1, 2, 3)
+    assert widget.objects.colormap.color_dict[1][:3] == pytest.approx(np.array([1, 2, 3]) / 255)
+    table.selectRow(0)
+    desk.click(desk.button(widget.objects_panel, "Down"))
+    assert [o.id for o in project.objects] == [2, 1]
+    assert table.object_of(table.currentRow()) == 1
+    table.item(0, SHOW).setCheckState(Qt.CheckState.Unchecked)
+    assert not project.object(2).visible
+    for _ in range(5):
+        project.undo()
+    assert project.object(1).name == "left"
+
+
+def test_class_lists_are_chosen_and_remembered(desk, tmp_path):
+    chooser, table = desk.widget.objects_panel.chooser, desk.widget.table
+    own = tmp_path / "theatre 3.txt"
+    own.write_text("grasper\nvessel loop\n")
+    assert chooser.take("CholecSeg8k")
+    assert table.classes == PRESETS["CholecSeg8k"].classes
+    assert chooser.take(str(own))
+    assert chooser.currentText() == "theatre 3.txt (2)"
+    assert table.choices(0) == ["grasper", "vessel loop"]
+    again = type(chooser)()
+    again.load_remembered()
+    assert again.current.classes == ("grasper", "vessel loop")
+    own.write_text("")
+    assert not chooser.take(str(own))
+    assert "names no classes" in desk.widget.status.text()
+    own.unlink()
+    third = type(chooser)()
+    third.load_remembered()
+    assert third.current is PRESETS["SA-SV"]

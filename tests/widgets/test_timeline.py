@@ -1,0 +1,94 @@
+"""The strip: what is drawn, and what the mouse does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_sam2s.masklets import Span
+from napari_sam2s.widgets.lanes import CODES, Lane
+from napari_sam2s.widgets.timeline import RULER, Timeline
+
+FRAMES = 1000
+
+
+def lane(*spans):
+    return Lane("grasper", (230, 159, 0), [Span(*s) for s in spans], [0], [50])
+
+
+@pytest.fixture
+def strip(qtbot):
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    timeline.resize(500, 60)
+    timeline.show_lanes(FRAMES, [lane((0, 500, "present"), (500, FRAMES, "unseen"))], 25.0)
+    timeline.show()
+    qtbot.waitExposed(timeline)
+    timeline.resize(500, timeline.height())
+    return timeline
+
+
+def test_a_pixel_is_a_frame_when_there_is_room():
+    codes = lane((0, 3, "present"), (3, 5, "absent"), (5, 8, "unseen")).codes(0, 8, 8)
+    assert codes.tolist() == [2, 2, 2, 1, 1, 0, 0, 0]
+
+
+def test_one_doubtful_frame_in_two_hours_is_seen():
+    long = lane((0, 90_000, "present"), (90_000, 90_001, "low score"), (90_001, 180_000, "present"))
+    codes = long.codes(0, 180_000, 800)
+    assert (codes == CODES["low score"]).sum() == 1
+    assert (codes == CODES["present"]).sum() == 799
+
+
+def test_many_spans_are_as_they_are_counted_one_by_one():
+    rng = np.random.default_rng(0)
+    states = rng.choice(list(CODES), 300)
+    bounds = np.sort(rng.choice(np.arange(1, FRAMES), 299, replace=False))
+    edges = [0, *bounds.tolist(), FRAMES]
+    many = lane(*((a, b, str(s)) for a, b, s in zip(edges[:-1], edges[1:], states, strict=True)))
+    by_frame = np.concatenate([np.full(s.stop - s.start, CODES[s.state]) for s in many.spans])
+    width = 100  # ten frames a pixel
+    np.testing.assert_array_equal(many.codes(0, FRAMES, width), by_frame.reshape(width, -1).max(axis=1))
+    np.testing.assert_array_equal(many.codes(200, 300, 100), by_frame[200:300])
+
+
+def test_click_goes_there(strip):
+    seen = []
+    strip.jumped.connect(seen.append)
+    QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(250, RULER + 8))
+    assert seen == [500]
+
+
+def test_handles_bound_and_a_double_click_frees(strip):
+    seen = []
+    strip.bounds_changed.connect(lambda a, b: seen.append((a, b)))
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    QTest.mousePress(strip, left, none, QPoint(1, 5))
+    QTest.mouseMove(strip, QPoint(100, 5))
+    QTest.mouseRelease(strip, left, none, QPoint(100, 5))
+    assert strip.bounds == (200, FRAMES)
+    strip.set_bounds(200, 100)
+    assert strip.bounds == (200, 201)  # one frame stays
+    QTest.mouseDClick(strip, left, none, QPoint(250, 5))
+    assert strip.bounds == (0, FRAMES)
+    assert seen[-1] == (0, FRAMES)
+
+
+def test_zooming_keeps_the_frame_under_the_mouse(strip):
+    strip.zoom(4, 600.0)
+    assert strip.view == (450.0, 700.0)
+    assert strip.frame_at(strip._x(600.0)) == 600
+    strip.pan(10_000)
+    assert strip.view == (750.0, 1000.0)
+    strip.zoom(1 / 100, 800.0)
+    assert strip.view == (0.0, 1000.0)
+
+
+def test_the_picture_shows_colour_where_the_object_is(strip):
+    image = strip.grab().toImage()
+    y = RULER + 3 + 4
+    np.testing.assert_allclose(image.pixelColor(200, y).getRgb()[:3], (230, 159, 0), atol=2)
+    assert image.pixelColor(400, y).red() < 150
+    assert image.pixelColor(25, y).name() == "#2ecc71"  # confirmed frame 50
