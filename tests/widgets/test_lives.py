@@ -52,7 +52,6 @@ def test_closed_in_mid_run_and_reopened(local_user):
     assert again.session.project.frames == list(range(24))
 
 
-@pytest.mark.skip(reason="OPEN BUG: takes the interpreter down in vispy's glDrawArrays (a draw after the layers are gone)")
 def test_layers_deleted_in_mid_run(user):
     project = track_a_little(user)
     user.viewer.layers.remove(OBJECTS)

@@ -31,6 +31,11 @@ class Run:
     start_frame: int | None = None  # where it began
     seconds: float = 0.0  # that it has worked, pauses left out
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it did not come to its end, and can be gone on with."""
+        return self.status in ("running", "paused", "interrupted", "failed")
+
 
 class RunStore(Store):
     """Runs and their snapshots."""

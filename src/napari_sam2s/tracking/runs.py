@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from napari_sam2s.tracking.remote import RemoteTracker
 
 SNAPSHOT_SECONDS = 2.0
-UNFINISHED = ("running", "paused", "interrupted", "failed")
 OneWay = Literal["forward", "backward"]
 _SIGN = {"forward": 1, "backward": -1}
 
@@ -120,7 +119,7 @@ class ProjectRun:
 def unfinished(project: Project) -> Run | None:
     """Return the latest run that did not come to its end, if it is the latest of all."""
     runs = project.runs
-    return runs[-1] if runs and runs[-1].status in UNFINISHED else None
+    return runs[-1] if runs and runs[-1].unfinished else None
 
 
 def resume_run(project: Project, video: Any, model: SAM2S | None = None, device: str = "auto") -> ProjectRun:

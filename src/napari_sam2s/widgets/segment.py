@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
 from napari_sam2s.widgets.help import HelpOverlay
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.layers import Companions
@@ -370,6 +371,7 @@ class SegmentWidget(QWidget):
     # The end
 
     def _layer_removed(self, event: Any) -> None:
+        forget_vertex_arrays(self.window())
         if self.image is not None and self.image not in self.viewer.layers:
             self.close_session()
             self._say(WELCOME)
@@ -394,6 +396,7 @@ class SegmentWidget(QWidget):
             layers.leave(Project.open(session.project.path, mode="r"))
         elif layers is not None:
             layers.remove()
+        forget_vertex_arrays(self.window())
         self.parts.show_project(None)
         self.refresh()
 

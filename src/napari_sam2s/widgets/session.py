@@ -218,7 +218,7 @@ class Session(QObject):
         if self.tracking:
             return False
         runs = self.project.runs
-        return bool(runs) and runs[-1].status in ("running", "paused")
+        return bool(runs) and runs[-1].unfinished
 
     def edit(self, change: Callable[[Project], Any]) -> Future[Any]:
         """Change the project otherwise, as by surgery; pauses tracking first."""

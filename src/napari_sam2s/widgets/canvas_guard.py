@@ -1,0 +1,25 @@
+"""Keeps the canvas from drawing out of buffers that are gone."""
+
+from __future__ import annotations
+
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtWidgets import QWidget
+from vispy.gloo import gl
+
+MOST_ATTRIBUTES = 16  # that OpenGL promises to have
+
+
+def forget_vertex_arrays(window: QWidget) -> None:
+    """Disable the vertex attributes of every canvas in a window; what is drawn next enables its own.
+
+    vispy never disables those of a visual that is gone. A driver then reads out of its deleted buffers at the next draw, and
+    takes the process down (napari#6472, napari#7345, napari#8471): seen here when two layers are removed without a draw in
+    between.
+    """
+    for canvas in window.findChildren(QOpenGLWidget):
+        if not canvas.isValid():
+            continue  # never drawn
+        canvas.makeCurrent()
+        for index in range(MOST_ATTRIBUTES):
+            gl.glDisableVertexAttribArray(index)
+        canvas.doneCurrent()
