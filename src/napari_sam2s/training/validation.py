@@ -195,11 +195,11 @@ def score_track(name: str, prediction: _Answer | Frozen, track: Track, class_nam
         result.class_right = named(prediction, track) == track.object.class_name
     absences = list(_returns(track))
     for back in absences:
-        soon = [frames[t][0] for t in range(back, back + FOUND_WITHIN + 1) if t in frames]
+        soon = [frames[t].j for t in range(back, back + FOUND_WITHIN + 1) if t in frames]
         result.returns += 1
         result.found += any(j > FOUND_ABOVE for j in soon)
     if absences:
-        result.after_return = _mean([sum(jf) / 2 for t, jf in frames.items() if t >= absences[0]])
+        result.after_return = _mean([(score.j + score.f) / 2 for t, score in frames.items() if t >= absences[0]])
     return result
 
 
