@@ -63,9 +63,13 @@ def score_identity(prediction: Any, truth: Any, *, void: int | None = 255) -> di
         with closed(true), closed(predictions[name]):
             data = _as_trackeval(predictions[name], true)
         h = hota.eval_sequence(data)
+        whole, detection, association, location = (float(np.mean(h[key])) for key in ("HOTA", "DetA", "AssA", "LocA"))
         scores[name] = IdentityScore(
             float(identity.eval_sequence(data)["IDF1"]),
-            *(float(np.mean(h[key])) for key in ("HOTA", "DetA", "AssA", "LocA")),
+            whole,
+            detection,
+            association,
+            location,
             int(clear.eval_sequence(data)["IDSW"]),
         )
     return scores

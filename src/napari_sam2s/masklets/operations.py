@@ -95,13 +95,14 @@ class Operation:
         mine, confirmed = counts[self.first].known, sum(c.confirmed for c in counts.values())
         name = project.object(self.first).name
         where = f"on frames {self.start} to {stop - 1}"
+        second = pair[-1]
         if self.kind == "swap":
-            other = counts[pair[1]].known
-            text = f"Exchanges {_masks(mine)} of {name} and {other} of {project.object(pair[1]).name} {where}."
+            other = counts[second].known
+            text = f"Exchanges {_masks(mine)} of {name} and {other} of {project.object(second).name} {where}."
             return Change(text, mine + other, 0, confirmed)
         if self.kind in ("merge", "move"):
-            both = project.count_shared_frames(*pair, self.start, stop)
-            target = project.object(pair[1]).name
+            both = project.count_shared_frames(self.first, second, self.start, stop)
+            target = project.object(second).name
             if self.kind == "merge":
                 text = f"Adds {_masks(mine)} of {name} to {target} {where}, on {both} of them to one that is there."
                 return Change(text, mine, 0, confirmed)

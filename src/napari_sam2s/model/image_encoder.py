@@ -30,7 +30,9 @@ class FpnNeck(nn.Module):
 
     def lateral(self, level: int) -> nn.Conv2d:
         """Return the convolution of a level, 0 the finest (stride 4) to 3 the deepest (stride 32)."""
-        return self.convs[3 - level].conv
+        lateral = self.convs[3 - level]
+        assert isinstance(lateral, _Lateral)
+        return lateral.conv
 
     def embedding(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the map at stride 16, which alone receives the deeper one: ``(B, C, g, g)``."""

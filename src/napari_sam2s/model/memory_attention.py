@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -117,7 +119,7 @@ class MemoryAttention(nn.Module):
         self.norm = nn.LayerNorm(config.hidden_dim)
         if config.locality_bias:
             # The rotary encoding of a constant vector peaks at zero displacement: so reading starts local.
-            first = self.layers[0].cross_attn_image
+            first: Any = self.layers[0].cross_attn_image
             nn.init.constant_(first.q_proj.bias, config.locality_bias)
             nn.init.constant_(first.k_proj.bias, config.locality_bias)
 

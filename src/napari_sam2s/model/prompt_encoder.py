@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,8 @@ class PromptEncoder(nn.Module):
         points = torch.cat((points + 0.5, points.new_zeros(len(points), 1, 2)), dim=1)
         labels = torch.cat((labels, labels.new_full((len(labels), 1), PADDING)), dim=1)
         place = self.pe_layer(points / image_size)
-        kinds = torch.cat((self.not_a_point_embed.weight, *(e.weight for e in self.point_embeddings)))
+        embeddings: list[Any] = [self.not_a_point_embed, *self.point_embeddings]
+        kinds = torch.cat([e.weight for e in embeddings])
         return torch.where(labels[..., None] == PADDING, 0.0, place) + kinds[labels.long() + 1]
 
     def dense(self, mask: Tensor | None, batch: int, grid: int) -> Tensor:

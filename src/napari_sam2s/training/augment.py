@@ -16,7 +16,7 @@ LIGHT = 0.15  # largest change of brightness and contrast, as a share
 # SAM 2's fine-tuning: brightness, contrast and saturation of a clip, then of each frame; degrees of turn and shear.
 CLIP_JITTER, FRAME_JITTER, GREY_SHARE = (0.1, 0.03, 0.03), (0.1, 0.05, 0.05), 0.05
 TURN, SHEAR = 25.0, 20.0
-LUMA = np.float32((0.299, 0.587, 0.114))
+LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 
 
 def augment(rng: np.random.Generator, sample: Sample) -> Sample:

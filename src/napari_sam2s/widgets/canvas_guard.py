@@ -9,14 +9,14 @@ from vispy.gloo import gl
 MOST_ATTRIBUTES = 16  # that OpenGL promises to have
 
 
-def forget_vertex_arrays(window: QWidget) -> None:
+def forget_vertex_arrays(window: QWidget | None) -> None:
     """Disable the vertex attributes of every canvas in a window; what is drawn next enables its own.
 
     vispy never disables those of a visual that is gone. A driver then reads out of its deleted buffers at the next draw, and
     takes the process down (napari#6472, napari#7345, napari#8471): seen here when two layers are removed without a draw in
     between.
     """
-    for canvas in window.findChildren(QOpenGLWidget):
+    for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
         if not canvas.isValid():
             continue  # never drawn
         canvas.makeCurrent()

@@ -65,8 +65,8 @@ class EvaluationWidget(QWidget):
         self._layers_changed()
 
     def _build(self) -> None:
-        self.prediction = create_widget(annotation=Labels, label="prediction")
-        self.truth = create_widget(annotation=Labels, label="ground truth")
+        self.prediction: Any = create_widget(annotation=Labels, label="prediction")
+        self.truth: Any = create_widget(annotation=Labels, label="ground truth")
         self.skip = QComboBox()
         self.skip.addItems(["ends", "prompt", "none"])
         self.skip.setToolTip("Frames that do not count: the first and the last; the first, where the prompt was; none.")

@@ -18,7 +18,7 @@ MOUSE = (
 class HelpOverlay(QWidget):
     """A pane over the viewer; a click or the same key closes it."""
 
-    def __init__(self, keys: Keys, over: QWidget) -> None:
+    def __init__(self, keys: Keys, over: QWidget | None) -> None:
         super().__init__(over, Qt.WindowType.ToolTip)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         mouse = "".join(f"<tr><td><b>{what}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>" for what, says in MOUSE)
@@ -30,6 +30,7 @@ class HelpOverlay(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         self.adjustSize()
+        assert over is not None
         middle = over.mapToGlobal(over.rect().center())
         self.move(middle - self.rect().center())
 

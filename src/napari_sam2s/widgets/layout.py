@@ -42,7 +42,7 @@ class Parts(QObject):
         super().__init__(widget)
         self._widget = widget
         self._docked = False
-        self.video = create_widget(annotation=Image, label="video")
+        self.video: Any = create_widget(annotation=Image, label="video")
         self.video.native.setToolTip("The image layer to segment: time (or z), y, x, grey or colour.")
         self.project = QLabel("none")
         self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
@@ -56,7 +57,8 @@ class MemoryPanel(QWidget):
         self._enable()
         self.name.currentTextChanged.connect(self._named)
         self.own.toggled.connect(self._change)
-        for number in (*self.numbers.values(), self.threshold):
+        numbers: list[Any] = [*self.numbers.values(), self.threshold]
+        for number in numbers:
             number.valueChanged.connect(self._change)
 
     def policy(self) -> str | MemoryPolicy:
@@ -64,7 +66,7 @@ class MemoryPanel(QWidget):
         name = self.name.currentText()
         if not self.own.isChecked():
             return name
-        values = {key: box.value() for key, box in self.numbers.items()}
+        values: dict[str, Any] = {key: box.value() for key, box in self.numbers.items()}
         return replace(POLICIES[name], iou_threshold=self.threshold.value(), **values)
 
     def _show_defaults(self) -> None:

@@ -243,6 +243,5 @@ class SurgeryPanel(QWidget):
 def _pixmap(picture: NDArray[np.uint8]) -> QPixmap:
     """Return a picture ``(Y, X, 3)`` as a small pixmap."""
     height, width = picture.shape[:2]
-    data = np.ascontiguousarray(picture)
-    image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
     return QPixmap.fromImage(image).scaledToWidth(WIDE, Qt.TransformationMode.SmoothTransformation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -124,7 +124,7 @@ class Timeline(QWidget):
         """Draw anew at another width."""
         self._redraw()
 
-    def changeEvent(self, event: object) -> None:
+    def changeEvent(self, event: QEvent) -> None:
         """Draw anew in another theme."""
         self._redraw()
         super().changeEvent(event)
@@ -159,8 +159,8 @@ class Timeline(QWidget):
         width = self.width()
         shade = 24 if background.lightness() < 128 else -24  # a lane is seen where nothing is known, too
         red, green, blue = (min(255, max(0, c + shade)) for c in (background.red(), background.green(), background.blue()))
-        pixels = np.ascontiguousarray(lane.pixels(*self.view, width, (red, green, blue)))
-        image = QImage(pixels.data, width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
+        pixels = lane.pixels(*self.view, width, (red, green, blue))
+        image = QImage(pixels.tobytes(), width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
         painter.drawImage(QRectF(0, top, width, height), image)
         if height >= NAMES_FROM:
             font = self.font()
