@@ -84,3 +84,25 @@ def test_fast_masks_are_near_exact_ones():
         last.append([masks[1] for _, masks in tracker.propagate()][-1])
     assert not np.array_equal(*last)
     assert np.count_nonzero(last[0] & last[1]) > 0.7 * np.count_nonzero(last[0] | last[1])
+
+
+@pytest.mark.parametrize(("trunk", "near"), [("exact", 0.05), ("int8", 0.15)])
+def test_mixed_precision_is_near_and_works_with_a_trunk_in_8_bits(trunk, near):
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=64)).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        exact = model.encode(image).embedding
+        model.arithmetic = torch.bfloat16
+        apply_speed(model, Speed(trunk=trunk))
+        mixed = model.encode(image).embedding
+    assert next(model.parameters()).dtype == torch.float32
+    error = float((mixed.float() - exact).norm() / exact.norm())
+    assert 0 < error < near
+
+
+def test_loading_in_bfloat16():
+    assert load_model(device="cpu", dtype=torch.bfloat16).arithmetic == torch.bfloat16
+    assert load_model(device="cpu").arithmetic is None
+    with pytest.raises(ModelError, match=r"torch\.float64 is not one of"):
+        load_model(device="cpu", dtype=torch.float64)

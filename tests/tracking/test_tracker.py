@@ -249,3 +249,20 @@ def test_memory_is_bounded(random_nano, clip):
     assert sizes[1] <= sizes[0] * 1.01
     assert sum(f.nbytes for f in tracker._features.values()) <= 2**20
     assert len(tracker._recent_logits) <= 8
+
+
+def test_mixed_precision_takes_every_prompt_stays_near_and_goes_on_from_a_snapshot(another_nano, random_nano, clip):
+    another_nano.arithmetic = torch.bfloat16
+    mixed, again, exact = (Tracker(m, clip) for m in (another_nano, another_nano, random_nano))
+    for tracker in (mixed, exact):
+        tracker.prompt(1, 0, points=[(20, 30)])
+        tracker.prompt(1, 0, points=[(10, 60)], labels=[0])
+        tracker.prompt(2, 0, box=(5, 5, 20, 40))
+        tracker.prompt(3, 0, mask=BOX)
+    assert mixed.describe()["precision"] == "bfloat16"
+    assert exact.describe()["precision"] == "float32"
+    found, expected = run(mixed, 0, 12), run(exact, 0, 12)
+    differ = np.mean([found[t][i] != expected[t][i] for t in found for i in found[t]])
+    assert 0 < differ < 0.1
+    again.restore(mixed.snapshot())
+    assert same(run(again, 12, 20), run(mixed, 12, 20))

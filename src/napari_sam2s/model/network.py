@@ -31,7 +31,7 @@ from napari_sam2s.model.memory_encoder import MemoryEncoder
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.semantic import SemanticPath
-from napari_sam2s.model.speed import EXACT, Speed
+from napari_sam2s.model.speed import EXACT, Speed, in_own_arithmetic
 
 NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
 MASK_SCALE, MASK_SHIFT = 20.0, -10.0  # of masks on their way into the memory encoder, and of masks given as prompts
@@ -97,6 +97,7 @@ class SAM2S(nn.Module):
         self.config = config
         self.metadata: dict[str, Any] = {}  # what the checkpoint says of itself: policy, provenance, classes
         self.speed: Speed = EXACT  # changed by `apply_speed`
+        self.arithmetic: torch.dtype | None = None  # of mixed precision; ``None`` for that of the weights
         c, d = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)
@@ -139,6 +140,7 @@ class SAM2S(nn.Module):
         """Turn a frame ``(Y, X, 3)`` uint8 RGB into the network's input ``(1, 3, S, S)``."""
         return normalise(resize_frame(frame, self.image_size)[None], self.device)
 
+    @in_own_arithmetic
     def encode(self, image: Tensor) -> Features:
         """Encode frames ``(N, 3, S, S)``."""
         maps = self._trunk(image)
@@ -152,6 +154,7 @@ class SAM2S(nn.Module):
             return [m.float() for m in self.image_encoder.trunk(image.bfloat16())]
         return self.image_encoder.trunk(image)
 
+    @in_own_arithmetic
     def attend(self, features: Features, memories: Memories | None, batch: int = 1, *, pooled: bool | None = None) -> Attended:
         """Let ``B`` objects read their memories.
 
@@ -230,6 +233,7 @@ class SAM2S(nn.Module):
         valid = torch.cat((maps.repeat_interleave(cells, dim=1), pointers.repeat_interleave(self._pointer_parts, dim=1)), 1)
         return torch.zeros(valid.shape, device=self.device).masked_fill(~valid, float("-inf"))[:, None, None]
 
+    @in_own_arithmetic
     def decode(
         self,
         attended: Attended,
@@ -295,6 +299,7 @@ class SAM2S(nn.Module):
         there = present[:, None].to(pointer.dtype)
         return there * pointer + (1 - there) * self.no_obj_ptr
 
+    @in_own_arithmetic
     def decode_mask(self, features: Features, mask: Tensor) -> Decoded:
         """Take masks ``(B, 1, S, S)`` of 0 and 1 as the answer, as SAM 2 does with mask prompts.
 
@@ -318,6 +323,7 @@ class SAM2S(nn.Module):
             all_iou=torch.ones_like(there)[:, None],
         )
 
+    @in_own_arithmetic
     def memorize(self, features: Features, logits: Tensor, object_score: Tensor, *, prompted: Tensor | bool = False) -> Tensor:
         """Encode masks as memories.
 
@@ -353,6 +359,7 @@ class SAM2S(nn.Module):
         """Return the masks ``(B, 1, 4g, 4g)`` of logits as matching carries them, or ``None`` without it."""
         return None if self.matching is None else self.matching.patches(logits)
 
+    @in_own_arithmetic
     def class_scores(self, decoded: Decoded) -> Tensor | None:
         """Return the probability of each of ``class_names``, ``(B, K)``, or ``None`` without TSL."""
         if self.semantic is None or decoded.class_embedding is None or not self.class_names:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from napari_sam2s.model.network import SAM2S
 
 Mode = Literal["exact", "fast"]
+P, R = ParamSpec("P"), TypeVar("R")
 FAST_MEMORIES = 4  # of a conditioning frame, two recent ones and a long-term one
 
 
@@ -39,6 +42,23 @@ class Speed:
 
 
 EXACT = Speed()
+
+
+def in_own_arithmetic(method: Callable[Concatenate[SAM2S, P], R]) -> Callable[Concatenate[SAM2S, P], R]:
+    """Make a method of the network compute in ``model.arithmetic``, as SAM 2's own predictor does in bfloat16.
+
+    The weights stay as they are; what needs float32, such as norms and softmax, keeps it. Without an arithmetic of its own
+    the network follows its surroundings, such as the autocast of a training loop.
+    """
+
+    @functools.wraps(method)
+    def run(model: SAM2S, *args: P.args, **kwargs: P.kwargs) -> R:
+        if model.arithmetic is None:
+            return method(model, *args, **kwargs)
+        with torch.autocast(model.device.type, dtype=model.arithmetic):
+            return method(model, *args, **kwargs)
+
+    return run
 
 
 def fast_speed(config: ModelConfig, device: torch.device) -> Speed:
@@ -100,7 +120,7 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., in)`` to ``(..., out)``."""
         # The reduced range keeps sums of 8-bit products from overflowing on processors without VNNI.
-        return torch.ops.quantized.linear_dynamic(x, self._packed, True)
+        return torch.ops.quantized.linear_dynamic(x.float(), self._packed, True)
 
 
 def _quantise(module: nn.Module) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.checkpoints import load_model
@@ -134,7 +136,8 @@ def resume_run(project: Project, video: Any, model: SAM2S | None = None, device:
     facts = run.provenance
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
-        model = load_model(source, device=device, image_size=facts["image_size"], mode=mode)
+        dtype = getattr(torch, facts.get("precision", "float32"))
+        model = load_model(source, device=device, image_size=facts["image_size"], mode=mode, dtype=dtype)
     return continue_run(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
 
 
@@ -173,7 +176,7 @@ def continue_run(tracker: Tracker | RemoteTracker) -> ProjectRun:
             f"Run {run.id} was made with other weights than {run.provenance['model']} has now: take those, or track again "
             "from a prompt."
         )
-    for name in ("image_size", "mode"):
+    for name in ("image_size", "mode", "precision"):
         if name in run.provenance and run.provenance[name] != facts[name]:
             raise TrackingError(
                 f"Run {run.id} was made with {name} {run.provenance[name]}, this tracker has {facts[name]}: take the same, or "

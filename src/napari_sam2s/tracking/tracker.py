@@ -106,6 +106,7 @@ class Tracker:
             "model_hash": metadata.get("sha256", ""),
             "image_size": self.model.image_size,
             "mode": metadata.get("mode", "exact"),
+            "precision": "float32" if self.model.arithmetic is None else str(self.model.arithmetic).removeprefix("torch."),
             "speed": asdict(self.model.speed),
             "memory": asdict(self.policy),
             "objects": list(self.object_ids),
