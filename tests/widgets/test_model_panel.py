@@ -24,7 +24,7 @@ def panel(qtbot, tmp_path, monkeypatch):
     item = Download("sam2.1-tiny", f"file://{source}", 8)
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "here"))
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
-    remember("model", name=BUILT_IN, device="auto", address="", memory="divemem")
+    remember("model", name=BUILT_IN, device="auto", address="", memory="divemem", mode="exact", precision="float32")
     remember("memory", own=False)
     made = ModelPanel()
     qtbot.addWidget(made)
@@ -80,6 +80,8 @@ def test_a_file(panel, tmp_path, monkeypatch):
 
 def test_what_is_chosen_is_remembered(panel, qtbot):
     panel.device.setCurrentText("cpu")
+    panel.mode.setCurrentText("fast")
+    panel.precision.setCurrentText("bfloat16")
     panel.address.setText("tcp://gpu-box:8786")
     panel.address.editingFinished.emit()
     panel.memory.own.setChecked(True)
@@ -88,6 +90,7 @@ def test_what_is_chosen_is_remembered(panel, qtbot):
     qtbot.addWidget(again)
     choice = again.choice()
     assert (choice.device, choice.address) == ("cpu", "tcp://gpu-box:8786")
+    assert (choice.mode, choice.precision) == ("fast", "bfloat16")
     assert isinstance(choice.memory, MemoryPolicy)
     assert choice.memory.long_term == 7
     assert choice.memory.candidates == DIVEMEM.candidates

@@ -72,3 +72,12 @@ def test_locked_and_unprompted_objects_stay(project):
 
 def test_at_the_last_frame_there_is_nothing_left(project):
     assert plan(project, FRAMES - 1, "forward") == [Leg(FRAMES - 1, FRAMES, "forward", (1, 2))]
+
+
+def test_every_leg_has_the_working_rate(project):
+    legs = plan(project, 3, "both", every=5)
+    assert legs == [Leg(3, FRAMES, "forward", (1, 2), 5), Leg(3, -1, "backward", (1, 2), 5)]
+    assert [leg.frames for leg in legs] == [17, 4]
+    assert [leg.tracked for leg in legs] == [4, 1]
+    assert Leg(0, 3, "forward", (1,), 100).tracked == 1
+    assert Leg(0, 1, "forward", (1,), 2).tracked == 1

@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
-from napari_sam2s.widgets.lanes import CODES, Lane
+from napari_sam2s.widgets.lanes import CODES, ROWS, Lane
 from napari_sam2s.widgets.timeline import RULER, Timeline
 
 FRAMES = 1000
@@ -94,3 +94,16 @@ def test_the_picture_shows_colour_where_the_object_is(strip):
     assert max(empty) - min(empty) < 10  # grey, in any theme
     assert empty != strip.palette().base().color().getRgb()[:3]
     np.testing.assert_allclose(image.pixelColor(25, y).getRgb()[:3], (46, 204, 113), atol=8)  # confirmed frame 50
+
+
+def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
+    filled = np.array([t for t in range(20) if t % 5], np.int64)
+    one = Lane("grasper", (230, 159, 0), [Span(0, 15, "present"), Span(15, 20, "unseen")], [0], [], [], filled)
+    image = one.pixels(0, 20, 40, (0, 0, 0))  # two pixels a frame
+    pale = image[0, :, 0] < 200
+    assert pale[:30].reshape(-1, 2).all(axis=1).tolist() == [bool(t % 5) for t in range(15)]
+    assert (image[ROWS - 1, :30, :3] == (230, 159, 0)).all()  # whole below
+    assert (image[:, 30:, :3] == 0).all()  # nothing where nothing is known
+    assert one.fills(0, 20, 4).all()  # five frames a pixel: each has some
+    assert not one.fills(0, 1, 10).any()
+    assert not Lane("x", (1, 2, 3), [], [], []).fills(0, 20, 5).any()

@@ -44,9 +44,14 @@ class Series:
         middle[self.area == 0] = np.nan
         return middle
 
+    def of(self, origin: Origin) -> NDArray[np.bool_]:
+        """Return which entries have an origin, ``(N,)``."""
+        chosen: NDArray[np.bool_] = self.origin == _CODES[origin]
+        return chosen
+
     def where(self, origin: Origin) -> NDArray[np.int64]:
         """Return the frames whose masks have an origin."""
-        return self.frames[self.origin == _CODES[origin]]
+        return self.frames[self.of(origin)]
 
     def spans(self, frames: int, low_score: float = LOW_SCORE) -> list[Span]:
         """Return where the object is over a video of ``frames`` frames, see :meth:`Project.presence`."""

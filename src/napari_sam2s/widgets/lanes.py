@@ -14,7 +14,10 @@ from napari_sam2s.masklets import Project, Span
 CODES = {"unseen": 0, "absent": 1, "present": 2, "low score": 3}
 DOUBT = (230, 126, 34)
 ABSENT_OPACITY = 0.25
-ROWS = 6  # of pixels that a lane is made of before it is stretched; the lowest two say whether the model doubts
+FILLED_OPACITY = 0.55
+# Rows of pixels that a lane is made of before it is stretched: the upper ones are pale where masks were filled between tracked
+# frames, so that tracked ones stand out like teeth; the lowest say whether the model doubts.
+ROWS, FILLED_ROWS, DOUBT_ROWS = 6, 3, 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Lane:
     prompted: Sequence[int]
     confirmed: Sequence[int]
     edited: Sequence[int] = ()
+    filled: Sequence[int] | NDArray[np.int64] = ()  # ascending
     _starts: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _codes: NDArray[np.int8] = field(init=False, repr=False, compare=False)
 
@@ -54,8 +58,20 @@ class Lane:
         palette = np.stack([base, base + ABSENT_OPACITY * (colour - base), colour, colour])
         image = np.full((ROWS, width, 4), 255, dtype=np.uint8)
         image[..., :3] = palette[codes][None]
-        image[ROWS - 2 :, codes == CODES["low score"], :3] = DOUBT
+        filled = self.fills(first, last, width) & (codes >= CODES["present"])
+        image[:FILLED_ROWS, filled, :3] = base + FILLED_OPACITY * (colour - base)
+        image[ROWS - DOUBT_ROWS :, codes == CODES["low score"], :3] = DOUBT
         return image
+
+    def fills(self, first: float, last: float, width: int) -> NDArray[np.bool_]:
+        """Return for each of ``width`` pixels between two frames whether masks in it were filled, not tracked."""
+        frames = np.asarray(self.filled, dtype=np.int64)
+        edges = np.linspace(first, last, max(width, 0) + 1)
+        begin = np.floor(edges[:-1])
+        # Where a frame covers several pixels, each of them shows the frame that it begins in, and no other.
+        end = begin + 1 if last - first < width else np.maximum(np.ceil(edges[1:]), begin + 1)
+        found: NDArray[np.bool_] = np.searchsorted(frames, begin) < np.searchsorted(frames, end)
+        return found
 
 
 def lanes_of(project: Project) -> list[Lane]:
@@ -70,13 +86,8 @@ def lanes_of(project: Project) -> list[Lane]:
             project.presence(o.id),
             prompted.get(o.id, []),
             project.confirmed_frames(o.id),
-            _edited(project, o.id),
+            project.series(o.id).where("painted").tolist(),
+            project.series(o.id).where("interpolated"),
         )
         for o in project.objects
     ]
-
-
-def _edited(project: Project, object_id: int) -> Sequence[int]:
-    """Return the frames that a person painted."""
-    series = getattr(project, "series", None)
-    return () if series is None else series(object_id).where("painted").tolist()

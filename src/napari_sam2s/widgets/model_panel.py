@@ -27,7 +27,8 @@ from napari_sam2s.widgets.session import Choice
 from napari_sam2s.widgets.settings import remember, remembered
 
 BUILT_IN = "sam2s-nano"
-PRECISIONS = ("float32",)  # that the network runs in; others are offered once it does
+MODES = ("exact", "fast")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class ModelPanel(QWidget):
@@ -46,7 +47,7 @@ class ModelPanel(QWidget):
         self.more = QToolButton()
         self.more.setText("advanced")
         self.more.setCheckable(True)
-        self.more.setToolTip("Device, precision, scheduler and memory policy.")
+        self.more.setToolTip("Device, mode, precision, scheduler and memory policy.")
         self.terms = QLabel()
         self.terms.setWordWrap(True)
         self.get_button = button("Download", self._download, "Fetch these weights, once; nothing is fetched without asking.")
@@ -54,9 +55,18 @@ class ModelPanel(QWidget):
         self.device = QComboBox()
         self.device.addItems(["auto", "cpu", "cuda", "mps"])
         self.device.setToolTip("Where the model runs; 'auto' takes a GPU if there is one.")
+        self.mode = QComboBox()
+        self.mode.addItems(MODES)
+        self.mode.setToolTip(
+            "exact is the reference. fast does less for slightly different masks: fewer memories at half resolution, no padded "
+            "windows, and SAM 2's image encoders in 8 bits (CPU) or bfloat16 (GPU)."
+        )
         self.precision = QComboBox()
         self.precision.addItems(PRECISIONS)
-        self.precision.setToolTip("Number format of the network.")
+        self.precision.setToolTip(
+            "Number format of the arithmetic. bfloat16 is mixed precision, as SAM 2 itself runs: faster on GPUs and on CPUs "
+            "with AMX or AVX512-BF16, much slower on other CPUs."
+        )
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
@@ -69,10 +79,12 @@ class ModelPanel(QWidget):
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self.device.setCurrentText(str(remembered("model", "device", "auto")))
         self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
+        self.mode.setCurrentText(str(remembered("model", "mode", MODES[0])))
         self.address.setText(str(remembered("model", "address", "")))
         self.model.activated.connect(self._pick)
         self.device.currentTextChanged.connect(self._change)
         self.precision.currentTextChanged.connect(self._change)
+        self.mode.currentTextChanged.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
         self._fetched.connect(self._show_fetched)
@@ -87,6 +99,7 @@ class ModelPanel(QWidget):
         form = QFormLayout(advanced)
         form.setContentsMargins(12, 0, 0, 0)
         form.addRow("device", self.device)
+        form.addRow("mode", self.mode)
         form.addRow("precision", self.precision)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)
@@ -106,7 +119,8 @@ class ModelPanel(QWidget):
             self._chosen,
             self.memory.policy(),
             self.device.currentText(),
-            self.precision.currentText(),
+            self.precision.currentText(),  # type: ignore[arg-type]
+            self.mode.currentText(),  # type: ignore[arg-type]
             self.address.text().strip() or None,
         )
 
@@ -154,7 +168,8 @@ class ModelPanel(QWidget):
 
     def _change(self, _: object = None) -> None:
         choice = self.choice()
-        remember("model", name=choice.model, device=choice.device, precision=choice.precision, address=choice.address or "")
+        remember("model", name=choice.model, device=choice.device, precision=choice.precision, mode=choice.mode)
+        remember("model", address=choice.address or "")
         self.changed.emit()
 
     # Downloading

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from qtpy.QtCore import QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
@@ -114,10 +115,12 @@ class ObjectTable(QTableWidget):
         swatch.setData(Qt.ItemDataRole.UserRole, o.id)
         swatch.setFlags(_READ_ONLY)
         shown = sum(s.stop - s.start for s in self._project.presence(o.id) if s.state in ("present", "low score"))
-        frames = QTableWidgetItem(f"{shown}")
+        filled = int(np.count_nonzero(self._project.series(o.id).area[self._project.series(o.id).of("interpolated")]))
+        frames = QTableWidgetItem(f"{shown}, {filled} filled" if filled else f"{shown}")
         frames.setFlags(_READ_ONLY)
         length = self._project.shape[0]
-        frames.setToolTip(f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %.")
+        tip = f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %."
+        frames.setToolTip(f"{tip} {filled} of these masks were filled in between tracked frames." if filled else tip)
         kind = QTableWidgetItem(o.class_name or "")
         kind.setToolTip("Double-click to choose a class from the list below, or type one.")
         guess = self._project.suggested_class(o.id)

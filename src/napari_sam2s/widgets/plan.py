@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from napari_sam2s.masklets import Project
@@ -21,11 +21,17 @@ class Leg:
     stop: int
     way: OneWay
     objects: tuple[int, ...]
+    every: int = 1  # every which frame is tracked; those between are filled
 
     @property
     def frames(self) -> int:
         """How many frames it visits."""
         return abs(self.stop - self.start)
+
+    @property
+    def tracked(self) -> int:
+        """About how many of them are tracked: the multiples of ``every``, and the last."""
+        return min(self.frames // self.every + (self.every > 1), self.frames)
 
 
 def followed(project: Project) -> tuple[int, ...]:
@@ -40,6 +46,7 @@ def plan(
     way: Way,
     bounds: tuple[int, int] | None = None,
     corrected: Collection[int] = (),
+    every: int = 1,
 ) -> list[Leg]:
     """Return the legs of a run from a frame.
 
@@ -53,6 +60,8 @@ def plan(
         First frame and the one after the last, from the in and out handles; the whole video by default.
     corrected
         Ids of objects that got a prompt since they were last tracked.
+    every
+        Every which frame is tracked.
     """
     first, last = bounds if bounds is not None else (0, project.shape[0])
     objects = followed(project)
@@ -61,7 +70,7 @@ def plan(
     legs: list[Leg] = []
     for one in ways:
         legs += _one_way(project, start, last if one == "forward" else first - 1, one, objects, corrected)
-    return legs
+    return [replace(leg, every=every) for leg in legs]
 
 
 def _one_way(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.settings import remember, remembered
@@ -13,6 +14,8 @@ from napari_sam2s.widgets.settings import remember, remembered
 HOUR = 3600.0
 MASK_BYTES = 1200  # of one object on one frame in the project, until the project itself tells
 TELLING_MASKS = 50  # from which it does
+FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
+MOST_EVERY = 250  # of a rate that is worth offering
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,12 @@ class Preflight:
     """The size of a run."""
 
     legs: Sequence[Leg]
-    rate: float | None  # frames a second, if one was measured
+    rate: float | None  # frames a second when every frame is tracked, if that was measured
     mask_bytes: float = MASK_BYTES
     free_bytes: int | None = None  # of the disk
     device: str = ""
     memory_bytes: tuple[int, int] | None = None  # taken, in all, on the device
+    fps: float | None = None  # of the video
 
     @property
     def frames(self) -> int:
@@ -32,9 +36,29 @@ class Preflight:
         return sum(leg.frames for leg in self.legs)
 
     @property
+    def tracked(self) -> int:
+        """Frames of these that are tracked; the others are filled."""
+        return sum(leg.tracked for leg in self.legs)
+
+    @property
+    def every(self) -> int:
+        """Every which frame is tracked."""
+        return max((leg.every for leg in self.legs), default=1)
+
+    @property
     def seconds(self) -> float | None:
         """How long it takes."""
-        return self.frames / self.rate if self.rate else None
+        return self._seconds(self.tracked) if self.rate else None
+
+    def _seconds(self, tracked: float) -> float:
+        assert self.rate
+        share = 1 - tracked / self.frames if self.frames else 0.0
+        return tracked / self.rate + share * self._fill_seconds
+
+    @property
+    def _fill_seconds(self) -> float:
+        """How long it would take to fill every mask."""
+        return FILL_SECONDS * sum(leg.frames * len(leg.objects) for leg in self.legs)
 
     @property
     def disk_bytes(self) -> float:
@@ -43,17 +67,36 @@ class Preflight:
 
     @property
     def every_for_an_hour(self) -> int | None:
-        """Every which frame would have to be tracked for it to end within the hour; ``None`` if it does so anyway."""
-        seconds = self.seconds
-        return math.ceil(seconds / HOUR) if seconds is not None and seconds > HOUR else None
+        """Every which frame would have to be tracked for it to end within the hour; ``None`` if it does so, or never would."""
+        if not self.rate or self.seconds is None or self.seconds <= HOUR:
+            return None
+        left = HOUR - self._fill_seconds
+        if left <= 0:
+            return None
+        every = math.ceil((self.frames / self.rate - self._fill_seconds) / left)
+        return every if self.every < every <= MOST_EVERY else None
 
     def __str__(self) -> str:
+        return " · ".join(self._parts())
+
+    @property
+    def html(self) -> str:
+        """The same, with a link whose target is the rate that it proposes."""
+        parts = [escape(part) for part in self._parts()]
+        if (every := self.every_for_an_hour) is not None:
+            parts[-1] = f'<a href="{every}">{parts[-1]}</a>'
+        return " · ".join(parts)
+
+    def _parts(self) -> list[str]:
         if not self.legs:
-            return ""
+            return []
         objects = len({i for leg in self.legs for i in leg.objects})
         parts = [f"{self.frames:,} frame{_s(self.frames)}", f"{objects} object{_s(objects)}"]
+        if self.every > 1:
+            parts[0] += f", {self.tracked:,} of them tracked"
         if self.seconds is not None:
-            parts.append(f"about {duration(self.seconds)} at {self.rate:.1f} frames/s")
+            rate = self.frames / max(self.seconds, 1e-9)
+            parts.append(f"about {duration(self.seconds)} at {rate:.1f} frames/s")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
             disk += f" of {size(self.free_bytes)} free"
@@ -61,24 +104,42 @@ class Preflight:
         if self.memory_bytes is not None:
             taken, total = self.memory_bytes
             parts.append(f"{self.device} memory {size(taken)} of {size(total)}")
-        if self.every_for_an_hour is not None:
-            parts.append(f"would end within the hour at every {ordinal(self.every_for_an_hour)} frame")
-        return " · ".join(parts)
+        if (every := self.every_for_an_hour) is not None:
+            rate_words = f" ({self.fps / every:.2g} a second)" if self.fps else ""
+            parts.append(f"would end within the hour at every {ordinal(every)} frame{rate_words}")
+        return parts
 
 
-def measured_rate(model: str, device: str, objects: int) -> float | None:
+def full_rate(rate: float, every: int, objects: int) -> float:
+    """Return how fast a run would have been that tracks every frame, from one that tracked every ``every``-th.
+
+    ``rate`` is in frames a second, filled ones counted.
+    """
+    fill = (1 - 1 / every) * objects * FILL_SECONDS
+    each = every * max(1 / rate - fill, 0.1 / rate)  # filling was faster than thought if nothing is left
+    return 1 / each
+
+
+def measured_rate(setup: str, objects: int) -> float | None:
     """Return the frames a second of an earlier run; of the nearest number of objects, if not of this one."""
-    known = json.loads(str(remembered("speed", "measured", "")) or "{}").get(f"{model} on {device}", {})
+    known = json.loads(str(remembered("speed", "measured", "")) or "{}").get(setup, {})
     if not known:
         return None
     return float(known[min(known, key=lambda n: abs(int(n) - objects))])
 
 
-def keep_rate(model: str, device: str, objects: int, rate: float) -> None:
-    """Remember how fast a run was, for the next preflight."""
+def keep_rate(setup: str, objects: int, rate: float) -> None:
+    """Remember how fast a run was with a setup, such as "sam2s-nano on cpu", for the next preflight."""
     known = json.loads(str(remembered("speed", "measured", "")) or "{}")
-    known.setdefault(f"{model} on {device}", {})[str(objects)] = round(rate, 2)
+    known.setdefault(setup, {})[str(objects)] = round(rate, 2)
     remember("speed", measured=json.dumps(known))
+
+
+def setup_of(facts: dict[str, object]) -> str:
+    """Return in words what the speed of an engine depends on."""
+    words = f"{facts.get('model', '')} on {facts.get('device', '')}"
+    more = [str(facts[k]) for k, usual in (("mode", "exact"), ("precision", "float32")) if facts.get(k, usual) != usual]
+    return ", ".join((words, *more))
 
 
 def duration(seconds: float) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
+from napari_sam2s.widgets.rate_box import RateBox
+
 
 class RunPanel(QWidget):
     """Buttons and bars; it decides nothing."""
 
     track = Signal()  # or pause
     resume = Signal()
-    changed = Signal()  # direction or range
+    changed = Signal()  # direction, range or rate
     whole = Signal()  # the range is to be all of the video
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -23,6 +25,8 @@ class RunPanel(QWidget):
         self.direction.setToolTip("Where tracking goes from the frame on show; 'both' goes forward, then backward from it.")
         self.direction.currentTextChanged.connect(lambda _: self.changed.emit())
         self.whole_button = button("all frames", self.whole.emit, "Take the whole video again.")
+        self.rate = RateBox()
+        self.rate.chosen.connect(lambda _: self.changed.emit())
         self.follow = QCheckBox("follow")
         self.follow.setChecked(True)
         self.follow.setToolTip("Show the frames as they are tracked. Moving the slider yourself stops this until the next run.")
@@ -32,19 +36,23 @@ class RunPanel(QWidget):
         self.preflight = QLabel()
         self.preflight.setWordWrap(True)
         self.preflight.setToolTip("What Track would cost: frames, objects, time, disk, and memory where the model runs.")
+        self.preflight.linkActivated.connect(lambda every: self.rate.take(int(every)))
         self.progress = QProgressBar()
         self.progress.setToolTip("How far the run is.")
         where = QHBoxLayout()
         where.addWidget(QLabel("direction"))
         where.addWidget(self.direction, 1)
         where.addWidget(self.whole_button)
-        where.addWidget(self.follow)
+        how = QHBoxLayout()
+        how.addWidget(QLabel("track"))
+        how.addWidget(self.rate, 1)
+        how.addWidget(self.follow)
         buttons = QHBoxLayout()
         buttons.addWidget(self.track_button, 2)
         buttons.addWidget(self.resume_button, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        for part in (where, buttons):
+        for part in (where, how, buttons):
             layout.addLayout(part)
         for line in (self.preflight, self.progress):
             layout.addWidget(line)

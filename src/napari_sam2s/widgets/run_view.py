@@ -10,7 +10,16 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.widgets.notices import RunNotices
-from napari_sam2s.widgets.preflight import MASK_BYTES, TELLING_MASKS, Preflight, duration, keep_rate, measured_rate
+from napari_sam2s.widgets.preflight import (
+    MASK_BYTES,
+    TELLING_MASKS,
+    Preflight,
+    duration,
+    full_rate,
+    keep_rate,
+    measured_rate,
+    setup_of,
+)
 from napari_sam2s.widgets.timeline import lanes_of
 
 if TYPE_CHECKING:
@@ -33,7 +42,10 @@ class RunView(QObject):
         self._notices = RunNotices(widget)
         self._drawn = self._followed = 0.0
         self._jumping = self._follow = False
-        self._rate = 0.0
+        self._rate = 0.0  # of this run, frames a second
+        self._full_rate = 0.0  # of the latest run, had it tracked every frame
+        self._every = 1
+        self._objects = 1
         self._done = 0  # of this run so far, in all its legs
         self._before = 0  # of legs that are over
         self._total: int | None = None
@@ -51,7 +63,8 @@ class RunView(QObject):
         """Listen to a session."""
         session.progressed.connect(self._progressed)
         session.stopped.connect(self._stopped)
-        self._rate = 0.0
+        self._rate = self._full_rate = 0.0
+        self._panel.rate.show_video(session.video.fps)
 
     def forget(self, session: Session) -> None:
         """Stop listening."""
@@ -61,8 +74,9 @@ class RunView(QObject):
         self._timer.stop()
         self._panel.progress.setVisible(False)
 
-    def start(self, total: int | None) -> None:
-        """Show that a run begins, of so many frames if that is known."""
+    def start(self, total: int | None, every: int = 1, objects: int = 1) -> None:
+        """Show that a run begins, of so many frames if that is known, of which every ``every``-th is tracked."""
+        self._every, self._objects = every, objects
         self._total, self._done, self._before = total, 0, 0
         self._follow = self._panel.follow.isChecked()
         self._panel.show_running(True, self._widget.keys.key("track"))
@@ -118,9 +132,9 @@ class RunView(QObject):
         if how != "failed":
             widget.status.setText(f"{how}: {text}")
         self._notices.end(how, text)
-        if self._done >= RATE_FRAMES and self.facts and widget.session is not None:
-            objects = len({i for leg in widget.legs() for i in leg.objects})
-            keep_rate(self.facts["model"], self.facts["device"], objects, self._rate)
+        if self._done >= RATE_FRAMES * self._every and self._rate and self.facts:
+            self._full_rate = full_rate(self._rate, self._every, self._objects)
+            keep_rate(setup_of(self.facts), self._objects, self._full_rate)
         widget.refresh()
 
     # Before a run
@@ -162,7 +176,7 @@ class RunView(QObject):
         if session is None or session.tracking:
             return
         try:
-            self._panel.preflight.setText(str(self.preflight()))
+            self._panel.preflight.setText(self.preflight().html)
         except (ProjectError, OSError) as error:
             self._panel.preflight.setText(str(error))
 
@@ -171,13 +185,13 @@ class RunView(QObject):
         session = self._widget.session
         assert session is not None
         legs = self._widget.legs()
-        model, device = self.facts.get("model", ""), self.facts.get("device", "")
         objects = len({i for leg in legs for i in leg.objects})
         return Preflight(
             legs,
-            self._rate or measured_rate(model, device, objects),
+            self._full_rate or measured_rate(setup_of(self.facts), objects),
             self._mask_bytes,
             shutil.disk_usage(session.project.path.parent).free,
-            device,
+            self.facts.get("device", ""),
             self.facts.get("memory_bytes"),
+            session.video.fps,
         )

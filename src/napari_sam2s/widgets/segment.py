@@ -22,6 +22,7 @@ from napari_sam2s.widgets.layers import Companions
 from napari_sam2s.widgets.layout import Parts
 from napari_sam2s.widgets.places import beside, project_path
 from napari_sam2s.widgets.plan import Leg, plan
+from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.readers import find_video
 from napari_sam2s.widgets.review_panel import ReviewPanel
 from napari_sam2s.widgets.run_view import RunView
@@ -263,7 +264,8 @@ class SegmentWidget(QWidget):
         if self.session is None:
             return []
         way = self.run_panel.direction.currentText()
-        return plan(self.session.project, self.frame, way, self.range, self.session.corrected)  # type: ignore[arg-type]
+        every = self.run_panel.rate.every
+        return plan(self.session.project, self.frame, way, self.range, self.session.corrected, every)  # type: ignore[arg-type]
 
     def track(self) -> None:
         """Follow objects from the frame on show, each to its next confirmed frame; or pause."""
@@ -273,7 +275,8 @@ class SegmentWidget(QWidget):
         if session.tracking:
             session.pause()
         elif legs := self.legs():
-            self.run_view.start(sum(leg.frames for leg in legs))
+            objects = len({i for leg in legs for i in leg.objects})
+            self.run_view.start(sum(leg.frames for leg in legs), legs[0].every, objects)
             session.track(legs)
         else:
             self._say("Click an object first: then there is something to follow.")
@@ -283,7 +286,7 @@ class SegmentWidget(QWidget):
         if self.session is None or self.session.tracking:
             return
         if self.session.interrupted:
-            self.run_view.start(None)
+            self.run_view.start(None, *self.session.interrupted_as)
             self.session.resume()
         else:
             self._say("No run was interrupted; press the key to track.")
@@ -327,7 +330,7 @@ class SegmentWidget(QWidget):
     # What the session says
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        self._say(f"{facts['model']} is ready on {facts['device']}. Click an object; right-click says what it is not.")
+        self._say(f"{setup_of(facts)}: ready. Click an object; right-click says what it is not.")
         self.run_view.facts = facts
         self.refresh()
 

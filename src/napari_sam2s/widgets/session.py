@@ -26,6 +26,7 @@ from napari_sam2s.video import Video
 from napari_sam2s.widgets.plan import Leg
 
 if TYPE_CHECKING:
+    from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking import ProjectRun, RemoteTracker
 
 PROGRESS_SECONDS = 0.1
@@ -43,7 +44,8 @@ class Choice:
     model: str
     memory: str | MemoryPolicy = "divemem"
     device: str = "auto"
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    mode: Mode = "exact"
     address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
 
 
@@ -178,9 +180,9 @@ class Session(QObject):
         for n, leg in enumerate(legs):
             then = [asdict(later) for later in legs[n + 1 :]]
             objects = [i for i in leg.objects if i in tracker.object_ids]
-            if objects and not self._follow(
-                ProjectRun(tracker, leg.start, leg.stop, leg.way, objects=objects, provenance={"then": then}), last=not then
-            ):
+            rate = None if leg.every == 1 or not self.video.fps else self.video.fps / leg.every
+            more: dict[str, Any] = {"objects": objects, "rate": rate, "provenance": {"then": then}}
+            if objects and not self._follow(ProjectRun(tracker, leg.start, leg.stop, leg.way, **more), last=not then):
                 return
 
     def _follow(self, run: ProjectRun, *, last: bool = True) -> bool:
@@ -219,6 +221,13 @@ class Session(QObject):
             return False
         runs = self.project.runs
         return bool(runs) and runs[-1].unfinished
+
+    @property
+    def interrupted_as(self) -> tuple[int, int]:
+        """Every which frame the run to go on with tracks, and how many objects."""
+        facts = self.project.runs[-1].provenance
+        rate = facts.get("rate")
+        return (max(round(self.video.fps / rate), 1) if rate and self.video.fps else 1, len(facts.get("objects") or (0,)))
 
     def edit(self, change: Callable[[Project], Any]) -> Future[Any]:
         """Change the project otherwise, as by surgery; pauses tracking first."""
@@ -266,7 +275,7 @@ class Session(QObject):
 
             c = self.choice
             self.tracker = RemoteTracker(
-                self.engine, c.model, self.video, self.project, c.memory, device=c.device, precision=c.precision
+                self.engine, c.model, self.video, self.project, c.memory, device=c.device, precision=c.precision, mode=c.mode
             )
             self._stale = {o.id for o in self.project.objects}
             self.ready.emit({**self.tracker.facts, "memory_bytes": self.tracker.memory()})

@@ -1,0 +1,69 @@
+"""Every which frame is tracked: a number that reads as a sentence."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QValidator
+from qtpy.QtWidgets import QSpinBox, QWidget
+
+from napari_sam2s.widgets.preflight import MOST_EVERY, ordinal
+from napari_sam2s.widgets.settings import remember, remembered
+
+
+class RateBox(QSpinBox):
+    """The working rate: "every frame", or "every 5th frame (5/s)" with the frames between filled in. Remembered."""
+
+    chosen = Signal(int)
+    _fps: float | None = None
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setRange(1, MOST_EVERY)
+        self.setKeyboardTracking(False)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setValue(int(remembered("run", "every", 1)))
+        self.valueChanged.connect(self._changed)
+        self.show_video(None)
+
+    @property
+    def every(self) -> int:
+        """Every which frame is tracked."""
+        return self.value() if self.isEnabled() else 1
+
+    def show_video(self, fps: float | None) -> None:
+        """Offer rates of a video of so many frames a second; of one that does not know it, every frame is tracked."""
+        self._fps = fps
+        self.setEnabled(bool(fps))
+        self.setToolTip(
+            "Track every frame, or fewer: the frames between are filled by shapes that follow the motion, and marked as "
+            "filled. Several times faster; too coarse for what moves far within a few frames."
+            if fps
+            else "Every frame is tracked: this image does not know its frames per second, which a working rate needs."
+        )
+        self.lineEdit().setText(self.textFromValue(self.value()))
+
+    def take(self, every: int) -> None:
+        """Take a rate that was proposed."""
+        self.setValue(every)
+
+    def _changed(self, value: int) -> None:
+        remember("run", every=value)
+        self.chosen.emit(value)
+
+    # What is written in it
+
+    def textFromValue(self, value: int) -> str:
+        """Return the sentence."""
+        if not self.isEnabled() or value == 1:
+            return "every frame"
+        rate = f" ({self._fps / value:.3g}/s)" if self._fps else ""
+        return f"every {ordinal(value)} frame{rate}"
+
+    def valueFromText(self, text: str) -> int:
+        """Return its number, or what was typed alone."""
+        digits = "".join(c if c.isdigit() else " " for c in text).split()
+        return int(digits[0]) if digits else 1
+
+    def validate(self, text: str, position: int) -> tuple[QValidator.State, str, int]:
+        """Take anything: what has no number means every frame."""
+        return QValidator.State.Acceptable, text, position
