@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.formats import write_davis, write_video
 from napari_sam2s.masklets import Project
+from napari_sam2s.model import load_model
 from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.tracking import ProjectRun, Tracker
+from napari_sam2s.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,26 @@ def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
             assert again.runs[-1].status == "finished"
         assert again.frames == whole.frames == list(range(12))
         np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
+
+
+def test_resume_follows_a_video_that_was_moved_or_encoded_anew(folder, capsys, tmp_path):
+    case, project = shutil.copy(folder / "case.mp4", tmp_path / "case.mp4"), tmp_path / "case.sam2s"
+    with open_video(case) as video, Project.create(project, video) as made:
+        tracker = Tracker(load_model(device="cpu"), video, made)
+        tracker.prompt(made.add_object().id, 0, points=[(60, 80)], labels=[1])
+        for frame, _ in ProjectRun(tracker):
+            if frame == 4:
+                break
+    (tmp_path / "case.mp4").unlink()
+    code, _, err = run(capsys, "resume", project)
+    assert (code, "--video" in err) == (2, True)
+    anew = write_video((demo_case(12, size=(120, 160))[t] for t in range(12)), tmp_path / "anew.mp4", quality=3)
+    code, _, err = run(capsys, "resume", project, "--video", anew)
+    assert (code, "--relink" in err) == (2, True)
+    assert _frames(project) == 5  # nothing lost on the way
+    code, *_ = run(capsys, "resume", project, "--video", anew, "--relink", "--device", "cpu")
+    assert code == 0
+    assert _frames(project) == 12
 
 
 def _frames(path):

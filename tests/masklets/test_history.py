@@ -1,10 +1,18 @@
-"""Steps of undo that are made one."""
+"""Undo without limit, and steps of it that are made one."""
 
 from __future__ import annotations
 
-import numpy as np
+import shutil
+from itertools import pairwise
+from pathlib import Path
 
-from napari_sam2s.masklets import Prompt
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.masklets.operations import KINDS, Operation
 
 
 def test_the_dabs_of_a_stroke_are_one_step(project):
@@ -32,3 +40,100 @@ def test_nothing_to_merge_is_no_harm(project):
     project.add_object()
     project.merge_steps(project.last_step, "paint")
     assert project.steps[-1] == ("add object", False)
+
+
+def everything(project):
+    """Return all that a user owns: objects, prompts, and every row of masks with what is said of it."""
+    rows = project._db.execute("SELECT * FROM masks ORDER BY frame, object_id").fetchall()
+    prompts = sorted((repr((p.object_id, p.frame, p.points, p.labels, p.box)), p.mask is not None) for p in project.prompts())
+    series = {o.id: project.series(o.id) for o in project.objects}
+    for i, numbers in series.items():  # what is kept of the rows in memory agrees with them
+        assert numbers.frames.tolist() == [row["frame"] for row in rows if row["object_id"] == i]
+        assert numbers.area.tolist() == [row["area"] for row in rows if row["object_id"] == i]
+    return project.objects, prompts, [tuple(row) for row in rows]
+
+
+FRAMES = st.integers(0, 29)
+SPANS = st.tuples(FRAMES, FRAMES).map(lambda span: (min(span), max(span) + 1))
+IDS = st.integers(1, 4)  # some of which may not be there
+BOXES = st.tuples(st.integers(0, 12), st.integers(0, 16), st.integers(13, 24), st.integers(17, 32))
+
+
+def mask_in(box):
+    """Return a mask that fills a box ``(y0, x0, y1, x1)``."""
+    mask = np.zeros((24, 32), dtype=bool)
+    mask[box[0] : box[2], box[1] : box[3]] = True
+    return mask
+
+
+def track(project, draw):
+    """Write masks as a run does."""
+    run = project.start_run(model="none")
+    start, stop = draw(SPANS)
+    shape = mask_in(draw(BOXES))
+    ids = [o.id for o in project.objects]
+    project.write_masks([(t, i, shape, Scores(0.5, 1.0, {"hook": 1.0})) for t in range(start, stop) for i in ids], run=run)
+    project.finish_run(run)
+
+
+def prompt(project, draw):
+    """Give a prompt of some kind, with the mask it is answered by."""
+    box = draw(BOXES)
+    made = draw(st.sampled_from(("click", "box", "mask")))
+    what = {"click": {"points": (box[:2],), "labels": (1,)}, "box": {"box": box}, "mask": {"mask": mask_in(box)}}[made]
+    project.keep_prompt(Prompt(draw(IDS), draw(FRAMES), **what), mask_in(box), None)
+
+
+EDITS = {
+    "paint": lambda p, draw: p.labels.__setitem__(
+        (draw(FRAMES), slice(*draw(st.tuples(st.integers(0, 9), st.integers(10, 24))))),
+        draw(st.sampled_from([0, *(o.id for o in p.objects)])),
+    ),
+    "operation": lambda p, draw: Operation(
+        draw(st.sampled_from(KINDS)), draw(IDS), draw(IDS), *draw(SPANS), frame=draw(FRAMES)
+    ).apply(p),
+    "fill gap": lambda p, draw: p.fill_gap(draw(IDS), *draw(SPANS)),
+    "confirm": lambda p, draw: p.confirm(draw(FRAMES), confirmed=draw(st.booleans())),
+    "confirm span": lambda p, draw: p.confirm_span([draw(IDS)], *draw(SPANS)),
+    "add": lambda p, draw: p.add_object(class_name=draw(st.sampled_from([None, "hook"]))),
+    "remove": lambda p, draw: p.remove_object(draw(IDS)),
+    "rename": lambda p, draw: p.rename(draw(IDS), draw(st.text("abc", min_size=1))),
+    "class": lambda p, draw: p.set_class(draw(IDS), draw(st.sampled_from([None, "grasper"]))),
+    "colour": lambda p, draw: p.set_colour(draw(IDS), draw(st.tuples(*[st.integers(0, 255)] * 3))),
+    "flags": lambda p, draw: p.set_flags(draw(IDS), locked=draw(st.booleans()), visible=draw(st.booleans())),
+    "reorder": lambda p, draw: p.reorder(draw(st.permutations([o.id for o in p.objects]))),
+    "prompt": prompt,
+    "take prompts back": lambda p, draw: p.remove_prompts(draw(IDS), draw(st.one_of(st.none(), FRAMES))),
+    "track": track,
+}
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
+    """Step by step, and after a restart; an edit that is refused changes nothing."""
+    project.close()
+    path = Path(shutil.copy(project.path, tmp_path / "edited.sam2s"))
+    with Project.open(path) as edited:
+        states = [(len(done(edited)), everything(edited))]
+        for name in data.draw(st.lists(st.sampled_from(sorted(EDITS)), max_size=8)):
+            try:
+                EDITS[name](edited, data.draw)
+            except ProjectError:
+                assert everything(edited) == states[-1][1]
+            else:
+                states.append((len(done(edited)), everything(edited)))
+    with Project.open(path) as again:
+        for (before, state), (after, _) in reversed(list(pairwise(states))):
+            for _ in range(after - before):
+                again.undo()
+            assert everything(again) == state
+        for (before, _), (after, state) in pairwise(states):
+            for _ in range(after - before):
+                again.redo()
+            assert everything(again) == state
+
+
+def done(project):
+    """Return the steps that can be undone."""
+    return [label for label, undone in project.steps if not undone]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 def dense(project):
@@ -70,40 +68,3 @@ def test_the_type_grows_with_the_objects(project):
     for _ in range(260):
         project.add_object()
     assert project.labels.dtype == np.uint16
-
-
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_any_edits_can_all_be_undone_and_redone(project, data):
-    while project.undo() is not None:
-        pass
-    while project.redo() is not None:
-        pass
-    start, first = dense(project), len(project.steps)
-    span = st.tuples(st.integers(0, 29), st.integers(1, 30)).filter(lambda s: s[0] < s[1])
-    edits = {
-        "paint": lambda: project.labels.__setitem__(
-            (data.draw(st.integers(0, 29)), slice(*data.draw(st.tuples(st.integers(0, 9), st.integers(10, 24))))),
-            data.draw(st.sampled_from([0, 1, 2])),
-        ),
-        "swap": lambda: project.swap(1, 2, *data.draw(span)),
-        "merge": lambda: project.merge(1, 2, *data.draw(span)),
-        "move": lambda: project.move(1, 2, *data.draw(span)),
-        "delete": lambda: project.delete(2, *data.draw(span)),
-        "confirm": lambda: project.confirm(data.draw(st.integers(0, 29))),
-        "rename": lambda: project.rename(1, data.draw(st.text("abc", min_size=1))),
-        "hide": lambda: project.set_flags(1, visible=data.draw(st.booleans())),
-        "reorder": lambda: project.reorder(data.draw(st.permutations([1, 2]))),
-    }
-    for name in data.draw(st.lists(st.sampled_from(sorted(edits)), max_size=8)):
-        edits[name]()
-    after, objects = dense(project), project.objects
-    for _ in range(len(project.steps) - first):
-        project.undo()
-    np.testing.assert_array_equal(dense(project), start)
-    while project.redo() is not None:
-        pass
-    np.testing.assert_array_equal(dense(project), after)
-    assert project.objects == objects
-    for _ in range(len(project.steps) - first):
-        project.undo()
