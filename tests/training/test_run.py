@@ -114,6 +114,16 @@ def test_the_command_line_writes_a_curve(config, tmp_path, capsys):
     assert float(rows[-1]["tsl"]) >= 0
 
 
+def test_the_curve_keeps_the_iou_and_the_loss_of_the_predicted_iou_apart(config, tmp_path):
+    run, data = start(config, tmp_path / "run")
+    losses, iou = run.take_step(data[0])
+    run._log(losses, iou)
+    with (tmp_path / "run" / "curve.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["mask_iou"]) == pytest.approx(iou, abs=1e-5)
+    assert float(row["iou"]) == pytest.approx(losses["iou"], abs=1e-5)
+
+
 def test_it_learns(config, tmp_path):
     """Twelve steps on one batch bring its loss down."""
     run, data = start(config, tmp_path / "run")
@@ -267,7 +277,7 @@ def test_layers_of_hiera_learn_slower_the_deeper_they_lie(config):
 
 def test_curves_are_drawn(tmp_path):
     rows = "".join(f"{10 * i},{i / 20},{1 / (i + 1)},nan\n" for i in range(20))
-    (tmp_path / "curve.csv").write_text("step,iou,dice,tsl\n" + rows)
+    (tmp_path / "curve.csv").write_text("step,mask_iou,dice,tsl\n" + rows)
     (tmp_path / "validation.csv").write_text("step,laparoscopy,mean\n100,0.4,0.4\n")
     with Image.open(draw_curves(tmp_path)) as picture:
         drawn = np.asarray(picture)

@@ -247,8 +247,8 @@ class Run:
                     self.average[name].copy_(value)
 
     def _log(self, losses: dict[str, float], iou: float) -> None:
-        names = LossWeights.__dataclass_fields__
-        row = {"step": self.step, "iou": iou, **{name: losses.get(name, math.nan) for name in names}}
+        names = LossWeights.__dataclass_fields__  # "iou" is the loss of the predicted one
+        row = {"step": self.step, "mask_iou": iou, **{name: losses.get(name, math.nan) for name in names}}
         self._write(self.folder / "curve.csv", row)
 
     @staticmethod
