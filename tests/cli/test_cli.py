@@ -91,10 +91,25 @@ def test_track_to_a_project_show_export(folder, capsys, tmp_path):
     assert 0 <= facts["objects"][0]["scores"]["iou_min"] <= facts["objects"][0]["scores"]["iou_mean"] <= 1
     assert facts["runs"][0]["provenance"]["model_hash"]
     assert run(capsys, "export", project, tmp_path / "davis")[0] == 0
-    for name, made in (("sav", "p_manual.json"), ("ctc", "p_RES"), ("ome-zarr", "p.ome.zarr")):
+    for name, made in (
+        ("coco", "p_coco.json"),
+        ("csv", "p_measurements.csv"),
+        ("sav", "p_manual.json"),
+        ("ctc", "p_RES"),
+        ("ome-zarr", "p.ome.zarr"),
+    ):
         code, out, _ = run(capsys, "export", project, tmp_path / "out", "--format", name)
         assert code == 0
         assert out.strip() == str(tmp_path / "out" / made)
+    size = ["--pixel-size", "0.5", "--unit", "mm"]
+    assert run(capsys, "export", project, tmp_path / "out", "--format", "csv", *size)[0] == 0
+    assert ",mm," in (tmp_path / "out" / "p_measurements.csv").read_text()
+    code, _, error = run(capsys, "export", project, tmp_path / "out", "--format", "csv", "--pixel-size", "small")
+    assert code == 2
+    assert "--pixel-size small is not one or two numbers" in error
+    code, _, error = run(capsys, "export", project, tmp_path / "out", *size)
+    assert code == 2
+    assert "options of 'csv'" in error
     assert run(capsys, "export", project, tmp_path / "o.mp4", "--format", "overlay")[0] == 0
     assert (tmp_path / "o.mp4").stat().st_size > 1000
 

@@ -14,7 +14,17 @@ from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
 from napari_sam2s.errors import FormatError, ProjectError
-from napari_sam2s.formats import WRITERS, read_ctc, read_davis, read_ome_zarr, read_sav, write_ctc, write_ome_zarr, write_sav
+from napari_sam2s.formats import (
+    WRITERS,
+    read_coco,
+    read_ctc,
+    read_davis,
+    read_ome_zarr,
+    read_sav,
+    write_ctc,
+    write_ome_zarr,
+    write_sav,
+)
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.masklets import Object, Project
 
@@ -198,13 +208,13 @@ def test_a_project_in_every_format(tmp_path):
             project.add_object(name)
         project.write_masks([(t, i, m, None) for t in range(6) for i, m in zip((1, 2), Three.masks(t).values(), strict=True)])
         for name in WRITERS:
-            if name == "sav":
+            if name in ("coco", "csv", "sav"):  # which hold overlaps
                 made = project.export(tmp_path / name, name)
             else:
                 with pytest.warns(UserWarning, match="overlap"):
                     made = project.export(tmp_path / name, name)
             assert made.exists()
-        with pytest.raises(ProjectError, match="'gif' is not a format we write; there are 'davis', 'sav'"):
+        with pytest.raises(ProjectError, match="'gif' is not a format we write; there are 'davis', 'coco', 'csv', 'sav'"):
             project.export(tmp_path, "gif")
     read = {
         "davis": read_davis(tmp_path / "davis"),
@@ -212,6 +222,7 @@ def test_a_project_in_every_format(tmp_path):
         "ctc": read_ctc(next((tmp_path / "ctc").iterdir())),
         "ome-zarr": read_ome_zarr(next((tmp_path / "ome-zarr").iterdir())),
     }
+    read["coco"] = read_coco(tmp_path / "coco")
     for videos in read.values():
         assert list(videos) == ["case"]
         assert videos["case"].masks(5)[1].sum() == 64

@@ -19,6 +19,24 @@ def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {"size": [int(n) for n in mask.shape], "counts": pack_counts(np.diff(bounds).tolist())}
 
 
+def encode_crop(crop: NDArray[np.bool_], offset: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
+    """Return :func:`encode_rle` of a frame of ``size (Y, X)`` that is empty but for a crop at ``offset (y, x)``.
+
+    The time it takes goes with the crop, not with the frame.
+    """
+    height, width = size
+    closed = np.pad(crop.T, ((0, 0), (1, 1)))  # (x, y): runs end with their column
+    x, y = np.nonzero(closed[:, 1:] != closed[:, :-1])  # where runs start and end by turns
+    bounds = (x + offset[1]) * height + y + offset[0]
+    # A run that reaches the frame's lower edge goes on at the top of the next column.
+    joined = np.flatnonzero(bounds[1:-1:2] == bounds[2::2]) * 2 + 1
+    bounds = np.delete(bounds, np.concatenate((joined, joined + 1)))
+    counts = np.diff(np.concatenate(([0], bounds, [height * width])))
+    if len(counts) > 1 and counts[-1] == 0:
+        counts = counts[:-1]
+    return {"size": [height, width], "counts": pack_counts(counts.tolist())}
+
+
 def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Return the mask ``(Y, X)`` of packed or plain runs.
 

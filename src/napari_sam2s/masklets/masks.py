@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ _INSERT = (
     f"INSERT OR REPLACE INTO masks (frame, object_id, {', '.join(MASK_COLUMNS)}) VALUES "
     f"({', '.join('?' * (2 + len(MASK_COLUMNS)))})"
 )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object on one frame, as a project knows it."""
+
+    object_id: int
+    mask: rle.Mask  # of area 0 where the object was looked for and is not there
+    scores: Scores | None = None
+    origin: Origin | None = None  # ``None`` where nothing but the mask is known
+    confirmed: bool = False
 
 
 class MaskStore(RunStore):
@@ -130,6 +142,25 @@ class MaskStore(RunStore):
         """Return ``{object id: (Y, X) bool}`` of a frame, with an empty mask for an object known to be absent."""
         rows = self._rows(f"SELECT object_id, {_RLE} FROM masks WHERE frame = ?", (frame,))
         return {row[0]: rle.decode(rle.Mask(*row[1:]), self.shape[1:]) for row in rows}
+
+    def entries(self, frame: int) -> list[Entry]:
+        """Return all that is known of a frame, by object id; masks stay encoded."""
+        sql = (
+            f"SELECT object_id, {_RLE}, iou, object_score, class_scores, origin, confirmed FROM masks WHERE frame = ? "
+            "ORDER BY object_id"
+        )
+        return [
+            Entry(
+                row["object_id"],
+                rle.Mask(*row[1:7]),
+                None
+                if row["iou"] is None
+                else Scores(row["iou"], row["object_score"], self._unpack_classes(row["class_scores"])),
+                row["origin"],
+                bool(row["confirmed"]),
+            )
+            for row in self._rows(sql, (frame,))
+        ]
 
     def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
         """Return a mask ``(Y, X)``, or ``None`` where nobody looked."""

@@ -179,17 +179,25 @@ class Project(Reviewing, ObjectStore):
     def _masks_changed(self, frames: Sequence[int]) -> None:
         self.masks_changed.emit(tuple(frames))
 
-    def export(self, folder: Path | str, format: str = "davis") -> Path:  # noqa: A002
+    def export(self, folder: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
         """Write the masks in another format and return what was made.
 
-        ``"davis"``: palette PNGs and a ``meta.json``; ``"sav"``: SA-V's JSON; ``"ctc"``: Cell Tracking Challenge;
-        ``"ome-zarr"``: labels of OME-Zarr.
+        ``"davis"``: palette PNGs and a ``meta.json``; ``"coco"``: COCO instances; ``"csv"``: a table of measurements, with
+        the options ``pixel_size=(y, x)`` and ``unit=`` for areas in physical units; ``"sav"``: SA-V's JSON; ``"ctc"``: Cell
+        Tracking Challenge; ``"ome-zarr"``: labels of OME-Zarr.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such format, or it does not have these options.
         """
         from napari_sam2s.formats import WRITERS
 
         if format not in WRITERS:
             raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, WRITERS))}.")
-        return WRITERS[format](self, folder, self.name)
+        if options and format != "csv":
+            raise ProjectError(f"{', '.join(options)}: these are options of 'csv', not of {format!r}.")
+        return WRITERS[format](self, folder, self.name, **options)
 
 
 def _whereabouts(video: Path | str | None, project: Path) -> dict[str, str | None]:

@@ -38,6 +38,12 @@ class LabelMasklets:
             raise ValueError(f"Labels are integers of shape (T, Y, X); got {self.labels.dtype} {tuple(self.labels.shape)}.")
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(T, Y, X)``."""
+        t, y, x = (int(n) for n in self.labels.shape)
+        return t, y, x
+
+    @property
     def frames(self) -> range:
         """All frames."""
         return range(self.labels.shape[0])

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QScrollArea,
     QTabWidget,
     QToolButton,
@@ -66,14 +67,16 @@ class Parts(QObject):
         layout.addWidget(self.model)
         layout.addWidget(self.tabs, 1)
         layout.addWidget(self.run)
-        layout.addLayout(
-            row(
-                ("Confirm", widget.confirm, "Vouch for this frame: tracking stops here and never changes it."),
-                ("Undo", widget.undo, "Undo the last step, whatever it was."),
-                ("Redo", widget.redo, "Redo what was undone."),
-                ("Keys", widget.help, "Show all keys."),
-            )
+        last = row(
+            ("Confirm", widget.confirm, "Vouch for this frame: tracking stops here and never changes it."),
+            ("Undo", widget.undo, "Undo the last step, whatever it was."),
+            ("Redo", widget.redo, "Redo what was undone."),
+            ("Keys", widget.help, "Show all keys."),
         )
+        self.export = QPushButton("Export")
+        self.export.setToolTip("Write the masks in another format; the project stays as it is.")
+        last.addWidget(self.export)
+        layout.addLayout(last)
         layout.addWidget(self.status)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)

@@ -16,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
+from napari_sam2s.widgets.export import Exporter
 from napari_sam2s.widgets.help import HelpOverlay
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.layers import Companions
@@ -57,6 +58,8 @@ class SegmentWidget(QWidget):
         self.table, self.timeline, self.tabs = self.parts.table, self.parts.timeline, self.parts.tabs
         self.run_panel, self.model_panel, self.status = self.parts.run, self.parts.model, self.parts.status
         self.run_view = RunView(self)
+        self.exporter = Exporter(self)
+        self.exporter.attach(self.parts.export)
         self._bind_keys()
         self.objects_panel, self.review_panel, self.surgery_panel = self.parts.objects, ReviewPanel(self), SurgeryPanel(self)
         self.add_panel("Review", self.review_panel)
@@ -76,6 +79,7 @@ class SegmentWidget(QWidget):
         add("redo", "Shift-U", "redo", self.redo)
         add("mark_in", "Shift-I", "track from here on only", self.mark_in)
         add("mark_out", "Shift-O", "track up to here only", self.mark_out)
+        add("export", "Shift-E", "export the masks", self.exporter.popup)
         add("help", "H", "show these keys, or hide them", self.help)
         self.run_panel.show_running(False, self.keys.key("track"))
 

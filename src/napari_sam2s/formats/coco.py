@@ -1,0 +1,171 @@
+"""COCO instances: ``<video>_coco.json``, one image a frame, one annotation an object that is there, masks as run lengths.
+
+Beside COCO's own keys every annotation has ``track_id`` (our object's id), and ``origin``, ``confirmed``, ``score`` and
+``object_score`` where a project knows them; every image has ``frame_index``. ``tracks`` lists the objects, also those that are
+never there. Objects may overlap. A frame without an image is not annotated; an image without annotations is empty.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s import __version__
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.coco_rle import decode_rle, encode_crop
+from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.entries import entries_of
+from napari_sam2s.formats.flat import shape_of
+from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.masks import Entry
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.vocabulary import Object
+
+ENDING = "_coco.json"
+NO_CLASS = "object"  # category of an object without a class
+
+
+def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
+    """Write masklets as ``root/<video>_coco.json``; return the file.
+
+    Raises
+    ------
+    FormatError
+        If nothing is annotated.
+    """
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_coco_file(masklets, folder / f"{video}{ENDING}", video)
+
+
+def write_coco_file(masklets: Masklets, path: Path, video: str) -> Path:
+    """Write masklets to a file of any name; see :func:`write_coco`."""
+    frames = list(masklets.frames)
+    if not frames:
+        raise FormatError(f"{video} has no annotated frames to write.")
+    _, height, width = shape_of(masklets)
+    objects = sorted(masklets.objects, key=lambda o: o.id)
+    names = sorted({o.class_name or NO_CLASS for o in objects})
+    category = {name: n for n, name in enumerate(names, 1)}
+    category_of = {o.id: category[o.class_name or NO_CLASS] for o in objects}
+    facts = {"description": video, "version": __version__, "contributor": "napari-sam2s", "fps": getattr(masklets, "fps", None)}
+    head = {
+        "info": facts,
+        "images": [
+            {
+                "id": frame + 1,
+                "width": width,
+                "height": height,
+                "file_name": f"{video}/{frame:05d}.jpg",
+                "frame_index": frame,
+                "video_id": 1,
+            }
+            for frame in frames
+        ],
+        "categories": [{"id": n, "name": name, "supercategory": ""} for name, n in category.items()],
+        "tracks": [
+            {"id": o.id, "name": o.name, "class": o.class_name, "category_id": category_of[o.id], "colour": list(o.colour)}
+            for o in objects
+        ],
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            # Piece by piece: the annotations of hours of video need not fit into memory.
+            file.write(json.dumps(head)[:-1])
+            file.write(', "annotations": [')
+            _write_annotations(file, masklets, frames, category_of, (height, width))
+            file.write("]}")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FormatError(f"{path} cannot be written ({error}).") from error
+    return path
+
+
+def _write_annotations(
+    file: TextIO, masklets: Masklets, frames: list[int], category_of: dict[int, int], size: tuple[int, int]
+) -> None:
+    written = 0
+    for frame in frames:
+        for entry in entries_of(masklets, frame):
+            if entry.mask.area and entry.object_id in category_of:
+                written += 1
+                text = json.dumps(_annotation(written, frame, entry, category_of[entry.object_id], size))
+                file.write(text if written == 1 else f",\n{text}")
+
+
+def _annotation(number: int, frame: int, entry: Entry, category: int, size: tuple[int, int]) -> dict[str, Any]:
+    mask = entry.mask
+    facts: dict[str, Any] = {
+        "id": number,
+        "image_id": frame + 1,
+        "category_id": category,
+        "track_id": entry.object_id,
+        "segmentation": encode_crop(rle.decode_crop(mask), (mask.y0, mask.x0), size),
+        "area": mask.area,
+        "bbox": [mask.x0, mask.y0, mask.width, mask.height],
+        "iscrowd": 0,
+    }
+    if entry.origin:
+        facts |= {"origin": entry.origin, "confirmed": entry.confirmed}
+    if entry.scores is not None:
+        facts |= {"score": round(entry.scores.iou, 4), "object_score": round(entry.scores.object_score, 4)}
+    return facts
+
+
+class CocoMasklets:
+    """Masklets of one COCO file. Without ``track_id`` every annotation is an object of its own."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            images = {int(image["id"]): image for image in facts["images"]}
+            classes = {int(c["id"]): str(c["name"]) for c in facts["categories"]}
+            frame_of = {i: int(image.get("frame_index", n)) for n, (i, image) in enumerate(sorted(images.items()))}
+            first = min(images.values(), key=lambda image: int(image["id"]))
+            self.shape = max(frame_of.values()) + 1, int(first["height"]), int(first["width"])
+            self.name = str(facts.get("info", {}).get("description") or self.path.stem)
+            self.fps: float | None = facts.get("info", {}).get("fps")
+            self.frames = sorted(frame_of.values())
+            self._masks: dict[int, list[tuple[int, Any]]] = {frame: [] for frame in self.frames}
+            found: dict[int, Object] = {}
+            for n, a in enumerate(facts["annotations"], 1):
+                i = int(a.get("track_id", n))
+                self._masks[frame_of[int(a["image_id"])]].append((i, a["segmentation"]))
+                found.setdefault(i, Object(i, f"object {i}", classes[int(a["category_id"])], object_colour(i)))
+            for track in facts.get("tracks", []):
+                i, colour = int(track["id"]), tuple(int(c) for c in track["colour"])
+                found[i] = Object(i, str(track["name"]), track.get("class"), (colour[0], colour[1], colour[2]))
+        except FileNotFoundError as error:
+            raise FormatError(f"There is no file {self.path}.") from error
+        except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
+            raise FormatError(f"{self.path} is not a COCO file of instances ({error!r}).") from error
+        self.objects = tuple(found[i] for i in sorted(found))
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``; pieces with the same ``track_id`` are one."""
+        if frame not in self._masks:
+            raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
+        masks: dict[int, NDArray[np.bool_]] = {}
+        for i, segmentation in self._masks[frame]:
+            if isinstance(segmentation, list):
+                raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
+            mask = decode_rle(segmentation)
+            masks[i] = masks[i] | mask if i in masks else mask
+        return masks
+
+
+def read_coco(path: Path | str) -> dict[str, CocoMasklets]:
+    """Read a file, or all ``*_coco.json`` of a folder: ``{video name: masklets}``."""
+    root = Path(path)
+    found = sorted(root.glob(f"*{ENDING}")) if root.is_dir() else [root]
+    if not found:
+        raise FormatError(f"{root} holds no *{ENDING}.")
+    videos = [CocoMasklets(file) for file in found]
+    return {video.name: video for video in videos}

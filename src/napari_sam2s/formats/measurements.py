@@ -1,0 +1,130 @@
+"""A table of measurements, one row an object and frame: ``<video>_measurements.csv``.
+
+A row with area 0 says that the object was looked for and is not there; a frame on which nobody looked has no row. Places are
+in pixels of the video, pixel centres at integers, the ends of boxes excluded. ``area`` is in squares of ``unit`` and empty
+where the size of a pixel is not known, ``time_s`` where frames a second are not.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.entries import entries_of
+from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.masks import Entry
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.vocabulary import Object
+
+ENDING = "_measurements.csv"
+COLUMNS = (
+    "frame",
+    "time_s",
+    "object_id",
+    "name",
+    "class",
+    "area_px",
+    "area",
+    "unit",
+    "centroid_y",
+    "centroid_x",
+    "y0",
+    "x0",
+    "y1",
+    "x1",
+    "predicted_iou",
+    "object_score",
+    "origin",
+    "confirmed",
+)
+PixelSize = tuple[float, float]  # (y, x)
+
+
+def write_measurements(
+    masklets: Masklets, root: Path | str, video: str, *, pixel_size: PixelSize | None = None, unit: str = ""
+) -> Path:
+    """Write the table as ``root/<video>_measurements.csv``; return the file.
+
+    Parameters
+    ----------
+    pixel_size
+        Height and width of a pixel in ``unit``, such as ``(0.5, 0.5)`` and ``"micrometer"``.
+
+    Raises
+    ------
+    FormatError
+        If nothing is annotated, or the pixel size is not positive.
+    """
+    folder = Path(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_measurements_file(masklets, folder / f"{video}{ENDING}", pixel_size=pixel_size, unit=unit)
+
+
+def write_measurements_file(masklets: Masklets, path: Path, *, pixel_size: PixelSize | None = None, unit: str = "") -> Path:
+    """Write the table to a file of any name; see :func:`write_measurements`."""
+    if not list(masklets.frames):
+        raise FormatError("Nothing is annotated, so there is nothing to measure.")
+    if pixel_size is not None and not (len(pixel_size) == 2 and all(side > 0 for side in pixel_size)):
+        raise FormatError(f"A pixel size is two numbers above 0, height and width; got {pixel_size}.")
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(measurements(masklets, pixel_size=pixel_size, unit=unit))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise FormatError(f"{path} cannot be written ({error}).") from error
+    return path
+
+
+def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, unit: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the rows, by frame and object; the keys are ``COLUMNS``, and what is not known is ``""``."""
+    objects = {o.id: o for o in masklets.objects}
+    fps = getattr(masklets, "fps", None)
+    pixel = pixel_size[0] * pixel_size[1] if pixel_size is not None else None
+    for frame in masklets.frames:
+        for entry in entries_of(masklets, frame):
+            known = objects.get(entry.object_id)
+            if known is None:  # removed from the project
+                continue
+            yield {
+                "frame": frame,
+                "time_s": round(frame / fps, 4) if fps else "",
+                **_identity(known),
+                "area_px": entry.mask.area,
+                "area": "" if pixel is None else f"{entry.mask.area * pixel:.6g}",
+                "unit": "" if pixel is None else unit,
+                **_place(entry.mask),
+                **_judgement(entry),
+            }
+
+
+def _identity(known: Object) -> dict[str, Any]:
+    return {"object_id": known.id, "name": known.name, "class": known.class_name or ""}
+
+
+def _place(mask: rle.Mask) -> dict[str, Any]:
+    if not mask.area:
+        return dict.fromkeys(("centroid_y", "centroid_x", "y0", "x0", "y1", "x1"), "")
+    crop = rle.decode_crop(mask)
+    y = np.count_nonzero(crop, axis=1) @ np.arange(mask.height) / mask.area + mask.y0
+    x = np.count_nonzero(crop, axis=0) @ np.arange(mask.width) / mask.area + mask.x0
+    corners = {"y0": mask.y0, "x0": mask.x0, "y1": mask.y0 + mask.height, "x1": mask.x0 + mask.width}
+    return {"centroid_y": round(float(y), 2), "centroid_x": round(float(x), 2), **corners}
+
+
+def _judgement(entry: Entry) -> dict[str, Any]:
+    scores = entry.scores
+    return {
+        "predicted_iou": "" if scores is None else round(scores.iou, 4),
+        "object_score": "" if scores is None else round(scores.object_score, 4),
+        "origin": entry.origin or "",
+        "confirmed": int(entry.confirmed) if entry.origin else "",
+    }

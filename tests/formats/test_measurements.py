@@ -1,0 +1,94 @@
+"""The table of measurements, against what is known of drawn shapes."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import FormatError, ProjectError
+from napari_sam2s.formats import read_davis, write_davis, write_measurements
+from napari_sam2s.formats.measurements import COLUMNS
+from napari_sam2s.masklets import Project, Scores
+
+SIZE = (40, 60)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def project(tmp_path):
+    class Video:
+        shape, fps = (50, *SIZE, 3), 25.0
+
+    with Project.create(tmp_path / "case.sam2s", Video()) as made:
+        made.add_object("left", class_name="grasper")
+        made.add_object("right")
+        ring = np.zeros(SIZE, bool)
+        ring[10:21, 20:41] = True
+        ring[12:19, 22:39] = False
+        made.write_masks([(0, 1, ring, Scores(0.91234, 5.5)), (0, 2, np.zeros(SIZE, bool), Scores(0.2, -3.0))])
+        made.write_masks([(25, 1, ring, None)], origin="interpolated")
+        made.confirm(0, 1)
+        yield made
+
+
+def test_rows_are_what_was_drawn(project, tmp_path):
+    rows = read(project.export(tmp_path / "out", "csv", pixel_size=(0.5, 0.25), unit="micrometer"))
+    assert list(rows[0]) == list(COLUMNS)
+    assert [(r["frame"], r["object_id"]) for r in rows] == [("0", "1"), ("0", "2"), ("25", "1")]
+    area = 11 * 21 - 7 * 17
+    expected = {
+        "time_s": "0.0",
+        "name": "left",
+        "class": "grasper",
+        "area_px": str(area),
+        "area": f"{area * 0.125:.6g}",
+        "unit": "micrometer",
+        "centroid_y": "15.0",
+        "centroid_x": "30.0",
+        "y0": "10",
+        "x0": "20",
+        "y1": "21",
+        "x1": "41",
+        "predicted_iou": "0.9123",
+        "object_score": "5.5",
+        "origin": "propagated",
+        "confirmed": "1",
+    }
+    assert {key: rows[0][key] for key in expected} == expected
+    assert (rows[1]["area_px"], rows[1]["centroid_y"], rows[1]["y0"], rows[1]["confirmed"]) == ("0", "", "", "0")
+    assert (rows[2]["time_s"], rows[2]["origin"], rows[2]["predicted_iou"]) == ("1.0", "interpolated", "")
+
+
+def test_centroids_are_those_of_the_pixels(project, tmp_path):
+    rng = np.random.default_rng(0)
+    mask = rng.random(SIZE) < 0.02
+    project.write_masks([(3, 1, mask, None)])
+    [row] = [r for r in read(project.export(tmp_path, "csv")) if r["frame"] == "3"]
+    y, x = np.nonzero(mask)
+    assert float(row["centroid_y"]) == pytest.approx(y.mean(), abs=0.005)
+    assert float(row["centroid_x"]) == pytest.approx(x.mean(), abs=0.005)
+    assert (row["area"], row["unit"]) == ("", "")
+
+
+def test_of_masks_alone(project, tmp_path):
+    masklets = read_davis(write_davis(project, tmp_path / "davis", "case"))["case"]
+    rows = read(write_measurements(masklets, tmp_path, "case"))
+    assert [(r["frame"], r["object_id"], r["area_px"]) for r in rows] == [("0", "1", "112"), ("25", "1", "112")]
+    assert rows[0]["time_s"] == rows[0]["origin"] == rows[0]["predicted_iou"] == ""
+
+
+def test_what_cannot_be_written_says_so(project, tmp_path):
+    with pytest.raises(FormatError, match="two numbers above 0"):
+        project.export(tmp_path, "csv", pixel_size=(0.0, 1.0))
+    with pytest.raises(ProjectError, match="options of 'csv', not of 'davis'"):
+        project.export(tmp_path, "davis", unit="mm")
+    with Project.create(tmp_path / "empty.sam2s", np.zeros((2, *SIZE, 3), np.uint8)) as empty:
+        for name in ("csv", "coco"):
+            with pytest.raises(FormatError, match="annotated"):
+                empty.export(tmp_path, name)
