@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Scores
-from napari_sam2s.masklets.series import ORIGINS, Series, _ranges
+from napari_sam2s.masklets.series import ONE, ORIGINS, UNKNOWN, Series, _ranges
 
 
 def slowly(project, object_id):
@@ -118,3 +118,29 @@ def test_only_what_changed_is_read_again(project):
 def test_ranges():
     assert list(_ranges({5, 6, 60, 200, 201})) == [(5, 60), (200, 201)]
     assert list(_ranges(set())) == []
+
+
+def test_scores_of_float32_come_back_exactly_and_what_has_none_has_none(project):
+    rng = np.random.default_rng(0)
+    values = np.concatenate((rng.normal(0, 10, 27), [0.0, -32.0])).astype(np.float32)
+    values[np.abs(values) < 1 / 64] = 0
+    project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), Scores(0.5, float(v))) for t, v in enumerate(values)])
+    project.write_masks([(29, 1, np.eye(24, 32, dtype=bool), None)])
+    series = project.series(1)
+    np.testing.assert_array_equal(series.object_score[:29], values)
+    assert np.isnan(series.object_score[29])
+    assert series.bbox[29].tolist() == [0, 0, 24, 24]
+
+
+def test_the_order_of_the_file_does_not_matter():
+    """SQL promises none to what is joined; frames 2 and 1, of which the first is absent."""
+    box = 3 << 48 | 4 << 32 | 2 << 16 | 3
+    texts = (f"{2 << 32},{1 << 32 | 6}", f"0,{box}", f"{UNKNOWN},{ONE // 2}", f"{-ONE},{UNKNOWN}", "08")
+    series = Series.of_packed(texts)
+    assert series.frames.tolist() == [1, 2]
+    assert series.area.tolist() == [6, 0]
+    assert series.bbox.tolist() == [[3, 4, 5, 7], [0, 0, 0, 0]]
+    np.testing.assert_array_equal(series.iou, np.array([0.5, np.nan], np.float32))
+    np.testing.assert_array_equal(series.object_score, np.array([np.nan, -1], np.float32))
+    assert series.where("interpolated").tolist() == [1]
+    assert not series.confirmed.any()

@@ -18,6 +18,16 @@ from napari_sam2s.masklets.vocabulary import Origin
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 CACHED_ROWS = 4_000_000  # about 40 bytes each
 COLUMNS = "frame, area, iou, object_score, y0, x0, height, width, origin, confirmed"  # all in the index of masks by object
+# The same as five texts of integers: SQLite joins them several times faster than Python takes rows. Scores are in units of
+# 2**-30, which holds every float32 from 1/64 on exactly.
+ONE, UNKNOWN = 2**30, -(2**62)
+_MARKS = " ".join(f"WHEN {name!r} THEN {n}" for n, name in enumerate(ORIGINS))
+PACKED = (
+    "group_concat((frame << 32) | area), group_concat((y0 << 48) | (x0 << 32) | (height << 16) | width), "
+    + ", ".join(f"group_concat(ifnull(CAST({c} * {ONE} AS INTEGER), {UNKNOWN}))" for c in ("iou", "object_score"))
+    + f", group_concat(2 * CASE origin {_MARKS} END + confirmed, '')"
+)
+LARGEST_SIDE = 2**15  # pixels of a frame that PACKED can hold
 NEAR = 64  # changed frames this close together are read again as one range
 _CODES = {name: code for code, name in enumerate(ORIGINS)}
 
@@ -72,6 +82,28 @@ class Series:
             np.array(columns[9], dtype=bool),
         )
 
+    @classmethod
+    def of_packed(cls, texts: Sequence[str | None]) -> Series:
+        """Return the series of the texts of ``PACKED``; they are ``None`` where there are no rows."""
+        if texts[0] is None:
+            return cls.of_rows([])
+        place, box, iou, score = (np.fromstring(text or "", dtype=np.int64, sep=",") for text in texts[:4])
+        y0, x0, height, width = (box >> shift & 0xFFFF for shift in (48, 32, 16, 0))
+        mark = np.frombuffer((texts[4] or "").encode("ascii"), dtype=np.uint8) - ord("0")
+        series = cls(
+            place >> 32,
+            place & 0xFFFFFFFF,
+            _unscaled(iou),
+            _unscaled(score),
+            np.stack((y0, x0, y0 + height, x0 + width), axis=1).astype(np.int32),
+            mark >> 1,
+            (mark & 1).astype(bool),
+        )
+        if (np.diff(series.frames) > 0).all():  # the index gives them in order, which SQL does not promise
+            return series
+        order = np.argsort(series.frames)
+        return cls(*(getattr(series, f.name)[order] for f in fields(series)))
+
     def replaced(self, start: int, stop: int, other: Series) -> Series:
         """Return this series with another one in place of the frames ``start`` to ``stop - 1``."""
         first, last = np.searchsorted(self.frames, (start, stop))
@@ -80,6 +112,10 @@ class Series:
             for f in fields(self)
         )
         return Series(*parts)
+
+
+def _unscaled(score: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.where(score == UNKNOWN, np.nan, score / ONE).astype(np.float32)
 
 
 class SeriesCache:

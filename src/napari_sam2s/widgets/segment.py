@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.camera import keep_whole_picture
 from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
 from napari_sam2s.widgets.export import Exporter
 from napari_sam2s.widgets.help import HelpOverlay
@@ -152,6 +153,7 @@ class SegmentWidget(QWidget):
         session.changed.connect(self.refresh)
         self.run_view.watch(session)
         self.layers = Companions(self.viewer, layer, session.project, self)
+        keep_whole_picture(self.viewer, self)
         self.parts.dock_timeline(self.viewer)
         self.parts.show_project(path)
         if not session.project.prompts():

@@ -14,7 +14,10 @@ from napari_sam2s.widgets.lanes import Lane, lanes_of
 __all__ = ["Lane", "Timeline", "lanes_of"]
 
 LANE, GAP, RULER = 14, 3, 18  # pixels
-MOST_HEIGHT = 190  # of all lanes together: with many objects they get thinner
+# All lanes together are as high as these, and with more objects they get thinner: a strip that grew with each new object would
+# move the picture under the mouse that is about to click the next one.
+USUAL_LANES = 4
+LEAST_PITCH = 3.0  # from one lane to the next; only when they cannot get thinner the strip grows
 NAMES_FROM = 11  # height of a lane from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
@@ -55,11 +58,13 @@ class Timeline(QWidget):
 
     def sizeHint(self) -> QSize:
         """Return a height for all lanes."""
-        return QSize(480, RULER + max(1, len(self.lanes)) * (self._lane_height + GAP) + GAP)
+        lanes = max(USUAL_LANES * (LANE + GAP), round(LEAST_PITCH * len(self.lanes)))
+        return QSize(480, RULER + GAP + lanes)
 
     @property
-    def _lane_height(self) -> int:
-        return max(3, min(LANE, MOST_HEIGHT // max(1, len(self.lanes)) - GAP))
+    def _pitch(self) -> float:
+        """Pixels from the top of one lane to the top of the next."""
+        return max(LEAST_PITCH, min(LANE + GAP, USUAL_LANES * (LANE + GAP) / max(1, len(self.lanes))))
 
     def show_lanes(self, frames: int, lanes: Sequence[Lane], fps: float | None = None) -> None:
         """Draw these lanes; for a video of another length, all of it."""
@@ -149,9 +154,10 @@ class Timeline(QWidget):
         picture.fill(background)
         painter = QPainter(picture)
         self._draw_ruler(painter)
-        height = self._lane_height
+        pitch = self._pitch
         for n, lane in enumerate(self.lanes):
-            self._draw_lane(painter, lane, RULER + GAP + n * (height + GAP), height, background)
+            top, bottom = (round(RULER + GAP + k * pitch) for k in (n, n + 1))
+            self._draw_lane(painter, lane, top, bottom - top - (GAP if pitch >= LANE else 1), background)
         self._draw_bounds(painter)
         painter.end()
         return picture

@@ -1,0 +1,51 @@
+"""The picture stays whole when docks come, and stays as the user put it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2s.widgets.segment import SegmentWidget
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def corners_shown(viewer, image):
+    """Return whether the first and the last pixel are on the canvas."""
+    canvas = viewer.window._qt_viewer.canvas
+    width, height = canvas.native.width(), canvas.native.height()
+    shown = []
+    for y, x in ((0, 0), (269, 479)):
+        world = image.data_to_world((0, y, x))
+        at = canvas.view.camera.transform.map([world[2], world[1], 0, 1])
+        shown.append(0 <= at[0] <= width and 0 <= at[1] <= height)
+    return all(shown)
+
+
+def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_file, tmp_path, qtbot):
+    viewer = make_napari_viewer(show=True)
+    [image] = viewer.open(str(case_file), plugin="napari-sam2s")
+    qtbot.wait(100)
+    widget = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(widget)
+    qtbot.waitUntil(lambda: corners_shown(viewer, image), timeout=10_000)
+    height = widget.timeline.height()
+    for _ in range(12):
+        widget.new_object()
+    qtbot.wait(300)
+    assert widget.timeline.height() == height  # or the picture would move under the mouse
+    assert len(widget.timeline.lanes) == 13
+    assert corners_shown(viewer, image)
+    widget.close()
+
+
+def test_a_picture_that_was_zoomed_stays(make_napari_viewer, case_file, tmp_path, qtbot):
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    viewer.camera.zoom, viewer.camera.center = 7.0, (0, 50.0, 60.0)
+    widget = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(widget)
+    qtbot.wait(500)
+    assert viewer.camera.zoom == pytest.approx(7.0)
+    np.testing.assert_allclose(viewer.camera.center[1:], (50.0, 60.0))
+    widget.close()
