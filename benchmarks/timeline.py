@@ -1,24 +1,34 @@
-"""The timeline of a two-hour case: 180,000 frames, 5 objects. Prints a Markdown table; run it under a display.
+"""The timeline of a two-hour case: 180,000 frames, 5 objects. Prints Markdown tables; run it under a display.
 
-Opening is from the project's file to the first picture; panning and zooming are pictures of other parts, which cost the same
-for six minutes of video. Masks are of 30 pixels: what is in a mask plays no part here.
+The strip alone: opening is from the project's file to the first picture; panning and zooming are pictures of other parts, which
+cost the same for six minutes of video. Masks are of 30 pixels: what is in a mask plays no part here.
+
+In napari: opening is from choosing the widget to everything drawn (the engine starts meanwhile in its own process), scrolling a
+jump to another frame until it is drawn; memory is that of the viewer's process, beside napari with the image alone.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+
+import dask.array as da
+import napari
 import numpy as np
+import psutil
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.rle import encode
+from napari_sam2s.widgets.segment import SegmentWidget
 from napari_sam2s.widgets.timeline import Timeline, lanes_of
 
 OBJECTS = 5
@@ -84,9 +94,56 @@ def measure(path: Path) -> tuple[float, float, float, float]:
     return opened, again, float(np.median(pans)), float(np.median(zooms))
 
 
+def timed(action: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds by the clock and by this process's processors."""
+    wall, processor = time.perf_counter(), time.process_time()
+    action()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+def in_napari(path: Path, frames: int) -> list[tuple[str, float, float]]:
+    """Return rows of what was done, seconds and CPU-seconds; memory in MB comes last, beside that of napari alone."""
+    viewer = napari.Viewer()
+    viewer.add_image(da.zeros((frames, 1080, 1920, 3), chunks=(1, 1080, 1920, 3), dtype=np.uint8), rgb=True, name="long")
+    settle = QApplication.processEvents
+    settle()
+    process = psutil.Process()
+    alone = process.memory_info().rss / 2**20
+    SegmentWidget._default_path = lambda self, video: path  # it belongs to no file
+    made = []
+
+    def open_widget() -> None:
+        made.append(SegmentWidget(viewer))
+        viewer.window.add_dock_widget(made[0])
+        settle()
+
+    rows = [("open", *timed(open_widget))]
+    [widget] = made
+    places = np.random.default_rng(0).integers(0, frames, 30).tolist()
+
+    def jump(frame: int) -> None:
+        widget.go_to(frame)
+        settle()
+
+    jumps = np.median([timed(lambda frame=frame: jump(frame)) for frame in places], axis=0)
+    rows.append(("a jump to another frame (median of 30)", *jumps))
+
+    def zoom(factor: float) -> None:
+        widget.timeline.zoom(factor, frames / 2)
+        settle()
+
+    zooms = np.median([timed(lambda n=n: zoom(1.3 if n < 15 else 1 / 1.3)) for n in range(30)], axis=0)
+    rows.append(("a zoom of the timeline (median of 30)", *zooms))
+    rows.append(("everything drawn anew, as after a click", *timed(lambda: (widget.refresh(), settle()))))
+    rows.append(("memory", process.memory_info().rss / 2**20, alone))
+    widget.close()
+    viewer.close()
+    return rows
+
+
 def main() -> None:
-    """Print the table."""
-    application = QApplication(sys.argv)
+    """Print the tables."""
+    application = QApplication.instance() or QApplication(sys.argv)
     load = os.getloadavg()[0]
     print(f"{OBJECTS} objects\n\n| video | open | lanes again | pan | zoom |\n|---|---|---|---|---|")
     times = {}
@@ -97,10 +154,15 @@ def main() -> None:
             times[name] = measure(path)
             opened, again, pan, zoom = times[name]
             print(f"| {name} | {opened:.2f} s | {again * 1e3:.1f} ms | {pan * 1e3:.1f} ms | {zoom * 1e3:.1f} ms |")
-    ratios = [b / a for a, b in zip(*times.values(), strict=True)]
-    print(f"| ratio | {' | '.join(f'{r:.1f}' for r in ratios)} |")
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"\nload average {load:.1f}; peak memory {memory:.0f} MB (with the writing of the project)")
+        ratios = [b / a for a, b in zip(*times.values(), strict=True)]
+        print(f"| ratio | {' | '.join(f'{r:.1f}' for r in ratios)} |")
+        print("\n| in napari | 6 minutes | 2 hours | CPU, 2 hours | ratio |\n|---|---|---|---|---|")
+        short, long = (in_napari(Path(folder) / f"{frames}.sam2s", frames) for frames in HOURS.values())
+        for (what, a, _), (_, b, cpu) in zip(short[:-1], long[:-1], strict=True):
+            print(f"| {what} | {a * 1e3:.0f} ms | {b * 1e3:.0f} ms | {cpu * 1e3:.0f} ms | {b / a:.1f} |")
+        (_, a, _), (what, b, alone) = short[-1], long[-1]
+        print(f"| {what} (napari alone {alone:.0f} MB) | {a:.0f} MB | {b:.0f} MB | | {b / a:.1f} |")
+    print(f"\nload average before it started {load:.1f}")
     application.quit()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from napari.layers import Labels, Points
 from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
 
 from napari_sam2s.masklets import Object, Project, Prompt
 
@@ -64,11 +65,27 @@ def make_objects_layer(image: Image, project: Project) -> Labels:
     return Labels(project.labels, name=OBJECTS, opacity=0.5, colormap=colormap(project.objects), **spatial(image))
 
 
-def colormap(objects: Iterable[Object]) -> DirectLabelColormap:
+class ObjectColours(DirectLabelColormap):  # type: ignore[misc]
+    """Colours by object id, looked up without numba.
+
+    Where numba is installed, napari compiles the look-up of colours when they are first shown: seconds in which the viewer
+    stands still, to fill a table of 256 or 65,536 entries.
+    """
+
+    def _map_without_cache(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the colours ``(..., 4)`` of labels; a hook of napari's, which fills its tables with it."""
+        mapped = np.broadcast_to(np.asarray(self.default_color, np.float32), (*values.shape, 4)).copy()
+        for label, colour in self.color_dict.items():
+            if label is not None:
+                mapped[values == label] = colour
+        return mapped
+
+
+def colormap(objects: Iterable[Object]) -> ObjectColours:
     """Return the objects' colours for a Labels layer; whatever is not an object is not shown."""
     colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}
     colours |= {o.id: (*(c / 255 for c in o.colour), 1.0) for o in objects}
-    return DirectLabelColormap(color_dict=colours)
+    return ObjectColours(color_dict=colours)
 
 
 def set_next(layer: Points, kind: str, object_id: int) -> None:
