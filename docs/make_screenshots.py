@@ -1,7 +1,7 @@
 """Make the pictures of the documentation: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py``.
 
-Every panel in both of napari's themes, on the drawn case, into ``docs/images``. ``--only NAME`` makes one of them;
-``--scale 1.5`` shows how it looks at another scaling of the desktop.
+The window and every panel in both of napari's themes, on the drawn case, into ``docs/images``. ``--only NAME`` makes some of
+them (``--only review,surgery``); ``--scale 1.5`` shows how it looks at another scaling of the desktop.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.widgets.companions import spatial
 
 IMAGES = Path(__file__).parent / "images"
 COLOURS = 96  # of a palette: a tenth of the size, and nothing is lost that one looks for
@@ -62,22 +63,36 @@ class Studio:
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() > end)
 
-    def work(self) -> None:
-        """Prompt three objects and track them for a while."""
-        session, widget = self.widget.session, self.widget
+    def prompt(self) -> None:
+        """Click every object on the first frame that shows it well."""
+        session = self.widget.session
         while len(session.project.objects) < len(self.case.objects):
             session.project.add_object()
         for mine, true in zip(session.project.objects, self.case.objects, strict=True):
-            shown = next(t for t in range(FRAMES) if self.case.masks(t).get(true.id, np.zeros(1)).any())
+            areas = [self.case.masks(t).get(true.id, np.zeros(1)).sum() for t in range(FRAMES)]
+            shown = next(t for t in range(FRAMES) if areas[t] > 0.3 * max(areas))
             (y, x), _ = next_click(self.case.masks(shown)[true.id])
             session.project.rename(mine.id, true.name)
-            session.project.set_class(mine.id, true.class_name)
+            if mine.id % 2:
+                session.project.set_class(mine.id, true.class_name)
             session.prompt(Prompt(mine.id, shown, ((float(y), float(x)),), (1,)))
         session.settle(600)
-        widget.go_to(0)
+        self.rest()
+
+    def track(self, first: int, stop: int, every: int) -> None:
+        """Track a range at a rate; return when it has begun."""
+        widget = self.widget
+        widget.timeline.set_bounds(first, stop)
+        widget.run_panel.rate.take(every)
+        widget.go_to(first)
         self.rest()
         widget.track()
-        self.until(lambda: len(session.project.frames) > FRAMES * 2 // 3)
+
+    def finished(self) -> None:
+        """Wait for the end of the run."""
+        self.until(lambda: not self.widget.session.tracking)
+        self.widget.session.settle(600)
+        self.rest()
 
     def shoot(self, name: str, part: QWidget | None = None) -> None:
         """Take a picture of the window, or of a part, in both themes."""
@@ -93,41 +108,78 @@ class Studio:
             image.quantize(COLOURS).save(path, optimize=True)
             sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} kB, {image.width} x {image.height}\n")
 
+    def evaluation(self) -> QWidget:
+        """Score the masks against the truth, and return the panel."""
+        truth = np.zeros((FRAMES, *self.case[0].shape[:2]), np.uint8)
+        for t in range(FRAMES):
+            for mine, true in zip(self.widget.session.project.objects, self.case.objects, strict=True):
+                if true.id in (masks := self.case.masks(t)):
+                    truth[t][masks[true.id]] = mine.id
+        layer = self.viewer.add_labels(truth, name="ground truth", visible=False, **spatial(self.widget.image))
+        dock, panel = self.viewer.window.add_plugin_dock_widget("napari-sam2s", "Evaluate masks")
+        dock.setFloating(True)
+        dock.resize(720, 420)
+        panel.truth.value = layer
+        panel.prediction.value = self.widget.objects
+        panel.score()
+        self.until(lambda: panel.scores is not None)
+        self.rest()
+        return panel
+
 
 def main() -> None:
-    """Make all pictures, or one."""
+    """Make all pictures, or some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", default="", help="names, by commas")
     parser.add_argument("--scale", default="1")
-    only = parser.parse_args().only
+    only = set(filter(None, parser.parse_args().only.split(",")))
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(Path(folder))
         widget = studio.widget
-        studio.work()
-        shots: dict[str, QWidget | None] = {"tracking": None}
-        for name, part in shots.items():
-            if only in ("", name):
+
+        def shoot(name: str, part: QWidget | None = None) -> None:
+            if not only or name in only:
                 studio.shoot(name, part)
-        studio.until(lambda: not widget.session.tracking)
+
+        studio.prompt()
+        studio.track(0, FRAMES * 2 // 3, 1)
+        studio.until(lambda: len(widget.session.project.frames) > FRAMES // 2)
+        shoot("window")
+        studio.finished()
+        studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)
+        studio.finished()
         widget.go_to(FRAMES // 2)
         widget.confirm()
         widget.timeline.set_bounds(5, FRAMES - 6)
-        if only in ("", "timeline"):
-            studio.shoot("timeline", widget.timeline)
-        for n in range(widget.tabs.count()):
-            widget.tabs.setCurrentIndex(n)
-            name = widget.tabs.tabText(n).split()[0].lower()
-            if only in ("", name):
-                studio.shoot(name, widget)
+        shoot("timeline", widget.timeline)
+        for panel, name in (
+            (widget.objects_panel, "objects"),
+            (widget.review_panel, "review"),
+            (widget.surgery_panel, "surgery"),
+        ):
+            widget.tabs.setCurrentWidget(panel)
+            if panel is widget.review_panel:
+                studio.until(lambda: len(widget.review_panel.review) > 0, 60)
+                widget.review_panel.next()
+            if panel is widget.surgery_panel:
+                widget.surgery_panel.start.setValue(8)
+                widget.surgery_panel.last.setValue(11)
+            studio.rest(2)
+            shoot(name, panel)
         widget.tabs.setCurrentIndex(0)
+        shoot("run", widget.run_panel)
         widget.model_panel.more.setChecked(True)
-        if only in ("", "model"):
-            studio.shoot("model", widget.model_panel)
+        shoot("model", widget.model_panel)
+        widget.model_panel.more.setChecked(False)
+        widget.exporter.popup()
+        studio.rest()
+        shoot("export", widget.exporter.menu)
+        widget.exporter.menu.close()
         widget.help()
-        if only in ("", "keys"):
-            studio.shoot("keys", widget._help)
+        shoot("keys", widget._help)
         widget.help()
+        shoot("evaluation", studio.evaluation())
         studio.viewer.close()
 
 

@@ -25,6 +25,7 @@ from napari_sam2s.masklets import Object, Project
 COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
 SURE = 0.6  # probability from which a class is suggested
+TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture says little of what it is
 SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
     SWATCH: "The colour of its masks. Double-click to choose another.",
@@ -126,7 +127,7 @@ class ObjectTable(QTableWidget):
         guess = self._project.suggested_class(o.id)
         if guess is not None:
             kind.setToolTip(f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose.")
-            if o.class_name is None and guess[1] >= SURE:
+            if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
                 kind.setText(f"{guess[0]}?")
                 kind.setForeground(QColor(DOUBTFUL))
         items = [swatch, QTableWidgetItem(o.name), kind, frames]

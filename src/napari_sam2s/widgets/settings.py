@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 PLUGIN = "napari-sam2s"
@@ -18,8 +19,12 @@ def section(name: str) -> Any | None:
 
 
 def remembered(name: str, key: str, default: Any) -> Any:
-    """Return a setting, or ``default`` where there is none."""
-    return getattr(section(name), key, default)
+    """Return a setting, or ``default`` where there is none.
+
+    One of several words comes back from napari's file as a member of an enumeration, which is not its word.
+    """
+    value = getattr(section(name), key, default)
+    return value.value if isinstance(value, Enum) else value
 
 
 def remember(name: str, /, **values: Any) -> None:

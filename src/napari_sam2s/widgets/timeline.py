@@ -49,8 +49,8 @@ class Timeline(QWidget):
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
         self.setToolTip(
-            "Where each object is. Full colour: present; pale above: filled in between tracked frames; orange below: the model "
-            "doubts it; faint: looked for and absent; empty: not looked for yet.\n"
+            "Where each object is. Full colour: present; faded above: filled in between tracked frames; orange below: the "
+            "model doubts it; faint: looked for and absent; empty: not looked for yet.\n"
             "White ticks: prompts; green: confirmed; violet: painted by you.\n"
             "Click to go there; the wheel zooms, with Shift it pans; drag the handles to bound what is tracked, double-click "
             "the ruler to take all of it."
