@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import napari.settings
 import numpy as np
 import pytest
+from napari.settings import get_plugin_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -16,10 +18,21 @@ from napari_sam2s.formats import write_video
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import Engine
 from napari_sam2s.widgets.segment import SegmentWidget
-from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.settings import PLUGIN, remember
 
-# Before napari reads its settings: tests neither see nor change those of whoever runs them.
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sam2s-test-")) / "settings.yaml")
+# Tests neither see nor change the settings of whoever runs them. The variable is for processes that tests start; in this one
+# pytest's plugins have imported napari already, which took its path from the variable then.
+SETTINGS = Path(tempfile.mkdtemp(prefix="napari-sam2s-test-")) / "settings.yaml"
+os.environ["NAPARI_CONFIG"] = str(SETTINGS)
+napari.settings._CFG_PATH = SETTINGS
+napari.settings._PLUGIN_SETTINGS.clear()
+
+
+@pytest.fixture(autouse=True)
+def settings_as_they_come():
+    """Begin every test with the default settings: what an earlier one chose is remembered, as it should be."""
+    get_plugin_settings(PLUGIN).reset()
+
 
 PATIENCE = 240_000  # milliseconds
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier

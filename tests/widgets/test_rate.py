@@ -9,20 +9,9 @@ from qtpy.QtTest import QTest
 
 from napari_sam2s.widgets.objects import FRAMES
 from napari_sam2s.widgets.rate_box import RateBox
-from napari_sam2s.widgets.settings import remember, remembered
+from napari_sam2s.widgets.settings import remembered
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(autouse=True)
-def as_it_comes():
-    """Begin and end with the defaults, which other tests count on."""
-    chosen = {"mode": "exact", "precision": "float32"}
-    remember("run", every=1)
-    remember("model", **chosen)
-    yield
-    remember("run", every=1)
-    remember("model", **chosen)
 
 
 def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
