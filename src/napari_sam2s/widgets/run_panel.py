@@ -66,8 +66,12 @@ class RunPanel(QWidget):
     def show_progress(self, done: int, total: int) -> None:
         """Show how far a run is."""
         self.progress.setVisible(True)
+        # Qt's bar paints itself at once, and the window with its canvas along with it: 50 ms where OpenGL is drawn in software.
+        # Switched on again, it is painted together with whatever else has changed.
+        self.progress.setUpdatesEnabled(False)
         self.progress.setMaximum(total)
         self.progress.setValue(done)
+        self.progress.setUpdatesEnabled(True)
 
     def show_bounds(self, first: int, stop: int, frames: int) -> None:
         """Say which frames are between the handles of the timeline."""

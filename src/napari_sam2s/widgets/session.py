@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking import ProjectRun, RemoteTracker
 
-PROGRESS_SECONDS = 0.1
+PROGRESS_SECONDS = 0.25  # each word of it costs the viewer a painting of its window
 _log = logging.getLogger(__name__)
 OUT_OF_MEMORY = (
     "The device ran out of memory; everything finished is saved. Take a smaller model, another device or fewer objects, "
