@@ -96,7 +96,7 @@ class Series:
             _unscaled(iou),
             _unscaled(score),
             np.stack((y0, x0, y0 + height, x0 + width), axis=1).astype(np.int32),
-            mark >> 1,
+            (mark >> 1).astype(np.uint8),
             (mark & 1).astype(bool),
         )
         if (np.diff(series.frames) > 0).all():  # the index gives them in order, which SQL does not promise

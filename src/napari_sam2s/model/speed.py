@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from napari_sam2s.model.network import SAM2S
 
 Mode = Literal["exact", "fast"]
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 FAST_MEMORIES = 4  # of a conditioning frame, two recent ones and a long-term one
 
 
@@ -52,7 +53,7 @@ def in_own_arithmetic(method: Callable[Concatenate[SAM2S, P], R]) -> Callable[Co
     """
 
     @functools.wraps(method)
-    def run(model: SAM2S, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(model: SAM2S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if model.arithmetic is None:
             return method(model, *args, **kwargs)
         with torch.autocast(model.device.type, dtype=model.arithmetic):
