@@ -8,11 +8,12 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video import Video
-from napari_sam2s.widgets.readers import VIDEO_KEY, find_video, get_reader
+from napari_sam2s.video import Video, open_video
+from napari_sam2s.widgets.readers import VIDEO_KEY, find_video, get_reader, time_step, video_layer
 
 
 def layer_of(path):
@@ -96,6 +97,25 @@ def test_any_image_layer_will_do():
     assert video[0][grey.data[0] <= 0.2].max() == 0
     with pytest.raises(VideoError, match="4 dimensions"):
         find_video(Image(np.zeros((2, 3, 30, 40)), name="stack"))
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001, 60000 / 1001, 5.0, 1 / 900])
+def test_the_slider_reaches_the_last_frame(fps):
+    lengths = [*range(1, 400), 246, 89_911, 179_820, 180_000]
+    places = [int(((n - 1) * step) / step) + 1 for n in lengths for step in [time_step(fps, n)]]
+    assert places == lengths
+    assert all(abs(time_step(fps, n) * fps - 1) < 1e-12 for n in lengths)
+
+
+def test_the_last_of_246_frames_at_24_a_second_is_shown():
+    frames = np.zeros((246, 4, 6, 3), dtype=np.uint8)
+    frames[-1] = 255
+    data, attributes, _ = video_layer(open_video(frames, fps=24))
+    viewer = ViewerModel()
+    layer = viewer.add_image(data, **attributes)
+    assert viewer.dims.nsteps[0] == 246
+    viewer.dims.set_current_step(0, 245)
+    assert layer._data_view.min() == 255
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,13 +69,24 @@ def read_video(path: Any) -> list[LayerData]:
             bar.close()
 
 
+def time_step(fps: float, frames: int) -> float:
+    """Return the seconds between two frames, as a float with which napari's slider reaches the last one.
+
+    napari counts ``int((stop - start) / step) + 1`` places. With 246 frames at 24 fps that is one too few, by rounding.
+    """
+    step, last = 1 / fps, frames - 1
+    while int((last * step) / step) < last:
+        step = math.nextafter(step, math.inf)
+    return step
+
+
 def video_layer(video: Video) -> LayerData:
     """Return a video as a napari layer: ``(data, attributes, "image")``.
 
     Frames are decoded when they are looked at. Of microscopy the raw data is shown, with the contrast our mapping chose;
     of everything else the RGB frames. The time axis is in seconds where the video knows its rate.
     """
-    step = 1 / video.fps if video.fps else 1.0
+    step = time_step(video.fps, len(video)) if video.fps else 1.0
     metadata: dict[str, Any] = {
         VIDEO_KEY: video,
         "fps": video.fps,
