@@ -7,10 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.hiera import MultiScaleAttention
+from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S, Features, Memories
+from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,54 @@ def test_padding_is_not_read(nano):
             pointers_valid=torch.tensor([[True] * 3 + [False] * 2]),
         )
         torch.testing.assert_close(nano.attend(features, padded).embedding, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_narrow_values_are_read_as_torch_reads_wide_ones(masked):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 300, 32), torch.randn(2, 70, 32), torch.randn(2, 70, 8)
+    mask = torch.zeros(2, 1, 1, 70)
+    mask[0, ..., 40:] = float("-inf")
+    mask = mask if masked else None
+    expected = F.scaled_dot_product_attention(q[:, None], k[:, None], F.pad(v, (0, 24))[:, None], attn_mask=mask)[:, 0, :, :8]
+    torch.testing.assert_close(attend_narrow(q, k, v, mask), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_memories_are_read_alike_in_training_and_at_inference(pooled):
+    """With gradients torch's own attention is used, without them the one for narrow values."""
+    torch.manual_seed(0)
+    attention = RotaryAttention(32, 8)
+    q, keys, values = torch.randn(2, 36, 32), torch.randn(2, 4 * 36 + 5, 8), torch.randn(2, 4 * 36 + 5, 8)
+    training = attention(q, keys, values, side=6, pointer_tokens=5, pooled=pooled)
+    with torch.inference_mode():
+        inference = attention(q, keys, values, side=6, pointer_tokens=5, pooled=pooled)
+    torch.testing.assert_close(inference, training.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_rotation_is_that_of_neighbouring_channels():
+    """As in SAM 2, where channels 2n and 2n + 1 turn together: as complex numbers."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 9, 16)
+    cosine, sine = rotary_table(16, 3, torch.device("cpu"))
+    expected = torch.view_as_real(torch.view_as_complex(x.unflatten(2, (8, 2))) * torch.complex(cosine, sine)).flatten(2)
+    order = pairs_apart(16, torch.device("cpu"))
+    with torch.inference_mode():
+        torch.testing.assert_close(rotate(x[..., order], cosine, sine), expected[..., order])
+    torch.testing.assert_close(rotate(x[..., order], cosine, sine), expected[..., order])
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("side", [6, 14, 20])
+def test_windows_beyond_the_map_see_zeros(side, pool):
+    """One key for all zeros beyond the map is the same as padding the map with them."""
+    torch.manual_seed(0)
+    attention = MultiScaleAttention(8, 16, 2)
+    x, window = torch.randn(2, side, side, 8), 14
+    beyond = -side % window
+    padded = attention(F.pad(x, (0, 0, 0, beyond, 0, beyond)), window, pool)
+    kept = side // 2 if pool else side
+    torch.testing.assert_close(attention(x, window, pool), padded[:, :kept, :kept], atol=1e-6, rtol=1e-5)
 
 
 def test_an_object_that_is_not_there_has_no_mask(nano):

@@ -10,7 +10,8 @@ import torch
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model import CONFIGS, SAM2S, Speed, apply_speed, load_model
-from napari_sam2s.model.speed import Int8Linear, fast_image_size, fast_speed
+from napari_sam2s.model.network import Memories
+from napari_sam2s.model.speed import Int8Linear, fast_image_size, fast_speed, multiplies_bf16
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,21 @@ def test_inputs_without_padded_windows(name, size, expected):
     assert fast_image_size(replace(CONFIGS[name], image_size=size)) == expected
 
 
-def test_the_trunk_gets_what_pays_on_the_device():
-    tiny = CONFIGS["sam2.1-tiny"]
-    assert fast_speed(tiny, torch.device("cpu")).trunk == "int8"
-    assert fast_speed(tiny, torch.device("cuda")).trunk == "bf16"
-    assert fast_speed(CONFIGS["sam2s-nano"], torch.device("cpu")).trunk == "exact"
+@pytest.mark.parametrize(
+    ("device", "tiles", "trunk", "attention"),
+    [("cpu", False, "int8", "exact"), ("cpu", True, "bf16", "bf16"), ("cuda", False, "bf16", "bf16")],
+)
+def test_the_arithmetic_is_what_pays_on_the_device(monkeypatch, device, tiles, trunk, attention):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
+    speed = fast_speed(CONFIGS["sam2.1-tiny"], torch.device(device))
+    assert (speed.trunk, speed.attention) == (trunk, attention)
+    nano = fast_speed(CONFIGS["sam2s-nano"], torch.device(device))
+    assert (nano.trunk, nano.attention) == ("exact", "exact")
+
+
+def test_a_torch_that_does_not_say_has_no_tiles(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert not multiplies_bf16(torch.device("cpu"))
 
 
 def test_eight_bits_are_near():
@@ -60,6 +71,26 @@ def test_a_whole_trunk_in_low_precision_is_near(trunk, near):
     assert rounded.dtype == torch.float32
     error = float((rounded - exact).norm() / exact.norm())
     assert 0 < error < near
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_memory_attention_in_bfloat16_is_near(count):
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=64)).eval()
+    memories = Memories(
+        maps=torch.randn(count, 2, 64, 4, 4).bfloat16(),
+        slots=torch.tensor([[6, 0]]).expand(count, -1),
+        pointers=torch.randn(count, 3, 256),
+        distances=torch.rand(count, 3),
+        pointers_valid=torch.tensor([[True, True, False]]).expand(count, -1),
+    )
+    with torch.inference_mode():
+        features = model.encode(torch.randn(1, 3, 64, 64))
+        exact = model.attend(features, memories).embedding
+        apply_speed(model, Speed(attention="bf16"))
+        rounded = model.attend(features, memories).embedding
+    assert rounded.dtype == torch.float32
+    assert 0 < float((rounded - exact).norm() / exact.norm()) < 0.02
 
 
 def test_loading_in_fast_mode():

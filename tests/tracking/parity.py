@@ -1,11 +1,12 @@
 """The official SAM 2 and ours on the same seeded weights, clip and prompts.
 
 ``python tests/tracking/parity.py`` (with the package ``sam2`` installed) prints the differences for every size and writes
-the golden files that the normal suite compares with: a sample of the official logits of every frame.
+the golden files that the normal suite compares with: the official scores and a sample of the logits of every frame.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 import tempfile
 import zlib
@@ -108,7 +109,7 @@ def run_ours(model, scenario):
 
 
 def run_official(name, scenario):
-    """Return the same of the official predictor (its IoU of tracked frames is not kept, so it is left out)."""
+    """Return the same of the official predictor."""
     from sam2.build_sam import build_sam2_video_predictor
 
     version, size = name.removeprefix("sam").split("-", 1)
@@ -131,7 +132,7 @@ def run_official(name, scenario):
     state["images"] = normalise(video, torch.device("cpu"))  # not through JPEG
     state["cached_features"] = {}
     prompts, backward, second = SCENARIOS[scenario]
-    found = {}
+    found, iou = {}, remember_iou(model, state)
 
     def give(prompt):
         i, t, how = prompt
@@ -153,7 +154,7 @@ def run_official(name, scenario):
             for i in ids:
                 kept = state["output_dict_per_obj"][state["obj_id_to_idx"][i]]
                 out = kept["cond_frame_outputs"].get(t) or kept["non_cond_frame_outputs"][t]
-                found[i, t] = (out["pred_masks"].flatten().numpy().copy(), None, out["object_score_logits"].item())
+                found[i, t] = (out["pred_masks"].flatten().numpy().copy(), iou[i, t], out["object_score_logits"].item())
 
     with torch.inference_mode():
         for prompt in prompts:
@@ -167,19 +168,37 @@ def run_official(name, scenario):
     return found
 
 
+def remember_iou(model, state):
+    """Let the official predictor fill ``{(object, frame): predicted IoU of the chosen mask}``, which it throws away."""
+    found = {}
+    track_step = model._track_step
+    place = list(inspect.signature(track_step).parameters).index("output_dict")
+
+    def remembering(frame, *rest):
+        result = track_step(frame, *rest)
+        index = next(n for n, kept in state["output_dict_per_obj"].items() if kept is rest[place - 1])
+        # The chosen one of an ambiguous answer has the highest IoU; an unambiguous answer has one only.
+        found[state["obj_idx_to_id"][index], frame] = result[1][2].max().item()
+        return result
+
+    model._track_step = remembering
+    return found
+
+
 def differences(ours, theirs):
-    """Return the largest difference of logits and of object scores."""
+    """Return the largest difference of logits, of predicted IoU and of object scores."""
     assert ours.keys() == theirs.keys()
     logits = max(float(np.abs(ours[k][0] - theirs[k][0]).max()) for k in theirs)
-    return logits, max(abs(ours[k][2] - theirs[k][2]) for k in theirs)
+    return logits, *(max(abs(ours[k][field] - theirs[k][field]) for k in theirs) for field in (1, 2))
 
 
 def sample(found):
-    """Return what a golden file keeps: keys, every 101st logit, object scores."""
+    """Return what a golden file keeps: keys, every 101st logit, predicted IoU, object scores."""
     keys = sorted(found)
     return {
         "keys": np.array(keys, np.int16),
         "logits": np.array([found[k][0][::SAMPLE] for k in keys], np.float32),
+        "iou": np.array([found[k][1] for k in keys], np.float32),
         "scores": np.array([found[k][2] for k in keys], np.float32),
     }
 
@@ -187,13 +206,13 @@ def sample(found):
 def main(names):
     """Print the table; write golden files of the tiny ones."""
     GOLDEN.mkdir(exist_ok=True)
-    print("| model | scenario | logits | object score |\n|---|---|---|---|")
+    print("| model | scenario | logits | predicted IoU | object score |\n|---|---|---|---|---|")
     for name in names:
         model, kept = our_model(name), {}
         for scenario in SCENARIOS:
             theirs = run_official(name, scenario)
-            logits, score = differences(run_ours(model, scenario), theirs)
-            print(f"| {name} | {scenario} | {logits:.1e} | {score:.1e} |", flush=True)
+            cells = (f"{value:.1e}" for value in differences(run_ours(model, scenario), theirs))
+            print(f"| {name} | {scenario} | " + " | ".join(cells) + " |", flush=True)
             kept |= {f"{scenario}/{field}": value for field, value in sample(theirs).items()}
         if name.endswith("tiny"):
             np.savez_compressed(GOLDEN / f"{name}.npz", **kept)

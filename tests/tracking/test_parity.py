@@ -26,8 +26,10 @@ def test_tiny_against_golden_files(tiny, scenario):
     ours = parity.sample(parity.run_ours(model, scenario))
     np.testing.assert_array_equal(ours["keys"], golden[f"{scenario}/keys"])
     assert np.abs(ours["logits"] - golden[f"{scenario}/logits"]).max() < LOGITS
+    assert np.abs(ours["iou"] - golden[f"{scenario}/iou"]).max() < SCORES
     assert np.abs(ours["scores"] - golden[f"{scenario}/scores"]).max() < SCORES
     assert np.ptp(ours["logits"]) > 1  # the weights are alive
+    assert np.ptp(ours["iou"]) > 0.01
 
 
 @pytest.mark.slow
@@ -35,6 +37,9 @@ def test_tiny_against_golden_files(tiny, scenario):
 @pytest.mark.parametrize("name", [n for n in parity.CONFIGS if n != "sam2s-nano"])
 def test_every_size_against_the_package(name, scenario):
     pytest.importorskip("sam2")
-    logits, score = parity.differences(parity.run_ours(parity.our_model(name), scenario), parity.run_official(name, scenario))
+    logits, iou, score = parity.differences(
+        parity.run_ours(parity.our_model(name), scenario), parity.run_official(name, scenario)
+    )
     assert logits < LOGITS
+    assert iou < SCORES
     assert score < SCORES

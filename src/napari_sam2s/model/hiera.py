@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,19 +29,18 @@ def _pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def _to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut ``(B, H, W, C)``, whose sides are multiples of ``window``, into ``(B * n, window, window, C)``."""
-    b, h, w, c = x.shape
-    x = x.view(b, h // window, window, w // window, window, c)
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, window, window, c)
+def _to_windows(x: Tensor, height: int, width: int) -> Tensor:
+    """Cut ``(B, H, W, C)``, whose sides are multiples of a window's, into ``(B * n, height, width, C)``."""
+    c = x.shape[-1]
+    x = x.unflatten(2, (-1, width)).unflatten(1, (-1, height))
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, c)
 
 
-def _from_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
-    """Put windows back together and cut the padding off: ``(B, height, width, C)``."""
-    rows, columns = -(-height // window), -(-width // window)
-    x = windows.view(-1, rows, columns, window, window, windows.shape[-1])
-    x = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * window, columns * window, windows.shape[-1])
-    return x[:, :height, :width]
+def _from_windows(windows: Tensor, height: int, width: int) -> Tensor:
+    """Put windows ``(B * n, h, w, C)`` back together: ``(B, height, width, C)``."""
+    _, h, w, c = windows.shape
+    x = windows.view(-1, height // h, width // w, h, w, c)
+    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, c)
 
 
 class MultiScaleAttention(nn.Module):
@@ -52,32 +53,47 @@ class MultiScaleAttention(nn.Module):
         self.proj = nn.Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor, window: int, pool: bool) -> Tensor:
-        """Map ``(B, H, W, dim)`` to ``(B, H', W', dim_out)``, with H' = H / 2 if ``pool``."""
+        """Map ``(B, H, W, dim)`` to ``(B, H', W', dim_out)``, with H' = H / 2 if ``pool``.
+
+        Windows that reach beyond the map were trained with zeros there, which are keys too. They are all alike, so here
+        one key stands for all of them, and windows that lie within the map have none: the same result for less work.
+        """
+        if not window:
+            return self.proj(self._attend(x, 0, pool))
         _, h, w, _ = x.shape
-        qkv = self.qkv(x)
-        if window and (h % window or w % window):
-            # The network was trained with zeros around the map, seen as keys as well: their projection is the bias.
-            qkv = self._pad(qkv, -h % window, -w % window)
-        if window:
-            qkv = _to_windows(qkv, window)
-        q, k, v = qkv.chunk(3, dim=-1)
+        stripes = []
+        for y0, y1 in _parts(h, window):
+            tiles = []
+            for x0, x1 in _parts(w, window):
+                size = min(window, y1 - y0), min(window, x1 - x0)
+                windows = _to_windows(x[:, y0:y1, x0:x1], *size)
+                attended = self._attend(windows, window**2 - size[0] * size[1], pool)
+                halved = 2 if pool else 1
+                tiles.append(_from_windows(attended, (y1 - y0) // halved, (x1 - x0) // halved))
+            stripes.append(torch.cat(tiles, dim=2) if len(tiles) > 1 else tiles[0])
+        return self.proj(torch.cat(stripes, dim=1) if len(stripes) > 1 else stripes[0])
+
+    def _attend(self, x: Tensor, beyond: int, pool: bool) -> Tensor:
+        """Attend within each of ``(N, h, w, dim)`` and to ``beyond`` zeros around it."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
         if pool:
             q = _pool(q)
         size = q.shape[1:3]
-        q, k, v = (t.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        out = out.unflatten(1, size)
-        if pool:
-            h, w, window = h // 2, w // 2, window // 2
-        if window:
-            out = _from_windows(out, window, h, w)
-        return self.proj(out)
+        q, k, v = (t.flatten(1, 2) for t in (q, k, v))
+        mask = None
+        if beyond:
+            _, key, value = self.qkv.bias.to(k.dtype).chunk(3)
+            k, v = (torch.cat((t, zero.expand(len(t), 1, -1)), dim=1) for t, zero in ((k, key), (v, value)))
+            mask = q.new_zeros(1, 1, 1, k.shape[1])
+            mask[..., -1] = math.log(beyond)
+        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2).unflatten(1, size)
 
-    def _pad(self, qkv: Tensor, bottom: int, right: int) -> Tensor:
-        b, h, w, c = qkv.shape
-        padded = self.qkv.bias.to(qkv.dtype).expand(b, h + bottom, w + right, c).clone()
-        padded[:, :h, :w] = qkv
-        return padded
+
+def _parts(length: int, window: int) -> list[tuple[int, int]]:
+    """Return the part of a side that whole windows cover, and the rest of it."""
+    whole = length // window * window
+    return [(a, b) for a, b in ((0, whole), (whole, length)) if a < b]
 
 
 class MultiScaleBlock(nn.Module):

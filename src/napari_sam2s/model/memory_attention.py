@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.config import ModelConfig
-from napari_sam2s.model.position import rotary_table, rotate
+from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
+
+ROWS = 128  # queries at a time in `attend_narrow`: few enough for their weights to stay in the processor's cache
 
 
 class RotaryAttention(nn.Module):
@@ -49,7 +51,14 @@ class RotaryAttention(nn.Module):
         mask
             Added to the logits, ``(B, 1, 1, keys)``; minus infinity hides a key.
         """
-        q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
+        if len(q) > 1 and reads_narrow(q):
+            # One object after the other, so that what is between two products stays in the processor's cache.
+            rest = {"side": side, "pointer_tokens": pointer_tokens, "pooled": pooled}
+            masks = [None] * len(q) if mask is None else mask.expand(len(q), -1, -1, -1).split(1)
+            parts = zip(q.split(1), k.split(1), v.split(1), masks, strict=True)
+            return torch.cat([self(*qkv, mask=own, **rest) for *qkv, own in parts])
+        order = pairs_apart(self.q_proj.out_features, q.device)
+        q, k = _in_order(self.q_proj, order, q), _in_order(self.k_proj, order, k)
         cosine, sine = rotary_table(q.shape[-1], side, q.device)
         q = rotate(q, cosine, sine)
         spatial = k.shape[1] - pointer_tokens
@@ -57,7 +66,10 @@ class RotaryAttention(nn.Module):
         k = torch.cat((turned, k[:, spatial:]), dim=1) if pointer_tokens else turned
         if pooled and spatial:
             k, v, mask = self._pool(k, v, mask, spatial, side)
-        out = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None], attn_mask=mask)
+        if v.shape[2] < q.shape[2] and reads_narrow(q):
+            # Weights add up to one, so the projection of what is read is what is read of the projection, for less work.
+            return self.out_proj(self.v_proj(attend_narrow(q, k, v, mask)))
+        out = F.scaled_dot_product_attention(q[:, None], k[:, None], self.v_proj(v)[:, None], attn_mask=mask)
         return self.out_proj(out[:, 0])
 
     @staticmethod
@@ -72,6 +84,45 @@ class RotaryAttention(nn.Module):
             bias = bias + mask
         kept = bias[..., :spatial].unflatten(3, (-1, side // 2, 2, side // 2, 2))[..., :, 0, :, 0].flatten(3)
         return pool(k), pool(v), torch.cat((kept, bias[..., spatial:]), dim=3)
+
+
+def _in_order(linear: nn.Linear, order: Tensor, x: Tensor) -> Tensor:
+    """Apply a linear layer with its outputs in another order."""
+    return F.linear(x, linear.weight[order], linear.bias[order])
+
+
+def reads_narrow(q: Tensor) -> bool:
+    """Whether :func:`attend_narrow` can be used, and is faster: without gradients, in float32 on a CPU."""
+    return q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
+
+
+def attend_narrow(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention whose values are narrower than its keys, which torch's own kernels cannot do without padding them.
+
+    Parameters
+    ----------
+    q, k, v
+        ``(B, N, C)``, ``(B, K, C)`` and ``(B, K, D)``, float32 on a CPU.
+    mask
+        Added to the logits, ``(B, 1, 1, K)``.
+
+    Returns
+    -------
+    ``(B, N, D)``.
+    """
+    b, n, channels = q.shape
+    out = q.new_empty(b, n, v.shape[2])
+    weights = q.new_empty(min(ROWS, n), k.shape[1])
+    q = q * channels**-0.5
+    for i in range(b):
+        for start in range(0, n, ROWS):
+            rows = q[i, start : start + ROWS]
+            block = torch.mm(rows, k[i].T, out=weights[: len(rows)])
+            if mask is not None:
+                block += mask[i, 0]
+            torch.softmax(block, dim=-1, out=block)
+            torch.mm(block, v[i], out=out[i, start : start + ROWS])
+    return out
 
 
 class MemoryAttentionLayer(nn.Module):

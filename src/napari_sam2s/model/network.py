@@ -172,15 +172,16 @@ class SAM2S(nn.Module):
             return Attended(pix, features.skips, self._blank_token(batch))
         memory, place = self._memory_tokens(memories)
         mask = self._memory_mask(memories)
+        dtype = torch.bfloat16 if self.speed.attention == "bf16" else features.embedding.dtype
         pix = self.memory_attention(
-            features.embedding,
-            self._position(self.config.hidden_dim),
-            memory,
-            place,
+            features.embedding.to(dtype),
+            self._position(self.config.hidden_dim).to(dtype),
+            memory.to(dtype),
+            place.to(dtype),
             pointer_tokens=memories.pointers.shape[1] * self._pointer_parts,
             pooled=self.speed.pooled_memory if pooled is None else pooled,
-            mask=mask,
-        )
+            mask=None if mask is None else mask.to(dtype),
+        ).to(features.embedding.dtype)
         token = self.semantic.read(memory + place, memory, len(memory), mask) if self.semantic is not None else None
         return self._match(features, memories, Attended(pix, features.skips, token))
 

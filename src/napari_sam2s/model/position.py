@@ -52,9 +52,24 @@ def rotary_table(channels: int, side: int, device: torch.device) -> tuple[Tensor
     return angle.cos(), angle.sin()
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def pairs_apart(channels: int, device: torch.device) -> Tensor:
+    """Return the order of channels that :func:`rotate` wants: the even ones, then the odd ones."""
+    return torch.arange(channels, device=device).view(-1, 2).T.flatten()
+
+
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn neighbouring pairs of channels of ``x (..., N, C)`` by the angles of ``(N, C / 2)`` tables, in float32."""
-    pairs = x.float().unflatten(-1, (-1, 2))
-    even, odd = pairs[..., 0], pairs[..., 1]
-    turned = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    """Turn pairs of channels of ``x (..., N, C)`` by the angles of ``(N, C / 2)`` tables, in float32.
+
+    SAM 2 turns neighbouring channels; here channel ``c`` turns with ``c + C / 2``, which needs no strided reading. In the
+    order of :func:`pairs_apart` the two are the same, and products of queries and keys do not depend on the order.
+    """
+    first, second = x.float().chunk(2, dim=-1)
+    if torch.is_grad_enabled():
+        return torch.cat((first * cosine - second * sine, first * sine + second * cosine), dim=-1).to(x.dtype)
+    turned = x.new_empty(x.shape, dtype=torch.float32)
+    left, right = turned.chunk(2, dim=-1)
+    torch.mul(first, cosine, out=left).addcmul_(second, sine, value=-1)  # half the passes over memory
+    torch.mul(first, sine, out=right).addcmul_(second, cosine)
+    return turned.to(x.dtype)

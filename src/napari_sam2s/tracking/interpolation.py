@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -142,8 +143,17 @@ def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return how much of every cell of the motion's picture a mask covers, ``(64, 64)``."""
     if not mask.any():
         return np.zeros((CELLS, CELLS), np.float32)
-    image = torch.from_numpy(mask)[None, None].float()
-    return F.interpolate(image, size=(CELLS, CELLS), mode="area")[0, 0].numpy()
+    rows, columns = (_area(n, CELLS) for n in mask.shape)
+    return (rows @ torch.from_numpy(mask).float() @ columns.T).numpy()
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _area(length: int, cells: int) -> Tensor:
+    """Return the ``(cells, length)`` matrix that averages over the pixels of every cell, as torch's "area" does."""
+    index, pixel = torch.arange(cells)[:, None], torch.arange(length)
+    covered = ((pixel >= index * length // cells) & (pixel < -(-(index + 1) * length // cells))).float()
+    return covered / covered.sum(dim=1, keepdim=True)
 
 
 def _path(own: NDArray[np.float32], other: NDArray[np.float32], flows: list[NDArray[np.float32]]) -> FarAffines:
@@ -183,10 +193,16 @@ def _warped(coverage: NDArray[np.float32], motions: list[Affine]) -> NDArray[np.
 
 def _grid(thetas: NDArray[np.float64], h: int, w: int) -> Tensor:
     """Return where torch is to sample, ``(B, h, w, 2)``; ``F.affine_grid`` costs ten times as much."""
-    t = torch.from_numpy(thetas).float()[:, None, None]
-    y = ((torch.arange(h) + 0.5) * (2 / h) - 1)[:, None]
-    x = ((torch.arange(w) + 0.5) * (2 / w) - 1)[None]
-    return torch.stack([t[..., k, 0] * x + t[..., k, 1] * y + t[..., k, 2] for k in (0, 1)], dim=-1)
+    matrices = torch.from_numpy(thetas[:, :2]).float()
+    return (_homogeneous(h, w) @ matrices.transpose(1, 2)).unflatten(1, (h, w))
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _homogeneous(h: int, w: int) -> Tensor:
+    """Return ``(x, y, 1)`` of every cell in torch's normalised coordinates, ``(h * w, 3)``."""
+    y, x = ((torch.arange(n) + 0.5) * (2 / n) - 1 for n in (h, w))
+    return torch.stack((x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w)), dim=-1).flatten(0, 1)
 
 
 def _centre(coverage: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -227,9 +243,8 @@ def _signed_distance(mask: NDArray[np.bool_], cell: int) -> Tensor:
     The picture's border is no outline: a shape that is cut off by it goes on.
     """
     h, w = (-(-n // cell) for n in mask.shape)
-    image = torch.from_numpy(mask)[None, None].float()
-    image = F.pad(image, (0, w * cell - mask.shape[1], 0, h * cell - mask.shape[0]), mode="replicate")
-    covered = F.avg_pool2d(image, cell)[0, 0].numpy()
+    padded = np.pad(mask, ((0, h * cell - mask.shape[0]), (0, w * cell - mask.shape[1])), mode="edge")
+    covered = padded.reshape(h, cell, w, cell).mean(axis=(1, 3), dtype=np.float32)
     inside = covered >= 0.5
     far = float(h + w)
     within = ndimage.distance_transform_edt(inside) if not inside.all() else np.full((h, w), far)
