@@ -1,10 +1,12 @@
 """Frames a second of propagation beside the official package, on the same seeded weights, frames and threads.
 
-    OMP_WAIT_POLICY=passive python benchmarks/propagation.py [--size 512 1024] [--objects 1 3 10] [--frames 6]
+    OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 python benchmarks/propagation.py [--size 512 1024] [--objects 1 3 10]
+        [--frames 3] [--only official exact fast]
 
-The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape). All are warm (memory full)
-when the clock starts, and take turns. CPU-seconds, so that other load on the machine matters less. What a working rate gains
-is in ``benchmarks/working_rate.py``.
+The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape). Memory is full when the clock
+starts: the memory of the prompted frame stands for those of the six frames after it as well, which costs what theirs would.
+All take turns, frame by frame. CPU-seconds, so that other load on the machine matters less. How to install the peers:
+docs/speed.md. What a working rate gains is in ``benchmarks/working_rate.py``.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.speed import apply_speed, fast_image_size, fast_speed
 from napari_sam2s.tracking import Tracker
+from napari_sam2s.tracking.memory_bank import FORWARD
 
-WARM = 8  # frames until six short-term memories are full
+FULL = 6  # frames after the prompted one that its memory stands for
+WARM = 1  # frames that are tracked before the clock starts
 NAMES = ["official", "hugging face", "exact", "fast"]
 PARTS = ["encode", "attend", "decode", "memorize"]
 CLOCK = time.process_time
@@ -57,7 +61,10 @@ def official(size: int, video: np.ndarray, objects: int):
     with torch.inference_mode():
         for i in range(objects):
             model.add_new_points_or_box(state, 0, i + 1, points=np.array([[40 + 30 * i, 50]], np.float32), labels=np.array([1]))
-        yield from model.propagate_in_video(state)
+        model.propagate_in_video_preflight(state)
+        for kept in state["output_dict_per_obj"].values():
+            kept["non_cond_frame_outputs"].update(dict.fromkeys(range(1, FULL + 1), kept["cond_frame_outputs"][0]))
+        yield from model.propagate_in_video(state, FULL + 1)
 
 
 def hugging_face(size: int, video: np.ndarray, objects: int):
@@ -82,7 +89,9 @@ def hugging_face(size: int, video: np.ndarray, objects: int):
             session.add_point_inputs(index, 0, points)
             session.obj_with_new_inputs.append(i + 1)
         model(inference_session=session, frame_idx=0)
-        for frame in range(len(video)):
+        for kept in session.output_dict_per_obj.values():
+            kept["non_cond_frame_outputs"].update(dict.fromkeys(range(1, FULL + 1), kept["cond_frame_outputs"][0]))
+        for frame in range(FULL + 1, len(video)):
             yield model(inference_session=session, frame_idx=frame)
 
 
@@ -98,7 +107,10 @@ def ours(size: int, video: np.ndarray, objects: int, *, fast: bool = False, part
     tracker = Tracker(model.eval(), video, memory="vanilla")
     for i in range(objects):
         tracker.prompt(i + 1, 0, points=[(50, 40 + 30 * i)])
-    yield from tracker.propagate()
+    for bank in tracker._banks.values():
+        for t in range(1, FULL + 1):
+            bank.append(replace(bank.conditioning[0], frame=t), FORWARD)
+    yield from tracker.propagate(FULL + 1)
 
 
 def timed(function, name: str, parts: dict[str, float]):
@@ -113,48 +125,51 @@ def timed(function, name: str, parts: dict[str, float]):
     return wrapper
 
 
-def measure(size: int, objects: int, frames: int, names: list[str]) -> tuple[dict[str, float], dict[str, float]]:
+def measure(size: int, objects: int, frames: int, names: list[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Return seconds a frame of every runner, taking turns, and of the parts of ours."""
-    runs, parts = {}, {}
+    runs, parts = {}, {name: {} for name in ("exact", "fast")}
     for name in names:
         side = fast_image_size(replace(CONFIGS["sam2.1-tiny"], image_size=size)) if name == "fast" else size
-        video = np.random.default_rng(0).integers(0, 255, (WARM + frames + 1, side, side, 3), dtype=np.uint8)
+        video = np.random.default_rng(0).integers(0, 255, (FULL + 1 + WARM + frames, side, side, 3), dtype=np.uint8)
         if name in ("official", "hugging face"):
             runs[name] = (official if name == "official" else hugging_face)(side, video, objects)
         else:
-            runs[name] = ours(side, video, objects, fast=name == "fast", parts=parts if name == "exact" else None)
+            runs[name] = ours(side, video, objects, fast=name == "fast", parts=parts[name])
     for name, run in reversed(runs.items()):  # the official one leaves inference mode on
         for _ in range(WARM):
             next(run)
         print(f"{name} is warm", file=sys.stderr, flush=True)
-    parts.clear()
+    for own in parts.values():
+        own.clear()
     taken = dict.fromkeys(runs, 0.0)
     for _ in range(frames):
         for name, run in runs.items():
             started = CLOCK()
             next(run)
             taken[name] += CLOCK() - started
-    return {name: t / frames for name, t in taken.items()}, {part: t / frames for part, t in parts.items()}
+    split = {name: {part: t / frames for part, t in own.items()} for name, own in parts.items()}
+    return {name: t / frames for name, t in taken.items()}, split
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, nargs="+", default=[512])
-    parser.add_argument("--objects", type=int, nargs="+", default=[1, 3])
-    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--size", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 10])
+    parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=NAMES, choices=NAMES)
     args = parser.parse_args()
     names = [n for n in NAMES if n in args.only or n == "official"]
     print(f"SAM 2.1 tiny, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
-    columns = ["input", "objects", *names, *(f"exact: {p}" for p in PARTS)]
+    split = [name for name in ("exact", "fast") if name in names]
+    columns = ["input", "objects", *names, *(f"{name}: {' / '.join(PARTS)}" for name in split)]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for size in args.size:
         for objects in args.objects:
             per, parts = measure(size, objects, args.frames, names)
             cells = [f"{per['official']:.2f}"]
             cells += [f"{per[n]:.2f} ({per['official'] / per[n]:.2f}x)" for n in names[1:]]
-            cells += [f"{parts.get(p, float('nan')):.3f}" for p in PARTS]
+            cells += [" / ".join(f"{parts[name].get(p, 0.0):.3f}" for p in PARTS) for name in split]
             print(f"| {size} | {objects} | " + " | ".join(cells) + " |", flush=True)
 
 

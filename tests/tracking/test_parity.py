@@ -37,9 +37,7 @@ def test_tiny_against_golden_files(tiny, scenario):
 @pytest.mark.parametrize("name", [n for n in parity.CONFIGS if n != "sam2s-nano"])
 def test_every_size_against_the_package(name, scenario):
     pytest.importorskip("sam2")
-    logits, iou, score = parity.differences(
-        parity.run_ours(parity.our_model(name), scenario), parity.run_official(name, scenario)
-    )
-    assert logits < LOGITS
-    assert iou < SCORES
-    assert score < SCORES
+    strict, shipped, _ = parity.compare(name, scenario)
+    assert all(found < most for found, most in zip(strict, (LOGITS, SCORES, SCORES), strict=True))
+    # One step of bfloat16 in a memory may go either way, and is carried on from frame to frame.
+    assert all(found < 30 * most for found, most in zip(shipped, (LOGITS, SCORES, SCORES), strict=True))

@@ -231,7 +231,7 @@ def test_many_objects_go_in_batches_that_fit(random_nano, clip, monkeypatch):
     decode = type(random_nano).decode
     monkeypatch.setattr(type(random_nano), "decode", lambda m, a, **k: sizes.append(len(a.embedding)) or decode(m, a, **k))
     tracker = Tracker(random_nano, clip)
-    monkeypatch.setattr("napari_sam2s.tracking.tracker.BATCH_BYTES", 15 * tracker._bytes_per_memory)
+    monkeypatch.setattr("napari_sam2s.tracking.sight.BATCH_BYTES", 15 * tracker._sight.bytes_per_memory)
     parts = track(clip, prompts, model=random_nano, stop=4)
     tracked = sizes[12:]
     assert sum(tracked) == 36
@@ -247,7 +247,7 @@ def test_memory_is_bounded(random_nano, clip):
     tracker.prompt(1, 0, points=[(20, 30)])
     sizes = [len(tracker.snapshot()) for t, _ in tracker.propagate() if t in (50, 300)]
     assert sizes[1] <= sizes[0] * 1.01
-    assert sum(f.nbytes for f in tracker._features.values()) <= 2**20
+    assert tracker._sight.cached_bytes <= 2**20
     assert len(tracker._recent_logits) <= 8
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.config import TrunkConfig
-from napari_sam2s.model.layers import MLP
+from napari_sam2s.model.layers import MLP, linear
 
 
 class PatchEmbed(nn.Module):
@@ -59,7 +59,7 @@ class MultiScaleAttention(nn.Module):
         one key stands for all of them, and windows that lie within the map have none: the same result for less work.
         """
         if not window:
-            return self.proj(self._attend(x, 0, pool))
+            return linear(self.proj, self._attend(x, 0, pool))
         _, h, w, _ = x.shape
         stripes = []
         for y0, y1 in _parts(h, window):
@@ -71,11 +71,11 @@ class MultiScaleAttention(nn.Module):
                 halved = 2 if pool else 1
                 tiles.append(_from_windows(attended, (y1 - y0) // halved, (x1 - x0) // halved))
             stripes.append(torch.cat(tiles, dim=2) if len(tiles) > 1 else tiles[0])
-        return self.proj(torch.cat(stripes, dim=1) if len(stripes) > 1 else stripes[0])
+        return linear(self.proj, torch.cat(stripes, dim=1) if len(stripes) > 1 else stripes[0])
 
     def _attend(self, x: Tensor, beyond: int, pool: bool) -> Tensor:
         """Attend within each of ``(N, h, w, dim)`` and to ``beyond`` zeros around it."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k, v = linear(self.qkv, x).chunk(3, dim=-1)
         if pool:
             q = _pool(q)
         size = q.shape[1:3]
@@ -114,7 +114,7 @@ class MultiScaleBlock(nn.Module):
         shortcut = x
         x = self.norm1(x)
         if self.proj is not None:
-            shortcut = self.proj(x)
+            shortcut = linear(self.proj, x)
             if self.pool:
                 shortcut = _pool(shortcut)
         x = shortcut + self.attn(x, self.window, self.pool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -37,9 +38,47 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., dims[0])`` to ``(..., dims[-1])``."""
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        x = self.layers[-1](x)
+            x = linear(layer, x, self.activation)
+        x = linear(self.layers[-1], x)
         return x.sigmoid() if self.sigmoid else x
+
+
+FUSED = {nn.GELU: ("gelu", "none"), nn.ReLU: ("relu", "")}  # oneDNN's names of an activation and its algorithm
+FEW_ROWS = 256  # below, starting oneDNN costs more than it gains
+
+
+def linear(layer: nn.Module, x: Tensor, activation: nn.Module | None = None) -> Tensor:
+    """Apply a linear layer, then an activation; a layer that is no longer ``nn.Linear`` (8 bits) is called as it is."""
+    if isinstance(layer, nn.Linear):
+        return fused_linear(x, layer.weight, layer.bias, activation)
+    x = layer(x)
+    return x if activation is None else activation(x)
+
+
+def fused_linear(x: Tensor, weight: Tensor, bias: Tensor, activation: nn.Module | None = None) -> Tensor:
+    """Map ``(..., in)`` to ``(..., out)`` by a matrix ``(out, in)``, a bias and an activation.
+
+    On a CPU at inference oneDNN does all of it in one pass: the same numbers, up to twice as fast for a narrow matrix.
+    """
+    rows = x.numel() // x.shape[-1]
+    plain = x.device.type != "cpu" or torch.is_grad_enabled() or rows < FEW_ROWS or x.dtype != weight.dtype
+    if not plain and (activation is None or type(activation) in FUSED) and has_fused_linear(x.dtype):
+        name, algorithm = FUSED.get(type(activation), ("none", ""))
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, name, [], algorithm)
+    x = F.linear(x, weight, bias)
+    return x if activation is None else activation(x)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode()
+def has_fused_linear(dtype: torch.dtype) -> bool:
+    """Whether this torch and processor have oneDNN's fused linear layer. Not public, so it is tried rather than trusted."""
+    x, weight, bias = torch.ones(2, 8, dtype=dtype), torch.full((4, 8), 0.25, dtype=dtype), torch.ones(4, dtype=dtype)
+    try:
+        found = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu", [], "")
+        return torch.equal(found, F.relu(F.linear(x, weight, bias)))
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+        return False
 
 
 def conv1x1(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.config import ModelConfig
+from napari_sam2s.model.layers import fused_linear, linear
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
 
 ROWS = 128  # queries at a time in `attend_narrow`: few enough for their weights to stay in the processor's cache
@@ -68,9 +69,9 @@ class RotaryAttention(nn.Module):
             k, v, mask = self._pool(k, v, mask, spatial, side)
         if v.shape[2] < q.shape[2] and reads_narrow(q):
             # Weights add up to one, so the projection of what is read is what is read of the projection, for less work.
-            return self.out_proj(self.v_proj(attend_narrow(q, k, v, mask)))
-        out = F.scaled_dot_product_attention(q[:, None], k[:, None], self.v_proj(v)[:, None], attn_mask=mask)
-        return self.out_proj(out[:, 0])
+            return linear(self.out_proj, linear(self.v_proj, attend_narrow(q, k, v, mask)))
+        out = F.scaled_dot_product_attention(q[:, None], k[:, None], linear(self.v_proj, v)[:, None], attn_mask=mask)
+        return linear(self.out_proj, out[:, 0])
 
     @staticmethod
     def _pool(k: Tensor, v: Tensor, mask: Tensor | None, spatial: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,9 +87,9 @@ class RotaryAttention(nn.Module):
         return pool(k), pool(v), torch.cat((kept, bias[..., spatial:]), dim=3)
 
 
-def _in_order(linear: nn.Linear, order: Tensor, x: Tensor) -> Tensor:
+def _in_order(layer: nn.Linear, order: Tensor, x: Tensor) -> Tensor:
     """Apply a linear layer with its outputs in another order."""
-    return F.linear(x, linear.weight[order], linear.bias[order])
+    return fused_linear(x, layer.weight[order], layer.bias[order])
 
 
 def reads_narrow(q: Tensor) -> bool:
@@ -135,6 +136,7 @@ class MemoryAttentionLayer(nn.Module):
         self.cross_attn_image = RotaryAttention(dim, config.memory_dim)
         self.linear1 = nn.Linear(dim, config.attention_feedforward)
         self.linear2 = nn.Linear(config.attention_feedforward, dim)
+        self.activation = nn.ReLU()
         self.norm1 = nn.LayerNorm(dim)
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
@@ -158,7 +160,7 @@ class MemoryAttentionLayer(nn.Module):
         x = x + self.self_attn(normed, normed, normed, side=side)
         queries = self.norm2(x).expand(len(memory), -1, -1)
         x = x + self.cross_attn_image(queries, keys, memory, side=side, pointer_tokens=pointer_tokens, pooled=pooled, mask=mask)
-        return x + self.linear2(F.relu(self.linear1(self.norm3(x))))
+        return x + linear(self.linear2, linear(self.linear1, self.norm3(x), self.activation))
 
 
 class MemoryAttention(nn.Module):

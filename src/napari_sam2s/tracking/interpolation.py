@@ -63,12 +63,15 @@ def fill(
     pictures = [shrink(image(t)) for t in looked_at]
     flows = [flow(a, b) for a, b in itertools.pairwise(pictures)]
     places = np.searchsorted([abs(t - frames[0]) for t in looked_at], range(len(frames)), side="right") - 1
-    blends = {i: _Blend.of(first[i], last[i], flows) for i in first}
+    between = []
     for n in range(1, len(frames) - 1):
         knot = int(places[n])
         begin, end = abs(looked_at[knot] - frames[0]), abs(looked_at[knot + 1] - frames[0])
-        between = knot + (n - begin) / (end - begin)
-        yield frames[n], {i: blend.at(between, n / (len(frames) - 1)) for i, blend in blends.items()}
+        between.append(knot + (n - begin) / (end - begin))
+    parts = [n / (len(frames) - 1) for n in range(1, len(frames) - 1)]
+    blends = {i: _Blend.of(first[i], last[i], flows).masks(between, parts) for i in first}
+    for t in frames[1:-1]:
+        yield t, {i: next(masks) for i, masks in blends.items()}
 
 
 @dataclass
@@ -110,33 +113,36 @@ class _Blend:
         ]
         return cls(size, crop, cell, (shapes[0], shapes[1]))
 
-    def at(self, between: float, part: float) -> NDArray[np.bool_]:
-        """Return the mask at ``between`` in knots, ``part`` of the way."""
-        mask = np.zeros(self.size, dtype=bool)
-        first, last = self.shapes
-        if first is not None and last is not None:
-            distance = (1 - part) * self._moved(first, between) + part * self._moved(last, between)
-        else:
-            nearest = first if part < 0.5 else last
-            if nearest is None:
-                return mask
-            distance = self._moved(nearest, between)
+    def masks(self, between: Sequence[float], parts: Sequence[float]) -> Iterator[NDArray[np.bool_]]:
+        """Yield the masks at ``between`` in knots, ``parts`` of the way."""
+        first, last = (None if shape is None else self._moved(shape, between) for shape in self.shapes)
         y0, x0, y1, x1 = self.crop
-        whole = F.interpolate(distance[None, None], scale_factor=float(self.cell), mode="bilinear", align_corners=False)
-        mask[y0:y1, x0:x1] = (whole[0, 0, : y1 - y0, : x1 - x0] > 0).numpy()
-        return mask
+        for n, part in enumerate(parts):
+            mask = np.zeros(self.size, dtype=bool)
+            if first is not None and last is not None:
+                distance = torch.lerp(first[n], last[n], part)
+            else:
+                nearest = first if part < 0.5 else last
+                if nearest is None:
+                    yield mask
+                    continue
+                distance = nearest[n]
+            whole = F.interpolate(distance[None, None], scale_factor=float(self.cell), mode="bilinear", align_corners=False)
+            mask[y0:y1, x0:x1] = (whole[0, 0, : y1 - y0, : x1 - x0] > 0).numpy()
+            yield mask
 
-    def _moved(self, shape: _Shape, between: float) -> Tensor:
-        """Return a shape's distances after its motion."""
+    def _moved(self, shape: _Shape, between: Sequence[float]) -> Tensor:
+        """Return a shape's distances after its motion to each of ``between``, ``(len(between), h, w)``."""
         y0, x0, *_ = self.crop
         h, w = shape.distance.shape
         # From the crop's normalised coordinates, in which torch samples, to cells of the motion, and back.
         half_y, half_x = h * self.cell / 2, w * self.cell / 2
         to_pixels = np.array([[half_x, 0, x0 + half_x], [0, half_y, y0 + half_y], [0, 0, 1]])
         to_cells = np.diag((CELLS / self.size[1], CELLS / self.size[0], 1)) @ to_pixels
-        theta = np.linalg.inv(to_cells) @ np.linalg.inv(shape.motion(between)) @ to_cells
-        grid = _grid(theta[None], h, w)
-        return F.grid_sample(shape.distance[None, None], grid, padding_mode="border", align_corners=False)[0, 0]
+        motions = np.stack([shape.motion(moment) for moment in between])
+        grid = _grid(np.linalg.inv(to_cells) @ np.linalg.inv(motions) @ to_cells, h, w)
+        distances = shape.distance.expand(len(between), 1, h, w)
+        return F.grid_sample(distances, grid, padding_mode="border", align_corners=False)[:, 0]
 
 
 def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -242,14 +248,22 @@ def _signed_distance(mask: NDArray[np.bool_], cell: int) -> Tensor:
 
     The picture's border is no outline: a shape that is cut off by it goes on.
     """
-    h, w = (-(-n // cell) for n in mask.shape)
-    padded = np.pad(mask, ((0, h * cell - mask.shape[0]), (0, w * cell - mask.shape[1])), mode="edge")
-    covered = padded.reshape(h, cell, w, cell).mean(axis=(1, 3), dtype=np.float32)
+    covered = _means(mask, cell)
     inside = covered >= 0.5
-    far = float(h + w)
-    within = ndimage.distance_transform_edt(inside) if not inside.all() else np.full((h, w), far)
-    beyond = ndimage.distance_transform_edt(~inside) if inside.any() else np.full((h, w), far)
+    far = float(sum(covered.shape))
+    within = ndimage.distance_transform_edt(inside) if not inside.all() else np.full(covered.shape, far)
+    beyond = ndimage.distance_transform_edt(~inside) if inside.any() else np.full(covered.shape, far)
     distance = np.where(inside, within - 0.5, 0.5 - beyond)
     # Cells on the outline know better where it runs than distances between cells do.
     distance = np.where(np.abs(distance) <= 0.5, covered - 0.5, distance)
     return torch.from_numpy(distance.astype(np.float32))
+
+
+def _means(mask: NDArray[np.bool_], cell: int) -> NDArray[np.float32]:
+    """Return how much of every cell of so many pixels a mask covers; cells at the far borders may be smaller."""
+    covered: NDArray[np.float32] = mask.astype(np.float32)
+    for axis in (0, 1):
+        starts = np.arange(0, mask.shape[axis], cell)
+        counts = np.diff(np.append(starts, mask.shape[axis])).astype(np.float32)
+        covered = (np.add.reduceat(covered, starts, axis=axis) / np.expand_dims(counts, 1 - axis)).astype(np.float32)
+    return covered

@@ -19,6 +19,11 @@ _REACH = (4, 1, 1)  # cells that a block may move at a quarter, half and full si
 _BLOCK = (3, 5, 5)  # side of a block in cells: at a quarter of the side an object is not much more than that
 _PENALTY = 0.004  # of a step by one cell, in units of a channel's range: of two alike the nearer is meant
 _STIFFNESS = 300.0  # cells squared; small objects move, and only large ones turn and stretch
+# A network of comparisons after which the fifth of nine is their median (Devillard, 1998); torch's median is six times slower.
+_MEDIAN_OF_NINE = (
+    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
+    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
+)
 
 Affine = NDArray[np.float64]  # (3, 3), acts on (x, y, 1) in cells
 
@@ -95,9 +100,12 @@ def _vertex(cost: Tensor, best: Tensor, place: Tensor, stride: int, width: int) 
 
 def _median(motion: Tensor) -> Tensor:
     """Replace each component by the median of its 3 x 3 neighbours."""
-    b, _, side, _ = motion.shape
-    near = F.unfold(F.pad(motion, (1,) * 4, mode="replicate"), 3).view(b, 2, 9, side, side)
-    return near.median(dim=2).values
+    padded = F.pad(motion, (1,) * 4, mode="replicate")
+    rows, columns = motion.shape[2:]
+    near = [padded[..., y : y + rows, x : x + columns] for y in range(3) for x in range(3)]
+    for low, high in _MEDIAN_OF_NINE:
+        near[low], near[high] = torch.minimum(near[low], near[high]), torch.maximum(near[low], near[high])
+    return near[4]
 
 
 def fit_affine(motion: NDArray[np.float32], weights: NDArray[np.float32]) -> Affine:

@@ -23,8 +23,9 @@ from napari_sam2s.model.speed import Mode
 from napari_sam2s.tracking.engine import Engine, RemoteObject
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import make_prompt
+from napari_sam2s.tracking.ranges import Direction, frame_range, known_masks
 from napari_sam2s.tracking.rate import Filled, find_stride, read_order, spans, walk
-from napari_sam2s.tracking.tracker import Direction, Tracker, frame_range, known_masks
+from napari_sam2s.tracking.tracker import Tracker
 
 EncodedRow = tuple[int, int, rle.Mask, Scores | None]
 FED_FRAMES = 48  # small frames that the host keeps: enough for clicks back and forth around the cursor

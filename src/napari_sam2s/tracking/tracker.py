@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import pickle
 import platform
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,21 +16,20 @@ from torch import Tensor
 from napari_sam2s import __version__
 from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
-from napari_sam2s.model.frames import normalise, resize_frame
-from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT, SAM2S, Attended, Decoded, Features, Memories
-from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, Memory, MemoryBank, Recall
+from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT, SAM2S, Decoded
+from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, MemoryBank, Recall
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
-from napari_sam2s.tracking.prompts import make_prompt, mask_to_network, merge, to_network
+from napari_sam2s.tracking.prompts import make_prompt, mask_to_network, merge
+from napari_sam2s.tracking.ranges import Direction, frame_range, known_masks
 from napari_sam2s.tracking.rate import Filled, find_stride, spans, walk
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
+from napari_sam2s.tracking.sight import Sight
+from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
-Direction = Literal["forward", "backward", "both"]
 FEATURE_CACHE_BYTES = 256 * 2**20
 RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
 LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
-BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are followed batch by batch
-SNAPSHOT_VERSION = 1
 
 
 class Tracker:
@@ -74,17 +71,15 @@ class Tracker:
         self.video = video
         self.policy = find_policy(memory, model.metadata)
         self.shape = shape[:3]
+        self._sight = Sight(self.model, video, self.policy, cache_bytes)
         self.results: ResultStore = project if project is not None else MemoryResults(shape[1:3])
         self.run: int | None = None  # of the project, that propagated masks belong to
         self.reached: int | None = None  # the frame up to which a propagation has kept everything
         self._stride = 1  # of the latest propagation
-        self._small: tuple[int, NDArray[np.uint8]] | None = None  # the latest frame, at the network's resolution
         self._banks: dict[int, MemoryBank] = {}
         self._prompts: dict[tuple[int, int], Prompt] = {}  # what was said of (object, frame) so far
         self._logits: dict[tuple[int, int], Tensor] = {}  # low-resolution answers to these
         self._recent_logits: OrderedDict[tuple[int, int], Tensor] = OrderedDict()  # of the last frames tracked
-        self._features: OrderedDict[int, Features] = OrderedDict()
-        self._cache_bytes = cache_bytes
         self._upsample = MaskUpsampler(4 * model.config.grid, (shape[1], shape[2]))
 
     @property
@@ -160,7 +155,7 @@ class Tracker:
         new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
         decoded = self._condition(new, reset=reset)
         result = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
-        self.results.keep_prompt(new, result, self._scores(decoded, 0))
+        self.results.keep_prompt(new, result, self._sight.scores(decoded, 0))
         return result
 
     def replay(self, prompt: Prompt) -> None:
@@ -180,8 +175,12 @@ class Tracker:
         if whole.box is None and whole.labels and not any(whole.labels) and (seen is None or not seen.any()):
             raise PromptError("Only negative points say where the object is not: add a positive point or a box.")
         with torch.inference_mode():
-            decoded = self._answer(whole, seen)
-            memory = self._remember(self._encode(frame), decoded, [frame], prompted=True)[0]
+            bank = self._banks.get(object_id)
+            # A correction of a tracked frame looks at it with what the object remembers.
+            corrects = bank is not None and seen is not None and frame not in bank.conditioning
+            recall = self._recall(object_id, frame, FORWARD) if corrects else None
+            decoded = self._sight.answer(whole, recall, self._earlier_logits(whole, seen))
+            memory = self._sight.remember(frame, decoded, prompted=True)[0]
         bank = self._banks.setdefault(object_id, MemoryBank(self.policy))
         bank.condition(memory)
         self._prompts[key] = whole
@@ -262,7 +261,7 @@ class Tracker:
                     self.recollect(frame, known, self.results.scores(frame), sign)
             walked = walk(
                 pieces,
-                image=self._pixels,
+                image=self._sight.pixels,
                 step=lambda frame, sign=sign: self.step(frame, ids, sign, stride),  # type: ignore[misc]
                 before=before,
                 mask=lambda mask: mask,
@@ -288,10 +287,10 @@ class Tracker:
     @torch.inference_mode()
     def recollect(self, frame: int, masks: Mapping[int, NDArray[np.bool_]], scores: Mapping[int, Scores], sign: int) -> None:
         """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
-        features = self._encode(frame)
+        features = self._sight.encode(frame)
         for i, mask in masks.items():
             prompt = mask_to_network(mask, self.model.image_size).to(self.model.device)
-            memory = self._remember(features, self.model.decode_mask(features, prompt), [frame])[0]
+            memory = self._sight.remember(frame, self.model.decode_mask(features, prompt))[0]
             if i in scores:
                 memory.iou, memory.object_score = scores[i].iou, scores[i].object_score
             self._banks[i].recollect(memory, sign)
@@ -306,15 +305,7 @@ class Tracker:
 
     def snapshot(self) -> bytes:
         """Return the state of all memory banks; :meth:`restore` goes on from it to the same masks, bit for bit."""
-        state = {
-            "version": SNAPSHOT_VERSION,
-            "shape": self.shape,
-            "policy": vars(self.policy),
-            "banks": {i: bank.state() for i, bank in self._banks.items()},
-        }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        return buffer.getvalue()
+        return write_snapshot(self.shape, self.policy, self._banks)
 
     def restore(self, snapshot: bytes) -> None:
         """Take up the state of a snapshot.
@@ -324,17 +315,7 @@ class Tracker:
         TrackingError
             If it was made by another version, for another video or under another memory policy.
         """
-        try:
-            state = torch.load(io.BytesIO(snapshot), map_location=self.model.device, weights_only=True)
-        except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
-            raise TrackingError(
-                f"The snapshot cannot be read ({str(error).splitlines()[0]}); propagate again from a prompt."
-            ) from error
-        expected = {"version": SNAPSHOT_VERSION, "shape": self.shape, "policy": vars(self.policy)}
-        for name, value in expected.items():
-            if state.get(name) != value:
-                raise TrackingError(f"The snapshot has {name} {state.get(name)}, this tracker {value}; propagate again.")
-        self._banks = {i: MemoryBank.from_state(self.policy, bank) for i, bank in state["banks"].items()}
+        self._banks = read_snapshot(snapshot, self.shape, self.policy, self.model.device)
 
     @torch.inference_mode()
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> dict[int, NDArray[np.bool_]]:
@@ -350,17 +331,15 @@ class Tracker:
             elif any((frame - t) * sign > 0 for t in conditioning):
                 followed.append(i)
         rows = []
-        features = self._encode(frame) if followed else None
-        recalls = [(i, self._recall(i, frame, sign)) for i in followed]
-        for group in _groups(recalls, BATCH_BYTES // self._bytes_per_memory):
-            assert features is not None
-            decoded = self._track(features, [recall for _, recall in group])
-            memories = self._remember(features, decoded, [frame] * len(group))
+        for group in self._sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
+            attended = self._sight.attend(self._sight.encode(frame), [recall for _, recall in group])
+            decoded = self.model.decode(attended, multimask=True)
+            memories = self._sight.remember(frame, decoded)
             for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
                 self._banks[i].append(memory, sign, self._stride)
                 self._recent_logits[i, frame] = decoded.logits[row : row + 1]
                 masks[i] = self._upsample(decoded.logits[row, 0])
-                rows.append((frame, i, masks[i], self._scores(decoded, row)))
+                rows.append((frame, i, masks[i], self._sight.scores(decoded, row)))
         while len(self._recent_logits) > RECENT_LOGITS * len(self._banks):
             self._recent_logits.popitem(last=False)
         if rows:
@@ -369,55 +348,6 @@ class Tracker:
 
     def _recall(self, object_id: int, frame: int, sign: int) -> Recall:
         return self._banks[object_id].recall(frame, sign, self._stride, self.model.speed.memories)
-
-    @property
-    def _bytes_per_memory(self) -> int:
-        """About what one object takes for each frame it remembers, while it is followed."""
-        config = self.model.config
-        # The map's tokens as keys and values, their rotation, and what the matching reads at stride 8.
-        return 4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * (config.match_dim and 64))
-
-    def _track(self, features: Features, recalls: list[Recall]) -> Decoded:
-        """Decode objects that remember the same kinds of frames, as one batch."""
-        return self.model.decode(self._attend(features, recalls), multimask=True)
-
-    def _attend(self, features: Features, recalls: list[Recall]) -> Attended:
-        device = self.model.device
-        span = max(min(self.shape[0], self.policy.pointers + 1) - 1, 1)
-        pointers = [r.pointers for r in recalls]
-        none = torch.zeros(len(recalls), 0, self.model.config.hidden_dim, device=device)
-        memories = Memories(
-            maps=_stack([r.maps for r in recalls]),
-            slots=torch.tensor([r.slots for r in recalls], device=device),
-            pointers=_stack(pointers) if pointers[0] else none,
-            distances=torch.tensor([r.distances for r in recalls], device=device, dtype=torch.float32) / span,
-            keys=_stack([r.keys for r in recalls]) if recalls[0].keys else None,
-            patches=_stack([r.patches for r in recalls]) if recalls[0].patches else None,
-        )
-        return self.model.attend(features, memories)
-
-    def _answer(self, prompt: Prompt, seen: NDArray[np.bool_] | None) -> Decoded:
-        """Decode a prompted frame."""
-        model = self.model
-        features = self._encode(prompt.frame)
-        if prompt.mask is not None:
-            return model.decode_mask(features, mask_to_network(prompt.mask, model.image_size).to(model.device))
-        points, labels = to_network(prompt, self.shape[1:], model.image_size)
-        bank = self._banks.get(prompt.object_id)
-        if bank is not None and seen is not None and prompt.frame not in bank.conditioning:
-            # A correction of a tracked frame looks at it with what the object remembers.
-            attended = self._attend(features, [self._recall(prompt.object_id, prompt.frame, FORWARD)])
-        else:
-            attended = model.attend(features, None)
-        single = labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
-        earlier = self._earlier_logits(prompt, seen)
-        return model.decode(
-            attended,
-            points=points.to(model.device),
-            labels=labels.to(model.device),
-            mask=earlier,
-            multimask=single,
-        )
 
     def _earlier_logits(self, prompt: Prompt, seen: NDArray[np.bool_] | None) -> Tensor | None:
         """Return the earlier answer on this frame as a prompt, ``(1, 1, 4g, 4g)``."""
@@ -428,81 +358,3 @@ class Tracker:
             small = mask_to_network(seen, 4 * self.model.config.grid).to(self.model.device)
             logits = small * MASK_SCALE + MASK_SHIFT
         return None if logits is None else logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
-
-    def _remember(self, features: Features, decoded: Decoded, frames: list[int], *, prompted: bool = False) -> list[Memory]:
-        maps = self.model.memorize(features, decoded.logits, decoded.object_score, prompted=prompted).bfloat16()
-        image = features.embedding[0].half() if self.policy.long_term and self.policy.compare == "image" else None
-        keys = features.keys[0].half() if features.keys is not None else None
-        patches = self.model.patches(decoded.logits)
-        iou, score = decoded.iou.float().tolist(), decoded.object_score.float().tolist()
-        # Clones, so that one object's memory does not keep the whole batch alive.
-        return [
-            Memory(
-                frame,
-                maps[row].clone(),
-                decoded.pointer[row].clone(),
-                iou[row],
-                score[row],
-                image,
-                keys,
-                None if patches is None else patches[row].half(),
-            )
-            for row, frame in enumerate(frames)
-        ]
-
-    def _scores(self, decoded: Decoded, row: int) -> Scores:
-        classes = self.model.class_scores(decoded)
-        named = {} if classes is None else dict(zip(self.model.class_names, classes[row].tolist(), strict=True))
-        return Scores(float(decoded.iou[row]), float(decoded.object_score[row]), named)
-
-    def _pixels(self, frame: int) -> NDArray[np.uint8]:
-        """Return a frame at the network's resolution, ``(S, S, 3)``; the latest one is kept."""
-        if self._small is None or self._small[0] != frame:
-            self._small = frame, resize_frame(np.asarray(self.video[frame]), self.model.image_size)
-        return self._small[1]
-
-    def _encode(self, frame: int) -> Features:
-        """Encode a frame, or take it from the cache."""
-        features = self._features.get(frame)
-        if features is None:
-            features = self.model.encode(normalise(self._pixels(frame)[None], self.model.device))
-            self._features[frame] = features
-            while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self._cache_bytes:
-                self._features.popitem(last=False)
-        self._features.move_to_end(frame)
-        return features
-
-
-def known_masks(results: ResultStore, frames: range, ids: Sequence[int]) -> dict[int, Any]:
-    """Return what is known of objects on the frame before a run."""
-    before = frames.start - frames.step
-    masks = {i: results.mask(before, i) for i in ids} if before >= 0 else {}
-    return {i: mask for i, mask in masks.items() if mask is not None}
-
-
-def _groups(recalls: list[tuple[int, Recall]], most_memories: int) -> list[list[tuple[int, Recall]]]:
-    """Put objects together that remember the same kinds of frames, so that nothing needs padding; not too many at once."""
-    groups: dict[tuple[int, ...], list[tuple[int, Recall]]] = {}
-    for item in recalls:
-        groups.setdefault((len(item[1].pointers), *item[1].slots), []).append(item)
-    batches = []
-    for group in groups.values():
-        size = max(most_memories // max(len(group[0][1].slots), 1), 1)
-        batches += [group[n : n + size] for n in range(0, len(group), size)]
-    return batches
-
-
-def _stack(tensors: list[list[Tensor]]) -> Tensor:
-    return torch.stack([torch.stack(row) for row in tensors])
-
-
-def frame_range(
-    conditioning: dict[int, list[int]], length: int, ids: Sequence[int], start: int | None, stop: int | None, sign: int
-) -> range:
-    """Return the frames a run visits; see :meth:`Tracker.frames`."""
-    prompted = [frame for i in ids for frame in conditioning[i]]
-    first = start if start is not None else (min(prompted) if sign > 0 else max(prompted))
-    last = stop if stop is not None else (length if sign > 0 else -1)
-    if not 0 <= first < length or not -1 <= last <= length:
-        raise TrackingError(f"The range {first} to {last} is not in the video of {length} frames.")
-    return range(first, last, sign)

@@ -10,8 +10,9 @@ from napari_sam2s.masklets.vocabulary import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.ranges import Direction
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
-from napari_sam2s.tracking.tracker import Direction, Tracker
+from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.video import open_video
 
 

@@ -1,0 +1,30 @@
+"""Which frames a run visits, and what is known before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.results import ResultStore
+
+Direction = Literal["forward", "backward", "both"]
+
+
+def known_masks(results: ResultStore, frames: range, ids: Sequence[int]) -> dict[int, Any]:
+    """Return what is known of objects on the frame before a run."""
+    before = frames.start - frames.step
+    masks = {i: results.mask(before, i) for i in ids} if before >= 0 else {}
+    return {i: mask for i, mask in masks.items() if mask is not None}
+
+
+def frame_range(
+    conditioning: dict[int, list[int]], length: int, ids: Sequence[int], start: int | None, stop: int | None, sign: int
+) -> range:
+    """Return the frames a run visits; see :meth:`Tracker.frames`."""
+    prompted = [frame for i in ids for frame in conditioning[i]]
+    first = start if start is not None else (min(prompted) if sign > 0 else max(prompted))
+    last = stop if stop is not None else (length if sign > 0 else -1)
+    if not 0 <= first < length or not -1 <= last <= length:
+        raise TrackingError(f"The range {first} to {last} is not in the video of {length} frames.")
+    return range(first, last, sign)

@@ -1,0 +1,49 @@
+"""Memory banks as bytes, and back, bit for bit."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+
+import torch
+
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.memory_bank import MemoryBank
+from napari_sam2s.tracking.policy import MemoryPolicy
+
+SNAPSHOT_VERSION = 1
+
+
+def write_snapshot(shape: tuple[int, ...], policy: MemoryPolicy, banks: Mapping[int, MemoryBank]) -> bytes:
+    """Return the banks of all objects of a video of ``shape`` (T, Y, X)."""
+    state = {
+        "version": SNAPSHOT_VERSION,
+        "shape": shape,
+        "policy": vars(policy),
+        "banks": {i: bank.state() for i, bank in banks.items()},
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def read_snapshot(snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy, device: torch.device) -> dict[int, MemoryBank]:
+    """Return the banks that :func:`write_snapshot` wrote, on a device.
+
+    Raises
+    ------
+    TrackingError
+        If it was made by another version, for another video or under another memory policy.
+    """
+    try:
+        state = torch.load(io.BytesIO(snapshot), map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+        raise TrackingError(
+            f"The snapshot cannot be read ({str(error).splitlines()[0]}); propagate again from a prompt."
+        ) from error
+    expected = {"version": SNAPSHOT_VERSION, "shape": shape, "policy": vars(policy)}
+    for name, value in expected.items():
+        if state.get(name) != value:
+            raise TrackingError(f"The snapshot has {name} {state.get(name)}, this tracker {value}; propagate again.")
+    return {i: MemoryBank.from_state(policy, bank) for i, bank in state["banks"].items()}
