@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.hiera import MultiScaleAttention
+from napari_sam2s.model.layers import has_fused_linear, linear
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S, Features, Memories
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
@@ -106,6 +107,31 @@ def test_narrow_values_are_read_as_torch_reads_wide_ones(masked):
     mask = mask if masked else None
     expected = F.scaled_dot_product_attention(q[:, None], k[:, None], F.pad(v, (0, 24))[:, None], attn_mask=mask)[:, 0, :, :8]
     torch.testing.assert_close(attend_narrow(q, k, v, mask), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", [None, torch.nn.GELU(), torch.nn.ReLU(), torch.nn.Tanh()])
+def test_a_linear_layer_in_one_pass_gives_the_same(activation):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(24, 40), torch.randn(2, 300, 24)
+    expected = layer(x) if activation is None else activation(layer(x))
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, x, activation), expected.detach(), atol=1e-6, rtol=1e-5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # mixed precision stays what it is
+            assert linear(layer, x, activation).dtype == torch.bfloat16
+    assert linear(layer, x, activation).requires_grad
+
+
+def test_without_onednn_a_linear_layer_still_works(monkeypatch):
+    def missing(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", missing, raising=False)
+    has_fused_linear.cache_clear()
+    layer, x = torch.nn.Linear(24, 40), torch.randn(300, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, x), layer(x))
+    assert not has_fused_linear(torch.float32)
+    has_fused_linear.cache_clear()
 
 
 @pytest.mark.parametrize("pooled", [False, True])

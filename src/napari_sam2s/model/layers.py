@@ -62,6 +62,7 @@ def fused_linear(x: Tensor, weight: Tensor, bias: Tensor, activation: nn.Module 
     """
     rows = x.numel() // x.shape[-1]
     plain = x.device.type != "cpu" or torch.is_grad_enabled() or rows < FEW_ROWS or x.dtype != weight.dtype
+    plain = plain or torch.is_autocast_enabled("cpu")  # which oneDNN's own operator does not know of
     if not plain and (activation is None or type(activation) in FUSED) and has_fused_linear(x.dtype):
         name, algorithm = FUSED.get(type(activation), ("none", ""))
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, name, [], algorithm)

@@ -94,7 +94,8 @@ def _in_order(layer: nn.Linear, order: Tensor, x: Tensor) -> Tensor:
 
 def reads_narrow(q: Tensor) -> bool:
     """Whether :func:`attend_narrow` can be used, and is faster: without gradients, in float32 on a CPU."""
-    return q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
+    plain = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+    return q.device.type == "cpu" and q.dtype == torch.float32 and not plain
 
 
 def attend_narrow(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
