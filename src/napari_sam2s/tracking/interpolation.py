@@ -22,7 +22,7 @@ from torch import Tensor
 from napari_sam2s.tracking.motion import CELLS, Affine, fit_affine, flow, shrink
 
 KNOT_FRAMES = 6  # motion is taken as even over at most so many frames
-SHAPE_SIDE = 112  # most cells along a side that a shape is blended on
+SHAPE_SIDE = 80  # most cells along a side that a shape is blended on; a mask of the network has 4 g along the whole frame
 TRUST = 0.1  # of overlap with the other mask that a motion which was seen may lack for each piece of its way
 MARGIN = 0.1  # around a shape, of its longer side
 
@@ -38,7 +38,7 @@ def knots(frames: Sequence[int]) -> list[int]:
 
 def fill(
     frames: Sequence[int],
-    image: Callable[[int], NDArray[np.uint8]],
+    image: Callable[[int], NDArray[np.uint8] | Tensor],
     first: Masks,
     last: Masks,
 ) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
@@ -49,7 +49,7 @@ def fill(
     frames
         Consecutive indices, ascending or descending; the masks of the first and the last are known.
     image
-        Gives a frame ``(Y, X, 3)`` uint8 of any size; asked for :func:`knots` only.
+        Gives a frame ``(Y, X, 3)`` uint8 of any size, or what :func:`shrink` makes of it; asked for :func:`knots` only.
     first, last
         ``{object id: (Y, X) bool}`` on the first and on the last frame, the same ids. An object that is absent on one of
         the two appears or leaves half-way.
@@ -60,7 +60,7 @@ def fill(
         Every frame between the two, in order.
     """
     looked_at = knots(frames)
-    pictures = [shrink(image(t)) for t in looked_at]
+    pictures = [p if isinstance(p, Tensor) else shrink(p) for p in map(image, looked_at)]
     flows = [flow(a, b) for a, b in itertools.pairwise(pictures)]
     places = np.searchsorted([abs(t - frames[0]) for t in looked_at], range(len(frames)), side="right") - 1
     between = []

@@ -120,7 +120,7 @@ def fit_affine(motion: NDArray[np.float32], weights: NDArray[np.float32]) -> Aff
     basis = np.column_stack((np.ones(len(x)), places - centre))
     stiffness = np.diag((0.0, _STIFFNESS, _STIFFNESS))
     trust = weight
-    for _ in range(4):
+    for _ in range(3):
         weighted = basis * trust[:, None]
         solution = np.linalg.solve(weighted.T @ basis + stiffness, weighted.T @ u)  # (3, 2)
         residual = np.linalg.norm(u - basis @ solution, axis=1)

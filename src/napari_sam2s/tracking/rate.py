@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.interpolation import fill, knots
+from napari_sam2s.tracking.motion import shrink
 
 T = TypeVar("T")
 Filled = list[tuple[int, dict[int, NDArray[np.bool_]]]]
@@ -92,18 +94,18 @@ def walk(
     frame, reached, masks
         Every frame in order; ``reached`` is the key frame up to which everything is kept by then.
     """
-    pictures: dict[int, NDArray[np.uint8]] = {}
+    pictures: dict[int, Tensor] = {}
     filling = any(len(piece) > 1 for piece in pieces)
     for piece in pieces:
         key = piece[-1]
         if len(piece) == 1:
             if filling:
-                pictures = {key: image(key)}
+                pictures = {key: shrink(image(key))}
             masks = step(key)
             yield key, key, masks
         else:
             frames = [piece[0] - piece.step, *piece]
-            pictures = {t: pictures[t] if t in pictures else image(t) for t in knots(frames)}
+            pictures = {t: pictures[t] if t in pictures else shrink(image(t)) for t in knots(frames)}
             masks = step(key)
             both = before.keys() & masks.keys()
             first, last = ({i: mask(known[i]) for i in sorted(both)} for known in (before, masks))
