@@ -33,9 +33,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--frames", type=int, default=76)
     parser.add_argument("--rate", type=float, nargs="+", default=[5.0, 1.0])
-    parser.add_argument(
-        "--fast", action="store_true", help="also every frame in fast mode, and in the arithmetic of SAM 2's fast mode"
-    )
+    parser.add_argument("--fast", action="store_true", help="also every frame in fast mode")
     args = parser.parse_args()
     exact = sam2s.load_model()
     runs = [("every frame", exact, None)]
