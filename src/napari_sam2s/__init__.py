@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam2s.evaluation import evaluate
+    from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker, track
