@@ -19,11 +19,12 @@ from pathlib import Path
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.training.held_out import CALIBRATION_SEED, families, reentry
-from napari_sam2s.training.validation import FamilyScore, calibrate, run_case
+from napari_sam2s.training.validation import FamilyScore, calibrate, object_scores, run_case
 
 FAMILIES = ("laparoscopy", "re-entry", "composites", "microscopy", "pumavos-caps", "hela")
 FULL = {"laparoscopy": 100, "re-entry": 50, "composites": 100, "microscopy": 40, "hela": 20}
 QUICK = {"laparoscopy": 4, "re-entry": 2, "composites": 10, "microscopy": 4, "hela": 10}
+BORDERS = (0, 0.5, 1, 1.5, 2, 3)  # of the object score
 GAMMAS = (0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -46,7 +47,9 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the procedural clips")
     parser.add_argument("--image-size", type=int, help="the network's input")
     parser.add_argument("--json", type=Path, help="write all numbers here")
-    parser.add_argument("--calibrate", action="store_true", help="only try DiveMem's IoU thresholds")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="only try DiveMem's IoU thresholds, and borders of the object score"
+    )
     args = parser.parse_args()
     model = load_model(args.model, device="auto", image_size=args.image_size)
     counts = dict(QUICK if args.quick else FULL)
@@ -102,6 +105,12 @@ def absences(scores: dict[str, dict[str, dict[str, FamilyScore]]], prompt: str) 
 def threshold_table(model, count: int, args: argparse.Namespace) -> None:
     """Print J&F of re-entry cases (other seeds than those that are scored) by DiveMem's IoU threshold."""
     cases = list(reentry(count, args.size, CALIBRATION_SEED))
+    visible, absent = object_scores(model, cases)
+    print(f"| visible from a score of | of {len(visible)} visible frames lost | of {len(absent)} absent frames kept |")
+    print("|---|---|---|")
+    for border in BORDERS:
+        print(f"| {border} | {percent(float((visible <= border).mean()))} | {percent(float((absent > border).mean()))} |")
+    print()
     print("| IoU threshold | objects | J&F | J&F after return | found |\n|---|---|---|---|---|")
     for gamma in GAMMAS:
         (s,) = calibrate(model, cases, [gamma]).values()

@@ -36,6 +36,16 @@ def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
         assert torch.equal(model.state_dict()[name], value), name  # it was in half precision already
 
 
+def test_the_border_of_the_object_score_is_brought_to_zero(tmp_path):
+    pack(find_weights("sam2s-nano"), tmp_path / "o.pt", object_score_shift=1.5)
+    before, after = (load_model(source, device="cpu") for source in ("sam2s-nano", tmp_path / "o.pt"))
+    assert after.metadata["provenance"]["object_score_shift"] == 1.5
+    token = torch.zeros(1, before.config.hidden_dim)
+    with torch.no_grad():
+        scores = [model.sam_mask_decoder.pred_obj_score_head(token).item() for model in (before, after)]
+    assert scores[0] - scores[1] == pytest.approx(1.5, abs=2e-3)  # half precision
+
+
 def test_weights_that_went_wrong_are_refused(tmp_path):
     state = torch.load(find_weights("sam2s-nano"), weights_only=True)
     state["model"]["no_mem_embed"] = state["model"]["no_mem_embed"].float() + 1e6

@@ -13,7 +13,7 @@ from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.training import held_out
 from napari_sam2s.training.held_out import Track, link, tracks_of
-from napari_sam2s.training.validation import FamilyScore, Frozen, run_case, score_track
+from napari_sam2s.training.validation import FamilyScore, Frozen, object_scores, run_case, score_track
 
 HERE, NOWHERE = np.zeros((16, 16), dtype=bool), np.zeros((16, 16), dtype=bool)
 HERE[4:10, 4:10] = True
@@ -43,6 +43,16 @@ def test_a_return_is_found_in_time_or_not():
     never = score_track("v", Answer(track, lambda t: HERE if t < 5 else NOWHERE), track)
     assert (never.returns, never.found, never.after_return) == (1, 0, 0.0)
     assert never.score.false_presence == 0
+
+
+def test_object_scores_are_told_apart_by_the_truth():
+    clip = Laparoscopy(7, 6, (64, 64), classes=("hook",), organ=None, absences=0)
+    (track,) = tracks_of(clip)
+    hidden = {t: mask if t < 4 else np.zeros_like(mask) for t, mask in track.known.items()}
+    case = held_out.Case("c", clip, [Track(track.object, hidden)])
+    visible, absent = object_scores(load_model(device="cpu", image_size=64), [case])
+    assert (len(visible), len(absent)) == (3, 2)  # the prompted frame is not scored
+    assert np.isfinite(np.concatenate((visible, absent))).all()
 
 
 def test_short_absences_are_no_returns():

@@ -39,6 +39,9 @@ def hardware() -> str:
     return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words
 
 
+SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+
+
 def commit() -> str:
     """Return the commit of the source tree this package is in, with ``+`` where it was changed; "" outside of one."""
     here = Path(__file__).parent
@@ -58,6 +61,7 @@ def pack(
     configs: Sequence[Path] = (),
     hours: float | None = None,
     iou_threshold: float | None = None,
+    object_score_shift: float = 0.0,
 ) -> dict[str, Any]:
     """Write a checkpoint in half precision, with its provenance; return the provenance.
 
@@ -73,6 +77,9 @@ def pack(
         That training took in all; by default what the run counted itself.
     iou_threshold
         DiveMem's, if calibration found a better one than the paper's.
+    object_score_shift
+        The object score (a logit) from which on an object counts as visible, if calibration found another one than 0: it is
+        taken off the score head's bias, so that 0 is the border again. A network that saw few absences doubts too little.
 
     Raises
     ------
@@ -85,6 +92,8 @@ def pack(
     for name, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value.half()).all():
             raise TrainingError(f"{name} of {source} is not finite in half precision: the run went wrong, take an earlier one.")
+    if object_score_shift:
+        weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     earlier = dict(metadata.get("provenance", {}))
     run = earlier.get("config", {})
     provenance = {
@@ -97,6 +106,7 @@ def pack(
         "napari_sam2s": __version__,
         "torch": torch.__version__,
         "scores": dict(scores or {}),
+        "object_score_shift": float(object_score_shift),
     }
     # Only plain data goes into a file that is read with `weights_only`.
     metadata = {**metadata, "provenance": json.loads(json.dumps(provenance))}
@@ -120,11 +130,18 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[], help="of the runs that led here (repeat)")
     parser.add_argument("--hours", type=float, help="of training in all")
     parser.add_argument("--iou-threshold", type=float, help="of DiveMem")
+    parser.add_argument("--object-score-shift", type=float, default=0.0, help="the score from which on an object is visible")
     args = parser.parse_args()
     try:
         scores = json.loads(args.scores.read_text(encoding="utf-8")) if args.scores else None
         provenance = pack(
-            args.source, args.out, scores=scores, configs=args.config, hours=args.hours, iou_threshold=args.iou_threshold
+            args.source,
+            args.out,
+            scores=scores,
+            configs=args.config,
+            hours=args.hours,
+            iou_threshold=args.iou_threshold,
+            object_score_shift=args.object_score_shift,
         )
     except (ModelError, TrainingError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"{error}\n")

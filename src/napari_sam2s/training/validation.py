@@ -270,3 +270,23 @@ def make_validator(
 def calibrate(model: SAM2S, cases: list[Case], thresholds: Iterable[float], prompt: str = "mask") -> dict[float, FamilyScore]:
     """Return how DiveMem fares on cases with each IoU threshold (the paper's gamma, which is for the paper's weights)."""
     return {g: validate(model, cases, prompt, replace(DIVEMEM, iou_threshold=g))[0] for g in thresholds}
+
+
+def object_scores(model: SAM2S, cases: Iterable[Case], prompt: str = "mask") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the object scores (logits) of all frames on which an object is visible, and of those on which it is absent."""
+    visible: list[float] = []
+    absent: list[float] = []
+    for case in cases:
+        shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
+        found = Masks(shape, ())
+        tracker = Tracker(model, case.video, found, cache_bytes=0)
+        for n, track in enumerate(case.tracks):
+            prompt_first(tracker, n + 1, track.frames[0], track.known[track.frames[0]], prompt)
+        for _ in tracker.propagate(stop=max(track.frames[-1] for track in case.tracks) + 1):
+            pass
+        for n, track in enumerate(case.tracks):
+            for t in track.frames[1:]:
+                score = found.scores(t).get(n + 1)
+                if score is not None:
+                    (visible if track.known[t].any() else absent).append(score.object_score)
+    return np.array(visible), np.array(absent)
