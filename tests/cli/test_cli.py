@@ -234,6 +234,16 @@ def test_help_is_light():
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks GNU OpenMP what it was told")
+def test_commands_wait_without_spinning():
+    code = "from napari_sam2s.cli import main; main(['show', 'nothing.sam2s']); import torch"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"OMP_DISPLAY_ENV": "true"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
+
+
 def test_interrupting_pauses(folder, tmp_path):
     words = ["track", folder / "case.mp4", "--point", "0,60,80", "--out", tmp_path / "p.sam2s"]
     process = subprocess.Popen(
