@@ -18,7 +18,7 @@ from napari_sam2s.formats import write_davis
 from napari_sam2s.masklets import LabelMasklets
 
 REPEATS = 3
-VIDEOS, FRAMES = 6, 60
+VIDEOS, FRAMES = 16, 240
 
 
 def pairs(height: int, width: int, count: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
