@@ -2,12 +2,14 @@
 
 A row with area 0 says that the object was looked for and is not there; a frame on which nobody looked has no row. Places are
 in pixels of the video, pixel centres at integers, the ends of boxes excluded. ``area`` is in squares of ``unit`` and empty
-where the size of a pixel is not known, ``time_s`` where frames a second are not.
+where the size of a pixel is not known. ``time_s`` is the frame divided by the frames a second (empty where these are not
+known): of a video of variable rate that is not the time its container gives.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def write_measurements_file(masklets: Masklets, path: Path, *, pixel_size: Pixel
     """Write the table to a file of any name; see :func:`write_measurements`."""
     if not list(masklets.frames):
         raise FormatError("Nothing is annotated, so there is nothing to measure.")
-    if pixel_size is not None and not (len(pixel_size) == 2 and all(side > 0 for side in pixel_size)):
+    if pixel_size is not None and not (len(pixel_size) == 2 and all(0 < side < math.inf for side in pixel_size)):
         raise FormatError(f"A pixel size is two numbers above 0, height and width; got {pixel_size}.")
     part = path.with_name(path.name + ".part")
     try:

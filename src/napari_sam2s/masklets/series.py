@@ -27,6 +27,7 @@ PACKED = (
     + ", ".join(f"group_concat(ifnull(CAST({c} * {ONE} AS INTEGER), {UNKNOWN}))" for c in ("iou", "object_score"))
     + f", group_concat(2 * CASE origin {_MARKS} END + confirmed, '')"
 )
+assert 2 * len(ORIGINS) <= 10, "PACKED has one digit for origin and confirmed"
 LARGEST_SIDE = 2**15  # pixels of a frame that PACKED can hold
 NEAR = 64  # changed frames this close together are read again as one range
 _CODES = {name: code for code, name in enumerate(ORIGINS)}

@@ -89,11 +89,11 @@ def pack(
     weights, config, metadata = read_checkpoint(source)
     if config is None:
         raise TrainingError(f"{source} has no configuration of its network: pack what a run wrote (model.pt).")
+    if object_score_shift:
+        weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     for name, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value.half()).all():
             raise TrainingError(f"{name} of {source} is not finite in half precision: the run went wrong, take an earlier one.")
-    if object_score_shift:
-        weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     earlier = dict(metadata.get("provenance", {}))
     run = earlier.get("config", {})
     provenance = {

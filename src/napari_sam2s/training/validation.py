@@ -160,6 +160,14 @@ def run_case(
         Of ``PROMPTS``: each is given to every object on its first frame, which is not scored. Objects do not see each
         other, so all kinds are tracked side by side, and frames are encoded once.
     """
+    answers = _track(model, case, prompts, memory)
+    return {prompt: _outcome(case, answers[prompt], model.class_names) for prompt in prompts}
+
+
+def _track(
+    model: SAM2S, case: Case, prompts: Sequence[str], memory: str | MemoryPolicy = "divemem"
+) -> dict[str, list[_Answer]]:
+    """Track every object of a case once for each kind of prompt; return the answers in the order of the objects."""
     shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
     found = Masks(shape, ())
     tracker = Tracker(model, case.video, found, memory, cache_bytes=0)
@@ -173,7 +181,7 @@ def run_case(
     last = max(track.frames[-1] for track in case.tracks) + 1
     for _ in tracker.propagate(stop=last):
         pass
-    return {prompt: _outcome(case, answers[prompt], model.class_names) for prompt in prompts}
+    return answers
 
 
 def _outcome(case: Case, answers: list[_Answer], class_names: Iterable[str]) -> Outcome:
@@ -273,20 +281,16 @@ def calibrate(model: SAM2S, cases: list[Case], thresholds: Iterable[float], prom
 
 
 def object_scores(model: SAM2S, cases: Iterable[Case], prompt: str = "mask") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the object scores (logits) of all frames on which an object is visible, and of those on which it is absent."""
+    """Return the object scores (logits) of frames on which an object is visible, ``(N,)``, and on which it is absent, ``(M,)``.
+
+    The prompted frames are left out.
+    """
     visible: list[float] = []
     absent: list[float] = []
     for case in cases:
-        shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
-        found = Masks(shape, ())
-        tracker = Tracker(model, case.video, found, cache_bytes=0)
-        for n, track in enumerate(case.tracks):
-            prompt_first(tracker, n + 1, track.frames[0], track.known[track.frames[0]], prompt)
-        for _ in tracker.propagate(stop=max(track.frames[-1] for track in case.tracks) + 1):
-            pass
-        for n, track in enumerate(case.tracks):
+        for track, answer in zip(case.tracks, _track(model, case, (prompt,))[prompt], strict=True):
             for t in track.frames[1:]:
-                score = found.scores(t).get(n + 1)
-                if score is not None:
-                    (visible if track.known[t].any() else absent).append(score.object_score)
+                scores = answer.scores(t)
+                if scores is not None:
+                    (visible if track.known[t].any() else absent).append(scores.object_score)
     return np.array(visible), np.array(absent)
