@@ -11,8 +11,8 @@ from napari_sam2s.model.downloads import Download
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
 from napari_sam2s.widgets import model_panel
 from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
-from napari_sam2s.widgets.session import Choice
 from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.tracker_source import Choice
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -23,8 +23,8 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
 from napari_sam2s.widgets.memory_panel import MemoryPanel
 from napari_sam2s.widgets.run_panel import button
-from napari_sam2s.widgets.session import Choice
 from napari_sam2s.widgets.settings import remember, remembered
+from napari_sam2s.widgets.tracker_source import Choice
 
 BUILT_IN = "sam2s-nano"
 MODES = ("exact", "fast")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,32 +21,15 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2s.errors import ProjectError, Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import Engine, EngineLost
-from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.plan import Leg
+from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource, is_out_of_memory
 
 if TYPE_CHECKING:
-    from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking import ProjectRun, RemoteTracker
 
 PROGRESS_SECONDS = 0.25  # each word of it costs the viewer a painting of its window
 _log = logging.getLogger(__name__)
-OUT_OF_MEMORY = (
-    "The device ran out of memory; everything finished is saved. Take a smaller model, another device or fewer objects, "
-    "and go on."
-)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which model runs, where, and how it remembers."""
-
-    model: str
-    memory: str | MemoryPolicy = "divemem"
-    device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    mode: Mode = "exact"
-    address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
 
 
 class Session(QObject):
@@ -69,12 +52,9 @@ class Session(QObject):
         except ProjectError:
             self.project.close()
             raise
-        self.choice = choice
-        self.engine: Engine | None = None
-        self.tracker: RemoteTracker | None = None
+        self.source = TrackerSource(video, self.project, choice, self.ready.emit)
         self.tracking = False
         self.corrected: set[int] = set()  # objects that got a prompt since they were last tracked
-        self._stale = {o.id for o in self.project.objects}  # objects whose prompts the tracker has to be told anew
         self._pause = threading.Event()
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s")
         self._closed = False
@@ -83,7 +63,7 @@ class Session(QObject):
         """Warm up in the background: start the engine, load the model, and tell it the prompts that are known."""
 
         def warm() -> None:
-            self._freshen(self._ready_tracker())
+            self.source.fresh()
 
         return self._do(warm)
 
@@ -92,12 +72,8 @@ class Session(QObject):
         self.pause()
 
         def change() -> None:
-            if choice.address != self.choice.address and self.engine is not None:
-                self.engine.close()
-                self.engine = None
-            self.choice = choice
-            self.tracker = None
-            self._ready_tracker()
+            self.source.change(choice)
+            self.source.get()
 
         return self._do(change)
 
@@ -106,8 +82,7 @@ class Session(QObject):
         self.pause()
 
         def ask() -> None:
-            tracker = self._ready_tracker()
-            self._freshen(tracker)
+            tracker = self.source.fresh()
             points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
             tracker.prompt(prompt.object_id, prompt.frame, points=points, labels=labels, box=prompt.box, mask=prompt.mask)
             self.corrected.add(prompt.object_id)
@@ -123,7 +98,7 @@ class Session(QObject):
             with self.project.step("change prompts"):
                 self.project.remove_prompts(object_id, frame)
                 self.project.delete(object_id, frame, frame + 1)
-            self._stale.add(object_id)
+            self.source.stale.add(object_id)
             self.corrected.add(object_id)
             for prompt in prompts:
                 self.prompt(prompt)
@@ -135,8 +110,7 @@ class Session(QObject):
         """Let the tracker know masks that were painted, as mask prompts that the project holds already."""
 
         def tell() -> None:
-            tracker = self._ready_tracker()
-            self._freshen(tracker)
+            tracker = self.source.fresh()
             for i in objects:
                 mask = self.project.mask(frame, i)
                 if mask is not None and mask.any():
@@ -167,12 +141,7 @@ class Session(QObject):
         self._pause.clear()
         self.tracking = True
 
-        def run() -> None:
-            tracker = self._ready_tracker()
-            self._freshen(tracker)
-            work(tracker)
-
-        return self._do(run, running=True)
+        return self._do(lambda: work(self.source.fresh()), running=True)
 
     def _follow_all(self, tracker: RemoteTracker, legs: Sequence[Leg]) -> None:
         from napari_sam2s.tracking import ProjectRun
@@ -210,6 +179,21 @@ class Session(QObject):
         self.tracking = False  # before the signal arrives: whoever hears it may ask
         self.stopped.emit(how)
 
+    @property
+    def choice(self) -> Choice:
+        """Which model runs, and where."""
+        return self.source.choice
+
+    @property
+    def engine(self) -> Engine | None:
+        """The process or cluster that the model runs in."""
+        return self.source.engine
+
+    @property
+    def tracker(self) -> RemoteTracker | None:
+        """The tracker, once it is there."""
+        return self.source.tracker
+
     def pause(self) -> None:
         """Stop tracking after the current frame."""
         self._pause.set()
@@ -237,7 +221,7 @@ class Session(QObject):
             try:
                 change(self.project)
             finally:
-                self._stale |= {o.id for o in self.project.objects} | set(self.tracker.object_ids if self.tracker else ())
+                self.source.all_stale()
                 self.changed.emit()
 
         return self._do(apply)
@@ -255,7 +239,7 @@ class Session(QObject):
 
         def toggle() -> None:
             getattr(self.project, what)()
-            self._stale |= {o.id for o in self.project.objects} | set(self.tracker.object_ids if self.tracker else ())
+            self.source.all_stale()
             self.changed.emit()
 
         return self._do(toggle)
@@ -264,42 +248,18 @@ class Session(QObject):
         """Wait until all jobs given so far are done; for scripts and tests."""
         self._jobs.submit(lambda: None).result(timeout=timeout)
 
-    def _ready_tracker(self) -> RemoteTracker:
-        """Return the tracker, after starting what is missing. In the session's thread."""
-        if self.engine is None or not self.engine.alive:
-            if self.engine is not None:
-                self.engine.close()
-            self.engine, self.tracker = Engine(self.choice.address), None
-        if self.tracker is None:
-            from napari_sam2s.tracking.remote import RemoteTracker
-
-            c = self.choice
-            self.tracker = RemoteTracker(
-                self.engine, c.model, self.video, self.project, c.memory, device=c.device, precision=c.precision, mode=c.mode
-            )
-            self._stale = {o.id for o in self.project.objects}
-            self.ready.emit({**self.tracker.facts, "memory_bytes": self.tracker.memory()})
-        return self.tracker
-
-    def _freshen(self, tracker: RemoteTracker) -> None:
-        from napari_sam2s.tracking.runs import reload_prompts
-
-        stale, self._stale = self._stale, set()
-        for object_id in sorted(stale):
-            reload_prompts(tracker, self.project, object_id)
-
     def _do(self, job: Callable[[], None], *, running: bool = False) -> Future[Any]:
         def guarded() -> None:
             try:
                 job()
             except EngineLost as error:
-                self.tracker = None
+                self.source.drop_tracker()
                 self._tell(self.lost, str(error), running)
             except Sam2sError as error:
                 self._tell(self.failed, str(error), running)
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
-                if _is_out_of_memory(error):
-                    self._drop_engine()
+                if is_out_of_memory(error):
+                    self.source.close()
                     self._tell(self.lost, OUT_OF_MEMORY, running)
                 else:
                     _log.exception("a job of the session failed")
@@ -309,13 +269,6 @@ class Session(QObject):
                     self.tracking = False
 
         return self._jobs.submit(guarded)
-
-    def _drop_engine(self) -> None:
-        """Let go of an engine whose device is full: a new one starts with an empty device."""
-        self.tracker = None
-        if self.engine is not None:
-            self.engine.close()
-            self.engine = None
 
     def _tell(self, signal: Any, message: str, running: bool) -> None:
         self.tracking = False
@@ -332,11 +285,5 @@ class Session(QObject):
         self._closed = True
         self.pause()
         self._jobs.shutdown(wait=True, cancel_futures=True)
-        if self.engine is not None:
-            self.engine.close()
+        self.source.close()
         self.project.close()
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or this machine ran out of memory; torch's own class arrives as itself, CUDA's as a message."""
-    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error)

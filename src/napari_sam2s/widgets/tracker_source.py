@@ -1,0 +1,101 @@
+"""The tracker of a session: which model it has, the engine it runs in, and what it has yet to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari_sam2s.masklets import Project
+from napari_sam2s.tracking.engine import Engine
+from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.video import Video
+
+if TYPE_CHECKING:
+    from napari_sam2s.model.speed import Mode
+    from napari_sam2s.tracking import RemoteTracker
+
+OUT_OF_MEMORY = (
+    "The device ran out of memory; everything finished is saved. Take a smaller model, another device or fewer objects, "
+    "and go on."
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model runs, where, and how it remembers."""
+
+    model: str
+    memory: str | MemoryPolicy = "divemem"
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    mode: Mode = "exact"
+    address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
+
+
+class TrackerSource:
+    """Makes the tracker when it is first needed, and again after its engine died. Used in the session's thread only.
+
+    ``on_ready`` is called with the engine's facts (model, device, threads, memory_bytes) whenever there is a new tracker.
+    """
+
+    def __init__(self, video: Video, project: Project, choice: Choice, on_ready: Callable[[dict[str, Any]], None]) -> None:
+        self._video, self._project, self._on_ready = video, project, on_ready
+        self.choice = choice
+        self.engine: Engine | None = None
+        self.tracker: RemoteTracker | None = None
+        self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
+
+    def get(self) -> RemoteTracker:
+        """Return the tracker, after starting what is missing."""
+        if self.engine is None or not self.engine.alive:
+            if self.engine is not None:
+                self.engine.close()
+            self.engine, self.tracker = Engine(self.choice.address), None
+        if self.tracker is None:
+            from napari_sam2s.tracking.remote import RemoteTracker
+
+            c = self.choice
+            self.tracker = RemoteTracker(
+                self.engine, c.model, self._video, self._project, c.memory, device=c.device, precision=c.precision, mode=c.mode
+            )
+            self.stale = {o.id for o in self._project.objects}
+            self._on_ready({**self.tracker.facts, "memory_bytes": self.tracker.memory()})
+        return self.tracker
+
+    def fresh(self) -> RemoteTracker:
+        """Return the tracker once it knows all prompts as they are now."""
+        from napari_sam2s.tracking.runs import reload_prompts
+
+        tracker = self.get()
+        stale, self.stale = self.stale, set()
+        for object_id in sorted(stale):
+            reload_prompts(tracker, self._project, object_id)
+        return tracker
+
+    def all_stale(self) -> None:
+        """Note that any prompt may have changed."""
+        self.stale |= {o.id for o in self._project.objects} | set(self.tracker.object_ids if self.tracker else ())
+
+    def change(self, choice: Choice) -> None:
+        """Take another model or device from now on; an engine at another address goes."""
+        if choice.address != self.choice.address:
+            self.close()
+        self.choice = choice
+        self.drop_tracker()
+
+    def drop_tracker(self) -> None:
+        """Let go of the tracker."""
+        self.tracker = None
+
+    def close(self) -> None:
+        """Let go of tracker and engine; if its device was full, a new one starts with an empty device."""
+        self.drop_tracker()
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or this machine ran out of memory; torch's own class arrives as itself, CUDA's as a message."""
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error)

@@ -1,0 +1,229 @@
+"""The video that a widget works on: picked among the viewer's layers, opened in its project, let go of."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels, Points
+from napari.utils.notifications import show_warning
+
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.widgets.camera import keep_whole_picture
+from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
+from napari_sam2s.widgets.closing import ClosingWidget
+from napari_sam2s.widgets.layers import Companions
+from napari_sam2s.widgets.layout import Parts
+from napari_sam2s.widgets.places import beside, project_path
+from napari_sam2s.widgets.readers import find_video
+from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.tracker_source import Choice
+
+if TYPE_CHECKING:
+    import napari
+
+WELCOME = "Drop a video on napari, then click an object in it."
+WARMING = "loading the model ..."
+
+
+class VideoWidget(ClosingWidget):
+    """Holds the picked image layer, the session on its video and the two layers beside it; ``None`` if nothing is open.
+
+    What is seen and said of it is up to the subclass: :meth:`_build` makes the parts, :meth:`_opened` and :meth:`_closed`
+    hear of sessions.
+    """
+
+    parts: Parts
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer, project_folder: Path | None) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session: Session | None = None
+        self.image: Image | None = None
+        self.layers: Companions | None = None
+        self.current_object = 1
+        self._project_folder = project_folder
+
+    # What the subclass does
+
+    def _choice(self) -> Choice:
+        raise NotImplementedError
+
+    def _opened(self, session: Session) -> None:
+        raise NotImplementedError
+
+    def _closed(self, session: Session) -> None:
+        raise NotImplementedError
+
+    def say(self, message: str) -> None:
+        """Show a message below everything."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Show the project as it is."""
+        raise NotImplementedError
+
+    # Picking a video
+
+    def _watch_layers(self) -> None:
+        self.parts.video.changed.connect(self._pick)
+        self.parts.project_chosen.connect(self.use_project)
+        self.viewer.layers.events.removed.connect(self._layer_removed)
+        self.viewer.layers.events.inserted.connect(self._layers_changed)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self.parts.video.reset_choices()
+        if self.image is None:
+            self._pick(self.parts.video.value)
+
+    def _layer_removed(self, event: Any) -> None:
+        forget_vertex_arrays(self.window())
+        if self.image is not None and self.image not in self.viewer.layers:
+            self.close_session()
+            self.say(WELCOME)
+        elif self.layers is not None:
+            self.layers.notice_removal()
+        self.parts.video.reset_choices()
+
+    def _pick(self, layer: Image | None) -> None:
+        if layer is None or (self.image is not None and layer.name == self.image.name):
+            return
+        self.close_session()
+        self.open(layer)
+
+    # Opening and closing
+
+    def open(self, layer: Image, path: Path | None = None) -> None:
+        """Work on the video of a layer, in its own project or the one at ``path``."""
+        try:
+            self._open(layer, path)
+        except Sam2sError as error:
+            self.close_session()
+            self.say(str(error))
+            if path is None:
+                self.parts.show_project(None, "none: choose a place")
+
+    def use_project(self, path: Path) -> None:
+        """Keep the work on the picked video at ``path`` instead, or take up what is there."""
+        layer = self.image if self.image is not None else self.parts.video.value
+        if layer is None:
+            self.say("Drop a video on napari first: a project belongs to one.")
+            return
+        self.close_session()
+        self.open(layer, path)
+
+    def _open(self, layer: Image, path: Path | None) -> None:
+        video = find_video(layer)
+        if path is None:
+            path = self._default_path(video)
+        self.session = session = Session(video, path, self._choice())
+        self.image = layer
+        if not session.project.objects:
+            session.project.add_object()
+        self.current_object = session.project.objects[0].id
+        self._opened(session)
+        self.layers = Companions(self.viewer, layer, session.project, self)
+        keep_whole_picture(self.viewer, self)
+        self.parts.dock_timeline(self.viewer)
+        self.parts.show_project(path)
+        if not session.project.prompts():
+            self.go_to(0)
+        self.say(WARMING)
+        self.refresh()
+        session.start()
+        for warning in video.warnings:
+            show_warning(warning)
+
+    def _default_path(self, video: Any) -> Path:
+        if self._project_folder is not None:
+            return self._project_folder / project_path(video).name
+        path, near = project_path(video), beside(video)
+        if near is not None and path != near and near.exists() and not path.exists():
+            shutil.copy2(near, path)
+            show_warning(f"{near.name} cannot be written where it is; you are working on a copy, {path}.")
+        return path
+
+    def close_session(self, *, leave_masks: bool = False) -> None:
+        """Let go of the video; the masks stay in the project, and in the viewer to look at if ``leave_masks``."""
+        session, self.session = self.session, None
+        layers, self.layers = self.layers, None
+        self.image = None
+        if session is not None:
+            self._closed(session)
+            session.close()
+        if layers is not None and leave_masks and session is not None:
+            layers.leave(Project.open(session.project.path, mode="r"))
+        elif layers is not None:
+            layers.remove()
+        forget_vertex_arrays(self.window())
+        self.parts.show_project(None)
+        self.refresh()
+
+    def let_go(self) -> None:
+        """Let go of the video and the viewer; the masks stay to look at."""
+        self.viewer.layers.events.removed.disconnect(self._layer_removed)
+        self.viewer.layers.events.inserted.disconnect(self._layers_changed)
+        self.close_session(leave_masks=True)
+        self.parts.undock_timeline(self.viewer)
+
+    # Looking and prompting
+
+    @property
+    def frame(self) -> int:
+        """The frame on show."""
+        if self.image is None:
+            return 0
+        place = self.image.world_to_data(self.viewer.dims.point)
+        return min(max(round(float(place[0])), 0), self.image.data.shape[0] - 1)
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame."""
+        if self.image is not None:
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, self.image.data_to_world((frame, 0, 0))[0])
+
+    @property
+    def prompts(self) -> Points | None:
+        """The layer of clicks and boxes."""
+        return None if self.layers is None else self.layers.prompts
+
+    @property
+    def objects(self) -> Labels | None:
+        """The layer of masks."""
+        return None if self.layers is None else self.layers.objects
+
+    def activate_prompts(self) -> None:
+        """Make the next click a prompt."""
+        if self.layers is not None:
+            self.layers.activate_prompts()
+
+    def prompt(self, prompt: Prompt) -> None:
+        """Say where an object is; pauses tracking."""
+        if self.session is None:
+            return
+        if prompt.object_id not in {o.id for o in self.session.project.objects}:
+            self.current_object = self.session.project.add_object().id
+            prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
+        self.session.prompt(prompt)
+
+    def take_back(self, object_id: int, frame: int, left: Sequence[Prompt]) -> None:
+        """Leave only these prompts of an object on a frame."""
+        if self.session is not None:
+            self.session.replace_prompts(object_id, frame, left)
+
+    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
+        """Take what was painted as mask prompts, all of a stroke as one step of undo."""
+        session = self.session
+        if session is None or not objects:
+            return
+        project = session.project
+        with project.step("paint"):
+            for i in objects:
+                mask = project.mask(frame, i)
+                project.remove_prompts(i, frame)
+                if mask is not None and mask.any():
+                    project.add_prompt(Prompt(i, frame, mask=mask))
+        project.merge_steps(since, "paint")
+        session.painted(frame, objects)
