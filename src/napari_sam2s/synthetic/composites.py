@@ -28,6 +28,7 @@ except ImportError as error:
 Rng = np.random.Generator
 WHOLE_FRAME_SHARE = 0.35
 SEGMENT_AREA = (0.008, 0.25)  # of the picture
+DEPARTURE = 1.7  # widths of the picture to be out of it
 SMALLEST_AREA = 0.003  # of the picture, on the first frame, for an object worth following
 
 
@@ -77,6 +78,21 @@ def make_motion(rng: Rng, frames: int, size: int, *, liveliness: float, elastic:
     return motion
 
 
+def depart(rng: Rng, motion: Motion) -> None:
+    """Take an object out of the picture for a while, never on the first frame, and let it come back somewhere else."""
+    frames = len(motion.centre)
+    if frames < 2:
+        return
+    away = int(rng.integers(1, frames))
+    back = away + int(rng.integers(1, frames))
+    ramp = int(rng.integers(1, min(away, 3) + 1))  # frames it takes to go and to come
+    t = np.arange(frames)
+    share = np.clip(np.minimum(t - away + ramp, back - 1 + ramp - t) / ramp, 0, 1)
+    angle = rng.uniform(0, 2 * np.pi)
+    motion.centre += DEPARTURE * share[:, None] * np.array([np.cos(angle), np.sin(angle)])
+    motion.centre[back:] += rng.normal(0, 0.15, 2)
+
+
 def _warp(picture: NDArray[np.uint8], motion: Motion, t: int, size: int, start: tuple[float, float], reach: float) -> NDArray:
     """Draw ``picture`` at time ``t``: its centre at ``start`` + path, its longer side ``reach`` of the frame."""
     height, width = picture.shape[:2]
@@ -108,11 +124,16 @@ class CompositeMaker:
         Side of the square frames.
     segments
         How many segments of real frames to cut out beforehand, as further objects.
+    departures
+        Share of the moving objects that leave the picture for a while.
     """
 
-    def __init__(self, material: Material, size: int = 256, *, segments: int = 150, seed: int = 0) -> None:
+    def __init__(
+        self, material: Material, size: int = 256, *, segments: int = 150, seed: int = 0, departures: float = 0.0
+    ) -> None:
         self.material = material
         self.size = size
+        self.departures = departures
         rng = np.random.default_rng(seed)
         self._segments = [s for s in (self._cut_segment(rng) for _ in range(segments)) if s is not None]
 
@@ -210,6 +231,8 @@ class CompositeMaker:
             reach = float(np.exp(rng.uniform(np.log(0.12), np.log(0.75))))
             elastic = 0.02 * rng.random() if rng.random() < 0.4 else 0.0
             motion = make_motion(rng, frames, self.size, liveliness=rng.uniform(0.1, 1.0), elastic=elastic)
+            if self.departures and rng.random() < self.departures:
+                depart(rng, motion)
             for t in range(frames):
                 self._draw(images[t], stack[t], n, _warp(cutout, motion, t, self.size, start, reach))
         return images.astype(np.uint8), stack

@@ -58,6 +58,8 @@ class TrainingConfig:
     families: dict[str, float]  # share of the clips each family of videos gives
     stages: tuple[Stage, ...]
     cuts: float = 0.0  # share of clips that show something else for a while
+    departures: float = 0.0  # share of the moving objects of composites that leave the picture for a while
+    occlusion_weight: float = 1.0  # of the object score's loss; the paper's is 1
     class_names: tuple[str, ...] = ()  # that TSL learns
     text_embeddings: str = "fixed"  # see training/text.py
     init: str = ""  # a checkpoint to start from
@@ -125,7 +127,8 @@ def _check(config: TrainingConfig, path: Path) -> None:
         "image_size must be a multiple of 32 from 64 on": config.image_size < 64 or config.image_size % 32 != 0,
         "label_jitter must be at least 0": config.label_jitter < 0,
         "max_objects must be at least 1": config.max_objects < 1,
-        "cuts must lie in [0, 1]": not 0 <= config.cuts <= 1,
+        "cuts and departures must lie in [0, 1]": not (0 <= config.cuts <= 1 and 0 <= config.departures <= 1),
+        "occlusion_weight must be at least 0": config.occlusion_weight < 0,
         "ema must lie in [0, 1)": not 0 <= config.ema < 1,
         f"augmentation {config.augmentation!r} is not one of {', '.join(AUGMENTATIONS)}": config.augmentation
         not in AUGMENTATIONS,

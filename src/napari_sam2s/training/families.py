@@ -20,12 +20,12 @@ from napari_sam2s.video import open_video
 class Composites:
     """Composites of collected material; loaded where first used, so that worker processes start fast."""
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, departures: float = 0.0) -> None:
         if not path.is_file():
             raise TrainingError(
                 f"There is no material at {path}: collect it with `python -m napari_sam2s.synthetic.material REAL OUT`."
             )
-        self.path, self.size = path, size
+        self.path, self.size, self.departures = path, size, departures
         self._make: Callable[[int, int], Clip] | None = None
 
     def __call__(self, seed: int, frames: int) -> Clip:
@@ -34,7 +34,7 @@ class Composites:
             from napari_sam2s.synthetic.composites import CompositeMaker
             from napari_sam2s.synthetic.material import Material
 
-            self._make = CompositeMaker(Material.load(self.path), self.size)
+            self._make = CompositeMaker(Material.load(self.path), self.size, departures=self.departures)
         return self._make(seed, frames)
 
 

@@ -57,7 +57,7 @@ class Run:
         self.history: list[dict[str, Any]] = []  # provenance of the checkpoint this run started from
         self.accelerator = accelerator
         self.average = {name: p.detach().clone() for name, p in model.state_dict().items()}
-        self.weights = LossWeights()
+        self.weights = LossWeights(occlusion=config.occlusion_weight)
         self.clips = ClipForward(model, self.weights, loss_stride=config.loss_stride, arl=config.arl)
         self.optimizer: Any = make_optimizer(model, config)
         self._forward: Any = self.clips

@@ -151,7 +151,7 @@ def _families(
     if "microscopy" in config.families and nuclei is not None:
         families["microscopy"] = Nuclei(nuclei, size)
     if "composites" in config.families and material is not None:
-        families["composites"] = Composites(material, size)
+        families["composites"] = Composites(material, size, config.departures)
     if "recorded" in config.families and recorded:
         families["recorded"] = Recorded(recorded, size)
     return families

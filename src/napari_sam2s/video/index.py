@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, probe, read_packets
+from napari_sam2s.video.matroska import read_blocks
 from napari_sam2s.video.sample_tables import read_sample_tables
 
 CACHE_VERSION = 1
@@ -88,7 +89,7 @@ class Index:
 
 
 def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
-    """Index a file by the tables in its header, where they are enough, else by one pass over its packets."""
+    """Index a file by the tables in its header or the heads of its blocks, else by one pass of ffmpeg over its packets."""
     first, packets = _list_packets(path, progress)
     pts, keys = _shown(packets, first, path)
     warnings = []
@@ -108,8 +109,8 @@ def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> 
 
 
 def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
-    """Return what the first decoded frame says and the packets, by the header if they agree, else by reading the file."""
-    packets = read_sample_tables(path)
+    """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
+    packets = read_sample_tables(path) or read_blocks(path, progress)
     if packets is not None:
         first = probe(path)
         if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:

@@ -1,0 +1,52 @@
+"""Composites of material: seeded, and with objects that leave where that is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2s.synthetic.composites import CompositeMaker, depart, make_motion
+from napari_sam2s.synthetic.material import Material
+
+
+@pytest.fixture(scope="module")
+def material():
+    """Two short videos of smooth noise, and two cut-outs."""
+    rng = np.random.default_rng(0)
+    videos = [np.repeat(np.repeat(rng.integers(0, 255, (24, 16, 24, 3), dtype=np.uint8), 16, 1), 16, 2) for _ in range(2)]
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    alpha = ((x**2 + y**2 < 0.9) * 255).astype(np.uint8)
+    cutouts = [np.dstack((np.full((64, 64, 3), colour, np.uint8), alpha)) for colour in (40, 220)]
+    return Material(videos, cutouts)
+
+
+def test_a_seed_gives_the_same_clip_and_objects_that_are_there_at_first(material):
+    for seed in range(4):
+        a, b = (CompositeMaker(material, 64, segments=4)(seed, 6) for _ in range(2))
+        np.testing.assert_array_equal(a.images, b.images)
+        assert all(mask.any() for mask in a.masks(0).values())
+        masks = [np.stack(list(a.masks(t).values())) for t in range(6)]
+        assert max(stack.sum(axis=0).max() for stack in masks) == 1  # no pixel is of two objects
+
+
+def test_an_object_departs_for_a_while_and_is_there_on_the_first_frame():
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        motion = make_motion(rng, 8, 64, liveliness=0.0, elastic=0.0)
+        still = motion.centre.copy()
+        depart(rng, motion)
+        moved = np.linalg.norm(motion.centre - still, axis=1)
+        assert moved[0] == 0
+        assert moved.max() > 1.5  # out of the picture, wherever it was
+        assert np.abs(motion.centre[-1]).max() < 1.5 or moved[-1] > 1  # it is back, or still away
+
+
+def test_departures_are_seen_and_leave_other_clips_as_they_were(material):
+    plain, leaving = (CompositeMaker(material, 64, segments=4, departures=share) for share in (0.0, 1.0))
+
+    def absent(make):
+        clips = [make(seed, 8) for seed in range(12)]
+        return np.mean([not mask.any() for clip in clips for t in range(8) for mask in clip.masks(t).values()])
+
+    assert absent(leaving) > absent(plain) + 0.1
+    np.testing.assert_array_equal(CompositeMaker(material, 64, segments=4)(3, 8).images, plain(3, 8).images)
