@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ METAL, BLACK, BLUE, GOLD, YELLOW = (
     (0.82, 0.66, 0.28),
     (0.86, 0.80, 0.45),
 )
+BLOOD = (0.38, 0.02, 0.03)
 Point = tuple[float, float]
 
 
@@ -120,6 +121,8 @@ class Pose:
     opening: float  # of the jaws, radians
     radius: float  # of the shaft
     light: float = 1.0
+    stain: float = 0.0  # how bloody the tip is
+    side_up: int = 1  # -1 for the other way up
 
 
 def draw(image: NDArray[np.float32], name: str, pose: Pose) -> NDArray[np.bool_]:
@@ -128,15 +131,24 @@ def draw(image: NDArray[np.float32], name: str, pose: Pose) -> NDArray[np.bool_]
     length = 3 * max(image.shape[:2]) / pose.radius
     parts = [Part((-length, 0), (0, 0), 1.0, 1.0, shaft_colour), Part((-2.2, 0), (0.2, 0), 0.92, 0.85)]
     mask = np.zeros(image.shape[:2], dtype=bool)
-    for part in parts + tip_parts(pose.opening):
+    for part in parts:
         _draw_capsule(image, mask, part, pose)
+    for part in tip_parts(pose.opening):
+        _draw_capsule(image, mask, _stained(part, pose.stain), pose)
     return mask
+
+
+def _stained(part: Part, stain: float) -> Part:
+    if not stain:
+        return part
+    mixed = tuple(c + stain * (b - c) for c, b in zip(part.colour, BLOOD, strict=True))
+    return replace(part, colour=(mixed[0], mixed[1], mixed[2]))
 
 
 def _draw_capsule(image: NDArray[np.float32], mask: NDArray[np.bool_], part: Part, pose: Pose) -> None:
     """Shade one capsule as a round metal or plastic rod."""
     scale = pose.radius
-    a, b = (np.array(_turn(p, pose.angle)) * scale + pose.tip for p in (part.a, part.b))
+    a, b = (np.array(_turn((p[0], pose.side_up * p[1]), pose.angle)) * scale + pose.tip for p in (part.a, part.b))
     ra, rb = part.ra * scale, part.rb * scale
     box = _box(a, b, max(ra, rb) + 1, image.shape)
     if box is None:
@@ -154,14 +166,16 @@ def _draw_capsule(image: NDArray[np.float32], mask: NDArray[np.bool_], part: Par
     inside = alpha > 0
     if not inside.any():
         return
-    round_off = np.clip(across / np.maximum(radius, 0.5), -1, 1)
+    mask[rows, columns] |= alpha >= 0.5
+    alpha = alpha[inside]  # a shaft lies across its box: most of that is not the shaft
+    round_off = np.clip(across[inside] / np.maximum(radius[inside], 0.5), -1, 1)
     shade = 0.35 + 0.65 * np.sqrt(1 - round_off**2 * 0.95)
     shine = 0.9 * np.exp(-(((round_off + 0.35) / 0.16) ** 2)) * (0.7 if part.colour == METAL else 0.3)
     light = np.float32(pose.light)
     colour = np.array(part.colour, np.float32) * shade[..., None] * light + shine[..., None] * light
     target = image[rows, columns]
-    target += alpha[..., None] * (colour - target)
-    mask[rows, columns] |= alpha >= 0.5
+    below = target[inside]
+    target[inside] = below + alpha[..., None] * (colour - below)
 
 
 def _box(a: NDArray, b: NDArray, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.effects import Effects
 from napari_sam2s.synthetic.instruments import CLASSES, Pose, draw
-from napari_sam2s.synthetic.tissue import ORGANS, make_tissue, octaves, organ_object
+from napari_sam2s.synthetic.tissue import ORGANS, Bleeding, make_tissue, organ_object
 
 Rng = np.random.Generator
 INSTRUMENT_CLASSES = tuple(CLASSES)
 RETRACTION_FRAMES = 10  # that an instrument takes to leave or to come back
+BLOODY, STAINED, TURNED = 0.35, 0.3, 0.5  # shares of clips with bleeding, of bloody instruments, of returns from elsewhere
 _COLOURS = ((230, 60, 60), (60, 140, 240), (250, 190, 40), (170, 90, 220))
 
 
@@ -47,16 +49,27 @@ class _Instrument:
     opening: _Wave
     radius: float  # pixels
     away: tuple[tuple[int, int], ...]  # half-open ranges of frames
+    visits: list[tuple[float, int]] = field(default_factory=list)  # each return: turn of the entry (radians), which way up
+    stain: float = 0.0  # how bloody its tip is
+
+    def vary(self, rng: Rng) -> None:
+        """Draw from where it comes back after each absence: as before, or from another port and the other way up."""
+        for _ in self.away:
+            turn = float(rng.uniform(0.4, 1.4) * rng.choice((-1, 1))) if rng.random() < TURNED else 0.0
+            self.visits.append((turn, int(rng.choice((-1, 1))) if turn else 1))
 
     def pose(self, t: int, side: tuple[int, int]) -> Pose:
         height, width = side
         tip = np.array((self.x(t) * width, self.y(t) * height))
-        entry = np.array(self.entry) * (width, height)
+        back = sum(t >= (start + stop) // 2 for start, stop in self.away)  # times it has left and is on its way back
+        turn, side_up = self.visits[back - 1] if back and self.visits else (0.0, 1)
+        entry = np.array(_turned(self.entry, turn)) * (width, height)
         direction = tip - entry
         direction /= np.linalg.norm(direction)
         tip = tip - direction * self._retraction(t) * 1.8 * max(side)
         angle = float(np.arctan2(direction[1], direction[0]))
-        return Pose((float(tip[0]), float(tip[1])), angle, float(np.clip(self.opening(t), 0.02, 0.7)), self.radius)
+        opening = float(np.clip(self.opening(t), 0.02, 0.7))
+        return Pose((float(tip[0]), float(tip[1])), angle, opening, self.radius, stain=self.stain, side_up=side_up)
 
     def _retraction(self, t: int) -> float:
         """Return 0 in place to 1 away."""
@@ -66,6 +79,13 @@ class _Instrument:
             if inside > 0:
                 most = max(most, min(inside / RETRACTION_FRAMES, 1.0))
         return most * most * (3 - 2 * most)
+
+
+def _turned(entry: tuple[float, float], angle: float) -> tuple[float, float]:
+    """Turn a place outside the picture around the picture's middle."""
+    x, y = entry[0] - 0.5, entry[1] - 0.5
+    c, s = float(np.cos(angle)), float(np.sin(angle))
+    return 0.5 + c * x - s * y, 0.5 + s * x + c * y
 
 
 class Laparoscopy(Clip):
@@ -86,7 +106,7 @@ class Laparoscopy(Clip):
     absence_frames
         Range of the length of an absence.
     effects
-        Smoke, noise, vignette, changing light. Off for a plain picture.
+        Blood, smoke, shake, defocus, noise, compression, vignette, changing light. Off for a plain picture.
     """
 
     def __init__(
@@ -106,18 +126,26 @@ class Laparoscopy(Clip):
         self.name = f"laparoscopy-{seed}"
         self.fps = fps
         self.shape = (frames, *size, 3)
-        self._effects = effects
         if organ == "random":
             organ = str(rng.choice(list(ORGANS))) if rng.random() < 0.6 else None
         if classes is None:
             classes = tuple(str(c) for c in rng.choice(INSTRUMENT_CLASSES, int(rng.integers(1, 4))))
-        self._tissue = make_tissue(rng, int(1.6 * max(size)), organ)
+        tissue = make_tissue(rng, int(1.6 * max(size)), organ)
+        shown = np.zeros(tissue.picture.shape[:2], bool) if tissue.organ is None else tissue.organ
+        # Colour and organ in one number, so that each frame looks them up once.
+        self._pixels = np.dstack((tissue.picture, shown.astype(np.uint8))).view(np.uint32)[..., 0]
         self._camera = [_Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10)]
         self._breathing = rng.uniform(30, 60), rng.uniform(0, 6.3)
         self._instruments = [self._make_instrument(rng, n, name, absences, absence_frames) for n, name in enumerate(classes)]
         self._organ = organ_object(len(classes) + 1, organ) if organ is not None else None
         self.objects = tuple(i.object for i in self._instruments) + ((self._organ,) if self._organ is not None else ())
-        self._prepare_effects(rng)
+        later = np.random.default_rng((seed, 1))  # of what came into being later
+        self._effects = Effects(rng, later, size, _Wave.draw) if effects else None
+        self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if effects and later.random() < BLOODY else None
+        ways = np.random.default_rng((seed, 2))  # of its own, so that masks are the same without effects
+        for instrument in self._instruments:
+            instrument.vary(ways)
+            instrument.stain = float(later.uniform(0.2, 0.7)) if effects and later.random() < STAINED else 0.0
         self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
 
     def _make_instrument(self, rng: Rng, n: int, name: str, absences: int | None, lengths: tuple[int, int]) -> _Instrument:
@@ -144,16 +172,6 @@ class Laparoscopy(Clip):
             tuple(away),
         )
 
-    def _prepare_effects(self, rng: Rng) -> None:
-        height, width = self.shape[1:3]
-        y, x = np.mgrid[:height, :width].astype(np.float32)
-        radius = np.hypot((x - width / 2) / width, (y - height / 2) / height)
-        self._vignette = np.clip(1.12 - 1.1 * radius**2 * rng.uniform(0.6, 1.6), 0.12, 1.1)[..., None]
-        self._light = _Wave.draw(rng, rng.uniform(0.85, 1.05), 0.10, 200.0)
-        side = max(height, width)
-        self._smoke = octaves(rng, side + 64, 3, 4) * (rng.random() < 0.3) * rng.uniform(0.2, 0.55)
-        self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31, 1)).astype(np.float32)
-
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Return a frame ``(Y, X, 3)``."""
         return self._render(index)[1]
@@ -174,36 +192,32 @@ class Laparoscopy(Clip):
                 masks[instrument.object.id] = covered
             if self._organ is not None:
                 masks[self._organ.id] = organ
-            self._rendered = t, self._develop(image, t), masks
+            self._rendered = t, self._record(image, t), masks
         return self._rendered
 
     def _look(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Sample the tissue through the moving camera; the tissue breathes."""
         height, width = self.shape[1:3]
-        side = self._tissue.picture.shape[0]
+        side = self._pixels.shape[0]
         dx, dy, zoom = (wave(t) for wave in self._camera)
         period, phase = self._breathing
         breath = np.sin(2 * np.pi * t / period + phase)
         scale = np.float32((1.15 + 0.6 * zoom + 0.01 * breath) * min(1.35, side / max(height, width)) / 1.35)
+        ripple = np.float32(3 * breath)
         y = (np.arange(height, dtype=np.float32) - height / 2) * scale
         x = (np.arange(width, dtype=np.float32) - width / 2) * scale
-        ripple = 3 * breath
-        rows = y[:, None] + np.float32(side * (0.5 + dy)) + ripple * np.sin(x / 37, dtype=np.float32)[None]
-        columns = x[None] + np.float32(side * (0.5 + dx)) + ripple * np.sin(y / 31, dtype=np.float32)[:, None]
-        index = rows.astype(np.int32).clip(0, side - 1) * side + columns.astype(np.int32).clip(0, side - 1)
-        image = self._tissue.picture.reshape(-1, 3)[index].astype(np.float32) / 255
-        organ = self._tissue.organ
-        return image, organ.reshape(-1)[index] if organ is not None else np.zeros((height, width), dtype=bool)
+        rows = (y + np.float32(side * (0.5 + dy)))[:, None] + (ripple * np.sin(x / 37, dtype=np.float32))[None]
+        columns = (x + np.float32(side * (0.5 + dx)))[None] + (ripple * np.sin(y / 31, dtype=np.float32))[:, None]
+        for places in (rows, columns):
+            np.clip(places, 0, side - 1, out=places)
+        index = rows.astype(np.int32)
+        index *= side
+        index += columns.astype(np.int32)
+        seen = self._pixels.reshape(-1).take(index)[..., None].view(np.uint8)
+        image = seen[..., :3].astype(np.float32) / 255
+        if self._bleeding is not None:
+            self._bleeding(image, index, t)
+        return image, seen[..., 3] > 0
 
-    def _develop(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
-        if not self._effects:
-            return (np.clip(image, 0, 1) * 255).astype(np.uint8)
-        height, width = self.shape[1:3]
-        image = image * (self._vignette * np.float32(self._light(t) * 255))
-        if self._smoke.any():
-            drift = t % 64
-            veil = self._smoke[drift : drift + height, 32 : 32 + width, None]
-            image = image * (1 - veil) + veil * 205
-        grain = np.random.default_rng((t, 7)).integers(0, 31, 2)
-        image += self._noise[grain[0] : grain[0] + height, grain[1] : grain[1] + width]
-        return np.clip(image, 0, 255).astype(np.uint8)
+    def _record(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
+        return (np.clip(image, 0, 1) * 255).astype(np.uint8) if self._effects is None else self._effects(image, t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from napari_sam2s.masklets.vocabulary import Object
 
 Rng = np.random.Generator
+BLOOD = (0.36, 0.015, 0.02)
 PALETTES = (  # from shade to light, RGB in [0, 1]
     ((0.22, 0.03, 0.04), (0.62, 0.17, 0.15), (0.93, 0.55, 0.47)),
     ((0.28, 0.06, 0.05), (0.72, 0.33, 0.22), (0.97, 0.80, 0.55)),
@@ -108,6 +110,23 @@ def _highlights(height: NDArray[np.float32], detail: NDArray[np.float32]) -> NDA
     dy, dx = np.gradient(relief)
     facing = np.exp(-((dx * 160 + 0.6) ** 2 + (dy * 160 + 0.6) ** 2) * 3)
     return 0.75 * np.clip(facing * (relief / relief.max()) ** 3 * 1.6 - 0.25, 0, 1)
+
+
+class Bleeding:
+    """Blood that wells up on tissue of ``side`` pixels, and ebbs."""
+
+    def __init__(self, rng: Rng, side: int, path: Callable[[Rng, float, float, float], Callable[[float], float]]) -> None:
+        self._field = octaves(rng, side, 3, 5).reshape(-1)
+        self._level = path(rng, rng.uniform(0.25, 0.4), 0.12, 250.0)  # how much of the field stands under blood
+
+    def __call__(self, image: NDArray[np.float32], index: NDArray[np.int32], t: int) -> None:
+        """Lay the blood of frame ``t`` over an image ``(Y, X, 3)`` in [0, 1] of these pixels of the tissue, in place."""
+        depth = (self._field.take(index) - np.float32(1 - min(self._level(t), 0.5))) / np.float32(0.05)
+        wet = depth > 0
+        depth = depth[wet, None]
+        cover = np.minimum(depth * 1.5, 0.92)
+        rim = np.exp(-(((depth - 0.9) / 0.25) ** 2)) * np.float32(0.12)  # light along the edge of the pool
+        image[wet] += cover * (np.array(BLOOD, np.float32) * (1.25 - 0.4 * np.minimum(depth, 1)) + rim - image[wet])
 
 
 def organ_object(object_id: int, organ_class: str) -> Object:
