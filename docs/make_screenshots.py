@@ -7,6 +7,7 @@ them (``--only review,surgery``); ``--scale 1.5`` shows how it looks at another 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -26,8 +27,8 @@ from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sam2s.evaluation.clicks import next_click
-from napari_sam2s.formats import write_video
-from napari_sam2s.masklets import Prompt
+from napari_sam2s.formats import DavisWriter, write_video
+from napari_sam2s.masklets import Object, Prompt
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.widgets.companions import spatial
 
@@ -118,13 +119,43 @@ class Studio:
         layer = self.viewer.add_labels(truth, name="ground truth", visible=False, **spatial(self.widget.image))
         dock, panel = self.viewer.window.add_plugin_dock_widget("napari-sam2s", "Evaluate masks")
         dock.setFloating(True)
-        dock.resize(720, 420)
+        dock.resize(720, 460)
         panel.truth.value = layer
         panel.prediction.value = self.widget.objects
         panel.score()
         self.until(lambda: panel.scores is not None)
         self.rest()
         return panel
+
+
+def links(studio: Studio, folder: Path) -> QWidget:
+    """Open a case as a conversion leaves it, with an instrument that comes back under another name; return the panel."""
+    case, shown = studio.case, range(0, FRAMES, 4)
+    who = next(o for o in case.objects if "grasper" in o.name)
+    again, back = Object(len(case.objects) + 1, f"{who.name} again", who.class_name), shown[len(shown) // 2]
+    pictures = folder / "SA-SV" / "JPEGImages" / "case"
+    pictures.mkdir(parents=True)
+    writer = DavisWriter(folder / "SA-SV", "case", case[0].shape[:2])
+    for t in shown:
+        Image.fromarray(case[t]).save(pictures / f"{t:05d}.jpg")
+        masks = dict(case.masks(t))
+        mine = masks.pop(who.id)
+        writer.write(t, masks | ({who.id: mine} if t < back - 8 else {again.id: mine} if t >= back else {}))
+    writer.finish([*case.objects, again], shown)
+    link = {"video": "case", "frame": back, "object": again.id, "category": who.class_name, "same_as": None}
+    link |= {"reason": "one of its kind was seen before and may have come back"}
+    link |= {"candidates": [{"object": who.id, "overlap": 0.41}]}
+    (folder / "SA-SV" / "review.json").write_text(json.dumps({"links": [link]}))
+    studio.viewer.layers.clear()
+    studio.viewer.open(str(pictures), plugin="napari-sam2s")
+    studio.until(lambda: studio.widget.session is not None and "ready" in studio.widget.status.text())
+    panel = studio.widget.review_panel
+    studio.widget.tabs.setCurrentWidget(panel)
+    panel.links.take_up()
+    studio.until(lambda: panel.table.rowCount() > 0, 60)
+    panel.next()
+    studio.rest(2)
+    return panel
 
 
 def main() -> None:
@@ -180,6 +211,8 @@ def main() -> None:
         shoot("keys", widget._help)
         widget.help()
         shoot("evaluation", studio.evaluation())
+        if not only or "links" in only:
+            shoot("links", links(studio, Path(folder)))
         studio.viewer.close()
 
 

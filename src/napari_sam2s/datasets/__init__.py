@@ -6,6 +6,7 @@ from napari_sam2s.datasets.facts import Category, Counts, Dataset, Subset
 from napari_sam2s.datasets.linking import Linker, Uncertain
 from napari_sam2s.datasets.report import Made, Report
 from napari_sam2s.datasets.review import apply_review
+from napari_sam2s.datasets.review_list import ReviewList, find_review_list
 
 __all__ = [
     "DATASETS",
@@ -16,9 +17,11 @@ __all__ = [
     "Linker",
     "Made",
     "Report",
+    "ReviewList",
     "Subset",
     "Uncertain",
     "apply_review",
     "convert",
     "find_dataset",
+    "find_review_list",
 ]

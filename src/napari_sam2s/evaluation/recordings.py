@@ -19,14 +19,9 @@ from napari_sam2s.formats.davis import ANNOTATIONS, META, read_davis
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.video import Video, open_video
-from napari_sam2s.video.files import PictureFolder
+from napari_sam2s.video.files import picture_numbers
 
 PICTURES = "JPEGImages"
-
-
-def picture_numbers(folder: Path) -> list[int]:
-    """Return the number of each picture of a folder, in order."""
-    return [int(re.findall(r"\d+", path.stem)[-1]) for path in PictureFolder(folder).paths]
 
 
 class Frames:

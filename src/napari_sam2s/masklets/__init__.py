@@ -2,6 +2,7 @@
 
 from napari_sam2s.masklets.class_lists import ClassList, class_list, read_class_list
 from napari_sam2s.masklets.doubts import Thresholds
+from napari_sam2s.masklets.links import Link, Question
 from napari_sam2s.masklets.operations import Change, Operation
 from napari_sam2s.masklets.presence import Span
 from napari_sam2s.masklets.project import Project
@@ -15,12 +16,14 @@ __all__ = [
     "Change",
     "ClassList",
     "LabelMasklets",
+    "Link",
     "Masklets",
     "Object",
     "Operation",
     "Origin",
     "Project",
     "Prompt",
+    "Question",
     "Reason",
     "Review",
     "ReviewSpan",

@@ -19,7 +19,15 @@ from napari_sam2s.masklets.series import ORIGINS, Series
 MERGE = 12  # frames: doubts about the same objects that are closer than this belong together
 
 Kind = Literal[
-    "whole frame", "overlap", "position jump", "area jump", "low object score", "low predicted IoU", "flicker", "re-entry"
+    "whole frame",
+    "overlap",
+    "position jump",
+    "area jump",
+    "low object score",
+    "low predicted IoU",
+    "flicker",
+    "re-entry",
+    "uncertain link",
 ]
 
 

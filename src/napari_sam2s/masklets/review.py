@@ -9,13 +9,15 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.doubts import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps, rows_of
-from napari_sam2s.masklets.surgery import Surgery
+from napari_sam2s.masklets.links import Linking, Question
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
 # frames that are watched for 30 s, to click. Three clicks correct a mask.
 SECONDS_TO_FIND, SECONDS_PER_FRAME, SECONDS_TO_CLICK, CLICKS = 1.0, 0.1, 1.5, 3
+LINK_SEVERITY = 0.9  # at least: who is who decides on all frames that follow
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,14 @@ class Reason:
 
 @dataclass(frozen=True)
 class ReviewSpan:
-    """Frames ``start`` to ``stop - 1`` of one object, or of two that overlap."""
+    """Frames ``start`` to ``stop - 1`` of one object, or of two that overlap, or that may be the same (a link)."""
 
     start: int
     stop: int
     objects: tuple[int, ...]
     severity: float  # 0 to 1
     reasons: tuple[Reason, ...]  # the worst first
+    link: Question | None = None  # what is asked, if it is an uncertain link: is the first object the second?
 
     @property
     def frame(self) -> int:
@@ -82,7 +85,7 @@ class Review(Sequence[ReviewSpan]):
         return (len(self.spans) * each + self.frames * SECONDS_PER_FRAME) / 60
 
 
-class Reviewing(Surgery):
+class Reviewing(Linking):
     """Ask what wants eyes, and answer."""
 
     def review(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:
@@ -90,7 +93,8 @@ class Reviewing(Surgery):
 
         Doubted are: a low object score or predicted IoU, a sudden jump in area or position, flicker, a mask over most of the
         frame, coming back after an absence, and two objects that claim the same pixels. What a person prompted, painted,
-        imported or confirmed is not doubted; so an accepted span stays away until its masks change.
+        imported or confirmed is not doubted; so an accepted span stays away until its masks change. Uncertain links
+        (:meth:`add_link`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
 
         It is computed from :meth:`series`: the first call reads them all (seconds for a video of hours), later ones only
         what changed.
@@ -107,7 +111,8 @@ class Reviewing(Surgery):
         if rows:
             for doubts in overlaps(np.concatenate(rows), self._shared, limits, (start, stop)):
                 found += _spans([doubts], start, stop)
-        return Review(tuple(sorted(found, key=lambda s: (-s.severity, s.start, s.objects))))
+        found += [self._link_span(question) for question in self.questions() if start <= question.frame < stop]
+        return Review(tuple(sorted(found, key=lambda s: (s.link is None, -s.severity, s.start, s.objects))))
 
     def _shared(self, frame: int, first: int, second: int) -> float:
         """Return the part of the smaller of two masks that both claim."""
@@ -123,9 +128,40 @@ class Reviewing(Surgery):
         both = [rle.decode_crop(m)[y0 - m.y0 : y1 - m.y0, x0 - m.x0 : x1 - m.x0] for m in masks]
         return float(np.count_nonzero(both[0] & both[1])) / min(a.area, b.area)
 
+    def _link_span(self, question: Question) -> ReviewSpan:
+        names = {row["id"]: row["name"] for row in self._rows("SELECT id, name FROM objects")}
+        text = (
+            f"{names[question.object_id]}, new here, may be {names[question.candidate]} of frame {question.seen} "
+            f"(overlap {question.overlap:.2f}{f', {question.others} more to ask about' if question.others else ''})"
+        )
+        text += f": {question.link.reason}" if question.link.reason else ""
+        severity = LINK_SEVERITY + (1 - LINK_SEVERITY) * question.overlap
+        reason = Reason("uncertain link", question.frame, 1, severity, text)
+        objects = question.object_id, question.candidate
+        return ReviewSpan(question.frame, question.frame + 1, objects, severity, (reason,), question)
+
     def accept(self, span: ReviewSpan) -> None:
-        """Vouch for the masks of a span, as one step of undo: they leave the queue, and propagation keeps them."""
-        self.confirm_span(span.objects, span.start, span.stop)
+        """Answer yes, as one step of undo, and the span leaves the queue.
+
+        The masks of the span are right: they are confirmed, and propagation keeps them. Of a link: the two objects are the
+        same, and become one, see :meth:`accept_link`.
+        """
+        if span.link is not None:
+            self.accept_link(span.link.link.id)
+        else:
+            self.confirm_span(span.objects, span.start, span.stop)
+
+    def refuse(self, span: ReviewSpan) -> None:
+        """Answer no to a link, as one step of undo: the two objects are not the same, see :meth:`refuse_link`.
+
+        Raises
+        ------
+        ProjectError
+            If the span is not a link: masks that are wrong are corrected, or the object marked absent.
+        """
+        if span.link is None:
+            raise ProjectError("Only a link is refused. Masks that are wrong: correct them, or mark the object absent.")
+        self.refuse_link(span.link.link.id)
 
     def confirm_span(self, objects: Iterable[int], start: int = 0, stop: int | None = None, *, confirmed: bool = True) -> None:
         """Vouch for the masks of some objects on the frames ``start`` to ``stop - 1``, or take it back; one step of undo."""

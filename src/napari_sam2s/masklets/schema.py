@@ -15,7 +15,7 @@ from pathlib import Path
 from napari_sam2s.errors import ProjectError
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
-VERSION = 2
+VERSION = 3
 BUSY_SECONDS = 10.0
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
@@ -36,10 +36,29 @@ MASK_COLUMNS = (
 )
 OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed")
 PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
-KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",)}
-COLUMNS = {"masks": MASK_COLUMNS, "objects": OBJECT_COLUMNS, "prompts": PROMPT_COLUMNS}
+LINK_COLUMNS = ("object_id", "frame", "content", "ruled_out", "same_as")
+KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",), "links": ("id",)}
+COLUMNS = {"masks": MASK_COLUMNS, "objects": OBJECT_COLUMNS, "prompts": PROMPT_COLUMNS, "links": LINK_COLUMNS}
 
-_TABLES = """
+
+def _changes_table(table: str) -> str:
+    keys, columns = KEYS[table], COLUMNS[table]
+    return (
+        f"CREATE TABLE {table}_changes (step INTEGER NOT NULL REFERENCES steps(id) ON DELETE CASCADE, "
+        f"{', '.join(f'{k} INTEGER NOT NULL' for k in keys)}, present INTEGER NOT NULL, {', '.join(columns)}, "
+        f"PRIMARY KEY (step, {', '.join(keys)})) WITHOUT ROWID;"
+    )
+
+
+_LINKS = """
+CREATE TABLE links (
+    id INTEGER PRIMARY KEY, object_id INTEGER NOT NULL REFERENCES objects(id), frame INTEGER NOT NULL, content TEXT NOT NULL,
+    ruled_out TEXT NOT NULL DEFAULT '[]', same_as INTEGER
+);
+"""
+
+_TABLES = (
+    """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE objects (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, class_name TEXT, colour TEXT NOT NULL,
@@ -72,7 +91,8 @@ CREATE INDEX masks_of_object ON masks
 CREATE TABLE class_lists (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE steps (id INTEGER PRIMARY KEY, label TEXT NOT NULL, made REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 """
-
+    + _LINKS
+)
 
 # What turns a file of one version into the next.
 MIGRATIONS = {
@@ -85,16 +105,8 @@ DROP INDEX masks_of_object;
 CREATE INDEX masks_of_object ON masks
     (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed);
 """,
+    2: _LINKS + _changes_table("links"),
 }
-
-
-def _changes_table(table: str) -> str:
-    keys, columns = KEYS[table], COLUMNS[table]
-    return (
-        f"CREATE TABLE {table}_changes (step INTEGER NOT NULL REFERENCES steps(id) ON DELETE CASCADE, "
-        f"{', '.join(f'{k} INTEGER NOT NULL' for k in keys)}, present INTEGER NOT NULL, {', '.join(columns)}, "
-        f"PRIMARY KEY (step, {', '.join(keys)})) WITHOUT ROWID;"
-    )
 
 
 def connect(path: Path, *, writable: bool) -> sqlite3.Connection:

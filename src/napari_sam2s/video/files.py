@@ -49,6 +49,12 @@ class PictureFolder:
         return _read(self.paths[i])
 
 
+def picture_numbers(folder: Path) -> list[int]:
+    """Return the number of each picture of a folder, in the order in which :class:`PictureFolder` has them; nothing is read."""
+    pictures = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+    return sorted(_number(p) for p in pictures if _NUMBER.search(p.stem))
+
+
 def _number(path: Path) -> int:
     return int(_NUMBER.findall(path.stem)[-1])
 

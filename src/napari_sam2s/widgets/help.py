@@ -21,9 +21,8 @@ class HelpOverlay(QWidget):
     def __init__(self, keys: Keys, over: QWidget | None) -> None:
         super().__init__(over, Qt.WindowType.ToolTip)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        mouse = "".join(f"<tr><td><b>{what}</b>&nbsp;&nbsp;</td><td>{says}</td></tr>" for what, says in MOUSE)
         text = QLabel(
-            f"<h3>SAM2S</h3><table>{mouse}</table><br>{keys.help()}"
+            f"<h3>SAM2S</h3>{keys.help(MOUSE)}"
             "<p>Keys work while the canvas has the focus.<br>Change them in Preferences &gt; Plugins &gt; SAM2S.</p>"
         )
         text.setTextFormat(Qt.TextFormat.RichText)

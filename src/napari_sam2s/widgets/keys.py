@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -79,10 +79,13 @@ class Keys:
         if self._settings is not None:
             self._settings.events.disconnect(self.bind)
 
-    def help(self) -> str:
-        """Return the keys as an HTML table."""
-        rows = (
-            f"<tr><td><b>{escape(self.key(name))}</b>&nbsp;&nbsp;</td><td>{escape(action.title)}</td></tr>"
-            for name, action in self.actions.items()
-        )
-        return f"<table>{''.join(rows)}</table>"
+    def help(self, before: Iterable[tuple[str, str]] = ()) -> str:
+        """Return the keys as an HTML table; other things that one can do, and what they do, come ``before``."""
+        first = [_row(what, says) for what, says in before]
+        gap = ["<tr><td>&nbsp;</td></tr>"] if first else []
+        rows = [_row(self.key(name), action.title) for name, action in self.actions.items()]
+        return f"<table>{''.join(first + gap + rows)}</table>"
+
+
+def _row(what: str, says: str) -> str:
+    return f"<tr><td><b>{escape(what)}</b>&nbsp;&nbsp;&nbsp;</td><td>{escape(says)}</td></tr>"

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Object, Project
+from napari_sam2s.widgets.swatch import swatch
 
 COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
@@ -89,6 +90,8 @@ class ObjectTable(QTableWidget):
         for column in (NAME, CLASS):
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.setWordWrap(False)
+        # In napari's dark theme Qt draws the border of an empty box in the colour of what is around it.
+        self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid #8a8f98; width: 11px; height: 11px; }")
         self.setMinimumWidth(340)
         self.setToolTip("Double-click to rename an object or to say what it is; the chosen one receives the clicks.")
         self.itemSelectionChanged.connect(self._choose)
@@ -111,10 +114,9 @@ class ObjectTable(QTableWidget):
 
     def _fill(self, row: int, o: Object) -> None:
         assert self._project is not None
-        swatch = QTableWidgetItem()
-        swatch.setData(Qt.ItemDataRole.DecorationRole, QColor(*o.colour))
-        swatch.setData(Qt.ItemDataRole.UserRole, o.id)
-        swatch.setFlags(_READ_ONLY)
+        colour = QTableWidgetItem(swatch(QColor(*o.colour)), "")
+        colour.setData(Qt.ItemDataRole.UserRole, o.id)
+        colour.setFlags(_READ_ONLY)
         shown = sum(s.stop - s.start for s in self._project.presence(o.id) if s.state in ("present", "low score"))
         filled = int(np.count_nonzero(self._project.series(o.id).area[self._project.series(o.id).of("interpolated")]))
         frames = QTableWidgetItem(f"{shown}, {filled} filled" if filled else f"{shown}")
@@ -130,7 +132,7 @@ class ObjectTable(QTableWidget):
             if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
                 kind.setText(f"{guess[0]}?")
                 kind.setForeground(QColor(DOUBTFUL))
-        items = [swatch, QTableWidgetItem(o.name), kind, frames]
+        items = [colour, QTableWidgetItem(o.name), kind, frames]
         for checked in (o.locked, o.visible):
             item = QTableWidgetItem()
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)

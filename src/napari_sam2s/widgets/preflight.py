@@ -15,6 +15,7 @@ HOUR = 3600.0
 MASK_BYTES = 1200  # of one object on one frame in the project, until the project itself tells
 TELLING_MASKS = 50  # from which it does
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
+JOINER = "\u2060"  # no line ends here
 MOST_EVERY = 250  # of a rate that is worth offering
 
 
@@ -82,7 +83,7 @@ class Preflight:
     @property
     def html(self) -> str:
         """The same, with a link whose target is the rate that it proposes."""
-        parts = [escape(part) for part in self._parts()]
+        parts = [escape(part).replace("/", f"{JOINER}/{JOINER}") for part in self._parts()]
         if (every := self.every_for_an_hour) is not None:
             parts[-1] = f'<a href="{every}">{parts[-1]}</a>'
         return " · ".join(parts)
@@ -92,11 +93,12 @@ class Preflight:
             return []
         objects = len({i for leg in self.legs for i in leg.objects})
         parts = [f"{self.frames:,} frame{_s(self.frames)}", f"{objects} object{_s(objects)}"]
-        if self.every > 1:
+        if self.tracked < self.frames:
             parts[0] += f", {self.tracked:,} of them tracked"
         if self.seconds is not None:
             rate = self.frames / max(self.seconds, 1e-9)
-            parts.append(f"about {duration(self.seconds)} at {rate:.1f} frames/s")
+            lasts = f"about {duration(self.seconds)}" if self.seconds >= 1 else "less than 1 s"
+            parts.append(f"{lasts} at {rate:.1f} frames/s")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
             disk += f" of {size(self.free_bytes)} free"

@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Review, ReviewSpan
 from napari_sam2s.widgets.key_buttons import key_buttons
+from napari_sam2s.widgets.link_view import LinkView
+from napari_sam2s.widgets.swatch import swatch
 
 if TYPE_CHECKING:
     from napari_sam2s.widgets.segment import SegmentWidget
@@ -21,7 +32,7 @@ DELAY = 300  # milliseconds of quiet before the queue is computed anew
 WORST, MILD = QColor("#e74c3c"), QColor("#f1c40f")
 COLUMNS = ("", "frames", "why", "object")
 SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
-OBJECT_WIDTH = 90  # pixels
+OBJECT_WIDTH = 120  # pixels
 NOTHING = "Nothing to review: no mask is in doubt."
 
 
@@ -29,6 +40,7 @@ class ReviewPanel(QWidget):
     """Shows ``project.review()`` and calls ``accept`` and ``mark_absent``; computed in a thread of its own."""
 
     found = Signal(object, object)  # project, review
+    refused = Signal(str)
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
@@ -43,6 +55,7 @@ class ReviewPanel(QWidget):
         self._timer.setInterval(DELAY)
         self._timer.timeout.connect(self._compute)
         self.found.connect(self._show)
+        self.refused.connect(host.say)
         self.summary = QLabel(NOTHING)
         self.summary.setWordWrap(True)
         self.summary.setToolTip(
@@ -52,19 +65,24 @@ class ReviewPanel(QWidget):
         self.table = self._build_table()
         self.detail = QLabel()
         self.detail.setWordWrap(True)
+        self.links = LinkView(host)
+        self.links.taken_up.connect(self._taken_up)
         actions = (
-            ("review_previous", "Shift-J", "previous span of the review queue", "Previous", self.previous),
             ("review_next", "J", "next span of the review queue", "Next", self.next),
-            ("review_accept", "W", "accept the span: its masks are right", "Accept", self.accept),
+            ("review_previous", "Shift-J", "previous span of the review queue", "Previous", self.previous),
+            ("review_accept", "W", "accept the span: its masks are right; of a link: the same object", "Accept", self.accept),
             ("review_correct", "Shift-W", "correct the span: go there, click, track", "Correct", self.correct),
             ("review_absent", "Q", "mark the object absent on the span", "Absent", self.mark_absent),
+            ("review_refuse", "Shift-Q", "refuse the link: not the same object", "Refuse", self.refuse),
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.summary)
         layout.addWidget(self.table)
         layout.addWidget(self.detail)
-        layout.addWidget(key_buttons(host.keys, actions))
+        layout.addWidget(self.links)
+        self._buttons = key_buttons(host.keys, actions)
+        layout.addWidget(self._buttons)
 
     def _build_table(self) -> QTableWidget:
         table = QTableWidget(0, len(COLUMNS))
@@ -88,6 +106,7 @@ class ReviewPanel(QWidget):
     def refresh(self) -> None:
         """Compute the queue anew, once it has been quiet for a moment and nothing is tracking."""
         session = self._host.session
+        self.links.refresh()
         if session is None:
             self._timer.stop()
             self._project, self._stamp = None, -1
@@ -101,6 +120,7 @@ class ReviewPanel(QWidget):
             return
         project = self._project = session.project
         self._stamp = project.mask_stamp
+        answers = self.links.list
 
         def work() -> None:
             try:
@@ -108,6 +128,11 @@ class ReviewPanel(QWidget):
             except Sam2sError:  # closed in the meantime
                 return
             self.found.emit(project, review)
+            try:
+                if answers is not None:
+                    answers.store(project)
+            except Sam2sError as error:
+                self.refused.emit(str(error))
 
         self._jobs.submit(work)
 
@@ -115,6 +140,10 @@ class ReviewPanel(QWidget):
         """Stop the thread."""
         self._timer.stop()
         self._jobs.shutdown(wait=True, cancel_futures=True)
+
+    def _taken_up(self, links: int) -> None:
+        key = self._host.keys.key("review_next")
+        self._host.say(f"{links} link{'s' * (links != 1)} taken up: {key} goes to the first that is open.")
 
     # What is shown
 
@@ -139,20 +168,29 @@ class ReviewPanel(QWidget):
                     item = QTableWidgetItem(text)
                     item.setToolTip(f"{who}: {span.text}\nseverity {span.severity:.2f}")
                     self.table.setItem(n, column, item)
-                self.table.item(n, SEVERITY).setData(Qt.ItemDataRole.DecorationRole, _shade(span.severity))
+                self.table.item(n, SEVERITY).setIcon(swatch(_shade(span.severity)))
                 if known:
-                    self.table.item(n, OBJECT).setData(Qt.ItemDataRole.DecorationRole, QColor(*known[0].colour))
+                    self.table.item(n, OBJECT).setIcon(swatch(QColor(*known[0].colour)))
             same = next((n for n, span in enumerate(review[:SHOWN]) if span == before), min(row, self.table.rowCount() - 1))
             self.table.setCurrentCell(same, FRAMES) if same >= 0 else self.table.clearSelection()
         finally:
             self._filling = False
-        self.detail.setText("" if self.span is None else self._told(self.span))
+        self._tell()
         if self.span is not None and before is not None and self.span != before:
             self._go()
 
+    def _tell(self) -> None:
+        span = self.span
+        self.detail.setText("" if span is None else self._told(span))
+        link = None if span is None else span.link
+        self.links.show_question(link)
+        for name, fits in (("review_refuse", link is not None), ("review_absent", link is None)):
+            self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
+
     @staticmethod
     def _told(span: ReviewSpan) -> str:
-        return f"Frames {span.start} to {span.stop - 1}: {span.text}."
+        where = f"Frame {span.start}" if span.stop == span.start + 1 else f"Frames {span.start} to {span.stop - 1}"
+        return f"{where}: {span.text}."
 
     @staticmethod
     def _words(review: Review) -> str:
@@ -179,8 +217,10 @@ class ReviewPanel(QWidget):
             if self._host.current_object not in span.objects:
                 self._host.choose(span.objects[0])
             self._host.go_to(span.frame)
-            self.detail.setText(self._told(span))
-            self._host.say(self._told(span))
+            self._tell()
+            keys = self._host.keys
+            ask = f" The same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
+            self._host.say(self._told(span) + ask)
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
@@ -203,15 +243,23 @@ class ReviewPanel(QWidget):
         self._move(-1)
 
     def accept(self) -> None:
-        """Vouch for the masks of the span; the next one takes its place."""
+        """Vouch for the masks of the span, or for a link; the next one takes its place."""
         span, session = self.span, self._host.session
         if span is not None and session is not None:
             session.edit(lambda project: project.accept(span))
 
+    def refuse(self) -> None:
+        """Say that the two objects of a link are not the same."""
+        span, session = self.span, self._host.session
+        if span is not None and session is not None:
+            session.edit(lambda project: project.refuse(span))
+
     def mark_absent(self) -> None:
         """Say that the object is not there on the span; of two that overlap, the chosen one."""
         span, session = self.span, self._host.session
-        if span is not None and session is not None:
+        if span is not None and span.link is not None:
+            self._go()  # asks again: on one frame there is nothing to mark
+        elif span is not None and session is not None:
             who = self._host.current_object if self._host.current_object in span.objects else span.objects[0]
             session.edit(lambda project: project.mark_absent(who, span.start, span.stop))
 

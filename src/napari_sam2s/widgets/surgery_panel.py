@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QColor, QIcon, QImage, QPixmap
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Object, Operation
 from napari_sam2s.masklets.operations import PAIRED, OperationKind, draw
+from napari_sam2s.widgets.swatch import swatch
 
 if TYPE_CHECKING:
     from napari_sam2s.widgets.segment import SegmentWidget
@@ -28,7 +29,6 @@ TITLES: dict[OperationKind, str] = {
 }
 DELAY = 150  # milliseconds of quiet before the preview is made
 WIDE = 200  # pixels of a swatch
-SWATCH = 12
 
 
 class SurgeryPanel(QWidget):
@@ -123,9 +123,7 @@ class SurgeryPanel(QWidget):
         choice.blockSignals(True)
         choice.clear()
         for o in self._objects:
-            swatch = QPixmap(QSize(SWATCH, SWATCH))
-            swatch.fill(QColor(*o.colour))
-            choice.addItem(QIcon(swatch), o.name, o.id)
+            choice.addItem(swatch(QColor(*o.colour)), o.name, o.id)
         at = choice.findData(chosen)
         choice.setCurrentIndex(at if at >= 0 else otherwise)
         choice.blockSignals(False)

@@ -199,7 +199,7 @@ class Timeline(QWidget):
         for mark in range(int(left // step) * step, int(right) + 1, step):
             x = self._x(mark * rate)
             painter.drawLine(QPointF(x, RULER - 4), QPointF(x, RULER))
-            painter.drawText(QRectF(x + 3, 0, 70, RULER), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
+            painter.drawText(QRectF(x + HANDLE + 1, 0, 70, RULER), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
 
     def _mark(self, mark: int) -> str:
         if not self.fps:
