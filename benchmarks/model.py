@@ -1,4 +1,4 @@
-"""How good a checkpoint is: J&F on held-out cases, with every kind of prompt, beside the first mask frozen.
+"""How good a checkpoint is: J&F on held-out cases, with every kind of prompt, beside the first mask frozen and carried by flow.
 
     python benchmarks/model.py [--model RUN/model.pt] [--material held_out.npz] [--real REAL] [--quick]
         [--families laparoscopy re-entry ...] [--prompts mask 1-click ...] [--json scores.json] [--calibrate]
@@ -19,7 +19,7 @@ from pathlib import Path
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.training.held_out import CALIBRATION_SEED, families, reentry
-from napari_sam2s.training.validation import FamilyScore, calibrate, object_scores, run_case
+from napari_sam2s.training.validation import FamilyScore, calibrate, object_scores, run_case, run_flow
 
 FAMILIES = ("laparoscopy", "re-entry", "composites", "microscopy", "pumavos-caps", "hela")
 FULL = {"laparoscopy": 100, "re-entry": 50, "composites": 100, "microscopy": 40, "hela": 20}
@@ -59,26 +59,27 @@ def main() -> None:
     if args.calibrate:
         threshold_table(model, counts["re-entry"], args)
         return
-    print(
-        "| family | prompt | objects | J&F | J | F | first mask frozen | last-six memory |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| family | prompt | objects | J&F | J | F | first mask frozen | the same, by optical flow | last-six memory |")
+    print("|---|---|---|---|---|---|---|---|---|")
     chosen = families(
         args.families, counts, material=args.material, real=args.real, size=args.size, longest=60 if args.quick else 300
     )
     scores: dict[str, dict[str, dict[str, FamilyScore]]] = {}
     for family, make in chosen.items():
-        scores[family] = rows = {p: {k: FamilyScore() for k in ("ours", "frozen", "vanilla")} for p in args.prompts}
+        scores[family] = rows = {p: {k: FamilyScore() for k in ("ours", "frozen", "flow", "vanilla")} for p in args.prompts}
         started = time.monotonic()
         for case in make():
             for prompt, (ours, frozen) in run_case(model, case, args.prompts).items():
                 rows[prompt]["ours"].results += ours
                 rows[prompt]["frozen"].results += frozen
+            if "mask" in args.prompts:
+                rows["mask"]["flow"].results += run_flow(case)
             if not args.no_vanilla:
                 vanilla = run_case(model, case, args.prompts[:1], "vanilla")
                 rows[args.prompts[0]]["vanilla"].results += vanilla[args.prompts[0]][0]
         for prompt, row in rows.items():
             s = row["ours"]
-            cells = (percent(v) for v in (s.jf, s.j, s.f, row["frozen"].jf, row["vanilla"].jf))
+            cells = (percent(v) for v in (s.jf, s.j, s.f, row["frozen"].jf, row["flow"].jf, row["vanilla"].jf))
             print(f"| {family} | {prompt} | {s.objects} | " + " | ".join(cells) + " |", flush=True)
         scores[family]["seconds"] = round(time.monotonic() - started)  # type: ignore[assignment]
     seconds = {family: rows.pop("seconds") for family, rows in scores.items()}

@@ -12,8 +12,9 @@ from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.training import held_out
+from napari_sam2s.training.baselines import Frozen
 from napari_sam2s.training.held_out import Track, link, tracks_of
-from napari_sam2s.training.validation import FamilyScore, Frozen, object_scores, run_case, score_track
+from napari_sam2s.training.validation import FamilyScore, object_scores, run_case, score_track
 
 HERE, NOWHERE = np.zeros((16, 16), dtype=bool), np.zeros((16, 16), dtype=bool)
 HERE[4:10, 4:10] = True

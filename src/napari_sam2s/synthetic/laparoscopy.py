@@ -214,7 +214,7 @@ class Laparoscopy(Clip):
         index *= side
         index += columns.astype(np.int32)
         seen = self._pixels.reshape(-1).take(index)[..., None].view(np.uint8)
-        image = seen[..., :3].astype(np.float32) / 255
+        image = seen[..., :3].astype(np.float32) / np.float32(255)
         if self._bleeding is not None:
             self._bleeding(image, index, t)
         return image, seen[..., 3] > 0

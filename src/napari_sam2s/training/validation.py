@@ -14,11 +14,13 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import prompt_first
 from napari_sam2s.evaluation.scores import ObjectScore
+from napari_sam2s.masklets import Masklets
 from napari_sam2s.masklets.vocabulary import Object, Scores
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
 from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.tracking.whole import Masks
+from napari_sam2s.training.baselines import Frozen, carry_by_flow
 from napari_sam2s.training.config import TrainingConfig
 from napari_sam2s.training.held_out import Case, Track, families, recorded_cases
 
@@ -105,24 +107,6 @@ def _share(part: int, whole: int) -> float:
 
 
 @dataclass
-class Frozen:
-    """The baseline that costs nothing: the first mask, on every frame."""
-
-    object: Object
-    mask: NDArray[np.bool_]
-    frames: list[int]
-
-    @property
-    def objects(self) -> tuple[Object]:
-        """The object."""
-        return (self.object,)
-
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
-        """Return the same mask whatever the frame."""
-        return {self.object.id: self.mask}
-
-
-@dataclass
 class _Answer:
     """What a tracker found of one object, under the object's own id."""
 
@@ -193,7 +177,13 @@ def _outcome(case: Case, answers: list[_Answer], class_names: Iterable[str]) -> 
     return ours, frozen
 
 
-def score_track(name: str, prediction: _Answer | Frozen, track: Track, class_names: Iterable[str] = ()) -> ObjectResult:
+def run_flow(case: Case) -> list[ObjectResult]:
+    """Return how the objects of a case fare when their first masks are carried on by optical flow."""
+    found = carry_by_flow(case)
+    return [score_track(case.name, answer, track) for track, answer in zip(case.tracks, found, strict=True)]
+
+
+def score_track(name: str, prediction: Masklets, track: Track, class_names: Iterable[str] = ()) -> ObjectResult:
     """Score one object."""
     evaluation = evaluate({name: prediction}, {name: track}, skip="prompt", late="all")
     score = evaluation.objects[0]
