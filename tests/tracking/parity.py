@@ -102,7 +102,7 @@ def run_ours(model, scenario):
     def run(start, stop):
         for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):
             for i in masks:
-                logits = tracker._logits.get((i, t), tracker._recent_logits.get((i, t)))
+                logits = tracker._objects.logits(i, t)
                 scores = tracker.scores(t)[i]
                 found[i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
 

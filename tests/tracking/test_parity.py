@@ -36,9 +36,11 @@ def test_tiny_against_golden_files(tiny, scenario):
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", parity.SCENARIOS)
 @pytest.mark.parametrize("name", [n for n in parity.CONFIGS if n != "sam2s-nano"])
-def test_every_size_against_the_package(name, scenario):
+def test_every_size_against_the_package(name, scenario, record_property):
     pytest.importorskip("sam2")
     strict, shipped, _ = parity.compare(name, scenario)
+    record_property("strict", strict)  # the figures of docs/tracking.md, with --junitxml
+    record_property("shipped", shipped)
     assert all(found < most for found, most in zip(strict, (LOGITS, SCORES, SCORES), strict=True))
     # One step of bfloat16 in a memory may go either way, and is carried on from frame to frame.
     assert all(found < 30 * most for found, most in zip(shipped, (LOGITS, SCORES, SCORES), strict=True))

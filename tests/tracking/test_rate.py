@@ -140,7 +140,7 @@ def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, cl
     assert tracker.lacking(20, [1], 1, 1) == {t: [1] for t in range(14, 20)}
     assert tracker.lacking(0, [1], 1, 1) == {}
     run(tracker, 20, 21)
-    assert sorted(tracker._banks[1].trails[1].recent) == list(range(14, 21))
+    assert sorted(tracker._objects.banks[1].trails[1].recent) == list(range(14, 21))
     tracker.prompt(1, 30, points=[(20, 30)])
     assert tracker.lacking(30, [1], 1, 1) == {}  # the prompt may correct what is known before it
     assert tracker.lacking(33, [1], 1, 1) == {31: [1], 32: [1]}

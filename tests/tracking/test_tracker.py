@@ -178,6 +178,17 @@ def test_bad_prompts_are_one_sentence_and_change_nothing(random_nano, clip, prom
     assert tracker.object_ids == ()
 
 
+def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(random_nano, clip):
+    tracker, other = Tracker(random_nano, clip), Tracker(random_nano, clip)
+    for t in (tracker, other):
+        t.prompt(1, 0, points=[(20, 30)])
+    with pytest.raises(PromptError, match="negative"):
+        tracker.prompt(1, 0, points=[(10, 10)], labels=[0], reset=True)
+    more = {"points": [(40, 70)], "labels": [0]}
+    np.testing.assert_array_equal(tracker.prompt(1, 0, **more), other.prompt(1, 0, **more))
+    np.testing.assert_array_equal(tracker._objects.logits(1, 0), other._objects.logits(1, 0))
+
+
 def test_bad_runs(random_nano, clip):
     tracker = Tracker(random_nano, clip)
     with pytest.raises(TrackingError, match="nothing to follow"):
@@ -248,7 +259,7 @@ def test_memory_is_bounded(random_nano, clip):
     sizes = [len(tracker.snapshot()) for t, _ in tracker.propagate() if t in (50, 300)]
     assert sizes[1] <= sizes[0] * 1.01
     assert tracker._sight.cached_bytes <= 2**20
-    assert len(tracker._recent_logits) <= 8
+    assert len(tracker._objects._recent_logits) <= 8
 
 
 def test_mixed_precision_takes_every_prompt_stays_near_and_goes_on_from_a_snapshot(another_nano, random_nano, clip):

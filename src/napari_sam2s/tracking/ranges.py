@@ -1,8 +1,8 @@
-"""Which frames a run visits, and what is known before it."""
+"""Which objects a run follows, which frames it visits, and what is known before it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from napari_sam2s.errors import TrackingError
@@ -16,6 +16,22 @@ def known_masks(results: ResultStore, frames: range, ids: Sequence[int]) -> dict
     before = frames.start - frames.step
     masks = {i: results.mask(before, i) for i in ids} if before >= 0 else {}
     return {i: mask for i, mask in masks.items() if mask is not None}
+
+
+def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the objects to follow: those asked for, or all that have a prompt.
+
+    Raises
+    ------
+    TrackingError
+        If one asked for has no prompt, or there is none.
+    """
+    ids = tuple(conditioning if objects is None else objects)
+    if unknown := [i for i in ids if i not in conditioning]:
+        raise TrackingError(f"Object {unknown[0]} has no prompt: say where it is on a frame first.")
+    if not ids:
+        raise TrackingError("There is nothing to follow: give an object a point, a box or a mask first.")
+    return ids
 
 
 def frame_range(

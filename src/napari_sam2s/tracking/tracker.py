@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,25 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
-from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT, SAM2S, Decoded
-from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, MemoryBank, Recall
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
-from napari_sam2s.tracking.prompts import make_prompt, mask_to_network, merge
-from napari_sam2s.tracking.ranges import Direction, frame_range, known_masks
+from napari_sam2s.tracking.prompts import make_prompt
+from napari_sam2s.tracking.ranges import Direction, check_followed, frame_range, known_masks
 from napari_sam2s.tracking.rate import Filled, find_stride, spans, walk
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.sight import Sight
 from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
-from napari_sam2s.tracking.upsampling import MaskUpsampler
+from napari_sam2s.tracking.tracked_objects import TrackedObjects
 
 FEATURE_CACHE_BYTES = 256 * 2**20
-RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
-LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
 
 
 class Tracker:
@@ -72,25 +68,20 @@ class Tracker:
         self.policy = find_policy(memory, model.metadata)
         self.shape = shape[:3]
         self._sight = Sight(self.model, video, self.policy, cache_bytes)
+        self._objects = TrackedObjects(self._sight)
         self.results: ResultStore = project if project is not None else MemoryResults(shape[1:3])
         self.run: int | None = None  # of the project, that propagated masks belong to
         self.reached: int | None = None  # the frame up to which a propagation has kept everything
-        self._stride = 1  # of the latest propagation
-        self._banks: dict[int, MemoryBank] = {}
-        self._prompts: dict[tuple[int, int], Prompt] = {}  # what was said of (object, frame) so far
-        self._logits: dict[tuple[int, int], Tensor] = {}  # low-resolution answers to these
-        self._recent_logits: OrderedDict[tuple[int, int], Tensor] = OrderedDict()  # of the last frames tracked
-        self._upsample = MaskUpsampler(4 * model.config.grid, (shape[1], shape[2]))
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that have a prompt."""
-        return tuple(self._banks)
+        return tuple(self._objects.banks)
 
     @property
     def conditioning(self) -> dict[int, list[int]]:
         """The conditioning frames of each object."""
-        return {i: list(bank.conditioning) for i, bank in self._banks.items()}
+        return self._objects.conditioning
 
     def describe(self) -> dict[str, Any]:
         """Return what results depend on, for a project's provenance."""
@@ -153,51 +144,19 @@ class Tracker:
         if object_id < 1:
             raise PromptError(f"Object ids are integers from 1 on; got {object_id}.")
         new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
-        decoded = self._condition(new, reset=reset)
-        result = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
-        self.results.keep_prompt(new, result, self._sight.scores(decoded, 0))
+        result, scores = self._objects.condition(new, self.results.mask(frame, object_id), reset=reset)
+        self.results.keep_prompt(new, result, scores)
         return result
 
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already, as when a project is opened."""
         # The first prompt of a frame was given without the answer that is known by now.
-        self._condition(prompt, reset=(prompt.object_id, prompt.frame) not in self._prompts)
-
-    def _condition(self, new: Prompt, *, reset: bool = False) -> Decoded:
-        """Answer a prompt and make its frame a conditioning one."""
-        object_id, frame = key = (new.object_id, new.frame)
-        if reset:
-            self._prompts.pop(key, None)
-            self._logits.pop(key, None)
-            self._recent_logits.pop(key, None)
-        whole = merge(self._prompts.get(key), new)
-        seen = None if reset else self.results.mask(frame, object_id)
-        if whole.box is None and whole.labels and not any(whole.labels) and (seen is None or not seen.any()):
-            raise PromptError("Only negative points say where the object is not: add a positive point or a box.")
-        with torch.inference_mode():
-            bank = self._banks.get(object_id)
-            # A correction of a tracked frame looks at it with what the object remembers.
-            corrects = bank is not None and seen is not None and frame not in bank.conditioning
-            recall = self._recall(object_id, frame, FORWARD) if corrects else None
-            decoded = self._sight.answer(whole, recall, self._earlier_logits(whole, seen))
-            memory = self._sight.remember(frame, decoded, prompted=True)[0]
-        bank = self._banks.setdefault(object_id, MemoryBank(self.policy))
-        bank.condition(memory)
-        self._prompts[key] = whole
-        self._logits[key] = decoded.logits
-        return decoded
+        first = not self._objects.is_prompted(prompt.object_id, prompt.frame)
+        self._objects.condition(prompt, self.results.mask(prompt.frame, prompt.object_id), reset=first)
 
     def forget(self, object_id: int, frame: int | None = None) -> None:
         """Forget the prompts of an object, on one frame or altogether; its masks stay."""
-        bank = self._banks.get(object_id)
-        if bank is None:
-            return
-        for key in [k for k in self._prompts if k[0] == object_id and frame in (None, k[1])]:
-            del self._prompts[key]
-            self._logits.pop(key, None)
-            bank.forget(key[1])
-        if not bank.conditioning:
-            del self._banks[object_id]
+        self._objects.forget(object_id, frame)
 
     def propagate(
         self,
@@ -240,11 +199,7 @@ class Tracker:
         TrackingError
             If there is nothing to follow, the range lies outside the video, or the rate fits no frame rate.
         """
-        ids = tuple(self._banks) if objects is None else tuple(objects)
-        if unknown := [i for i in ids if i not in self._banks]:
-            raise TrackingError(f"Object {unknown[0]} has no prompt: say where it is on a frame first.")
-        if not ids:
-            raise TrackingError("There is nothing to follow: give an object a point, a box or a mask first.")
+        ids = check_followed(self.conditioning, objects)
         return self._run(ids, start, stop, direction, find_stride(self.video, rate))
 
     def _run(
@@ -253,7 +208,7 @@ class Tracker:
         for sign in {"forward": (FORWARD,), "backward": (BACKWARD,), "both": (FORWARD, BACKWARD)}[direction]:
             frames = self.frames(ids, start, stop if direction != "both" else None, sign)
             before = known_masks(self.results, frames, ids) if stride > 1 else {}
-            conditioning = {t for i in ids for t in self._banks[i].conditioning}
+            conditioning = {t for i in ids for t in self._objects.banks[i].conditioning}
             pieces = spans(frames, stride, conditioning, known_before=before.keys() == set(ids))
             for frame, lacking in (self.lacking(frames.start, ids, sign, stride) if frames else {}).items():
                 known = {i: mask for i in lacking if (mask := self.results.mask(frame, i)) is not None}
@@ -279,21 +234,14 @@ class Tracker:
         """Return ``{frame: object ids}`` that a run from ``start`` would remember had it been here before."""
         wanted: dict[int, list[int]] = {}
         for i in ids:
-            for t in self._banks[i].missing(start, sign, stride):
+            for t in self._objects.banks[i].missing(start, sign, stride):
                 if 0 <= t < self.shape[0]:
                     wanted.setdefault(t, []).append(i)
         return dict(sorted(wanted.items(), reverse=sign < 0))
 
-    @torch.inference_mode()
     def recollect(self, frame: int, masks: Mapping[int, NDArray[np.bool_]], scores: Mapping[int, Scores], sign: int) -> None:
         """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
-        features = self._sight.encode(frame)
-        for i, mask in masks.items():
-            prompt = mask_to_network(mask, self.model.image_size).to(self.model.device)
-            memory = self._sight.remember(frame, self.model.decode_mask(features, prompt))[0]
-            if i in scores:
-                memory.iou, memory.object_score = scores[i].iou, scores[i].object_score
-            self._banks[i].recollect(memory, sign)
+        self._objects.recollect(frame, masks, scores, sign)
 
     def frames(self, ids: Sequence[int], start: int | None, stop: int | None, sign: int) -> range:
         """Return the frames a run of this direction (1 forward, -1 backward) visits."""
@@ -305,7 +253,7 @@ class Tracker:
 
     def snapshot(self) -> bytes:
         """Return the state of all memory banks; :meth:`restore` goes on from it to the same masks, bit for bit."""
-        return write_snapshot(self.shape, self.policy, self._banks)
+        return write_snapshot(self.shape, self.policy, self._objects.banks)
 
     def restore(self, snapshot: bytes) -> None:
         """Take up the state of a snapshot.
@@ -315,46 +263,16 @@ class Tracker:
         TrackingError
             If it was made by another version, for another video or under another memory policy.
         """
-        self._banks = read_snapshot(snapshot, self.shape, self.policy, self.model.device)
+        self._objects.banks = read_snapshot(snapshot, self.shape, self.policy, self.model.device)
 
-    @torch.inference_mode()
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> dict[int, NDArray[np.bool_]]:
         """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""
-        self._stride = stride
-        masks: dict[int, NDArray[np.bool_]] = {}
-        followed = []
-        for i in ids:
-            conditioning = self._banks[i].conditioning
-            if frame in conditioning:
-                known = self.results.mask(frame, i)
-                masks[i] = known if known is not None else np.zeros(self.shape[1:], dtype=bool)
-            elif any((frame - t) * sign > 0 for t in conditioning):
-                followed.append(i)
-        rows = []
-        for group in self._sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
-            attended = self._sight.attend(self._sight.encode(frame), [recall for _, recall in group])
-            decoded = self.model.decode(attended, multimask=True)
-            memories = self._sight.remember(frame, decoded)
-            for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
-                self._banks[i].append(memory, sign, self._stride)
-                self._recent_logits[i, frame] = decoded.logits[row : row + 1]
-                masks[i] = self._upsample(decoded.logits[row, 0])
-                rows.append((frame, i, masks[i], self._sight.scores(decoded, row)))
-        while len(self._recent_logits) > RECENT_LOGITS * len(self._banks):
-            self._recent_logits.popitem(last=False)
+        rows = self._objects.step(frame, ids, sign, stride)
         if rows:
             self.results.write_masks(rows, origin="propagated", run=self.run)
-        return masks
-
-    def _recall(self, object_id: int, frame: int, sign: int) -> Recall:
-        return self._banks[object_id].recall(frame, sign, self._stride, self.model.speed.memories)
-
-    def _earlier_logits(self, prompt: Prompt, seen: NDArray[np.bool_] | None) -> Tensor | None:
-        """Return the earlier answer on this frame as a prompt, ``(1, 1, 4g, 4g)``."""
-        key = (prompt.object_id, prompt.frame)
-        logits = self._logits.get(key, self._recent_logits.get(key))
-        if logits is None and seen is not None and seen.any():
-            # Of a frame tracked long ago only the mask is kept, not its logits.
-            small = mask_to_network(seen, 4 * self.model.config.grid).to(self.model.device)
-            logits = small * MASK_SCALE + MASK_SHIFT
-        return None if logits is None else logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+        masks = {}
+        for i in ids:
+            if frame in self._objects.banks[i].conditioning:
+                known = self.results.mask(frame, i)
+                masks[i] = known if known is not None else np.zeros(self.shape[1:], dtype=bool)
+        return masks | {i: mask for _, i, mask, _ in rows}
