@@ -122,6 +122,64 @@ def test_both_directions_and_a_range(folder, capsys, tmp_path):
         assert [r.direction for r in project.runs] == ["forward", "backward"]
 
 
+def test_a_label_picture_of_sixty_objects_in_one_option(capsys, tmp_path):
+    labels = np.zeros((120, 160), np.uint16)
+    ids = [1000 + 3 * n for n in range(60)]
+    for n, i in enumerate(ids):
+        y, x = 12 * (n // 10) + 20, 15 * (n % 10) + 4
+        labels[y : y + 8, x : x + 9] = i
+    rng = np.random.default_rng(0)
+    video = np.stack([np.where(labels > 0, 200, 30).astype(np.uint8) + rng.integers(0, 20, (120, 160), np.uint8)] * 3)
+    tifffile.imwrite(tmp_path / "video.tif", video, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "labels.tif", labels)
+    words = ["track", tmp_path / "video.tif", "--mask", f"0,{tmp_path / 'labels.tif'}", "--image-size", 128]
+    code, _, err = run(capsys, *words, "--out", tmp_path / "p.sam2s")
+    assert code == 0
+    assert "numbers its objects 1 to 60" in err
+    assert "prompting: 100%" in err
+    with Project.open(tmp_path / "p.sam2s", "r") as project:
+        assert [o.name for o in project.objects] == [f"object {i}" for i in ids]
+        assert all(len(project.masks(t)) == 60 for t in range(3))
+        np.testing.assert_array_equal(project.mask(0, 60), labels == ids[-1])
+        assert project.mask(2, 60)[labels == ids[-1]].mean() > 0.5
+    code, _, err = run(capsys, *words, "--out", tmp_path / "folder")
+    assert (code, "write a project instead, as in --out folder.sam2s" in err) == (2, True)
+
+
+def test_a_mask_a_box_and_clicks_of_one_object_go_together(folder, capsys, tmp_path):
+    words = ["track", folder / "case.mp4", "--stop", 2, "--out", tmp_path / "p.sam2s"]
+    first = np.asarray(Image.open(folder / "first.png"))
+    y, x = (int(v) for v in np.argwhere(first == 2)[0])
+    masks = ["--mask", f"0,{folder / 'first.png'}", "--point", f"0,{y},{x},2,-"]
+    box = ["--box", "1,20,20,90,100,4", "--point", "1,10,10,4,-", "--point", "1,50,50,4"]
+    assert run(capsys, *words, *masks, *box)[0] == 0
+    with Project.open(tmp_path / "p.sam2s", "r") as project:
+        assert [(p.mask is not None, p.labels) for p in project.prompts(2)] == [(True, ()), (False, (0,))]
+        (both,) = project.prompts(4)
+        assert (both.box, both.labels) == ((20, 20, 90, 100), (0, 1))
+
+
+def test_what_was_found_before_a_frame_that_cannot_be_read_is_kept(capsys, tmp_path):
+    video = np.random.default_rng(0).random((40, 32, 32)).astype(np.float32)
+    video[6, 3, 3] = np.nan  # not one of the frames that say what is black and white
+    tifffile.imwrite(tmp_path / "video.tif", video, photometric="minisblack")
+    code, out, err = run(capsys, "track", tmp_path / "video.tif", "--point", "0,10,10", "--out", tmp_path / "out")
+    assert code == 2
+    assert not out
+    assert "Frame 6 holds values that are not finite" in err
+    assert "found until frame 5 is in" in err
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 6
+    assert (tmp_path / "out" / "scores.csv").is_file()
+
+
+def test_warnings_are_sentences(folder, capsys, tmp_path):
+    box = ["--box", "0,20,20,90,100,1", "--box", "0,20,20,90,100,2"]
+    code, _, err = run(capsys, "track", folder / "case.mp4", *box, "--stop", 2, "--out", tmp_path / "out")
+    assert code == 0
+    assert "napari-sam2s track: case: objects overlap" in err
+    assert ".py" not in err
+
+
 def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
     words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu"]
     assert run(capsys, "track", folder / "case.mp4", *words, "--out", tmp_path / "whole.sam2s")[0] == 0
@@ -196,8 +254,26 @@ BAD = [
     (["track", "{case}", "--point", "0,500,5", "--out", "{new}"], "outside"),
     (["track", "{case}", "--box", "0,5,5,5,9", "--out", "{new}"], "box"),
     (["track", "{case}", "--mask", "0,/no.png", "--out", "{new}"], "cannot be read"),
-    (["track", "{case}", "--mask", "first.png", "--out", "{new}"], "not written as F,PNG"),
-    (["track", "{case}", "--point", "0,5,5,7", "--out", "{new}.sam2s"], "numbers its objects"),
+    (["track", "{case}", "--mask", "first.png", "--out", "{new}"], "not written as F,PICTURE"),
+    (["track", "{case}", "--point", "0.5,5,5", "--out", "{new}"], "whole numbers"),
+    (["track", "{case}", "--point", "nan,5,5", "--out", "{new}"], "not written as F,Y,X"),
+    (["track", "{case}", "--point", "0,5,5,1.5", "--out", "{new}"], "whole numbers"),
+    (["track", "{case}", "--point", "0,5,5,0", "--out", "{new}"], "from 1 on; got 0"),
+    (["track", "{case}", "--point", "0,5,5,0", "--out", "{new}.sam2s"], "from 1 on; got 0"),
+    (["track", "{case}", "--point", "0,5,5,300", "--out", "{new}"], "1 to 254.*300.*project"),
+    (["track", "{case}", "--point", "0,5,5,1,-", "--out", "{new}.sam2s"], "Object 1 has only negative points on frame 0"),
+    (["track", "{case}", "--point", "0,500,5", "--out", "{new}.sam2s"], "outside"),
+    (["track", "{case}", "--box", "0,5,5,9,9", "--box", "0,20,20,30,30", "--out", "{new}"], "two boxes.*number"),
+    (["track", "{case}", "--mask", "0,{first}", "--mask", "0,{first}", "--out", "{new}"], "two masks"),
+    (["track", "{case}", "--mask", "0,{case}", "--out", "{new}"], "cannot be read"),
+    (["track", "{case}", "--mask", "0,{first},", "--out", "{new}"], "no such file"),
+    (
+        ["track", "{case}", "--point", "8,5,5", "--stop", "5", "--start", "0", "--out", "{new}"],
+        "Object 1 .* frame 8.* ends before",
+    ),
+    (["track", "{case}", "--point", "0,5,5", "--start", "5", "--stop", "3", "--out", "{new}"], "no frames from 5 up to 3"),
+    (["track", "{case}", "--point", "0,5,5", "--stop", "50", "--out", "{new}"], "Stop 50"),
+    (["track", "{case}", "--point", "0,5,5", "--rate", "0", "--out", "{new}.sam2s"], "rate=0"),
     (["track", "{case}", "--point", "0,5,5", "--out", "{old}"], "exists already"),
     (["track", "{case}", "--point", "0,5,5", "--model", "sam9", "--out", "{new}"], "no model 'sam9'"),
     (["track", "{case}", "--point", "0,5,5", "--start", "50", "--out", "{new}"], "not in the video"),
@@ -215,14 +291,30 @@ BAD = [
 def test_bad_input_is_one_sentence_and_code_2(folder, capsys, tmp_path, words, sentence):
     import re
 
-    filled = [w.format(case=folder / "case.mp4", new=tmp_path / "new", old=folder) for w in words]
+    paths = {"case": folder / "case.mp4", "first": folder / "first.png", "new": tmp_path / "new", "old": folder}
+    filled = [w.format(**paths) for w in words]
     code, out, err = run(capsys, *filled)
     assert code == 2
     assert re.search(sentence, err), err
     assert "Traceback" not in err
     assert err.count("\n") == 1
     assert not out
-    assert not list(tmp_path.glob("new*")) or "sam2s" in words[-1]
+    assert not list(tmp_path.glob("new*"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")])
+def test_too_little_memory_is_a_sentence_too(folder, capsys, monkeypatch, tmp_path, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("napari_sam2s.model.load_model", fail)
+    words = ["track", folder / "case.mp4", "--point", "0,5,5", "--out", tmp_path / "new"]
+    code, _, err = run(capsys, *words)
+    assert (code, "memory does not suffice" in err, err.count("\n")) == (2, True, 1)
+    error.args = ("another",)
+    if isinstance(error, RuntimeError):
+        with pytest.raises(RuntimeError, match="another"):
+            main([str(w) for w in words])
 
 
 def test_help_is_light():

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from napari_sam2s.errors import PromptError, TrackingError
+from napari_sam2s.errors import ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
 from napari_sam2s.synthetic.samples import demo_case
@@ -122,6 +122,8 @@ def test_errors_arrive_as_they_are(engine, video, tmp_path):
             tracker.prompt(1, 0, points=[(500, 80)])
         with pytest.raises(PromptError, match="negative"):
             tracker.prompt(1, 0, points=[(50, 80)], labels=[0])
+        with pytest.raises(ProjectError, match="no object 7"):
+            tracker.prompt(7, 0, points=[(50, 80)])
         with pytest.raises(TrackingError, match="nothing to follow"):
             next(tracker.propagate())
         assert project.prompts() == []

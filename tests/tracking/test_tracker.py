@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam2s.errors import PromptError, Sam2sError, TrackingError
-from napari_sam2s.masklets import Prompt
+from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, TrackingError
+from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking import VANILLA, Tracker, track
 
 BOX = np.zeros((48, 80), bool)
@@ -168,6 +168,11 @@ def test_a_lost_object_is_absent_not_everywhere(clip, another_nano):
         ({}, "empty prompt"),
         ({"points": [(10, 10)], "mask": BOX}, "alone"),
         ({"object_id": 0, "points": [(10, 10)]}, "from 1 on"),
+        ({"object_id": 1.5, "points": [(10, 10)]}, "from 1 on"),
+        ({"frame": 0.5, "points": [(10, 10)]}, "index"),
+        ({"points": [(10, 10, 3)]}, "pairs"),
+        ({"points": [[[10, 10]]]}, "pairs"),
+        ({"box": (60, 10, 70, 20)}, "outside the frame of 48 x 80 pixels"),
     ],
 )
 def test_bad_prompts_are_one_sentence_and_change_nothing(random_nano, clip, prompt, words):
@@ -189,6 +194,19 @@ def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(random_nano, clip):
     np.testing.assert_array_equal(tracker._objects.logits(1, 0), other._objects.logits(1, 0))
 
 
+def test_an_object_that_the_project_does_not_have(random_nano, clip, tmp_path):
+    with Project.create(tmp_path / "a.sam2s", clip) as project:
+        tracker = Tracker(random_nano, clip, project)
+        with pytest.raises(ProjectError, match=r"no object 7 \(it has none\)"):
+            tracker.prompt(7, 0, points=[(20, 30)])
+        known = project.add_object().id
+        with pytest.raises(ProjectError, match=r"no object 7 \(it has \[1\]\)"):
+            tracker.prompt(7, 0, points=[(20, 30)])
+        tracker.prompt(known, 0, points=[(20, 30)])
+        assert tracker.object_ids == (known,)
+        assert len(list(tracker.propagate(0, 3))) == 3
+
+
 def test_bad_runs(random_nano, clip):
     tracker = Tracker(random_nano, clip)
     with pytest.raises(TrackingError, match="nothing to follow"):
@@ -196,6 +214,8 @@ def test_bad_runs(random_nano, clip):
     tracker.prompt(1, 0, points=[(20, 30)])
     with pytest.raises(TrackingError, match="Object 5"):
         tracker.propagate(objects=[5])
+    with pytest.raises(TrackingError, match="direction='sideways' is not one of 'forward'"):
+        tracker.propagate(direction="sideways")
     with pytest.raises(TrackingError, match="not in the video"):
         next(iter(tracker.propagate(50)))
     with pytest.raises(TrackingError, match=r"\(T, Y, X, 3\)"):

@@ -11,7 +11,10 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import Sam2sError
@@ -49,9 +52,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # anything else runs: up to 9 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        return int(args.run(args) or 0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", category=UserWarning, module="napari_sam2s")
+            warnings.showwarning = _tell(args.command, warnings.showwarning)
+            return int(args.run(args) or 0)
     except Sam2sError as error:
         print(f"napari-sam2s {args.command}: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        print(
+            f"napari-sam2s {args.command}: the memory does not suffice: take a smaller --image-size or model.", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -59,6 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as ``head``, went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's allocators say so by their own class on a GPU, and only by their words on a CPU.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return a ``warnings.showwarning`` that prints what this package warns of as a sentence, without a place in the code."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
+            print(f"napari-sam2s {command}: {message}", file=sys.stderr)
+        else:
+            otherwise(message, category, filename, *rest)
+
+    return show
 
 
 if __name__ == "__main__":

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompts import add_options, read_prompts
-from napari_sam2s.errors import FormatError, PromptError
+from napari_sam2s.errors import FormatError, PromptError, TrackingError
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
+    from napari_sam2s.masklets.vocabulary import Prompt
     from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking import Tracker
 
 PROJECT_ENDING = ".sam2s"
+MANY = 20  # prompts, from which on giving them has a progress bar
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,52 +49,110 @@ def run(args: argparse.Namespace) -> int:
     prompts = read_prompts(args)
     if not prompts:
         raise PromptError("There is nothing to follow: give --point, --box or --mask.")
-    if args.out.suffix != PROJECT_ENDING and args.out.exists() and any(args.out.iterdir() if args.out.is_dir() else [args.out]):
-        raise FormatError(f"{args.out} exists already and is not empty: choose another folder.")
+    into_project = args.out.suffix == PROJECT_ENDING
+    if not into_project:
+        _check_folder(args.out, prompts)
 
     from napari_sam2s.model import load_model
-    from napari_sam2s.tracking import Tracker
-    from napari_sam2s.tracking.whole import Masks
     from napari_sam2s.video import open_video
 
-    ids = sorted({p.object_id for p in prompts})
     with open_video(args.video, fps=args.fps) as video:
+        _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
         model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
-        if args.out.suffix == PROJECT_ENDING:
-            return _into_project(args, video, model, prompts, ids)
-        from napari_sam2s.masklets import Object
-
-        results = Masks((video.shape[0], video.shape[1], video.shape[2]), tuple(Object(i, f"object {i}") for i in ids))
-        tracker = Tracker(model, video, results, args.memory)
-        give(tracker, prompts)
-        _propagate(tracker, args)
-        write_folder(results, args.out, video.name)
+        (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0
 
 
-def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: list[Any], ids: list[int]) -> int:
+def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
+    """Refuse what would fail when everything is tracked."""
+    from napari_sam2s.formats.davis import LARGEST_ID
+
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+    if (largest := max(p.object_id for p in prompts)) > LARGEST_ID:
+        raise FormatError(
+            f"A folder of palette PNGs holds the objects 1 to {LARGEST_ID}, and the prompts name {largest}: write a project "
+            f"instead, as in --out {folder.name}{PROJECT_ENDING}."
+        )
+
+
+def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> None:
+    """Refuse prompts, ranges and rates that do not fit the video, before anything is loaded or made."""
+    from napari_sam2s.tracking.prompts import make_prompt
+    from napari_sam2s.tracking.ranges import frame_range
+    from napari_sam2s.tracking.rate import find_stride
+
+    shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
+    shown: dict[int, list[int]] = {}
+    for p in prompts:
+        make_prompt(p.object_id, p.frame, shape, **_words(p))
+        shown.setdefault(p.object_id, []).append(p.frame)
+    find_stride(video, args.rate)
+    signs = {"forward": (1,), "backward": (-1,), "both": (1, -1)}[args.direction]
+    ranges = [frame_range(shown, shape[0], list(shown), args.start, _stop(args), sign) for sign in signs]
+    if not any(ranges):
+        raise TrackingError(f"There are no frames from {ranges[0].start} up to {ranges[0].stop} going {args.direction}.")
+    for i, frames in shown.items():
+        if not any(reached and (reached[-1] - t) * reached.step >= 0 for reached in ranges for t in frames):
+            raise PromptError(
+                f"Object {i} is prompted on frame {frames[0]}, and tracking {args.direction} ends before that: change --start, "
+                "--stop or --direction."
+            )
+
+
+def _stop(args: argparse.Namespace) -> int | None:
+    return args.stop if args.direction != "both" else None
+
+
+def _words(prompt: Prompt) -> dict[str, Any]:
+    """Return a prompt as the keywords of :meth:`Tracker.prompt`."""
+    points, labels = prompt.points or None, prompt.labels or None
+    return {"points": points, "labels": labels, "box": prompt.box, "mask": prompt.mask}
+
+
+def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
+    from napari_sam2s.masklets import Object
+    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking.whole import Masks
+
+    objects = tuple(Object(i, f"object {i}") for i in sorted({p.object_id for p in prompts}))
+    results = Masks((video.shape[0], video.shape[1], video.shape[2]), objects)
+    tracker = Tracker(model, video, results, args.memory)
+    give(tracker, prompts)
+    try:
+        _propagate(tracker, args)
+    except BaseException:
+        write_folder(results, args.out, video.name)
+        last = results.frames[0 if args.direction == "backward" else -1]
+        print(f"stopped; what was found until frame {last} is in {args.out}", file=sys.stderr)
+        raise
+    write_folder(results, args.out, video.name)
+
+
+def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
     from napari_sam2s.masklets import Project
     from napari_sam2s.tracking import Tracker
 
-    if ids != list(range(1, len(ids) + 1)):
-        raise PromptError(f"A new project numbers its objects 1 to {len(ids)}; the prompts name {ids}.")
     with Project.create(args.out, video) as project:
-        for i in ids:
-            project.add_object(f"object {i}")
+        numbers = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
+        if any(i != number for i, number in numbers.items()):
+            print(
+                f"The project numbers its objects 1 to {len(numbers)}; their names tell those of the prompts.", file=sys.stderr
+            )
         tracker = Tracker(model, video, project, args.memory)
-        give(tracker, prompts)
+        give(tracker, [replace(p, object_id=numbers[p.object_id]) for p in prompts])
         for direction in ("forward", "backward") if args.direction == "both" else (args.direction,):
-            follow(tracker, project, args.start, args.stop if args.direction != "both" else None, direction, args.rate)
-    print(args.out)
-    return 0
+            follow(tracker, project, args.start, _stop(args), direction, args.rate)
 
 
-def give(tracker: Tracker, prompts: list[Any]) -> None:
+def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     """Prompt a tracker."""
-    for p in prompts:
-        tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box, mask=p.mask)
+    from tqdm import tqdm
+
+    for p in tqdm(prompts, unit="prompt", desc="prompting", disable=len(prompts) < MANY):
+        tracker.prompt(p.object_id, p.frame, **_words(p))
 
 
 def follow(

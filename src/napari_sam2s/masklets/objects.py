@@ -133,6 +133,19 @@ class ObjectStore(MaskStore):
             )
         return int(new)
 
+    def check_object(self, object_id: int) -> None:
+        """Refuse prompts of an object that the project does not have.
+
+        Raises
+        ------
+        ProjectError
+            Naming the objects that there are.
+        """
+        known = [o.id for o in self.objects]
+        if object_id not in known:
+            there = f"it has {known}" if known else "it has none"
+            raise ProjectError(f"The project has no object {object_id} ({there}): add_object makes one.")
+
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
         """Keep a prompt and the mask that answers it, as one step of undo."""
         with self.step("prompt"):

@@ -51,6 +51,9 @@ class _Outbox:
     def write_masks(self, rows: Iterable[Any], *, origin: Origin = "propagated", run: int | None = None) -> None:
         self.rows += [(frame, i, rle.encode(mask), scores) for frame, i, mask, scores in rows]
 
+    def check_object(self, object_id: int) -> None:
+        """Take any object: the near end has asked the project."""
+
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
         self.write_masks([(prompt.frame, prompt.object_id, mask, scores)])
 

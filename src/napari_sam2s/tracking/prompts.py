@@ -32,6 +32,10 @@ def make_prompt(
     PromptError
         With the value that does not fit and what would.
     """
+    if not isinstance(object_id, (int, np.integer)) or object_id < 1:
+        raise PromptError(f"Object ids are integers from 1 on; got {object_id}.")
+    if not isinstance(frame, (int, np.integer)):
+        raise PromptError(f"A frame is given by its index, an integer; got {frame}.")
     frames, *size = shape
     if not 0 <= frame < frames:
         raise PromptError(f"Frame {frame} is not in the video: its frames are 0 to {frames - 1}.")
@@ -50,7 +54,12 @@ def make_prompt(
 def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
     if points is None:
         return ()
-    array = np.asarray(points, dtype=float).reshape(-1, 2) if np.size(points) else np.zeros((0, 2))
+    array = np.asarray(points, dtype=float)
+    if not array.size:
+        return ()
+    if array.shape[-1:] != (2,) or array.ndim > 2:
+        raise PromptError(f"Points are (y, x) pairs, of the shape (N, 2); got the shape {array.shape}.")
+    array = np.atleast_2d(array)
     for y, x in array:
         if not (-0.5 <= y <= size[0] - 0.5 and -0.5 <= x <= size[1] - 0.5):  # also false for nan
             raise PromptError(f"The point (y={y:g}, x={x:g}) lies outside the frame of {size[0]} x {size[1]} pixels.")
@@ -73,7 +82,9 @@ def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, fl
     if not (y0 < y1 and x0 < x1):
         raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) has no area: y0 < y1 and x0 < x1.")
     if y1 <= 0 or x1 <= 0 or y0 >= size[0] or x0 >= size[1]:
-        raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) lies outside the frame of {size}.")
+        raise PromptError(
+            f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) lies outside the frame of {size[0]} x {size[1]} pixels."
+        )
     return max(y0, 0.0), max(x0, 0.0), min(y1, float(size[0])), min(x1, float(size[1]))
 
 

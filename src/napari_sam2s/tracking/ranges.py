@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.results import ResultStore
@@ -16,6 +16,12 @@ def known_masks(results: ResultStore, frames: range, ids: Sequence[int]) -> dict
     before = frames.start - frames.step
     masks = {i: results.mask(before, i) for i in ids} if before >= 0 else {}
     return {i: mask for i, mask in masks.items() if mask is not None}
+
+
+def check_direction(direction: str) -> None:
+    """Raise a :class:`TrackingError` if it is none."""
+    if direction not in get_args(Direction):
+        raise TrackingError(f"direction={direction!r} is not one of {', '.join(map(repr, get_args(Direction)))}.")
 
 
 def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int] | None) -> tuple[int, ...]:
@@ -41,6 +47,8 @@ def frame_range(
     prompted = [frame for i in ids for frame in conditioning[i]]
     first = start if start is not None else (min(prompted) if sign > 0 else max(prompted))
     last = stop if stop is not None else (length if sign > 0 else -1)
-    if not 0 <= first < length or not -1 <= last <= length:
-        raise TrackingError(f"The range {first} to {last} is not in the video of {length} frames.")
+    if not 0 <= first < length:
+        raise TrackingError(f"Start {first} is not in the video: its frames are 0 to {length - 1}.")
+    if not -1 <= last <= length:
+        raise TrackingError(f"Stop {last} is not in the video of {length} frames: it is the frame to stop before.")
     return range(first, last, sign)

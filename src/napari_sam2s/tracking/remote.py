@@ -22,7 +22,7 @@ from napari_sam2s.tracking.engine import Engine, RemoteObject
 from napari_sam2s.tracking.host import EncodedRow, TrackerHost
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_followed, frame_range, known_masks
+from napari_sam2s.tracking.ranges import Direction, check_direction, check_followed, frame_range, known_masks
 from napari_sam2s.tracking.rate import Filled, find_stride, read_order, spans, walk
 
 
@@ -116,6 +116,7 @@ class RemoteTracker:
     ) -> NDArray[np.bool_]:
         """See :meth:`Tracker.prompt`."""
         new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
+        self.results.check_object(object_id)
         rows = self._ask(new, reset=reset, replay=False)
         _, _, encoded, scores = rows[-1]
         result = rle.decode(encoded, self.shape[1:])
@@ -159,6 +160,7 @@ class RemoteTracker:
     ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
         """See :meth:`Tracker.propagate`; the masks are encoded, and only those that were found now. One way at a time."""
         ids = check_followed(self.conditioning, objects)
+        check_direction(direction)
         if direction == "both":
             raise TrackingError("An engine tracks one way at a time: propagate forward, then backward.")
         return self._run(ids, start, stop, -1 if direction == "backward" else 1, find_stride(self.video, rate))

@@ -26,6 +26,9 @@ class ResultStore(Protocol):
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return the scores of every object known on a frame."""
 
+    def check_object(self, object_id: int) -> None:
+        """Raise a :class:`Sam2sError` if nothing can be kept of that object."""
+
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
         """Keep a prompt and the mask that answers it."""
 
@@ -66,6 +69,9 @@ class MemoryResults:
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return the scores of a frame."""
         return dict(self._scores.get(frame, {}))
+
+    def check_object(self, object_id: int) -> None:
+        """Take any object: memory knows of no list of them."""
 
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
         """Keep a prompt and the mask that answers it."""

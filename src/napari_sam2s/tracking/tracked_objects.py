@@ -85,7 +85,10 @@ class TrackedObjects:
             seen = None
         whole = new if reset else merge(self._prompts.get(key), new)
         if whole.box is None and whole.labels and not any(whole.labels) and (seen is None or not seen.any()):
-            raise PromptError("Only negative points say where the object is not: add a positive point or a box.")
+            raise PromptError(
+                f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
+                "point or a box."
+            )
         with torch.inference_mode():
             bank = self.banks.get(object_id)
             # A correction of a tracked frame looks at it with what the object remembers.

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from napari_sam2s import __version__
-from napari_sam2s.errors import PromptError, TrackingError
+from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_followed, frame_range, known_masks
+from napari_sam2s.tracking.ranges import Direction, check_direction, check_followed, frame_range, known_masks
 from napari_sam2s.tracking.rate import Filled, find_stride, spans, walk
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.sight import Sight
@@ -61,7 +61,7 @@ class Tracker:
         cache_bytes: int = FEATURE_CACHE_BYTES,
     ) -> None:
         shape = tuple(int(n) for n in video.shape)
-        if len(shape) != 4 or shape[3] != 3 or shape[0] < 1:
+        if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
             raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
         self.model = model.eval()
         self.video = video
@@ -139,11 +139,12 @@ class Tracker:
         Raises
         ------
         PromptError
-            If the prompt does not fit the video.
+            If the prompt does not fit the video; nothing has changed then.
+        ProjectError
+            If the project does not have the object.
         """
-        if object_id < 1:
-            raise PromptError(f"Object ids are integers from 1 on; got {object_id}.")
         new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
+        self.results.check_object(object_id)
         result, scores = self._objects.condition(new, self.results.mask(frame, object_id), reset=reset)
         self.results.keep_prompt(new, result, scores)
         return result
@@ -200,6 +201,7 @@ class Tracker:
             If there is nothing to follow, the range lies outside the video, or the rate fits no frame rate.
         """
         ids = check_followed(self.conditioning, objects)
+        check_direction(direction)
         return self._run(ids, start, stop, direction, find_stride(self.video, rate))
 
     def _run(

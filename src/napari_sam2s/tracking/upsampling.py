@@ -29,6 +29,8 @@ class MaskUpsampler:
             return mask
         rows, y0, y1 = _reach(positive.any(dim=1), self._rows)
         columns, x0, x1 = _reach(positive.any(dim=0), self._columns)
+        if y0 == y1 or x0 == x1:
+            return mask
         crop = self._rows[y0:y1, rows] @ low[rows, columns] @ self._columns[x0:x1, columns].T
         mask[y0:y1, x0:x1] = (crop > 0).numpy()
         return mask
@@ -48,10 +50,12 @@ def _weights(side: int, length: int) -> Tensor:
 
 
 def _reach(positive: Tensor, weights: Tensor) -> tuple[slice, int, int]:
-    """Return the cells that matter and the range of pixels that they reach."""
+    """Return the cells that matter and the range of pixels that they reach: none, where a small video skips the cells."""
     cells = positive.nonzero()[:, 0]
     first, last = int(cells[0]), int(cells[-1])
     pixels = weights[:, first : last + 1].any(dim=1).nonzero()[:, 0]
+    if not len(pixels):
+        return slice(0, 0), 0, 0
     low, high = int(pixels[0]), int(pixels[-1]) + 1
     used = weights[low:high].any(dim=0).nonzero()[:, 0]
     return slice(int(used[0]), int(used[-1]) + 1), low, high
