@@ -136,7 +136,7 @@ class TrackedObjects:
         self._stride = stride
         known = {i: self.banks[i].conditioning for i in ids}
         followed = [i for i, at in known.items() if frame not in at and any((frame - t) * sign > 0 for t in at)]
-        rows = []
+        rows: list[Row] = []
         for group in self.sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
             attended = self.sight.attend(self.sight.encode(frame), [recall for _, recall in group])
             decoded = self.model.decode(attended, multimask=True)
