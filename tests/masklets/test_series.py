@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Scores
-from napari_sam2s.masklets.series import ONE, ORIGINS, UNKNOWN, Series, _ranges
+from napari_sam2s.masklets.series import IOU_ONE, ORIGINS, SCORE_ONE, UNKNOWN, Series, _ranges
 
 
 def slowly(project, object_id):
@@ -123,11 +123,14 @@ def test_ranges():
 def test_scores_of_float32_come_back_exactly_and_what_has_none_has_none(project):
     rng = np.random.default_rng(0)
     values = np.concatenate((rng.normal(0, 10, 27), [0.0, -32.0])).astype(np.float32)
-    values[np.abs(values) < 1 / 64] = 0
-    project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), Scores(0.5, float(v))) for t, v in enumerate(values)])
+    values[np.abs(values) < 1 / 2] = 0
+    ious = np.concatenate((rng.uniform(1 / 64, 1, 27), [0.0, 1.0])).astype(np.float32)
+    scores = [Scores(float(u), float(v)) for u, v in zip(ious, values, strict=True)]
+    project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), s) for t, s in enumerate(scores)])
     project.write_masks([(29, 1, np.eye(24, 32, dtype=bool), None)])
     series = project.series(1)
     np.testing.assert_array_equal(series.object_score[:29], values)
+    np.testing.assert_array_equal(series.iou[:29], ious)
     assert np.isnan(series.object_score[29])
     assert series.bbox[29].tolist() == [0, 0, 24, 24]
 
@@ -135,12 +138,22 @@ def test_scores_of_float32_come_back_exactly_and_what_has_none_has_none(project)
 def test_the_order_of_the_file_does_not_matter():
     """SQL promises none to what is joined; frames 2 and 1, of which the first is absent."""
     box = 3 << 48 | 4 << 32 | 2 << 16 | 3
-    texts = (f"{2 << 32},{1 << 32 | 6}", f"0,{box}", f"{UNKNOWN},{ONE // 2}", f"{-ONE},{UNKNOWN}", "08")
+    filled = 2 * ORIGINS.index("interpolated")
+    scores = (IOU_ONE // 2 << 32) - SCORE_ONE  # 0.5 and -1
+    texts = (f"{2 << 34},{1 << 34 | 6 << 4 | filled}", f"0,{box}", f"{scores},{UNKNOWN}")
     series = Series.of_packed(texts)
     assert series.frames.tolist() == [1, 2]
     assert series.area.tolist() == [6, 0]
     assert series.bbox.tolist() == [[3, 4, 5, 7], [0, 0, 0, 0]]
-    np.testing.assert_array_equal(series.iou, np.array([0.5, np.nan], np.float32))
+    np.testing.assert_array_equal(series.iou, np.array([np.nan, 0.5], np.float32))
     np.testing.assert_array_equal(series.object_score, np.array([np.nan, -1], np.float32))
     assert series.where("interpolated").tolist() == [1]
     assert not series.confirmed.any()
+
+
+def test_scores_are_kept_within_what_they_can_mean(project):
+    odd = [Scores(1.5, 1e9), Scores(-0.1, -1e9), Scores(float("nan"), 3.0), Scores(0.5, 1 / 3)]
+    project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), s) for t, s in enumerate(odd)])
+    series = project.series(1)
+    np.testing.assert_array_equal(series.iou[:4], np.array([1, 0, np.nan, 0.5], np.float32))
+    np.testing.assert_allclose(series.object_score[:4], [63, -63, np.nan, 1 / 3], atol=2**-25)

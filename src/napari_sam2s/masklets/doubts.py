@@ -6,7 +6,7 @@ painted, imported, confirmed) are never doubted; they still serve as neighbours 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,21 +31,8 @@ Kind = Literal[
 ]
 
 
-ROW = np.dtype(
-    [
-        ("frame", np.int32),
-        ("object_id", np.int32),
-        ("area", np.int64),  # pixels; 0: looked for and absent
-        ("y0", np.int32),
-        ("x0", np.int32),
-        ("height", np.int32),
-        ("width", np.int32),
-        ("iou", np.float32),  # NaN where no model judged the mask
-        ("object_score", np.float32),
-        ("vouched", np.bool_),  # prompted, painted or imported, or confirmed: a person saw it
-    ]
-)
-SEEN = [ORIGINS.index(origin) for origin in ("prompted", "painted", "imported")]
+# By origin: whether a person saw the mask.
+SEEN = np.array([origin in ("prompted", "painted", "imported") for origin in ORIGINS])
 
 
 @dataclass(frozen=True)
@@ -78,76 +65,68 @@ class Doubts:
     step: int  # frames between two neighbours that were looked at
 
 
-def rows_of(object_id: int, series: Series) -> NDArray[Any]:
-    """Return a row (:data:`ROW`) for each mask of an object, by frame."""
-    rows = np.empty(len(series), ROW)
-    rows["frame"], rows["object_id"], rows["area"] = series.frames, object_id, series.area
-    rows["iou"], rows["object_score"] = series.iou, series.object_score
-    for name, column in (("y0", 0), ("x0", 1)):
-        rows[name] = series.bbox[:, column]
-    for name, column in (("height", 0), ("width", 1)):
-        rows[name] = series.bbox[:, column + 2] - series.bbox[:, column]
-    rows["vouched"] = series.confirmed | np.isin(series.origin, SEEN)
-    return rows
+def vouched(series: Series) -> NDArray[np.bool_]:
+    """Return which masks a person saw, ``(N,)``: prompted, painted or imported ones, and those that are confirmed."""
+    seen: NDArray[np.bool_] = SEEN[series.origin]
+    return seen | series.confirmed
 
 
-def doubts_of(rows: NDArray[Any], pixels: int, limits: Thresholds) -> Iterator[Doubts]:
+def doubts_of(object_id: int, series: Series, pixels: int, limits: Thresholds) -> Iterator[Doubts]:
     """Yield the doubts about one object.
 
     Parameters
     ----------
-    rows
-        Its rows (:data:`ROW`), by frame.
+    object_id, series
+        The object, and what is known of it.
     pixels
         Of a frame.
     """
-    if not len(rows):
+    frames = series.frames
+    if not len(frames):
         return
-    object_id = int(rows["object_id"][0])
-    frames = rows["frame"].astype(np.int64)
     step = max(1, int(np.median(np.diff(frames)))) if len(frames) > 1 else 1
-    shown, open_ = rows["area"] > 0, ~rows["vouched"]
-    share = rows["area"] / pixels
-    score, iou = rows["object_score"].astype(float), rows["iou"].astype(float)
+    shown, open_ = series.area > 0, ~vouched(series)
 
-    def found(kind: Kind, where: NDArray[np.bool_], severity: Any, value: NDArray[Any]) -> Doubts:
-        where = where & open_
-        worst = np.broadcast_to(np.clip(severity, 0.05, 0.95), where.shape)
-        return Doubts(kind, (object_id,), frames[where], worst[where].astype(float), value[where].astype(float), step)
+    def found(flags: Flags) -> Doubts:
+        kind, where, severity, value = flags
+        at = np.flatnonzero(where & open_)
+        worth = value[at].astype(float)
+        worst = np.broadcast_to(np.clip(severity(worth), 0.05, 0.95), worth.shape)
+        return Doubts(kind, (object_id,), frames[at], worst, worth, step)
 
     # Comparisons with NaN (no score) are False: what no model judged is not doubted for its score.
-    yield found("whole frame", share >= limits.whole_frame, 0.95, share)
-    yield found("low object score", shown & (score < limits.object_score), 0.3 + 0.5 * (1 - score / limits.object_score), score)
-    yield found("low predicted IoU", shown & (iou < limits.iou), 0.3 + 0.6 * (1 - iou / limits.iou), iou)
-    linked = np.diff(frames, prepend=frames[0] - 10 * step) <= 2 * step
-    for kind, where, severity, value in _jumps(rows, shown, linked, limits):
-        yield found(kind, where, severity, value)
-    for kind, where, severity, value in _runs(frames, shown, step, limits):
-        yield found(kind, where, severity, value)
+    score, iou = series.object_score, series.iou
+    yield found(("whole frame", series.area >= limits.whole_frame * pixels, lambda _: 0.95, series.area / pixels))
+    low = shown & (score < limits.object_score)
+    yield found(("low object score", low, lambda v: 0.3 + 0.5 * (1 - v / limits.object_score), score))
+    yield found(("low predicted IoU", shown & (iou < limits.iou), lambda v: 0.3 + 0.6 * (1 - v / limits.iou), iou))
+    for flags in (*_jumps(series, shown, step, limits), *_runs(frames, shown, step, limits)):
+        yield found(flags)
 
 
-Flags = tuple[Kind, NDArray[np.bool_], Any, NDArray[Any]]
+# A kind, the masks that have it, and how severe a value is.
+Flags = tuple[Kind, NDArray[np.bool_], Callable[[NDArray[np.float64]], Any], NDArray[Any]]
 
 
-def _jumps(rows: NDArray[Any], shown: NDArray[np.bool_], linked: NDArray[np.bool_], limits: Thresholds) -> Iterator[Flags]:
+def _jumps(series: Series, shown: NDArray[np.bool_], step: int, limits: Thresholds) -> Iterator[Flags]:
     """Yield jumps against the frame before."""
-    pair = shown & linked
+    pair = shown.copy()
     pair[0] = False
-    pair[1:] &= shown[:-1]
-    area = np.maximum(rows["area"], 1).astype(float)
-    pair[1:] &= np.maximum(area[1:], area[:-1]) >= limits.small
-    growth = np.zeros(len(rows))
-    growth[1:] = np.abs(np.log2(area[1:] / area[:-1]))
-    usual = float(np.median(growth[pair])) if pair.any() else 0.0
-    big = pair & (growth > np.log2(limits.area_ratio)) & (growth > limits.outlier * usual)
-    yield "area jump", big, 0.2 + 0.2 * growth, 2.0**growth
-    size = np.sqrt(np.maximum(rows["height"] * rows["width"].astype(float), 1.0))
-    y, x = rows["y0"] + rows["height"] / 2, rows["x0"] + rows["width"] / 2
-    moved = np.zeros(len(rows))
-    moved[1:] = np.hypot(np.diff(y), np.diff(x)) / ((size[1:] + size[:-1]) / 2)
+    area = np.maximum(series.area, 1).astype(float)
+    pair[1:] &= shown[:-1] & (np.diff(series.frames) <= 2 * step) & (np.maximum(area[1:], area[:-1]) >= limits.small)
+    growth = np.ones(len(area))  # how many times larger or smaller
+    growth[1:] = np.maximum(area[1:], area[:-1]) / np.minimum(area[1:], area[:-1])
+    usual = float(np.median(growth[pair])) if pair.any() else 1.0
+    big = pair & (growth > max(limits.area_ratio, usual**limits.outlier))
+    yield "area jump", big, lambda v: 0.2 + 0.2 * np.log2(v), growth
+    box = series.bbox.T.astype(float)  # y0, x0, y1, x1
+    height, width = box[2:] - box[:2]
+    size = np.sqrt(np.maximum(height * width, 1.0))
+    moved = np.zeros(len(area))
+    moved[1:] = np.hypot(*np.diff(box[2:] + box[:2])) / (size[1:] + size[:-1])  # twice the way, over twice the size
     usual = float(np.median(moved[pair])) if pair.any() else 0.0
-    far = pair & (moved > limits.distance) & (moved > limits.outlier * usual)
-    yield "position jump", far, 0.4 + 0.15 * moved, moved
+    far = pair & (moved > max(limits.distance, limits.outlier * usual))
+    yield "position jump", far, lambda v: 0.4 + 0.15 * v, moved
 
 
 def _runs(frames: NDArray[np.int64], shown: NDArray[np.bool_], step: int, limits: Thresholds) -> Iterator[Flags]:
@@ -167,25 +146,25 @@ def _runs(frames: NDArray[np.int64], shown: NDArray[np.bool_], step: int, limits
     for n in np.flatnonzero(returns):
         seen = slice(starts[n], min(stops[n], starts[n] + limits.re_entry))
         back[seen], away[seen] = True, lasts[n - 1]
-    yield "flicker", flicker, 0.45, np.ones(len(frames))
-    yield "re-entry", back, 0.35 + 0.3 * np.minimum(away / 1000, 1), away
+    yield "flicker", flicker, lambda _: 0.45, np.ones(len(frames))
+    yield "re-entry", back, lambda v: 0.35 + 0.3 * np.minimum(v / 1000, 1), away
 
 
 def overlaps(
-    rows: NDArray[Any], shared: Callable[[int, int, int], float], limits: Thresholds, within: tuple[int, int]
+    series: Mapping[int, Series], shared: Callable[[int, int, int], float], limits: Thresholds, within: tuple[int, int]
 ) -> Iterator[Doubts]:
     """Yield overlaps of pairs of objects.
 
     Parameters
     ----------
-    rows
-        Rows (:data:`ROW`) of all objects, in any order.
+    series
+        By object id.
     shared
         Called with a frame and two object ids, returns the part of the smaller mask that both claim, 0 to 1.
     within
         Frames ``(start, stop)`` to look at.
     """
-    found = _overlapping_boxes(rows, limits, within)
+    found = _overlapping_boxes(series, limits, within)
     found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
     breaks = np.any(np.diff(found[:, :2], axis=0) != 0, axis=1) | (np.diff(found[:, 2]) > MERGE)
     runs = [run for run in np.split(found, np.flatnonzero(breaks) + 1) if len(run)]
@@ -200,34 +179,32 @@ def overlaps(
             yield Doubts("overlap", (i, j), run[claimed, 2], 0.5 + 0.45 * parts[claimed], parts[claimed], 1)
 
 
-def _overlapping_boxes(rows: NDArray[Any], limits: Thresholds, within: tuple[int, int]) -> NDArray[np.int64]:
+def _overlapping_boxes(series: Mapping[int, Series], limits: Thresholds, within: tuple[int, int]) -> NDArray[np.int64]:
     """Return ``(N, 3)``: lower id, higher id, frame of objects whose boxes overlap by so much that their masks may."""
-    kept = (rows["area"] >= limits.small) & (rows["frame"] >= within[0]) & (rows["frame"] < within[1])
-    order = np.flatnonzero(kept)
-    # One sort of 64-bit keys takes a third of the time of sorting by two columns.
-    key = (rows["frame"][order].astype(np.int64) << 32) | rows["x0"][order]
-    by_key = np.argsort(key)
-    order, key = order[by_key], key[by_key]
-    frame, left = key >> 32, key & 0xFFFFFFFF
-    right = left + rows["width"][order]
+    kept = []
+    for i, s in series.items():
+        part = slice(*np.searchsorted(s.frames, within))
+        at = part.start + np.flatnonzero(s.area[part] >= limits.small)
+        kept.append((np.full(len(at), i), s.frames[at], s.area[at], s.bbox[at], vouched(s)[at]))
     pairs = [np.empty((0, 3), np.int64)]
-    ahead = 1
-    while ahead < len(order):  # neighbours by x within a frame, as long as any of them still reach each other
-        reach = np.flatnonzero((frame[:-ahead] == frame[ahead:]) & (left[ahead:] < right[:-ahead]))
-        if not len(reach):
-            break
-        a, b = rows[order[reach]], rows[order[reach + ahead]]
-        close = (_box_overlap(a, b) > limits.shared) & ~(a["vouched"] & b["vouched"])
-        low, high = np.minimum(a["object_id"], b["object_id"]), np.maximum(a["object_id"], b["object_id"])
-        pairs.append(np.stack([low, high, a["frame"]], axis=1)[close].astype(np.int64))
-        ahead += 1
+    if kept:
+        objects, frames, area, box, seen = (np.concatenate(columns) for columns in zip(*kept, strict=True))
+        # One sort of 64-bit keys takes a third of the time of sorting by two columns; each object's are in order already.
+        left, right = (frames << 32) | box[:, 1], (frames << 32) | box[:, 3]
+        order = np.argsort(left, kind="stable")
+        left, right = left[order], right[order]
+        ahead = 1
+        while ahead < len(order):  # neighbours by x within a frame, as long as any of them still reach each other
+            reach = np.flatnonzero(left[ahead:] < right[:-ahead])
+            if not len(reach):
+                break
+            a, b = order[reach], order[reach + ahead]
+            sides = np.minimum(box[a, 2:], box[b, 2:]) - np.maximum(box[a, :2], box[b, :2])
+            # The intersection of boxes as a part of the smaller mask, an upper bound of what masks share.
+            part_shared = np.prod(np.maximum(sides, 0), axis=1, dtype=float) / np.minimum(area[a], area[b])
+            close = (part_shared > limits.shared) & ~(seen[a] & seen[b])
+            a, b = a[close], b[close]
+            low, high = np.minimum(objects[a], objects[b]), np.maximum(objects[a], objects[b])
+            pairs.append(np.stack([low, high, frames[a]], axis=1))
+            ahead += 1
     return np.concatenate(pairs)
-
-
-def _box_overlap(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the intersection of boxes as a part of the smaller mask's area, an upper bound of what masks share."""
-    sides = []
-    for start, length in (("y0", "height"), ("x0", "width")):
-        stop = np.minimum(a[start] + a[length], b[start] + b[length])
-        sides.append(np.maximum(stop - np.maximum(a[start], b[start]), 0).astype(float))
-    return sides[0] * sides[1] / np.minimum(a["area"], b["area"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from napari_sam2s.masklets.presence import LOW_SCORE, Span
 from napari_sam2s.masklets.runs import RunStore
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.series import COLUMNS as SERIES_COLUMNS
-from napari_sam2s.masklets.series import LARGEST_SIDE, PACKED, Series, SeriesCache
+from napari_sam2s.masklets.series import LARGEST_SCORE, LARGEST_SIDE, PACKED, Series, SeriesCache
 from napari_sam2s.masklets.vocabulary import Origin, Scores
 
 PROBABILITY_ONE = 65535
@@ -115,7 +116,7 @@ class MaskStore(RunStore):
         self, frame: int, object_id: int, mask: rle.Mask, scores: Scores | None, origin: str, confirmed: bool, run: int | None
     ) -> tuple[Any, ...]:
         classes = self._pack_classes(scores.class_scores) if scores is not None and scores.class_scores else None
-        iou, score = (None, None) if scores is None else (float(scores.iou), float(scores.object_score))
+        iou, score = (None, None) if scores is None else _kept_scores(scores)
         box = (mask.y0, mask.x0, mask.height, mask.width, mask.counts, mask.area)
         return (frame, object_id, *box, iou, score, classes, origin, int(confirmed), run)
 
@@ -283,3 +284,11 @@ class MaskStore(RunStore):
 
     def _touched(self, keys: Iterable[Sequence[int]]) -> None:
         self._series.touch(keys)
+
+
+def _kept_scores(scores: Scores) -> tuple[float | None, float | None]:
+    """Return predicted IoU and object score as they are kept: within what they can mean, or both unknown."""
+    iou, score = float(scores.iou), float(scores.object_score)
+    if math.isnan(iou) or math.isnan(score):
+        return None, None
+    return min(max(iou, 0.0), 1.0), min(max(score, -LARGEST_SCORE), LARGEST_SCORE)

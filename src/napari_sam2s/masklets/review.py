@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.doubts import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps, rows_of
+from napari_sam2s.masklets.doubts import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
 from napari_sam2s.masklets.links import Linking, Question
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
@@ -104,13 +104,12 @@ class Reviewing(Linking):
         start = max(start, 0)
         pixels = self.shape[1] * self.shape[2]
         known = [row[0] for row in self._rows("SELECT id FROM objects WHERE NOT removed")]
-        rows = [rows_of(i, self.series(i)) for i in known]
+        series = {i: self.series(i) for i in known}
         found: list[ReviewSpan] = []
-        for mine in rows:
-            found += _spans(doubts_of(mine, pixels, limits), start, stop)
-        if rows:
-            for doubts in overlaps(np.concatenate(rows), self._shared, limits, (start, stop)):
-                found += _spans([doubts], start, stop)
+        for i, mine in series.items():
+            found += _spans(doubts_of(i, mine, pixels, limits), start, stop)
+        for doubts in overlaps(series, self._shared, limits, (start, stop)):
+            found += _spans([doubts], start, stop)
         found += [self._link_span(question) for question in self.questions() if start <= question.frame < stop]
         return Review(tuple(sorted(found, key=lambda s: (s.link is None, -s.severity, s.start, s.objects))))
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,18 @@ from napari_sam2s.masklets.vocabulary import Origin
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 CACHED_ROWS = 4_000_000  # about 40 bytes each
 COLUMNS = "frame, area, iou, object_score, y0, x0, height, width, origin, confirmed"  # all in the index of masks by object
-# The same as five texts of integers: SQLite joins them several times faster than Python takes rows. Scores are in units of
-# 2**-30, which holds every float32 from 1/64 on exactly.
-ONE, UNKNOWN = 2**30, -(2**62)
+# The same as three texts of integers: SQLite joins them several times faster than Python takes rows, and each text costs. A
+# predicted IoU is in units of 2**-30, which holds every float32 from 1/64 on exactly, an object score in 2**-25, from 1/2 on.
+IOU_ONE, SCORE_ONE, UNKNOWN = 2**30, 2**25, -(2**62)
+LARGEST_SCORE = 63.0  # that fits beside the IoU; the model's logits end at 32
 _MARKS = " ".join(f"WHEN {name!r} THEN {n}" for n, name in enumerate(ORIGINS))
 PACKED = (
-    "group_concat((frame << 32) | area), group_concat((y0 << 48) | (x0 << 32) | (height << 16) | width), "
-    + ", ".join(f"group_concat(ifnull(CAST({c} * {ONE} AS INTEGER), {UNKNOWN}))" for c in ("iou", "object_score"))
-    + f", group_concat(2 * CASE origin {_MARKS} END + confirmed, '')"
+    f"group_concat((frame << 34) | (area << 4) | (2 * CASE origin {_MARKS} END + confirmed)), "
+    "group_concat((y0 << 48) | (x0 << 32) | (height << 16) | width), "
+    f"group_concat(ifnull((CAST(iou * {IOU_ONE} AS INTEGER) << 32) + CAST(object_score * {SCORE_ONE} AS INTEGER), {UNKNOWN}))"
 )
-assert 2 * len(ORIGINS) <= 10, "PACKED has one digit for origin and confirmed"
-LARGEST_SIDE = 2**15  # pixels of a frame that PACKED can hold
+assert 2 * len(ORIGINS) <= 16, "PACKED has four bits for origin and confirmed"
+LARGEST_SIDE = 2**15  # pixels of a frame that PACKED can hold: an area has 30 bits
 NEAR = 64  # changed frames this close together are read again as one range
 _CODES = {name: code for code, name in enumerate(ORIGINS)}
 
@@ -88,17 +89,21 @@ class Series:
         """Return the series of the texts of ``PACKED``; they are ``None`` where there are no rows."""
         if texts[0] is None:
             return cls.of_rows([])
-        place, box, iou, score = (np.fromstring(text or "", dtype=np.int64, sep=",") for text in texts[:4])
-        y0, x0, height, width = (box >> shift & 0xFFFF for shift in (48, 32, 16, 0))
-        mark = np.frombuffer((texts[4] or "").encode("ascii"), dtype=np.uint8) - ord("0")
+        place, box, scores = (np.fromstring(text or "", dtype=np.int64, sep=",") for text in texts)
+        score = scores.astype(np.int32)  # its lower half, with the sign
+        judged = scores != UNKNOWN
+        bbox = np.empty((len(box), 4), np.int32)
+        for side, start, length in ((0, 48, 16), (1, 32, 0)):
+            bbox[:, side] = box >> start & 0xFFFF
+            bbox[:, side + 2] = bbox[:, side] + (box >> length & 0xFFFF)
         series = cls(
-            place >> 32,
-            place & 0xFFFFFFFF,
-            _unscaled(iou),
-            _unscaled(score),
-            np.stack((y0, x0, y0 + height, x0 + width), axis=1).astype(np.int32),
-            (mark >> 1).astype(np.uint8),
-            (mark & 1).astype(bool),
+            place >> 34,
+            place >> 4 & 0x3FFFFFFF,
+            _unscaled((scores - score) >> 32, IOU_ONE, judged),
+            _unscaled(score, SCORE_ONE, judged),
+            bbox,
+            (place >> 1 & 0b111).astype(np.uint8),
+            (place & 1).astype(bool),
         )
         if (np.diff(series.frames) > 0).all():  # the index gives them in order, which SQL does not promise
             return series
@@ -115,8 +120,10 @@ class Series:
         return Series(*parts)
 
 
-def _unscaled(score: NDArray[np.int64]) -> NDArray[np.float32]:
-    return np.where(score == UNKNOWN, np.nan, score / ONE).astype(np.float32)
+def _unscaled(score: NDArray[Any], one: int, judged: NDArray[np.bool_]) -> NDArray[np.float32]:
+    unscaled = (score / one).astype(np.float32)
+    unscaled[~judged] = np.nan
+    return unscaled
 
 
 class SeriesCache:
