@@ -15,31 +15,9 @@ from pycocotools.coco import COCO
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import read_coco, write_coco
 from napari_sam2s.formats.coco_rle import encode_crop, encode_rle
-from napari_sam2s.masklets import Object, Project, Scores
+from napari_sam2s.masklets import Project, Scores
 
 SIZE = (24, 30)
-
-
-class Sparse:
-    """Object 2 leaves, objects 2 and 5 overlap, object 7 is never seen; frames 1 to 3 are not annotated."""
-
-    shape = (7, *SIZE)
-    fps = 25.0
-    objects = (
-        Object(2, "left", "grasper", (1, 2, 3)),
-        Object(5, "right", None, (4, 5, 6)),
-        Object(7, "gone", "hook", (7, 8, 9)),
-    )
-    frames = (0, 4, 6)
-
-    @staticmethod
-    def masks(frame):
-        a, b = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
-        if frame != 4:
-            a[4:12, 3 + frame : 11 + frame] = True
-        if frame != 6:
-            b[10:24, 8:18] = True
-        return {2: a, 5: b}
 
 
 @settings(max_examples=200, deadline=None)
@@ -53,41 +31,41 @@ def test_a_crop_is_encoded_as_its_frame(crop, margins):
     assert encode_crop(crop, (top, left), frame.shape) == encode_rle(frame)
 
 
-def test_there_and_back(tmp_path):
-    path = write_coco(Sparse(), tmp_path, "case")
+def test_there_and_back(tmp_path, sparse):
+    path = write_coco(sparse, tmp_path, "case")
     assert path == tmp_path / "case_coco.json"
     back = read_coco(tmp_path)["case"]
     assert back.frames == [0, 4, 6]
-    assert back.objects == Sparse.objects
-    assert (back.shape, back.fps) == (Sparse.shape, 25.0)
-    for frame in Sparse.frames:
-        ours, theirs = back.masks(frame), Sparse.masks(frame)
+    assert back.objects == sparse.objects
+    assert (back.shape, back.fps) == (sparse.shape, 25.0)
+    for frame in sparse.frames:
+        ours, theirs = back.masks(frame), sparse.masks(frame)
         for i, mask in theirs.items():
             np.testing.assert_array_equal(ours.get(i, np.zeros(SIZE, bool)), mask)
     with pytest.raises(FormatError, match="Frame 1"):
         back.masks(1)
 
 
-def test_pycocotools_reads_it(tmp_path, capsys):
-    api = COCO(str(write_coco(Sparse(), tmp_path, "case")))
+def test_pycocotools_reads_it(tmp_path, capsys, sparse):
+    api = COCO(str(write_coco(sparse, tmp_path, "case")))
     assert [c["name"] for c in api.loadCats(api.getCatIds())] == ["grasper", "hook", "object"]
     [image] = [i for i in api.loadImgs(api.getImgIds()) if i["frame_index"] == 0]
     assert (image["height"], image["width"], image["file_name"]) == (*SIZE, "case/00000.jpg")
     found = api.loadAnns(api.getAnnIds(imgIds=[image["id"]]))
     assert [a["track_id"] for a in found] == [2, 5]
     for a in found:
-        expected = Sparse.masks(0)[a["track_id"]]
+        expected = sparse.masks(0)[a["track_id"]]
         np.testing.assert_array_equal(api.annToMask(a).astype(bool), expected)
         assert a["area"] == expected.sum() == coco_mask.area(a["segmentation"])
         np.testing.assert_array_equal(a["bbox"], coco_mask.toBbox(a["segmentation"]))
-    assert len(api.getAnnIds()) == 4
+    assert len(api.getAnnIds()) == 5
     assert len(api.getAnnIds(catIds=api.getCatIds(catNms=["grasper"]))) == 2
 
 
-def test_a_project_tells_scores_and_origins(tmp_path):
+def test_a_project_tells_scores_and_origins(tmp_path, sparse):
     with Project.create(tmp_path / "p.sam2s", np.zeros((3, *SIZE, 3), np.uint8)) as project:
         project.add_object("left")
-        mask = Sparse.masks(0)[2]
+        mask = sparse.masks(0)[2]
         project.write_masks([(0, 1, mask, Scores(0.9, 5.0))])
         project.write_masks([(1, 1, mask, None)], origin="interpolated")
         project.write_masks([(2, 1, np.zeros(SIZE, bool), Scores(0.1, -5.0))])
