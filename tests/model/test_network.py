@@ -14,8 +14,9 @@ from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.hiera import MultiScaleAttention
 from napari_sam2s.model.layers import has_fused_linear, linear
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
-from napari_sam2s.model.network import SAM2S, Features, Memories
+from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
+from napari_sam2s.model.stages import Features, Memories
 
 
 @pytest.fixture(scope="module")

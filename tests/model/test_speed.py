@@ -10,8 +10,8 @@ import torch
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model import CONFIGS, SAM2S, Speed, apply_speed, load_model
-from napari_sam2s.model.network import Memories
 from napari_sam2s.model.speed import Int8Linear, fast_image_size, fast_speed, multiplies_bf16
+from napari_sam2s.model.stages import Memories
 
 
 @pytest.mark.parametrize(

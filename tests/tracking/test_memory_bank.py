@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.model.network import LONG_TERM
+from napari_sam2s.model.stages import LONG_TERM
 from napari_sam2s.tracking import DIVEMEM, VANILLA
 from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, Memory, MemoryBank
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_sam2s.model.network import LONG_TERM
+from napari_sam2s.model.stages import LONG_TERM
 from napari_sam2s.tracking.policy import MemoryPolicy
 
 FORWARD, BACKWARD = 1, -1

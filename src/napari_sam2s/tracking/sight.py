@@ -12,7 +12,8 @@ from torch import Tensor
 
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
 from napari_sam2s.model.frames import normalise, resize_frame
-from napari_sam2s.model.network import SAM2S, Attended, Decoded, Features, Memories
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
 from napari_sam2s.tracking.memory_bank import Memory, Recall
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import mask_to_network, to_network

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.frames import MEAN, STD
-from napari_sam2s.model.network import LONG_TERM, SAM2S, Attended, Decoded, Features, Memories
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
 from napari_sam2s.training.clips import Batch, Role
 from napari_sam2s.training.losses import LossWeights, mask_losses, soften, tsl_loss
 from napari_sam2s.training.prompts import PromptBatch, add_corrections, sample_prompts

@@ -1,0 +1,63 @@
+"""What passes between the steps of the network: ``encode`` -> Features, ``attend`` -> Attended, ``decode`` -> Decoded.
+
+The names of sizes are those of :mod:`napari_sam2s.model.network`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+LONG_TERM = -1  # slot of a long-term memory
+
+
+@dataclass
+class Features:
+    """What the image encoder knows of one frame; shared by all objects on it."""
+
+    embedding: Tensor  # (1, C, g, g): stride 16, before any memory is read
+    skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder
+    keys: Tensor | None = None  # (1, K, 2g, 2g) unit vectors, for matching (nano)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that these tensors hold."""
+        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys) if t is not None)
+
+
+@dataclass
+class Memories:
+    """What ``B`` objects remember: ``M`` maps and ``P`` pointers each, padded where an object has fewer."""
+
+    maps: Tensor  # (B, M, D, g, g)
+    slots: Tensor  # (B, M) int64: 0 .. num_maskmem - 2 most recent first, num_maskmem - 1 conditioning, LONG_TERM
+    pointers: Tensor  # (B, P, C)
+    distances: Tensor  # (B, P) float: signed distance in frames, in units of the longest one in use
+    maps_valid: Tensor | None = None  # (B, M) bool; None when nothing is padded, which keeps the fast attention
+    pointers_valid: Tensor | None = None  # (B, P) bool
+    # For matching (nano), which wants the same slots for all objects of the batch:
+    keys: Tensor | None = None  # (B, M, K, 2g, 2g)
+    patches: Tensor | None = None  # (B, M, 4, 2g, 2g)
+
+
+@dataclass
+class Attended:
+    """One frame as ``B`` objects see it that know what they remember: what the mask decoder works on."""
+
+    embedding: Tensor  # (B, C, g, g)
+    skips: tuple[Tensor, Tensor]  # (1 or B, C / 8, 4g, 4g) and (1 or B, C / 4, 2g, 2g)
+    token: Tensor | None  # (B, 1, C): the CLS token, with TSL
+
+
+@dataclass
+class Decoded:
+    """The masks of ``B`` objects on one frame."""
+
+    logits: Tensor  # (B, 1, 4g, 4g) of the chosen mask; NO_OBJECT_LOGIT throughout where the object is not there
+    iou: Tensor  # (B,) predicted IoU of the chosen mask
+    object_score: Tensor  # (B,) logit: above 0 the object is there
+    pointer: Tensor  # (B, C)
+    class_embedding: Tensor | None  # (B, text_dim) unit vectors, with TSL
+    all_logits: Tensor  # (B, 1 or 3, 4g, 4g): every mask of an ambiguous answer, before the object score gates it
+    all_iou: Tensor  # (B, 1 or 3)
