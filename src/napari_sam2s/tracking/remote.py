@@ -173,7 +173,7 @@ class RemoteTracker:
         known_before = before.keys() == set(ids)
         pieces = spans(frames, stride, {t for i in ids for t in self.conditioning[i]}, known_before=known_before)
         if frames:
-            self._recollect(frames.start, ids, sign, stride)
+            self._take_up(frames.start, ids, sign, stride)
 
         def step(frame: int) -> dict[int, rle.Mask]:
             rows: list[EncodedRow] = self._host.call("step", frame, pixels(frame), ids, sign, stride)
@@ -196,7 +196,7 @@ class RemoteTracker:
             for frame, self.reached, masks in walked:
                 yield frame, masks
 
-    def _recollect(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
+    def _take_up(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
         wanted: dict[int, list[int]] = self._host.call("lacking", start, ids, sign, stride)
         for frame, lacking in wanted.items():
             known = {i: rle.encode(mask) for i in lacking if (mask := self.results.mask(frame, i)) is not None}

@@ -212,10 +212,8 @@ class Tracker:
             before = known_masks(self.results, frames, ids) if stride > 1 else {}
             conditioning = {t for i in ids for t in self._objects.banks[i].conditioning}
             pieces = spans(frames, stride, conditioning, known_before=before.keys() == set(ids))
-            for frame, lacking in (self.lacking(frames.start, ids, sign, stride) if frames else {}).items():
-                known = {i: mask for i in lacking if (mask := self.results.mask(frame, i)) is not None}
-                if known:
-                    self.recollect(frame, known, self.results.scores(frame), sign)
+            if frames:
+                self._take_up(frames.start, ids, sign, stride)
             walked = walk(
                 pieces,
                 image=self._sight.pixels,
@@ -226,6 +224,13 @@ class Tracker:
             )
             for frame, self.reached, masks in walked:
                 yield frame, masks
+
+    def _take_up(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
+        """Remember what is known of the frames before a run, where the tracker has not just been."""
+        for frame, lacking in self.lacking(start, ids, sign, stride).items():
+            known = {i: mask for i in lacking if (mask := self.results.mask(frame, i)) is not None}
+            if known:
+                self.recollect(frame, known, self.results.scores(frame), sign)
 
     def _keep_filled(self, filled: Filled) -> dict[int, dict[int, NDArray[np.bool_]]]:
         rows = [(t, i, mask, None) for t, masks in filled for i, mask in masks.items()]
