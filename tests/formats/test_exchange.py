@@ -170,7 +170,7 @@ def test_ome_zarr_of_others(tmp_path):
     image.attrs["ome"] = {"multiscales": [{"datasets": [{"path": "s0"}]}], "image-label": {}}
     data = np.zeros((3, *SIZE), np.uint16)
     data[1, 3:6, 3:6] = 300
-    image.create_array("s0", data=data)
+    image.create_array("s0", shape=data.shape, dtype=data.dtype)[...] = data
     back = read_ome_zarr(tmp_path / "x.zarr")["x"]
     assert [o.id for o in back.objects] == [300]
     assert back.masks(1)[300].sum() == 9

@@ -72,11 +72,11 @@ def test_indexing_shows_progress_in_napari(case_file, tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2S_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("napari_sam2s.video.ffmpeg.PROGRESS_PACKETS", 5)
     monkeypatch.setattr("napari.utils.progress", Told)
-    matroska = tmp_path / "case.mkv"
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", case_file, "-c", "copy", matroska], check=True)
-    layer_of(matroska)
-    assert len(told) == 4
-    assert all("Indexing case.mkv" in words for words, _ in told)
+    stream = tmp_path / "case.ts"  # which nothing but reading it all indexes
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", case_file, "-c", "copy", stream], check=True)
+    layer_of(stream)
+    assert len(told) >= 4
+    assert all("Indexing case.ts" in words for words, _ in told)
     assert 0 < sum(n for _, n in told) <= 100
 
 
