@@ -47,6 +47,7 @@ class Companions:
 
     def __init__(self, viewer: napari.viewer.Viewer, image: Image, project: Project, user: User) -> None:
         self._viewer, self._image, self._project, self._user = viewer, image, project, user
+        self._colours: dict[int, tuple[int, int, int]] = {}  # that the layer of objects has
         self._stroke: tuple[int, int, Any] | None = None  # frame, last step of undo and label image before it
         for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
             viewer.layers.remove(layer)  # as an earlier widget left them
@@ -59,6 +60,7 @@ class Companions:
         metadata = {OURS: str(self._project.path)}
         if self.objects is None:
             self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project))
+            self._colours = {o.id: o.colour for o in self._project.objects}
             self.objects.metadata.update(metadata)
             self.objects.mouse_drag_callbacks.insert(0, self._begin_stroke)
             self.objects.events.paint.connect(self._end_stroke)
@@ -77,7 +79,9 @@ class Companions:
         if self.prompts is not None:
             show_prompts(self.prompts, self._project.prompts())
         if self.objects is not None:
-            self.objects.colormap = colormap(self._project.objects)
+            colours = {o.id: o.colour for o in self._project.objects}
+            if colours != self._colours:
+                self.objects.colormap, self._colours = colormap(self._project.objects), colours
             self.select(self._user.current_object)
         self.redraw_masks()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from qtpy.QtCore import QModelIndex, Qt, Signal
@@ -35,6 +36,36 @@ TIPS = {
     SHOW: "Ticked: its masks are shown.",
 }
 _READ_ONLY = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows."""
+
+    text: str
+    tip: str
+    colour: tuple[int, int, int] | None = None
+    data: int | None = None
+    checked: bool | None = None  # ``None`` without a box
+    editable: bool = True
+    doubtful: bool = False
+
+    def item(self) -> QTableWidgetItem:
+        """Return it for the table."""
+        item = QTableWidgetItem(self.text)
+        item.setToolTip(self.tip)
+        if self.colour is not None:
+            item.setIcon(swatch(QColor(*self.colour)))
+        if self.data is not None:
+            item.setData(Qt.ItemDataRole.UserRole, self.data)
+        if self.doubtful:
+            item.setForeground(QColor(DOUBTFUL))
+        if self.checked is not None:
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if self.checked else Qt.CheckState.Unchecked)
+        elif not self.editable:
+            item.setFlags(_READ_ONLY)
+        return item
 
 
 class ClassEditor(QStyledItemDelegate):
@@ -80,6 +111,7 @@ class ObjectTable(QTableWidget):
         super().__init__(0, len(COLUMNS), parent)
         self._project: Project | None = None
         self._filling = False
+        self._cells: dict[tuple[int, int], Cell] = {}  # what is shown: to set a cell anew lays out the table anew
         self.classes: Sequence[str] = ()  # to choose from
         self.setHorizontalHeaderLabels(COLUMNS)
         self.verticalHeader().setVisible(False)
@@ -104,44 +136,41 @@ class ObjectTable(QTableWidget):
         self._filling = True
         try:
             objects = project.objects if project is not None else ()
-            self.setRowCount(len(objects))
+            if len(objects) != self.rowCount():
+                self.setRowCount(len(objects))
+                self._cells = {at: cell for at, cell in self._cells.items() if at[0] < len(objects)}
             for row, o in enumerate(objects):
                 self._fill(row, o)
-                if o.id == current:
+                if o.id == current and row != self.currentRow():
                     self.selectRow(row)
         finally:
             self._filling = False
 
     def _fill(self, row: int, o: Object) -> None:
         assert self._project is not None
-        colour = QTableWidgetItem(swatch(QColor(*o.colour)), "")
-        colour.setData(Qt.ItemDataRole.UserRole, o.id)
-        colour.setFlags(_READ_ONLY)
-        shown = sum(s.stop - s.start for s in self._project.presence(o.id) if s.state in ("present", "low score"))
-        filled = int(np.count_nonzero(self._project.series(o.id).area[self._project.series(o.id).of("interpolated")]))
-        frames = QTableWidgetItem(f"{shown}, {filled} filled" if filled else f"{shown}")
-        frames.setFlags(_READ_ONLY)
-        length = self._project.shape[0]
+        series, length = self._project.series(o.id), self._project.shape[0]
+        shown = int(np.count_nonzero(series.area))
+        filled = int(np.count_nonzero(series.area[series.of("interpolated")]))
         tip = f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %."
-        frames.setToolTip(f"{tip} {filled} of these masks were filled in between tracked frames." if filled else tip)
-        kind = QTableWidgetItem(o.class_name or "")
-        kind.setToolTip("Double-click to choose a class from the list below, or type one.")
+        tip += f" {filled} of these masks were filled in between tracked frames." if filled else ""
+        kind, kind_tip, guessed = o.class_name or "", "Double-click to choose a class from the list below, or type one.", False
         guess = self._project.suggested_class(o.id)
         if guess is not None:
-            kind.setToolTip(f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose.")
+            kind_tip = f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
             if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
-                kind.setText(f"{guess[0]}?")
-                kind.setForeground(QColor(DOUBTFUL))
-        items = [colour, QTableWidgetItem(o.name), kind, frames]
-        for checked in (o.locked, o.visible):
-            item = QTableWidgetItem()
-            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(Qt.CheckState.Checked if checked else Qt.CheckState.Unchecked)
-            items.append(item)
-        for column, item in enumerate(items):
-            if column in TIPS:
-                item.setToolTip(TIPS[column])
-            self.setItem(row, column, item)
+                kind, guessed = f"{guess[0]}?", True
+        cells = (
+            Cell("", TIPS[SWATCH], colour=o.colour, data=o.id, editable=False),
+            Cell(o.name, TIPS[NAME]),
+            Cell(kind, kind_tip, doubtful=guessed),
+            Cell(f"{shown}, {filled} filled" if filled else f"{shown}", tip, editable=False),
+            Cell("", TIPS[LOCK], checked=o.locked),
+            Cell("", TIPS[SHOW], checked=o.visible),
+        )
+        for column, cell in enumerate(cells):
+            if self._cells.get((row, column)) != cell:
+                self._cells[row, column] = cell
+                self.setItem(row, column, cell.item())
 
     def object_of(self, row: int) -> int:
         """Return the id of a row's object."""
@@ -184,6 +213,7 @@ class ObjectTable(QTableWidget):
     def _edit(self, item: QTableWidgetItem) -> None:
         if self._filling or self._project is None:
             return
+        self._cells.pop((item.row(), item.column()), None)  # whatever becomes of it, it is shown anew
         i = self.object_of(item.row())
         checked = item.checkState() == Qt.CheckState.Checked
         if item.column() == NAME:

@@ -20,6 +20,7 @@ from napari_sam2s.widgets.layout import Parts
 from napari_sam2s.widgets.places import beside, project_path
 from napari_sam2s.widgets.readers import find_video
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.time_axis import TimeAxis
 from napari_sam2s.widgets.tracker_source import Choice
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class VideoWidget(ClosingWidget):
         self.viewer = napari_viewer
         self.session: Session | None = None
         self.image: Image | None = None
+        self._time: TimeAxis | None = None  # of the image
         self.layers: Companions | None = None
         self.current_object = 1
         self._project_folder = project_folder
@@ -120,7 +122,7 @@ class VideoWidget(ClosingWidget):
         if path is None:
             path = self._default_path(video)
         self.session = session = Session(video, path, self._choice())
-        self.image = layer
+        self.image, self._time = layer, TimeAxis(layer)
         if not session.project.objects:
             session.project.add_object()
         self.current_object = session.project.objects[0].id
@@ -150,7 +152,9 @@ class VideoWidget(ClosingWidget):
         """Let go of the video; the masks stay in the project, and in the viewer to look at if ``leave_masks``."""
         session, self.session = self.session, None
         layers, self.layers = self.layers, None
-        self.image = None
+        if self._time is not None:
+            self._time.close()
+        self.image = self._time = None
         if session is not None:
             self._closed(session)
             session.close()
@@ -174,10 +178,7 @@ class VideoWidget(ClosingWidget):
     @property
     def frame(self) -> int:
         """The frame on show."""
-        if self.image is None:
-            return 0
-        place = self.image.world_to_data(self.viewer.dims.point)
-        return min(max(round(float(place[0])), 0), self.image.data.shape[0] - 1)
+        return 0 if self._time is None else self._time.frame(self.viewer.dims.point)
 
     def go_to(self, frame: int) -> None:
         """Show a frame."""
