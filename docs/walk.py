@@ -101,9 +101,12 @@ def main() -> None:
     parser.add_argument("--click", action="append", required=True, help="Y,X of an object on the first frame")
     parser.add_argument("--frames", type=int, default=0, help="stop tracking there")
     args = parser.parse_args()
+    video = Path(args.video).resolve()
+    if not video.exists():
+        parser.error(f"there is no {video}")
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, Path(args.video).name)
-        file.symlink_to(args.video)
+        file = Path(folder, video.name)
+        file.symlink_to(video)
         walk = Walk(args.out)
         walk.shoot("napari")
         walk.drop(str(file))
