@@ -31,7 +31,18 @@ def test_masks_are_the_same_without_effects():
         plain, shown = (Laparoscopy(seed, 60, SIZE, absences=1, absence_frames=(5, 9), effects=e) for e in (False, True))
         for t in (0, 25, 59):
             for i, mask in plain.masks(t).items():
-                np.testing.assert_array_equal(shown.masks(t)[i], mask)
+                if shown._bleeding is None or shown._organ is None or i != shown._organ.id:
+                    np.testing.assert_array_equal(shown.masks(t)[i], mask)
+                else:
+                    assert not (shown.masks(t)[i] & ~mask).any()
+
+
+def test_blood_hides_what_it_covers_of_an_organ():
+    plain, bloody = (Laparoscopy(3, 120, SIZE, classes=("hook",), organ="liver", bleeding=b) for b in (False, True))
+    t = int(np.argmax([bloody._bleeding._level(t) for t in range(120)]))
+    lost = plain.masks(t)[2] & ~bloody.masks(t)[2]
+    assert lost.sum() > 20
+    assert np.abs(bloody._look(t)[0] - plain._look(t)[0])[lost].mean() > 0.05
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ class Laparoscopy(Clip):
         Range of the length of an absence.
     effects
         Blood, smoke, shake, defocus, noise, compression, vignette, changing light. Off for a plain picture.
+    bleeding
+        Whether blood wells up, and hides of the organ what it covers; drawn at random by default, never without effects.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Laparoscopy(Clip):
         absences: int | None = None,
         absence_frames: tuple[int, int] = (30, 60),
         effects: bool = True,
+        bleeding: bool | None = None,
         fps: float = 25.0,
     ) -> None:
         rng = np.random.default_rng(seed)
@@ -141,7 +144,9 @@ class Laparoscopy(Clip):
         self.objects = tuple(i.object for i in self._instruments) + ((self._organ,) if self._organ is not None else ())
         later = np.random.default_rng((seed, 1))  # of what came into being later
         self._effects = Effects(rng, later, size, _Wave.draw) if effects else None
-        self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if effects and later.random() < BLOODY else None
+        drawn = later.random() < BLOODY
+        bloody = effects and (drawn if bleeding is None else bleeding)
+        self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if bloody else None
         ways = np.random.default_rng((seed, 2))  # of its own, so that masks are the same without effects
         for instrument in self._instruments:
             instrument.vary(ways)
@@ -215,9 +220,10 @@ class Laparoscopy(Clip):
         index += columns.astype(np.int32)
         seen = self._pixels.reshape(-1).take(index)[..., None].view(np.uint8)
         image = seen[..., :3].astype(np.float32) / np.float32(255)
+        organ = seen[..., 3] > 0
         if self._bleeding is not None:
-            self._bleeding(image, index, t)
-        return image, seen[..., 3] > 0
+            organ &= ~self._bleeding(image, index, t)
+        return image, organ
 
     def _record(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
         return (np.clip(image, 0, 1) * 255).astype(np.uint8) if self._effects is None else self._effects(image, t)

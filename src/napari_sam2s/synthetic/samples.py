@@ -11,7 +11,8 @@ FPS = 25.0
 
 def demo_case(frames: int = 150, size: tuple[int, int] = (270, 480)) -> Laparoscopy:
     """Return a short case of two instruments and an organ."""
-    return Laparoscopy(DEMO_SEED, frames, size, classes=("grasper", "hook"), organ="gallbladder", absences=0, fps=FPS)
+    classes = ("grasper", "hook")
+    return Laparoscopy(DEMO_SEED, frames, size, classes=classes, organ="gallbladder", absences=0, bleeding=False, fps=FPS)
 
 
 def sixty_seconds(size: tuple[int, int] = (360, 640)) -> Laparoscopy:

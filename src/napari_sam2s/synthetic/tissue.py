@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from napari_sam2s.masklets.vocabulary import Object
 
 Rng = np.random.Generator
+HIDING_DEPTH = 0.33  # of blood, from which it covers half of what lies below
 BLOOD = (0.36, 0.015, 0.02)
 PALETTES = (  # from shade to light, RGB in [0, 1]
     ((0.22, 0.03, 0.04), (0.62, 0.17, 0.15), (0.93, 0.55, 0.47)),
@@ -119,14 +120,21 @@ class Bleeding:
         self._field = octaves(rng, side, 3, 5).reshape(-1)
         self._level = path(rng, rng.uniform(0.25, 0.4), 0.12, 250.0)  # how much of the field stands under blood
 
-    def __call__(self, image: NDArray[np.float32], index: NDArray[np.int32], t: int) -> None:
-        """Lay the blood of frame ``t`` over an image ``(Y, X, 3)`` in [0, 1] of these pixels of the tissue, in place."""
+    def __call__(self, image: NDArray[np.float32], index: NDArray[np.int32], t: int) -> NDArray[np.bool_]:
+        """Lay the blood of frame ``t`` over an image ``(Y, X, 3)`` in [0, 1] of these pixels of the tissue, in place.
+
+        Returns
+        -------
+        The pixels that it hides, ``(Y, X)``.
+        """
         depth = (self._field.take(index) - np.float32(1 - min(self._level(t), 0.5))) / np.float32(0.05)
         wet = depth > 0
+        hidden = depth > np.float32(HIDING_DEPTH)
         depth = depth[wet, None]
         cover = np.minimum(depth * 1.5, 0.92)
         rim = np.exp(-(((depth - 0.9) / 0.25) ** 2)) * np.float32(0.12)  # light along the edge of the pool
         image[wet] += cover * (np.array(BLOOD, np.float32) * (1.25 - 0.4 * np.minimum(depth, 1)) + rim - image[wet])
+        return hidden
 
 
 def organ_object(object_id: int, organ_class: str) -> Object:
