@@ -12,7 +12,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("demo", help="track a built-in case with the built-in model, and score it")
     parser.add_argument("--out", type=Path, default=Path("napari-sam2s-demo"), help="a new folder (napari-sam2s-demo)")
-    parser.add_argument("--frames", type=int, default=150)
+    parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--prompt", default="mask", choices=("1-click", "3-click", "5-click", "box", "mask"))
     parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"))
     parser.set_defaults(run=run)

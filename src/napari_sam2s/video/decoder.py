@@ -6,7 +6,6 @@ import contextlib
 import queue
 import re
 import subprocess
-import sys
 import threading
 import weakref
 from fractions import Fraction
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import WAIT_S, executable, input_arguments
 
-PIPE_BYTES = 2**20  # what Linux grants to any user
 READY_FRAMES = 3  # kept ready ahead of the reader
 _SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
 Frame = tuple[int, NDArray[np.uint8]]
@@ -45,15 +43,13 @@ class ForwardDecoder:
         if seek_s is not None:
             command += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek_s):.6f}"]
         command += [*input_arguments(path), "-map", "0:V:0", "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
-        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-pix_fmt", "rgb24", "-f", "rawvideo"]
-        command += ["-avioflags", "direct", "-"]  # a frame is written at once, not in pieces of 32 kB
+        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stop = threading.Event()
         self._times: queue.Queue[int | None] = queue.Queue()
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=READY_FRAMES)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        _widen(self._process.stdout)
         arguments = (self._process.stderr, self._times)
         threading.Thread(target=_read_times, args=arguments, daemon=True).start()
         pump = (self._process.stdout, self._times, self._frames, size, self._stop)
@@ -82,15 +78,6 @@ class ForwardDecoder:
     def close(self) -> None:
         """End the process and wake the threads."""
         self._finalizer()
-
-
-def _widen(pipe: IO[bytes]) -> None:
-    """Let a pipe hold more than 64 kB, where the system can: a frame has megabytes, and each filling wakes two processes."""
-    if sys.platform == "linux":
-        import fcntl
-
-        with contextlib.suppress(OSError):  # above the user's limit
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
