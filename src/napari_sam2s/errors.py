@@ -45,3 +45,14 @@ class EvaluationError(Sam2sError):
 
 class TrainingError(Sam2sError):
     """A training configuration or dataset that cannot be trained on, or a run that went wrong."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device or this machine ran out of memory: torch says so by a class of its own on a GPU, in words on a CPU."""
+    words = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in type(error).__name__
+        or "out of memory" in words
+        or "can't allocate memory" in words
+    )

@@ -8,22 +8,14 @@ import numpy as np
 import pytest
 
 from napari_sam2s import Project, open_video
-from napari_sam2s.datasets import DATASETS, apply_review, convert, find_review_list
+from napari_sam2s.datasets import apply_review, find_review_list
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats import read_davis
 
 
 @pytest.fixture
 def subset(tmp_path, trees):
-    """A sequence whose pictures have the numbers 10 to 13: a polyp, two, none of them near, and one more that comes back."""
-    place = tmp_path / "source" / "sequenceData" / "positive" / "seq1"
-    spots = [[(4, 4)], [(4, 4), (20, 44)], [(20, 44)], [(4, 6)]]
-    for t, here in enumerate(spots, start=10):
-        trees.photo(place / "images_seq1" / f"seq1_C6_{t}.jpg", t)
-        places = [((slice(y, y + 16), slice(x, x + 16)), 255) for y, x in here]
-        trees.paint(place / "masks_seq1" / f"seq1_C6_{t}_mask.jpg", places)
-    convert(DATASETS["polypgen"], tmp_path / "source", tmp_path / "target")
-    return tmp_path / "target" / "PolypGen"
+    return trees.uncertain_subset(tmp_path)
 
 
 @pytest.fixture

@@ -277,3 +277,16 @@ TREES = {
     "surgai3.8k": videos_binary,
     "hyst-yt": videos_numbered,
 }
+
+
+def uncertain_subset(folder):
+    """Convert a sequence of frames 10 to 13 (a polyp, two, the second, one that comes back); return its subset."""
+    from napari_sam2s.datasets import DATASETS, convert
+
+    place = folder / "source" / "sequenceData" / "positive" / "seq1"
+    for t, here in enumerate([[(4, 4)], [(4, 4), (20, 44)], [(20, 44)], [(4, 6)]], start=10):
+        photo(place / "images_seq1" / f"seq1_C6_{t}.jpg", t)
+        places = [((slice(y, y + 16), slice(x, x + 16)), 255) for y, x in here]
+        paint(place / "masks_seq1" / f"seq1_C6_{t}_mask.jpg", places)
+    convert(DATASETS["polypgen"], folder / "source", folder / "target")
+    return folder / "target" / "PolypGen"

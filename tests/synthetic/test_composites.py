@@ -38,7 +38,6 @@ def test_an_object_departs_for_a_while_and_is_there_on_the_first_frame():
         moved = np.linalg.norm(motion.centre - still, axis=1)
         assert moved[0] == 0
         assert moved.max() > 1.5  # out of the picture, wherever it was
-        assert np.abs(motion.centre[-1]).max() < 1.5 or moved[-1] > 1  # it is back, or still away
 
 
 def test_departures_are_seen_and_leave_other_clips_as_they_were(material):

@@ -13,7 +13,6 @@ from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
-from napari_sam2s.datasets import DATASETS, convert
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.segment import SegmentWidget
 
@@ -26,15 +25,7 @@ _spec.loader.exec_module(trees)
 
 @pytest.fixture
 def subset(tmp_path):
-    """A sequence of four frames: a polyp, two, none of them near, and one more that comes back."""
-    place = tmp_path / "source" / "sequenceData" / "positive" / "seq1"
-    spots = [[(4, 4)], [(4, 4), (20, 44)], [(20, 44)], [(4, 6)]]
-    for t, here in enumerate(spots, start=10):
-        trees.photo(place / "images_seq1" / f"seq1_C6_{t}.jpg", t)
-        places = [((slice(y, y + 16), slice(x, x + 16)), 255) for y, x in here]
-        trees.paint(place / "masks_seq1" / f"seq1_C6_{t}_mask.jpg", places)
-    convert(DATASETS["polypgen"], tmp_path / "source", tmp_path / "target")
-    return tmp_path / "target" / "PolypGen"
+    return trees.uncertain_subset(tmp_path)
 
 
 def said(subset):

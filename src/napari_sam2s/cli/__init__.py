@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s import __version__
-from napari_sam2s.errors import Sam2sError
+from napari_sam2s.errors import Sam2sError, is_out_of_memory
 
 # In the order of ``--help``. A command's module imports what is heavy inside its ``run``, so that help stays instant.
 COMMANDS: tuple[str, ...] = (
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-sam2s {args.command}: {error}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         print(
             f"napari-sam2s {args.command}: the memory does not suffice: take a smaller --image-size or model.", file=sys.stderr
@@ -72,11 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as ``head``, went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch's allocators say so by their own class on a GPU, and only by their words on a CPU.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:

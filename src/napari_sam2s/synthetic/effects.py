@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from napari_sam2s.synthetic.tissue import octaves
 
 Rng = np.random.Generator
-Path = Callable[[float], float]
+Curve = Callable[[float], float]
 DRIFT = 64  # frames after which the smoke is back where it was
 SHAKEN, DEFOCUSED, COMPRESSED = 0.25, 0.25, 0.4  # shares of the clips
 SHAKE_PIXELS = 0.02  # of the picture's side, the longest blur of a shaken frame
@@ -31,7 +31,7 @@ class Effects:
         Draws a smooth path: ``path(rng, mean, amplitude, slowest period in frames)``.
     """
 
-    def __init__(self, rng: Rng, later: Rng, size: tuple[int, int], path: Callable[[Rng, float, float, float], Path]) -> None:
+    def __init__(self, rng: Rng, later: Rng, size: tuple[int, int], path: Callable[[Rng, float, float, float], Curve]) -> None:
         height, width = self._size = size
         y, x = np.mgrid[:height, :width].astype(np.float32)
         radius = np.hypot((x - width / 2) / width, (y - height / 2) / height)
@@ -41,9 +41,9 @@ class Effects:
         smoky, thickness = rng.random() < 0.3, rng.uniform(0.2, 0.55)
         self._smoke = smoke * np.float32(thickness) if smoky else None
         self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31, 1)).astype(np.float32)
-        self._shake: Path | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
+        self._shake: Curve | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
         self._shake_angle = later.uniform(0, np.pi)
-        self._defocus: Path | None = path(later, 0.2, 1.0, 90.0) if later.random() < DEFOCUSED else None
+        self._defocus: Curve | None = path(later, 0.2, 1.0, 90.0) if later.random() < DEFOCUSED else None
         self._quality = int(later.integers(25, 75)) if later.random() < COMPRESSED else 0
         self._unit = max(size) / 256  # of blur, which is given for a picture of 256 pixels
 
@@ -88,4 +88,4 @@ def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return an image as a JPEG of this quality shows it: blocks, and colour at half the resolution."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
+    return np.array(Image.open(file))

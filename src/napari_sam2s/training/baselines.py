@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.vocabulary import Object
-from napari_sam2s.training.held_out import Case
+from napari_sam2s.training.held_out import Case, Track
 
 
 @dataclass
@@ -30,30 +30,10 @@ class Frozen:
         return {self.object.id: self.mask}
 
 
-@dataclass
-class Flowed:
-    """The first mask carried from frame to frame by dense optical flow; it knows nothing of leaving and covering."""
-
-    object: Object
-    known: dict[int, NDArray[np.bool_]] = field(default_factory=dict)
-
-    @property
-    def objects(self) -> tuple[Object]:
-        """The object."""
-        return (self.object,)
-
-    @property
-    def frames(self) -> list[int]:
-        """The frames it was carried to."""
-        return sorted(self.known)
-
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
-        """Return the mask of a frame."""
-        return {self.object.id: self.known[frame]}
-
-
-def carry_by_flow(case: Case) -> list[Flowed]:
+def carry_by_flow(case: Case) -> list[Track]:
     """Carry every object's first mask through a case by OpenCV's DIS optical flow (Kroeger et al. 2016), preset "medium".
+
+    It knows nothing of leaving and covering. Returned are masks from the frame of the first one on, in the order of the tracks.
 
     Raises
     ------
@@ -67,7 +47,7 @@ def carry_by_flow(case: Case) -> list[Flowed]:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     height, width = case.video.shape[1:3]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    found = [Flowed(track.object) for track in case.tracks]
+    found = [Track(track.object, {}) for track in case.tracks]
     soft: dict[int, NDArray[np.float32]] = {}  # masks in [0, 1], so that what is thin is not worn off by rounding
     before = None
     for t in range(1 + max(track.frames[-1] for track in case.tracks)):

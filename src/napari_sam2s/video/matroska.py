@@ -77,7 +77,7 @@ def read_blocks(path: Path, progress: Callable[[float], bool] | None = None) -> 
         try:
             if not _walk(file, size, found, progress):
                 raise VideoError(f"Indexing {path} was stopped.")
-        except (_NotPlain, struct.error, IndexError, OverflowError):
+        except (_NotPlain, struct.error, IndexError, OverflowError, OSError):  # of a disk that fails ffmpeg says more
             return None
     if not found.pts:
         return None

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam2s.errors import ProjectError, Sam2sError
+from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import Engine, EngineLost
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.plan import Leg
-from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource, is_out_of_memory
+from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 if TYPE_CHECKING:
     from napari_sam2s.tracking import ProjectRun, RemoteTracker

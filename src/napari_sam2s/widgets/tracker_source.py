@@ -94,8 +94,3 @@ class TrackerSource:
         if self.engine is not None:
             self.engine.close()
             self.engine = None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device or this machine ran out of memory; torch's own class arrives as itself, CUDA's as a message."""
-    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error)
