@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.patches import Patch, paste
 
 Rng = np.random.Generator
 FOLLOWED = 8  # cells that are objects (their daughters too); the others are only there
@@ -127,7 +128,7 @@ class Nuclei:
 class _Cell:
     """A cell's picture and its life."""
 
-    patch: NDArray[np.float32]
+    patch: Patch
     start: tuple[float, float]  # (y, x) at birth
     born: int
     ends: int
@@ -177,14 +178,16 @@ class Microscopy(Clip):
         fps: float = 8.0,
     ) -> None:
         rng = np.random.default_rng(seed)
-        self._plate = plate if plate is not None else drawn_plate(rng, size)
+        plate = plate if plate is not None else drawn_plate(rng, size)
         self.name, self.fps = f"microscopy-{seed}", fps
-        self.shape = (frames, *self._plate.background.shape[:2], 3)
-        order = rng.permutation(len(self._plate.cells))
+        self.shape = (frames, *plate.background.shape[:2], 3)
+        self._background = np.ascontiguousarray(plate.background.transpose(2, 0, 1))  # by planes, which numpy is faster at
+        order = rng.permutation(len(plate.cells))
         self._cells: list[_Cell] = []
         followed: list[_Cell] = []
         for n, k in enumerate(order):
-            cell = self._live(rng, *self._plate.cells[k])
+            picture, centre = plate.cells[k]
+            cell = self._live(rng, Patch(picture), centre)
             self._cells.append(cell)
             if n < FOLLOWED:
                 followed.append(cell)
@@ -193,13 +196,15 @@ class Microscopy(Clip):
                     self._cells += daughters
                     followed += daughters
         self._followed = followed
+        numbers = {id(cell): n + 1 for n, cell in enumerate(followed)}
+        self._numbers = [numbers.get(id(cell), 0) for cell in self._cells]
         self.objects = tuple(Object(n + 1, f"cell {n + 1}", None, _COLOURS[n % len(_COLOURS)]) for n in range(len(followed)))
         self._stage = rng.normal(0, 0.15, 2)
         self._focus = rng.uniform(0, 1.6), rng.uniform(40, 120), rng.uniform(0, 2 * np.pi)
-        self._noise = rng.normal(0, rng.uniform(1, 4), (self.shape[1] + 31, self.shape[2] + 31, 1)).astype(np.float32)
+        self._noise = rng.normal(0, rng.uniform(1, 4), (self.shape[1] + 31, self.shape[2] + 31)).astype(np.float32)
         self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
 
-    def _live(self, rng: Rng, patch: NDArray[np.float32], start: tuple[float, float]) -> _Cell:
+    def _live(self, rng: Rng, patch: Patch, start: tuple[float, float]) -> _Cell:
         speed = rng.uniform(0, 0.5)
         return _Cell(
             patch,
@@ -216,7 +221,7 @@ class Microscopy(Clip):
         """End a cell within the clip; return its daughters."""
         mother.ends = int(rng.integers(self.shape[0] // 4, 3 * self.shape[0] // 4))
         y, x, _, scale = mother.pose(mother.ends)
-        reach = max(mother.patch.shape[:2]) * scale / 2
+        reach = max(mother.patch.shape) * scale / 2
         axis = rng.uniform(0, 2 * np.pi)
         daughters = []
         for side in (1, -1):
@@ -238,60 +243,26 @@ class Microscopy(Clip):
 
     def _render(self, t: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
         if self._rendered is None or self._rendered[0] != t:
-            image = self._plate.background.copy()
-            number = {id(cell): n + 1 for n, cell in enumerate(self._followed)}
-            masks = {o.id: np.zeros(self.shape[1:3], dtype=bool) for o in self.objects}
-            for cell in self._cells:
-                if not cell.born <= t < cell.ends:
-                    continue
-                y, x, angle, scale = cell.pose(t)
-                covered = _paste(image, cell.patch, (y + self._stage[0] * t, x + self._stage[1] * t), angle, scale)
-                if covered is None:
-                    continue
-                box, mask = covered
-                for other in masks.values():
-                    other[box] &= ~mask
-                if id(cell) in number:
-                    masks[number[id(cell)]][box] = mask
-            self._rendered = t, self._develop(image, t), masks
+            image = self._background.copy()
+            owner = np.zeros(self.shape[1:3], dtype=np.uint8)  # number of the followed cell that is seen there, or 0
+            for cell, number in zip(self._cells, self._numbers, strict=True):
+                if cell.born <= t < cell.ends:
+                    y, x, angle, scale = cell.pose(t)
+                    centre = y + self._stage[0] * t, x + self._stage[1] * t
+                    paste(image, owner, number, cell.patch, centre, angle, scale)
+            self._rendered = t, self._develop(image, t), {o.id: owner == o.id for o in self.objects}
         return self._rendered
 
     def _develop(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
-        """Bring out of focus, and add noise."""
+        """Bring an image ``(3, Y, X)`` out of focus, and add noise; its memory is used up."""
         most, period, phase = self._focus
         sigma = most * max(0.0, np.sin(2 * np.pi * t / period + phase))
         if sigma > 0.3:
-            image = gaussian_filter(image, (sigma, sigma, 0))
+            image = gaussian_filter(image, (0, sigma, sigma))
         y, x = np.random.default_rng((t, 11)).integers(0, 31, 2)
-        image = image + self._noise[y : y + image.shape[0], x : x + image.shape[1]]
-        return np.clip(image, 0, 255).astype(np.uint8)
-
-
-Box = tuple[slice, slice]
-
-
-def _paste(
-    image: NDArray[np.float32], patch: NDArray[np.float32], centre: tuple[float, float], angle: float, scale: float
-) -> tuple[Box, NDArray[np.bool_]] | None:
-    """Lay a turned and scaled patch over an image, in place; return where it is, or ``None`` outside of the image."""
-    h, w = patch.shape[:2]
-    reach = np.hypot(h, w) * scale / 2 + 1
-    top, left = max(int(centre[0] - reach), 0), max(int(centre[1] - reach), 0)
-    bottom, right = min(int(centre[0] + reach) + 2, image.shape[0]), min(int(centre[1] + reach) + 2, image.shape[1])
-    if top >= bottom or left >= right:
-        return None
-    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(centre[0])
-    dx = np.arange(left, right, dtype=np.float32)[None] - np.float32(centre[1])
-    c, s = np.float32(np.cos(angle) / scale), np.float32(np.sin(angle) / scale)
-    v, u = c * dy - s * dx + np.float32((h - 1) / 2), s * dy + c * dx + np.float32((w - 1) / 2)
-    inside = (v > 0) & (v < h - 1) & (u > 0) & (u < w - 1)
-    i, j = np.clip(v, 0, h - 1.001).astype(np.intp), np.clip(u, 0, w - 1.001).astype(np.intp)
-    i, j = np.minimum(i, h - 2), np.minimum(j, w - 2)
-    p, q = (v - i)[..., None], (u - j)[..., None]
-    sampled = (1 - p) * ((1 - q) * patch[i, j] + q * patch[i, j + 1]) + p * (
-        (1 - q) * patch[i + 1, j] + q * patch[i + 1, j + 1]
-    )
-    alpha = sampled[..., 3] * inside
-    box = slice(top, bottom), slice(left, right)
-    image[box] += alpha[..., None] * (sampled[..., :3] - image[box])
-    return box, alpha >= 0.5
+        image += self._noise[y : y + self.shape[1], x : x + self.shape[2]]
+        np.clip(image, 0, 255, out=image)
+        frame = np.empty(self.shape[1:], np.uint8)
+        for channel, plane in enumerate(image):
+            frame[..., channel] = plane
+        return frame
