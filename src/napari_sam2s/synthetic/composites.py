@@ -9,8 +9,6 @@ Needs the extra ``train`` (OpenCV and scikit-image) and material (:mod:`napari_s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,95 +20,16 @@ from napari_sam2s.synthetic.material import Material
 try:
     import cv2
     from skimage.segmentation import felzenszwalb
+
+    from napari_sam2s.synthetic.developing import develop
+    from napari_sam2s.synthetic.motion import Box, Places, depart, look_up, make_motion, places_at, warp
 except ImportError as error:
     raise TrainingError("Composites need OpenCV and scikit-image: pip install 'napari-sam2s[train]'.") from error
 
 Rng = np.random.Generator
 WHOLE_FRAME_SHARE = 0.35
 SEGMENT_AREA = (0.008, 0.25)  # of the picture
-DEPARTURE = 1.7  # widths of the picture to be out of it
 SMALLEST_AREA = 0.003  # of the picture, on the first frame, for an object worth following
-
-
-@dataclass
-class Motion:
-    """A smooth path of position, turn, size and shear, and an elastic flow."""
-
-    centre: NDArray[np.float64]  # (T, 2) as (x, y), in units of the picture
-    angle: NDArray[np.float64]  # (T,) radians
-    scale: NDArray[np.float64]  # (T,)
-    shear: NDArray[np.float64]  # (T,)
-    flow: NDArray[np.float32] | None = None  # (K, 2, S, S) displacement fields in units of the picture
-    flow_weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))  # (T, K)
-
-
-def _path(rng: Rng, frames: int, amplitude: float, drift: float) -> NDArray[np.float64]:
-    """Return ``(frames,)``: a drift and two slow waves, zero on the first frame."""
-    t = np.arange(frames)
-    path = rng.normal(0, drift) * t
-    for _ in range(2):
-        period, phase = rng.uniform(6, 40), rng.uniform(0, 2 * np.pi)
-        path = path + rng.normal(0, amplitude / 2) * np.sin(2 * np.pi * t / period + phase)
-    return path - path[0]
-
-
-def _flow_fields(rng: Rng, size: int, count: int, amplitude: float) -> NDArray[np.float32]:
-    """Return smooth random displacement fields ``(count, 2, size, size)``."""
-    cells = rng.integers(3, 7)
-    coarse = rng.normal(0, amplitude, (count * 2, cells, cells)).astype(np.float32)
-    fine = [cv2.resize(c, (size, size), interpolation=cv2.INTER_CUBIC) for c in coarse]
-    return np.stack(fine).reshape(count, 2, size, size)
-
-
-def make_motion(rng: Rng, frames: int, size: int, *, liveliness: float, elastic: float) -> Motion:
-    """Draw a motion; ``liveliness`` about 1 moves an object across a good part of the picture in a second."""
-    wander = 0.25 * liveliness if rng.random() < 0.75 else 0.9 * liveliness  # some leave the picture
-    centre = np.stack([_path(rng, frames, wander, 0.012 * liveliness) for _ in range(2)], axis=1)
-    motion = Motion(
-        centre=centre,
-        angle=_path(rng, frames, 0.5 * liveliness, 0.03 * liveliness),
-        scale=np.exp(_path(rng, frames, 0.2 * liveliness, 0.01 * liveliness)),
-        shear=_path(rng, frames, 0.1 * liveliness, 0.0),
-    )
-    if elastic:
-        motion.flow = _flow_fields(rng, size, 2, elastic)
-        motion.flow_weights = np.stack([_path(rng, frames, 1.0, 0.06) for _ in range(2)], axis=1)
-    return motion
-
-
-def depart(rng: Rng, motion: Motion) -> None:
-    """Take an object out of the picture for a while, never on the first frame, and let it come back somewhere else."""
-    frames = len(motion.centre)
-    if frames < 2:
-        return
-    away = int(rng.integers(1, frames))
-    back = away + int(rng.integers(1, frames))
-    ramp = int(rng.integers(1, min(away, 3) + 1))  # frames it takes to go and to come
-    t = np.arange(frames)
-    share = np.clip(np.minimum(t - away + ramp, back - 1 + ramp - t) / ramp, 0, 1)
-    angle = rng.uniform(0, 2 * np.pi)
-    motion.centre += DEPARTURE * share[:, None] * np.array([np.cos(angle), np.sin(angle)])
-    motion.centre[back:] += rng.normal(0, 0.15, 2)
-
-
-def _warp(picture: NDArray[np.uint8], motion: Motion, t: int, size: int, start: tuple[float, float], reach: float) -> NDArray:
-    """Draw ``picture`` at time ``t``: its centre at ``start`` + path, its longer side ``reach`` of the frame."""
-    height, width = picture.shape[:2]
-    zoom = reach * size / max(height, width) * motion.scale[t]
-    cosine, sine = np.cos(motion.angle[t]) * zoom, np.sin(motion.angle[t]) * zoom
-    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.array([[1, motion.shear[t]], [0, 1]])
-    target = (np.array(start) + motion.centre[t]) * size
-    inverse = np.linalg.inv(linear)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    if motion.flow is not None:
-        shift = np.tensordot(motion.flow_weights[t].astype(np.float32), motion.flow, axes=1) * size
-        x, y = x + shift[0], y + shift[1]
-    dx, dy = x - np.float32(target[0]), y - np.float32(target[1])
-    i = inverse.astype(np.float32)
-    map_x = i[0, 0] * dx + i[0, 1] * dy + np.float32((width - 1) / 2)
-    map_y = i[1, 0] * dx + i[1, 1] * dy + np.float32((height - 1) / 2)
-    border = cv2.BORDER_CONSTANT if picture.shape[2] == 4 else cv2.BORDER_REFLECT_101
-    return cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=border, borderValue=(0, 0, 0, 0))
 
 
 class CompositeMaker:
@@ -143,18 +62,18 @@ class CompositeMaker:
         for _ in range(20):
             make = self._whole_frame if rng.random() < WHOLE_FRAME_SHARE else self._layers
             images, stack = make(rng, frames)
-            keep = stack[0].mean(axis=(1, 2)) > SMALLEST_AREA
+            keep = _areas(stack[0]) > SMALLEST_AREA
             if keep.any():
                 break
         else:
             raise TrainingError(f"No object was visible in 20 tries of seed {seed}; the material has too little in it.")
         if rng.random() < 0.5:
-            last = stack[-1].mean(axis=(1, 2)) > SMALLEST_AREA
+            last = _areas(stack[-1]) > SMALLEST_AREA
             if (keep & last).any():  # played backward
                 images, stack, keep = images[::-1], stack[::-1], last
         stack = stack[:, keep]
         objects = tuple(Object(n + 1, f"object {n + 1}") for n in range(stack.shape[1]))
-        return ArrayClip(f"composite-{seed}", _develop(rng, images), np.ascontiguousarray(stack), objects)
+        return ArrayClip(f"composite-{seed}", develop(rng, images), np.ascontiguousarray(stack), objects)
 
     def _picture(self, rng: Rng) -> NDArray[np.uint8]:
         video = self.material.videos[rng.integers(len(self.material.videos))]
@@ -189,7 +108,7 @@ class CompositeMaker:
         if rng.random() < 0.15:
             texture = cv2.resize(self._picture(rng), cutout.shape[1::-1])
             cutout = np.dstack((texture, cutout[..., 3]))
-        return cutout[:, ::-1] if rng.random() < 0.5 else cutout
+        return np.ascontiguousarray(cutout[:, ::-1]) if rng.random() < 0.5 else cutout
 
     def _free_shape(self, rng: Rng) -> NDArray[np.uint8]:
         """Return a long or round smooth blob filled with a piece of a picture."""
@@ -216,7 +135,7 @@ class CompositeMaker:
         start = (0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.1, 0.1))
         reach = rng.uniform(1.4, 2.2)
         return np.stack(
-            [_warp(video[first + t * step if moving else first], camera, t, self.size, start, reach) for t in range(frames)]
+            [warp(video[first + t * step if moving else first], camera, t, self.size, start, reach) for t in range(frames)]
         )
 
     def _layers(self, rng: Rng, frames: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -234,21 +153,30 @@ class CompositeMaker:
             if self.departures and rng.random() < self.departures:
                 depart(rng, motion)
             for t in range(frames):
-                self._draw(images[t], stack[t], n, _warp(cutout, motion, t, self.size, start, reach))
+                self._draw(
+                    images[t], stack[t], n, cutout, places_at(cutout.shape, motion, t, self.size, start, reach, only=True)
+                )
         return images.astype(np.uint8), stack
 
     @staticmethod
-    def _draw(image: NDArray[np.float32], masks: NDArray[np.bool_], n: int, layer: NDArray[np.uint8]) -> None:
-        """Lay an RGBA layer over an image, in place, and take its pixels from the objects below."""
-        covered = layer[..., 3] > 127
-        rows, columns = np.flatnonzero(layer[..., 3].any(axis=1)), np.flatnonzero(layer[..., 3].any(axis=0))
-        if not len(rows):
+    def _draw(
+        image: NDArray[np.float32], masks: NDArray[np.bool_], n: int, cutout: NDArray[np.uint8], seen: tuple[Box, Places]
+    ) -> None:
+        """Lay an RGBA cut-out over an image, in place, and take its pixels from the objects below."""
+        box, places = seen
+        if not places[0].size:
             return
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        alpha = layer[box][..., 3:].astype(np.float32) / 255
-        image[box] += alpha * (layer[box][..., :3] - image[box])
-        masks[:n] &= ~covered
-        masks[n] = covered
+        layer = look_up(cutout, places)
+        alpha = cv2.cvtColor(np.ascontiguousarray(layer[..., 3]), cv2.COLOR_GRAY2RGB).astype(np.float32)
+        alpha /= 255
+        below = image[box]
+        change = layer[..., :3].astype(np.float32)
+        change -= below
+        change *= alpha
+        below += change
+        covered = layer[..., 3] > 127
+        masks[:n, *box] &= ~covered
+        masks[n, *box] = covered
 
     def _whole_frame(self, rng: Rng, frames: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Warp a whole frame, with one or two of its own segments as objects, and sometimes something passing over."""
@@ -260,18 +188,21 @@ class CompositeMaker:
         start, reach = (0.5 + rng.uniform(-0.1, 0.1), 0.5 + rng.uniform(-0.1, 0.1)), float(rng.uniform(1.4, 2.0))
         passing = [self._object(rng)] if rng.random() < 0.4 else []
         stack = np.zeros((frames, max(len(regions), 1) + len(passing), self.size, self.size), dtype=bool)
-        images = np.stack([_warp(picture, motion, t, self.size, start, reach) for t in range(frames)]).astype(np.float32)
-        for n, region in enumerate(regions):
-            channel = np.repeat(region[..., None].astype(np.uint8) * 255, 3, axis=2)
-            for t in range(frames):
-                stack[t, n] = _warp(channel, motion, t, self.size, start, reach)[..., 0] > 127
+        images = np.empty((frames, self.size, self.size, 3), np.float32)
+        alphas = [region.astype(np.uint8) * 255 for region in regions]
+        for t in range(frames):
+            places = places_at(picture.shape, motion, t, self.size, start, reach)[1]
+            images[t] = look_up(picture, places)
+            for n, alpha in enumerate(alphas):
+                stack[t, n] = look_up(alpha, places) > 127
         if len(regions) == 2:
             stack[:, 0] &= ~stack[:, 1]
         for cutout in passing:
             path = make_motion(rng, frames, self.size, liveliness=rng.uniform(0.3, 1.0), elastic=0.0)
             place, reach = tuple(rng.uniform(0.1, 0.9, 2)), float(rng.uniform(0.15, 0.5))
             for t in range(frames):
-                self._draw(images[t], stack[t], stack.shape[1] - 1, _warp(cutout, path, t, self.size, place, reach))
+                seen = places_at(cutout.shape, path, t, self.size, place, reach, only=True)
+                self._draw(images[t], stack[t], stack.shape[1] - 1, cutout, seen)
         return images.astype(np.uint8), stack
 
 
@@ -283,22 +214,6 @@ def _crop_to(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     return np.dstack((np.pad(picture[box], ((2, 2), (2, 2), (0, 0)), mode="edge"), alpha))
 
 
-def _develop(rng: Rng, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Light that drifts, colour, gamma, tint, blur and noise, alike over a clip."""
-    frames = len(images)
-    gain = np.exp(_path(rng, frames, 0.12, 0.01) + rng.normal(0, 0.15))[:, None, None, None]
-    colour = np.exp(rng.normal(0, 0.06, 3))
-    if rng.random() < 0.15:
-        colour = colour * np.array([1.35, 0.75, 0.75])  # as inside a body
-    table = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.2))
-    out = table[images].astype(np.float32) * (gain * colour).astype(np.float32)
-    if rng.random() < 0.1:
-        out = np.repeat(out.mean(axis=3, keepdims=True), 3, axis=3)
-    if rng.random() < 0.25:
-        sigma = float(rng.uniform(0.4, 1.4))
-        out = np.stack([cv2.GaussianBlur(frame, (0, 0), sigma) for frame in out])
-    if rng.random() < 0.5:
-        noise = rng.normal(0, rng.uniform(0.005, 0.03), (1, *out.shape[1:])).astype(np.float32)
-        for t in range(frames):  # one field of noise, shifted, is much cheaper than one a frame
-            out[t] += np.roll(noise[0], tuple(rng.integers(0, out.shape[1], 2)), axis=(0, 1))
-    return (np.clip(out, 0, 1) * 255).astype(np.uint8)
+def _areas(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the shares of the picture that masks ``(N, Y, X)`` have."""
+    return np.count_nonzero(masks, axis=(1, 2)) / masks[0].size
