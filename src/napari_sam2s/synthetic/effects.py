@@ -35,12 +35,12 @@ class Effects:
         height, width = self._size = size
         y, x = np.mgrid[:height, :width].astype(np.float32)
         radius = np.hypot((x - width / 2) / width, (y - height / 2) / height)
-        self._vignette = np.clip(1.12 - 1.1 * radius**2 * rng.uniform(0.6, 1.6), 0.12, 1.1)[..., None]
+        self._vignette = np.clip(1.12 - 1.1 * radius**2 * rng.uniform(0.6, 1.6), 0.12, 1.1)
         self._light = path(rng, rng.uniform(0.85, 1.05), 0.10, 200.0)
         smoke = octaves(rng, max(size) + DRIFT, 3, 4)
         smoky, thickness = rng.random() < 0.3, rng.uniform(0.2, 0.55)
         self._smoke = smoke * np.float32(thickness) if smoky else None
-        self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31, 1)).astype(np.float32)
+        self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31)).astype(np.float32)
         self._shake: Curve | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
         self._shake_angle = later.uniform(0, np.pi)
         self._defocus: Curve | None = path(later, 0.2, 1.0, 90.0) if later.random() < DEFOCUSED else None
@@ -48,20 +48,21 @@ class Effects:
         self._unit = max(size) / 256  # of blur, which is given for a picture of 256 pixels
 
     def __call__(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
-        """Return an image ``(Y, X, 3)`` in [0, 1] as it is recorded on frame ``t``; its memory is used up."""
+        """Return an image ``(3, Y, X)`` in [0, 1] as it is recorded on frame ``t``, ``(Y, X, 3)``; its memory is used up."""
         height, width = self._size
         image *= self._vignette * np.float32(self._light(t) * 255)
         if self._smoke is not None:
             drift = t % DRIFT
-            veil = self._smoke[drift : drift + height, DRIFT // 2 : DRIFT // 2 + width, None]
-            image += veil * (205 - image)
+            veil = self._smoke[drift : drift + height, DRIFT // 2 : DRIFT // 2 + width]
+            for plane in image:
+                plane += veil * (205 - plane)
         if self._shake is not None:
             image = self._shaken(image, self._shake(t))
         if self._defocus is not None and (sigma := self._defocus(t) * self._unit) > 0.3:
             image = _blurred(image, min(sigma, 2.0 * self._unit))
         grain = np.random.default_rng((t, 7)).integers(0, 31, 2)
         image += self._noise[grain[0] : grain[0] + height, grain[1] : grain[1] + width]
-        recorded = np.clip(image, 0, 255, out=image).astype(np.uint8)
+        recorded = interleaved(np.clip(image, 0, 255, out=image))
         return _compressed(recorded, self._quality) if self._quality else recorded
 
     def _shaken(self, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
@@ -70,22 +71,32 @@ class Effects:
         if length < 1:
             return image
         dy, dx = np.sin(self._shake_angle), np.cos(self._shake_angle)
-        padded = np.pad(image, ((length, length), (length, length), (0, 0)), mode="edge")
+        padded = np.pad(image, ((0, 0), (length, length), (length, length)), mode="edge")
         height, width = self._size
         total = np.zeros_like(image)
         for k in range(-length, length + 1):
             top, left = length + round(k * dy), length + round(k * dx)
-            total += padded[top : top + height, left : left + width]
-        return total / np.float32(2 * length + 1)
+            total += padded[:, top : top + height, left : left + width]
+        total /= np.float32(2 * length + 1)
+        return total
+
+
+def interleaved(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the planes ``(3, Y, X)`` of an image in [0, 255] as a picture ``(Y, X, 3)``."""
+    picture = np.empty((*image.shape[1:], 3), np.uint8)
+    for channel, plane in enumerate(image):
+        picture[..., channel] = plane
+    return picture
 
 
 def _blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    picture = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8))
-    return np.asarray(picture.filter(ImageFilter.GaussianBlur(sigma))).astype(np.float32)
+    blur = ImageFilter.GaussianBlur(sigma)
+    planes = [Image.fromarray(plane).filter(blur) for plane in np.clip(image, 0, 255, out=image).astype(np.uint8)]
+    return np.stack(planes).astype(np.float32)
 
 
 def _compressed(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """Return an image as a JPEG of this quality shows it: blocks, and colour at half the resolution."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.array(Image.open(file))
+    return np.array(Image.open(file, formats=("JPEG",)))

@@ -126,15 +126,15 @@ class Pose:
 
 
 def draw(image: NDArray[np.float32], name: str, pose: Pose) -> NDArray[np.bool_]:
-    """Draw an instrument over an image ``(Y, X, 3)`` in [0, 1], in place; return the pixels it covers ``(Y, X)``."""
+    """Draw an instrument over an image ``(3, Y, X)`` in [0, 1], in place; return the pixels it covers ``(Y, X)``."""
     tip_parts, shaft_colour, _ = CLASSES[name]
-    length = 3 * max(image.shape[:2]) / pose.radius
+    length = 3 * max(image.shape[1:]) / pose.radius
     parts = [Part((-length, 0), (0, 0), 1.0, 1.0, shaft_colour), Part((-2.2, 0), (0.2, 0), 0.92, 0.85)]
-    mask = np.zeros(image.shape[:2], dtype=bool)
+    parts += [_stained(part, pose.stain) for part in tip_parts(pose.opening)]
+    mask = np.zeros(image.shape[1:], dtype=bool)
+    turn = float(np.cos(pose.angle)), float(np.sin(pose.angle))
     for part in parts:
-        _draw_capsule(image, mask, part, pose)
-    for part in tip_parts(pose.opening):
-        _draw_capsule(image, mask, _stained(part, pose.stain), pose)
+        _draw_capsule(image, mask, part, pose, turn)
     return mask
 
 
@@ -145,43 +145,52 @@ def _stained(part: Part, stain: float) -> Part:
     return replace(part, colour=(mixed[0], mixed[1], mixed[2]))
 
 
-def _draw_capsule(image: NDArray[np.float32], mask: NDArray[np.bool_], part: Part, pose: Pose) -> None:
-    """Shade one capsule as a round metal or plastic rod."""
-    scale = pose.radius
-    a, b = (np.array(_turn((p[0], pose.side_up * p[1]), pose.angle)) * scale + pose.tip for p in (part.a, part.b))
+def _draw_capsule(image: NDArray[np.float32], mask: NDArray[np.bool_], part: Part, pose: Pose, turn: Point) -> None:
+    """Shade one capsule as a round metal or plastic rod; ``turn`` is the cosine and sine of the pose's angle."""
+    scale, (c, s) = pose.radius, turn
+    (ax, ay), (bx, by) = (
+        ((c * x - s * y) * scale + pose.tip[0], (s * x + c * y) * scale + pose.tip[1])
+        for x, y in ((p[0], pose.side_up * p[1]) for p in (part.a, part.b))
+    )
     ra, rb = part.ra * scale, part.rb * scale
-    box = _box(a, b, max(ra, rb) + 1, image.shape)
-    if box is None:
+    index, x, y = _band((ax, ay), (bx, by), max(ra, rb) + 1, mask.shape)
+    if not len(index):
         return
-    rows, columns = box
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(a[1])
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] - np.float32(a[0])
-    dx, dy = (b - a).astype(np.float32)
+    dx, dy = np.float32(bx - ax), np.float32(by - ay)
     squared = max(float(dx * dx + dy * dy), 1e-6)
-    along = np.clip((x * dx + y * dy) / squared, 0, 1)
+    x, y = x - np.float32(ax), y - np.float32(ay)
+    along = ((x * dx + y * dy) / np.float32(squared)).clip(0, 1)
     across = (y * dx - x * dy) / np.float32(np.sqrt(squared))
     distance = np.sqrt((x - along * dx) ** 2 + (y - along * dy) ** 2)
     radius = np.float32(ra) + along * np.float32(rb - ra)
-    alpha = np.clip(radius - distance + 0.5, 0, 1)
-    inside = alpha > 0
-    if not inside.any():
-        return
-    mask[rows, columns] |= alpha >= 0.5
-    alpha = alpha[inside]  # a shaft lies across its box: most of that is not the shaft
-    round_off = np.clip(across[inside] / np.maximum(radius[inside], 0.5), -1, 1)
-    shade = 0.35 + 0.65 * np.sqrt(1 - round_off**2 * 0.95)
-    shine = 0.9 * np.exp(-(((round_off + 0.35) / 0.16) ** 2)) * (0.7 if part.colour == METAL else 0.3)
+    alpha = (radius - distance + np.float32(0.5)).clip(0, 1)
+    mask.reshape(-1)[index[alpha >= 0.5]] = True
+    round_off = (across / np.maximum(radius, np.float32(0.5))).clip(-1, 1)
     light = np.float32(pose.light)
-    colour = np.array(part.colour, np.float32) * shade[..., None] * light + shine[..., None] * light
-    target = image[rows, columns]
-    below = target[inside]
-    target[inside] = below + alpha[..., None] * (colour - below)
+    shade = np.float32(0.35) + np.float32(0.65) * np.sqrt(1 - round_off**2 * np.float32(0.95))
+    shine = np.float32(0.9) * np.exp(-(((round_off + np.float32(0.35)) / np.float32(0.16)) ** 2))
+    shine = shine * np.float32(0.7 if part.colour == METAL else 0.3) * light
+    for plane, value in zip(image.reshape(3, -1), part.colour, strict=True):
+        below = plane.take(index)
+        plane[index] = below + alpha * (np.float32(value) * shade * light + shine - below)
 
 
-def _box(a: NDArray, b: NDArray, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """Return the rows and columns that a capsule may touch, or ``None`` if it lies outside."""
-    # A shaft goes far beyond the picture: cut the segment to it first, so that its box is no larger than needed.
-    low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
-    x0, y0 = max(int(low[0]), 0), max(int(low[1]), 0)
-    x1, y1 = min(int(high[0]) + 2, shape[1]), min(int(high[1]) + 2, shape[0])
-    return (slice(y0, y1), slice(x0, x1)) if x0 < x1 and y0 < y1 else None
+def _band(a: Point, b: Point, reach: float, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray, NDArray]:
+    """Return the flat indices, columns and rows of the pixels of a picture within ``reach`` of a segment, and of few others.
+
+    A shaft lies across the picture and goes far beyond it: most of the box around it is not the shaft.
+    """
+    x0, x1 = max(int(min(a[0], b[0]) - reach), 0), min(int(max(a[0], b[0]) + reach) + 2, shape[1])
+    y0, y1 = max(int(min(a[1], b[1]) - reach), 0), min(int(max(a[1], b[1]) + reach) + 2, shape[0])
+    if x0 >= x1 or y0 >= y1:
+        return np.zeros(0, np.intp), np.zeros(0, np.float32), np.zeros(0, np.float32)
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    slope = dy if abs(dy) > 1e-6 else 1e-6  # a level segment: whole rows, or none
+    rows = np.arange(y0, y1)
+    middle = a[0] + (rows - a[1]) * (dx / slope)
+    aside = abs(reach * max(float(np.hypot(dx, dy)), 1e-3) / slope)
+    first = (middle - aside).clip(x0, x1).astype(np.intp)
+    count = (middle + aside + 2).clip(x0, x1).astype(np.intp) - first
+    columns = np.arange(count.sum()) + np.repeat(first - count.cumsum() + count, count)
+    rows = np.repeat(rows, count)
+    return rows * shape[1] + columns, columns.astype(np.float32), rows.astype(np.float32)

@@ -143,19 +143,24 @@ class Bleeding:
         self._level = path(rng, rng.uniform(0.25, 0.4), 0.12, 250.0)  # how much of the field stands under blood
 
     def __call__(self, image: NDArray[np.float32], index: NDArray[np.int32], t: int) -> NDArray[np.bool_]:
-        """Lay the blood of frame ``t`` over an image ``(Y, X, 3)`` in [0, 1] of these pixels of the tissue, in place.
+        """Lay the blood of frame ``t`` over an image ``(3, Y, X)`` in [0, 1] of these pixels of the tissue, in place.
 
         Returns
         -------
         The pixels that it hides, ``(Y, X)``.
         """
-        depth = (self._field.take(index) - np.float32(1 - min(self._level(t), 0.5))) / np.float32(0.05)
-        wet = depth > 0
+        depth = self._field.take(index)
+        depth -= np.float32(1 - min(self._level(t), 0.5))
+        depth /= np.float32(0.05)
         hidden = depth > np.float32(HIDING_DEPTH)
-        depth = depth[wet, None]
-        cover = np.minimum(depth * 1.5, 0.92)
-        rim = np.exp(-(((depth - 0.9) / 0.25) ** 2)) * np.float32(0.12)  # light along the edge of the pool
-        image[wet] += cover * (np.array(BLOOD, np.float32) * (1.25 - 0.4 * np.minimum(depth, 1)) + rim - image[wet])
+        wet = np.flatnonzero(depth > 0)
+        depth = depth.reshape(-1).take(wet)
+        cover = np.minimum(depth * np.float32(1.5), np.float32(0.92))
+        rim = np.exp(-(((depth - np.float32(0.9)) / np.float32(0.25)) ** 2)) * np.float32(0.12)  # light along the pool's edge
+        shade = np.float32(1.25) - np.float32(0.4) * np.minimum(depth, np.float32(1))
+        for plane, value in zip(image.reshape(3, -1), BLOOD, strict=True):
+            below = plane.take(wet)
+            plane[wet] = below + cover * (np.float32(value) * shade + rim - below)
         return hidden
 
 
