@@ -228,3 +228,14 @@ def test_class_scores_need_class_names(nano):
 def test_features_know_their_size():
     features = Features(torch.zeros(1, 2, 3, 3), (torch.zeros(1), torch.zeros(2)))
     assert features.nbytes == 4 * (18 + 3)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize("size", [(28, 28), (32, 32), (8, 20)])
+def test_windows_with_their_zeros_give_what_windows_without_give(size, pool):
+    torch.manual_seed(0)
+    attention = MultiScaleAttention(16, 32, 2)
+    x = torch.randn(1, *size, 16)
+    with torch.inference_mode():
+        padded = attention.proj(attention._attend_padded(x, 14, pool))
+        torch.testing.assert_close(attention(x, 14, pool), padded, atol=1e-5, rtol=1e-5)

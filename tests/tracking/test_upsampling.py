@@ -25,3 +25,13 @@ def test_as_interpolating_the_whole_frame(size):
             np.testing.assert_array_equal(mask[decided], (whole > 0).numpy()[decided])
             found += mask.any()
     assert 20 < found < 100
+
+
+def test_all_objects_at_once_as_one_by_one(monkeypatch):
+    logits = torch.randn(5, 64, 64, generator=torch.Generator().manual_seed(0))
+    upsample = MaskUpsampler(64, (97, 211))
+    monkeypatch.setattr("napari_sam2s.tracking.upsampling.TOGETHER_BYTES", 2 * 4 * 97 * 211)
+    together = upsample.on_device(logits)
+    assert (together.shape, together.dtype) == ((5, 97, 211), torch.bool)
+    for low, mask in zip(logits, together, strict=True):
+        assert (upsample(low) != mask.numpy()).mean() < 1e-4  # a logit that rounding takes across 0

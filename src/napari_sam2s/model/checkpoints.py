@@ -15,8 +15,9 @@ from torch import Tensor
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.config import CONFIGS, ModelConfig, check_image_size
 from napari_sam2s.model.downloads import local_weights, sha256
+from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed
+from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
 BUILT_IN = "sam2s-nano"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -77,6 +78,10 @@ def load_model(
     model.arithmetic = torch.bfloat16 if dtype == torch.bfloat16 else None
     if mode == "fast":
         apply_speed(model, fast_speed(config, model.device))
+    if model.device.type == "cuda":
+        if model.arithmetic is not None:
+            round_weights(model, model.arithmetic)
+        model.graphs = Graphs()
     return model
 
 

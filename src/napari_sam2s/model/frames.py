@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,7 +30,22 @@ def resize_frame(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def normalise(frames: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Turn ``(B, S, S, 3)`` uint8 into the network's input, ``(B, 3, S, S)`` float32 in units of ImageNet's spread."""
-    image = torch.from_numpy(frames).to(device, non_blocking=True).permute(0, 3, 1, 2).float()
-    mean = torch.tensor(MEAN, device=device)[:, None, None] * 255
-    std = torch.tensor(STD, device=device)[:, None, None] * 255
-    return ((image - mean) / std).contiguous()
+    return scale(upload(torch.from_numpy(frames), device))
+
+
+def scale(frames: Tensor) -> Tensor:
+    """Turn ``(B, S, S, 3)`` uint8, where it is, into the network's input ``(B, 3, S, S)``."""
+    mean, std = _statistics(frames.device)
+    return ((frames.permute(0, 3, 1, 2).float() - mean) / std).contiguous()
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a tensor from the CPU to the device, without waiting for what a GPU is doing."""
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(of, device=device)[:, None, None] * 255 for of in (MEAN, STD))
+    return mean, std

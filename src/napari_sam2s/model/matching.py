@@ -9,6 +9,7 @@ anywhere. Both are only hints, added to the features that the mask decoder works
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +53,7 @@ class MaskMatching(nn.Module):
         """Fold the mask ``(B, 1, 4g, 4g)`` of logits into cells, ``(B, 4, 2g, 2g)`` of probabilities."""
         return F.pixel_unshuffle(logits.float().sigmoid(), 2)
 
-    def forward(self, query: Tensor, keys: Tensor, patches: Tensor, slots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, query: Tensor, keys: Tensor, patches: Tensor, slots: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Read the memories.
 
         Parameters
@@ -62,21 +63,18 @@ class MaskMatching(nn.Module):
         keys, patches
             Of the memories, ``(B, M, K, 2g, 2g)`` and ``(B, M, 4, 2g, 2g)``.
         slots
-            ``(M,)`` as in :class:`Memories`, the same for all objects of the batch.
+            M of them as in :class:`Memories`, the same for all objects of the batch.
 
         Returns
         -------
         What to add to the embedding ``(B, C, g, g)`` and to the skips ``(B, C / 8, 4g, 4g)`` and ``(B, C / 4, 2g, 2g)``.
         """
-        latest = (slots >= 0) & (slots < LATEST)
-        anchors = (slots < 0) | (slots == slots.max()) & ~latest
-        if not latest.any():
-            latest = anchors
-        if not anchors.any():
-            anchors = latest
+        latest = [n for n, slot in enumerate(slots) if 0 <= slot < LATEST]
+        anchors = [n for n, slot in enumerate(slots) if slot < 0 or (slot == max(slots) and n not in latest)]
+        latest, anchors = latest or anchors, anchors or latest
         query = query.expand(len(keys), -1, -1, -1)
         readings = [
-            self._read(query, keys[:, chosen], patches[:, chosen], penalty.exp())
+            self._read(query, _choose(keys, chosen), _choose(patches, chosen), penalty.exp())
             for chosen, penalty in zip((latest, anchors), self.log_penalty, strict=True)
         ]
         mixed = self.mix(torch.cat(readings, dim=1))
@@ -103,6 +101,11 @@ class MaskMatching(nn.Module):
         read = F.scaled_dot_product_attention(placed_q[:, None], placed_k[:, None], padded[:, None], scale=1.0)[:, 0]
         likeness = (read[..., PATCH : value.shape[2]] * q).sum(-1, keepdim=True)
         return torch.cat((read[..., :PATCH], likeness), dim=2).transpose(1, 2).unflatten(2, (side, side))
+
+
+def _choose(memories: Tensor, chosen: Sequence[int]) -> Tensor:
+    """Return some of ``(B, M, ...)``, without asking the device where they are."""
+    return torch.stack([memories[:, n] for n in chosen], dim=1)
 
 
 def _places(side: int, device: torch.device) -> tuple[Tensor, Tensor]:

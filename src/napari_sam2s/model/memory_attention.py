@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ class RotaryAttention(nn.Module):
             return torch.cat((maps, x[:, spatial:]), dim=1)
 
         bias = k.new_zeros(len(k), 1, 1, k.shape[1])
-        bias[..., :spatial] = torch.log(torch.tensor(4.0))
+        bias[..., :spatial].fill_(math.log(4.0))
         if mask is not None:
             bias = bias + mask
         kept = bias[..., :spatial].unflatten(3, (-1, side // 2, 2, side // 2, 2))[..., :, 0, :, 0].flatten(3)

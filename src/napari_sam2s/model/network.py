@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.frames import normalise, resize_frame
+from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.mask_decoder import STABILITY_THRESHOLD, MaskDecoder, stability
@@ -46,6 +47,7 @@ class SAM2S(nn.Module):
         self.metadata: dict[str, Any] = {}  # what the checkpoint says of itself: policy, provenance, classes
         self.speed: Speed = EXACT  # changed by `apply_speed`
         self.arithmetic: torch.dtype | None = None  # of mixed precision; ``None`` for that of the weights
+        self.graphs: Graphs | None = None  # with which a tracker replays what it repeats, on CUDA
         c, d = config.hidden_dim, config.memory_dim
         self.image_encoder = ImageEncoder(config)
         self.memory_attention = MemoryAttention(config)
@@ -137,7 +139,8 @@ class SAM2S(nn.Module):
         if self.matching is None or features.keys is None or memories.keys is None or memories.patches is None:
             return attended
         dtype = features.keys.dtype
-        pix, fine, coarse = self.matching(features.keys, memories.keys.to(dtype), memories.patches.to(dtype), memories.slots[0])
+        order = memories.order if memories.order is not None else memories.slots[0].tolist()
+        pix, fine, coarse = self.matching(features.keys, memories.keys.to(dtype), memories.patches.to(dtype), order)
         skips = attended.skips[0] + fine, attended.skips[1] + coarse
         return Attended(attended.embedding + pix, skips, attended.token)
 
@@ -235,7 +238,7 @@ class SAM2S(nn.Module):
         score = out.object_score[:, 0]
         present = score > 0
         return Decoded(
-            logits=torch.where(present[:, None, None], chosen, NO_OBJECT_LOGIT)[:, None].float(),
+            logits=chosen.masked_fill(~present[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
             iou=chosen_iou,
             object_score=score,
             pointer=self._gate_pointer(self.obj_ptr_proj(pointer_token), present),

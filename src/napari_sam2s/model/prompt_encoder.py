@@ -62,7 +62,7 @@ class PromptEncoder(nn.Module):
         place = self.pe_layer(points / image_size)
         embeddings: list[Any] = [self.not_a_point_embed, *self.point_embeddings]
         kinds = torch.cat([e.weight for e in embeddings])
-        return torch.where(labels[..., None] == PADDING, 0.0, place) + kinds[labels.long() + 1]
+        return place.masked_fill(labels[..., None] == PADDING, 0.0) + kinds[labels.long() + 1]
 
     def dense(self, mask: Tensor | None, batch: int, grid: int) -> Tensor:
         """Return the dense prompt ``(B, C, g, g)`` of mask logits ``(B, 1, 4g, 4g)``, or of no mask."""

@@ -59,7 +59,8 @@ def in_own_arithmetic(method: Callable[Concatenate[SAM2S, P], R]) -> Callable[Co
     def run(model: SAM2S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if model.arithmetic is None:
             return method(model, *args, **kwargs)
-        with torch.autocast(model.device.type, dtype=model.arithmetic):
+        # Weights that were cast are worth keeping for the backward pass only.
+        with torch.autocast(model.device.type, dtype=model.arithmetic, cache_enabled=torch.is_grad_enabled()):
             return method(model, *args, **kwargs)
 
     return run
@@ -120,6 +121,22 @@ def apply_speed(model: SAM2S, speed: Speed) -> None:
     if speed.attention == "bf16":
         model.memory_attention.bfloat16()
     model.speed = speed
+
+
+def round_weights(model: SAM2S, dtype: torch.dtype) -> None:
+    """Store the weights of products in the type that mixed precision rounds them to at every call, in place.
+
+    The results stay the same; a frame needs some hundred small steps less. Norms, embeddings and what is computed from
+    weights alone (the neck's folded convolutions) stay in float32.
+    """
+    parts: list[nn.Module] = [model.image_encoder.trunk, model.memory_attention, model.memory_encoder, model.obj_ptr_proj]
+    decoder = model.sam_mask_decoder
+    parts += [decoder.transformer, decoder.output_upscaling, decoder.output_hypernetworks_mlps]
+    parts += [decoder.iou_prediction_head, decoder.pred_obj_score_head]
+    for part in parts:
+        for module in part.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                module.to(dtype)
 
 
 class Int8Linear(nn.Module):

@@ -37,6 +37,7 @@ class Memories:
     maps_valid: Tensor | None = None  # (B, M) bool; None when nothing is padded, which keeps the fast attention
     pointers_valid: Tensor | None = None  # (B, P) bool
     # For matching (nano), which wants the same slots for all objects of the batch:
+    order: tuple[int, ...] | None = None  # those slots, where the device need not be asked for them
     keys: Tensor | None = None  # (B, M, K, 2g, 2g)
     patches: Tensor | None = None  # (B, M, 4, 2g, 2g)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -156,8 +157,9 @@ class MemoryBank:
         trail.candidates.append(memory)
         if len(trail.candidates) < policy.candidates:
             return
-        reference = self._reference(trail, direction)
-        scores = [_cosine(self._compared(c), self._compared(reference)) for c in trail.candidates]
+        reference = self._compared(self._reference(trail, direction))
+        # All at once, as each number that is read waits for the GPU.
+        scores = torch.stack([F.cosine_similarity(self._compared(c), reference, dim=0) for c in trail.candidates]).tolist()
         trail.long_term.append(trail.candidates[scores.index(min(scores))])
         del trail.long_term[: -policy.long_term]
         trail.candidates.clear()
@@ -236,7 +238,3 @@ def _foremost(entries: list[tuple[int, Memory]], frame: int, most: int, conditio
 def _keep_near(entries: dict[int, Any], frame: int, distance: int) -> None:
     for far in [t for t in entries if abs(t - frame) > distance]:
         del entries[far]
-
-
-def _cosine(a: Tensor, b: Tensor) -> float:
-    return float(F.cosine_similarity(a, b, dim=0))

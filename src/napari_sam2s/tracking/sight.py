@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
-from napari_sam2s.model.frames import normalise, resize_frame
+from napari_sam2s.model.frames import resize_frame, scale, upload
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
 from napari_sam2s.tracking.memory_bank import Memory, Recall
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import mask_to_network, to_network
+from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are followed batch by batch
 MEMORY_DTYPE = torch.bfloat16  # of memory maps, as in SAM 2
@@ -50,7 +52,8 @@ class Sight:
         """Encode a frame, or take it from the cache."""
         features = self._features.get(frame)
         if features is None:
-            features = self.model.encode(normalise(self.pixels(frame)[None], self.model.device))
+            image = upload(torch.from_numpy(self.pixels(frame)[None]), self.model.device)
+            features = self._run("encode", self._see, image)
             self._features[frame] = features
             while len(self._features) > 1 and self.cached_bytes > self._cache_bytes:
                 self._features.popitem(last=False)
@@ -84,42 +87,110 @@ class Sight:
 
     def attend(self, features: Features, recalls: list[Recall]) -> Attended:
         """Let objects that remember the same kinds of frames read their memories, as one batch."""
+        return self.model.attend(features, self._memories(recalls))
+
+    def _memories(self, recalls: list[Recall]) -> Memories:
         device = self.model.device
         pointers = [r.pointers for r in recalls]
         none = torch.zeros(len(recalls), 0, self.model.config.hidden_dim, device=device)
-        distances = torch.tensor([r.distances for r in recalls], device=device, dtype=torch.float32)
-        memories = Memories(
+        distances = upload(torch.tensor([r.distances for r in recalls], dtype=torch.float32), device)
+        return Memories(
             maps=_stack([r.maps for r in recalls]),
-            slots=torch.tensor([r.slots for r in recalls], device=device),
+            slots=upload(torch.tensor([r.slots for r in recalls]), device),
             pointers=_stack(pointers) if pointers[0] else none,
             distances=distances / self._pointer_span,
+            order=tuple(recalls[0].slots),
             keys=_stack([r.keys for r in recalls]) if recalls[0].keys else None,
             patches=_stack([r.patches for r in recalls]) if recalls[0].patches else None,
         )
-        return self.model.attend(features, memories)
+
+    def follow(self, frame: int, recalls: list[Recall]) -> tuple[Decoded, Tensor, Tensor | None]:
+        """Find objects by what they remember; return also their memories of this frame, as :meth:`keep` takes them."""
+        found: tuple[Decoded, Tensor, Tensor | None]
+        found = self._run("follow", self._look, self.encode(frame), self._memories(recalls))
+        return found
+
+    def _see(self, image: Tensor) -> Features:
+        return self.model.encode(scale(image))
+
+    def _look(self, features: Features, memories: Memories) -> tuple[Decoded, Tensor, Tensor | None]:
+        decoded = self.model.decode(self.model.attend(features, memories), multimask=True)
+        return decoded, *self._memorize(features, decoded, prompted=False)
+
+    def _memorize(self, features: Features, decoded: Decoded, *, prompted: bool) -> tuple[Tensor, Tensor | None]:
+        maps = self.model.memorize(features, decoded.logits, decoded.object_score, prompted=prompted).to(MEMORY_DTYPE)
+        patches = self.model.patches(decoded.logits)
+        return maps, None if patches is None else patches.half()
+
+    def _run(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        model, weight = self.model, self.model.no_mem_embed
+        if model.graphs is None:
+            return function(*arguments)
+        version = 0 if weight.is_inference() else weight._version
+        state = (model.device, model.arithmetic, model.speed, model.image_size, weight.data_ptr(), version)
+        return model.graphs(name, state, function, *arguments)
 
     def remember(self, frame: int, decoded: Decoded, *, prompted: bool = False) -> list[Memory]:
         """Return a memory of every object that was decoded on a frame."""
+        maps, patches = self._memorize(self.encode(frame), decoded, prompted=prompted)
+        return self.keep(frame, decoded, maps, patches, [self.scores(decoded, row) for row in range(len(maps))])
+
+    def keep(self, frame: int, decoded: Decoded, maps: Tensor, patches: Tensor | None, scores: list[Scores]) -> list[Memory]:
+        """Return the memories of :meth:`follow` one by one; ``scores`` are those of :meth:`read`."""
         features = self.encode(frame)
-        maps = self.model.memorize(features, decoded.logits, decoded.object_score, prompted=prompted).to(MEMORY_DTYPE)
         image = features.embedding[0].half() if self.policy.long_term and self.policy.compare == "image" else None
         keys = features.keys[0].half() if features.keys is not None else None
-        patches = self.model.patches(decoded.logits)
-        iou, score = decoded.iou.float().tolist(), decoded.object_score.float().tolist()
         # Clones, so that one object's memory does not keep the whole batch alive.
         return [
             Memory(
                 frame,
                 maps[row].clone(),
                 decoded.pointer[row].clone(),
-                iou[row],
-                score[row],
+                scores[row].iou,
+                scores[row].object_score,
                 image,
                 keys,
-                None if patches is None else patches[row].half(),
+                None if patches is None else patches[row].clone(),
             )
             for row in range(len(maps))
         ]
+
+    def read(
+        self, decoded: Decoded, upsample: MaskUpsampler, ahead: int | None = None
+    ) -> tuple[list[NDArray[np.bool_]], list[Scores]]:
+        """Return the masks ``(Y, X)`` at the video's size and what the network thinks of them.
+
+        A GPU is waited for once; meanwhile it is given the frame ``ahead`` to encode, if there is one.
+        """
+        numbers = [decoded.iou.float()[:, None], decoded.object_score.float()[:, None]]
+        classes = self.model.class_scores(decoded)
+        together = torch.cat(numbers if classes is None else [*numbers, classes.float()], dim=1)
+        logits = decoded.logits[:, 0]
+        if logits.device.type == "cuda":
+            # To pinned memory, which need not be waited for yet; copied from there, as there is little of it.
+            waiting = upsample.on_device(logits).to("cpu", non_blocking=True)
+            together = together.to("cpu", non_blocking=True)
+            done = torch.cuda.Event()
+            done.record(torch.cuda.current_stream(logits.device))
+            self._encode_ahead(ahead)
+            done.synchronize()
+            masks = [mask.numpy().copy() for mask in waiting]
+        else:
+            masks = [upsample(low) for low in logits]
+        names = self.model.class_names
+        return masks, [
+            Scores(iou, score, dict(zip(names, rest, strict=True)) if rest else {}) for iou, score, *rest in together.tolist()
+        ]
+
+    def _encode_ahead(self, frame: int | None) -> None:
+        room = self._cache_bytes >= 4 * max((f.nbytes for f in self._features.values()), default=0)
+        if frame is None or not 0 <= frame < self.video.shape[0] or not room:
+            return
+        try:
+            self.pixels(frame)
+        except Exception:  # noqa: BLE001 - cannot be read, or has not arrived: the step that needs the frame will say so
+            return
+        self.encode(frame)
 
     def scores(self, decoded: Decoded, row: int) -> Scores:
         """Return what the network thinks of one of the masks."""
@@ -147,4 +218,4 @@ class Sight:
 
 
 def _stack(tensors: list[list[Tensor]]) -> Tensor:
-    return torch.stack([torch.stack(row) for row in tensors])
+    return torch.stack([tensor for row in tensors for tensor in row]).unflatten(0, (len(tensors), -1))

@@ -138,13 +138,13 @@ class TrackedObjects:
         followed = [i for i, at in known.items() if frame not in at and any((frame - t) * sign > 0 for t in at)]
         rows: list[Row] = []
         for group in self.sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
-            attended = self.sight.attend(self.sight.encode(frame), [recall for _, recall in group])
-            decoded = self.model.decode(attended, multimask=True)
-            memories = self.sight.remember(frame, decoded)
+            decoded, maps, patches = self.sight.follow(frame, [recall for _, recall in group])
+            masks, scores = self.sight.read(decoded, self._upsample, ahead=frame + sign * stride)
+            memories = self.sight.keep(frame, decoded, maps, patches, scores)
             for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
                 self.banks[i].append(memory, sign, stride)
                 self._recent_logits[i, frame] = decoded.logits[row : row + 1]
-                rows.append((frame, i, self._upsample(decoded.logits[row, 0]), self.sight.scores(decoded, row)))
+                rows.append((frame, i, masks[row], scores[row]))
         while len(self._recent_logits) > RECENT_LOGITS * len(self.banks):
             self._recent_logits.popitem(last=False)
         return rows

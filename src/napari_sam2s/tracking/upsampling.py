@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+TOGETHER_BYTES = 2**28  # of logits at the video's size, on a GPU
+
 
 class MaskUpsampler:
     """Bilinear upsampling of low-resolution logits to the video's size, only where the object can be.
@@ -19,6 +21,7 @@ class MaskUpsampler:
         self.size = size
         self._rows = _weights(side, size[0])
         self._columns = _weights(side, size[1])
+        self._on_device: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, logits: Tensor) -> NDArray[np.bool_]:
         """Turn logits ``(side, side)`` into a mask ``(Y, X)``."""
@@ -34,6 +37,14 @@ class MaskUpsampler:
         crop = self._rows[y0:y1, rows] @ low[rows, columns] @ self._columns[x0:x1, columns].T
         mask[y0:y1, x0:x1] = (crop > 0).numpy()
         return mask
+
+    def on_device(self, logits: Tensor) -> Tensor:
+        """Turn logits ``(B, side, side)`` into masks ``(B, Y, X)`` bool where they are, without waiting for a GPU."""
+        if self._on_device is None or self._on_device[0].device != logits.device:
+            self._on_device = self._rows.to(logits.device), self._columns.T.contiguous().to(logits.device)
+        rows, columns = self._on_device
+        together = max(TOGETHER_BYTES // (4 * self.size[0] * self.size[1]), 1)
+        return torch.cat([(rows @ some @ columns) > 0 for some in logits.float().split(together)])
 
 
 def _weights(side: int, length: int) -> Tensor:
