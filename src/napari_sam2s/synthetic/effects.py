@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from napari_sam2s.synthetic.tissue import octaves
+from napari_sam2s.synthetic.tissue import add_octaves, draw_octaves
 
 Rng = np.random.Generator
 Curve = Callable[[float], float]
@@ -33,13 +33,13 @@ class Effects:
 
     def __init__(self, rng: Rng, later: Rng, size: tuple[int, int], path: Callable[[Rng, float, float, float], Curve]) -> None:
         height, width = self._size = size
-        y, x = np.mgrid[:height, :width].astype(np.float32)
+        y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
         radius = np.hypot((x - width / 2) / width, (y - height / 2) / height)
         self._vignette = np.clip(1.12 - 1.1 * radius**2 * rng.uniform(0.6, 1.6), 0.12, 1.1)
         self._light = path(rng, rng.uniform(0.85, 1.05), 0.10, 200.0)
-        smoke = octaves(rng, max(size) + DRIFT, 3, 4)
+        smoke = draw_octaves(rng, max(size) + DRIFT, 3, 4)
         smoky, thickness = rng.random() < 0.3, rng.uniform(0.2, 0.55)
-        self._smoke = smoke * np.float32(thickness) if smoky else None
+        self._smoke = add_octaves(smoke, max(size) + DRIFT) * np.float32(thickness) if smoky else None
         self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31)).astype(np.float32)
         self._shake: Curve | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
         self._shake_angle = later.uniform(0, np.pi)
@@ -91,7 +91,7 @@ def interleaved(image: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _blurred(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     blur = ImageFilter.GaussianBlur(sigma)
-    planes = [Image.fromarray(plane).filter(blur) for plane in np.clip(image, 0, 255, out=image).astype(np.uint8)]
+    planes = [np.asarray(Image.fromarray(p).filter(blur)) for p in np.clip(image, 0, 255, out=image).astype(np.uint8)]
     return np.stack(planes).astype(np.float32)
 
 

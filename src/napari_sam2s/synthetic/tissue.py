@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,8 @@ from napari_sam2s.masklets.vocabulary import Object
 
 Rng = np.random.Generator
 HIDING_DEPTH = 0.33  # of blood, from which it covers half of what lies below
+DECAY = 0.55  # of noise, from one scale to the next
+STRIP = 16  # rows that are worked on at once
 BLOOD = (0.36, 0.015, 0.02)
 PALETTES = (  # from shade to light, RGB in [0, 1]
     ((0.22, 0.03, 0.04), (0.62, 0.17, 0.15), (0.93, 0.55, 0.47)),
@@ -36,44 +37,61 @@ class Tissue:
     organ_class: str | None
 
 
-def octaves(rng: Rng, side: int, first: int, count: int, decay: float = 0.55) -> NDArray[np.float32]:
+def octaves(rng: Rng, side: int, first: int, count: int) -> NDArray[np.float32]:
     """Return smooth noise ``(side, side)`` in [0, 1] with detail at several scales."""
-    field = np.zeros((side, side), dtype=np.float32)
-    for k in range(count):
-        cells = min(first * 2**k, side)
-        coarse = rng.random((cells + 3, cells + 3), dtype=np.float32)
-        fine = _magnified(coarse, round(side / cells * len(coarse)), side)
-        fine *= np.float32(decay**k)
-        field += fine
-    field -= field.min()
-    field /= field.max()
-    return field
+    return add_octaves(draw_octaves(rng, side, first, count), side)
 
 
-def _magnified(coarse: NDArray[np.float32], full: int, side: int) -> NDArray[np.float32]:
-    """Return the first ``(side, side)`` of a square field spread over ``(full, full)``, corner to corner, linearly.
+def draw_octaves(rng: Rng, side: int, first: int, count: int) -> list[NDArray[np.float32]]:
+    """Draw the coarse fields of smooth noise, each finer than the one before."""
+    cells = [min(first * 2**k, side) for k in range(count)]
+    return [rng.random((n + 3, n + 3), dtype=np.float32) for n in cells]
+
+
+def add_octaves(fields: list[NDArray[np.float32]], side: int) -> NDArray[np.float32]:
+    """Return the smooth noise ``(side, side)`` in [0, 1] of coarse fields."""
+    total = np.zeros((side, side), dtype=np.float32)
+    for k, coarse in enumerate(fields):
+        _add_magnified(total, coarse, round(side / (len(coarse) - 3) * len(coarse)), np.float32(DECAY**k))
+    total -= total.min()
+    total /= total.max()
+    return total
+
+
+def _add_magnified(total: NDArray[np.float32], coarse: NDArray[np.float32], full: int, weight: np.float32) -> None:
+    """Add the beginning of a square field spread over ``(full, full)``, corner to corner, linearly, to a larger one, in place.
 
     As ``scipy.ndimage.zoom(order=1)``, one axis after the other instead of four neighbours for every pixel; like there,
     in double precision, so that a seed keeps its picture.
     """
+    side = len(total)
     places = np.arange(side) * ((len(coarse) - 1) / (full - 1))
     first = places.astype(np.intp)
-    share = places - first
+    share = (places - first)[:, None]
     wide = coarse.T.astype(np.float64)
-    wide = ((1 - share)[:, None] * wide[first] + share[:, None] * wide[first + 1]).T  # (cells, side)
+    wide = np.ascontiguousarray(((1 - share) * wide[first] + share * wide[first + 1]).T)  # (cells, side)
     steps = np.diff(wide, axis=0)
-    fine = np.empty((side, side), np.float32)
-    starts = np.searchsorted(first, np.arange(len(coarse)))
-    for row, (start, stop) in enumerate(itertools.pairwise(starts)):  # the rows of one cell lie between the same two
-        fine[start:stop] = wide[row] + share[start:stop, None] * steps[row]
-    return fine
+    for start in range(0, side, STRIP):
+        rows = slice(start, start + STRIP)
+        fine = steps.take(first[rows], axis=0)
+        fine *= share[rows]
+        fine += wide.take(first[rows], axis=0)
+        added = fine.astype(np.float32)
+        added *= weight
+        total[rows] += added
 
 
 def _blend(weights: NDArray[np.float32], palette: tuple[tuple[float, ...], ...]) -> NDArray[np.float32]:
-    """Colour a field in [0, 1] along a palette."""
-    stops = np.linspace(0, 1, len(palette))
-    colours = np.array(palette, dtype=np.float32)
-    return np.stack([np.interp(weights, stops, colours[:, c]) for c in range(3)], axis=2).astype(np.float32)
+    """Colour a field ``(Y, X)`` in [0, 1] along a palette: ``(3, Y, X)``."""
+    width = 1 / (len(palette) - 1)
+    ramps = [np.clip(weights.astype(np.float64) - k * width, 0, width) for k in range(len(palette) - 1)]
+    picture = np.empty((3, *weights.shape), np.float32)
+    for plane, stops in zip(picture, np.array(palette, np.float32).astype(np.float64).T, strict=True):
+        value = stops[0] + ramps[0] * ((stops[1] - stops[0]) / width)
+        for ramp, step in zip(ramps[1:], np.diff(stops)[1:], strict=True):
+            value += ramp * (step / width)
+        plane[...] = value
+    return picture
 
 
 def _vessels(rng: Rng, side: int, count: int) -> NDArray[np.float32]:
@@ -92,33 +110,51 @@ def make_tissue(rng: Rng, side: int, organ_class: str | None) -> Tissue:
     """Draw tissue of ``side`` pixels, with an organ of soft border in its middle."""
     height = octaves(rng, side, 3, 6)
     detail = octaves(rng, side, 12, 4)
-    picture = _blend(0.75 * height + 0.25 * detail, PALETTES[rng.integers(len(PALETTES))])
-    vessels = _vessels(rng, side, 10)[..., None]
-    picture = picture * (1 - 0.55 * vessels) + np.array((0.35, 0.02, 0.05), np.float32) * 0.55 * vessels
-    mask = None
+    palette = PALETTES[rng.integers(len(PALETTES))]
+    vessels = _vessels(rng, side, 10)
+    relief, soft, blob = height, None, None
     if organ_class is not None:
         shade, light, elongation = ORGANS[organ_class]
         blob = _blob(rng, side, elongation)
-        soft = np.clip(blob / 0.12 + 0.5, 0, 1)[..., None]  # a border that is not quite anywhere
-        colour = _blend(np.clip(0.6 * blob + 0.5 * detail, 0, 1), (shade, light))
-        picture = picture * (1 - soft) + colour * soft
-        height = height + 0.6 * np.clip(blob, 0, 1)
-        mask = soft[..., 0] >= 0.5
-    shaded = picture * _lighting(height, detail)[..., None]
-    shaded += _highlights(height, detail)[..., None]
-    return Tissue((np.clip(shaded, 0, 1) * 255).astype(np.uint8), mask, organ_class)
+        soft = np.clip(blob / np.float32(0.12) + np.float32(0.5), 0, 1)  # a border that is not quite anywhere
+        relief = height + np.float32(0.6) * np.clip(blob, 0, 1)
+    lighting, highlights = _lighting(relief, detail), _highlights(relief, detail)
+    result = np.empty((side, side, 3), np.uint8)
+    for start in range(0, side, STRIP):  # a strip stays in the processor's cache
+        rows = slice(start, start + STRIP)
+        picture = _blend(np.float32(0.75) * height[rows] + np.float32(0.25) * detail[rows], palette)
+        red = np.array((0.35, 0.02, 0.05), np.float32) * np.float32(0.55)
+        picture *= 1 - np.float32(0.55) * vessels[rows]
+        picture += red[:, None, None] * vessels[rows]
+        if soft is not None and blob is not None and soft[rows].any():
+            weights = np.clip(np.float32(0.6) * blob[rows] + np.float32(0.5) * detail[rows], 0, 1)
+            picture *= 1 - soft[rows]
+            picture += _blend(weights, (shade, light)) * soft[rows]
+        picture *= lighting[rows]
+        picture += highlights[rows]
+        np.clip(picture, 0, 1, out=picture)
+        picture *= 255
+        for channel, plane in enumerate(picture):
+            result[rows, :, channel] = plane
+    return Tissue(result, None if soft is None else soft >= 0.5, organ_class)
 
 
 def _blob(rng: Rng, side: int, elongation: float) -> NDArray[np.float32]:
-    """Return a smooth field that is positive inside a rounded, irregular shape in the middle."""
-    y, x = (np.mgrid[:side, :side].astype(np.float32) / side - 0.5) * 2
+    """Return a smooth field that is positive inside a rounded, irregular shape in the middle, and -1 far from it."""
+    along = (np.arange(side).astype(np.float32) / side - 0.5) * 2
+    y, x = along[:, None], along[None]
     angle = rng.uniform(0, np.pi)
     u, v = x * np.cos(angle) + y * np.sin(angle), -x * np.sin(angle) + y * np.cos(angle)
-    around = np.arctan2(v, u)
-    wobble = sum(rng.normal(0, 0.09 / k) * np.sin(k * around + rng.uniform(0, 6.3)) for k in range(2, 6))
+    waves = [(k, rng.normal(0, 0.09 / k), rng.uniform(0, 6.3)) for k in range(2, 6)]
     radius = rng.uniform(0.22, 0.3)
     distance = np.sqrt((u / elongation) ** 2 + v**2)
-    return (1 - distance / (radius * (1 + wobble))).astype(np.float32)
+    largest = sum(abs(size) for _, size, _ in waves)
+    near = np.flatnonzero(distance < 1.2 * radius * (1 + largest))
+    around = np.arctan2(v.take(near), u.take(near))
+    wobble = sum(size * np.sin(k * around + phase) for k, size, phase in waves)
+    field = np.full((side, side), -1, np.float32)
+    field.reshape(-1)[near] = 1 - distance.take(near) / (radius * (1 + wobble))
+    return field
 
 
 def _lighting(height: NDArray[np.float32], detail: NDArray[np.float32]) -> NDArray[np.float32]:
