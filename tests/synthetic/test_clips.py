@@ -68,3 +68,12 @@ def test_it_is_a_video():
     np.testing.assert_array_equal(video[3], clip[3])
     with pytest.raises(IndexError):
         clip[6]
+
+
+def test_presence_is_told_without_drawing():
+    clip = Laparoscopy(5, 120, (64, 64), classes=("hook", "suction"), organ="liver", absences=1, absence_frames=(30, 40))
+    told = clip.presence()
+    assert told.shape == (120, 3)
+    drawn = np.stack([clip.visible(o.id) for o in clip.objects], axis=1)
+    assert (told == drawn)[:, :2].mean() > 0.9
+    assert not told[:, :2].all(axis=0).any()

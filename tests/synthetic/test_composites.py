@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
+<<<<<<< HEAD
 from napari_sam2s.synthetic.composites import CompositeMaker
 from napari_sam2s.synthetic.material import Material
+=======
+from napari_sam2s.synthetic.composites import CompositeMaker, depart, make_motion
+from napari_sam2s.synthetic.material import PHOTOGRAPH_SIDE, Material, read_photographs
+>>>>>>> a588098 (Training for a GPU: photographs and sharper frames as material, several samples a video, clips in which an object comes back, clicks by threads)
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +46,22 @@ def test_departures_are_seen_and_leave_other_clips_as_they_were(material):
 
     assert absent(leaving) > absent(plain) + 0.1
     np.testing.assert_array_equal(CompositeMaker(material, 64, segments=4)(3, 8).images, plain(3, 8).images)
+
+
+def test_photographs_are_a_further_source_and_come_back_from_the_file(material, tmp_path):
+    flat = np.full((300, 400, 3), (250, 10, 250), np.uint8)  # no video has this colour
+    wider = replace(material, pictures=[flat])
+    wider.save(tmp_path / "m.npz")
+    make = CompositeMaker(Material.load(tmp_path / "m.npz"), 64, segments=4)
+    pieces = [make._picture(np.random.default_rng(seed)) for seed in range(60)]
+    taken = [p for p in pieces if (p == flat[0, 0]).all()]
+    assert 10 <= len(taken) <= 35
+    assert len({p.shape for p in taken}) > 5
+
+
+def test_only_photographs_that_are_not_held_out_are_read(tmp_path):
+    for name in ("backgrounds/mate/nature/Wood.jpg", "backgrounds/mate/nature/Garden.jpg", "backgrounds/mate/desktop/Drawn.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (3000, 1500), (10, 200, 30)).save(tmp_path / name)
+    (only,) = read_photographs(tmp_path)
+    assert only.shape == (PHOTOGRAPH_SIDE // 2, PHOTOGRAPH_SIDE, 3)

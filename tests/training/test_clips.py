@@ -43,6 +43,19 @@ def test_divemem_is_one_condition_two_long_five_consecutive():
     assert far > 30  # drawn from the whole video
 
 
+def test_divemem_often_shows_an_object_coming_back():
+    clip = clip_of(60, visible=[*range(20), *range(45, 60)])
+    back = 0
+    for seed in range(100):
+        drawn = sample_divemem(np.random.default_rng(seed), 60, 8, clip.presence())
+        there = clip.presence()[list(drawn.indices[3:]), 0]
+        assert set(np.diff(drawn.indices[3:])) in ({1}, {-1})
+        back += not there[0] and there.any()
+    assert 40 <= back <= 70  # by chance about 15
+    always = sample_divemem(np.random.default_rng(0), 60, 8, np.ones((60, 1), dtype=bool))
+    assert len(set(always.indices)) == 8  # nothing comes back, and a clip is drawn all the same
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 7])
 def test_short_videos_are_repeated_never_skipped(length):
     for sampler in (sample_vanilla, sample_divemem):

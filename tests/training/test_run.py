@@ -427,3 +427,13 @@ def test_runs_are_importable_without_a_folder(config, tmp_path):
     assert isinstance(run, Run)
     run.save()
     assert (tmp_path / "a" / "b" / "model.pt").exists()
+
+
+def test_several_samples_are_drawn_from_each_video(config, tmp_path):
+    config.write_text(config.read_text().replace("cuts = 0.2", "cuts = 0.0\nsamples = 2").replace("batch = 1", "batch = 5"))
+    _, data = start(config, tmp_path / "run")
+    for step in range(2, 6):
+        names = data[step].names
+        count = {name: names.count(name) for name in names}
+        assert sum(count.values()) == len(names) >= 5
+        assert max(count.values()) == 2

@@ -51,6 +51,10 @@ class Clip(ABC):
         """Seconds of every frame."""
         return np.arange(len(self)) / self.fps
 
+    def presence(self) -> NDArray[np.bool_] | None:
+        """Return which objects are about to be seen on which frames, ``(T, N)``, if that can be told without drawing."""
+        return None
+
     def visible(self, object_id: int) -> NDArray[np.bool_]:
         """Return on which frames an object is to be seen, ``(T,)``."""
         return np.array([self.masks(t)[object_id].any() for t in range(len(self))])
@@ -74,6 +78,10 @@ class ArrayClip(Clip):
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Return a frame ``(Y, X, 3)``."""
         return self.images[index]
+
+    def presence(self) -> NDArray[np.bool_]:
+        """Return which objects are to be seen, ``(T, N)``."""
+        return self.stack.any(axis=(2, 3))
 
     def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""

@@ -29,6 +29,7 @@ except ImportError as error:
 Rng = np.random.Generator
 WHOLE_FRAME_SHARE = 0.35
 SEGMENT_AREA = (0.008, 0.25)  # of the picture
+PHOTOGRAPH_SHARE = 0.35  # of still pictures, where there are any; the others are frames of videos
 SMALLEST_AREA = 0.003  # of the picture, on the first frame, for an object worth following
 
 
@@ -76,6 +77,13 @@ class CompositeMaker:
         return ArrayClip(f"composite-{seed}", develop(rng, images), np.ascontiguousarray(stack), objects)
 
     def _picture(self, rng: Rng) -> NDArray[np.uint8]:
+        """Return a frame of a video, or a piece of a photograph."""
+        if self.material.pictures and rng.random() < PHOTOGRAPH_SHARE:
+            whole = self.material.pictures[rng.integers(len(self.material.pictures))]
+            height = int(rng.uniform(0.35, 1) * whole.shape[0])
+            width = min(int(height * rng.uniform(1.3, 1.8)), whole.shape[1])
+            top, left = rng.integers(whole.shape[0] - height + 1), rng.integers(whole.shape[1] - width + 1)
+            return whole[top : top + height, left : left + width]
         video = self.material.videos[rng.integers(len(self.material.videos))]
         return video[rng.integers(len(video))]
 

@@ -66,12 +66,12 @@ class _Instrument:
         entry = np.array(_turned(self.entry, turn)) * (width, height)
         direction = tip - entry
         direction /= np.linalg.norm(direction)
-        tip = tip - direction * self._retraction(t) * 1.8 * max(side)
+        tip = tip - direction * self.retraction(t) * 1.8 * max(side)
         angle = float(np.arctan2(direction[1], direction[0]))
         opening = float(np.clip(self.opening(t), 0.02, 0.7))
         return Pose((float(tip[0]), float(tip[1])), angle, opening, self.radius, stain=self.stain, side_up=side_up)
 
-    def _retraction(self, t: int) -> float:
+    def retraction(self, t: int) -> float:
         """Return 0 in place to 1 away."""
         most = 0.0
         for start, stop in self.away:
@@ -176,6 +176,13 @@ class Laparoscopy(Clip):
             CLASSES[name][2] / 100 * max(self.shape[1:3]) * float(rng.uniform(0.85, 1.5)),
             tuple(away),
         )
+
+    def presence(self) -> NDArray[np.bool_]:
+        """Return which objects are there, ``(T, N)``: instruments that have not gone half-way out, organs always."""
+        there = np.ones((len(self), len(self.objects)), dtype=bool)
+        for n, instrument in enumerate(self._instruments):
+            there[:, n] = [instrument.retraction(t) < 0.5 for t in range(len(self))]
+        return there
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Return a frame ``(Y, X, 3)``."""

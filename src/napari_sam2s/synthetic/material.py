@@ -1,14 +1,16 @@
 """Real pictures and video that composites are made of: collected once, outside the repository.
 
-``python -m napari_sam2s.synthetic.material REAL OUT`` reads the folder of real material and the cut-outs of Debian's
-``tuxpaint-stamps-default``, and writes one ``.npz``. Part of every source is held out by name, for validation only.
+``python -m napari_sam2s.synthetic.material REAL OUT`` reads the folder of real material, the cut-outs of Debian's
+``tuxpaint-stamps-default`` and the photographs of four of its packages of wallpapers, as far as they are installed, and
+writes ``train.npz`` and ``held_out.npz``. Part of every source is held out by name: of videos and cut-outs for validation,
+of photographs for nothing so far.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -29,7 +31,20 @@ HELD_OUT_VIDEOS = (
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SKIPPED_STAMPS = ("cartoon", "symbols", "seasonal")  # drawn, not photographed
 HELD_OUT_STAMPS = ("birds", "vegetables", "household")  # folders of stamps
-FRAME_SIZE = (256, 384)  # (Y, X) of kept frames
+# Debian's plasma-workspace-wallpapers, mate-backgrounds, lomiri-wallpapers-16.04 and -20.04; the other pictures in them are
+# drawn, or the same ones in other sizes.
+PHOTOGRAPHS = (
+    *("backgrounds/*_by_*.jpg", "backgrounds/mate/nature/*.jpg"),
+    *(
+        f"wallpapers/{name}/contents/images/2560x1600.jpg"
+        for name in ("Autumn", "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf")
+    ),
+    *(f"wallpapers/{name}/contents/images/2560x1600.jpg" for name in ("Grey", "Kite", "OneStandsOut", "Path", "summer_1am")),
+)
+HELD_OUT_PHOTOGRAPHS = ("Aqua", "Garden", "Kite", "OneStandsOut", "Dragonfly_by_Bolly", "umang_by_Abhishek_Mudgal")
+PHOTOGRAPH_SIDE = 1440  # the longer one, pixels
+FRAME_SIZE = (432, 768)  # (Y, X) of kept frames
+HELD_OUT_SIZE = (256, 384)  # the size that validation began with; another would make its figures incomparable
 FRAME_STEP = 2
 
 
@@ -39,11 +54,13 @@ class Material:
 
     videos: list[NDArray[np.uint8]]  # each (T, Y, X, 3), consecutive frames
     cutouts: list[NDArray[np.uint8]]  # each (Y, X, 4), RGB and alpha
+    pictures: list[NDArray[np.uint8]] = field(default_factory=list)  # photographs, each (Y, X, 3)
 
     def save(self, path: Path) -> None:
         """Write an ``.npz``."""
         parts = {f"video{i:04d}": v for i, v in enumerate(self.videos)}
         parts |= {f"cutout{i:04d}": c for i, c in enumerate(self.cutouts)}
+        parts |= {f"picture{i:04d}": p for i, p in enumerate(self.pictures)}
         np.savez(path, **parts)  # type: ignore[arg-type]
 
     @classmethod
@@ -51,8 +68,7 @@ class Material:
         """Read what :meth:`save` wrote."""
         with np.load(path) as archive:
             names = sorted(archive.files)
-            videos = [archive[n] for n in names if n.startswith("video")]
-            return cls(videos, [archive[n] for n in names if n.startswith("cutout")])
+            return cls(*([archive[n] for n in names if n.startswith(kind)] for kind in ("video", "cutout", "picture")))
 
 
 def read_frames(path: Path, size: tuple[int, int] = FRAME_SIZE, step: int = FRAME_STEP) -> NDArray[np.uint8]:
@@ -81,6 +97,19 @@ def read_cutouts(paths: Iterable[Path], largest: int = 256) -> list[NDArray[np.u
     return cutouts
 
 
+def read_photographs(root: Path = Path("/usr/share")) -> list[NDArray[np.uint8]]:
+    """Return the installed photographs that are not held out, at most ``PHOTOGRAPH_SIDE`` pixels on a side."""
+    photographs = []
+    for path in sorted(p for pattern in PHOTOGRAPHS for p in root.glob(pattern)):
+        if not {path.stem, *path.parts} & set(HELD_OUT_PHOTOGRAPHS):
+            with Image.open(path) as picture:
+                picture.draft("RGB", (PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE))
+                rgb = picture.convert("RGB")
+            rgb.thumbnail((PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE))
+            photographs.append(np.asarray(rgb))
+    return photographs
+
+
 def collect(real: Path, *, held_out: bool = False) -> Material:
     """Gather the part of the material to train on, or the part that is held out."""
     videos = [p for p in sorted((real / "videos").glob("*.mp4")) if (p.stem in HELD_OUT_VIDEOS) == held_out]
@@ -89,7 +118,8 @@ def collect(real: Path, *, held_out: bool = False) -> Material:
         for p in sorted(STAMPS.rglob("*.png"))
         if not set(p.parts) & set(SKIPPED_STAMPS) and bool(set(p.parts) & set(HELD_OUT_STAMPS)) == held_out
     ]
-    return Material([read_frames(p) for p in videos], read_cutouts(stamps))
+    size = HELD_OUT_SIZE if held_out else FRAME_SIZE
+    return Material([read_frames(p, size) for p in videos], read_cutouts(stamps), [] if held_out else read_photographs())
 
 
 def main() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam2s.synthetic.clip import Clip
 
+RETURN_SHARE = 0.5
 LONG_FRAMES = 2  # long-term frames of a DiveMem clip, after the conditioning one
 
 
@@ -41,22 +43,35 @@ def sample_vanilla(rng: np.random.Generator, length: int, frames: int) -> Sampli
     return Sampling(tuple(indices), (Role.CONDITION,) + (Role.SHORT,) * (frames - 1))
 
 
-def sample_divemem(rng: np.random.Generator, length: int, frames: int) -> Sampling:
+def sample_divemem(rng: np.random.Generator, length: int, frames: int, presence: NDArray[np.bool_] | None = None) -> Sampling:
     """Draw 1 conditioning and 2 long-term frames from the whole video and the rest as consecutive frames.
 
-    The order of time is not respected between the two parts (Fig. 2). A video too short for that is drawn as vanilla.
+    The order of time is not respected between the two parts (Fig. 2). A video too short for that is drawn as vanilla. With
+    ``presence (T, N)``, the consecutive frames of ``RETURN_SHARE`` of the clips are such that an object comes back in them:
+    then only the long-term frames know it, and chance alone shows that too rarely.
     """
     short = frames - 1 - LONG_FRAMES
     if length < frames or short < 1:
         return sample_vanilla(rng, length, frames)
-    first = int(rng.integers(0, length - short + 1))
-    run = list(range(first, first + short))
-    if rng.random() < 0.5:
-        run.reverse()
+    run = _run_with_return(rng, presence, short) if presence is not None and rng.random() < RETURN_SHARE else []
+    if not run:
+        first = int(rng.integers(0, length - short + 1))
+        run = list(range(first, first + short))
+        if rng.random() < 0.5:
+            run.reverse()
     elsewhere = np.setdiff1d(np.arange(length), run)
     picked = rng.choice(elsewhere, 1 + LONG_FRAMES, replace=False)
     roles = (Role.CONDITION,) + (Role.LONG,) * LONG_FRAMES + (Role.SHORT,) * short
     return Sampling((*(int(i) for i in picked), *run), roles)
+
+
+def _run_with_return(rng: np.random.Generator, presence: NDArray[np.bool_], short: int) -> list[int]:
+    """Return consecutive frames, forward or backward, on whose first an object is away and later there; [] if there are none."""
+    length = len(presence)
+    runs = [range(first, first + short) for first in range(length - short + 1)]
+    runs += [run[::-1] for run in runs]
+    good = [run for run in runs if (~presence[run[0]] & presence[run].any(axis=0)).any()]
+    return list(good[rng.integers(len(good))]) if good else []
 
 
 def _ping_pong(index: int, length: int) -> int:
@@ -106,7 +121,10 @@ def draw_sample(
 ) -> Sample | None:
     """Draw a clip from a video; ``None`` if no object is visible on any of 10 first frames."""
     for _ in range(10):
-        sampling = (sample_divemem if divemem else sample_vanilla)(rng, len(clip), frames)
+        if divemem:
+            sampling = sample_divemem(rng, len(clip), frames, clip.presence())
+        else:
+            sampling = sample_vanilla(rng, len(clip), frames)
         first = clip.masks(sampling.indices[0])
         visible = [o for o in clip.objects if first[o.id].any()]
         if visible:

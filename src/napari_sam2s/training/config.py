@@ -11,7 +11,7 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.config import CONFIGS
 
-AUGMENTATIONS, PRECISIONS = ("light", "sam2"), ("float32", "bfloat16")
+AUGMENTATIONS, PRECISIONS = ("light", "sam2"), ("float32", "tfloat32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,14 @@ class TrainingConfig:
     cuts: float = 0.0  # share of clips that show something else for a while
     departures: float = 0.0  # share of the moving objects of composites that leave the picture for a while
     occlusion_weight: float = 1.0  # of the object score's loss; the paper's is 1
+    samples: int = 1  # drawn from each video of a batch: drawing videos costs more than using them, where a GPU waits
     class_names: tuple[str, ...] = ()  # that TSL learns
     text_embeddings: str = "fixed"  # see training/text.py
     init: str = ""  # a checkpoint to start from
     long_term: bool = False  # give the network SAM2S's long-term embedding, if it has none
     semantic: bool = False  # give the network SAM2S's class token, if it has none
     augmentation: str = "light"  # or "sam2": see training/augment.py
-    precision: str = "float32"  # or "bfloat16": mixed
+    precision: str = "float32"  # or "tfloat32": products of 10 bits, on GPUs that have it; or "bfloat16": mixed
     layer_decay: float = 1.0  # of the learning rate, from each block of a Hiera trunk to the one before
     new_rate: float = 1.0  # factor on the learning rate of what SAM2S adds to SAM 2
     unknown_classes: str = "error"  # or "ignore": classes in recorded data that are neither in class_names nor tissue
@@ -126,7 +127,7 @@ def _check(config: TrainingConfig, path: Path) -> None:
         "the shares of families must be positive and at least one": not config.families or min(config.families.values()) <= 0,
         "image_size must be a multiple of 32 from 64 on": config.image_size < 64 or config.image_size % 32 != 0,
         "label_jitter must be at least 0": config.label_jitter < 0,
-        "max_objects must be at least 1": config.max_objects < 1,
+        "max_objects and samples must be at least 1": min(config.max_objects, config.samples) < 1,
         "cuts and departures must lie in [0, 1]": not (0 <= config.cuts <= 1 and 0 <= config.departures <= 1),
         "occlusion_weight must be at least 0": config.occlusion_weight < 0,
         "ema must lie in [0, 1)": not 0 <= config.ema < 1,

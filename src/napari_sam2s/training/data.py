@@ -54,23 +54,27 @@ class StepDataset(Dataset[Batch]):
         batch = stage.batch * (1 if frames == stage.frames else max(2, stage.frames // 2))
         samples: list[Sample] = []
         for _ in range(50 * batch):
-            if len(samples) == batch:
+            if len(samples) >= batch:
                 break
-            sample = self._draw(rng, stage, frames, divemem)
-            if sample is not None and samples and rng.random() < self.config.cuts:
-                sample = cut_away(rng, sample, samples[0])
-            # Clips of one batch go through the network together, so they have the same roles.
-            if sample is not None and (not samples or sample.roles == samples[0].roles):
-                samples.append(sample)
+            video = self._video(rng, frames, divemem)
+            for _ in range(min(self.config.samples, batch - len(samples))):
+                sample = self._draw(rng, video, frames, divemem)
+                if sample is not None and samples and rng.random() < self.config.cuts:
+                    sample = cut_away(rng, sample, samples[0])
+                # Clips of one batch go through the network together, so they have the same roles.
+                if sample is not None and (not samples or sample.roles == samples[0].roles):
+                    samples.append(sample)
         if not samples:
             raise TrainingError(f"No clip with a visible object was found for step {step}; look at the training videos.")
         return collate(samples)
 
-    def _draw(self, rng: np.random.Generator, stage: Stage, frames: int, divemem: bool) -> Sample | None:
+    def _video(self, rng: np.random.Generator, frames: int, divemem: bool) -> Clip:
         name = self._names[rng.choice(len(self._names), p=self._shares)]
         # DiveMem draws from the whole video, so it needs one that is longer than the clip.
         length = frames if not divemem or frames == 1 else 2 * frames
-        clip = self.families[name](int(rng.integers(2**31)), length)
+        return self.families[name](int(rng.integers(2**31)), length)
+
+    def _draw(self, rng: np.random.Generator, clip: Clip, frames: int, divemem: bool) -> Sample | None:
         sample = draw_sample(
             rng, clip, frames, divemem=divemem, max_objects=self.config.max_objects, class_index=self._class_index
         )

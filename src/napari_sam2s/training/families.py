@@ -17,6 +17,9 @@ from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.video import open_video
 
 
+TRAINING_SEGMENTS = 400  # of real frames, cut out beforehand; validation has fewer
+
+
 class Composites:
     """Composites of collected material; loaded where first used, so that worker processes start fast."""
 
@@ -34,7 +37,8 @@ class Composites:
             from napari_sam2s.synthetic.composites import CompositeMaker
             from napari_sam2s.synthetic.material import Material
 
-            self._make = CompositeMaker(Material.load(self.path), self.size, departures=self.departures)
+            material = Material.load(self.path)
+            self._make = CompositeMaker(material, self.size, segments=TRAINING_SEGMENTS, departures=self.departures)
         return self._make(seed, frames)
 
 

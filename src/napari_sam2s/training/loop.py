@@ -60,6 +60,8 @@ class Run:
         self.weights = LossWeights(occlusion=config.occlusion_weight)
         self.clips = ClipForward(model, self.weights, loss_stride=config.loss_stride, arl=config.arl)
         self.optimizer: Any = make_optimizer(model, config)
+        if config.precision == "tfloat32":
+            torch.set_float32_matmul_precision("high")
         self._forward: Any = self.clips
         if accelerator is not None:
             self._forward, self.optimizer = accelerator.prepare(self.clips, self.optimizer)
@@ -184,7 +186,7 @@ class Run:
         self, batch: Batch, rng: np.random.Generator, stage: Stage, parts: int, *, last: bool
     ) -> tuple[dict[str, float], float]:
         """Add the gradients of one batch."""
-        mixed = self.config.precision != "float32"
+        mixed = self.config.precision == "bfloat16"
         alone = contextlib.nullcontext() if last or self.accelerator is None else self.accelerator.no_sync(self._forward)
         with alone:
             with torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed):
@@ -202,7 +204,8 @@ class Run:
                 loss.backward()
             else:
                 self.accelerator.backward(loss)
-        return {name: float(value.detach()) for name, value in losses.items()}, output.iou
+        values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait for the device, not one each
+        return dict(zip(losses, values, strict=True)), output.iou
 
     def validate(self, report: Callable[[str], None] = print) -> float:
         """Judge the moving average on the validation set; keep it as ``best.pt`` if it is the best so far.
@@ -239,12 +242,12 @@ class Run:
 
     def _update_average(self) -> None:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - decay)
-                else:
-                    self.average[name].copy_(value)
+        state = self.model.state_dict()
+        real = [name for name, value in state.items() if value.is_floating_point()]
+        with torch.no_grad():  # one call for all: on a GPU hundreds of small ones would take as long as the step
+            torch._foreach_lerp_([self.average[n] for n in real], [state[n] for n in real], 1 - decay)
+            for name in set(state) - set(real):
+                self.average[name].copy_(state[name])
 
     def _log(self, losses: dict[str, float], iou: float) -> None:
         names = LossWeights.__dataclass_fields__  # "iou" is the loss of the predicted one

@@ -35,7 +35,7 @@ def make_optimizer(model: SAM2S, config: TrainingConfig) -> torch.optim.AdamW:
         {"params": p, "encoder": encoder, "factor": factor, "weight_decay": config.weight_decay if decayed else 0.0}
         for (encoder, factor, decayed), p in groups.items()
     ]
-    return torch.optim.AdamW(settings, lr=1.0, betas=(0.9, 0.98))
+    return torch.optim.AdamW(settings, lr=1.0, betas=(0.9, 0.98), fused=model.device.type == "cuda")
 
 
 def _layer_factor(name: str, depth: int, decay: float) -> float:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +16,12 @@ from torch import Tensor
 
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND, NEGATIVE, PADDING, POSITIVE
 
+try:
+    import cv2
+except ImportError:  # it is in the extra "train"
+    cv2 = None  # type: ignore[assignment]
+
+THREADS = 8  # that look for clicks; both libraries let go of Python's lock meanwhile
 MASK_SHARE, CLICK_SHARE = 0.5, 0.25  # the rest are boxes, as in SAM 2's recipe
 CENTRE_SHARE = 0.5  # of clicks, at the innermost pixel; the others anywhere inside
 
@@ -25,9 +35,30 @@ class PromptBatch:
     use_mask: NDArray[np.bool_]  # (N,)
 
 
+def _inner_distance(mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return each pixel's distance to the nearest pixel outside of the mask; outside of the picture counts as such.
+
+    OpenCV's exact transform is several times as fast as SciPy's.
+    """
+    padded = np.pad(mask, 1)
+    if cv2 is None:
+        return distance_transform_edt(padded)[1:-1, 1:-1]  # type: ignore[no-any-return]
+    return cv2.distanceTransform(padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="prompts")
+
+
+def _for_each(function: Callable[..., Any], *items: Sequence[Any]) -> list[Any]:
+    """Map over objects, by threads where there are many."""
+    return list((_pool().map if len(items[0]) > THREADS else map)(function, *items))
+
+
 def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the ``(y, x)`` farthest from the mask's border (the picture's edge counts as one)."""
-    distance = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    distance = _inner_distance(mask)
     return np.unravel_index(int(distance.argmax()), mask.shape)  # type: ignore[return-value]
 
 
@@ -48,8 +79,7 @@ def correction(truth: NDArray[np.bool_], answer: NDArray[np.bool_]) -> tuple[int
     missing, superfluous = truth & ~answer, answer & ~truth
     if not missing.any() and not superfluous.any():
         return None
-    inside = distance_transform_edt(np.pad(missing, 1))[1:-1, 1:-1]
-    outside = distance_transform_edt(np.pad(superfluous, 1))[1:-1, 1:-1]
+    inside, outside = _inner_distance(missing), _inner_distance(superfluous)
     positive = inside.max() > outside.max()
     y, x = np.unravel_index(int((inside if positive else outside).argmax()), truth.shape)
     return int(y), int(x), POSITIVE if positive else NEGATIVE
@@ -77,8 +107,7 @@ def add_corrections(prompts: PromptBatch, truth: NDArray[np.bool_], answers: NDA
     """Append one click for each object ``(N, S, S)`` where its answer is most wrong."""
     points = np.zeros((len(truth), 1, 2), dtype=np.float32)
     labels = np.full((len(truth), 1), PADDING, dtype=np.int64)
-    for n in range(len(truth)):
-        click = correction(truth[n], answers[n])
+    for n, click in enumerate(_for_each(correction, truth, answers)):
         if click is not None:
             y, x, label = click
             points[n, 0], labels[n, 0] = (x, y), label
