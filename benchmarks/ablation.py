@@ -87,8 +87,8 @@ def train(args: argparse.Namespace, name: str, text: str) -> Path:
 def judge(args: argparse.Namespace, model_path: Path, memory: str) -> dict[str, float]:
     """Return a model's scores."""
     model = load_model(model_path, device="cpu")
-    plain, _ = validate(model, laparoscopy(args.cases, args.size, longest=100), "mask", memory)
-    back, _ = validate(model, reentry(args.cases, args.size), "mask", memory)
+    plain, _ = validate(model, laparoscopy(range(args.cases), args.size, longest=100), "mask", memory)
+    back, _ = validate(model, reentry(range(args.cases), args.size), "mask", memory)
     plain.results += back.results
     return {"J&F": plain.jf, "after return": back.after_return, "class": plain.class_accuracy}
 

@@ -60,7 +60,11 @@ def test_photographs_are_a_further_source_and_come_back_from_the_file(material, 
 
 
 def test_only_photographs_that_are_not_held_out_are_read(tmp_path):
-    for name in ("backgrounds/mate/nature/Wood.jpg", "backgrounds/mate/nature/Garden.jpg", "backgrounds/mate/desktop/Drawn.jpg"):
+    for name in (
+        "backgrounds/mate/nature/Wood.jpg",
+        "backgrounds/mate/nature/Garden.jpg",
+        "backgrounds/mate/desktop/Drawn.jpg",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (3000, 1500), (10, 200, 30)).save(tmp_path / name)
     (only,) = read_photographs(tmp_path)

@@ -81,7 +81,7 @@ class ArrayClip(Clip):
 
     def presence(self) -> NDArray[np.bool_]:
         """Return which objects are to be seen, ``(T, N)``."""
-        return self.stack.any(axis=(2, 3))
+        return np.asarray(self.stack.any(axis=(2, 3)))
 
     def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""

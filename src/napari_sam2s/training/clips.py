@@ -66,7 +66,7 @@ def sample_divemem(rng: np.random.Generator, length: int, frames: int, presence:
 
 
 def _run_with_return(rng: np.random.Generator, presence: NDArray[np.bool_], short: int) -> list[int]:
-    """Return consecutive frames, forward or backward, on whose first an object is away and later there; [] if there are none."""
+    """Return consecutive frames, forward or backward, on whose first an object is away and later there, if there are such."""
     length = len(presence)
     runs = [range(first, first + short) for first in range(length - short + 1)]
     runs += [run[::-1] for run in runs]

@@ -16,7 +16,6 @@ from napari_sam2s.masklets import Masklets, Project
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.video import open_video
 
-
 TRAINING_SEGMENTS = 400  # of real frames, cut out beforehand; validation has fewer
 
 

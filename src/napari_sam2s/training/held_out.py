@@ -6,7 +6,7 @@ part of every source is held out by name (``synthetic/material.py``, ``synthetic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,20 +80,20 @@ def _rendered(clip: Clip) -> Case:
     return Case(clip.name, images, tracks_of(ArrayClip(clip.name, images, masks, clip.objects)))
 
 
-def laparoscopy(count: int, size: int = 256, longest: int = 300, seed: int = FIRST_SEED) -> Iterator[Case]:
+def laparoscopy(numbers: Iterable[int], size: int = 256, longest: int = 300, seed: int = FIRST_SEED) -> Iterator[Case]:
     """Yield procedural cases of 60 to ``longest`` frames and 1 to 4 objects, some of which leave and come back."""
     from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 
-    for i in range(count):
+    for i in numbers:
         frames = int(np.random.default_rng(seed + i).integers(60, longest + 1))
         yield _rendered(Laparoscopy(seed + i, frames, (size, size)))
 
 
-def reentry(count: int, size: int = 256, seed: int = FIRST_SEED + 10_000) -> Iterator[Case]:
+def reentry(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 10_000) -> Iterator[Case]:
     """Yield procedural cases of 110 frames of two instruments, each of which is away for 30 frames or more."""
     from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
 
-    for i in range(count):
+    for i in numbers:
         classes = np.random.default_rng(seed + i).choice(INSTRUMENT_CLASSES, 2)
         clip = Laparoscopy(
             seed + i, 110, (size, size), classes=tuple(map(str, classes)), organ=None, absences=1, absence_frames=(30, 40)
@@ -101,7 +101,9 @@ def reentry(count: int, size: int = 256, seed: int = FIRST_SEED + 10_000) -> Ite
         yield _rendered(clip)
 
 
-def composites(count: int, material: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED) -> Iterator[Case]:
+def composites(
+    numbers: Iterable[int], material: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED
+) -> Iterator[Case]:
     """Yield composites of held-out material (``held_out.npz``)."""
     from napari_sam2s.synthetic.composites import CompositeMaker
     from napari_sam2s.synthetic.material import Material
@@ -109,17 +111,19 @@ def composites(count: int, material: Path, size: int = 256, frames: int = 32, se
     if not material.is_file():
         raise TrainingError(f"There is no material at {material}: `python -m napari_sam2s.synthetic.material REAL OUT`.")
     make = CompositeMaker(Material.load(material), size)
-    for i in range(count):
+    for i in numbers:
         clip = make(seed + i, frames)
         yield Case(clip.name, clip.images, tracks_of(clip))
 
 
-def microscopy(count: int, folder: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED) -> Iterator[Case]:
+def microscopy(
+    numbers: Iterable[int], folder: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED
+) -> Iterator[Case]:
     """Yield pictures of real nuclei (those held out by name) set in motion."""
     from napari_sam2s.synthetic.microscopy import Nuclei
 
     make = Nuclei(folder, size, held_out=True)
-    for i in range(count):
+    for i in numbers:
         yield _rendered(make(seed + i, frames // 3))
 
 
@@ -196,16 +200,30 @@ def families(
     real: Path | None = None,
     size: int = 256,
     longest: int = 300,
+    part: tuple[int, int] = (0, 1),
 ) -> dict[str, Callable[[], Iterator[Case]]]:
-    """Return what makes the cases of each family that can be had here, by name."""
+    """Return what makes the cases of each family that can be had here, by name.
+
+    Parameters
+    ----------
+    counts
+        Cases of each family (of ``hela``: nuclei).
+    part
+        ``(k, n)`` for the ``k``-th of ``n`` parts, to share the work out over processes.
+    """
+
+    def numbers(family: str) -> range:
+        return range(part[0], counts[family], part[1])
+
     known: dict[str, Callable[[], Iterator[Case]]] = {
-        "laparoscopy": lambda: laparoscopy(counts["laparoscopy"], size, longest),
-        "re-entry": lambda: reentry(counts["re-entry"], size),
+        "laparoscopy": lambda: laparoscopy(numbers("laparoscopy"), size, longest),
+        "re-entry": lambda: reentry(numbers("re-entry"), size),
     }
     if material is not None:
-        known["composites"] = lambda: composites(counts["composites"], material, size)
+        known["composites"] = lambda: composites(numbers("composites"), material, size)
     if real is not None:
-        known["microscopy"] = lambda: microscopy(counts["microscopy"], real / "nuclei", size)
+        known["microscopy"] = lambda: microscopy(numbers("microscopy"), real / "nuclei", size)
+    if real is not None and part[0] == 0:  # one case each
         known["pumavos-caps"] = lambda: davis(real / "pumavos-caps")
         known["hela"] = lambda: nuclei_in_time(real / "hela", counts["hela"])
     return {name: known[name] for name in names if name in known}

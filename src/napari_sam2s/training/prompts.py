@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -35,14 +35,14 @@ class PromptBatch:
     use_mask: NDArray[np.bool_]  # (N,)
 
 
-def _inner_distance(mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+def _inner_distance(mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return each pixel's distance to the nearest pixel outside of the mask; outside of the picture counts as such.
 
     OpenCV's exact transform is several times as fast as SciPy's.
     """
     padded = np.pad(mask, 1)
     if cv2 is None:
-        return distance_transform_edt(padded)[1:-1, 1:-1]  # type: ignore[no-any-return]
+        return distance_transform_edt(padded)[1:-1, 1:-1]
     return cv2.distanceTransform(padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
 
 
@@ -51,9 +51,9 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="prompts")
 
 
-def _for_each(function: Callable[..., Any], *items: Sequence[Any]) -> list[Any]:
+def _for_each(function: Callable[..., Any], *arrays: NDArray[Any]) -> list[Any]:
     """Map over objects, by threads where there are many."""
-    return list((_pool().map if len(items[0]) > THREADS else map)(function, *items))
+    return list(_pool().map(function, *arrays) if len(arrays[0]) > THREADS else map(function, *arrays))
 
 
 def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
