@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-<<<<<<< HEAD
 from napari_sam2s.synthetic.composites import CompositeMaker
-from napari_sam2s.synthetic.material import Material
-=======
-from napari_sam2s.synthetic.composites import CompositeMaker, depart, make_motion
 from napari_sam2s.synthetic.material import PHOTOGRAPH_SIDE, Material, read_photographs
->>>>>>> a588098 (Training for a GPU: photographs and sharper frames as material, several samples a video, clips in which an object comes back, clicks by threads)
 
 
 @pytest.fixture(scope="module")
