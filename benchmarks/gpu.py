@@ -1,6 +1,6 @@
 """Frames a second on a GPU beside the official package: eager, and with CUDA graphs.
 
-    python benchmarks/gpu.py [--json OUT.json] [--rows base-plus:1 base-plus:3 base-plus:10 nano:1 nano:3]
+    TQDM_DISABLE=1 python benchmarks/gpu.py [--json OUT.json] [--rows base-plus:1 base-plus:3 base-plus:10 nano:1 nano:3]
         [--size 512] [--frames 60] [--limit 80]
 
 From frames of 720 x 1280 in memory to boolean masks of that size on the host, in bfloat16 as the official predictor has it
@@ -14,6 +14,8 @@ normalised and on the GPU; ours resizes and uploads them as it goes. What the of
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import statistics
 import sys
@@ -51,6 +53,7 @@ class Discard(MemoryResults):
         """Forget them."""
 
 
+@functools.lru_cache(maxsize=3)
 def make_video(frames: int, objects: int) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return discs that drift over a blurred background, and their masks on the first frame."""
     rng = np.random.default_rng(0)
@@ -343,11 +346,8 @@ def main() -> None:
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     header = {"card": card, "torch": torch.__version__, "size": args.size, "video": [HEIGHT, WIDTH], "frames": args.frames}
     report = Report(args.json, {**header, "threads": torch.get_num_threads()})
-    counts: dict[str, list[int]] = {}
-    for row in args.rows:
-        name, _, objects = row.partition(":")
-        counts.setdefault(name, []).append(int(objects))
-    for name, objects in counts.items():
+    for name, rows in itertools.groupby((row.split(":") for row in args.rows), key=lambda row: row[0]):
+        objects = [int(row[1]) for row in rows]
         beside = {} if name == "nano" else run_official(name, objects, args, device, report)
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.frames import normalise, scale
 from napari_sam2s.model.graphs import Graphs, rebuild, signature, tensors
@@ -126,29 +127,43 @@ def test_dataclasses_are_taken_apart_and_put_together():
     assert signature(features) == signature(again) != signature(replace(features, keys=torch.ones(1)))
 
 
-def test_a_tracker_finds_the_same_with_replays():
-    torch.manual_seed(0)
-    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval()
+def track(model):
+    """Return the masks of two objects on 24 frames, and their logits on the last."""
     video = np.random.default_rng(0).integers(0, 255, (24, 48, 64, 3), dtype=np.uint8)
     box = np.zeros((48, 64), bool)
     box[10:30, 12:40] = True
+    tracker = Tracker(model, video, memory="vanilla")
+    for i in (1, 2):
+        tracker.prompt(i, 0, mask=np.roll(box, 5 * i, axis=1))
+    masks = [mask for _, found in tracker.propagate(1) for mask in found.values()]
+    return masks, torch.cat([tracker._objects.logits(i, 23) for i in (1, 2)])
 
-    def track():
-        tracker = Tracker(model, video, memory="vanilla")
-        for i in (1, 2):
-            tracker.prompt(i, 0, mask=np.roll(box, 5 * i, axis=1))
-        masks = [m for _, found in tracker.propagate(1) for m in found.values()]
-        return masks, [tracker._objects.logits(i, 23) for i in (1, 2)]
 
-    masks, logits = track()
+def test_a_tracker_finds_the_same_with_replays():
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval()
+    masks, logits = track(model)
     backend = Replays()
     model.graphs = Graphs(backend)
-    again, logits_again = track()
+    again, logits_again = track(model)
     assert backend.records == 2  # encoding, and following two objects with all of their memory
     assert backend.replays > 24
     assert all(np.array_equal(a, b) for a, b in zip(masks, again, strict=True))
-    for a, b in zip(logits, logits_again, strict=True):
-        assert torch.equal(a, b)
+    assert torch.equal(logits, logits_again)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cuda_graphs_give_what_is_computed_without(dtype):
+    model = load_model(device="cuda", dtype=dtype)
+    graphs, model.graphs = model.graphs, None
+    masks, logits = track(model)
+    model.graphs = graphs
+    again, logits_again = track(model)
+    assert (graphs.recorded, graphs.failed) == (2, frozenset())
+    torch.testing.assert_close(logits, logits_again, atol=1e-2, rtol=1e-2)
+    assert np.mean([(a != b).mean() for a, b in zip(masks, again, strict=True)]) < 1e-3
 
 
 class Waits(TorchDispatchMode):

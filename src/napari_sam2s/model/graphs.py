@@ -129,18 +129,22 @@ class CudaRecorder:
         """Record a call."""
         device = next(tensors(arguments)).device
         with torch.cuda.device(device):
-            if self._stream is None:
+            if self._stream is None or self._stream.device != device:
                 self._pool, self._stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
             inputs = rebuild(arguments, torch.clone)
-            self._stream.wait_stream(torch.cuda.current_stream())
+            usual = torch.cuda.current_stream()
+            self._stream.wait_stream(usual)
             with torch.cuda.stream(self._stream):
                 for _ in range(WARM_UP):
                     function(*inputs)
-            torch.cuda.current_stream().wait_stream(self._stream)
+            usual.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            # Other threads may go on using the GPU meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                outputs = function(*inputs)
+            try:
+                # Other threads may go on using the GPU meanwhile.
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                    outputs = function(*inputs)
+            finally:
+                torch.cuda.set_stream(usual)  # which torch does not go back to where recording fails
         places = list(tensors(inputs))
 
         def replay(new: tuple[Any, ...]) -> Any:
