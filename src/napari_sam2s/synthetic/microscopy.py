@@ -7,12 +7,13 @@ Real pictures come as ``NNNN.jpg`` with instance labels ``NNNN.png`` (BBBC038); 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import find_objects, gaussian_filter, gaussian_filter1d
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.vocabulary import Object
@@ -37,7 +38,9 @@ class Plate:
 def drawn_plate(rng: Rng, size: tuple[int, int]) -> Plate:
     """Draw fluorescent nuclei of several sizes on a dark ground."""
     height, width = size
-    haze = zoom(rng.random((5, 5)), (height / 5, width / 5), order=1)[..., None]
+    coarse = rng.random((5, 5))
+    down, across = (np.clip(1 - np.abs(np.linspace(0, 4, n)[:, None] - np.arange(5)), 0, 1) for n in (height, width))
+    haze = (down @ coarse @ across.T)[..., None]  # spread over the picture, linearly
     tint = np.array(((1, 1, 1), (0.55, 0.75, 1), (0.6, 1, 0.65)), dtype=np.float32)[rng.integers(3)]
     background = (12 + 16 * haze + rng.normal(0, 1.5, (height, width, 1))).astype(np.float32) * tint
     radius = min(size) * rng.uniform(0.035, 0.06)
@@ -74,22 +77,35 @@ def read_plate(path: Path, size: int) -> Plate:
         raise TrainingError(f"The labels of {path} have the shape {ids.shape}; they are one number a pixel.")
     colour = colour.astype(np.float32)
     free = (gaussian_filter((ids > 0).astype(np.float32), 2) < 0.05).astype(np.float32)
-    weight = gaussian_filter(free, 12) + 1e-6
-    smooth = np.dstack([gaussian_filter(colour[..., c] * free, 12) / weight for c in range(3)])
+    weight = _widely_smoothed(free) + np.float32(1e-6)
+    smooth = np.dstack([_widely_smoothed(colour[..., c] * free) / weight for c in range(3)])
     cells = []
-    for label in np.unique(ids[ids > 0]):
-        mask = ids == label
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        whole = rows[0] > 0 and columns[0] > 0 and rows[-1] < ids.shape[0] - 1 and columns[-1] < ids.shape[1] - 1
-        if mask.sum() < SMALLEST_PX or not whole:
+    for label, found in enumerate(find_objects(ids.astype(np.int32)), 1):
+        if found is None:
             continue
-        box = slice(max(rows[0] - 2, 0), rows[-1] + 3), slice(max(columns[0] - 2, 0), columns[-1] + 3)
-        alpha = gaussian_filter(mask[box].astype(np.float32), 0.7)
+        rows, columns = found
+        whole = rows.start > 0 and columns.start > 0 and rows.stop < ids.shape[0] and columns.stop < ids.shape[1]
+        if not whole or np.count_nonzero(ids[found] == label) < SMALLEST_PX:
+            continue
+        box = slice(max(rows.start - 2, 0), rows.stop + 2), slice(max(columns.start - 2, 0), columns.stop + 2)
+        alpha = gaussian_filter((ids[box] == label).astype(np.float32), 0.7)
         centre = (box[0].start + (alpha.shape[0] - 1) / 2, box[1].start + (alpha.shape[1] - 1) / 2)
         cells.append((np.dstack((colour[box], alpha)), centre))
     if not cells:
         raise TrainingError(f"{path} has no nucleus of {SMALLEST_PX} pixels or more that lies whole in the picture.")
     return Plate(colour * free[..., None] + smooth * (1 - free[..., None]), cells)
+
+
+def _widely_smoothed(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``gaussian_filter(plane, 12)`` for a plane ``(Y, X)``: so wide a filter is faster as two products of matrices."""
+    down, across = (_smoothing(n) for n in plane.shape)
+    half = (down @ plane.astype(np.float64)).astype(np.float32)
+    return (half.astype(np.float64) @ across.T).astype(np.float32)
+
+
+@cache
+def _smoothing(count: int) -> NDArray[np.float64]:
+    return gaussian_filter1d(np.eye(count), 12, axis=0)
 
 
 class Nuclei:
