@@ -33,6 +33,8 @@ def load_model(
 ) -> SAM2S:
     """Load a model, ready for tracking.
 
+    On CUDA its ``graphs`` replay what repeats itself (:mod:`napari_sam2s.model.graphs`); ``None`` there turns that off.
+
     Parameters
     ----------
     name_or_path
@@ -43,7 +45,8 @@ def load_model(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     dtype
         Of the arithmetic: ``torch.float32``, the default, or ``torch.bfloat16``, which is mixed precision as SAM 2's own
-        predictor has it; the weights stay float32. It pays on GPUs, and on CPUs with AMX or AVX512-BF16.
+        predictor has it; the weights stay float32, except on CUDA those of products.
+        It pays on GPUs, and on CPUs with AMX or AVX512-BF16.
     image_size
         Side of the square that frames are squashed into, a multiple of 32; the model's own by default.
     mode

@@ -139,7 +139,8 @@ class TrackedObjects:
         rows: list[Row] = []
         for group in self.sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
             decoded, maps, patches = self.sight.follow(frame, [recall for _, recall in group])
-            masks, scores = self.sight.read(decoded, self._upsample, ahead=frame + sign * stride)
+            ahead = frame + sign if stride == 1 else None  # else the frames between are read first
+            masks, scores = self.sight.read(decoded, self._upsample, ahead)
             memories = self.sight.keep(frame, decoded, maps, patches, scores)
             for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
                 self.banks[i].append(memory, sign, stride)
