@@ -28,6 +28,9 @@ def test_inner_distance_is_euclidean_and_ends_at_the_edge(monkeypatch, with_open
     for mask in blobs(10):
         expected = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         np.testing.assert_allclose(prompts._inner_distance(mask), expected, rtol=1e-6)
+        y, x = prompts.innermost(mask)
+        assert expected[y, x] == expected.max()
+    assert prompts.correction(np.zeros((8, 8), bool), np.eye(8, dtype=bool)) == (0, 0, NEGATIVE)
 
 
 def test_corrections_of_many_objects_are_those_of_each():

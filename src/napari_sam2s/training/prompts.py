@@ -56,10 +56,20 @@ def _for_each(function: Callable[..., Any], *arrays: NDArray[Any]) -> list[Any]:
     return list(_pool().map(function, *arrays) if len(arrays[0]) > THREADS else map(function, *arrays))
 
 
+def _deepest(mask: NDArray[np.bool_]) -> tuple[float, int, int]:
+    """Return the largest inner distance of a mask and its ``(y, x)``; 0 of an empty mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return 0.0, 0, 0
+    # Around the box everything is outside of the mask, so the box alone gives the same distances.
+    distance = _inner_distance(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return float(distance[y, x]), int(y + rows[0]), int(x + columns[0])
+
+
 def innermost(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the ``(y, x)`` farthest from the mask's border (the picture's edge counts as one)."""
-    distance = _inner_distance(mask)
-    return np.unravel_index(int(distance.argmax()), mask.shape)  # type: ignore[return-value]
+    return _deepest(mask)[1:]
 
 
 def sample_click(rng: np.random.Generator, mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -79,10 +89,10 @@ def correction(truth: NDArray[np.bool_], answer: NDArray[np.bool_]) -> tuple[int
     missing, superfluous = truth & ~answer, answer & ~truth
     if not missing.any() and not superfluous.any():
         return None
-    inside, outside = _inner_distance(missing), _inner_distance(superfluous)
-    positive = inside.max() > outside.max()
-    y, x = np.unravel_index(int((inside if positive else outside).argmax()), truth.shape)
-    return int(y), int(x), POSITIVE if positive else NEGATIVE
+    inside, outside = _deepest(missing), _deepest(superfluous)
+    positive = inside[0] > outside[0]
+    _, y, x = inside if positive else outside
+    return y, x, POSITIVE if positive else NEGATIVE
 
 
 def sample_prompts(rng: np.random.Generator, masks: NDArray[np.bool_], mask_share: float = MASK_SHARE) -> PromptBatch:
