@@ -437,3 +437,15 @@ def test_several_samples_are_drawn_from_each_video(config, tmp_path):
         count = {name: names.count(name) for name in names}
         assert sum(count.values()) == len(names) >= 5
         assert max(count.values()) == 2
+
+
+def test_a_run_fits_into_a_time(config, tmp_path, capsys):
+    command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0", "--within", "0.15"]
+    assert main(command) == 0
+    assert "curves.png" in capsys.readouterr().out
+    made = load_model(tmp_path / "run" / "model.pt", device="cpu").metadata["provenance"]
+    assert made["step"] == sum(stage["steps"] for stage in made["config"]["stages"]) > 0
+    assert main(command) == 2  # no second sitting
+    assert "one sitting" in capsys.readouterr().err
+    assert main([*command[:3], str(tmp_path / "other"), "--within", "-1"]) == 2
+    assert "above 0" in capsys.readouterr().err

@@ -27,6 +27,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
     parser.add_argument("--minutes", type=float, help="stop after so long; go on later with the same command")
+    parser.add_argument(
+        "--within", type=float, metavar="MINUTES", help="fit the whole run into so long, with as many steps as that allows"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that make clips (1)")
     parser.add_argument("--threads", type=int, help="of torch")
     parser.set_defaults(run=run)
@@ -38,8 +41,12 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
+    from napari_sam2s.errors import TrainingError
+    from napari_sam2s.training.clock import Clock
     from napari_sam2s.training.start import start
 
+    if args.within is not None and (args.minutes is not None or not args.within > 0):
+        raise TrainingError("--within takes minutes above 0, and does not go together with --minutes.")
     run, dataset = start(
         args.config,
         args.out,
@@ -51,14 +58,15 @@ def run(args: argparse.Namespace) -> int:
         validation=args.validation,
         device=args.device,
     )
-    with tqdm(total=run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
+    with tqdm(total=None if args.within else run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
 
         def report(line: str) -> None:
             bar.update(run.step - bar.n)
             bar.set_postfix_str(line.split(" ", 2)[-1])
 
         seconds = args.minutes * 60 if args.minutes else math.inf
-        run.train(dataset, workers=args.workers, seconds=seconds, report=report)
+        clock = Clock(run.config, args.within * 60) if args.within else None
+        run.train(dataset, workers=args.workers, seconds=seconds, clock=clock, report=report)
         bar.update(run.step - bar.n)
     if run.main:
         best = f", the best in validation {args.out / 'best.pt'}" if (args.out / "best.pt").exists() else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -11,6 +11,7 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away, jitter_labels
 from napari_sam2s.training.clips import Batch, Sample, collate, draw_sample
+from napari_sam2s.training.clock import Clock
 from napari_sam2s.training.config import Stage, TrainingConfig
 
 Family = Callable[[int, int], Clip]  # (seed, frames) -> a clip of at least so many frames, or of its own length
@@ -42,11 +43,15 @@ class StepDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return self.config.steps
 
-    def __getitem__(self, index: int | tuple[int, int]) -> Batch:
-        """Return a batch of a step: the first one, or with ``(step, part)`` another of those that make the step together."""
-        step, part = index if isinstance(index, tuple) else (index, 0)
+    def __getitem__(self, index: int | tuple[int, ...]) -> Batch:
+        """Return a batch of a step.
+
+        The first one, or with ``(step, part)`` another of those that make the step together; with ``(step, part, stage)``
+        one of the stage of that number.
+        """
+        step, part, *number = index if isinstance(index, tuple) else (index, 0)
         rng = np.random.default_rng(entropy(self.config.seed, step, part))
-        stage, _ = stage_of(self.config, step)
+        stage = self.config.stages[number[0]] if number else stage_of(self.config, step)[0]
         # All parts of a step are alike in kind, so that no process waits for another's longer clips.
         kind = rng if not part else np.random.default_rng((self.config.seed, step))
         frames = 1 if kind.random() < stage.images else stage.frames
@@ -105,14 +110,28 @@ def batches(dataset: StepDataset, start: int, workers: int, rank: int = 0, proce
     """Yield from step ``start`` on the batches that make a step on process ``rank``, made ahead by worker processes."""
     counts = [stage_of(dataset.config, step)[0].accumulate for step in range(start, len(dataset))]
     parts = [(start + i, rank + k * processes) for i, count in enumerate(counts) for k in range(count)]
+    made = _made(dataset, parts, workers)
+    for count in counts:
+        yield [next(made) for _ in range(count)]
+
+
+def clocked_batches(dataset: StepDataset, clock: Clock, workers: int) -> Iterator[list[Batch]]:
+    """Yield the batches that a clock orders, until its time is over."""
+    for batch in _made(dataset, clock.order(), workers):
+        clock.start()
+        if clock.over:
+            return
+        yield [batch]
+
+
+def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) -> Iterator[Batch]:
+    """Yield batches in this order, made ahead by worker processes."""
     loader: DataLoader[Batch] = DataLoader(
         dataset,
         batch_size=None,
-        sampler=parts,
+        sampler=order,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
-    made = iter(loader)
-    for count in counts:
-        yield [next(made) for _ in range(count)]
+    return iter(loader)

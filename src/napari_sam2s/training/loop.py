@@ -19,9 +19,10 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.checkpoint import model_state, save_atomically
 from napari_sam2s.training.clips import Batch
+from napari_sam2s.training.clock import Clock
 from napari_sam2s.training.config import Stage, TrainingConfig
 from napari_sam2s.training.curves import draw_curves
-from napari_sam2s.training.data import StepDataset, batches, entropy, stage_of
+from napari_sam2s.training.data import StepDataset, batches, clocked_batches, entropy, stage_of
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
 from napari_sam2s.training.optimizer import make_optimizer, set_rates
@@ -131,29 +132,51 @@ class Run:
         return state
 
     def train(
-        self, dataset: StepDataset, *, workers: int = 1, seconds: float = math.inf, report: Callable[[str], None] = print
+        self,
+        dataset: StepDataset,
+        *,
+        workers: int = 1,
+        seconds: float = math.inf,
+        clock: Clock | None = None,
+        report: Callable[[str], None] = print,
     ) -> None:
         """Train to the end of the configuration, or for some seconds, saving every few minutes.
+
+        Parameters
+        ----------
+        seconds
+            Stop after so long, to go on later.
+        clock
+            Take as many steps as its time has room for, with the stages and rates of a whole run; such a run is not gone on
+            with. ``config`` then tells how many there were.
 
         Raises
         ------
         TrainingError
-            If the loss is not finite; the last checkpoint from before is kept.
+            If the loss is not finite (the last checkpoint from before is kept), or a clock is given to a run that has begun or
+            that several processes share.
         """
+        if clock is not None and (self.step or self.accelerator is not None):
+            raise TrainingError("A run within a time is one sitting of one process: take a new folder, and no launcher.")
+        if clock is not None and any(stage.accumulate > 1 for stage in self.config.stages):
+            raise TrainingError("A run within a time makes a step of each batch: set accumulate = 1 in its stages.")
         started = saved = time.monotonic()
         first, before = self.step, self.seconds
         rank, processes = (
             (0, 1) if self.accelerator is None else (self.accelerator.process_index, self.accelerator.num_processes)
         )
-        for parts in batches(dataset, self.step, workers, rank, processes):
-            losses, iou = self.take_step(parts, rank, processes)
+        ordered = batches(dataset, self.step, workers, rank, processes)
+        for parts in ordered if clock is None else clocked_batches(dataset, clock, workers):
+            place = clock.arrived() if clock is not None else stage_of(self.config, self.step)
+            losses, iou = self.take_step(parts, rank, processes, place)
             now = time.monotonic()
             self.seconds = before + now - started
             if self.step % LOG_STEPS == 0 and self.main:
                 rate = (now - started) / (self.step - first)
                 self._log(losses, iou)
                 shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                report(f"step {self.step}/{self.config.steps} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
+                of = self.config.steps if clock is None else f"{100 * clock.share():.0f} % of the time"
+                report(f"step {self.step}/{of} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
             if self.config.validation is not None and self.step % self.config.validation.every == 0:
                 self.validate(report)
             if now - saved > SAVE_SECONDS:
@@ -161,12 +184,19 @@ class Run:
                 saved = now
             if now - started > seconds:
                 break
+        if clock is not None:
+            self.config = clock.config()
         self.save()
 
-    def take_step(self, parts: Batch | Sequence[Batch], rank: int = 0, processes: int = 1) -> tuple[dict[str, float], float]:
-        """Learn from one batch, or from several whose gradients add up; return the mean losses and IoU."""
+    def take_step(
+        self, parts: Batch | Sequence[Batch], rank: int = 0, processes: int = 1, place: tuple[Stage, int] | None = None
+    ) -> tuple[dict[str, float], float]:
+        """Learn from one batch, or from several whose gradients add up; return the mean losses and IoU.
+
+        ``place`` is the stage and the step's number within it, by default those of the configuration.
+        """
         parts = [parts] if isinstance(parts, Batch) else list(parts)
-        stage, within = stage_of(self.config, self.step)
+        stage, within = place or stage_of(self.config, self.step)
         set_rates(self.optimizer, self.config, stage, within)
         self.clips.corrections = stage.corrections
         self.optimizer.zero_grad(set_to_none=True)
