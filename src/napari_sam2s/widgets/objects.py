@@ -26,7 +26,8 @@ from napari_sam2s.widgets.swatch import swatch
 
 COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
-SURE = 0.6  # probability from which a class is suggested
+# Probability from which a class is suggested. There is no class for "none of these": below this, nuclei were called hooks.
+SURE = 0.8
 TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture says little of what it is
 SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
