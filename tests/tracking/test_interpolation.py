@@ -123,3 +123,32 @@ def test_one_pixel_and_odd_sizes(ground):
     ((_, found),) = fill(range(3), frames.__getitem__, {1: mask}, {1: mask})
     assert found[1].shape == (37, 53)
     assert found[1].sum() <= 9
+
+
+def test_what_covers_an_object_moves_over_it():
+    """An organ that stays, and an instrument that passes over it: the hole in the organ's mask goes with the instrument."""
+    rng = np.random.default_rng(3)
+    ground = gaussian_filter(rng.uniform(0, 255, (160, 240, 3)), (3, 3, 0)).astype(np.uint8)
+    organ = np.zeros((160, 240), bool)
+    organ[30:130, 40:200] = True
+
+    def bar(t):
+        mask = np.zeros_like(organ)
+        mask[0:110, 60 + 14 * t : 84 + 14 * t] = True
+        return mask
+
+    def image(t):
+        picture = ground.copy()
+        picture[organ, 0] = 200
+        picture[bar(t)] = (40, 60, 220)
+        return picture
+
+    frames = range(6)
+    ends = [{1: organ & ~bar(t), 2: bar(t)} for t in (0, 5)]
+    for t, masks in fill(frames, image, *ends):
+        truth = organ & ~bar(t)
+        assert iou(masks[1], truth) > 0.96
+        assert not (masks[1] & masks[2]).any()
+    alone = dict(fill(frames, image, {1: ends[0][1]}, {1: ends[1][1]}))  # nobody knows of the instrument
+    truth = organ & ~bar(2)
+    assert iou(alone[2][1], truth) < 0.9

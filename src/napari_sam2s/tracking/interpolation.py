@@ -3,6 +3,9 @@
 Between frames A and B an object's motion is an affine one, fitted inside its mask to a coarse flow
 (:mod:`napari_sam2s.tracking.motion`) and believed only as far as it brings the mask of A onto that of B. Of both masks
 moved to a frame between, signed distances are blended (Raya & Udupa, 1990: shape-based interpolation).
+
+What another object covers on one of the two frames is completed from the other frame first, and what covers it is cut out
+again where it is on the frame between: the hole that an instrument leaves in an organ's mask moves with the instrument.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ KNOT_FRAMES = 6  # motion is taken as even over at most so many frames
 SHAPE_SIDE = 80  # most cells along a side that a shape is blended on; a mask of the network has 4 g along the whole frame
 TRUST = 0.1  # of overlap with the other mask that a motion which was seen may lack for each piece of its way
 MARGIN = 0.1  # around a shape, of its longer side
+COVERED_CELLS = 1.0  # of the motion's picture, from which on an object counts as covered by another
 
 Masks = Mapping[int, NDArray[np.bool_]]
 FarAffines = list[Affine]  # from a shape's own frame to every knot, in the order of knots
@@ -69,9 +73,59 @@ def fill(
         begin, end = abs(looked_at[knot] - frames[0]), abs(looked_at[knot + 1] - frames[0])
         between.append(knot + (n - begin) / (end - begin))
     parts = [n / (len(frames) - 1) for n in range(1, len(frames) - 1)]
-    blends = {i: _Blend.of(first[i], last[i], flows).masks(between, parts) for i in first}
+    ways = {i: _Ways.of(first[i], last[i], flows) for i in first}
+    above = _covering(ways)
+    blends = {}
+    for i, way in ways.items():
+        covers = [np.logical_or.reduce([end[k] for k in above[i]]) if above[i] else None for end in (first, last)]
+        blends[i] = _Blend.of(first[i], last[i], way, (covers[0], covers[1])).masks(between, parts)
     for t in frames[1:-1]:
-        yield t, {i: next(masks) for i, masks in blends.items()}
+        whole = {i: next(masks) for i, masks in blends.items()}
+        yield t, {i: _without(mask, [whole[k] for k in above[i]]) for i, mask in whole.items()}
+
+
+def _without(mask: NDArray[np.bool_], others: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    return mask & ~np.logical_or.reduce(others) if others else mask
+
+
+@dataclass
+class _Ways:
+    """An object's coverage of the motion's cells on both frames, and how it moves from each to every knot."""
+
+    coverages: tuple[NDArray[np.float32], NDArray[np.float32]]
+    paths: tuple[FarAffines | None, FarAffines | None]  # None where the object is absent
+
+    @classmethod
+    def of(cls, first: NDArray[np.bool_], last: NDArray[np.bool_], flows: list[NDArray[np.float32]]) -> _Ways:
+        a, b = _coverage(first), _coverage(last)
+        forward = _path(a, b, [f[0] for f in flows]) if a.any() else None
+        backward = _path(b, a, [f[1] for f in reversed(flows)]) if b.any() else None
+        return cls((a, b), (forward, None if backward is None else backward[::-1]))
+
+    def brought(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the last frame's shape covers on the first frame, and the first one's on the last."""
+        return tuple(  # type: ignore[return-value]
+            coverage if path is None else _warped(coverage, [path[end]])[0]
+            for coverage, path, end in zip(self.coverages[::-1], self.paths[::-1], (0, -1), strict=True)
+        )
+
+
+def _covering(ways: Mapping[int, _Ways]) -> dict[int, list[int]]:
+    """Return for each object those that lie over it.
+
+    One lies over another where the other would be, by what is known of it from the other frame, and is not seen. Motions are
+    not exact, so of two objects at most one lies over the other: the one that hides more.
+    """
+    brought = {i: way.brought() for i, way in ways.items() if all(path is not None for path in way.paths)}
+
+    def hidden(below: int, above: int) -> float:
+        """Return how many cells of an object another one hides, on both frames."""
+        if below not in brought:
+            return 0.0
+        parts = zip(brought[below], ways[above].coverages, ways[below].coverages, strict=True)
+        return sum(float((np.minimum(there, cover) * (1 - seen)).sum()) for there, cover, seen in parts)
+
+    return {i: [k for k in ways if k != i and hidden(i, k) > COVERED_CELLS and hidden(i, k) > hidden(k, i)] for i in ways}
 
 
 @dataclass
@@ -97,21 +151,32 @@ class _Blend:
     shapes: tuple[_Shape | None, _Shape | None]  # None where the object is absent
 
     @classmethod
-    def of(cls, first: NDArray[np.bool_], last: NDArray[np.bool_], flows: list[NDArray[np.float32]]) -> _Blend:
+    def of(
+        cls,
+        first: NDArray[np.bool_],
+        last: NDArray[np.bool_],
+        ways: _Ways,
+        covers: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None],
+    ) -> _Blend:
+        """``covers``: what lies over the object on the two frames."""
         size = (first.shape[0], first.shape[1])
-        coverages = [_coverage(mask) for mask in (first, last)]
-        steps = [range(len(flows)), range(len(flows) - 1, -1, -1)]
-        paths: list[FarAffines | None] = []
-        for way, (coverage, order) in enumerate(zip(coverages, steps, strict=True)):
-            path = _path(coverage, coverages[1 - way], [flows[k][way] for k in order]) if coverage.any() else None
-            paths.append(path if way == 0 or path is None else path[::-1])
-        crop = _crop([(m, p) for m, p in zip((first, last), paths, strict=True) if p is not None], size)
+        crop = _crop([(m, p) for m, p in zip((first, last), ways.paths, strict=True) if p is not None], size)
+        box = slice(crop[0], crop[2]), slice(crop[1], crop[3])
         cell = max(-(-max(crop[2] - crop[0], crop[3] - crop[1]) // SHAPE_SIDE), 1)
-        shapes = [
-            None if p is None else _Shape(p, _signed_distance(m[crop[0] : crop[2], crop[1] : crop[3]], cell))
-            for m, p in zip((first, last), paths, strict=True)
-        ]
-        return cls(size, crop, cell, (shapes[0], shapes[1]))
+        a, b = (
+            None if p is None else _Shape(p, _signed_distance(m[box], cell))
+            for m, p in zip((first, last), ways.paths, strict=True)
+        )
+        blend = cls(size, crop, cell, (a, b))
+        if a is not None and b is not None:
+            # Both from the shapes as they were seen, so that neither is completed by the other's completion.
+            from_last, from_first = blend._moved(b, [0])[0], blend._moved(a, [len(a.path) - 1])[0]
+            for shape, brought, cover in ((a, from_last, covers[0]), (b, from_first, covers[1])):
+                if cover is not None and cover[box].any():
+                    # One cell more, so that no gap is left between what is seen and what is completed.
+                    beneath = torch.minimum(brought, _signed_distance(cover[box], cell) + 1)
+                    shape.distance = torch.maximum(shape.distance, beneath)
+        return blend
 
     def masks(self, between: Sequence[float], parts: Sequence[float]) -> Iterator[NDArray[np.bool_]]:
         """Yield the masks at ``between`` in knots, ``parts`` of the way."""
