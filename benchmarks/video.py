@@ -234,11 +234,25 @@ def in_dask(path: Path) -> None:
         print(f"| slicing and computing a frame, beyond the read itself | {1000 * statistics.median(extra):.1f} ms | 15 ms |")
 
 
+def piped(path: Path, frames: int) -> None:
+    """Have ffmpeg decode to a pipe, and read that into one piece of memory: what any reader beside ffmpeg must pay."""
+    command = [*QUIET, "-i", str(path), "-frames:v", str(frames), "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        memory = memoryview(bytearray(2**22))
+        while process.stdout.readinto(memory):  # type: ignore[attr-defined]
+            pass
+
+
 def playing(path: Path, frames: int, rounds: int = 5) -> None:
     """Print frames a second in order, of each reader, beside ffmpeg decoding to nowhere, taken in turns."""
     rgb = ["-i", str(path), "-frames:v", str(frames), "-pix_fmt", "rgb24", "-f", "rawvideo", os.devnull]
     decode = ["-i", str(path), "-frames:v", str(frames), "-f", "null", "-"]
-    jobs = {"ffmpeg to /dev/null": lambda: run(*rgb), "ffmpeg decoding only": lambda: run(*decode)}
+    jobs = {
+        "ffmpeg to /dev/null": lambda: run(*rgb),
+        "ffmpeg decoding only": lambda: run(*decode),
+        "ffmpeg to a pipe": lambda: piped(path, frames),
+    }
     opened = readers(path)
     jobs |= {reader.name: lambda reader=reader: reader.play(0, frames) for reader in opened}
     taken: dict[str, list[float]] = {name: [] for name in jobs}

@@ -132,7 +132,7 @@ def test_a_label_picture_of_sixty_objects_in_one_option(capsys, tmp_path):
     video = np.stack([np.where(labels > 0, 200, 30).astype(np.uint8) + rng.integers(0, 20, (120, 160), np.uint8)] * 3)
     tifffile.imwrite(tmp_path / "video.tif", video, photometric="minisblack")
     tifffile.imwrite(tmp_path / "labels.tif", labels)
-    words = ["track", tmp_path / "video.tif", "--mask", f"0,{tmp_path / 'labels.tif'}", "--image-size", 128]
+    words = ["track", tmp_path / "video.tif", "--mask", f"0,{tmp_path / 'labels.tif'}", "--image-size", 192]
     code, _, err = run(capsys, *words, "--out", tmp_path / "p.sam2s")
     assert code == 0
     assert "numbers its objects 1 to 60" in err
@@ -141,7 +141,8 @@ def test_a_label_picture_of_sixty_objects_in_one_option(capsys, tmp_path):
         assert [o.name for o in project.objects] == [f"object {i}" for i in ids]
         assert all(len(project.masks(t)) == 60 for t in range(3))
         np.testing.assert_array_equal(project.mask(0, 60), labels == ids[-1])
-        assert project.mask(2, 60)[labels == ids[-1]].mean() > 0.5
+        kept = [project.mask(2, n + 1)[labels == i].mean() > 0.5 for n, i in enumerate(ids)]
+        assert np.mean(kept) > 0.8  # small and all alike, they are easily taken for one another
     code, _, err = run(capsys, *words, "--out", tmp_path / "folder")
     assert (code, "write a project instead, as in --out folder.sam2s" in err) == (2, True)
 
