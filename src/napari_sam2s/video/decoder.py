@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import WAIT_S, executable, input_arguments
-from napari_sam2s.video.spare import SpareMemory
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 _SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
@@ -29,17 +28,17 @@ class ForwardDecoder:
 
     Parameters
     ----------
-    path
-        Of the file.
-    memory
-        Gives arrays of the size of its frames.
+    path, size
+        Of the file, and the ``(Y, X)`` of its frames.
     seek_s
         Time in seconds to seek to, that of a key frame; ``None`` starts at the beginning.
     start_pts
         Frames before this time are decoded, as they must be, but not handed out.
     """
 
-    def __init__(self, path: Path, memory: SpareMemory, seek_s: Fraction | None, start_pts: int) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], seek_s: Fraction | None, start_pts: int) -> None:
+        self._bytes = size[0] * size[1] * 3
+        self._size = size
         command = [executable(), "-hide_banner", "-nostdin", "-copyts"]
         if seek_s is not None:
             command += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek_s):.6f}"]
@@ -53,7 +52,7 @@ class ForwardDecoder:
         assert self._process.stderr is not None
         arguments = (self._process.stderr, self._times)
         threading.Thread(target=_read_times, args=arguments, daemon=True).start()
-        pump = (self._process.stdout, self._times, self._frames, memory, self._stop)
+        pump = (self._process.stdout, self._times, self._frames, size, self._stop)
         threading.Thread(target=_read_frames, args=pump, daemon=True).start()
         self._finalizer = weakref.finalize(self, _end, self._process, self._stop)
 
@@ -100,13 +99,13 @@ def _read_frames(
     stream: IO[bytes],
     times: queue.Queue[int | None],
     frames: queue.Queue[Frame | None],
-    memory: SpareMemory,
+    size: tuple[int, int],
     stop: threading.Event,
 ) -> None:
     """Pair pixels with times; waits when enough frames are ready."""
     with stream:
         while not stop.is_set():
-            buffer = memory.frame()
+            buffer = np.empty((*size, 3), dtype=np.uint8)
             if _fill(stream, buffer.reshape(-1).data) < buffer.nbytes:
                 break
             pts = times.get()

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.decoder import ForwardDecoder
 from napari_sam2s.video.index import load_index
-from napari_sam2s.video.spare import SpareMemory
 
 CACHE_BYTES = 256 * 2**20
 READ_ON = 48  # frames: up to here reading on is cheaper than a new process
@@ -43,7 +42,6 @@ class VideoFile:
     def _start(self) -> None:
         self._lock = threading.RLock()
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._memory = SpareMemory(self.size)
         self._decoder: ForwardDecoder | None = None
         self._next = 0  # index of the frame that the decoder gives next
         self._bad: set[int] = set()
@@ -115,7 +113,7 @@ class VideoFile:
         key = self._key_before(i, earlier)
         first = max(key, i - run + 1)
         seek = None if key == 0 else int(self.index.pts[key]) * self.index.time_base
-        self._decoder = ForwardDecoder(self.path, self._memory, seek, int(self.index.pts[first]))
+        self._decoder = ForwardDecoder(self.path, self.size, seek, int(self.index.pts[first]))
         self._next = first
 
     def _read_to(self, i: int) -> NDArray[np.uint8] | None:
@@ -152,7 +150,7 @@ class VideoFile:
     def _keep(self, i: int, frame: NDArray[np.uint8]) -> None:
         self._cache[i] = frame
         while len(self._cache) * frame.nbytes > self._cache_bytes and len(self._cache) > 1:
-            self._memory.take_back([self._cache.popitem(last=False)[1]])
+            self._cache.popitem(last=False)
 
     def _damaged(self, i: int) -> VideoError:
         seconds = float(self.index.timestamps[i])
