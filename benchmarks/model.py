@@ -29,7 +29,7 @@ from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.held_out import CALIBRATION_SEED, Case, families, reentry
-from napari_sam2s.training.validation import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow
+from napari_sam2s.training.validation import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
 
 FAMILIES = ("laparoscopy", "re-entry", "composites", "microscopy", "pumavos-caps", "hela")
 FULL = {"laparoscopy": 100, "re-entry": 50, "composites": 100, "microscopy": 40, "hela": 20}
@@ -173,6 +173,9 @@ def threshold_table(model, count: int, args: argparse.Namespace) -> None:
         print(f"| {border} | {percent(float((visible <= border).mean()))} | {percent(float((absent > border).mean()))} |")
     print()
     print("| IoU threshold | objects | J&F | J&F after return | found |\n|---|---|---|---|---|")
+    vanilla, _ = validate(model, cases, "mask", "vanilla")
+    after, found = percent(vanilla.after_return), percent(vanilla.found)
+    print(f"| last six | {vanilla.objects} | {percent(vanilla.jf)} | {after} | {found} |", flush=True)
     for gamma in GAMMAS:
         (s,) = calibrate(model, cases, [gamma]).values()
         print(f"| {gamma} | {s.objects} | {percent(s.jf)} | {percent(s.after_return)} | {percent(s.found)} |", flush=True)

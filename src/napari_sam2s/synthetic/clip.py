@@ -52,7 +52,7 @@ class Clip(ABC):
         return np.arange(len(self)) / self.fps
 
     def presence(self) -> NDArray[np.bool_] | None:
-        """Return which objects are about to be seen on which frames, ``(T, N)``, if that can be told without drawing."""
+        """Return which objects are roughly to be seen on which frames, ``(T, N)``; ``None`` where that takes drawing them."""
         return None
 
     def visible(self, object_id: int) -> NDArray[np.bool_]:

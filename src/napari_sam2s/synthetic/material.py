@@ -31,15 +31,12 @@ HELD_OUT_VIDEOS = (
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SKIPPED_STAMPS = ("cartoon", "symbols", "seasonal")  # drawn, not photographed
 HELD_OUT_STAMPS = ("birds", "vegetables", "household")  # folders of stamps
+_PLASMA = ("Autumn", "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite")
 # Debian's plasma-workspace-wallpapers, mate-backgrounds, lomiri-wallpapers-16.04 and -20.04; the other pictures in them are
 # drawn, or the same ones in other sizes.
 PHOTOGRAPHS = (
     *("backgrounds/*_by_*.jpg", "backgrounds/mate/nature/*.jpg"),
-    *(
-        f"wallpapers/{name}/contents/images/2560x1600.jpg"
-        for name in ("Autumn", "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf")
-    ),
-    *(f"wallpapers/{name}/contents/images/2560x1600.jpg" for name in ("Grey", "Kite", "OneStandsOut", "Path", "summer_1am")),
+    *(f"wallpapers/{name}/contents/images/2560x1600.jpg" for name in (*_PLASMA, "OneStandsOut", "Path", "summer_1am")),
 )
 HELD_OUT_PHOTOGRAPHS = ("Aqua", "Garden", "Kite", "OneStandsOut", "Dragonfly_by_Bolly", "umang_by_Abhishek_Mudgal")
 PHOTOGRAPH_SIDE = 1440  # the longer one, pixels

@@ -116,16 +116,15 @@ def _covering(ways: Mapping[int, _Ways]) -> dict[int, list[int]]:
     One lies over another where the other would be, by what is known of it from the other frame, and is not seen. Motions are
     not exact, so of two objects at most one lies over the other: the one that hides more.
     """
-    brought = {i: way.brought() for i, way in ways.items() if all(path is not None for path in way.paths)}
-
-    def hidden(below: int, above: int) -> float:
-        """Return how many cells of an object another one hides, on both frames."""
-        if below not in brought:
-            return 0.0
-        parts = zip(brought[below], ways[above].coverages, ways[below].coverages, strict=True)
-        return sum(float((np.minimum(there, cover) * (1 - seen)).sum()) for there, cover, seen in parts)
-
-    return {i: [k for k in ways if k != i and hidden(i, k) > COVERED_CELLS and hidden(i, k) > hidden(k, i)] for i in ways}
+    ids = list(ways)
+    hidden = np.zeros((len(ids), len(ids)))  # cells of each object that each other one hides, on both frames
+    for n, way in enumerate(ways.values()):
+        if len(ids) > 1 and all(path is not None for path in way.paths):
+            for end, there in enumerate(way.brought()):
+                covers = np.stack([other.coverages[end] for other in ways.values()])
+                hidden[n] += (np.minimum(there, covers) * (1 - way.coverages[end])).sum(axis=(1, 2))
+    over = (hidden > COVERED_CELLS) & (hidden > hidden.T)  # nothing is over itself, as the second cannot hold there
+    return {i: [k for k, lies in zip(ids, row, strict=True) if lies] for i, row in zip(ids, over, strict=True)}
 
 
 @dataclass

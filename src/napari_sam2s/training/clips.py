@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_sam2s.synthetic.clip import Clip
 
-RETURN_SHARE = 0.5
+RETURN_SHARE = 0.5  # of DiveMem clips, if their video has a return to show
 LONG_FRAMES = 2  # long-term frames of a DiveMem clip, after the conditioning one
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.frames import MEAN, STD
+from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
 from napari_sam2s.training.clips import Batch, Role
@@ -139,9 +139,7 @@ class ClipForward(nn.Module):
     def _encode(self, batch: Batch) -> list[Features]:
         """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame."""
         t, b = batch.frames.shape[:2]
-        image = batch.frames.flatten(0, 1).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(v, device=image.device)[:, None, None] for v in (MEAN, STD))
-        encoded = self.model.encode((image - mean) / std)
+        encoded = self.model.encode(scale(batch.frames.flatten(0, 1)))
         rows = [i * b + batch.clip_of for i in range(t)]
         keys = encoded.keys
         return [
