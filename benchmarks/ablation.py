@@ -1,9 +1,10 @@
 """The paper's ablation in miniature: what DiveMem, TSL and ARL bring at equal training budget.
 
-    OMP_WAIT_POLICY=passive python benchmarks/ablation.py OUT [--images 600] [--steps 400] [--seeds 3] [--material train.npz]
+    OMP_WAIT_POLICY=passive python benchmarks/ablation.py OUT [--images 0] [--steps 400] [--seeds 3] [--material train.npz]
 
-For each seed ``sam2s-nano`` first learns from single images, from scratch; that checkpoint is where every variant starts. Then
-each variant takes the same number of video steps: the vanilla SAM 2 recipe (consecutive frames, focal loss, last-six memory),
+Every variant of a seed starts alike: from the image encoder, decoder and matching of the built-in model, with memory and
+semantics new (they are what the recipes differ in); with ``--images`` from single images, learned from scratch. Then each
+variant takes the same number of video steps: the vanilla SAM 2 recipe (consecutive frames, focal loss, last-six memory),
 + DiveMem (sampling and memory), + TSL, both, and both with and without ARL on labels that were grown or shrunk by up to two
 pixels, object by object and frame by frame. Judged on held-out procedural clips from mask prompts: J&F, J&F after returns, the
 share of classes named right (chance is 12.5). Runs that are there are gone on with, so the command can be stopped and repeated.
@@ -16,8 +17,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from napari_sam2s import load_model
+from napari_sam2s.model.config import CONFIGS
+from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.held_out import laparoscopy, reentry
 from napari_sam2s.training.start import start
 from napari_sam2s.training.validation import validate
@@ -51,6 +55,7 @@ learning_rate = {rate}
 divemem = {divemem}
 images = {images}
 """
+KEPT = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "mask_downsample.", "matching.")
 VARIANTS = {  # name: DiveMem, TSL, ARL, label jitter in pixels
     "vanilla": (False, False, False, 0),
     "+ DiveMem": (True, False, False, 0),
@@ -84,20 +89,36 @@ def train(args: argparse.Namespace, name: str, text: str) -> Path:
     return folder / "model.pt"
 
 
+def image_parts(args: argparse.Namespace, seed: int) -> Path:
+    """Write a checkpoint with the built-in model's image parts, all else as a seed initialises it; return its path."""
+    path = args.out / f"{seed}-image-parts.pt"
+    if not path.is_file():
+        torch.manual_seed(seed)
+        weights = SAM2S(CONFIGS["sam2s-nano"]).state_dict()
+        trained = load_model(device="cpu").state_dict()
+        torch.save({"model": {n: trained[n] if n.startswith(KEPT) else w for n, w in weights.items()}}, path)
+    return path
+
+
 def judge(args: argparse.Namespace, model_path: Path, memory: str) -> dict[str, float]:
-    """Return a model's scores."""
+    """Return a finished model's scores, kept beside it."""
+    kept = model_path.with_name(f"scores-{args.cases}.json")
+    if kept.is_file():
+        return dict(json.loads(kept.read_text()))
     model = load_model(model_path, device="cpu")
     plain, _ = validate(model, laparoscopy(range(args.cases), args.size, longest=100), "mask", memory)
     back, _ = validate(model, reentry(range(args.cases), args.size), "mask", memory)
     plain.results += back.results
-    return {"J&F": plain.jf, "after return": back.after_return, "class": plain.class_accuracy}
+    scores = {"J&F": plain.jf, "after return": back.after_return, "class": plain.class_accuracy}
+    kept.write_text(json.dumps(scores))
+    return scores
 
 
 def main() -> None:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the runs")
-    parser.add_argument("--images", type=int, default=600, help="steps on single images, shared by all variants of a seed")
+    parser.add_argument("--images", type=int, default=0, help="steps on single images, from scratch, that all variants share")
     parser.add_argument("--steps", type=int, default=400, help="steps on video, of each variant")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=int, default=192)
@@ -105,15 +126,19 @@ def main() -> None:
     parser.add_argument("--material", type=Path, help="train.npz, for composites beside the drawn clips")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for seed in range(1, args.seeds + 1):
-        begun = train(args, f"{seed}-image", toml(args, seed, "", (False, False, False, 0), "image"))
+        begun = image_parts(args, seed)
+        if args.images:
+            begun = train(args, f"{seed}-image", toml(args, seed, "", (False, False, False, 0), "image"))
         for name, variant in VARIANTS.items():
             folder = f"{seed}-{name.replace(' ', '').replace('+', 'and-').replace(',', '-')}"
             path = train(args, folder, toml(args, seed, str(begun), variant, "video"))
             scores[name].append(judge(args, path, "divemem" if variant[0] else "vanilla"))
             (args.out / "scores.json").write_text(json.dumps(scores, indent=1))
-    budget = f"{args.images} + {args.steps} steps at {args.size} px, {args.seeds} seeds: mean +- standard deviation"
+    steps = f"{args.images} + {args.steps}" if args.images else str(args.steps)
+    budget = f"{steps} steps at {args.size} px, {args.seeds} seeds: mean +- standard deviation"
     print(f"\n{budget}\n\n| recipe | J&F | J&F after return | class right |\n|---|---|---|---|")
     for name, rows in scores.items():
         cells = []

@@ -6,6 +6,7 @@ import os
 import signal
 
 import numpy as np
+import psutil
 import pytest
 
 from napari_sam2s.errors import ProjectError, PromptError, TrackingError
@@ -26,6 +27,15 @@ def video():
 def engine():
     with Engine() as running:
         yield running
+
+
+def test_the_viewer_goes_first(engine):
+    """What draws and answers the mouse is not to wait for the model."""
+    ours, theirs = psutil.Process().nice(), psutil.Process(engine.pid).nice()
+    if os.name == "nt":
+        assert theirs == psutil.BELOW_NORMAL_PRIORITY_CLASS
+    else:
+        assert theirs == min(ours + 5, 19)
 
 
 def project_of(folder, name, video):

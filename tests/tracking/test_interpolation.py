@@ -152,3 +152,43 @@ def test_what_covers_an_object_moves_over_it():
     alone = dict(fill(frames, image, {1: ends[0][1]}, {1: ends[1][1]}))  # nobody knows of the instrument
     truth = organ & ~bar(2)
     assert iou(alone[2][1], truth) < 0.9
+
+
+def test_a_shift_that_nobody_saw_is_spread_over_time_and_not_over_knots():
+    """Of six frames the middle knot is not the middle; a disc in the dark is taken to move evenly."""
+    frames = range(6)
+    assert np.diff(knots(frames)).tolist() == [2, 3]
+    dark, masks = np.zeros((*SIZE, 3), np.uint8), [disc(40 + 4 * t, 110 - 6 * t) for t in frames]
+    filled = dict(fill(frames, lambda t: dark, {1: masks[0]}, {1: masks[5]}))
+    assert min(iou(found[1], masks[t]) for t, found in filled.items()) > 0.95
+
+
+def test_uneven_motion_within_a_fifth_of_a_second_is_seen():
+    """What a working rate of 5 of 25 frames leaves out: an instrument that stands and then starts."""
+    rng = np.random.default_rng(3)
+    ground = gaussian_filter(rng.uniform(0, 255, (160, 240, 3)), (3, 3, 0)).astype(np.uint8)
+    places = [40, 40, 40, 60, 80, 100]
+
+    def bar(t):
+        mask = np.zeros(ground.shape[:2], bool)
+        mask[30:120, places[t] : places[t] + 50] = True
+        return mask
+
+    def image(t):
+        return np.where(bar(t)[..., None], np.roll(ground, places[t], 1) // 3, ground)
+
+    filled = dict(fill(range(6), image, {1: bar(0)}, {1: bar(5)}))
+    assert iou(filled[2][1], bar(2)) > 0.9
+    assert iou(filled[3][1], bar(3)) > 0.8
+
+
+def test_thin_parts_of_a_large_shape_stay():
+    """Two jaws of four pixels at the end of a long shaft, which fills the picture's width."""
+    still = [np.zeros((240, 480, 3), np.uint8)] * 3
+    mask = np.zeros((240, 480), bool)
+    mask[100:130, 100:] = True
+    jaws = np.zeros_like(mask)
+    jaws[100:104, 10:100] = jaws[126:130, 10:100] = True
+    ((_, found),) = fill(range(3), still.__getitem__, {1: mask | jaws}, {1: mask | jaws})
+    assert found[1][jaws].mean() > 0.9
+    assert not found[1][106:124, 10:90].any()

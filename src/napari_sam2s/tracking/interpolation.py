@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -22,16 +21,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_sam2s.tracking.motion import CELLS, Affine, fit_affine, flow, shrink
+from napari_sam2s.tracking.motion import CELLS, Affine, flow, shrink
+from napari_sam2s.tracking.ways import FarAffines, Ways, covering, sampling_grid
 
-KNOT_FRAMES = 6  # motion is taken as even over at most so many frames
-SHAPE_SIDE = 80  # most cells along a side that a shape is blended on; a mask of the network has 4 g along the whole frame
-TRUST = 0.1  # of overlap with the other mask that a motion which was seen may lack for each piece of its way
+KNOT_FRAMES = 3  # motion is taken as even over at most so many frames
+SHAPE_SIDE = 160  # most cells along a side that a shape is blended on: thin jaws are lost on fewer
 MARGIN = 0.1  # around a shape, of its longer side
-COVERED_CELLS = 1.0  # of the motion's picture, from which on an object counts as covered by another
 
 Masks = Mapping[int, NDArray[np.bool_]]
-FarAffines = list[Affine]  # from a shape's own frame to every knot, in the order of knots
 
 
 def knots(frames: Sequence[int]) -> list[int]:
@@ -73,8 +70,9 @@ def fill(
         begin, end = abs(looked_at[knot] - frames[0]), abs(looked_at[knot + 1] - frames[0])
         between.append(knot + (n - begin) / (end - begin))
     parts = [n / (len(frames) - 1) for n in range(1, len(frames) - 1)]
-    ways = {i: _Ways.of(first[i], last[i], flows) for i in first}
-    above = _covering(ways)
+    times = [abs(t - frames[0]) / (len(frames) - 1) for t in looked_at]
+    ways = {i: Ways.of(first[i], last[i], flows, times) for i in first}
+    above = covering(ways)
     blends = {}
     for i, way in ways.items():
         covers = [np.logical_or.reduce([end[k] for k in above[i]]) if above[i] else None for end in (first, last)]
@@ -86,45 +84,6 @@ def fill(
 
 def _without(mask: NDArray[np.bool_], others: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     return mask & ~np.logical_or.reduce(others) if others else mask
-
-
-@dataclass
-class _Ways:
-    """An object's coverage of the motion's cells on both frames, and how it moves from each to every knot."""
-
-    coverages: tuple[NDArray[np.float32], NDArray[np.float32]]
-    paths: tuple[FarAffines | None, FarAffines | None]  # None where the object is absent
-
-    @classmethod
-    def of(cls, first: NDArray[np.bool_], last: NDArray[np.bool_], flows: list[NDArray[np.float32]]) -> _Ways:
-        a, b = _coverage(first), _coverage(last)
-        forward = _path(a, b, [f[0] for f in flows]) if a.any() else None
-        backward = _path(b, a, [f[1] for f in reversed(flows)]) if b.any() else None
-        return cls((a, b), (forward, None if backward is None else backward[::-1]))
-
-    def brought(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what the last frame's shape covers on the first frame, and the first one's on the last."""
-        return tuple(  # type: ignore[return-value]
-            coverage if path is None else _warped(coverage, [path[end]])[0]
-            for coverage, path, end in zip(self.coverages[::-1], self.paths[::-1], (0, -1), strict=True)
-        )
-
-
-def _covering(ways: Mapping[int, _Ways]) -> dict[int, list[int]]:
-    """Return for each object those that lie over it.
-
-    One lies over another where the other would be, by what is known of it from the other frame, and is not seen. Motions are
-    not exact, so of two objects at most one lies over the other: the one that hides more.
-    """
-    ids = list(ways)
-    hidden = np.zeros((len(ids), len(ids)))  # cells of each object that each other one hides, on both frames
-    for n, way in enumerate(ways.values()):
-        if len(ids) > 1 and all(path is not None for path in way.paths):
-            for end, there in enumerate(way.brought()):
-                covers = np.stack([other.coverages[end] for other in ways.values()])
-                hidden[n] += (np.minimum(there, covers) * (1 - way.coverages[end])).sum(axis=(1, 2))
-    over = (hidden > COVERED_CELLS) & (hidden > hidden.T)  # nothing is over itself, as the second cannot hold there
-    return {i: [k for k, lies in zip(ids, row, strict=True) if lies] for i, row in zip(ids, over, strict=True)}
 
 
 @dataclass
@@ -154,7 +113,7 @@ class _Blend:
         cls,
         first: NDArray[np.bool_],
         last: NDArray[np.bool_],
-        ways: _Ways,
+        ways: Ways,
         covers: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None],
     ) -> _Blend:
         """``covers``: what lies over the object on the two frames."""
@@ -204,88 +163,9 @@ class _Blend:
         to_pixels = np.array([[half_x, 0, x0 + half_x], [0, half_y, y0 + half_y], [0, 0, 1]])
         to_cells = np.diag((CELLS / self.size[1], CELLS / self.size[0], 1)) @ to_pixels
         motions = np.stack([shape.motion(moment) for moment in between])
-        grid = _grid(np.linalg.inv(to_cells) @ np.linalg.inv(motions) @ to_cells, h, w)
+        grid = sampling_grid(np.linalg.inv(to_cells) @ np.linalg.inv(motions) @ to_cells, h, w)
         distances = shape.distance.expand(len(between), 1, h, w)
         return F.grid_sample(distances, grid, padding_mode="border", align_corners=False)[:, 0]
-
-
-def _coverage(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return how much of every cell of the motion's picture a mask covers, ``(64, 64)``."""
-    if not mask.any():
-        return np.zeros((CELLS, CELLS), np.float32)
-    rows, columns = (_area(n, CELLS) for n in mask.shape)
-    return (rows @ torch.from_numpy(mask).float() @ columns.T).numpy()
-
-
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
-def _area(length: int, cells: int) -> Tensor:
-    """Return the ``(cells, length)`` matrix that averages over the pixels of every cell, as torch's "area" does."""
-    index, pixel = torch.arange(cells)[:, None], torch.arange(length)
-    covered = ((pixel >= index * length // cells) & (pixel < -(-(index + 1) * length // cells))).float()
-    return covered / covered.sum(dim=1, keepdim=True)
-
-
-def _path(own: NDArray[np.float32], other: NDArray[np.float32], flows: list[NDArray[np.float32]]) -> FarAffines:
-    """Return the motion of a shape from its own frame to every knot up to the other's."""
-    seen = [np.eye(3)]
-    for motion in flows:
-        seen.append(fit_affine(motion, _warped(own, seen[-1:])[0]) @ seen[-1])
-    if not other.any():
-        return seen
-    paths = [[np.eye(3)] * len(seen), seen]
-    # What the flow misses of the way from mask to mask may be a plain shift, evenly spread over time.
-    arrived = _warped(own, [path[-1] for path in paths])
-    paths += [_shifted(path, _centre(other) - _centre(c)) for path, c in zip(paths, arrived, strict=True)]
-    arrived = np.concatenate((arrived, _warped(own, [path[-1] for path in paths[2:]])))
-    # What was seen is believed unless the other mask speaks clearly against it: both ends of a way there and back are alike.
-    trust = min(TRUST * len(flows), 4 * TRUST)
-    scores = [_overlap(coverage, other) + extra for coverage, extra in zip(arrived, (0, trust, 0, trust), strict=True)]
-    return paths[int(np.argmax(scores))]
-
-
-def _shifted(path: FarAffines, shift: NDArray[np.float64]) -> FarAffines:
-    moved = []
-    for n, matrix in enumerate(path):
-        by = np.eye(3)
-        by[:2, 2] = shift * n / (len(path) - 1)
-        moved.append(by @ matrix)
-    return moved
-
-
-def _warped(coverage: NDArray[np.float32], motions: list[Affine]) -> NDArray[np.float32]:
-    """Return a coverage after each of several motions, ``(len(motions), 64, 64)``."""
-    to_cells = np.array([[CELLS / 2, 0, CELLS / 2], [0, CELLS / 2, CELLS / 2], [0, 0, 1]])
-    thetas = np.linalg.inv(to_cells) @ np.linalg.inv(np.stack(motions)) @ to_cells
-    image = torch.from_numpy(coverage)[None, None].expand(len(motions), -1, -1, -1)
-    return F.grid_sample(image, _grid(thetas, CELLS, CELLS), align_corners=False)[:, 0].numpy()
-
-
-def _grid(thetas: NDArray[np.float64], h: int, w: int) -> Tensor:
-    """Return where torch is to sample, ``(B, h, w, 2)``; ``F.affine_grid`` costs ten times as much."""
-    matrices = torch.from_numpy(thetas[:, :2]).float()
-    return (_homogeneous(h, w) @ matrices.transpose(1, 2)).unflatten(1, (h, w))
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def _homogeneous(h: int, w: int) -> Tensor:
-    """Return ``(x, y, 1)`` of every cell in torch's normalised coordinates, ``(h * w, 3)``."""
-    y, x = ((torch.arange(n) + 0.5) * (2 / n) - 1 for n in (h, w))
-    return torch.stack((x.expand(h, w), y[:, None].expand(h, w), torch.ones(h, w)), dim=-1).flatten(0, 1)
-
-
-def _centre(coverage: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the centre ``(x, y)`` of a coverage, in cells; of nothing, the middle of the picture."""
-    total = float(coverage.sum())
-    if total <= 0:
-        return np.full(2, CELLS / 2)
-    line = np.arange(CELLS) + 0.5
-    return np.array((coverage.sum(0) @ line, coverage.sum(1) @ line)) / total
-
-
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(np.minimum(a, b).sum() / max(float(np.maximum(a, b).sum()), 1e-6))
 
 
 def _crop(shapes: list[tuple[NDArray[np.bool_], FarAffines]], size: tuple[int, int]) -> tuple[int, int, int, int]:
