@@ -20,7 +20,7 @@ def keep_whole_picture(viewer: napari.viewer.Viewer, owner: QObject) -> None:
     Napari fits a picture when it is opened; a dock that comes later cuts off what is beside. Who has zoomed or moved the
     picture keeps it as it is.
     """
-    camera = viewer.camera
+    camera = viewer.scene.camera
     zoom, centre = camera.zoom, camera.center
     viewer.reset_view()
     if abs(zoom / camera.zoom - 1) > NEAR or not np.allclose(centre, camera.center):
