@@ -1,8 +1,9 @@
 """The masks between two tracked frames: each shape is moved as its object moved, then one turns into the other.
 
-Between frames A and B an object's motion is an affine one, fitted inside its mask to a coarse flow
-(:mod:`napari_sam2s.tracking.motion`) and believed only as far as it brings the mask of A onto that of B. Of both masks
-moved to a frame between, signed distances are blended (Raya & Udupa, 1990: shape-based interpolation).
+Between frames A and B an object's motion is an affine one or a shift, from a coarse flow inside its mask
+(:mod:`napari_sam2s.tracking.motion`), believed only as far as it brings the mask of A onto that of B and the two meet on the
+way (:mod:`napari_sam2s.tracking.ways`). Of both masks moved to a frame between, signed distances are blended (Raya & Udupa,
+1990: shape-based interpolation).
 
 What another object covers on one of the two frames is completed from the other frame first, and what covers it is cut out
 again where it is on the frame between: the hole that an instrument leaves in an organ's mask moves with the instrument.
