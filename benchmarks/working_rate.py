@@ -12,6 +12,7 @@ import argparse
 import time
 
 import numpy as np
+import torch
 
 import napari_sam2s as sam2s
 from napari_sam2s.masklets import Prompt
@@ -47,7 +48,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--frames", type=int, default=76)
     parser.add_argument("--rate", type=float, nargs="+", default=[5.0, 1.0])
-    parser.add_argument("--fast", action="store_true", help="also every frame in fast mode")
+    parser.add_argument("--fast", action="store_true", help="also every frame in fast mode and in mixed precision")
     args = parser.parse_args()
     exact = sam2s.load_model()
     runs = [("every frame", exact, None)]
@@ -57,6 +58,7 @@ def main() -> None:
             model = sam2s.load_model()
             apply_speed(model, Speed(pooled_memory=True, memories=4, trunk=trunk, attention=attention))
             runs.append((f"every frame, fast mode, {trunk}", model, None))
+        runs.append(("every frame, dtype=torch.bfloat16", sam2s.load_model(dtype=torch.bfloat16), None))
     runs += [(f"{rate:g} of 25 frames/s", exact, rate) for rate in args.rate]
     scores: dict[str, list[float]] = {name: [] for name, *_ in runs}
     true: list[float] = []
