@@ -101,8 +101,8 @@ def image_parts(args: argparse.Namespace, seed: int) -> Path:
 
 
 def judge(args: argparse.Namespace, model_path: Path, memory: str) -> dict[str, float]:
-    """Return a finished model's scores, kept beside it."""
-    kept = model_path.with_name(f"scores-{args.cases}.json")
+    """Return a finished model's scores, kept beside it for the same training and the same cases."""
+    kept = model_path.with_name(f"scores-{args.images}-{args.steps}-{args.size}-{args.cases}.json")
     if kept.is_file():
         return dict(json.loads(kept.read_text()))
     model = load_model(model_path, device="cpu")

@@ -20,7 +20,7 @@ from torch import Tensor
 from napari_sam2s.tracking.motion import CELLS, Affine, fit_affine
 
 TRUST = 0.05  # of overlap with the other mask that seen motion may lack for each piece of its way
-MEETING = 0.5  # of what meeting between the frames counts beside reaching the other mask
+MEETING = 0.5  # weight of meeting between the frames, where reaching the other mask has 1
 COVERED_CELLS = 1.0  # of the motion's picture, from which on an object counts as covered by another
 
 Coverage = NDArray[np.float32]  # (64, 64): how much of every cell of the motion's picture a mask covers

@@ -6,7 +6,7 @@ import time
 
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QApplication, QLabel, QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QStatusBar, QWidget
 
 LONG_SECONDS = 20.0  # from which a run is one that people walk away from
 SHOW_SECONDS = 1.0  # between two texts
@@ -67,7 +67,7 @@ def _turn_spinners(percent: int) -> None:
     a graphics card takes a fifth of the processor from the model.
     """
     for window in QApplication.topLevelWidgets():
-        if isinstance(window, QMainWindow):
-            for label in window.statusBar().findChildren(QLabel):
+        for bar in window.findChildren(QStatusBar):  # asking a main window for its bar would give it one
+            for label in bar.findChildren(QLabel):
                 if label.movie() is not None:
                     label.movie().setSpeed(percent)
