@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -439,10 +440,13 @@ def test_several_samples_are_drawn_from_each_video(config, tmp_path):
         assert max(count.values()) == 2
 
 
-def test_a_run_fits_into_a_time(config, tmp_path, capsys):
+def test_a_run_fits_into_a_time(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 1)
     command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0", "--within", "0.15"]
     assert main(command) == 0
-    assert "curves.png" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "curves.png" in said.out
+    assert re.search(r"\d+ % of the time: IoU 0\.", said.err), "the bar does not say how much of the time is over"
     made = load_model(tmp_path / "run" / "model.pt", device="cpu").metadata["provenance"]
     assert made["step"] == sum(stage["steps"] for stage in made["config"]["stages"]) > 0
     assert main(command) == 2  # no second sitting

@@ -38,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     import math
+    import re
 
     from tqdm import tqdm
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
         def report(line: str) -> None:
             bar.update(run.step - bar.n)
-            bar.set_postfix_str(line.split(" ", 2)[-1])
+            bar.set_postfix_str(re.sub(r"^step \d+(/\d+|,) ", "", line))  # the bar counts the steps itself
 
         seconds = args.minutes * 60 if args.minutes else math.inf
         clock = Clock(run.config, args.within * 60) if args.within else None

@@ -175,8 +175,8 @@ class Run:
                 rate = (now - started) / (self.step - first)
                 self._log(losses, iou)
                 shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                of = self.config.steps if clock is None else f"{100 * clock.share():.0f} % of the time"
-                report(f"step {self.step}/{of} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
+                of = f"/{self.config.steps}" if clock is None else f", {100 * clock.share():.0f} % of the time:"
+                report(f"step {self.step}{of} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
             if self.config.validation is not None and self.step % self.config.validation.every == 0:
                 self.validate(report)
             if now - saved > SAVE_SECONDS:
