@@ -205,12 +205,31 @@ def test_matching_finds_what_moved():
         patches = torch.zeros(1, 4, 16, 16)
         patches[..., 4:8, 4:8] = 1
         matching.log_scale.fill_(5.0)
-        read = matching._read(torch.roll(keys, (3, 2), (2, 3)), keys[:, None], patches[:, None], torch.tensor(0.004))
+        read = matching._read(torch.roll(keys, (3, 2), (2, 3)), keys[:, None], patches[:, None], [0], torch.tensor(0.004), [0])
     found = read[0, :4].mean(0) > 0.5
     expected = torch.zeros(16, 16, dtype=torch.bool)
     expected[7:11, 6:10] = True
     assert torch.equal(found, expected)
     assert read[0, 4, 7:11, 6:10].min() > 0.9
+
+
+@pytest.mark.parametrize("labels", [(0, 0, 0, 0, 0), (0, 1, 0, 0, 4), (0, 1, 2, 3, 4)])
+def test_objects_that_remember_the_same_frames_are_matched_as_alone(labels):
+    torch.manual_seed(0)
+    matching = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).matching
+    for layer in (matching.to_embedding, matching.to_coarse_skip, matching.to_fine_skip):
+        torch.nn.init.normal_(layer.weight)
+    seen = torch.nn.functional.normalize(torch.randn(5, 3, 44, 8, 8), dim=2)
+    keys = seen[list(labels)]  # objects of one label remember the same frames
+    patches = torch.rand(5, 3, 4, 8, 8, requires_grad=True)
+    query = torch.nn.functional.normalize(torch.randn(1, 44, 8, 8), dim=1)
+    given = (query, keys, patches, (6, 1, 0))
+    alone, together = matching(*given), matching(*given, (labels, labels))
+    for a, b in zip(alone, together, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    slopes = [torch.autograd.grad(sum(x.square().sum() for x in r), patches)[0] for r in (alone, together)]
+    torch.testing.assert_close(*slopes, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(alone[0][0], alone[0][2], atol=1e-2)  # what they fetch from there is each one's own
 
 
 def test_class_scores_need_class_names(nano):

@@ -54,6 +54,27 @@ def test_the_loop_may_stop_anywhere_and_go_on(random_nano, clip):
     assert same(found, expected)
 
 
+def test_objects_that_remember_the_same_frames_are_matched_together(another_nano, clip, monkeypatch):
+    matching = another_nano.matching
+    torch.manual_seed(1)
+    for layer in (matching.to_embedding, matching.to_coarse_skip, matching.to_fine_skip):
+        torch.nn.init.normal_(layer.weight, std=0.1)  # a fresh one adds nothing to what the decoder sees
+    seen, forward = [], matching.forward
+    monkeypatch.setattr(matching, "forward", lambda *given: (seen.append(given[-1]), forward(*given))[1])
+    prompts = {1: (0, BOX), 2: (0, np.roll(BOX, 20, axis=1)), 3: (2, np.roll(BOX, 10, axis=0))}
+    together = Tracker(another_nano, clip, memory="vanilla")
+    for i, (t, mask) in prompts.items():
+        together.prompt(i, t, mask=mask)
+    found = run(together, 0, 30)
+    # The latest frames are the same for all, the prompted ones are not.
+    assert seen[-1] == ((0, 0, 0), (0, 0, 2))
+    for i, (t, mask) in prompts.items():
+        alone = Tracker(another_nano, clip, memory="vanilla")
+        alone.prompt(i, t, mask=mask)
+        for frame, masks in run(alone, t, 30).items():
+            assert np.count_nonzero(masks[i] != found[frame][i]) <= 4, (i, frame)  # of 3840 pixels, for rounding
+
+
 def test_snapshots_go_on_bit_for_bit_in_another_process(random_nano, clip, tmp_path):
     tracker = Tracker(random_nano, clip, memory="divemem")
     tracker.prompt(1, 0, points=[(20, 30), (5, 5)], labels=[1, 0])

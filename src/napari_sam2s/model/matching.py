@@ -4,6 +4,9 @@ Memory attention lives on cells of 16 pixels, which are coarse beside an instrum
 finds its like in remembered frames and takes their masks from there, 2 x 2 pixels of stride 4 a cell. Two readings are
 made: of the latest frames, whose matches lie near, and of the conditioning and long-term frames, whose matches may lie
 anywhere. Both are only hints, added to the features that the mask decoder works on.
+
+Which cells are alike is a matter of the frames and not of the objects, and costs far more than fetching masks from there. So
+objects that remember the same frames are matched once, all together.
 """
 
 from __future__ import annotations
@@ -53,7 +56,14 @@ class MaskMatching(nn.Module):
         """Fold the mask ``(B, 1, 4g, 4g)`` of logits into cells, ``(B, 4, 2g, 2g)`` of probabilities."""
         return F.pixel_unshuffle(logits.float().sigmoid(), 2)
 
-    def forward(self, query: Tensor, keys: Tensor, patches: Tensor, slots: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self,
+        query: Tensor,
+        keys: Tensor,
+        patches: Tensor,
+        slots: Sequence[int],
+        alike: tuple[Sequence[int], Sequence[int]] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Read the memories.
 
         Parameters
@@ -64,30 +74,37 @@ class MaskMatching(nn.Module):
             Of the memories, ``(B, M, K, 2g, 2g)`` and ``(B, M, 4, 2g, 2g)``.
         slots
             M of them as in :class:`Memories`, the same for all objects of the batch.
+        alike
+            For each of the two readings B labels as in :class:`Memories`; ``None`` matches each object by itself.
 
         Returns
         -------
         What to add to the embedding ``(B, C, g, g)`` and to the skips ``(B, C / 8, 4g, 4g)`` and ``(B, C / 4, 2g, 2g)``.
         """
-        latest = [n for n, slot in enumerate(slots) if 0 <= slot < LATEST]
-        anchors = [n for n, slot in enumerate(slots) if slot < 0 or (slot == max(slots) and n not in latest)]
-        latest, anchors = latest or anchors, anchors or latest
-        query = query.expand(len(keys), -1, -1, -1)
+        if alike is None:
+            alike = range(len(keys)), range(len(keys))
         readings = [
-            self._read(query, _choose(keys, chosen), _choose(patches, chosen), penalty.exp())
-            for chosen, penalty in zip((latest, anchors), self.log_penalty, strict=True)
+            self._read(query, keys, patches, chosen, penalty.exp(), labels)
+            for chosen, penalty, labels in zip(readings_of(slots), self.log_penalty, alike, strict=True)
         ]
         mixed = self.mix(torch.cat(readings, dim=1))
         carried = torch.cat([F.pixel_shuffle(r[:, :PATCH], 2) for r in readings], dim=1)
         fine = torch.cat((carried, F.interpolate(mixed, scale_factor=2.0, mode="nearest")), dim=1)
         return self.to_embedding(mixed), self.to_fine_skip(fine), self.to_coarse_skip(mixed)
 
-    def _read(self, query: Tensor, keys: Tensor, patches: Tensor, penalty: Tensor) -> Tensor:
+    def _read(
+        self, query: Tensor, keys: Tensor, patches: Tensor, chosen: Sequence[int], penalty: Tensor, labels: Sequence[int]
+    ) -> Tensor:
         """Return the patches that each cell finds, and how alike it is to where it found them: ``(B, 5, 2g, 2g)``."""
-        b, m, _, side, _ = keys.shape
-        q, k, v = (t.flatten(3).transpose(2, 3).flatten(1, 2) for t in (query[:, None], keys, patches))
+        keys, patches, firsts, places = _together(keys, patches, labels)
+        keys, patches = _choose(keys, chosen, 1, query.dtype), _choose(patches, chosen, 2, query.dtype)
+        query = query.expand(len(labels), -1, -1, -1)
+        query = query[: len(keys)] if firsts is None else query[firsts]
+        groups, members, m, _, side, _ = patches.shape
+        q, k = (t.flatten(3).transpose(2, 3).flatten(1, 2) for t in (query[:, None], keys))
+        v = patches.permute(0, 2, 4, 5, 1, 3).flatten(4).flatten(1, 3)  # (G, M * cells, n * PATCH)
         x, y = _places(side, query.device)
-        x, y = x.expand(b, -1), y.expand(b, -1)
+        x, y = x.expand(groups, -1), y.expand(groups, -1)
         ones = torch.ones_like(x)
         scale = self.log_scale.exp()
         # -p |a - b|^2 = 2 p a.b - p |b|^2 - p |a|^2, of which the last is the same for all keys and drops out.
@@ -99,13 +116,49 @@ class MaskMatching(nn.Module):
         width = max(placed_k.shape[2], value.shape[2])
         placed_q, placed_k, padded = (F.pad(t, (0, width - t.shape[2])) for t in (placed_q, placed_k, value))
         read = F.scaled_dot_product_attention(placed_q[:, None], placed_k[:, None], padded[:, None], scale=1.0)[:, 0]
-        likeness = (read[..., PATCH : value.shape[2]] * q).sum(-1, keepdim=True)
-        return torch.cat((read[..., :PATCH], likeness), dim=2).transpose(1, 2).unflatten(2, (side, side))
+        likeness = (read[..., v.shape[2] : value.shape[2]] * q).sum(-1, keepdim=True)
+        carried = read[..., : v.shape[2]].unflatten(2, (members, PATCH))
+        found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5)
+        found = found.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (side, side))
+        return found if places is None else found[places]
 
 
-def _choose(memories: Tensor, chosen: Sequence[int]) -> Tensor:
-    """Return some of ``(B, M, ...)``, without asking the device where they are."""
-    return torch.stack([memories[:, n] for n in chosen], dim=1)
+def readings_of(slots: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return which of a batch's memories, by their slots, are read as "latest" and which as anchors."""
+    latest = [n for n, slot in enumerate(slots) if 0 <= slot < LATEST]
+    anchors = [n for n, slot in enumerate(slots) if slot < 0 or (slot == max(slots) and n not in latest)]
+    return latest or anchors, anchors or latest
+
+
+def _together(keys: Tensor, patches: Tensor, labels: Sequence[int]) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Put objects of the same label together in ``G`` groups of ``n``; smaller groups are filled up with their first.
+
+    Returns
+    -------
+    The keys of each group ``(G, M, ...)``, its patches ``(G, n, M, ...)``, the objects ``(G,)`` that groups start with, and
+    the place ``(B,)`` of every object among all ``G * n``. ``None`` are these where they are as one would think: with one
+    group, or one for each object. Then nothing is asked of the device either.
+    """
+    groups: dict[int, list[int]] = {}
+    for row, label in enumerate(labels):
+        groups.setdefault(label, []).append(row)
+    if len(groups) == 1:
+        return keys[:1], patches[None], None, None
+    if len(groups) == len(labels):
+        return keys, patches[:, None], None, None
+    most = max(map(len, groups.values()))
+    rows = torch.tensor([g + g[:1] * (most - len(g)) for g in groups.values()], device=keys.device)
+    place = {row: n * most + k for n, g in enumerate(groups.values()) for k, row in enumerate(g)}
+    places = torch.tensor([place[row] for row in range(len(labels))], device=keys.device)
+    return keys[rows[:, 0]], patches[rows], rows[:, 0], places
+
+
+def _choose(memories: Tensor, chosen: Sequence[int], axis: int, dtype: torch.dtype) -> Tensor:
+    """Return some of the memories along an axis, without asking the device where they are.
+
+    Stacked only once they are of this type: mixed precision on CPUs does not stack halves.
+    """
+    return torch.stack([memories.select(axis, n).to(dtype) for n in chosen], dim=axis)
 
 
 def _places(side: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -138,9 +138,8 @@ class SAM2S(nn.Module):
     def _match(self, features: Features, memories: Memories, attended: Attended) -> Attended:
         if self.matching is None or features.keys is None or memories.keys is None or memories.patches is None:
             return attended
-        dtype = features.keys.dtype
         order = memories.order if memories.order is not None else memories.slots[0].tolist()
-        pix, fine, coarse = self.matching(features.keys, memories.keys.to(dtype), memories.patches.to(dtype), order)
+        pix, fine, coarse = self.matching(features.keys, memories.keys, memories.patches, order, memories.alike)
         skips = attended.skips[0] + fine, attended.skips[1] + coarse
         return Attended(attended.embedding + pix, skips, attended.token)
 

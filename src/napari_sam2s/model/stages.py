@@ -40,6 +40,8 @@ class Memories:
     order: tuple[int, ...] | None = None  # those slots, where the device need not be asked for them
     keys: Tensor | None = None  # (B, M, K, 2g, 2g)
     patches: Tensor | None = None  # (B, M, 4, 2g, 2g)
+    # B labels for each of the two readings: objects of one label have the same keys there, and are matched together.
+    alike: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
 
 @dataclass

@@ -55,6 +55,7 @@ class Recall:
     slots: list[int]
     pointers: list[Tensor]
     distances: list[float]  # in strides, signed: positive for frames that the tracking has passed
+    frames: list[int]  # of the maps
     keys: list[Tensor] = field(default_factory=list)  # as many as maps, or none without matching
     patches: list[Tensor] = field(default_factory=list)
 
@@ -138,6 +139,7 @@ class MemoryBank:
             [slot for slot, _ in entries],
             pointers,
             distances,
+            [m.frame for _, m in entries],
             [m.keys for _, m in entries if m.keys is not None],
             [m.patches for _, m in entries if m.patches is not None],
         )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
 from napari_sam2s.model.frames import resize_frame, scale, upload
+from napari_sam2s.model.matching import readings_of
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
 from napari_sam2s.tracking.memory_bank import Memory, Recall
@@ -92,6 +93,8 @@ class Sight:
     def _memories(self, recalls: list[Recall]) -> Memories:
         device = self.model.device
         pointers = [r.pointers for r in recalls]
+        alike = self._alike(recalls) if recalls[0].keys else None
+        all_alike = alike is not None and not any(map(any, alike))
         none = torch.zeros(len(recalls), 0, self.model.config.hidden_dim, device=device)
         distances = upload(torch.tensor([r.distances for r in recalls], dtype=torch.float32), device)
         return Memories(
@@ -100,9 +103,27 @@ class Sight:
             pointers=_stack(pointers) if pointers[0] else none,
             distances=distances / self._pointer_span,
             order=tuple(recalls[0].slots),
-            keys=_stack([r.keys for r in recalls]) if recalls[0].keys else None,
+            keys=self._keys(recalls, once=all_alike) if recalls[0].keys else None,
             patches=_stack([r.patches for r in recalls]) if recalls[0].patches else None,
+            alike=alike,
         )
+
+    @staticmethod
+    def _keys(recalls: list[Recall], *, once: bool) -> Tensor:
+        """Return the keys of all objects ``(B, M, K, 2g, 2g)``, a view if they are the same for all."""
+        return _stack([r.keys for r in (recalls[:1] if once else recalls)]).expand(len(recalls), -1, -1, -1, -1)
+
+    def _alike(self, recalls: list[Recall]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tell which objects remember the same frames, for each reading of the matching."""
+        latest, anchors = (
+            self._labels([tuple(r.frames[n] for n in chosen) for r in recalls]) for chosen in readings_of(recalls[0].slots)
+        )
+        return latest, anchors
+
+    def _labels(self, frames: list[tuple[int, ...]]) -> tuple[int, ...]:
+        labels = tuple(frames.index(f) for f in frames)
+        # A graph is recorded for each way in which objects belong together: all or none are ways enough.
+        return tuple(range(len(frames))) if self.model.graphs is not None and len(set(labels)) > 1 else labels
 
     def follow(self, frame: int, recalls: list[Recall]) -> tuple[Decoded, Tensor, Tensor | None]:
         """Find objects by what they remember; return also their memories of this frame, as :meth:`keep` takes them."""

@@ -41,11 +41,13 @@ class ClipOutput:
     answers: list[Tensor] = field(default_factory=list)  # (N, 1, 4g, 4g) logits of each frame
 
 
-def recall(remembered: list[Remembered], index: int, condition_distance: float) -> Memories:
+def recall(
+    remembered: list[Remembered], index: int, condition_distance: float, clip_of: tuple[int, ...] | None = None
+) -> Memories:
     """Return what a frame of a clip may see: the condition, the long-term frames, the six frames before it.
 
     Long frames never count as "the frames before", whatever their place in the clip, and give no pointers; distances are
-    counted along the sequence.
+    counted along the sequence. ``clip_of`` tells which objects are of one clip.
     """
     seen, slots, pointers, distances = [], [], [], []
     short = [r for r in remembered if r.role is Role.SHORT][-SHORT_TERM:]
@@ -72,6 +74,7 @@ def recall(remembered: list[Remembered], index: int, condition_distance: float) 
         distances=torch.tensor(distances, device=device).expand(n, -1) / POINTER_SPAN,
         keys=torch.stack(keys, dim=1) if keys else None,
         patches=torch.stack(patches, dim=1) if patches else None,
+        alike=None if clip_of is None else (clip_of, clip_of),
     )
 
 
@@ -104,6 +107,7 @@ class ClipForward(nn.Module):
 
     def forward(self, batch: Batch, rng: np.random.Generator, *, mask_share: float = 0.5) -> ClipOutput:
         """Run a batch; ``rng`` draws the prompts."""
+        clip_of = tuple(batch.clip_of.tolist())  # before the batch goes to the device, which would have to be waited for
         batch = batch.to(self.model.device)
         features = self._encode(batch)
         remembered: list[Remembered] = []
@@ -119,7 +123,7 @@ class ClipForward(nn.Module):
                 decoded, first_losses = self._prompted(features[0], batch, hard, rng, mask_share)
                 steps += first_losses
             else:
-                memories = recall(remembered, short_index, far + short_index)
+                memories = recall(remembered, short_index, far + short_index, clip_of)
                 decoded = self.model.decode(self.model.attend(features[t], memories), multimask=True)
                 steps.append(self._losses(decoded, hard, batch.classes))
                 ious.append(self._iou(decoded, hard))
