@@ -7,8 +7,6 @@ import pytest
 
 from napari_sam2s.widgets.segment import SegmentWidget
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 def corners_shown(viewer, image):
     """Return whether the first and the last pixel are on the canvas."""
@@ -42,10 +40,10 @@ def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_fil
 def test_a_picture_that_was_zoomed_stays(make_napari_viewer, case_file, tmp_path, qtbot):
     viewer = make_napari_viewer(show=True)
     viewer.open(str(case_file), plugin="napari-sam2s")
-    viewer.camera.zoom, viewer.camera.center = 7.0, (0, 50.0, 60.0)
+    viewer.scene.camera.zoom, viewer.scene.camera.center = 7.0, (0, 50.0, 60.0)
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     qtbot.wait(500)
-    assert viewer.camera.zoom == pytest.approx(7.0)
-    np.testing.assert_allclose(viewer.camera.center[1:], (50.0, 60.0))
+    assert viewer.scene.camera.zoom == pytest.approx(7.0)
+    np.testing.assert_allclose(viewer.scene.camera.center[1:], (50.0, 60.0))
     widget.close()

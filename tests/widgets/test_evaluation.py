@@ -13,8 +13,6 @@ from napari_sam2s.video import open_video
 from napari_sam2s.widgets.companions import OBJECTS, make_objects_layer
 from napari_sam2s.widgets.evaluation import COLUMNS, EvaluationWidget
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def labels(case):

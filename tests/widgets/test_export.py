@@ -16,8 +16,6 @@ from napari_sam2s.widgets.companions import OBJECTS
 from napari_sam2s.widgets.export import OVERLAY, TITLES, pixel_size_of
 from napari_sam2s.widgets.segment import SegmentWidget
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def widget(make_napari_viewer, case_file, tmp_path):

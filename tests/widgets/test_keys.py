@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 from qtpy.QtCore import Qt
 
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.settings import remember
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 MANIFEST = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))
 
 

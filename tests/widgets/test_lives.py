@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
-import pytest
 from qtpy.QtCore import Qt
 
 from napari_sam2s.formats import write_video
@@ -13,8 +12,6 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.widgets import places
 from napari_sam2s.widgets.companions import OBJECTS, PROMPTS
 from napari_sam2s.widgets.segment import SegmentWidget
-
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def track_a_little(user):

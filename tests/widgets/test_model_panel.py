@@ -14,8 +14,6 @@ from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.tracker_source import Choice
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):

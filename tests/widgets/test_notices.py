@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_sam2s.widgets.notices import SPINNER_PERCENT
-
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Counted(QObject):

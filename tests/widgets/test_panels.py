@@ -14,7 +14,6 @@ from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.widgets.objects import CLASS, NAME, SHOW
 from napari_sam2s.widgets.segment import SegmentWidget
 
-pytestmark = pytest.mark.filterwarnings("ignore")
 PATIENCE = 180_000  # milliseconds
 GOOD = Scores(0.9, 6.0, {"grasper": 0.9, "hook": 0.1})
 

@@ -11,8 +11,6 @@ from napari_sam2s.widgets.objects import FRAMES
 from napari_sam2s.widgets.rate_box import RateBox
 from napari_sam2s.widgets.settings import remembered
 
-pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
     box = RateBox()

@@ -17,7 +17,6 @@ from napari_sam2s.widgets.companions import OBJECTS, PROMPTS
 from napari_sam2s.widgets.plan import Leg
 
 MENU_ACTIONS = 2  # Plugins > Segment video
-pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
