@@ -23,6 +23,7 @@ def panel(qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "here"))
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     remember("model", name=BUILT_IN, device="auto", address="", memory="divemem", mode="exact", precision="float32")
+    remember("model", input_size=0)
     remember("memory", own=False)
     made = ModelPanel()
     qtbot.addWidget(made)
@@ -80,6 +81,7 @@ def test_what_is_chosen_is_remembered(panel, qtbot):
     panel.device.setCurrentText("cpu")
     panel.mode.setCurrentText("fast")
     panel.precision.setCurrentText("bfloat16")
+    panel.input_size.setCurrentText("512 x 512")
     panel.address.setText("tcp://gpu-box:8786")
     panel.address.editingFinished.emit()
     panel.memory.own.setChecked(True)
@@ -88,10 +90,18 @@ def test_what_is_chosen_is_remembered(panel, qtbot):
     qtbot.addWidget(again)
     choice = again.choice()
     assert (choice.device, choice.address) == ("cpu", "tcp://gpu-box:8786")
-    assert (choice.mode, choice.precision) == ("fast", "bfloat16")
+    assert (choice.mode, choice.precision, choice.image_size) == ("fast", "bfloat16", 512)
     assert isinstance(choice.memory, MemoryPolicy)
     assert choice.memory.long_term == 7
     assert choice.memory.candidates == DIVEMEM.candidates
+
+
+def test_the_input_is_the_models_own_until_another_is_chosen(panel, qtbot):
+    assert panel.choice().image_size is None
+    remember("model", input_size=333)  # by hand: no size that is offered
+    again = ModelPanel()
+    qtbot.addWidget(again)
+    assert again.choice().image_size is None
 
 
 def test_the_defaults_of_a_policy_come_with_its_name(panel):

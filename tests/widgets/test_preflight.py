@@ -39,9 +39,9 @@ def test_a_run_at_a_working_rate_tells_how_long_one_at_every_frame_takes(every):
 
 
 def test_setups_of_different_speed_have_different_names():
-    facts = {"model": "sam2s-nano", "device": "cpu", "mode": "exact", "precision": "float32"}
-    assert setup_of(facts) == "sam2s-nano on cpu"
-    assert setup_of({**facts, "mode": "fast", "precision": "bfloat16"}) == "sam2s-nano on cpu, fast, bfloat16"
+    facts = {"model": "sam2s-nano", "device": "cpu", "image_size": 512, "mode": "exact", "precision": "float32"}
+    assert setup_of(facts) == "sam2s-nano on cpu at 512 px"
+    assert setup_of({**facts, "mode": "fast", "precision": "bfloat16"}) == "sam2s-nano on cpu at 512 px, fast, bfloat16"
 
 
 def test_what_is_not_known_is_not_said():

@@ -1,4 +1,4 @@
-"""The working rate, fast mode and precision in a real viewer."""
+"""The working rate, fast mode, precision and input size in a real viewer."""
 
 from __future__ import annotations
 
@@ -88,17 +88,18 @@ def test_the_rate_that_the_preflight_proposes_is_taken_by_a_click(user):
     assert panel.rate.text().startswith("every 7th frame")
 
 
-def test_fast_mode_and_mixed_precision_reach_the_engine(user):
+def test_fast_mode_mixed_precision_and_input_size_reach_the_engine(user):
     widget, project = user.widget, user.widget.session.project
     widget.model_panel.mode.setCurrentText("fast")
     widget.model_panel.precision.setCurrentText("bfloat16")
-    user.wait(lambda: "fast, bfloat16: ready" in widget.status.text())
+    widget.model_panel.input_size.setCurrentText("256 x 256")
+    user.wait(lambda: "at 256 px, fast, bfloat16: ready" in widget.status.text())
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     assert project.mask(0, 1).any()
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     facts = project.runs[-1].provenance
-    assert (facts["mode"], facts["precision"]) == ("fast", "bfloat16")
+    assert (facts["mode"], facts["precision"], facts["image_size"]) == ("fast", "bfloat16", 256)
     assert facts["speed"]["pooled_memory"]
     assert all(np.any(project.mask(t, 1)) for t in range(5))

@@ -29,6 +29,20 @@ from napari_sam2s.widgets.tracker_source import Choice
 BUILT_IN = "sam2s-nano"
 MODES = ("exact", "fast")
 PRECISIONS = ("float32", "bfloat16")
+OWN_SIZE = "the model's own"
+SIZES = (256, 320, 384, 448, 512, 640, 768, 896, 1024)
+SIZE_TIP = (
+    "What each frame is scaled to before the network sees it. Smaller is faster, larger keeps small things; half the side "
+    "takes a quarter of the time or less. Far from the model's own size, masks get worse."
+)
+MODE_TIP = (
+    "exact is the reference. fast does less for slightly different masks: fewer memories at half resolution, no padded "
+    "windows, and SAM 2's image encoders in 8 bits (CPU) or bfloat16 (GPU)."
+)
+PRECISION_TIP = (
+    "Number format of the arithmetic. bfloat16 is mixed precision, as SAM 2 itself runs: faster on GPUs and on CPUs with AMX "
+    "or AVX512-BF16, much slower on other CPUs."
+)
 
 
 class ModelPanel(QWidget):
@@ -47,26 +61,17 @@ class ModelPanel(QWidget):
         self.more = QToolButton()
         self.more.setText("advanced")
         self.more.setCheckable(True)
-        self.more.setToolTip("Device, mode, precision, scheduler and memory policy.")
+        self.more.setToolTip("Device, input size, mode, precision, scheduler and memory policy.")
         self.terms = QLabel()
         self.terms.setWordWrap(True)
         self.get_button = button("Download", self._download, "Fetch these weights, once; nothing is fetched without asking.")
         self.bar = QProgressBar()
-        self.device = QComboBox()
-        self.device.addItems(["auto", "cpu", "cuda", "mps"])
-        self.device.setToolTip("Where the model runs; 'auto' takes a GPU if there is one.")
-        self.mode = QComboBox()
-        self.mode.addItems(MODES)
-        self.mode.setToolTip(
-            "exact is the reference. fast does less for slightly different masks: fewer memories at half resolution, no padded "
-            "windows, and SAM 2's image encoders in 8 bits (CPU) or bfloat16 (GPU)."
-        )
-        self.precision = QComboBox()
-        self.precision.addItems(PRECISIONS)
-        self.precision.setToolTip(
-            "Number format of the arithmetic. bfloat16 is mixed precision, as SAM 2 itself runs: faster on GPUs and on CPUs "
-            "with AMX or AVX512-BF16, much slower on other CPUs."
-        )
+        self.device = _menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")
+        self.input_size = _menu((OWN_SIZE,), SIZE_TIP)
+        for side in SIZES:
+            self.input_size.addItem(f"{side} x {side}", side)
+        self.mode = _menu(MODES, MODE_TIP)
+        self.precision = _menu(PRECISIONS, PRECISION_TIP)
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
@@ -77,18 +82,22 @@ class ModelPanel(QWidget):
         self._chosen = BUILT_IN
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
-        self.device.setCurrentText(str(remembered("model", "device", "auto")))
-        self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
-        self.mode.setCurrentText(str(remembered("model", "mode", MODES[0])))
-        self.address.setText(str(remembered("model", "address", "")))
+        self._restore()
         self.model.activated.connect(self._pick)
-        self.device.currentTextChanged.connect(self._change)
-        self.precision.currentTextChanged.connect(self._change)
-        self.mode.currentTextChanged.connect(self._change)
+        for menu in (self.device, self.input_size, self.mode, self.precision):
+            menu.currentTextChanged.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
         self._fetched.connect(self._show_fetched)
         self._got.connect(self._show_got)
+
+    def _restore(self) -> None:
+        """Take up what was chosen last time."""
+        self.device.setCurrentText(str(remembered("model", "device", "auto")))
+        self.input_size.setCurrentIndex(max(0, self.input_size.findData(remembered("model", "input_size", 0))))
+        self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
+        self.mode.setCurrentText(str(remembered("model", "mode", MODES[0])))
+        self.address.setText(str(remembered("model", "address", "")))
 
     def _lay_out(self) -> None:
         first = QHBoxLayout()
@@ -99,6 +108,7 @@ class ModelPanel(QWidget):
         form = QFormLayout(advanced)
         form.setContentsMargins(12, 0, 0, 0)
         form.addRow("device", self.device)
+        form.addRow("input", self.input_size)
         form.addRow("mode", self.mode)
         form.addRow("precision", self.precision)
         form.addRow("scheduler", self.address)
@@ -121,6 +131,7 @@ class ModelPanel(QWidget):
             self.device.currentText(),
             self.precision.currentText(),  # type: ignore[arg-type]
             self.mode.currentText(),  # type: ignore[arg-type]
+            self.input_size.currentData() or None,
             self.address.text().strip() or None,
         )
 
@@ -169,7 +180,7 @@ class ModelPanel(QWidget):
     def _change(self, _: object = None) -> None:
         choice = self.choice()
         remember("model", name=choice.model, device=choice.device, precision=choice.precision, mode=choice.mode)
-        remember("model", address=choice.address or "")
+        remember("model", address=choice.address or "", input_size=choice.image_size or 0)
         self.changed.emit()
 
     # Downloading
@@ -206,3 +217,10 @@ class ModelPanel(QWidget):
         self._fill(name)
         self.said.emit(f"{name} is here.")
         self._change()
+
+
+def _menu(items: tuple[str, ...], tip: str) -> QComboBox:
+    menu = QComboBox()
+    menu.addItems(items)
+    menu.setToolTip(tip)
+    return menu

@@ -131,7 +131,7 @@ def measured_rate(setup: str, objects: int) -> float | None:
 
 
 def keep_rate(setup: str, objects: int, rate: float) -> None:
-    """Remember how fast a run was with a setup, such as "sam2s-nano on cpu", for the next preflight."""
+    """Remember how fast a run was with a setup, such as "sam2s-nano on cpu at 384 px", for the next preflight."""
     known = json.loads(str(remembered("speed", "measured", "")) or "{}")
     known.setdefault(setup, {})[str(objects)] = round(rate, 2)
     remember("speed", measured=json.dumps(known))
@@ -139,7 +139,7 @@ def keep_rate(setup: str, objects: int, rate: float) -> None:
 
 def setup_of(facts: dict[str, object]) -> str:
     """Return in words what the speed of an engine depends on."""
-    words = f"{facts.get('model', '')} on {facts.get('device', '')}"
+    words = f"{facts.get('model', '')} on {facts.get('device', '')} at {facts.get('image_size', '')} px"
     more = [str(facts[k]) for k, usual in (("mode", "exact"), ("precision", "float32")) if facts.get(k, usual) != usual]
     return ", ".join((words, *more))
 

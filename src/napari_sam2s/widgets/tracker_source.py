@@ -30,6 +30,7 @@ class Choice:
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     mode: Mode = "exact"
+    image_size: int | None = None  # side of the network's input; ``None`` for the model's own
     address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
 
 
@@ -57,7 +58,15 @@ class TrackerSource:
 
             c = self.choice
             self.tracker = RemoteTracker(
-                self.engine, c.model, self._video, self._project, c.memory, device=c.device, precision=c.precision, mode=c.mode
+                self.engine,
+                c.model,
+                self._video,
+                self._project,
+                c.memory,
+                device=c.device,
+                image_size=c.image_size,
+                precision=c.precision,
+                mode=c.mode,
             )
             self.stale = {o.id for o in self._project.objects}
             self._on_ready({**self.tracker.facts, "memory_bytes": self.tracker.memory()})
