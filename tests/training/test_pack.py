@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_sam2s import load_model
-from napari_sam2s.errors import TrainingError
+from napari_sam2s.errors import ModelError, TrainingError
 from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.tracking.policy import find_policy
 from napari_sam2s.training import pack as module
@@ -44,6 +44,15 @@ def test_the_border_of_the_object_score_is_brought_to_zero(tmp_path):
     with torch.no_grad():
         scores = [model.sam_mask_decoder.pred_obj_score_head(token).item() for model in (before, after)]
     assert scores[0] - scores[1] == pytest.approx(1.5, abs=2e-3)  # half precision
+
+
+def test_another_input_than_it_was_trained_with(tmp_path):
+    pack(find_weights("sam2s-nano"), tmp_path / "o.pt", image_size=448)
+    model = load_model(tmp_path / "o.pt", device="cpu")
+    assert model.image_size == model.metadata["provenance"]["image_size"] == 448
+    with pytest.raises(ModelError, match="multiple of 32"):
+        pack(find_weights("sam2s-nano"), tmp_path / "no.pt", image_size=400)
+    assert not (tmp_path / "no.pt").exists()
 
 
 def test_weights_that_went_wrong_are_refused(tmp_path):

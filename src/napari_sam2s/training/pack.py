@@ -15,6 +15,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import torch
 from napari_sam2s import __version__
 from napari_sam2s.errors import ModelError, TrainingError
 from napari_sam2s.model.checkpoints import load_model, read_checkpoint
+from napari_sam2s.model.config import check_image_size
 from napari_sam2s.tracking.policy import DIVEMEM
 from napari_sam2s.training.checkpoint import save_atomically
 
@@ -62,6 +64,7 @@ def pack(
     hours: float | None = None,
     iou_threshold: float | None = None,
     object_score_shift: float = 0.0,
+    image_size: int | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint in half precision, with its provenance; return the provenance.
 
@@ -80,15 +83,22 @@ def pack(
     object_score_shift
         The object score (a logit) from which on an object counts as visible, if calibration found another one than 0: it is
         taken off the score head's bias, so that 0 is the border again. A network that saw few absences doubts too little.
+    image_size
+        Side of the network's input, if it is better with another one than it was trained with.
 
     Raises
     ------
     TrainingError
         If a weight is not finite, or does not fit half precision.
+    ModelError
+        If ``image_size`` is not a multiple of 32.
     """
     weights, config, metadata = read_checkpoint(source)
     if config is None:
         raise TrainingError(f"{source} has no configuration of its network: pack what a run wrote (model.pt).")
+    if image_size is not None:
+        check_image_size(image_size)
+        config = replace(config, image_size=image_size)
     if object_score_shift:
         weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     for name, value in weights.items():
@@ -107,6 +117,7 @@ def pack(
         "torch": torch.__version__,
         "scores": dict(scores or {}),
         "object_score_shift": float(object_score_shift),
+        "image_size": config.image_size,
     }
     # Only plain data goes into a file that is read with `weights_only`.
     metadata = {**metadata, "provenance": json.loads(json.dumps(provenance))}
@@ -131,6 +142,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, help="of training in all")
     parser.add_argument("--iou-threshold", type=float, help="of DiveMem")
     parser.add_argument("--object-score-shift", type=float, default=0.0, help="the score from which on an object is visible")
+    parser.add_argument("--image-size", type=int, help="side of the network's input, if not the one it was trained with")
     args = parser.parse_args()
     try:
         scores = json.loads(args.scores.read_text(encoding="utf-8")) if args.scores else None
@@ -142,6 +154,7 @@ def main() -> None:
             hours=args.hours,
             iou_threshold=args.iou_threshold,
             object_score_shift=args.object_score_shift,
+            image_size=args.image_size,
         )
     except (ModelError, TrainingError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"{error}\n")
