@@ -71,7 +71,7 @@ def test_the_papers_table_with_ours(data, capsys, tmp_path):
     paper = next(line for line in lines if line.startswith("| SAM2S, fine-tuned | 512 | 83.76"))
     assert paper.endswith("| 78.07 | - | Table 3 |")
     assert any(line.startswith("| SAM2S, fine-tuned | 512 | - | - | - | - | - | - | - | - | 81.52 |") for line in lines)
-    ours = [line.split(" | ") for line in lines if line.startswith("| **sam2s-nano, divemem** | 320 | - | - | - | - | ")]
+    ours = [line.split(" | ") for line in lines if line.startswith("| **sam2s-nano, divemem** | 384 | - | - | - | - | ")]
     assert len(ours) == 2  # one a prompt
     for row in ours:
         assert 20 < float(row[6]) <= 100  # CIS-Test
