@@ -36,6 +36,7 @@ IMAGES = Path(__file__).parent / "images"
 COLOURS = 96  # of a palette: a tenth of the size, and nothing is lost that one looks for
 FRAMES = 48
 WIDTH, HEIGHT = 1400, 900
+CLICKS = 2  # for each object
 
 
 class Studio:
@@ -65,20 +66,27 @@ class Studio:
         self.until(lambda: time.monotonic() > end)
 
     def prompt(self) -> None:
-        """Click every object on the first frame that shows it well."""
+        """Prompt every object on the first frame that shows it well."""
         session = self.widget.session
         while len(session.project.objects) < len(self.case.objects):
             session.project.add_object()
         for mine, true in zip(session.project.objects, self.case.objects, strict=True):
             areas = [self.case.masks(t).get(true.id, np.zeros(1)).sum() for t in range(FRAMES)]
             shown = next(t for t in range(FRAMES) if areas[t] > 0.3 * max(areas))
-            (y, x), _ = next_click(self.case.masks(shown)[true.id])
             session.project.rename(mine.id, true.name)
             if mine.id % 2:
                 session.project.set_class(mine.id, true.class_name)
-            session.prompt(Prompt(mine.id, shown, ((float(y), float(x)),), (1,)))
-        session.settle(600)
+            self.click(mine.id, shown, self.case.masks(shown)[true.id])
         self.rest()
+
+    def click(self, object_id: int, frame: int, truth: np.ndarray) -> None:
+        """Click an object, and where its mask is most wrong, as one would before tracking."""
+        session, answer = self.widget.session, None
+        for _ in range(CLICKS):
+            (y, x), label = next_click(truth, answer)
+            session.prompt(Prompt(object_id, frame, ((float(y), float(x)),), (int(label),)))
+            session.settle(600)
+            answer = session.project.mask(frame, object_id)
 
     def track(self, first: int, stop: int, every: int) -> None:
         """Track a range at a rate; return when it has begun."""
