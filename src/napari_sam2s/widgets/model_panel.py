@@ -220,6 +220,7 @@ class ModelPanel(QWidget):
 
 
 def _menu(items: tuple[str, ...], tip: str) -> QComboBox:
+    """Return a drop-down menu with a tooltip."""
     menu = QComboBox()
     menu.addItems(items)
     menu.setToolTip(tip)
