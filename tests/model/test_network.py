@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_sam2s.model.layers import has_fused_linear, linear
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
-from napari_sam2s.model.stages import Features, Memories
+from napari_sam2s.model.stages import LONG_TERM, Features, Memories
 
 
 @pytest.fixture(scope="module")
@@ -205,12 +206,31 @@ def test_matching_finds_what_moved():
         patches = torch.zeros(1, 4, 16, 16)
         patches[..., 4:8, 4:8] = 1
         matching.log_scale.fill_(5.0)
-        read = matching._read(torch.roll(keys, (3, 2), (2, 3)), keys[:, None], patches[:, None], [0], torch.tensor(0.004), [0])
+        read = matching._read(
+            torch.roll(keys, (3, 2), (2, 3)), keys[:, None], patches[:, None], {0: 6}, torch.tensor(0.004), [0]
+        )
     found = read[0, :4].mean(0) > 0.5
     expected = torch.zeros(16, 16, dtype=torch.bool)
     expected[7:11, 6:10] = True
     assert torch.equal(found, expected)
     assert read[0, 4, 7:11, 6:10].min() > 0.9
+
+
+def test_a_long_term_memory_is_believed_where_the_prompted_frame_has_nothing_alike():
+    """Of a place seen on both the prompted frame's mask counts, though the long-term memory is a little more alike."""
+    torch.manual_seed(0)
+    matching = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval().matching
+    looks = torch.nn.functional.normalize(torch.randn(1, 44, 8, 8), dim=1)
+    faint = torch.nn.functional.normalize(looks + 0.05 * torch.randn(1, 44, 8, 8), dim=1)
+    prompted = faint.clone()
+    prompted[..., 4:] = torch.nn.functional.normalize(torch.randn(1, 44, 8, 4), dim=1)  # the right half looked otherwise
+    keys, patches = torch.stack((prompted, looks), dim=1), torch.zeros(1, 2, 4, 8, 8)
+    patches[:, 1] = 1  # says the long-term memory
+    with torch.inference_mode():
+        matching.log_scale.fill_(math.log(20))
+        read = matching._read(looks, keys, patches, {0: 6, 1: LONG_TERM}, torch.tensor(0.004), [0])
+    assert read[0, :4, :, :4].max() < 0.1
+    assert read[0, :4, :, 4:].min() > 0.9
 
 
 @pytest.mark.parametrize("labels", [(0, 0, 0, 0, 0), (0, 1, 0, 0, 4), (0, 1, 2, 3, 4)])
