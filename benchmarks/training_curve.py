@@ -1,0 +1,150 @@
+"""What training brought, by how much each checkpoint had seen: J&F on held-out cases, as a table and a picture.
+
+    OMP_WAIT_POLICY=passive python benchmarks/training_curve.py nano-2.pt nano-3.pt ... --material held_out.npz --real REAL
+        [--families laparoscopy composites ...] [--count 10] [--jobs 2] [--keep FOLDER] [--out curve.png]
+
+Checkpoints are files that ``training.pack`` wrote: the configurations of all runs that led to each are in its provenance, and
+how much these showed it is added up from them. That of ``sam2s-nano`` begins with its second run, so the first one's is taken
+from ``configs/nano-1-start.toml``. The built-in weights of earlier runs are in this repository's history:
+
+    git show REVISION:src/napari_sam2s/model/weights/sam2s-nano.pt > nano-4.pt
+
+Each is judged at its own input size, by masks and by single clicks, on the cases of ``benchmarks/model.py --quick``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_sam2s import load_model
+from napari_sam2s.training.config import read_config
+from napari_sam2s.training.held_out import families
+from napari_sam2s.training.validation import FamilyScore, run_case
+
+COUNTS = {"laparoscopy": 4, "composites": 10, "microscopy": 4, "hela": 10}
+PROMPTS = ("mask", "1-click")
+LONGEST = 60  # frames of a procedural case
+FIRST_RUN = Path(__file__).parents[1] / "configs" / "nano-1-start.toml"
+
+
+def frames_seen(config: Mapping[str, Any], steps: int) -> float:
+    """Return how many frames the steps of a run showed, on average over its draws; see ``training/data.py``."""
+    seen = 0.0
+    for stage in config["stages"]:
+        taken = min(steps, stage["steps"])
+        images = stage["images"] if stage["frames"] > 1 else 0.0
+        pictures = stage["batch"] * max(2, stage["frames"] // 2)  # in a step of single ones
+        seen += taken * (images * pictures + (1 - images) * stage["batch"] * stage["frames"])
+        steps -= taken
+    return seen
+
+
+def runs(provenance: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
+    """Return the configuration of every run that led to a checkpoint, and the steps it took, the first one first."""
+    first = asdict(read_config(FIRST_RUN))
+    rows: list[tuple[Mapping[str, Any], int]] = [(first, sum(stage["steps"] for stage in first["stages"]))]
+    for run in [*provenance.get("history", []), provenance]:
+        rows.append((run["config"], run["step"]))
+    return rows
+
+
+def score(part: int, path: Path, args: argparse.Namespace) -> dict[str, dict[str, FamilyScore]]:
+    """Track and score the cases of one of the processes; return scores by family and prompt."""
+    if args.jobs > 1:
+        torch.set_num_threads(1)
+    model = load_model(path, device="auto")
+    counts = {name: args.count or count for name, count in COUNTS.items()}
+    chosen = families(args.families, counts, material=args.material, real=args.real, longest=LONGEST, part=(part, args.jobs))
+    scores = {family: {prompt: FamilyScore() for prompt in PROMPTS} for family in chosen}
+    for family, make in chosen.items():
+        for case in make():
+            kept = args.keep / f"{path.stem}-{family}-{case.name}.pickle" if args.keep else None
+            if kept is not None and kept.exists():
+                found = pickle.loads(kept.read_bytes())
+            else:
+                found = {prompt: ours for prompt, (ours, _) in run_case(model, case, PROMPTS).items()}
+                sys.stderr.write(f"{path.stem} {family} {case.name}\n")
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_bytes(pickle.dumps(found))
+            for prompt in PROMPTS:
+                scores[family][prompt].results += found[prompt]
+    return scores
+
+
+def merge(parts: Sequence[dict[str, dict[str, FamilyScore]]]) -> dict[tuple[str, str], float]:
+    """Return J&F in percent by family and prompt, of all processes together."""
+    merged: dict[tuple[str, str], FamilyScore] = {}
+    for part in parts:
+        for family, rows in part.items():
+            for prompt, found in rows.items():
+                merged.setdefault((family, prompt), FamilyScore()).results.extend(found.results)
+    return {key: 100 * found.jf for key, found in merged.items()}
+
+
+def draw(out: Path, seen: Sequence[float], rows: Sequence[Mapping[tuple[str, str], float]], names: Iterable[str]) -> None:
+    """Draw J&F over the frames seen."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    _, panels = plt.subplots(1, len(PROMPTS), figsize=(9, 3.6), sharey=True, layout="constrained")
+    for panel, prompt in zip(panels, PROMPTS, strict=True):
+        for family in dict.fromkeys(family for family, _ in rows[0]):
+            panel.plot(seen, [row[family, prompt] for row in rows], "o-", label=family)
+        for x, name in zip(seen, names, strict=True):
+            panel.annotate(name, (x, 2), rotation=90, fontsize=7, ha="right", color="0.5")
+        panel.set(xscale="log", ylim=(0, 100), title=prompt, xlabel="thousand frames seen in training")
+        panel.set_xticks(seen, [f"{x / 1000:.0f}" for x in seen])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("J&F on held-out cases, %")
+    panels[1].legend(fontsize=8, loc="upper left")
+    plt.savefig(out, dpi=110)
+
+
+def main() -> None:
+    """Print the table, and draw it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--material", type=Path, help="held_out.npz")
+    parser.add_argument("--real", type=Path, help="folder with hela and nuclei")
+    parser.add_argument("--families", nargs="+", default=list(COUNTS), choices=list(COUNTS))
+    parser.add_argument("--count", type=int, help="cases of every family")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each if more than one")
+    parser.add_argument("--keep", type=Path, help="keep every case's results in this folder, and take those that are there")
+    parser.add_argument("--out", type=Path, help="draw the curve here")
+    args = parser.parse_args()
+    seen, rows = [], []
+    for path in args.checkpoints:
+        led = runs(load_model(path).metadata["provenance"])
+        seen.append(sum(frames_seen(config, steps) for config, steps in led))
+        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+            n = args.jobs
+            rows.append(merge(list(pool.map(score, range(n), [path] * n, [args] * n))))
+        if len(rows) == 1:
+            print("| checkpoint | frames seen | " + " | ".join(f"{f}, {p}" for f, p in rows[0]) + " |")
+            print("|---" * (2 + len(rows[0])) + "|")
+        cells = (f"{value:.1f}" for value in rows[-1].values())
+        print(f"| {path.stem} | {seen[-1]:,.0f} | " + " | ".join(cells) + " |", flush=True)
+    if len(rows) > 1 and seen[-1] > seen[-2]:
+        slopes = ((rows[-1][key] - rows[-2][key]) / np.log10(seen[-1] / seen[-2]) for key in rows[0])
+        print("| ten times as many, at the last step's rate | | " + " | ".join(f"{slope:+.1f}" for slope in slopes) + " |")
+    if args.out:
+        draw(args.out, seen, rows, [path.stem for path in args.checkpoints])
+
+
+if __name__ == "__main__":
+    main()
