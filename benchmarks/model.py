@@ -112,7 +112,9 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
             print(f"{family} {case.name}", file=sys.stderr, flush=True)
             if kept is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_bytes(pickle.dumps(scored[family][-1]))
+                part_written = kept.with_suffix(".part")  # a kill leaves no half of a result
+                part_written.write_bytes(pickle.dumps(scored[family][-1]))
+                part_written.replace(kept)
     return scored
 
 
@@ -163,7 +165,7 @@ def absences(scores: dict[str, dict[str, dict[str, FamilyScore]]], prompt: str) 
             print(f"| {family} | {memory} | " + " | ".join(cells) + f" | {percent(s.after_return)} |")
 
 
-def threshold_table(model, count: int, args: argparse.Namespace) -> None:
+def threshold_table(model: SAM2S, count: int, args: argparse.Namespace) -> None:
     """Print J&F of re-entry cases (other seeds than those that are scored) by DiveMem's IoU threshold."""
     cases = list(reentry(range(count), args.size, CALIBRATION_SEED))
     visible, absent = object_scores(model, cases)

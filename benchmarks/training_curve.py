@@ -15,8 +15,6 @@ Each is judged at its own input size, by masks and by single clicks, on the case
 from __future__ import annotations
 
 import argparse
-import pickle
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
@@ -25,16 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from model import QUICK, merged, score_part  # benchmarks/model.py
 from napari_sam2s import load_model
 from napari_sam2s.training.config import read_config
-from napari_sam2s.training.held_out import families
-from napari_sam2s.training.validation import FamilyScore, run_case
 
-COUNTS = {"laparoscopy": 4, "composites": 10, "microscopy": 4, "hela": 10}
+FAMILIES = ("laparoscopy", "composites", "microscopy", "hela")
 PROMPTS = ("mask", "1-click")
-LONGEST = 60  # frames of a procedural case
 FIRST_RUN = Path(__file__).parents[1] / "configs" / "nano-1-start.toml"
 
 
@@ -59,38 +54,16 @@ def runs(provenance: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
     return rows
 
 
-def score(part: int, path: Path, args: argparse.Namespace) -> dict[str, dict[str, FamilyScore]]:
-    """Track and score the cases of one of the processes; return scores by family and prompt."""
-    if args.jobs > 1:
-        torch.set_num_threads(1)
-    model = load_model(path, device="auto")
-    counts = {name: args.count or count for name, count in COUNTS.items()}
-    chosen = families(args.families, counts, material=args.material, real=args.real, longest=LONGEST, part=(part, args.jobs))
-    scores = {family: {prompt: FamilyScore() for prompt in PROMPTS} for family in chosen}
-    for family, make in chosen.items():
-        for case in make():
-            kept = args.keep / f"{path.stem}-{family}-{case.name}.pickle" if args.keep else None
-            if kept is not None and kept.exists():
-                found = pickle.loads(kept.read_bytes())
-            else:
-                found = {prompt: ours for prompt, (ours, _) in run_case(model, case, PROMPTS).items()}
-                sys.stderr.write(f"{path.stem} {family} {case.name}\n")
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                kept.write_bytes(pickle.dumps(found))
-            for prompt in PROMPTS:
-                scores[family][prompt].results += found[prompt]
-    return scores
-
-
-def merge(parts: Sequence[dict[str, dict[str, FamilyScore]]]) -> dict[tuple[str, str], float]:
-    """Return J&F in percent by family and prompt, of all processes together."""
-    merged: dict[tuple[str, str], FamilyScore] = {}
-    for part in parts:
-        for family, rows in part.items():
-            for prompt, found in rows.items():
-                merged.setdefault((family, prompt), FamilyScore()).results.extend(found.results)
-    return {key: 100 * found.jf for key, found in merged.items()}
+def score(path: Path, args: argparse.Namespace) -> dict[tuple[str, str], float]:
+    """Track and score the cases; return J&F in percent by family and prompt."""
+    counts = {family: args.count or QUICK[family] for family in args.families}
+    keep = args.keep / path.stem if args.keep else None
+    told = {"model": str(path), "counts": counts, "keep": keep, "prompts": PROMPTS, "quick": True, "no_vanilla": True}
+    given = argparse.Namespace(**{**vars(args), **told, "size": 256, "image_size": None})
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        parts = list(pool.map(score_part, range(args.jobs), [given] * args.jobs))
+    found = {family: merged([part[family] for part in parts if family in part], PROMPTS) for family in parts[0]}
+    return {(family, prompt): 100 * row["ours"].jf for family, rows in found.items() for prompt, row in rows.items()}
 
 
 def draw(out: Path, seen: Sequence[float], rows: Sequence[Mapping[tuple[str, str], float]], names: Iterable[str]) -> None:
@@ -121,7 +94,7 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--material", type=Path, help="held_out.npz")
     parser.add_argument("--real", type=Path, help="folder with hela and nuclei")
-    parser.add_argument("--families", nargs="+", default=list(COUNTS), choices=list(COUNTS))
+    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
     parser.add_argument("--count", type=int, help="cases of every family")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each if more than one")
     parser.add_argument("--keep", type=Path, help="keep every case's results in this folder, and take those that are there")
@@ -129,11 +102,11 @@ def main() -> None:
     args = parser.parse_args()
     seen, rows = [], []
     for path in args.checkpoints:
-        led = runs(load_model(path).metadata["provenance"])
-        seen.append(sum(frames_seen(config, steps) for config, steps in led))
-        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-            n = args.jobs
-            rows.append(merge(list(pool.map(score, range(n), [path] * n, [args] * n))))
+        provenance = load_model(path).metadata.get("provenance", {})
+        if not {"config", "step"} <= provenance.keys():
+            parser.error(f"{path} does not say how it was trained: take a file that training.pack wrote.")
+        seen.append(sum(frames_seen(config, steps) for config, steps in runs(provenance)))
+        rows.append(score(path, args))
         if len(rows) == 1:
             print("| checkpoint | frames seen | " + " | ".join(f"{f}, {p}" for f, p in rows[0]) + " |")
             print("|---" * (2 + len(rows[0])) + "|")

@@ -26,7 +26,7 @@ PATCH = 4  # mask values a cell carries: 2 x 2 pixels of stride 4
 PLACE = 3  # channels that turn squared distance into a scalar product
 LATEST = 3  # most recent memories that are read as "latest"
 # Logits by which a match in a long-term memory must be better. Chosen on calibration clips: at 0 J&F after mask prompts falls
-# by 1 to 2 points behind that without long-term memories, at 2 by half of that, from 5 on not at all.
+# 2 points behind that without long-term memories when objects come back, at 2 by half of that, at 5 not at all.
 LONG_TERM_MARGIN = 5.0
 GRID = 32.0  # cells along a side, in whose units distances are penalised whatever the input's size
 
