@@ -17,10 +17,12 @@ from napari_sam2s import Project, load_model, open_video
 from napari_sam2s.cli import main
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import write_davis, write_video
+from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.training.checkpoint import model_state, save_atomically
 from napari_sam2s.training.config import read_config
 from napari_sam2s.training.curves import draw_curves
 from napari_sam2s.training.data import batches, entropy
@@ -182,6 +184,9 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(config,
         (("ema = 0.9", "ema = 0.9\nocclusion_weight = -1.0"), "occlusion_weight"),
         (("cuts = 0.2", 'cuts = 0.2\nvalidation = {every = 1, cases = 1, families = ["hela"]}'), "nothing to validate 'hela'"),
         (("cuts = 0.2", "cuts = 0.2\nvalidation = {every = 0, cases = 1}"), "every and cases"),
+        (("cuts = 0.2", 'cuts = 0.2\ninteractive_init = "x.pt"'), "interactive_init needs"),
+        (('model = "sam2s-nano"', 'model = "sam2.1-tiny"\ninteractive = true'), "only sam2s-nano"),
+        (("cuts = 0.2", 'cuts = 0.2\nparts = ["interactive."]'), "parts names 'interactive.'"),
     ],
 )
 def test_bad_configurations(config, tmp_path, change, words):
@@ -351,6 +356,56 @@ def test_fine_tuning_on_a_project(config, tmp_path):
     batch = data[3]
     assert (batch.classes == 1).all()
     run.take_step(batch)
+
+
+def test_only_the_parts_that_are_named_learn(config, tmp_path):
+    """A head for first prompts is added to a network that has none, learns alone, and stays when the next run goes on."""
+    text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
+    whole = load_model(device="cpu").state_dict()
+    old = torch.load(find_weights("sam2s-nano"), weights_only=True)
+    old["model"] = {n: w for n, w in old["model"].items() if not n.startswith("interactive.")}
+    old["config"]["interactive"] = False
+    torch.save(old, tmp_path / "old.pt")
+    text = text.replace('init = "sam2s-nano"', f'init = "{tmp_path}/old.pt"')
+    config.write_text(text.replace("cuts = 0.2", 'cuts = 0.2\ninteractive = true\nparts = ["interactive."]'))
+    run, data = start(config, tmp_path / "run")
+    decoder = run.model.sam_mask_decoder.state_dict()
+    for name, value in run.model.interactive.mask_decoder.state_dict().items():
+        assert torch.equal(value, decoder[name]), name
+    before = {n: p.clone() for n, p in run.model.state_dict().items()}
+    for step in range(3):  # the third is a clip, through which the head's answers are tracked
+        run.take_step(data[step])
+    run.save()
+    changed = {n for n, p in run.model.state_dict().items() if not torch.equal(p, before[n])}
+    assert changed
+    assert all(n.startswith("interactive.") for n in changed)
+    tracked = {n: w for n, w in torch.load(tmp_path / "run" / "model.pt", weights_only=True)["model"].items() if n in whole}
+    for name, value in tracked.items():
+        assert name.startswith("interactive.") or torch.equal(value, before[name]), name
+    config.write_text(text.replace(f"{tmp_path}/old.pt", f"{tmp_path}/run/model.pt"))
+    again, _ = start(config, tmp_path / "again")
+    assert again.model.config.interactive
+    assert all(p.requires_grad for p in again.model.parameters())
+    assert load_model(tmp_path / "run" / "model.pt", device="cpu").interactive is not None
+
+
+def test_the_head_may_start_from_another_network(config, tmp_path):
+    torch.manual_seed(5)
+    other = SAM2S(CONFIGS["sam2s-nano"])
+    save_atomically(model_state(other, {"provenance": {"step": 7}}, half=False), tmp_path / "other.pt")
+    text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"\ninteractive = true')
+    config.write_text(text.replace("cuts = 0.2", f'cuts = 0.2\ninteractive_init = "{tmp_path}/other.pt"'))
+    run, _ = start(config, tmp_path / "run")
+    decoder = other.sam_mask_decoder.state_dict()
+    for name, value in run.model.interactive.mask_decoder.state_dict().items():
+        assert torch.equal(value, decoder[name]), name
+    torch.testing.assert_close(
+        run.model.sam_mask_decoder.iou_token.weight, load_model(device="cpu").sam_mask_decoder.iou_token.weight
+    )
+    assert run.history[-1] == {"interactive_init": {"step": 7}}
+    torch.save({"model": {"x": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(TrainingError, match=r"other\.pt is not a checkpoint of sam2s-nano"):
+        start(config, tmp_path / "run")
 
 
 def test_bad_data(config, tmp_path, davis):

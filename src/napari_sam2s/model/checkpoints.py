@@ -122,8 +122,23 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, 
     weights = {_plain(str(k)): v for k, v in weights.items() if isinstance(v, Tensor)} if isinstance(weights, Mapping) else {}
     if not weights:
         raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
+    scales = content.get("scales", {})
+    weights = {name: w.float() * scales[name] if name in scales else w for name, w in weights.items()}
     config = ModelConfig.from_dict(content["config"]) if isinstance(content.get("config"), Mapping) else None
     return weights, config, dict(content.get("sam2s", {}))
+
+
+def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a matrix or kernel to 8 bits, with one scale for each of its rows.
+
+    Returns
+    -------
+    The rounded weight, int8, and the scales it is to be multiplied with, float32, of shape ``(rows, 1, ...)``:
+    what :func:`read_checkpoint` puts together again where a file has them under ``"scales"``.
+    """
+    scale = weight.abs().flatten(1).amax(dim=1).clamp(min=1e-12) / 127
+    scale = scale.view(-1, *[1] * (weight.ndim - 1)).float()
+    return (weight.float() / scale).round().to(torch.int8), scale
 
 
 def _plain(name: str) -> str:

@@ -58,9 +58,14 @@ class ModelConfig:
     locality_bias: float = 0.0  # initial bias of the first memory cross-attention's queries and keys
     dense_prompts: bool = False  # a map of the clicks and the box, added to the dense prompt embedding
     match_dim: int = 0  # channels that cells of stride 8 are matched by; 0 for no matching
+    interactive: bool = False  # a head of its own for first prompts
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
+        if self.interactive and self.trunk.kind != "conv":
+            raise ModelError(
+                f"{self.name} cannot have an interactive head, which shares the fine stages of sam2s-nano's trunk."
+            )
 
     @property
     def grid(self) -> int:

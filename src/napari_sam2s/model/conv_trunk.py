@@ -80,11 +80,11 @@ class ConvTrunk(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="linear")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map ``(B, 3, S, S)`` to four maps ``(B, widths[i], S / s, S / s)`` at the strides s = 4, 8, 16, 32."""
+    def forward(self, image: Tensor, stages: int = 4) -> list[Tensor]:
+        """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)``, at the first so many of s = 4, 8, 16, 32."""
         x = self.stem(image)
         maps: list[torch.Tensor] = []
-        for stage in self.stages:
+        for stage in self.stages[:stages]:
             x = stage(x)
             maps.append(x)
         return maps

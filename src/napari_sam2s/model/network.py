@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sam2s.model.config import ModelConfig
+from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.frames import normalise, resize_frame
 from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
+from napari_sam2s.model.interactive import SHARED, InteractiveHead
 from napari_sam2s.model.layers import MLP
-from napari_sam2s.model.mask_decoder import STABILITY_THRESHOLD, MaskDecoder, stability
+from napari_sam2s.model.mask_decoder import STABILITY_THRESHOLD, DecoderOutput, MaskDecoder, stability
 from napari_sam2s.model.matching import MaskMatching
 from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder
@@ -70,6 +72,7 @@ class SAM2S(nn.Module):
         self.long_tpos_enc = nn.Parameter(self.maskmem_tpos_enc[-1:].detach().clone()) if config.long_term else None
         self.semantic = SemanticPath(config) if config.semantic else None
         self.matching = MaskMatching(config) if config.match_dim else None
+        self.interactive = InteractiveHead(config) if config.interactive else None
 
     @property
     def device(self) -> torch.device:
@@ -220,31 +223,80 @@ class SAM2S(nn.Module):
         out = self.sam_mask_decoder(
             pix, encoder.grid_position(grid), encoder.sparse(points, labels, size), dense, attended.skips, token
         )
-        rows = torch.arange(b, device=pix.device)
-        if multimask:
-            logits, iou, tokens = out.logits[:, 1:], out.iou[:, 1:], out.mask_tokens[:, 1:]
-            best = iou.argmax(dim=1)
-            chosen, chosen_iou, pointer_token = logits[rows, best], iou[rows, best], tokens[rows, best]
-        else:
-            logits, iou, pointer_token = out.logits[:, :1], out.iou[:, :1], out.mask_tokens[:, 0]
-            chosen, chosen_iou = logits[:, 0], iou[:, 0]
-            if not self.training:
-                # An unstable single mask gives way; its token stays the pointer, as in SAM 2.
-                best = out.iou[:, 1:].argmax(dim=1) + 1
-                stable = stability(logits)[:, 0] >= STABILITY_THRESHOLD
-                chosen = torch.where(stable[:, None, None], chosen, out.logits[rows, best])
-                chosen_iou = torch.where(stable, chosen_iou, out.iou[rows, best])
-        score = out.object_score[:, 0]
-        present = score > 0
+        chosen, token = self._choose(out, multimask=multimask)
         return Decoded(
-            logits=chosen.masked_fill(~present[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
-            iou=chosen_iou,
-            object_score=score,
-            pointer=self._gate_pointer(self.obj_ptr_proj(pointer_token), present),
+            **chosen,
+            pointer=self._gate_pointer(self.obj_ptr_proj(token), out.object_score[:, 0] > 0),
             class_embedding=self.semantic.embed(out.extra_tokens[:, 0]) if self.semantic is not None else None,
-            all_logits=logits,
-            all_iou=iou,
         )
+
+    def _choose(self, out: DecoderOutput, *, multimask: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what is believed of the masks, as fields of :class:`Decoded`, and the token ``(B, C)`` of the pointer."""
+        rows = torch.arange(len(out.iou), device=out.iou.device)
+        best = out.iou[:, 1:].argmax(dim=1) + 1
+        chosen, iou = out.logits[rows, best], out.iou[rows, best]
+        if not multimask:
+            # An unstable single mask gives way; its token stays the pointer, as in SAM 2.
+            single, best = out.logits[:, 0], torch.zeros_like(best)
+            stable = stability(out.logits[:, :1])[:, 0] >= STABILITY_THRESHOLD
+            stable = torch.ones_like(stable) if self.training else stable
+            chosen = torch.where(stable[:, None, None], single, chosen)
+            iou = torch.where(stable, out.iou[:, 0], iou)
+        score = out.object_score[:, 0]
+        shown = slice(1, None) if multimask else slice(0, 1)
+        return {
+            "logits": chosen.masked_fill((score <= 0)[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
+            "iou": iou,
+            "object_score": score,
+            "all_logits": out.logits[:, shown],
+            "all_iou": out.iou[:, shown],
+        }, out.mask_tokens[rows, best]
+
+    @in_own_arithmetic
+    def look(self, image: Tensor) -> Features | None:
+        """Encode frames ``(N, 3, S, S)`` as the interactive head sees them; ``None`` in a network that has none."""
+        trunk = self.image_encoder.trunk
+        if self.interactive is None or not isinstance(trunk, ConvTrunk):
+            return None
+        return self.interactive.encode(trunk(image, SHARED))
+
+    def segment(
+        self,
+        features: Features,
+        look: Features | None,
+        *,
+        points: Tensor,
+        labels: Tensor,
+        mask: Tensor | None = None,
+        multimask: bool = True,
+    ) -> Decoded:
+        """Find the masks of ``B`` objects that are prompted on a frame and remember nothing.
+
+        A network with an interactive head answers with that; what is remembered of its answer is what would be remembered
+        of the same mask if the user had given it. Others attend to nothing and decode, as SAM 2 does.
+
+        Parameters
+        ----------
+        features, look
+            What :meth:`encode` and :meth:`look` gave for the frame.
+        points, labels, mask, multimask
+            As :meth:`decode` takes them.
+        """
+        if look is None:
+            attended = self.attend(features, None, len(points))
+            return self.decode(attended, points=points, labels=labels, mask=mask, multimask=multimask)
+        chosen = self._look_closely(look, points, labels, mask, multimask)
+        size = (self.image_size, self.image_size)
+        whole = F.interpolate(chosen["logits"].detach(), size=size, mode="bilinear", align_corners=False)
+        given = self.decode_mask(features, (whole > 0).float())
+        return Decoded(**chosen, pointer=given.pointer, class_embedding=given.class_embedding)
+
+    @in_own_arithmetic
+    def _look_closely(
+        self, look: Features, points: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
+    ) -> dict[str, Tensor]:
+        assert self.interactive is not None
+        return self._choose(self.interactive(look, points, labels, mask, self.image_size), multimask=multimask)[0]
 
     def _gate_pointer(self, pointer: Tensor, present: Tensor) -> Tensor:
         there = present[:, None].to(pointer.dtype)

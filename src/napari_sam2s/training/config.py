@@ -66,6 +66,9 @@ class TrainingConfig:
     init: str = ""  # a checkpoint to start from
     long_term: bool = False  # give the network SAM2S's long-term embedding, if it has none
     semantic: bool = False  # give the network SAM2S's class token, if it has none
+    interactive: bool = False  # give the network a head of its own for first prompts, if it has none
+    interactive_init: str = ""  # a checkpoint whose encoder and decoder that head starts from; by default the network's own
+    parts: tuple[str, ...] = ()  # that learn, by the beginning of their weights' names; the rest stays as it is. All by default
     augmentation: str = "light"  # or "sam2": see training/augment.py
     precision: str = "float32"  # or "tfloat32": products of 10 bits, on GPUs that have it; or "bfloat16": mixed
     layer_decay: float = 1.0  # of the learning rate, from each block of a Hiera trunk to the one before
@@ -127,6 +130,8 @@ def _check(config: TrainingConfig, path: Path) -> None:
         "the shares of families must be positive and at least one": not config.families or min(config.families.values()) <= 0,
         "image_size must be a multiple of 32 from 64 on": config.image_size < 64 or config.image_size % 32 != 0,
         "label_jitter must be at least 0": config.label_jitter < 0,
+        "only sam2s-nano can have an interactive head": config.interactive and config.model != "sam2s-nano",
+        "interactive_init needs interactive = true": bool(config.interactive_init) and not config.interactive,
         "max_objects and samples must be at least 1": min(config.max_objects, config.samples) < 1,
         "cuts and departures must lie in [0, 1]": not (0 <= config.cuts <= 1 and 0 <= config.departures <= 1),
         "occlusion_weight must be at least 0": config.occlusion_weight < 0,

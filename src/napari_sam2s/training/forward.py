@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
+from napari_sam2s.model.stages import LONG_TERM, Decoded, Features, Memories
 from napari_sam2s.training.clips import Batch, Role
 from napari_sam2s.training.losses import LossWeights, mask_losses, soften, tsl_loss
 from napari_sam2s.training.prompts import PromptBatch, add_corrections, sample_prompts
@@ -109,7 +109,7 @@ class ClipForward(nn.Module):
         """Run a batch; ``rng`` draws the prompts."""
         clip_of = tuple(batch.clip_of.tolist())  # before the batch goes to the device, which would have to be waited for
         batch = batch.to(self.model.device)
-        features = self._encode(batch)
+        features, look = self._encode(batch)
         remembered: list[Remembered] = []
         steps: list[dict[str, Tensor]] = []
         output = ClipOutput({}, 0.0)
@@ -119,13 +119,14 @@ class ClipForward(nn.Module):
         short_index = 0
         for t, role in enumerate(batch.roles):
             hard = self._target(batch.masks[t])
+            targets = self._loss_targets(hard)
             if t == 0:
-                decoded, first_losses = self._prompted(features[0], batch, hard, rng, mask_share)
+                decoded, first_losses = self._prompted(features[0], look, batch, hard, targets, rng, mask_share)
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
                 decoded = self.model.decode(self.model.attend(features[t], memories), multimask=True)
-                steps.append(self._losses(decoded, hard, batch.classes))
+                steps.append(self._losses(decoded, targets, batch.classes))
                 ious.append(self._iou(decoded, hard))
             output.answers.append(decoded.logits.detach())
             if t + 1 < len(batch.roles):
@@ -140,16 +141,15 @@ class ClipForward(nn.Module):
         output.iou = float(measured.nanmean())
         return output
 
-    def _encode(self, batch: Batch) -> list[Features]:
-        """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame."""
+    def _encode(self, batch: Batch) -> tuple[list[Features], Features | None]:
+        """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame.
+
+        The second is how the interactive head sees the first frame.
+        """
         t, b = batch.frames.shape[:2]
-        encoded = self.model.encode(scale(batch.frames.flatten(0, 1)))
-        rows = [i * b + batch.clip_of for i in range(t)]
-        keys = encoded.keys
-        return [
-            Features(encoded.embedding[r], (encoded.skips[0][r], encoded.skips[1][r]), None if keys is None else keys[r])
-            for r in rows
-        ]
+        images = scale(batch.frames.flatten(0, 1))
+        encoded, look = self.model.encode(images), self.model.look(images[:b])
+        return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], None if look is None else _rows(look, batch.clip_of)
 
     def _target(self, masks: Tensor) -> Tensor:
         return masks[:, None].float()
@@ -159,19 +159,25 @@ class ClipForward(nn.Module):
         return decoded.logits.clamp(-32, 32)
 
     def _prompted(
-        self, features: Features, batch: Batch, hard: Tensor, rng: np.random.Generator, mask_share: float
+        self,
+        features: Features,
+        look: Features | None,
+        batch: Batch,
+        hard: Tensor,
+        targets: tuple[Tensor, Tensor],
+        rng: np.random.Generator,
+        mask_share: float,
     ) -> tuple[Decoded, list[dict[str, Tensor]]]:
         truth = batch.masks[0].cpu().numpy()
         prompts = sample_prompts(rng, truth, mask_share)
-        attended = self.model.attend(features, None, len(truth))
-        decoded = self._click(attended, prompts, None, multimask=bool(rng.random() < 0.6))
-        losses = [self._losses(decoded, hard, batch.classes)]
+        decoded = self._click(features, look, prompts, None, multimask=bool(rng.random() < 0.6))
+        losses = [self._losses(decoded, targets, batch.classes)]
         for _ in range(self.corrections):
             answers = F.interpolate(decoded.logits.detach(), size=truth.shape[1:], mode="bilinear")[:, 0] > 0
             prompts = add_corrections(prompts, truth, answers.cpu().numpy())
             earlier = decoded.logits.detach().clamp(-32, 32)
-            decoded = self._click(attended, prompts, earlier, multimask=False)
-            losses.append(self._losses(decoded, hard, batch.classes))
+            decoded = self._click(features, look, prompts, earlier, multimask=False)
+            losses.append(self._losses(decoded, targets, batch.classes))
         by_mask = torch.from_numpy(prompts.use_mask).to(hard.device)
         if not by_mask.any():
             return decoded, losses
@@ -188,15 +194,22 @@ class ClipForward(nn.Module):
             all_iou=decoded.all_iou,
         ), losses
 
-    def _click(self, attended: Attended, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool) -> Decoded:
-        device = attended.embedding.device
+    def _click(
+        self, features: Features, look: Features | None, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool
+    ) -> Decoded:
+        device = features.embedding.device
         points, labels = prompts.points.to(device), prompts.labels.to(device)
-        return self.model.decode(attended, points=points, labels=labels, mask=earlier, multimask=multimask)
+        return self.model.segment(features, look, points=points, labels=labels, mask=earlier, multimask=multimask)
 
-    def _losses(self, decoded: Decoded, hard: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    def _loss_targets(self, hard: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks without and with ARL's blur, at the size that losses are taken at."""
         soft = soften(hard) if self.arl else hard
         if self.loss_stride > 1:
             hard, soft = F.avg_pool2d(hard, self.loss_stride), F.avg_pool2d(soft, self.loss_stride)
+        return hard, soft
+
+    def _losses(self, decoded: Decoded, targets: tuple[Tensor, Tensor], classes: Tensor) -> dict[str, Tensor]:
+        hard, soft = targets
         losses = mask_losses(decoded.all_logits, decoded.all_iou, decoded.object_score, hard, soft, self.weights)
         semantic = self.model.semantic
         if semantic is not None and decoded.class_embedding is not None and len(semantic.class_names):
@@ -212,3 +225,8 @@ class ClipForward(nn.Module):
         union = (masks | truth).flatten(1).sum(1)
         iou = (masks & truth).flatten(1).sum(1) / union.clamp(min=1)
         return torch.where(truth.flatten(1).any(dim=1), iou, torch.nan)
+
+
+def _rows(features: Features, rows: Tensor) -> Features:
+    keys = None if features.keys is None else features.keys[rows]
+    return Features(features.embedding[rows], (features.skips[0][rows], features.skips[1][rows]), keys)

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import ModelError, TrainingError
-from napari_sam2s.model.checkpoints import load_model, read_checkpoint
+from napari_sam2s.model.checkpoints import in_8_bits, load_model, read_checkpoint
 from napari_sam2s.model.config import check_image_size
 from napari_sam2s.tracking.policy import DIVEMEM
 from napari_sam2s.training.checkpoint import save_atomically
@@ -41,6 +42,9 @@ def hardware() -> str:
     return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words
 
 
+# The head for first prompts has its matrices and kernels in 8 bits, so that what ships stays below 10 MB; what is smaller than
+# this many numbers stays in half precision, as it is exact where that matters (positions) and costs nothing.
+EIGHT_BITS, SMALL = "interactive.", 4096
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 
 
@@ -126,10 +130,22 @@ def pack(
         policy.setdefault("divemem", {})["iou_threshold"] = float(iou_threshold)
         DIVEMEM.with_parameters(policy["divemem"])
         metadata["policy"] = policy
-    half = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
-    save_atomically({"model": half, "config": config.to_dict(), "sam2s": metadata}, out)
+    stored, scales = _stored(weights)
+    save_atomically({"model": stored, "scales": scales, "config": config.to_dict(), "sam2s": metadata}, out)
     load_model(out, device="cpu")  # what ships can be read
     return provenance
+
+
+def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the weights in half precision, some in 8 bits, and the scales of these."""
+    stored: dict[str, Tensor] = {}
+    scales: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if name.startswith(EIGHT_BITS) and value.ndim >= 2 and value.numel() >= SMALL:
+            stored[name], scales[name] = in_8_bits(value)
+        else:
+            stored[name] = value.half() if value.is_floating_point() else value
+    return stored, scales
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from napari_sam2s.training.loop import Run
 from napari_sam2s.training.text import embed_names
 from napari_sam2s.training.validation import make_validator
 
-ADDED = ("semantic.", "long_tpos_enc", "matching.", "match")  # parts a checkpoint to start from may lack
+ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
     *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
     *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),
@@ -117,10 +117,11 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     """Return the network to train, and the provenance of the checkpoint it starts from, the oldest first."""
     wanted = CONFIGS[config.model]
     wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
-    model = SAM2S(wanted)
     if not config.init:
-        return model, []
-    weights, _, metadata = read_checkpoint(find_weights(config.init))
+        return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
+    weights, own, metadata = read_checkpoint(find_weights(config.init))
+    interactive = config.interactive or (own is not None and own.interactive)
+    model = SAM2S(replace(wanted, interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}
     wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
     if wrong:
@@ -132,11 +133,40 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     if model.long_tpos_enc is not None and "long_tpos_enc" not in weights:
         with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one
             model.long_tpos_enc.copy_(model.maskmem_tpos_enc[-1:])
+    head = _start_head(model, config, any(n.startswith("interactive.") for n in weights))
     if model.semantic is not None and "class_names" in metadata:
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
     earlier = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
-    history = earlier.pop("history", []) + ([earlier] if earlier else [])
-    return model.requires_grad_(True), history
+    history = earlier.pop("history", []) + ([earlier] if earlier else []) + head
+    return _chosen(model, config), history
+
+
+def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[str, Any]]:
+    """Give the interactive head its first weights, unless they are known; return where they come from, if from elsewhere."""
+    if model.interactive is None or (known and not config.interactive_init):
+        return []
+    weights, _, metadata = read_checkpoint(find_weights(config.interactive_init or config.init))
+    try:
+        model.interactive.start_from(weights)
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"{config.interactive_init} is not a checkpoint of {config.model}, so its head cannot start from it."
+        ) from error
+    if not config.interactive_init:
+        return []
+    provenance = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
+    return [{"interactive_init": {k: v for k, v in provenance.items() if k != "history"}}]
+
+
+def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
+    """Let those parts learn that a configuration names."""
+    names = [name for name, _ in model.named_parameters()]
+    for part in config.parts:
+        if not any(name.startswith(part) for name in names):
+            raise TrainingError(f"parts names {part!r}, but no weight of this network begins so: {', '.join(names[:3])} ...")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not config.parts or name.startswith(config.parts))
+    return model
 
 
 def _families(

@@ -1,0 +1,84 @@
+"""A head of its own for frames that are prompted before anything is remembered (only ``nano`` has one).
+
+SAM 2 has one encoder and one decoder for first prompts and for tracking. In a small network the two are at odds: a click alone
+leaves open how far the thing under it reaches, which asks for knowing what things look like, while tracking asks for telling
+places apart. What is learned of one is lost of the other. So first prompts have the coarse half of an image encoder, a prompt
+encoder and a mask decoder of their own; the fine half is shared. The head runs once for each prompt, so what it costs does not
+count, and tracking is the same, to the bit, as without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from napari_sam2s.model.config import ModelConfig
+from napari_sam2s.model.conv_trunk import ConvTrunk
+from napari_sam2s.model.image_encoder import FpnNeck
+from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
+from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.stages import Features
+
+SHARED = 2  # stages of the trunk, those of strides 4 and 8: a hundredth of its weights
+_NAMES = {  # the head's parts, and what they are called in a whole network
+    "neck.": "image_encoder.neck.",
+    "no_mem_embed": "no_mem_embed",
+    "prompt_encoder.": "sam_prompt_encoder.",
+    "mask_decoder.": "sam_mask_decoder.",
+}
+
+
+class InteractiveHead(nn.Module):
+    """Masks of a prompted frame, without memories."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.stages = ConvTrunk(config.trunk).stages[SHARED:]
+        self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.hidden_dim))
+        self.prompt_encoder = PromptEncoder(config.hidden_dim, dense_prompts=config.dense_prompts)
+        self.mask_decoder = MaskDecoder(config)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over the parts of a whole network, by the names of its weights, to learn on from there."""
+        names = {**_NAMES, **{f"stages.{k}.": f"image_encoder.trunk.stages.{k + SHARED}." for k in range(len(self.stages))}}
+        own = {}
+        for name in self.state_dict():
+            part = next(part for part in names if name.startswith(part))
+            own[name] = weights[names[part] + name.removeprefix(part)]
+        self.load_state_dict(own)
+
+    def encode(self, shared: Sequence[Tensor]) -> Features:
+        """Encode frames, of which the shared stages gave these maps; objects that remember nothing see them so."""
+        maps = list(shared)
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        skips = (
+            self.neck.skip(maps[0], 0, self.mask_decoder.conv_s0),
+            self.neck.skip(maps[1], 1, self.mask_decoder.conv_s1),
+        )
+        return Features(self.neck.embedding(maps) + self.no_mem_embed.view(1, -1, 1, 1), skips)
+
+    def forward(
+        self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, image_size: int
+    ) -> DecoderOutput:
+        """Decode.
+
+        Parameters
+        ----------
+        features
+            From :meth:`encode`: of one frame for all ``B`` objects, or of one for each.
+        points, labels, mask
+            As :meth:`SAM2S.decode` takes them.
+        image_size
+            S.
+        """
+        b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
+        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
+        if encoder.dense_points is not None:
+            dense = dense + encoder.dense_map(points, labels, image_size, grid)
+        pix = features.embedding.expand(b, -1, -1, -1)
+        sparse = encoder.sparse(points, labels, image_size)
+        return self.mask_decoder(pix, encoder.grid_position(grid), sparse, dense, features.skips)
