@@ -27,8 +27,6 @@ def make_optimizer(model: SAM2S, config: TrainingConfig) -> torch.optim.AdamW:
     depth = max(numbers, default=-1) + 1
     groups: dict[tuple[bool, float, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
         encoder = name.startswith("image_encoder.")
         decayed = parameter.ndim >= 2 and not any(part in name for part in ("embed", "token", "tpos"))
         factor = config.new_rate if name.startswith(NEW_PARTS) else _layer_factor(name, depth, config.layer_decay)
