@@ -31,7 +31,7 @@ def frame():
 
 def seen(model, frame):
     image = model.prepare(frame)
-    return model.encode(image), model.look(image)
+    return model.encode(image), model.encode_interactive(image)
 
 
 def test_a_new_head_answers_as_the_network_it_starts_from(frame):
@@ -39,27 +39,27 @@ def test_a_new_head_answers_as_the_network_it_starts_from(frame):
     # The class token is one more token that the network's own decoder has and the head has not.
     model = SAM2S(replace(NANO, semantic=False)).eval().requires_grad_(False)
     model.interactive.start_from(model.state_dict())
-    features, look = seen(model, frame)
+    features, interactive = seen(model, frame)
     for mask in (None, torch.randn(1, 1, 16, 16)):
         expected = model.decode(model.attend(features, None), mask=mask, **CLICK)
-        answer = model.segment(features, look, mask=mask, **CLICK)
+        answer = model.segment(features, interactive, mask=mask, **CLICK)
         torch.testing.assert_close(answer.all_logits, expected.all_logits, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(answer.iou, expected.iou, atol=1e-5, rtol=1e-5)
 
 
 def test_without_a_head_first_prompts_are_decoded_as_in_sam2(frame):
     model = SAM2S(replace(NANO, interactive=False)).eval().requires_grad_(False)
-    features, look = seen(model, frame)
-    assert look is None
-    answer, expected = model.segment(features, look, **CLICK), model.decode(model.attend(features, None), **CLICK)
+    features, interactive = seen(model, frame)
+    assert interactive is None
+    answer, expected = model.segment(features, interactive, **CLICK), model.decode(model.attend(features, None), **CLICK)
     assert torch.equal(answer.logits, expected.logits)
     assert torch.equal(answer.pointer, expected.pointer)
 
 
 def test_a_clicked_object_is_remembered_as_if_the_user_had_given_its_mask(nano, frame):
     nano.interactive.mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(50.0)  # it is there
-    features, look = seen(nano, frame)
-    answer = nano.segment(features, look, **CLICK)
+    features, interactive = seen(nano, frame)
+    answer = nano.segment(features, interactive, **CLICK)
     shape = F.interpolate(answer.logits, size=(64, 64), mode="bilinear", align_corners=False) > 0
     assert 0 < shape.float().mean() < 1
     given = nano.decode_mask(features, shape.float())
@@ -109,9 +109,9 @@ def test_tracking_does_not_know_of_the_head(nano, frame):
 
 def test_the_tracker_asks_the_head_first_and_memory_later(nano, frame, monkeypatch):
     asked, looked = [], []
-    segment, look = SAM2S.segment, SAM2S.look
+    segment, encode = SAM2S.segment, SAM2S.encode_interactive
     monkeypatch.setattr(SAM2S, "segment", lambda m, *f, **k: asked.append(k["labels"].tolist()) or segment(m, *f, **k))
-    monkeypatch.setattr(SAM2S, "look", lambda m, image: looked.append(1) or look(m, image))
+    monkeypatch.setattr(SAM2S, "encode_interactive", lambda m, image: looked.append(1) or encode(m, image))
     tracker = Tracker(nano, np.stack([frame] * 4))
     tracker.prompt(1, frame=0, points=[(30, 20)])
     tracker.prompt(1, frame=0, points=[(5, 5)], labels=[0])

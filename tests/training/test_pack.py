@@ -57,6 +57,11 @@ def test_the_head_for_first_prompts_is_stored_in_8_bits(tmp_path):
         assert (error <= rows / 127 * 0.501 if rough else error <= rows / 1024 + 1e-7).all(), name
         rounded += rough
     assert rounded > 50
+    file = torch.load(tmp_path / "packed.pt", weights_only=True)
+    del file["scales"]
+    torch.save(file, tmp_path / "bare.pt")
+    with pytest.raises(ModelError, match="8 bits without their scales"):
+        load_model(tmp_path / "bare.pt", device="cpu")
 
 
 def test_the_border_of_the_object_score_is_brought_to_zero(tmp_path):

@@ -402,7 +402,7 @@ def test_the_head_may_start_from_another_network(config, tmp_path):
     torch.testing.assert_close(
         run.model.sam_mask_decoder.iou_token.weight, load_model(device="cpu").sam_mask_decoder.iou_token.weight
     )
-    assert run.history[-1] == {"interactive_init": {"step": 7}}
+    assert run.history[-1] == {"step": 7, "of": "interactive"}
     torch.save({"model": {"x": torch.zeros(1)}}, tmp_path / "other.pt")
     with pytest.raises(TrainingError, match=r"other\.pt is not a checkpoint of sam2s-nano"):
         start(config, tmp_path / "run")

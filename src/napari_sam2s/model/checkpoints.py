@@ -122,7 +122,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, 
     weights = {_plain(str(k)): v for k, v in weights.items() if isinstance(v, Tensor)} if isinstance(weights, Mapping) else {}
     if not weights:
         raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
-    scales = content.get("scales", {})
+    found = content.get("scales")
+    scales: Mapping[str, Tensor] = found if isinstance(found, Mapping) else {}
+    if bare := [name for name, w in weights.items() if w.dtype == torch.int8 and name not in scales]:
+        raise ModelError(f"{path} has weights in 8 bits without their scales ({_some(bare)}): take the file as it was packed.")
     weights = {name: w.float() * scales[name] if name in scales else w for name, w in weights.items()}
     config = ModelConfig.from_dict(content["config"]) if isinstance(content.get("config"), Mapping) else None
     return weights, config, dict(content.get("sam2s", {}))

@@ -3,8 +3,8 @@
 SAM 2 has one encoder and one decoder for first prompts and for tracking. In a small network the two are at odds: a click alone
 leaves open how far the thing under it reaches, which asks for knowing what things look like, while tracking asks for telling
 places apart. What is learned of one is lost of the other. So first prompts have the coarse half of an image encoder, a prompt
-encoder and a mask decoder of their own; the fine half is shared. The head runs once for each prompt, so what it costs does not
-count, and tracking is the same, to the bit, as without it.
+encoder and a mask decoder of their own; the fine half is shared. Tracking is the same, to the bit, as without the head; a
+first prompt takes somewhat longer (``docs/nano.md``).
 """
 
 from __future__ import annotations

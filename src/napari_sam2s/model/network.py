@@ -253,8 +253,11 @@ class SAM2S(nn.Module):
         }, out.mask_tokens[rows, best]
 
     @in_own_arithmetic
-    def look(self, image: Tensor) -> Features | None:
-        """Encode frames ``(N, 3, S, S)`` as the interactive head sees them; ``None`` in a network that has none."""
+    def encode_interactive(self, image: Tensor) -> Features | None:
+        """Encode frames ``(N, 3, S, S)`` as the interactive head sees them; ``None`` in a network that has none.
+
+        The stages that it shares run once more, rather than being kept with every frame that is tracked.
+        """
         trunk = self.image_encoder.trunk
         if self.interactive is None or not isinstance(trunk, ConvTrunk):
             return None
@@ -263,7 +266,7 @@ class SAM2S(nn.Module):
     def segment(
         self,
         features: Features,
-        look: Features | None,
+        interactive: Features | None,
         *,
         points: Tensor,
         labels: Tensor,
@@ -277,26 +280,26 @@ class SAM2S(nn.Module):
 
         Parameters
         ----------
-        features, look
-            What :meth:`encode` and :meth:`look` gave for the frame.
+        features, interactive
+            What :meth:`encode` and :meth:`encode_interactive` gave for the frame: one for all objects, or one for each.
         points, labels, mask, multimask
             As :meth:`decode` takes them.
         """
-        if look is None:
+        if interactive is None:
             attended = self.attend(features, None, len(points))
             return self.decode(attended, points=points, labels=labels, mask=mask, multimask=multimask)
-        chosen = self._look_closely(look, points, labels, mask, multimask)
+        chosen = self._decode_interactive(interactive, points, labels, mask, multimask)
         size = (self.image_size, self.image_size)
         whole = F.interpolate(chosen["logits"].detach(), size=size, mode="bilinear", align_corners=False)
         given = self.decode_mask(features, (whole > 0).float())
         return Decoded(**chosen, pointer=given.pointer, class_embedding=given.class_embedding)
 
     @in_own_arithmetic
-    def _look_closely(
-        self, look: Features, points: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
+    def _decode_interactive(
+        self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
     ) -> dict[str, Tensor]:
         assert self.interactive is not None
-        return self._choose(self.interactive(look, points, labels, mask, self.image_size), multimask=multimask)[0]
+        return self._choose(self.interactive(features, points, labels, mask, self.image_size), multimask=multimask)[0]
 
     def _gate_pointer(self, pointer: Tensor, present: Tensor) -> Tensor:
         there = present[:, None].to(pointer.dtype)

@@ -36,7 +36,7 @@ class Sight:
         self._pointer_span = max(min(int(video.shape[0]), policy.pointers + 1) - 1, 1)  # SAM 2's unit of distance
         self._small: tuple[int, NDArray[np.uint8]] | None = None  # the latest frame, at the network's resolution
         self._features: OrderedDict[int, Features] = OrderedDict()
-        self._looked: tuple[int, Features | None] | None = None  # the latest frame that was prompted, as `look` encodes it
+        self._interactive: tuple[int, Features | None] | None = None  # the latest prompted frame, for the interactive head
         self._cache_bytes = cache_bytes
 
     @property
@@ -81,18 +81,18 @@ class Sight:
         points, labels = (t.to(model.device) for t in to_network(prompt, self.size, model.image_size))
         multimask = labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         if recall is None:
-            look = self._look_of(prompt.frame)
-            return model.segment(features, look, points=points, labels=labels, mask=earlier, multimask=multimask)
+            own = self._encode_interactive(prompt.frame)
+            return model.segment(features, own, points=points, labels=labels, mask=earlier, multimask=multimask)
         attended = self.attend(features, [recall])
         return model.decode(attended, points=points, labels=labels, mask=earlier, multimask=multimask)
 
-    def _look_of(self, frame: int) -> Features | None:
+    def _encode_interactive(self, frame: int) -> Features | None:
         if self.model.interactive is None:
             return None
-        if self._looked is None or self._looked[0] != frame:
+        if self._interactive is None or self._interactive[0] != frame:
             image = upload(torch.from_numpy(self.pixels(frame)[None]), self.model.device)
-            self._looked = frame, self.model.look(scale(image))
-        return self._looked[1]
+            self._interactive = frame, self.model.encode_interactive(scale(image))
+        return self._interactive[1]
 
     def attend(self, features: Features, recalls: list[Recall]) -> Attended:
         """Let objects that remember the same kinds of frames read their memories, as one batch."""

@@ -109,7 +109,7 @@ class ClipForward(nn.Module):
         """Run a batch; ``rng`` draws the prompts."""
         clip_of = tuple(batch.clip_of.tolist())  # before the batch goes to the device, which would have to be waited for
         batch = batch.to(self.model.device)
-        features, look = self._encode(batch)
+        features, interactive = self._encode(batch)
         remembered: list[Remembered] = []
         steps: list[dict[str, Tensor]] = []
         output = ClipOutput({}, 0.0)
@@ -121,7 +121,7 @@ class ClipForward(nn.Module):
             hard = self._target(batch.masks[t])
             targets = self._loss_targets(hard)
             if t == 0:
-                decoded, first_losses = self._prompted(features[0], look, batch, hard, targets, rng, mask_share)
+                decoded, first_losses = self._prompted(features[0], interactive, batch, hard, targets, rng, mask_share)
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
@@ -148,8 +148,10 @@ class ClipForward(nn.Module):
         """
         t, b = batch.frames.shape[:2]
         images = scale(batch.frames.flatten(0, 1))
-        encoded, look = self.model.encode(images), self.model.look(images[:b])
-        return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], None if look is None else _rows(look, batch.clip_of)
+        encoded, interactive = self.model.encode(images), self.model.encode_interactive(images[:b])
+        return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], None if interactive is None else _rows(
+            interactive, batch.clip_of
+        )
 
     def _target(self, masks: Tensor) -> Tensor:
         return masks[:, None].float()
@@ -161,7 +163,7 @@ class ClipForward(nn.Module):
     def _prompted(
         self,
         features: Features,
-        look: Features | None,
+        interactive: Features | None,
         batch: Batch,
         hard: Tensor,
         targets: tuple[Tensor, Tensor],
@@ -170,13 +172,13 @@ class ClipForward(nn.Module):
     ) -> tuple[Decoded, list[dict[str, Tensor]]]:
         truth = batch.masks[0].cpu().numpy()
         prompts = sample_prompts(rng, truth, mask_share)
-        decoded = self._click(features, look, prompts, None, multimask=bool(rng.random() < 0.6))
+        decoded = self._click(features, interactive, prompts, None, multimask=bool(rng.random() < 0.6))
         losses = [self._losses(decoded, targets, batch.classes)]
         for _ in range(self.corrections):
             answers = F.interpolate(decoded.logits.detach(), size=truth.shape[1:], mode="bilinear")[:, 0] > 0
             prompts = add_corrections(prompts, truth, answers.cpu().numpy())
             earlier = decoded.logits.detach().clamp(-32, 32)
-            decoded = self._click(features, look, prompts, earlier, multimask=False)
+            decoded = self._click(features, interactive, prompts, earlier, multimask=False)
             losses.append(self._losses(decoded, targets, batch.classes))
         by_mask = torch.from_numpy(prompts.use_mask).to(hard.device)
         if not by_mask.any():
@@ -195,11 +197,11 @@ class ClipForward(nn.Module):
         ), losses
 
     def _click(
-        self, features: Features, look: Features | None, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool
+        self, features: Features, interactive: Features | None, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool
     ) -> Decoded:
         device = features.embedding.device
         points, labels = prompts.points.to(device), prompts.labels.to(device)
-        return self.model.segment(features, look, points=points, labels=labels, mask=earlier, multimask=multimask)
+        return self.model.segment(features, interactive, points=points, labels=labels, mask=earlier, multimask=multimask)
 
     def _loss_targets(self, hard: Tensor) -> tuple[Tensor, Tensor]:
         """Return masks without and with ARL's blur, at the size that losses are taken at."""

@@ -145,17 +145,17 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
     """Give the interactive head its first weights, unless they are known; return where they come from, if from elsewhere."""
     if model.interactive is None or (known and not config.interactive_init):
         return []
-    weights, _, metadata = read_checkpoint(find_weights(config.interactive_init or config.init))
+    source = config.interactive_init or config.init
+    weights, _, metadata = read_checkpoint(find_weights(source))
     try:
         model.interactive.start_from(weights)
     except (KeyError, RuntimeError) as error:
         raise TrainingError(
-            f"{config.interactive_init} is not a checkpoint of {config.model}, so its head cannot start from it."
+            f"{source} is not a checkpoint of {config.model}, so the interactive head cannot start from it."
         ) from error
-    if not config.interactive_init:
-        return []
     provenance = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
-    return [{"interactive_init": {k: v for k, v in provenance.items() if k != "history"}}]
+    provenance.pop("history", None)
+    return [{**provenance, "of": "interactive"}] if config.interactive_init and provenance else []
 
 
 def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
