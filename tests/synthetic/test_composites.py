@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_sam2s.synthetic.composites import CompositeMaker
+from napari_sam2s.synthetic.composites import CompositeMaker, _picture, cut_segments
 from napari_sam2s.synthetic.material import PHOTOGRAPH_SIDE, Material, read_photographs
 
 
@@ -47,11 +47,21 @@ def test_photographs_are_a_further_source_and_come_back_from_the_file(material, 
     flat = np.full((300, 400, 3), (250, 10, 250), np.uint8)  # no video has this colour
     wider = replace(material, pictures=[flat])
     wider.save(tmp_path / "m.npz")
-    make = CompositeMaker(Material.load(tmp_path / "m.npz"), 64, segments=4)
-    pieces = [make._picture(np.random.default_rng(seed)) for seed in range(60)]
+    read = Material.load(tmp_path / "m.npz")
+    pieces = [_picture(read, np.random.default_rng(seed)) for seed in range(60)]
     taken = [p for p in pieces if (p == flat[0, 0]).all()]
     assert 10 <= len(taken) <= 35
     assert len({p.shape for p in taken}) > 5
+
+
+def test_segments_may_be_cut_beforehand(material, tmp_path):
+    cut_anew = CompositeMaker(material, 64, segments=6)
+    material.segments = cut_segments(material, 6)
+    assert material.segments
+    material.save(tmp_path / "m.npz")
+    cut_before = CompositeMaker(Material.load(tmp_path / "m.npz"), 64, segments=0)
+    for seed in range(5):
+        np.testing.assert_array_equal(cut_anew(seed, 4).images, cut_before(seed, 4).images)
 
 
 def test_only_photographs_that_are_not_held_out_are_read(tmp_path):

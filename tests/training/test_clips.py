@@ -9,6 +9,7 @@ from napari_sam2s.masklets import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, cut_away, jitter_labels
 from napari_sam2s.training.clips import Role, Sample, collate, draw_sample, sample_divemem, sample_vanilla
+from napari_sam2s.training.data import _made
 
 
 def clip_of(frames, visible=None):
@@ -125,3 +126,18 @@ def test_jittered_labels_grow_and_shrink_but_never_vanish():
     assert 16 * 16 in areas
     assert max(areas) > 18 * 18
     assert jitter_labels(np.random.default_rng(0), sample, 2).masks[:, 1].any(axis=(1, 2)).all()
+
+
+class Threads:
+    """A dataset whose items are OpenCV's threads where they are made."""
+
+    def __getitem__(self, index):
+        import cv2
+
+        return cv2.getNumThreads()
+
+
+def test_workers_keep_opencv_to_one_thread():
+    """Many workers with as many threads as there are cores each stand in each other's way."""
+    pytest.importorskip("cv2")
+    assert list(_made(Threads(), [(0,), (1,)], 1)) == [1, 1]

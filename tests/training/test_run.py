@@ -173,6 +173,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(config,
         (('model = "sam2s-nano"', 'model = "nano"'), "model 'nano'"),
         (("image_size = 64", "image_size = 65"), "multiple of 32"),
         (("steps = 4", "steps = 0"), "stage 'video'"),
+        (("steps = 4", "steps = 4\nlater_corrections = 1.5"), "stage 'video': later_corrections"),
         (("laparoscopy = 1.0", "laparoscopy = 0.0"), "positive"),
         (("laparoscopy = 1.0", "composites = 1.0"), "no material for"),
         (("seed = 3", "seed = = 3"), "not valid TOML"),
@@ -387,6 +388,24 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     assert again.model.config.interactive
     assert all(p.requires_grad for p in again.model.parameters())
     assert load_model(tmp_path / "run" / "model.pt", device="cpu").interactive is not None
+
+
+def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp_path):
+    """First prompts go to the head, so only clicks on later frames reach the other prompt encoder."""
+    config.write_text(
+        config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"').replace("images = 0.2", "images = 0.0")
+    )
+    run, data = start(config, tmp_path / "run")
+    taught = []
+    for share in (0.0, 1.0):
+        stage = replace(run.config.stages[1], later_corrections=share)
+        run.take_step(data[2], place=(stage, 0))
+        taught.append(
+            [n for n, p in run.model.named_parameters() if "prompt_encoder.point" in n and p.grad is not None and p.grad.any()]
+        )
+    assert taught[0]
+    assert all(n.startswith("interactive.") for n in taught[0])
+    assert any(n.startswith("sam_prompt_encoder.") for n in taught[1])
 
 
 def test_the_head_may_start_from_another_network(config, tmp_path):

@@ -43,7 +43,7 @@ class CompositeMaker:
     size
         Side of the square frames.
     segments
-        How many segments of real frames to cut out beforehand, as further objects.
+        How many segments of real frames to cut out beforehand, as further objects, if the material comes without them.
     departures
         Share of the moving objects that leave the picture for a while.
     """
@@ -54,8 +54,7 @@ class CompositeMaker:
         self.material = material
         self.size = size
         self.departures = departures
-        rng = np.random.default_rng(seed)
-        self._segments = [s for s in (self._cut_segment(rng) for _ in range(segments)) if s is not None]
+        self._segments = material.segments or cut_segments(material, segments, seed)
 
     def __call__(self, seed: int, frames: int = 8) -> ArrayClip:
         """Return the clip of a seed; 1 to 4 objects, all visible on the first frame."""
@@ -76,34 +75,6 @@ class CompositeMaker:
         objects = tuple(Object(n + 1, f"object {n + 1}") for n in range(stack.shape[1]))
         return ArrayClip(f"composite-{seed}", develop(rng, images), np.ascontiguousarray(stack), objects)
 
-    def _picture(self, rng: Rng) -> NDArray[np.uint8]:
-        """Return a frame of a video, or a piece of a photograph."""
-        if self.material.pictures and rng.random() < PHOTOGRAPH_SHARE:
-            whole = self.material.pictures[rng.integers(len(self.material.pictures))]
-            height = int(rng.uniform(0.35, 1) * whole.shape[0])
-            width = min(int(height * rng.uniform(1.3, 1.8)), whole.shape[1])
-            top, left = rng.integers(whole.shape[0] - height + 1), rng.integers(whole.shape[1] - width + 1)
-            return whole[top : top + height, left : left + width]
-        video = self.material.videos[rng.integers(len(self.material.videos))]
-        return video[rng.integers(len(video))]
-
-    def _regions(self, rng: Rng, picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-        """Return one segment of a picture as a mask, by Felzenszwalb's graph."""
-        small = cv2.resize(picture, (192, 128), interpolation=cv2.INTER_AREA)
-        labels = felzenszwalb(small, scale=float(rng.uniform(80, 400)), sigma=0.8, min_size=120)
-        shares = np.bincount(labels.ravel()) / labels.size
-        good = np.flatnonzero((shares > SEGMENT_AREA[0]) & (shares < SEGMENT_AREA[1]))
-        if not len(good):
-            return None
-        mask = (labels == rng.choice(good)).astype(np.uint8) * 255
-        mask = cv2.GaussianBlur(cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), (7, 7), 0)
-        return mask > 127
-
-    def _cut_segment(self, rng: Rng) -> NDArray[np.uint8] | None:
-        picture = self._picture(rng)
-        mask = self._regions(rng, picture)
-        return None if mask is None else _crop_to(picture, mask)
-
     def _object(self, rng: Rng) -> NDArray[np.uint8]:
         """Return a cut-out ``(Y, X, 4)``: photographic, a segment, or a free shape; sometimes with another texture."""
         kind = rng.random()
@@ -114,7 +85,7 @@ class CompositeMaker:
         else:
             cutout = self._free_shape(rng)
         if rng.random() < 0.15:
-            texture = cv2.resize(self._picture(rng), cutout.shape[1::-1])
+            texture = cv2.resize(_picture(self.material, rng), cutout.shape[1::-1])
             cutout = np.dstack((texture, cutout[..., 3]))
         return np.ascontiguousarray(cutout[:, ::-1]) if rng.random() < 0.5 else cutout
 
@@ -129,7 +100,7 @@ class CompositeMaker:
         points = ((points / np.abs(points).max() * 0.48 + 0.5) * side).astype(np.int32)
         alpha = np.zeros((side, side), np.uint8)
         cv2.fillPoly(alpha, [points], 255, lineType=cv2.LINE_AA)
-        picture = self._picture(rng)
+        picture = _picture(self.material, rng)
         top, left = rng.integers(0, picture.shape[0] - side), rng.integers(0, picture.shape[1] - side)
         return _crop_to(picture[top : top + side, left : left + side], alpha > 127)
 
@@ -188,8 +159,8 @@ class CompositeMaker:
 
     def _whole_frame(self, rng: Rng, frames: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Warp a whole frame, with one or two of its own segments as objects, and sometimes something passing over."""
-        picture = self._picture(rng)
-        regions = [r for r in (self._regions(rng, picture) for _ in range(int(rng.integers(1, 3)))) if r is not None]
+        picture = _picture(self.material, rng)
+        regions = [r for r in (_regions(rng, picture) for _ in range(int(rng.integers(1, 3)))) if r is not None]
         motion = make_motion(
             rng, frames, self.size, liveliness=rng.uniform(0.02, 0.4), elastic=float(rng.uniform(0.005, 0.045))
         )
@@ -212,6 +183,43 @@ class CompositeMaker:
                 seen = places_at(cutout.shape, path, t, self.size, place, reach, only=True)
                 self._draw(images[t], stack[t], stack.shape[1] - 1, cutout, seen)
         return images.astype(np.uint8), stack
+
+
+def cut_segments(material: Material, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Cut segments ``(Y, X, 4)`` out of a material's videos and pictures, in so many tries."""
+    rng = np.random.default_rng(seed)
+    segments = []
+    for _ in range(number):
+        picture = _picture(material, rng)
+        mask = _regions(rng, picture)
+        if mask is not None:
+            segments.append(_crop_to(picture, mask))
+    return segments
+
+
+def _picture(material: Material, rng: Rng) -> NDArray[np.uint8]:
+    """Return a frame of a video, or a piece of a photograph."""
+    if material.pictures and rng.random() < PHOTOGRAPH_SHARE:
+        whole = material.pictures[rng.integers(len(material.pictures))]
+        height = int(rng.uniform(0.35, 1) * whole.shape[0])
+        width = min(int(height * rng.uniform(1.3, 1.8)), whole.shape[1])
+        top, left = rng.integers(whole.shape[0] - height + 1), rng.integers(whole.shape[1] - width + 1)
+        return whole[top : top + height, left : left + width]
+    video = material.videos[rng.integers(len(material.videos))]
+    return video[rng.integers(len(video))]
+
+
+def _regions(rng: Rng, picture: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Return one segment of a picture as a mask, by Felzenszwalb's graph."""
+    small = cv2.resize(picture, (192, 128), interpolation=cv2.INTER_AREA)
+    labels = felzenszwalb(small, scale=float(rng.uniform(80, 400)), sigma=0.8, min_size=120)
+    shares = np.bincount(labels.ravel()) / labels.size
+    good = np.flatnonzero((shares > SEGMENT_AREA[0]) & (shares < SEGMENT_AREA[1]))
+    if not len(good):
+        return None
+    mask = (labels == rng.choice(good)).astype(np.uint8) * 255
+    mask = cv2.GaussianBlur(cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_LINEAR), (7, 7), 0)
+    return mask > 127
 
 
 def _crop_to(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

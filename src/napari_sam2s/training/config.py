@@ -26,7 +26,8 @@ class Stage:
     divemem: float = 0.5  # share of clips drawn as DiveMem, the others as vanilla
     images: float = 0.2  # share of steps with single images
     encoder_rate: float = 1.0  # factor on the image encoder's learning rate
-    corrections: int = 1
+    corrections: int = 1  # clicks on the first frame, after the first prompt
+    later_corrections: float = 0.0  # share of clips on one of whose tracked frames a click corrects every object
     mask_share: float = 0.5
     accumulate: int = 1  # batches whose gradients make one step, on each process
 
@@ -148,6 +149,7 @@ def _check(config: TrainingConfig, path: Path) -> None:
         problems[f"stage {stage.name!r} needs steps, frames, batch, accumulate and learning_rate above 0"] = (
             min(stage.steps, stage.frames, stage.batch, stage.accumulate, stage.learning_rate) <= 0
         )
+        problems[f"stage {stage.name!r}: later_corrections must lie in [0, 1]"] = not 0 <= stage.later_corrections <= 1
     if (v := config.validation) is not None:
         problems["[validation] needs every and cases above 0, and a family"] = min(v.every, v.cases) <= 0 or not v.families
         problems[f"[validation] prompt {v.prompt!r} is not one of {', '.join(PROMPTS)}"] = v.prompt not in PROMPTS

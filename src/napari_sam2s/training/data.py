@@ -133,5 +133,15 @@ def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) 
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_one_thread,
     )
     return iter(loader)
+
+
+def _one_thread(worker: int) -> None:
+    """Keep OpenCV to one thread, as torch is in a worker: many workers of many threads stand in each other's way."""
+    try:
+        import cv2
+    except ImportError:  # it is in the extra "train"
+        return
+    cv2.setNumThreads(1)

@@ -16,8 +16,6 @@ from napari_sam2s.masklets import Masklets, Project
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.video import open_video
 
-TRAINING_SEGMENTS = 400  # of real frames, cut out beforehand; validation has fewer
-
 
 class Composites:
     """Composites of collected material; loaded where first used, so that worker processes start fast."""
@@ -34,7 +32,7 @@ class Composites:
         """Return the clip of a seed."""
         if self._make is None:
             from napari_sam2s.synthetic.composites import CompositeMaker
-            from napari_sam2s.synthetic.material import Material
+            from napari_sam2s.synthetic.material import TRAINING_SEGMENTS, Material
 
             material = Material.load(self.path)
             self._make = CompositeMaker(material, self.size, segments=TRAINING_SEGMENTS, departures=self.departures)

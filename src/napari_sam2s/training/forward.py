@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.stages import LONG_TERM, Decoded, Features, Memories
+from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
 from napari_sam2s.training.clips import Batch, Role
 from napari_sam2s.training.losses import LossWeights, mask_losses, soften, tsl_loss
 from napari_sam2s.training.prompts import PromptBatch, add_corrections, sample_prompts
@@ -89,6 +89,8 @@ class ClipForward(nn.Module):
         Of the losses.
     corrections
         Clicks that correct the answer on the first frame, one after the other, each with its own loss.
+    later_corrections
+        Share of the clips on one of whose later frames a click corrects what was tracked, on every object that is wrong there.
     loss_stride
         The losses are taken on masks reduced by this factor: exact at 1, cheaper above.
     arl
@@ -102,6 +104,7 @@ class ClipForward(nn.Module):
         self.model = model
         self.weights = weights
         self.corrections = corrections
+        self.later_corrections = 0.0
         self.loss_stride = loss_stride
         self.arl = arl
 
@@ -116,6 +119,7 @@ class ClipForward(nn.Module):
         ious: list[Tensor] = []
         # Inference meets the conditioning frame at any distance, so training does too.
         far = float(np.exp(rng.uniform(0, np.log(2000)))) if rng.random() < 0.5 else 0.0
+        corrected = int(rng.integers(1, len(batch.roles))) if self._corrects_later(batch, rng) else 0
         short_index = 0
         for t, role in enumerate(batch.roles):
             hard = self._target(batch.masks[t])
@@ -125,13 +129,17 @@ class ClipForward(nn.Module):
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
-                decoded = self.model.decode(self.model.attend(features[t], memories), multimask=True)
+                attended = self.model.attend(features[t], memories)
+                decoded = self.model.decode(attended, multimask=True)
                 steps.append(self._losses(decoded, targets, batch.classes))
                 ious.append(self._iou(decoded, hard))
+                if t == corrected:
+                    decoded = self._correct(attended, decoded, batch.masks[t])
+                    steps.append(self._losses(decoded, targets, batch.classes))
             output.answers.append(decoded.logits.detach())
             if t + 1 < len(batch.roles):
                 logits = self._memory_logits(decoded)
-                maps = self.model.memorize(features[t], logits, decoded.object_score, prompted=t == 0)
+                maps = self.model.memorize(features[t], logits, decoded.object_score, prompted=t == corrected or t == 0)
                 patches = self.model.patches(logits)
                 remembered.append(Remembered(role, short_index, maps, decoded.pointer, features[t].keys, patches))
             if role is not Role.LONG:
@@ -140,6 +148,19 @@ class ClipForward(nn.Module):
         measured = torch.cat(ious) if ious else self._iou(decoded, hard)
         output.iou = float(measured.nanmean())
         return output
+
+    def _corrects_later(self, batch: Batch, rng: np.random.Generator) -> bool:
+        return len(batch.roles) > 1 and self.later_corrections > 0 and rng.random() < self.later_corrections
+
+    def _correct(self, attended: Attended, decoded: Decoded, masks: Tensor) -> Decoded:
+        """Answer a click on each object of a tracked frame, where it is most wrong: the user who looks on."""
+        truth = masks.cpu().numpy()
+        earlier = self._memory_logits(decoded).detach()
+        answers = F.interpolate(earlier, size=truth.shape[1:], mode="bilinear")[:, 0] > 0
+        nothing = PromptBatch(torch.zeros(len(truth), 0, 2), torch.zeros(len(truth), 0, dtype=torch.long), np.zeros(0, bool))
+        clicks = add_corrections(nothing, truth, answers.cpu().numpy())
+        points, labels = clicks.points.to(earlier.device), clicks.labels.to(earlier.device)
+        return self.model.decode(attended, points=points, labels=labels, mask=earlier, multimask=True)
 
     def _encode(self, batch: Batch) -> tuple[list[Features], Features | None]:
         """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame.

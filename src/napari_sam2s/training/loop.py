@@ -198,7 +198,7 @@ class Run:
         parts = [parts] if isinstance(parts, Batch) else list(parts)
         stage, within = place or stage_of(self.config, self.step)
         set_rates(self.optimizer, self.config, stage, within)
-        self.clips.corrections = stage.corrections
+        self.clips.corrections, self.clips.later_corrections = stage.corrections, stage.later_corrections
         self.optimizer.zero_grad(set_to_none=True)
         outputs = []
         for k, batch in enumerate(parts):
