@@ -38,7 +38,7 @@ BOX_MASK[30:70, 40:80] = True
 
 # The mask of a prompted frame is cut at 0 before it is remembered. The prompts are such that no pixel is so near to 0 that
 # rounding decides (the nearest has a logit of 5e-6 with large, of 2e-5 and more with the others).
-# Each: prompts (object, frame, how), then whether backward, then a second prompt after so many frames.
+# Each: prompts (object, frame, how), then whether backward, then prompts on a frame that was tracked by then.
 SCENARIOS = {
     "click": ([(1, 0, {"points": [(50, 60)], "labels": [1]})], False, None),
     "clicks": ([(1, 0, {"points": [(50, 60), (55, 45), (10, 15)], "labels": [1, 1, 0]})], False, None),
@@ -54,7 +54,12 @@ SCENARIOS = {
         None,
     ),
     "backward": ([(1, FRAMES - 1, {"points": [(60, 50)], "labels": [1]})], True, None),
-    "second prompt": ([(1, 0, {"points": [(50, 60)], "labels": [1]})], False, (1, 9, {"points": [(30, 30)], "labels": [1]})),
+    "second prompt": ([(1, 0, {"points": [(50, 60)], "labels": [1]})], False, [(1, 9, {"points": [(30, 30)], "labels": [1]})]),
+    "second prompt of two clicks": (
+        [(1, 0, {"points": [(50, 60)], "labels": [1]})],
+        False,
+        [(1, 9, {"points": [(30, 30)], "labels": [1]}), (1, 9, {"points": [(90, 20)], "labels": [0]})],
+    ),
 }
 
 
@@ -114,8 +119,9 @@ def run_ours(model, scenario):
         give(prompt)
     if second:
         run(0, 10)
-        give(second)
-        run(second[1], None)
+        for prompt in second:
+            give(prompt)
+        run(second[0][1], None)
     else:
         run(None, None)
     return found
@@ -174,6 +180,7 @@ def run_official(name, scenario):
             points=None if points is None else np.array([(x, y) for y, x in points], np.float32),
             labels=None if points is None else np.array(how["labels"], np.int32),
             box=None if box is None else np.array([box[1], box[0], box[3], box[2]], np.float32),
+            clear_old_points=box is not None,  # points on the same frame add up, as ours do
         )
 
     def run(start, count):
@@ -188,8 +195,9 @@ def run_official(name, scenario):
             give(prompt)
         if second:
             run(0, 9)
-            give(second)
-            run(second[1], None)
+            for prompt in second:
+                give(prompt)
+            run(second[0][1], None)
         else:
             run(max(t for _, t, _ in prompts) if backward else 0, None)
     assert state["cached_features"] is encodings  # which a frame that was not encoded yet would have replaced

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, unfinished
+from napari_sam2s.model import load_model
+from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, reload_prompts, unfinished
 from napari_sam2s.video import open_video
 
 
@@ -46,3 +49,30 @@ def test_a_correction_of_one_object_is_gone_on_with_for_that_one(random_nano, vi
             np.testing.assert_array_equal(broken.mask(t, 2), others[t])
         with pytest.raises(TrackingError, match="no interrupted run"):
             continue_run(Tracker(random_nano, video, broken))
+
+
+@pytest.mark.parametrize(("first", "second", "direction"), [(0, 9, "forward"), (9, 2, "backward")])
+def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, first, second, direction):
+    """Even one that only says where the object is not: alone it would say nothing, but it was said of a tracked mask."""
+    drawn = Laparoscopy(2**31 + 5, 10, (192, 192), absences=0)
+    video, model = open_video(drawn, axes="TYXC", limits=(0, 255)), load_model(device="cpu", image_size=192)
+    with Project.create(tmp_path / "p.sam2s", video) as project:
+        live = Tracker(model, video, project)
+        i = project.add_object().id
+        live.prompt(i, first, mask=drawn.masks(first)[1])
+        for _ in live.propagate(first, None, direction):
+            pass
+        places = np.argwhere(project.mask(second, i))
+        answer = live.prompt(i, second, points=[places[len(places) // 4]], labels=[0])
+        assert answer.any()
+        opened = Tracker(model, video, project)
+        reload_prompts(opened, project, i)
+        assert sorted(opened.conditioning[i]) == sorted(live.conditioning[i]) == sorted((first, second))
+        for tracker in (live, opened):
+            patches = tracker._objects.banks[i].conditioning[second].patches.float()
+            small = F.pixel_shuffle(patches[None], 2)
+            remembered = F.interpolate(small, answer.shape, mode="bilinear")[0, 0].numpy() > 0.5
+            assert (remembered & answer).sum() > 0.8 * (remembered | answer).sum()  # in cells of stride 4
+        np.testing.assert_array_equal(project.mask(second, i), answer)
+        opened.prompt(i, second, points=[places[0]])  # adds to the click of before
+        assert opened._objects._prompts[i, second].labels == (0, 1)

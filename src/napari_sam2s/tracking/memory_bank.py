@@ -114,19 +114,21 @@ class MemoryBank:
     def recall(self, frame: int, direction: int, stride: int = 1, most: int | None = None) -> Recall:
         """Return what is remembered for ``frame``: conditioning first, then the most distant recent, then long-term.
 
-        ``most`` memories at most are given (fast mode): a conditioning one first, and of the others the latest.
+        What is remembered of the frame itself, because it was prompted, is left out. ``most`` memories at most are given (fast
+        mode): a conditioning one first, and of the others the latest.
         """
         policy, trail = self.policy, self.trails[direction]
         recent = _by_slot(trail.recent, frame, direction, stride, policy.short_term)
         near = {m.frame for m in recent.values()}
         # A long-term memory that is still among the recent ones is not read twice.
         long_term = [m for m in trail.long_term if m.frame not in near and m.frame not in self.conditioning]
-        entries = [(policy.short_term, m) for m in self.conditioning.values()]
+        conditioning = [m for t, m in self.conditioning.items() if t != frame]
+        entries = [(policy.short_term, m) for m in conditioning]
         entries += [(slot, recent[slot]) for slot in sorted(recent, reverse=True)] + [(LONG_TERM, m) for m in long_term]
         if most is not None and len(entries) > most:
             entries = _foremost(entries, frame, most, policy.short_term)
         pointers, distances = [], []
-        for memory in self.conditioning.values():
+        for memory in conditioning:
             passed = (frame - memory.frame) * direction
             if passed >= 0:  # SAM 2 gives pointers of the past only
                 pointers.append(memory.pointer)

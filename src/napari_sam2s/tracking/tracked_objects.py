@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
 from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT
+from napari_sam2s.model.stages import Decoded
 from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank, Recall
 from napari_sam2s.tracking.prompts import mask_to_network, merge
 from napari_sam2s.tracking.results import Row
@@ -41,6 +42,7 @@ class TrackedObjects:
         self.banks: dict[int, MemoryBank] = {}
         self._stride = 1  # of the latest propagation
         self._prompts: dict[Key, Prompt] = {}  # all that was said so far
+        self._corrected: set[Key] = set()  # frames that had been tracked when they were prompted
         self._logits: dict[Key, Tensor] = {}  # low-resolution answers to that, (1, 1, 4g, 4g)
         self._recent_logits: OrderedDict[Key, Tensor] = OrderedDict()  # of the last frames tracked
         self._upsample = MaskUpsampler(4 * self.model.config.grid, sight.size)
@@ -49,10 +51,6 @@ class TrackedObjects:
     def conditioning(self) -> dict[int, list[int]]:
         """The conditioning frames of each object."""
         return {i: list(bank.conditioning) for i, bank in self.banks.items()}
-
-    def is_prompted(self, object_id: int, frame: int) -> bool:
-        """Whether anything was said of an object on a frame."""
-        return (object_id, frame) in self._prompts
 
     def logits(self, object_id: int, frame: int) -> Tensor | None:
         """Return the low-resolution logits ``(1, 1, 4g, 4g)`` of a prompted or just tracked frame, while they are kept."""
@@ -90,21 +88,49 @@ class TrackedObjects:
                 "point or a box."
             )
         with torch.inference_mode():
-            bank = self.banks.get(object_id)
-            # A correction of a tracked frame looks at it with what the object remembers.
-            corrects = bank is not None and seen is not None and frame not in bank.conditioning
+            # A correction of a tracked frame looks at it with what the object remembers, with every click.
+            corrects = seen is not None and self._corrects(key)
             recall = self._recall(object_id, frame, FORWARD) if corrects else None
             earlier = None if reset else self._earlier_logits(key, seen)
             decoded = self.sight.answer(whole, recall, earlier)
-            memory = self.sight.remember(frame, decoded, prompted=True)[0]
-        bank = self.banks.setdefault(object_id, MemoryBank(self.sight.policy))
-        bank.condition(memory)
-        self._prompts[key] = whole
-        self._logits[key] = decoded.logits
+            self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
         mask = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
         return mask, self.sight.scores(decoded, 0)
+
+    def _corrects(self, key: Key) -> bool:
+        """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""
+        object_id, frame = key
+        known = self.banks[object_id].conditioning if object_id in self.banks else {}
+        return any(t != frame for t in known) and (frame not in known or key in self._corrected)
+
+    def _condition(self, whole: Prompt, decoded: Decoded, *, corrects: bool) -> None:
+        """Make a frame a conditioning one, with this as the answer to all that was said of the object there."""
+        key = (whole.object_id, whole.frame)
+        memory = self.sight.remember(whole.frame, decoded, prompted=True)[0]
+        self.banks.setdefault(whole.object_id, MemoryBank(self.sight.policy)).condition(memory)
+        self._prompts[key] = whole
+        self._logits[key] = decoded.logits
+        (self._corrected.add if corrects else self._corrected.discard)(key)
+
+    @torch.inference_mode()
+    def take_up(self, prompt: Prompt, known: NDArray[np.bool_] | None) -> None:
+        """Remember a prompt that was answered before, when the answer ``known`` ``(Y, X)`` is still there.
+
+        What an object remembered when a tracked frame was corrected is gone by now, and a click alone would be answered
+        otherwise: so what was answered is taken as a mask that the user had given. First prompts are answered anew.
+        """
+        key = (prompt.object_id, prompt.frame)
+        corrects = self._corrects(key)
+        excludes = prompt.mask is None and prompt.box is None and not any(prompt.labels)  # which alone says nothing
+        if prompt.mask is not None or not (excludes or (corrects and known is not None)):
+            self.condition(prompt, known, reset=key not in self._prompts)
+            return
+        mask = np.zeros(self.sight.size, dtype=bool) if known is None else known
+        given = mask_to_network(mask, self.model.image_size).to(self.model.device)
+        decoded = self.model.decode_mask(self.sight.encode(prompt.frame), given)
+        self._condition(merge(self._prompts.get(key), prompt), decoded, corrects=corrects)
 
     def _earlier_logits(self, key: Key, seen: NDArray[np.bool_] | None) -> Tensor | None:
         """Return the earlier answer on this frame as a prompt, ``(1, 1, 4g, 4g)``."""
@@ -123,6 +149,7 @@ class TrackedObjects:
         for key in [k for k in self._prompts if k[0] == object_id and frame in (None, k[1])]:
             del self._prompts[key]
             self._logits.pop(key, None)
+            self._corrected.discard(key)
             bank.forget(key[1])
         if not bank.conditioning:
             del self.banks[object_id]

@@ -151,9 +151,7 @@ class Tracker:
 
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already, as when a project is opened."""
-        # The first prompt of a frame was given without the answer that is known by now.
-        first = not self._objects.is_prompted(prompt.object_id, prompt.frame)
-        self._objects.condition(prompt, self.results.mask(prompt.frame, prompt.object_id), reset=first)
+        self._objects.take_up(prompt, self.results.mask(prompt.frame, prompt.object_id))
 
     def forget(self, object_id: int, frame: int | None = None) -> None:
         """Forget the prompts of an object, on one frame or altogether; its masks stay."""
