@@ -46,11 +46,15 @@ def frames_seen(config: Mapping[str, Any], steps: int) -> float:
 
 
 def runs(provenance: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
-    """Return the configuration of every run that led to a checkpoint, and the steps it took, the first one first."""
+    """Return the configuration of every run that led to a checkpoint, and the steps it took, the first one first.
+
+    Runs in which only parts of the network learned are left out: the network that tracks stayed as it was.
+    """
     first = asdict(read_config(FIRST_RUN))
     rows: list[tuple[Mapping[str, Any], int]] = [(first, sum(stage["steps"] for stage in first["stages"]))]
     for run in [*provenance.get("history", []), provenance]:
-        rows.append((run["config"], run["step"]))
+        if not run["config"].get("parts") and "of" not in run:
+            rows.append((run["config"], run["step"]))
     return rows
 
 

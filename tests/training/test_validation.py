@@ -92,6 +92,20 @@ def test_labels_are_linked_by_overlap_until_a_division():
     assert list(link(labels, 7)) == [0, 1, 2]
 
 
+def test_moved_instruments_come_back_as_they_were_last_seen():
+    (case,) = held_out.moved([3], 96)
+    for track in case.tracks:
+        result = score_track("c", track, track)
+        assert result.returns == 1  # the first absence is too short to count
+        gone = np.array([t for t in track.frames if not track.known[t].any()])
+        assert 10 < (gone < 60).sum() < 30
+        assert (gone > 60).sum() > 30
+    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=held_out.MOVED_AWAY, moved=True)
+    for instrument in drawn._instruments:
+        first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
+        assert first.side_up == -second.side_up == -third.side_up
+
+
 def test_held_out_seeds_are_beyond_those_of_training():
     assert held_out.FIRST_SEED == 2**31  # StepDataset draws below
     case = next(iter(held_out.laparoscopy([0], 64)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,11 @@ class _Instrument:
             turn = float(rng.uniform(0.4, 1.4) * rng.choice((-1, 1))) if rng.random() < TURNED else 0.0
             self.visits.append((turn, int(rng.choice((-1, 1))) if turn else 1))
 
+    def move(self, rng: Rng) -> None:
+        """Draw one other port through which it comes back after every absence, the other way up."""
+        turn = float(rng.uniform(0.4, 1.4) * rng.choice((-1, 1)))
+        self.visits = [(turn, -1)] * len(self.away)
+
     def pose(self, t: int, side: tuple[int, int]) -> Pose:
         height, width = side
         tip = np.array((self.x(t) * width, self.y(t) * height))
@@ -105,6 +111,11 @@ class Laparoscopy(Clip):
         How many times each instrument leaves; drawn at random by default.
     absence_frames
         Range of the length of an absence.
+    away
+        Instead: half-open ranges of frames, from the first of leaving to the last of coming back, for every instrument.
+    moved
+        Whether every instrument comes back from its first absence through another port and the other way up, and from then on
+        always so. By default each return is drawn anew.
     effects
         Blood, smoke, shake, defocus, noise, compression, vignette, changing light. Off for a plain picture.
     bleeding
@@ -121,6 +132,8 @@ class Laparoscopy(Clip):
         organ: str | None = "random",
         absences: int | None = None,
         absence_frames: tuple[int, int] = (30, 60),
+        away: Sequence[tuple[int, int]] | None = None,
+        moved: bool = False,
         effects: bool = True,
         bleeding: bool | None = None,
         fps: float = 25.0,
@@ -149,7 +162,12 @@ class Laparoscopy(Clip):
         self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if bloody else None
         ways = np.random.default_rng((seed, 2))  # of its own, so that masks are the same without effects
         for instrument in self._instruments:
-            instrument.vary(ways)
+            if away is not None:
+                instrument.away = tuple(away)
+            if moved:
+                instrument.move(ways)
+            else:
+                instrument.vary(ways)
             instrument.stain = float(later.uniform(0.2, 0.7)) if effects and later.random() < STAINED else 0.0
         self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
 

@@ -23,6 +23,7 @@ from napari_sam2s.video import open_video
 
 FIRST_SEED = 2**31  # of held-out procedural clips
 CALIBRATION_SEED = FIRST_SEED + 2**20  # of clips that a model's own parameters may be chosen on
+MOVED_AWAY = (20, 52), (95, 149)  # frames of leaving, absence and coming back, of :func:`moved`
 LINK_IOU = 0.5  # between a nucleus's masks on two frames for it to be the same nucleus
 
 
@@ -99,6 +100,21 @@ def reentry(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 10
             seed + i, 110, (size, size), classes=tuple(map(str, classes)), organ=None, absences=1, absence_frames=(30, 40)
         )
         yield _rendered(clip)
+
+
+def moved(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 20_000) -> Iterator[Case]:
+    """Yield procedural cases of 175 frames of two instruments that come back as they were last seen, not as they were prompted.
+
+    After 20 frames each goes for less than 30 frames and comes back through another port, the other way up; there it stays for
+    some 40 frames, is away for more than 30, and comes back through the same port. Only that last return counts as one.
+    """
+    from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
+
+    for i in numbers:
+        classes = tuple(map(str, np.random.default_rng(seed + i).choice(INSTRUMENT_CLASSES, 2)))
+        yield _rendered(
+            Laparoscopy(seed + i, 175, (size, size), classes=classes, organ=None, absences=0, away=MOVED_AWAY, moved=True)
+        )
 
 
 def composites(
@@ -218,6 +234,7 @@ def families(
     known: dict[str, Callable[[], Iterator[Case]]] = {
         "laparoscopy": lambda: laparoscopy(numbers("laparoscopy"), size, longest),
         "re-entry": lambda: reentry(numbers("re-entry"), size),
+        "moved": lambda: moved(numbers("moved"), size),
     }
     if material is not None:
         known["composites"] = lambda: composites(numbers("composites"), material, size)

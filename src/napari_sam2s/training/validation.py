@@ -249,7 +249,7 @@ def make_validator(
     wanted = config.validation
     if wanted is None:
         return None
-    counts = dict.fromkeys(("laparoscopy", "re-entry", "composites", "microscopy", "hela"), wanted.cases)
+    counts = dict.fromkeys(("laparoscopy", "re-entry", "moved", "composites", "microscopy", "hela"), wanted.cases)
     known = families(wanted.families, counts, material=material, size=config.image_size, longest=wanted.longest)
     if "recorded" in wanted.families and recorded:
         known["recorded"] = lambda: recorded_cases(recorded)
