@@ -102,6 +102,32 @@ def test_negative_clicks(user, how):
     assert list(user.widget.prompts.features["kind"]) == ["positive", "negative"]
 
 
+def test_tracking_goes_on_from_a_negative_click_after_undo(user):
+    """After undo the engine is told all prompts again; one that only says where a tracked object is not is among them."""
+    widget, project = user.widget, user.widget.session.project
+    user.click(130, 240)
+    user.wait(lambda: bool(project.frames))
+    user.press(Qt.Key.Key_G)
+    user.wait(user.finished)
+    widget.go_to(10)
+    inside = np.argwhere(project.mask(10, 1))
+    y, x = inside[len(inside) // 2]
+    user.click(y, x, Qt.MouseButton.RightButton)
+    user.wait(lambda: len(project.prompts(1)) == 2)
+    user.settle()
+    answer = project.mask(10, 1)
+    user.press(Qt.Key.Key_K)
+    user.settle()
+    user.press(Qt.Key.Key_U)
+    user.settle()
+    assert not project.confirmed_frames(1)
+    user.press(Qt.Key.Key_G)
+    user.settle()
+    user.wait(user.finished)
+    np.testing.assert_array_equal(project.mask(10, 1), answer)
+    assert project.runs[-1].status == "finished"
+
+
 def test_pause_correct_undo_redo(user):
     widget, project = user.widget, user.widget.session.project
     user.click(130, 240)
