@@ -123,9 +123,10 @@ class TrackedObjects:
         """
         key = (prompt.object_id, prompt.frame)
         corrects = self._corrects(key)
-        excludes = prompt.mask is None and prompt.box is None and not any(prompt.labels)  # which alone says nothing
-        if prompt.mask is not None or not (excludes or (corrects and known is not None)):
-            self.condition(prompt, known, reset=key not in self._prompts)
+        first = key not in self._prompts
+        excludes = prompt.mask is None and prompt.box is None and not any(prompt.labels)
+        if prompt.mask is not None or not ((excludes and first) or (corrects and known is not None)):
+            self.condition(prompt, known, reset=first)
             return
         mask = np.zeros(self.sight.size, dtype=bool) if known is None else known
         given = mask_to_network(mask, self.model.image_size).to(self.model.device)
