@@ -52,7 +52,7 @@ def test_a_correction_of_one_object_is_gone_on_with_for_that_one(random_nano, vi
 
 
 @pytest.mark.parametrize(("first", "second", "direction"), [(0, 9, "forward"), (9, 2, "backward")])
-def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, first, second, direction):
+def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, monkeypatch, first, second, direction):
     """Even one that only says where the object is not: alone it would say nothing, but it was said of a tracked mask."""
     drawn = Laparoscopy(2**31 + 5, 10, (192, 192), absences=0)
     video, model = open_video(drawn, axes="TYXC", limits=(0, 255)), load_model(device="cpu", image_size=192)
@@ -74,5 +74,11 @@ def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, first, s
             remembered = F.interpolate(small, answer.shape, mode="bilinear")[0, 0].numpy() > 0.5
             assert (remembered & answer).sum() > 0.8 * (remembered | answer).sum()  # in cells of stride 4
         np.testing.assert_array_equal(project.mask(second, i), answer)
-        opened.prompt(i, second, points=[places[0]])  # adds to the click of before
-        assert opened._objects._prompts[i, second].labels == (0, 1)
+        reads = []
+        answered = opened._objects.sight.answer
+        monkeypatch.setattr(opened._objects.sight, "answer", lambda *args: (reads.append(args), answered(*args))[1])
+        opened.prompt(i, second, points=[places[0]])
+        ((whole, recall, _),) = reads
+        assert whole.labels == (0, 1)  # adds to the click of before
+        assert first in recall.frames  # answered by what is remembered of other frames
+        assert second not in recall.frames

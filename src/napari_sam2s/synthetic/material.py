@@ -61,7 +61,9 @@ class Material:
         parts |= {f"cutout{i:04d}": c for i, c in enumerate(self.cutouts)}
         parts |= {f"picture{i:04d}": p for i, p in enumerate(self.pictures)}
         parts |= {f"segment{i:04d}": s for i, s in enumerate(self.segments)}
-        np.savez(path, **parts)  # type: ignore[arg-type]
+        written = path.with_suffix(".part.npz")  # a kill leaves no half of it under the name that training looks for
+        np.savez(written, **parts)  # type: ignore[arg-type]
+        written.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Material:

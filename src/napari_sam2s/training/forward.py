@@ -98,13 +98,20 @@ class ClipForward(nn.Module):
     """
 
     def __init__(
-        self, model: SAM2S, weights: LossWeights, *, corrections: int = 1, loss_stride: int = 1, arl: bool = True
+        self,
+        model: SAM2S,
+        weights: LossWeights,
+        *,
+        corrections: int = 1,
+        later_corrections: float = 0.0,
+        loss_stride: int = 1,
+        arl: bool = True,
     ) -> None:
         super().__init__()
         self.model = model
         self.weights = weights
         self.corrections = corrections
-        self.later_corrections = 0.0
+        self.later_corrections = later_corrections
         self.loss_stride = loss_stride
         self.arl = arl
 
@@ -139,7 +146,7 @@ class ClipForward(nn.Module):
             output.answers.append(decoded.logits.detach())
             if t + 1 < len(batch.roles):
                 logits = self._memory_logits(decoded)
-                maps = self.model.memorize(features[t], logits, decoded.object_score, prompted=t == corrected or t == 0)
+                maps = self.model.memorize(features[t], logits, decoded.object_score, prompted=t in (0, corrected))
                 patches = self.model.patches(logits)
                 remembered.append(Remembered(role, short_index, maps, decoded.pointer, features[t].keys, patches))
             if role is not Role.LONG:
