@@ -7,7 +7,7 @@
 Procedural clips have seeds that training never draws (from 2**31 on); composites are of material held out by name;
 ``pumavos-caps`` is sparsely annotated real video; ``hela`` are nuclei linked in time by overlap. The prompted frame is not
 scored. ``--quick`` takes a few minutes of CPU, the default hours: ``--jobs`` shares the cases out over processes, and what
-``--keep`` holds already is not done again.
+``--keep`` holds already, by case and prompt, is not done again. A folder is of one model at one size.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
+import os
 import pickle
+import statistics
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -72,18 +75,30 @@ def main() -> None:
         threshold_table(load_model(args.model, device="auto", image_size=args.image_size), args.counts["re-entry"], args)
         return
     started = time.monotonic()
-    if args.jobs > 1:
-        with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-            parts = list(pool.map(score_part, range(args.jobs), [args] * args.jobs))
-    else:
-        parts = [score_part(0, args)]
+    parts = score_parts(args) if args.jobs > 1 else [score_part(0, args)]
     scores = {family: merged([part[family] for part in parts if family in part], args.prompts) for family in parts[0]}
     print_table(scores)
-    absences(scores, args.prompts[0])
+    absences(scores)
+    if not args.no_vanilla:
+        leads(scores, args.prompts[0])
     print(f"\n{time.monotonic() - started:.0f} seconds. Model: {args.model}.")
     if args.json:
         plain = {f: {p: {k: s.to_dict() for k, s in row.items()} for p, row in rows.items()} for f, rows in scores.items()}
         args.json.write_text(json.dumps(plain, indent=1))
+
+
+def score_parts(args: argparse.Namespace) -> list[dict[str, list[Results]]]:
+    """Let ``args.jobs`` processes track and score the cases."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, mp_context=spawn, initializer=end_with_parent) as pool:
+        return list(pool.map(score_part, range(args.jobs), [args] * args.jobs))
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone: killed, it could not say so."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
@@ -91,42 +106,71 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
     if args.jobs > 1:
         torch.set_num_threads(1)
     model = load_model(args.model, device="auto", image_size=args.image_size)
+    longest = 60 if args.quick else 300
     chosen = families(
         args.families,
         args.counts,
         material=args.material,
         real=args.real,
         size=args.size,
-        longest=60 if args.quick else 300,
+        longest=longest,
         part=(part, args.jobs),
     )
+    made_of = {"sha256": model.metadata["sha256"], "input": model.config.image_size, "size": args.size, "longest": longest}
+    kept = Kept(args.keep, made_of, part) if args.keep else None
     scored: dict[str, list[Results]] = {}
     for family, make in chosen.items():
         scored[family] = []
         for case in make():
-            kept = args.keep / f"{family}-{case.name}.pickle" if args.keep else None
-            if kept is not None and kept.exists():
-                scored[family].append(pickle.loads(kept.read_bytes()))
-                continue
-            scored[family].append(score_case(model, case, args))
-            print(f"{family} {case.name}", file=sys.stderr, flush=True)
-            if kept is not None:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                part_written = kept.with_suffix(".part")  # a kill leaves no half of a result
-                part_written.write_bytes(pickle.dumps(scored[family][-1]))
-                part_written.replace(kept)
+            known = kept.read(family, case) if kept else {}
+            results = score_case(model, case, args, known)
+            scored[family].append(results)
+            if results != known:
+                print(f"{family} {case.name}", file=sys.stderr, flush=True)
+                if kept:
+                    kept.write(family, case, results)
     return scored
 
 
-def score_case(model: SAM2S, case: Case, args: argparse.Namespace) -> Results:
-    """Return the results of a case's objects by prompt and by what tracked them."""
-    results: Results = {}
-    for prompt, (ours, frozen) in run_case(model, case, args.prompts).items():
-        results[prompt] = {"ours": ours, "frozen": frozen, "flow": [], "vanilla": []}
-    if "mask" in args.prompts:
-        results["mask"]["flow"] = run_flow(case)
-    if not args.no_vanilla:
-        first = args.prompts[0]
+class Kept:
+    """A folder of results, all of the same model and sizes."""
+
+    def __init__(self, folder: Path, made_of: dict[str, object], part: int) -> None:
+        self.folder, self.part = folder, part
+        folder.mkdir(parents=True, exist_ok=True)
+        record, told = folder / "made-of.json", json.dumps(made_of, indent=1).encode()
+        if record.exists() and record.read_bytes() != told:
+            sys.exit(f"{folder} holds results of another model or of other sizes ({record}). Give --keep another folder.")
+        self._write_whole(record, told)
+
+    def read(self, family: str, case: Case) -> Results:
+        """Return what is known of a case."""
+        path = self._path(family, case)
+        return pickle.loads(path.read_bytes()) if path.exists() else {}
+
+    def write(self, family: str, case: Case, results: Results) -> None:
+        """Keep what is known of a case."""
+        self._write_whole(self._path(family, case), pickle.dumps(results))
+
+    def _path(self, family: str, case: Case) -> Path:
+        return self.folder / f"{family}-{case.name}.pickle"
+
+    def _write_whole(self, path: Path, content: bytes) -> None:
+        """Write a file of which a kill leaves no half."""
+        unfinished = path.with_suffix(f".part{self.part}")
+        unfinished.write_bytes(content)
+        unfinished.replace(path)
+
+
+def score_case(model: SAM2S, case: Case, args: argparse.Namespace, known: Results) -> Results:
+    """Return the results of a case's objects by prompt and by what tracked them, taking what is known already."""
+    results = {prompt: dict(kinds) for prompt, kinds in known.items()}
+    missing = [prompt for prompt in args.prompts if prompt not in known]
+    for prompt, (ours, frozen) in (run_case(model, case, missing) if missing else {}).items():
+        flow = run_flow(case) if prompt == "mask" else []
+        results[prompt] = {"ours": ours, "frozen": frozen, "flow": flow, "vanilla": []}
+    first = args.prompts[0]
+    if not args.no_vanilla and not results[first]["vanilla"]:
         results[first]["vanilla"] = run_case(model, case, [first], "vanilla")[first][0]
     return results
 
@@ -135,8 +179,8 @@ def merged(parts: list[list[Results]], prompts: Sequence[str]) -> dict[str, dict
     """Put the results of a family's cases together."""
     rows = {p: {k: FamilyScore() for k in ("ours", "frozen", "flow", "vanilla")} for p in prompts}
     for case in (case for part in parts for case in part):
-        for prompt, kinds in case.items():
-            for kind, results in kinds.items():
+        for prompt in prompts:
+            for kind, results in case[prompt].items():
                 rows[prompt][kind].results += results
     return rows
 
@@ -152,17 +196,38 @@ def print_table(scores: dict[str, dict[str, dict[str, FamilyScore]]]) -> None:
             print(f"| {family} | {prompt} | {s.objects} | " + " | ".join(cells) + " |")
 
 
-def absences(scores: dict[str, dict[str, dict[str, FamilyScore]]], prompt: str) -> None:
+def absences(scores: dict[str, dict[str, dict[str, FamilyScore]]]) -> None:
     """Print what happens around absences, and the classes."""
-    print(
-        f"\n| family ({prompt}) | memory | class right | absent frames with a mask | returns | found in 10 frames | J&F after |"
-    )
+    print("\n| family | prompt | memory | class right | absent frames with a mask | returns | found in 10 frames | J&F after |")
+    print("|---|---|---|---|---|---|---|---|")
+    for family, rows in scores.items():
+        for prompt, row in rows.items():
+            for memory, name in (("DiveMem", "ours"), ("last six", "vanilla")):
+                s = row[name]
+                cells = (percent(v) for v in (s.class_accuracy, s.false_presence))
+                if s.objects:
+                    print(
+                        f"| {family} | {prompt} | {memory} | " + " | ".join(cells),
+                        f"| {s.returns} | {percent(s.found)} | {percent(s.after_return)} |",
+                    )
+
+
+def leads(scores: dict[str, dict[str, dict[str, FamilyScore]]], prompt: str) -> None:
+    """Print by how much DiveMem is ahead of last-six memory, object by object."""
+    print(f"\n| family ({prompt}) | what | objects | DiveMem ahead by J&F | standard error | by over 5 | behind by over 5 |")
     print("|---|---|---|---|---|---|---|")
     for family, rows in scores.items():
-        for memory, name in (("DiveMem", "ours"), ("last six", "vanilla")):
-            s = rows[prompt][name]
-            cells = (percent(s.class_accuracy), percent(s.false_presence), str(s.returns), percent(s.found))
-            print(f"| {family} | {memory} | " + " | ".join(cells) + f" | {percent(s.after_return)} |")
+        pairs = list(zip(rows[prompt]["ours"].results, rows[prompt]["vanilla"].results, strict=True))
+        measured = {
+            "all frames": [100 * (a.score.jf - b.score.jf) for a, b in pairs],
+            "after the first return": [100 * (a.after_return - b.after_return) for a, b in pairs],
+        }
+        for what, differences in measured.items():
+            known = [d for d in differences if not math.isnan(d)]
+            if len(known) > 1:
+                error = statistics.stdev(known) / math.sqrt(len(known))
+                ahead, behind = sum(d > 5 for d in known), sum(d < -5 for d in known)
+                print(f"| {family} | {what} | {len(known)} | {statistics.mean(known):.1f} | {error:.1f} | {ahead} | {behind} |")
 
 
 def threshold_table(model: SAM2S, count: int, args: argparse.Namespace) -> None:

@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from model import QUICK, merged, score_part  # benchmarks/model.py
+from model import QUICK, merged, score_parts  # benchmarks/model.py
 from napari_sam2s import load_model
 from napari_sam2s.training.config import read_config
 
@@ -64,8 +62,7 @@ def score(path: Path, args: argparse.Namespace) -> dict[tuple[str, str], float]:
     keep = args.keep / path.stem if args.keep else None
     told = {"model": str(path), "counts": counts, "keep": keep, "prompts": PROMPTS, "quick": True, "no_vanilla": True}
     given = argparse.Namespace(**{**vars(args), **told, "size": 256, "image_size": None})
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        parts = list(pool.map(score_part, range(args.jobs), [given] * args.jobs))
+    parts = score_parts(given)
     found = {family: merged([part[family] for part in parts if family in part], PROMPTS) for family in parts[0]}
     return {(family, prompt): 100 * row["ours"].jf for family, rows in found.items() for prompt, row in rows.items()}
 
