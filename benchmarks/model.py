@@ -139,7 +139,8 @@ class Kept:
         self.folder, self.part = folder, part
         folder.mkdir(parents=True, exist_ok=True)
         record, told = folder / "made-of.json", json.dumps(made_of, indent=1).encode()
-        if record.exists() and record.read_bytes() != told:
+        known = record.read_bytes() if record.exists() else b""
+        if known != told and (known or any(folder.glob("*.pickle"))):  # results of before there was a record, too
             sys.exit(f"{folder} holds results of another model or of other sizes ({record}). Give --keep another folder.")
         self._write_whole(record, told)
 
