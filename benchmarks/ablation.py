@@ -1,6 +1,7 @@
 """The paper's ablation in miniature: what DiveMem, TSL and ARL bring at equal training budget.
 
     OMP_WAIT_POLICY=passive python benchmarks/ablation.py OUT [--images 0] [--steps 400] [--seeds 3] [--material train.npz]
+        [--jobs 2]
 
 Every variant of a seed starts alike: from the image encoder, decoder and matching of the built-in model, with memory and
 semantics new (they are what the recipes differ in); with ``--images`` from single images, learned from scratch. Then each
@@ -8,12 +9,17 @@ variant takes the same number of video steps: the vanilla SAM 2 recipe (consecut
 + DiveMem (sampling and memory), + TSL, both, and both with and without ARL on labels that were grown or shrunk by up to two
 pixels, object by object and frame by frame. Judged on held-out procedural clips from mask prompts: J&F, J&F after returns, the
 share of classes named right (chance is 12.5). Runs that are there are gone on with, so the command can be stopped and repeated.
+``--jobs`` shares the runs out over processes, of one thread each if more than one.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +120,33 @@ def judge(args: argparse.Namespace, model_path: Path, memory: str) -> dict[str, 
     return scores
 
 
+def score(args: argparse.Namespace, begun: dict[int, Path], run: tuple[int, str]) -> dict[str, float]:
+    """Train a variant from where those of its seed begin, and judge it."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    seed, name = run
+    folder = f"{seed}-{name.replace(' ', '').replace('+', 'and-').replace(',', '-')}"
+    path = train(args, folder, toml(args, seed, str(begun[seed]), VARIANTS[name], "video"))
+    return judge(args, path, "divemem" if VARIANTS[name][0] else "vanilla")
+
+
+def score_all(args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Return the scores of every variant, by seed."""
+    seeds = range(1, args.seeds + 1)
+    begun = {seed: image_parts(args, seed) for seed in seeds}
+    if args.images:
+        image_stage = (False, False, False, 0)
+        begun = {s: train(args, f"{s}-image", toml(args, s, "", image_stage, "image")) for s in seeds}
+    runs = list(itertools.product(seeds, VARIANTS))
+    work = functools.partial(score, args, begun)
+    if args.jobs > 1:
+        with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+            results = list(pool.map(work, runs))
+    else:
+        results = [work(run) for run in runs]
+    return {name: [r for (_, n), r in zip(runs, results, strict=True) if n == name] for name in VARIANTS}
+
+
 def main() -> None:
     """Train, judge, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,18 +158,13 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20, help="held-out clips, of each of two kinds")
     parser.add_argument("--material", type=Path, help="train.npz, for composites beside the drawn clips")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each if more than one")
     args = parser.parse_args()
+    if args.jobs > 1:
+        args.threads = 1
     args.out.mkdir(parents=True, exist_ok=True)
-    scores: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
-    for seed in range(1, args.seeds + 1):
-        begun = image_parts(args, seed)
-        if args.images:
-            begun = train(args, f"{seed}-image", toml(args, seed, "", (False, False, False, 0), "image"))
-        for name, variant in VARIANTS.items():
-            folder = f"{seed}-{name.replace(' ', '').replace('+', 'and-').replace(',', '-')}"
-            path = train(args, folder, toml(args, seed, str(begun), variant, "video"))
-            scores[name].append(judge(args, path, "divemem" if variant[0] else "vanilla"))
-            (args.out / "scores.json").write_text(json.dumps(scores, indent=1))
+    scores = score_all(args)
+    (args.out / "scores.json").write_text(json.dumps(scores, indent=1))
     steps = f"{args.images} + {args.steps}" if args.images else str(args.steps)
     budget = f"{steps} steps at {args.size} px, {args.seeds} seeds: mean +- standard deviation"
     print(f"\n{budget}\n\n| recipe | J&F | J&F after return | class right |\n|---|---|---|---|")

@@ -265,7 +265,7 @@ class SAM2S(nn.Module):
 
     def segment(
         self,
-        features: Features,
+        features: Features | None,
         interactive: Features | None,
         *,
         points: Tensor,
@@ -281,14 +281,18 @@ class SAM2S(nn.Module):
         Parameters
         ----------
         features, interactive
-            What :meth:`encode` and :meth:`encode_interactive` gave for the frame: one for all objects, or one for each.
+            What :meth:`encode` and :meth:`encode_interactive` gave for the frame: one for all objects, or one for each. Without
+            ``features`` the answer cannot be remembered, and has neither a class nor a pointer but that of no object.
         points, labels, mask, multimask
             As :meth:`decode` takes them.
         """
         if interactive is None:
+            assert features is not None
             attended = self.attend(features, None, len(points))
             return self.decode(attended, points=points, labels=labels, mask=mask, multimask=multimask)
         chosen = self._decode_interactive(interactive, points, labels, mask, multimask)
+        if features is None:
+            return Decoded(**chosen, pointer=self.no_obj_ptr.expand(len(points), -1), class_embedding=None)
         size = (self.image_size, self.image_size)
         whole = F.interpolate(chosen["logits"].detach(), size=size, mode="bilinear", align_corners=False)
         given = self.decode_mask(features, (whole > 0).float())

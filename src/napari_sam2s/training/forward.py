@@ -114,6 +114,8 @@ class ClipForward(nn.Module):
         self.later_corrections = later_corrections
         self.loss_stride = loss_stride
         self.arl = arl
+        learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self._head_alone = bool(learning) and all(name.startswith("interactive.") for name in learning)
 
     def forward(self, batch: Batch, rng: np.random.Generator, *, mask_share: float = 0.5) -> ClipOutput:
         """Run a batch; ``rng`` draws the prompts."""
@@ -132,7 +134,8 @@ class ClipForward(nn.Module):
             hard = self._target(batch.masks[t])
             targets = self._loss_targets(hard)
             if t == 0:
-                decoded, first_losses = self._prompted(features[0], interactive, batch, hard, targets, rng, mask_share)
+                first = features[0] if features else None
+                decoded, first_losses = self._prompted(first, interactive, batch, hard, targets, rng, mask_share)
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
@@ -172,14 +175,17 @@ class ClipForward(nn.Module):
     def _encode(self, batch: Batch) -> tuple[list[Features], Features | None]:
         """Encode every frame once, then give each object its own clip's features: one :class:`Features` a frame.
 
-        The second is how the interactive head sees the first frame.
+        The second is how the interactive head sees the first frame. Where nothing but that head learns, of single pictures,
+        the first is empty: nobody would look at it.
         """
         t, b = batch.frames.shape[:2]
         images = scale(batch.frames.flatten(0, 1))
-        encoded, interactive = self.model.encode(images), self.model.encode_interactive(images[:b])
-        return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], None if interactive is None else _rows(
-            interactive, batch.clip_of
-        )
+        interactive = self.model.encode_interactive(images[:b])
+        own = None if interactive is None else _rows(interactive, batch.clip_of)
+        if self._head_alone and t == 1:
+            return [], own
+        encoded = self.model.encode(images)
+        return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], own
 
     def _target(self, masks: Tensor) -> Tensor:
         return masks[:, None].float()
@@ -190,7 +196,7 @@ class ClipForward(nn.Module):
 
     def _prompted(
         self,
-        features: Features,
+        features: Features | None,
         interactive: Features | None,
         batch: Batch,
         hard: Tensor,
@@ -209,7 +215,7 @@ class ClipForward(nn.Module):
             decoded = self._click(features, interactive, prompts, earlier, multimask=False)
             losses.append(self._losses(decoded, targets, batch.classes))
         by_mask = torch.from_numpy(prompts.use_mask).to(hard.device)
-        if not by_mask.any():
+        if features is None or not by_mask.any():
             return decoded, losses
         given = self.model.decode_mask(features, hard)
         # The pointer of a mask prompt comes from the decoder, so it learns through the frames that follow.
@@ -225,9 +231,15 @@ class ClipForward(nn.Module):
         ), losses
 
     def _click(
-        self, features: Features, interactive: Features | None, prompts: PromptBatch, earlier: Tensor | None, *, multimask: bool
+        self,
+        features: Features | None,
+        interactive: Features | None,
+        prompts: PromptBatch,
+        earlier: Tensor | None,
+        *,
+        multimask: bool,
     ) -> Decoded:
-        device = features.embedding.device
+        device = self.model.device
         points, labels = prompts.points.to(device), prompts.labels.to(device)
         return self.model.segment(features, interactive, points=points, labels=labels, mask=earlier, multimask=multimask)
 
