@@ -157,7 +157,8 @@ def test_processes_give_the_same_scores(data, capsys, tmp_path):
         (["{data}", "--scheduler", "tcp://127.0.0.1:9", "--subset", "mine", "--out", "{new}/out"], "No dask scheduler answers"),
     ],
 )
-def test_bad_input(data, capsys, tmp_path, words, sentence):
+def test_bad_input(data, capsys, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.setattr("napari_sam2s.cli.benchmark.SCHEDULER_SECONDS", 0.5)
     code, out, err = run(capsys, *(w.format(data=data, new=tmp_path) for w in words))
     assert code == 2
     assert sentence in err

@@ -46,8 +46,9 @@ def test_two_processes_learn_what_one_learns_of_both_their_batches(tmp_path):
     alone.write_text(CONFIG.replace("accumulate = 1", "accumulate = 2"))
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "napari_sam2s.cli", "train"]
     words = [*launch, str(together), "--out", str(tmp_path / "two"), "--threads", "1", "--workers", "0"]
-    alike = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, env={**os.environ, **alike})
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env.pop("ACCELERATE_USE_CPU", None)  # it must not take this for the processes to find each other
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, env=env)
     assert done.returncode == 0, done.stderr[-2000:]
 
     threads = torch.get_num_threads()

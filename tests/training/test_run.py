@@ -390,6 +390,29 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     assert load_model(tmp_path / "run" / "model.pt", device="cpu").interactive is not None
 
 
+def test_the_head_alone_learns_of_pictures_what_it_learns_with_all_else(config, tmp_path):
+    """Where nothing else learns, the network that tracks is not run; the gradients are the same."""
+    text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
+    text = text.replace("clip_gradient = 1.0", "clip_gradient = 1e9").replace("images = 0.2", "images = 1.0")
+    gradients, runs_of_the_tracker = [], []
+    for parts in ("", 'parts = ["interactive."]'):
+        config.write_text(text.replace("cuts = 0.2", f"cuts = 0.2\n{parts}"))
+        run, data = start(config, tmp_path / f"run{len(gradients)}")
+        calls = []
+        run.model.sam_mask_decoder.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        stage = replace(run.config.stages[1], images=1.0, corrections=1)
+        batch = next(b for b in map(data.__getitem__, range(6)) if len(b.roles) == 1)
+        run.take_step(batch, place=(stage, 0))
+        gradients.append({n: p.grad for n, p in run.model.named_parameters() if n.startswith("interactive.")})
+        runs_of_the_tracker.append(len(calls))
+    assert runs_of_the_tracker[0] > 0
+    assert runs_of_the_tracker[1] == 0
+    learning = [n for n, g in gradients[1].items() if g is not None and g.any()]
+    assert len(learning) > 50
+    for name in learning:
+        torch.testing.assert_close(gradients[1][name], gradients[0][name], rtol=1e-4, atol=1e-6)
+
+
 def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp_path):
     """First prompts go to the head, so only clicks on later frames reach the other prompt encoder."""
     config.write_text(

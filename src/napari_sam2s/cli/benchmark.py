@@ -16,6 +16,8 @@ from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
 if TYPE_CHECKING:
     from napari_sam2s.evaluation.benchmark import Job, Setting
 
+SCHEDULER_SECONDS = 10  # to wait for a dask scheduler's answer
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -139,7 +141,7 @@ def _on_cluster(jobs: list[Job], device: str, address: str) -> Iterator[Result]:
     from distributed import Client, as_completed
 
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=SCHEDULER_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise TrackingError(f"No dask scheduler answers at {address!r} ({error}).") from error
     with client:

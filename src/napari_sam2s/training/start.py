@@ -91,15 +91,24 @@ def start(
 
 def _accelerator() -> Any:
     """Return accelerate's, where this process is one of several (``accelerate launch``, ``torchrun``); else ``None``."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if wanted < 2:
         return None
     try:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs
     except ImportError as error:
         raise TrainingError("Several processes need accelerate: pip install 'napari-sam2s[train]'.") from error
-    # Steps of single images leave the memory's parameters without gradients.
-    return Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
+    # Steps of single images leave the memory's parameters without gradients. On CPUs accelerate shares nothing unasked, and
+    # each process would train by itself.
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=handlers)
+    if accelerator.num_processes != wanted:
+        raise TrainingError(
+            f"{wanted} processes were started, but accelerate found {accelerator.num_processes}: each would train by itself. "
+            "Start them with `accelerate launch`, which asks what this machine has."
+        )
+    return accelerator
 
 
 def _check_classes(recorded: Recorded, names: Sequence[str]) -> None:
