@@ -74,6 +74,17 @@ def test_track_to_a_folder_and_evaluate(folder, capsys, tmp_path):
     assert "Protocol: skip prompt" in out
 
 
+def test_doubtful_answers_are_told(folder, capsys, tmp_path, monkeypatch):
+    words = ["track", folder / "case.mp4", "--stop", 1, "--point", "0,60,80", "--mask", f"0,{folder / 'first.png'},2"]
+    for border, told in ((0.0, False), (1.01, True)):
+        monkeypatch.setattr("napari_sam2s.masklets.presence.UNSURE_ANSWER", border)
+        code, out, err = run(capsys, *words, "--out", tmp_path / f"{border}")
+        assert code == 0
+        assert ("unsure of its mask of object 1 on frame 0 (predicted IoU 0." in err) == told
+        assert "object 2" not in err  # the user gave that mask
+        assert "unsure" not in out
+
+
 def test_track_to_a_project_show_export(folder, capsys, tmp_path):
     project = tmp_path / "p.sam2s"
     clicks = ["--point", "0,60,80", "--point", "0,10,10,1,-", "--box", "0,20,20,90,100,2"]

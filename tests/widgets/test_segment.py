@@ -41,6 +41,22 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
     np.testing.assert_array_equal(user.viewer.layers[OBJECTS].data[10], project.labels[10])
 
 
+def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
+    widget, project = user.widget, user.widget.session.project
+    monkeypatch.setattr("napari_sam2s.widgets.segment.UNSURE_ANSWER", 0.0)
+    user.click(100, 200)
+    user.wait(lambda: "to track from here" in widget.status.text())
+    assert widget.status.text().startswith("Press G")
+    monkeypatch.setattr("napari_sam2s.widgets.segment.UNSURE_ANSWER", 1.01)
+    user.click(104, 204)
+    user.wait(lambda: "The model is unsure" in widget.status.text())
+    assert f"predicted IoU {project.scores(0)[1].iou:.2f}" in widget.status.text()
+    assert widget.status.text().endswith("Press G to track from here.")
+    project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="prompted")
+    widget.session.prompted.emit(0, 1)
+    assert widget.status.text().startswith("Nothing was found here")
+
+
 def test_a_further_object_takes_two_actions_and_a_box_is_dragged(user):
     widget, project = user.widget, user.widget.session.project
     user.click(100, 200)

@@ -153,6 +153,18 @@ def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
 
     for p in tqdm(prompts, unit="prompt", desc="prompting", disable=len(prompts) < MANY):
         tracker.prompt(p.object_id, p.frame, **_words(p))
+    _doubt(tracker, prompts)
+
+
+def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
+    """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
+    from napari_sam2s.masklets.presence import UNSURE_ANSWER
+
+    for frame, object_id in dict.fromkeys((p.frame, p.object_id) for p in prompts if p.mask is None):
+        scores = tracker.scores(frame).get(object_id)
+        if scores is not None and scores.iou < UNSURE_ANSWER:
+            what = f"its mask of object {object_id} on frame {frame} (predicted IoU {scores.iou:.2f})"
+            print(f"The model is unsure of {what}: look at it, and add a click where it is wrong.", file=sys.stderr)
 
 
 def follow(

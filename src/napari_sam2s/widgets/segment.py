@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QWidget
 
 from napari_sam2s.errors import Sam2sError
+from napari_sam2s.masklets.presence import UNSURE_ANSWER
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.export import Exporter
 from napari_sam2s.widgets.help import HelpOverlay
@@ -219,8 +220,20 @@ class SegmentWidget(VideoWidget):
         self.refresh()
 
     def _prompted(self, frame: int, object_id: int) -> None:
-        self.say(f"Press {self.keys.key('track')} to track from here.")
+        self.say(f"{self._doubt(frame, object_id)} Press {self.keys.key('track')} to track from here.".lstrip())
         self.refresh()
+
+    def _doubt(self, frame: int, object_id: int) -> str:
+        """Return what is to be said of an answer that is likely wrong: tracking would carry it through the video."""
+        if self.session is None:
+            return ""
+        project = self.session.project
+        mask, scores = project.mask(frame, object_id), project.scores(frame).get(object_id)
+        if mask is not None and not mask.any():
+            return "Nothing was found here: click again, draw a box, or paint it."
+        if scores is not None and scores.iou < UNSURE_ANSWER:
+            return f"The model is unsure of it (predicted IoU {scores.iou:.2f}): click again where it is wrong, or paint it."
+        return ""
 
     def _lost(self, message: str) -> None:
         go_on = self.session is not None and self.session.interrupted
