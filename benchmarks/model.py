@@ -13,6 +13,7 @@ scored. ``--quick`` takes a few minutes of CPU, the default hours: ``--jobs`` sh
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import multiprocessing
@@ -117,7 +118,7 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
         part=(part, args.jobs),
     )
     made_of = {"sha256": model.metadata["sha256"], "input": model.config.image_size, "size": args.size, "longest": longest}
-    kept = Kept(args.keep, made_of, part) if args.keep else None
+    kept = Kept(args.keep, made_of, part, args.material) if args.keep else None
     scored: dict[str, list[Results]] = {}
     for family, make in chosen.items():
         scored[family] = []
@@ -133,10 +134,11 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
 
 
 class Kept:
-    """A folder of results, all of the same model and sizes."""
+    """A folder of results, all of the same model and sizes; those of composites are told apart by their material."""
 
-    def __init__(self, folder: Path, made_of: dict[str, object], part: int) -> None:
+    def __init__(self, folder: Path, made_of: dict[str, object], part: int, material: Path | None = None) -> None:
         self.folder, self.part = folder, part
+        self._material = hashlib.sha256(material.read_bytes()).hexdigest()[:8] if material and material.is_file() else ""
         folder.mkdir(parents=True, exist_ok=True)
         record, told = folder / "made-of.json", json.dumps(made_of, indent=1).encode()
         known = record.read_bytes() if record.exists() else b""
@@ -154,7 +156,8 @@ class Kept:
         self._write_whole(self._path(family, case), pickle.dumps(results))
 
     def _path(self, family: str, case: Case) -> Path:
-        return self.folder / f"{family}-{case.name}.pickle"
+        of = f"{family}-{self._material}" if family == "composites" else family
+        return self.folder / f"{of}-{case.name}.pickle"
 
     def _write_whole(self, path: Path, content: bytes) -> None:
         """Write a file of which a kill leaves no half."""
