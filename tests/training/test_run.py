@@ -539,7 +539,7 @@ def test_several_samples_are_drawn_from_each_video(config, tmp_path):
 
 def test_a_run_fits_into_a_time(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 1)
-    command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0", "--within", "0.15"]
+    command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0", "--within", "0.06"]
     assert main(command) == 0
     said = capsys.readouterr()
     assert "curves.png" in said.out

@@ -25,8 +25,11 @@ def path(tmp_path_factory, numbered):
     return numbered["encode"](tmp_path_factory.mktemp("v") / "a.mp4", *numbered["X264"], "-g", "12")
 
 
+@pytest.fixture
 def children():
-    return [p for p in psutil.Process().children() if "ffmpeg" in p.name()]
+    """Return what tells the processes of ffmpeg that this test has started: videos of other files' tests may still be open."""
+    before = {p.pid for p in psutil.Process().children()}
+    return lambda: [p for p in psutil.Process().children() if "ffmpeg" in p.name() and p.pid not in before]
 
 
 def test_indexing(path, numbered):
@@ -72,7 +75,7 @@ def test_many_threads_read_one_video(path, numbered):
         assert [numbered["read"](f) for f in pool.map(lambda i: video[int(i)], order)] == list(order)
 
 
-def test_playing_starts_one_process_and_closing_ends_it(path):
+def test_playing_starts_one_process_and_closing_ends_it(path, children):
     with open_video(path) as video:
         for i in range(40):
             _ = video[i]
@@ -81,7 +84,7 @@ def test_playing_starts_one_process_and_closing_ends_it(path):
     assert not children()
 
 
-def test_a_forgotten_video_leaves_no_process(path):
+def test_a_forgotten_video_leaves_no_process(path, children):
     video = open_video(path)
     _ = video[5]
     del video
@@ -103,7 +106,7 @@ def test_closing_is_prompt_while_another_thread_reads(path):
     video.close()
 
 
-def test_ffmpeg_killed_from_outside_recovers(path, numbered):
+def test_ffmpeg_killed_from_outside_recovers(path, numbered, children):
     source = VideoFile(path, cache_bytes=0)
     for i in range(10):
         source.frame(i)
