@@ -55,6 +55,9 @@ def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="prompted")
     widget.session.prompted.emit(0, 1)
     assert widget.status.text().startswith("Nothing was found here")
+    project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="painted")
+    widget.session.prompted.emit(0, 1)
+    assert widget.status.text().startswith("Press G"), "who wipes a mask out needs no word on it"
 
 
 def test_a_further_object_takes_two_actions_and_a_box_is_dragged(user):

@@ -228,11 +228,15 @@ class SegmentWidget(VideoWidget):
         if self.session is None:
             return ""
         project = self.session.project
-        mask, scores = project.mask(frame, object_id), project.scores(frame).get(object_id)
-        if mask is not None and not mask.any():
+        entry = next((e for e in project.entries(frame) if e.object_id == object_id), None)
+        if entry is None or entry.origin != "prompted":  # painted masks are the user's own
+            return ""
+        where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
+        if entry.mask.area == 0 and where_it_is:
             return "Nothing was found here: click again, draw a box, or paint it."
-        if scores is not None and scores.iou < UNSURE_ANSWER:
-            return f"The model is unsure of it (predicted IoU {scores.iou:.2f}): click again where it is wrong, or paint it."
+        if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
+            iou = entry.scores.iou
+            return f"The model is unsure of it (predicted IoU {iou:.2f}): click again where it is wrong, or paint it."
         return ""
 
     def _lost(self, message: str) -> None:
