@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from model import end_with_parent  # benchmarks/model.py
 from napari_sam2s import load_model
 from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
@@ -140,7 +141,8 @@ def score_all(args: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
     runs = list(itertools.product(seeds, VARIANTS))
     work = functools.partial(score, args, begun)
     if args.jobs > 1:
-        with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(args.jobs, mp_context=spawn, initializer=end_with_parent) as pool:
             results = list(pool.map(work, runs))
     else:
         results = [work(run) for run in runs]

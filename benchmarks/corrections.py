@@ -15,21 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import next_click
+from napari_sam2s.evaluation.region import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.training.held_out import CALIBRATION_SEED, Case, Track, composites, laparoscopy
 
 WRONG, SMALLEST = 0.9, 60  # J, pixels of the truth
 FIRST_COMPOSITE = 20  # those before it chose the size of the input
-
-
-def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Return J of two masks."""
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def correct(model: SAM2S, case: Case, track: Track) -> list[float] | None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import next_click, prompt_first
+from napari_sam2s.evaluation.region import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.training.held_out import CALIBRATION_SEED, FIRST_SEED, Case, Track, composites, laparoscopy, microscopy
@@ -35,11 +36,6 @@ class Answer(NamedTuple):
 
     iou: float
     predicted: float
-
-
-def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Return J of two masks."""
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def ask(model: SAM2S, case: Case, track: Track) -> dict[str, Answer]:
