@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.layers import MLP, LayerNorm2d
 
+NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
 STABILITY_DELTA = 0.05
 STABILITY_THRESHOLD = 0.98
 NUM_MASKS = 4  # one for an unambiguous prompt, three for an ambiguous one
@@ -173,3 +174,40 @@ def stability(logits: Tensor) -> Tensor:
     inner = (flat > STABILITY_DELTA).sum(-1).float()
     outer = (flat > -STABILITY_DELTA).sum(-1).float()
     return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
+
+
+def choose_mask(out: DecoderOutput, *, multimask: bool, replace_unstable: bool) -> tuple[dict[str, Tensor], Tensor]:
+    """Return what is believed of the decoder's masks, and the token ``(B, C)`` that becomes the pointer.
+
+    Parameters
+    ----------
+    out
+        What the decoder said.
+    multimask
+        Choose the one of masks 1 to 3 with the highest predicted IoU; otherwise mask 0.
+    replace_unstable
+        Let an unstable mask 0 give way to the best of the three. Its token stays the pointer, as in SAM 2.
+
+    Returns
+    -------
+    Fields of :class:`~napari_sam2s.model.stages.Decoded`, all but pointer and class; the token.
+    """
+    rows = torch.arange(len(out.iou), device=out.iou.device)
+    best = out.iou[:, 1:].argmax(dim=1) + 1
+    logits, iou = out.logits[rows, best], out.iou[rows, best]
+    if not multimask:
+        stable = stability(out.logits[:, :1])[:, 0] >= STABILITY_THRESHOLD
+        stable = stable if replace_unstable else torch.ones_like(stable)
+        logits = torch.where(stable[:, None, None], out.logits[:, 0], logits)
+        iou = torch.where(stable, out.iou[:, 0], iou)
+        best = torch.zeros_like(best)
+    score = out.object_score[:, 0]
+    shown = slice(1, None) if multimask else slice(0, 1)
+    fields = {
+        "logits": logits.masked_fill((score <= 0)[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
+        "iou": iou,
+        "object_score": score,
+        "all_logits": out.logits[:, shown],
+        "all_iou": out.iou[:, shown],
+    }
+    return fields, out.mask_tokens[rows, best]

@@ -26,17 +26,17 @@ from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import SHARED, InteractiveHead
 from napari_sam2s.model.layers import MLP
-from napari_sam2s.model.mask_decoder import STABILITY_THRESHOLD, DecoderOutput, MaskDecoder, stability
+from napari_sam2s.model.mask_decoder import MaskDecoder, choose_mask
 from napari_sam2s.model.matching import MaskMatching
 from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder
+from napari_sam2s.model.memory_tokens import lay_out, padding_mask
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.semantic import SemanticPath
 from napari_sam2s.model.speed import EXACT, Speed, in_own_arithmetic
 from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
 
-NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
 MASK_SCALE, MASK_SHIFT = 20.0, -10.0  # of masks on their way into the memory encoder, and of masks given as prompts
 
 
@@ -124,14 +124,14 @@ class SAM2S(nn.Module):
             pix = (features.embedding + self.no_mem_embed.view(1, -1, 1, 1)).expand(batch, -1, -1, -1)
             return Attended(pix, features.skips, self._blank_token(batch))
         memory, place = self._memory_tokens(memories)
-        mask = self._memory_mask(memories)
+        mask = padding_mask(memories, memory.shape[-1])
         dtype = torch.bfloat16 if self.speed.attention == "bf16" else features.embedding.dtype
         pix = self.memory_attention(
             features.embedding.to(dtype),
             self._position(self.config.hidden_dim).to(dtype),
             memory.to(dtype),
             place.to(dtype),
-            pointer_tokens=memories.pointers.shape[1] * self._pointer_parts,
+            pointer_tokens=memories.pointers.shape[1] * (self.config.hidden_dim // self.config.memory_dim),
             pooled=self.speed.pooled_memory if pooled is None else pooled,
             mask=None if mask is None else mask.to(dtype),
         ).to(features.embedding.dtype)
@@ -149,43 +149,18 @@ class SAM2S(nn.Module):
     def _blank_token(self, batch: int) -> Tensor | None:
         return self.semantic.read(None, None, batch) if self.semantic is not None else None
 
-    @property
-    def _pointer_parts(self) -> int:
-        """How many memory tokens one pointer is cut into."""
-        return self.config.hidden_dim // self.config.memory_dim
-
     def _position(self, channels: int) -> Tensor:
         grid = self.config.grid
         return sine_2d(channels, grid, grid, self.device)
 
     def _memory_tokens(self, memories: Memories) -> tuple[Tensor, Tensor]:
-        """Lay maps and pointers out as tokens ``(B, M * g * g + P * parts, D)``, with the position of each."""
-        dtype = self.no_mem_embed.dtype
-        maps = memories.maps.to(dtype).flatten(3).transpose(2, 3).flatten(1, 2)  # (B, M * g * g, D)
+        """Lay maps and pointers out as tokens ``(B, N, D)``, with the position of each."""
         long_term = self.long_tpos_enc if self.long_tpos_enc is not None else self.maskmem_tpos_enc[-1:]
         times = torch.cat((self.maskmem_tpos_enc, long_term))[:, 0, 0]  # the last one is that of slot LONG_TERM = -1
-        place = self._position(self.config.memory_dim).flatten(2).transpose(1, 2)  # (1, g * g, D)
-        map_place = (times[memories.slots][:, :, None] + place[:, None]).flatten(1, 2)
-        pointers = memories.pointers.to(dtype).unflatten(2, (self._pointer_parts, -1)).flatten(1, 2)
+        time = None
         if self.obj_ptr_tpos_proj is not None:
             time = self.obj_ptr_tpos_proj(sine_1d(memories.distances, self.config.hidden_dim))
-            pointer_place = time.repeat_interleave(self._pointer_parts, dim=1)
-        else:
-            pointer_place = torch.zeros_like(pointers)
-        return torch.cat((maps, pointers), dim=1), torch.cat((map_place, pointer_place), dim=1)
-
-    def _memory_mask(self, memories: Memories) -> Tensor | None:
-        """Return ``(B, 1, 1, keys)`` that hides what is padding, or ``None``."""
-        if memories.maps_valid is None and memories.pointers_valid is None:
-            return None
-        b, m = memories.slots.shape
-        everything = torch.ones(b, 1, dtype=torch.bool, device=self.device)
-        maps = everything.expand(b, m) if memories.maps_valid is None else memories.maps_valid
-        p = memories.pointers.shape[1]
-        pointers = everything.expand(b, p) if memories.pointers_valid is None else memories.pointers_valid
-        cells = self.config.grid**2
-        valid = torch.cat((maps.repeat_interleave(cells, dim=1), pointers.repeat_interleave(self._pointer_parts, dim=1)), 1)
-        return torch.zeros(valid.shape, device=self.device).masked_fill(~valid, float("-inf"))[:, None, None]
+        return lay_out(memories, times, self._position(self.config.memory_dim), time)
 
     @in_own_arithmetic
     def decode(
@@ -223,34 +198,12 @@ class SAM2S(nn.Module):
         out = self.sam_mask_decoder(
             pix, encoder.grid_position(grid), encoder.sparse(points, labels, size), dense, attended.skips, token
         )
-        chosen, token = self._choose(out, multimask=multimask)
+        chosen, token = choose_mask(out, multimask=multimask, replace_unstable=not self.training)
         return Decoded(
             **chosen,
             pointer=self._gate_pointer(self.obj_ptr_proj(token), out.object_score[:, 0] > 0),
             class_embedding=self.semantic.embed(out.extra_tokens[:, 0]) if self.semantic is not None else None,
         )
-
-    def _choose(self, out: DecoderOutput, *, multimask: bool) -> tuple[dict[str, Tensor], Tensor]:
-        """Return what is believed of the masks, as fields of :class:`Decoded`, and the token ``(B, C)`` of the pointer."""
-        rows = torch.arange(len(out.iou), device=out.iou.device)
-        best = out.iou[:, 1:].argmax(dim=1) + 1
-        chosen, iou = out.logits[rows, best], out.iou[rows, best]
-        if not multimask:
-            # An unstable single mask gives way; its token stays the pointer, as in SAM 2.
-            single, best = out.logits[:, 0], torch.zeros_like(best)
-            stable = stability(out.logits[:, :1])[:, 0] >= STABILITY_THRESHOLD
-            stable = torch.ones_like(stable) if self.training else stable
-            chosen = torch.where(stable[:, None, None], single, chosen)
-            iou = torch.where(stable, out.iou[:, 0], iou)
-        score = out.object_score[:, 0]
-        shown = slice(1, None) if multimask else slice(0, 1)
-        return {
-            "logits": chosen.masked_fill((score <= 0)[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
-            "iou": iou,
-            "object_score": score,
-            "all_logits": out.logits[:, shown],
-            "all_iou": out.iou[:, shown],
-        }, out.mask_tokens[rows, best]
 
     @in_own_arithmetic
     def encode_interactive(self, image: Tensor) -> Features | None:
@@ -303,7 +256,8 @@ class SAM2S(nn.Module):
         self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, multimask: bool
     ) -> dict[str, Tensor]:
         assert self.interactive is not None
-        return self._choose(self.interactive(features, points, labels, mask, self.image_size), multimask=multimask)[0]
+        out = self.interactive(features, points, labels, mask, self.image_size)
+        return choose_mask(out, multimask=multimask, replace_unstable=not self.training)[0]
 
     def _gate_pointer(self, pointer: Tensor, present: Tensor) -> Tensor:
         there = present[:, None].to(pointer.dtype)
