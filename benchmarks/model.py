@@ -5,9 +5,10 @@
         [--jobs 2] [--keep FOLDER]
 
 Procedural clips have seeds that training never draws (from 2**31 on); composites are of material held out by name;
-``pumavos-caps`` is sparsely annotated real video; ``hela`` are nuclei linked in time by overlap. The prompted frame is not
-scored. ``--quick`` takes a few minutes of CPU, the default hours: ``--jobs`` shares the cases out over processes, and what
-``--keep`` holds already, by case and prompt, is not done again. A folder is of one model at one size.
+``pumavos-caps`` is sparsely annotated real video, ``real-clips`` likewise, annotated by us (``benchmarks/real_clips``);
+``hela`` are nuclei linked in time by overlap. The prompted frame is not scored. ``--quick`` takes a few minutes of CPU, the
+default hours: ``--jobs`` shares the cases out over processes, and what ``--keep`` holds already, by case and prompt, is not
+done again. A folder is of one model at one size.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -35,7 +36,8 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.held_out import CALIBRATION_SEED, Case, families, reentry
 from napari_sam2s.training.validation import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
 
-FAMILIES = ("laparoscopy", "re-entry", "moved", "composites", "microscopy", "pumavos-caps", "hela")
+FAMILIES = ("laparoscopy", "re-entry", "moved", "composites", "microscopy", "pumavos-caps", "real-clips", "hela")
+ANNOTATIONS = Path(__file__).parent / "real_clips"
 FULL = {"laparoscopy": 100, "re-entry": 50, "moved": 50, "composites": 100, "microscopy": 40, "hela": 20}
 QUICK = {"laparoscopy": 4, "re-entry": 2, "moved": 2, "composites": 10, "microscopy": 4, "hela": 10}
 BORDERS = (0, 0.5, 1, 1.5, 2, 3)  # of the object score
@@ -53,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="sam2s-nano")
     parser.add_argument("--material", type=Path, help="held_out.npz")
-    parser.add_argument("--real", type=Path, help="folder with pumavos-caps, hela and nuclei")
+    parser.add_argument("--real", type=Path, help="folder with pumavos-caps, hela, nuclei and videos")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
     parser.add_argument("--prompts", nargs="+", choices=PROMPTS, help="mask, box, 3- and 1-click; --quick: mask and 1-click")
@@ -113,12 +115,14 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
         args.counts,
         material=args.material,
         real=args.real,
+        annotations=ANNOTATIONS,
         size=args.size,
         longest=longest,
         part=(part, args.jobs),
     )
     made_of = {"sha256": model.metadata["sha256"], "input": model.config.image_size, "size": args.size, "longest": longest}
-    kept = Kept(args.keep, made_of, part, args.material) if args.keep else None
+    sources = {"composites": args.material, "real-clips": ANNOTATIONS}
+    kept = Kept(args.keep, made_of, part, sources) if args.keep else None
     scored: dict[str, list[Results]] = {}
     for family, make in chosen.items():
         scored[family] = []
@@ -134,11 +138,13 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
 
 
 class Kept:
-    """A folder of results, all of the same model and sizes; those of composites are told apart by their material."""
+    """A folder of results, all of the same model and sizes; those of a family with a source are told apart by what is in it."""
 
-    def __init__(self, folder: Path, made_of: dict[str, object], part: int, material: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, made_of: dict[str, object], part: int, sources: Mapping[str, Path | None] | None = None
+    ) -> None:
         self.folder, self.part = folder, part
-        self._material = hashlib.sha256(material.read_bytes()).hexdigest()[:8] if material and material.is_file() else ""
+        self._sources = {family: fingerprint(path) for family, path in (sources or {}).items()}
         folder.mkdir(parents=True, exist_ok=True)
         record, told = folder / "made-of.json", json.dumps(made_of, indent=1).encode()
         known = record.read_bytes() if record.exists() else b""
@@ -156,14 +162,22 @@ class Kept:
         self._write_whole(self._path(family, case), pickle.dumps(results))
 
     def _path(self, family: str, case: Case) -> Path:
-        of = f"{family}-{self._material}" if family == "composites" else family
-        return self.folder / f"{of}-{case.name}.pickle"
+        of = "-".join(filter(None, (family, self._sources.get(family), case.name)))
+        return self.folder / f"{of}.pickle"
 
     def _write_whole(self, path: Path, content: bytes) -> None:
         """Write a file of which a kill leaves no half."""
         unfinished = path.with_suffix(f".part{self.part}")
         unfinished.write_bytes(content)
         unfinished.replace(path)
+
+
+def fingerprint(source: Path | None) -> str:
+    """Return eight hexadecimal digits that tell a file's content, or that of all files of a folder."""
+    if source is None or not source.exists():
+        return ""
+    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
+    return hashlib.sha256(b"".join(p.read_bytes() for p in paths)).hexdigest()[:8]
 
 
 def score_case(model: SAM2S, case: Case, args: argparse.Namespace, known: Results) -> Results:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from napari_sam2s.evaluation.scores import ObjectScore
+from napari_sam2s.formats import read_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+from napari_sam2s.synthetic.material import HELD_OUT_VIDEOS
 from napari_sam2s.training.held_out import Case, tracks_of
 from napari_sam2s.training.validation import FamilyScore, ObjectResult
 
@@ -33,10 +35,10 @@ def test_a_folder_of_results_is_of_one_model(script, tmp_path):
     first, other = tmp_path / "first.npz", tmp_path / "other.npz"
     first.write_bytes(b"1")
     other.write_bytes(b"2")
-    kept = script.Kept(tmp_path / "kept", {"sha256": "1"}, 0, first)
+    kept = script.Kept(tmp_path / "kept", {"sha256": "1"}, 0, {"composites": first})
     for family in ("composites", "laparoscopy"):
         kept.write(family, case, {"mask": {"ours": []}})
-    same = script.Kept(tmp_path / "kept", {"sha256": "1"}, 1, other)
+    same = script.Kept(tmp_path / "kept", {"sha256": "1"}, 1, {"composites": other})
     assert same.read("laparoscopy", case)
     assert not same.read("composites", case), "these were made of other material"
     with pytest.raises(SystemExit, match="another model"):
@@ -44,6 +46,25 @@ def test_a_folder_of_results_is_of_one_model(script, tmp_path):
     (tmp_path / "kept" / "made-of.json").unlink()
     with pytest.raises(SystemExit, match="another model"):
         script.Kept(tmp_path / "kept", {"sha256": "1"}, 0)
+
+
+def test_changed_annotations_make_other_results(script, tmp_path):
+    picture = tmp_path / "annotations" / "a" / "00000.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"1")
+    before = script.fingerprint(tmp_path / "annotations")
+    assert before == script.fingerprint(tmp_path / "annotations") != ""
+    picture.write_bytes(b"2")
+    assert script.fingerprint(tmp_path / "annotations") != before
+    assert script.fingerprint(tmp_path / "none") == script.fingerprint(None) == ""
+
+
+def test_real_clips_are_annotated_only_where_nothing_was_trained_on(script):
+    annotated = read_davis(script.ANNOTATIONS)
+    assert set(annotated) <= set(HELD_OUT_VIDEOS)
+    for truth in annotated.values():
+        seen = [i for t in truth.frames for i, mask in truth.masks(t).items() if mask.any()]
+        assert all(seen.count(o.id) > 1 for o in truth.objects)  # an object seen once cannot be scored
 
 
 def test_what_is_kept_is_not_tracked_again(script, tmp_path, monkeypatch):

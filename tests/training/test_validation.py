@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from napari_sam2s import load_model
+from napari_sam2s.formats.davis import DavisWriter
+from napari_sam2s.formats.overlay import write_video
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
@@ -104,6 +106,25 @@ def test_moved_instruments_come_back_as_they_were_last_seen():
     for instrument in drawn._instruments:
         first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
         assert first.side_up == -second.side_up == -third.side_up
+
+
+def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
+    (tmp_path / "videos").mkdir()
+    for name in ("a", "b", "c"):
+        write_video(np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), np.uint8), tmp_path / "videos" / f"{name}.mp4")
+    square = np.zeros((48, 64), bool)
+    square[10:30, 20:40] = True
+    for name in ("a", "c"):
+        writer = DavisWriter(tmp_path / "annotations", name, (48, 64))
+        for t, masks in {1: {1: square}, 2: {}, 3: {1: square, 2: ~square}}.items():
+            writer.write(t, masks)
+        writer.finish([Object(1, "square"), Object(2, "rest")], [1, 2, 3])
+    parts = [list(held_out.real_clips(tmp_path / "videos", tmp_path / "annotations", (k, 2))) for k in (0, 1)]
+    assert [[case.name for case in part] for part in parts] == [["a"], ["c"]]
+    ((case,), _) = parts
+    assert case.video.shape == (4, 48, 64, 3)
+    (track,) = case.tracks  # what is seen on one frame only cannot be scored
+    assert {t: int(mask.sum()) for t, mask in track.known.items()} == {1: 400, 2: 0, 3: 400}
 
 
 def test_held_out_seeds_are_beyond_those_of_training():

@@ -162,6 +162,13 @@ def recorded_cases(sources: Sequence[Path]) -> Iterator[Case]:
         yield Case(source.stem, open_video(project.video_path), tracks_of(project))
 
 
+def real_clips(videos: Path, annotations: Path, part: tuple[int, int] = (0, 1)) -> Iterator[Case]:
+    """Yield the clips of real video that are annotated by hand on some of their frames (``benchmarks/real_clips``)."""
+    annotated = sorted(read_davis(annotations).items())
+    for name, truth in annotated[part[0] :: part[1]]:
+        yield Case(name, open_video(videos / f"{name}.mp4"), tracks_of(truth))
+
+
 def nuclei_in_time(folder: Path, count: int = 20) -> Iterator[Case]:
     """Yield the HeLa time-lapse with ``count`` of its nuclei, drawn by a fixed seed from those that are not small.
 
@@ -214,6 +221,7 @@ def families(
     *,
     material: Path | None = None,
     real: Path | None = None,
+    annotations: Path | None = None,
     size: int = 256,
     longest: int = 300,
     part: tuple[int, int] = (0, 1),
@@ -224,6 +232,12 @@ def families(
     ----------
     counts
         Cases of each family (of ``hela``: nuclei).
+    material
+        ``held_out.npz``, for ``composites``.
+    real
+        Folder with ``nuclei``, ``pumavos-caps``, ``hela`` and ``videos``, for the families made of them.
+    annotations
+        DAVIS root with masks of some frames of ``real / "videos"``, for ``real-clips``.
     part
         ``(k, n)`` for the ``k``-th of ``n`` parts, to share the work out over processes.
     """
@@ -240,6 +254,8 @@ def families(
         known["composites"] = lambda: composites(numbers("composites"), material, size)
     if real is not None:
         known["microscopy"] = lambda: microscopy(numbers("microscopy"), real / "nuclei", size)
+    if real is not None and annotations is not None:
+        known["real-clips"] = lambda: real_clips(real / "videos", annotations, part)
     if real is not None and part[0] == 0:  # one case each
         known["pumavos-caps"] = lambda: davis(real / "pumavos-caps")
         known["hela"] = lambda: nuclei_in_time(real / "hela", counts["hela"])
