@@ -1,9 +1,10 @@
-"""Six real clips that nothing was trained on, followed from a box on the first frame: sheets to look at, there is no truth.
+"""Real clips that nothing was trained on, followed from their first frames: sheets to look at.
 
-    python benchmarks/contact_sheets.py REAL/videos OUT [--model sam2s-nano] [--image-size 320] [--rate 5]
+    python benchmarks/contact_sheets.py REAL/videos OUT [--model sam2s-nano] [--image-size 320] [--prompt mask]
+        [--clips 02_cups ...]
 
-One PNG a clip: eight frames with the mask, and the object score below each. A number does not say whether the
-object, a part of it, or something else is followed.
+One PNG for each clip of ``benchmarks/real_clips``, of its annotated frames: what the model follows in colour, where the objects
+are outlined in white. A number does not say whether the object, a part of it, or something else is followed.
 """
 
 from __future__ import annotations
@@ -14,36 +15,50 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_erosion
 
-from napari_sam2s import load_model, open_video, track
-from napari_sam2s.masklets.vocabulary import Prompt
+from napari_sam2s import Tracker, load_model
+from napari_sam2s.evaluation.clicks import PROMPTS, prompt_first
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.training.held_out import Case, real_clips
 
-BOXES = {  # (y0, x0, y1, x1) in pixels of the first frame
-    "02_cups": (293, 569, 541, 738),
-    "05_default_juggle": (278, 610, 360, 692),
-    "10_cloth_magic": (436, 503, 717, 835),
-    "13_butterfly": (205, 500, 455, 600),
-    "16_robotarm": (135, 278, 450, 797),
-    "20_doughkneading": (428, 528, 585, 845),
-}
-TILES, WIDTH, HEIGHT = 8, 400, 225
-TINT = np.array((0, 255, 120), np.float32)
+ANNOTATIONS = Path(__file__).parent / "real_clips"
+WIDTH, HEIGHT, ACROSS = 640, 360, 2
+COLOURS = np.array(((0, 230, 90), (255, 0, 220), (0, 190, 255)), np.float32)
+OUTLINE = 3  # pixels of the video
 
 
-def sheet(video, found, frames: list[int]) -> Image.Image:
-    """Return the frames with the mask of object 1, four in a row."""
-    page = Image.new("RGB", (WIDTH * 4, (HEIGHT + 16) * 2))
-    draw = ImageDraw.Draw(page)
-    for n, t in enumerate(frames):
-        image = np.asarray(video[t]).astype(np.float32)
-        mask = found.masks(t).get(1)
-        if mask is not None and mask.any():
-            image[mask] = 0.45 * image[mask] + 0.55 * TINT
-        x, y = n % 4 * WIDTH, n // 4 * (HEIGHT + 16)
-        page.paste(Image.fromarray(image.astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (x, y))
-        score = found.scores(t).get(1)
-        draw.text((x + 4, y + HEIGHT + 2), f"frame {t}" + ("" if score is None else f", object score {score.object_score:.1f}"))
+def follow(model: SAM2S, case: Case, prompt: str) -> dict[int, dict[int, NDArray[np.bool_]]]:
+    """Return the masks that a model finds on the annotated frames, by frame and object."""
+    tracker = Tracker(model, case.video, cache_bytes=0)
+    wanted = sorted({t for track in case.tracks for t in track.frames})
+    found: dict[int, dict[int, NDArray[np.bool_]]] = {t: {} for t in wanted}
+    for track in case.tracks:
+        first = track.frames[0]
+        found[first][track.object.id] = prompt_first(tracker, track.object.id, first, track.known[first], prompt)
+    for t, masks in tracker.propagate(stop=wanted[-1] + 1):
+        if t in found:
+            found[t] |= masks
+    return found
+
+
+def sheet(case: Case, found: dict[int, dict[int, NDArray[np.bool_]]]) -> Image.Image:
+    """Return the annotated frames, two in a row."""
+    page = Image.new("RGB", (WIDTH * ACROSS, HEIGHT * -(-len(found) // ACROSS)))
+    for n, (t, masks) in enumerate(found.items()):
+        image = np.asarray(case.video[t]).astype(np.float32)
+        for track, colour in zip(case.tracks, COLOURS, strict=False):
+            mask = masks.get(track.object.id)
+            if mask is not None:
+                image[mask] = 0.5 * image[mask] + 0.5 * colour
+            truth = track.known.get(t)
+            if truth is not None and truth.any():
+                image[truth & ~binary_erosion(truth, iterations=OUTLINE)] = 255
+        tile = Image.fromarray(image.astype(np.uint8)).resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+        ImageDraw.Draw(tile).text((4, HEIGHT - 14), f"frame {t}", fill="white", stroke_width=1, stroke_fill="black")
+        page.paste(tile, (n % ACROSS * WIDTH, n // ACROSS * HEIGHT))
     return page
 
 
@@ -54,17 +69,17 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="sam2s-nano")
     parser.add_argument("--image-size", type=int)
-    parser.add_argument("--rate", type=float, default=5.0, help="frames a second that are tracked")
+    parser.add_argument("--prompt", default="mask", choices=PROMPTS)
+    parser.add_argument("--clips", nargs="+", help="of these names only")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = load_model(args.model, image_size=args.image_size)
-    for name, box in BOXES.items():
+    for case in real_clips(args.videos, ANNOTATIONS):
+        if args.clips and case.name not in args.clips:
+            continue
         started = time.monotonic()
-        with open_video(args.videos / f"{name}.mp4") as video:
-            found = track(video, [Prompt(1, 0, box=box)], model=model, rate=args.rate)
-            frames = np.linspace(0, found.frames[-1], TILES).round().astype(int).tolist()
-            sheet(video, found, frames).save(args.out / f"{name}.png")
-        sys.stdout.write(f"{args.out / name}.png: {time.monotonic() - started:.0f} s\n")
+        sheet(case, follow(model, case, args.prompt)).save(args.out / f"{case.name}.png")
+        sys.stdout.write(f"{args.out / case.name}.png: {time.monotonic() - started:.0f} s\n")
 
 
 if __name__ == "__main__":
