@@ -173,10 +173,10 @@ class Kept:
 
 
 def fingerprint(source: Path | None) -> str:
-    """Return eight hexadecimal digits that tell a file's content, or that of all files of a folder."""
+    """Return eight hexadecimal digits that tell a file's content, or that of all PNGs of a folder."""
     if source is None or not source.exists():
         return ""
-    paths = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
+    paths = [source] if source.is_file() else sorted(source.rglob("*.png"))
     return hashlib.sha256(b"".join(p.read_bytes() for p in paths)).hexdigest()[:8]
 
 

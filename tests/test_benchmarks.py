@@ -55,7 +55,10 @@ def test_changed_annotations_make_other_results(script, tmp_path):
     before = script.fingerprint(tmp_path / "annotations")
     assert before == script.fingerprint(tmp_path / "annotations") != ""
     picture.write_bytes(b"2")
-    assert script.fingerprint(tmp_path / "annotations") != before
+    changed = script.fingerprint(tmp_path / "annotations")
+    assert changed != before
+    (tmp_path / "annotations" / "README.md").write_text("words change nothing")
+    assert script.fingerprint(tmp_path / "annotations") == changed
     assert script.fingerprint(tmp_path / "none") == script.fingerprint(None) == ""
 
 
