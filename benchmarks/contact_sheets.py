@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
+from model import ANNOTATIONS  # benchmarks/model.py
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.evaluation.clicks import PROMPTS, prompt_first
+from napari_sam2s.formats import read_davis
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.held_out import Case, real_clips
 
-ANNOTATIONS = Path(__file__).parent / "real_clips"
 WIDTH, HEIGHT, ACROSS = 640, 360, 2
 COLOURS = np.array(((0, 230, 90), (255, 0, 220), (0, 190, 255)), np.float32)
 OUTLINE = 3  # pixels of the video
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--model", default="sam2s-nano")
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--prompt", default="mask", choices=PROMPTS)
-    parser.add_argument("--clips", nargs="+", help="of these names only")
+    parser.add_argument("--clips", nargs="+", choices=sorted(read_davis(ANNOTATIONS)), help="these only")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     model = load_model(args.model, image_size=args.image_size)

@@ -6,9 +6,9 @@
 
 Procedural clips have seeds that training never draws (from 2**31 on); composites are of material held out by name;
 ``pumavos-caps`` is sparsely annotated real video, ``real-clips`` likewise, annotated by us (``benchmarks/real_clips``);
-``hela`` are nuclei linked in time by overlap. The prompted frame is not scored. ``--quick`` takes a few minutes of CPU, the
-default hours: ``--jobs`` shares the cases out over processes, and what ``--keep`` holds already, by case and prompt, is not
-done again. A folder is of one model at one size.
+``hela`` are nuclei linked in time by overlap. The prompted frame is not scored. ``--quick`` takes a few minutes of CPU, and
+``real-clips`` some 20 more where there is ``--real``; the default takes hours: ``--jobs`` shares the cases out over processes,
+and what ``--keep`` holds already, by case and prompt, is not done again. A folder is of one model at one size.
 """
 
 from __future__ import annotations

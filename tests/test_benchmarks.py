@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import sys
 from pathlib import Path
@@ -28,6 +29,19 @@ def script():
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+
+
+def test_scripts_import_from_each_other_only_what_is_there():
+    scripts = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in BENCHMARKS.glob("*.py")}
+    for name, tree in scripts.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in scripts:
+                defined = {n.name for n in scripts[node.module].body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+                assigned = (
+                    n for statement in scripts[node.module].body for n in ast.walk(statement) if isinstance(n, ast.Name)
+                )
+                defined |= {n.id for n in assigned if isinstance(n.ctx, ast.Store)}
+                assert {alias.name for alias in node.names} <= defined, f"{name}.py asks {node.module}.py for too much"
 
 
 def test_a_folder_of_results_is_of_one_model(script, tmp_path):

@@ -163,7 +163,24 @@ def recorded_cases(sources: Sequence[Path]) -> Iterator[Case]:
 
 
 def real_clips(videos: Path, annotations: Path, part: tuple[int, int] = (0, 1)) -> Iterator[Case]:
-    """Yield the clips of real video that are annotated by hand on some of their frames (``benchmarks/real_clips``)."""
+    """Yield the clips of real video that are annotated by hand on some of their frames (``benchmarks/real_clips``).
+
+    Parameters
+    ----------
+    videos
+        Folder of ``<name>.mp4``.
+    annotations
+        DAVIS root with pictures of some frames of each.
+    part
+        ``(k, n)`` for the ``k``-th of ``n`` parts.
+
+    Raises
+    ------
+    FormatError
+        If there are no annotations.
+    VideoError
+        If an annotated clip's video is not there.
+    """
     annotated = sorted(read_davis(annotations).items())
     for name, truth in annotated[part[0] :: part[1]]:
         yield Case(name, open_video(videos / f"{name}.mp4"), tracks_of(truth))
