@@ -137,6 +137,65 @@ def test_of_too_many_memories_the_foremost_are_read():
     assert bank_of(VANILLA).recall(30, FORWARD, most=3).slots == [6, 1, 0]
 
 
+def recalls(bank, frames, direction, stride=1):
+    """Track frames, and return what was remembered for each."""
+    found = []
+    for t in frames:
+        seen = bank.recall(t, direction, stride)
+        found.append((seen.frames, seen.slots, seen.distances))
+        bank.append(memory(t, iou=0.5 if t % 11 == 0 else 0.99, angle=0.07 * t), direction, stride)
+    return found
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("direction", [FORWARD, BACKWARD])
+@pytest.mark.parametrize("consecutive", [True, False])
+def test_a_second_pass_remembers_what_the_first_did(stride, direction, consecutive):
+    bank = MemoryBank(MemoryPolicy(require_consecutive=consecutive))
+    bank.condition(memory(0 if direction == FORWARD else 100))
+    frames = range(stride, 100, stride) if direction == FORWARD else range(100 - stride, -1, -stride)
+    first = recalls(bank, frames, direction, stride)
+    recalls(bank, frames[: len(frames) // 2], direction)  # half-way, at another rate
+    second = recalls(bank, frames, direction, stride)
+    assert second == first
+    assert any(LONG_TERM in slots for _, slots, _ in first)
+
+
+def test_a_stretch_tracked_anew_sees_nothing_of_ahead_and_takes_nothing_away_there():
+    bank = bank_of(DIVEMEM, range(1, 100), angle=lambda t: 0.1 * t)
+    kept = long_frames(bank)
+    assert min(kept) > 60
+    assert bank.recall(30, FORWARD).frames == [0]
+    again = recalls(bank, range(30, 50), FORWARD)
+    assert all(t < 30 + n for n, (frames, _, _) in enumerate(again) for t in frames)
+    assert long_frames(bank)[-4:] == kept
+    ahead = [
+        m for m, s in zip(bank.recall(100, FORWARD).frames, bank.recall(100, FORWARD).slots, strict=True) if s == LONG_TERM
+    ]
+    assert ahead == [t for t in kept if t < 100]
+    recalls(bank, range(50, 100), FORWARD)
+    assert len(long_frames(bank)) == DIVEMEM.long_term
+    assert len(set(long_frames(bank))) == DIVEMEM.long_term
+
+
+@pytest.mark.parametrize("short_term", [1, 3, 6])
+def test_conditioning_frames_have_their_own_slot_however_many_recent_ones_are_kept(short_term):
+    policy = MemoryPolicy(short_term=short_term, long_term=0)
+    recall = bank_of(policy).recall(30, FORWARD)
+    assert recall.slots == [6, *range(short_term - 1, -1, -1)]
+    again = MemoryBank.from_state(policy, bank_of(policy).state())
+    assert again.recall(30, FORWARD, most=2).slots == [6, 0]
+    assert bank_of(policy).recall(30, FORWARD, most=2).frames == [0, 29]
+
+
+def test_more_recent_frames_than_the_network_tells_apart_are_refused():
+    with pytest.raises(TrackingError, match="'mine' keeps 7 recent frames, of which the network tells only 6 apart"):
+        find_policy(MemoryPolicy(name="mine", short_term=7), {})
+    with pytest.raises(TrackingError, match="short_term of 1 to 6"):
+        find_policy("vanilla", {"policy": {"vanilla": {"short_term": 8}}})
+    assert find_policy(MemoryPolicy(short_term=7), {}, 7).short_term == 7
+
+
 def test_state_and_back():
     bank = bank_of(DIVEMEM, range(1, 33), angle=lambda t: 0.1 * t)
     again = MemoryBank.from_state(DIVEMEM, bank.state())

@@ -133,6 +133,28 @@ def test_paused_anywhere_and_gone_on_to_the_same_masks(random_nano, video, tmp_p
         assert origins(parts) == origins(whole)
 
 
+@pytest.mark.parametrize("seen", [False, True])  # whether the second object is known before its prompt, from a run backward
+@pytest.mark.parametrize("stop", [5, 6, 10, 11])
+def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_path, stop, seen):
+    with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as parts:
+        for project in (whole, parts):
+            tracker = Tracker(random_nano, video, project)
+            tracker.prompt(1, 0, points=[(20, 30)])
+            tracker.prompt(2, 12, box=(5, 5, 20, 40))
+            for _ in tracker.propagate(12, 8, "backward", objects=[2]) if seen else ():
+                pass
+            propagation = ProjectRun(tracker, 0, 25, rate=5)
+            for t, _ in propagation:
+                if project is parts and t == stop:
+                    break
+        propagation.pause()
+        for _ in continue_run(Tracker(random_nano, video, parts)):
+            pass
+        for t in range(25):
+            np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
+            assert parts.origins(t) == whole.origins(t)
+
+
 def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, clip):
     tracker = Tracker(random_nano, clip, memory="vanilla")
     tracker.prompt(1, 0, mask=BOX)

@@ -10,7 +10,7 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, reload_prompts, unfinished
+from napari_sam2s.tracking import MemoryPolicy, ProjectRun, Tracker, continue_run, reload_prompts, unfinished
 from napari_sam2s.video import open_video
 
 
@@ -49,6 +49,45 @@ def test_a_correction_of_one_object_is_gone_on_with_for_that_one(random_nano, vi
             np.testing.assert_array_equal(broken.mask(t, 2), others[t])
         with pytest.raises(TrackingError, match="no interrupted run"):
             continue_run(Tracker(random_nano, video, broken))
+
+
+@pytest.mark.parametrize("frame", [4, 6, 9])
+def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike(
+    random_nano, video, tmp_path, monkeypatch, frame
+):
+    """Ctrl+C, once the first of two objects that are tracked one after the other has seen a frame."""
+
+    def started(path):
+        project = Project.create(path, video)
+        tracker = Tracker(random_nano, video, project, MemoryPolicy(name="keen", iou_threshold=0.0, candidates=3))
+        for t, points in ((0, [(20, 30)]), (3, [(30, 60)])):
+            tracker.prompt(project.add_object().id, t, points=points)
+        return project, tracker
+
+    whole, tracker = started(tmp_path / "whole.sam2s")
+    for _ in ProjectRun(tracker, 0, 20):
+        pass
+    broken, tracker = started(tmp_path / "broken.sam2s")
+    read, calls = tracker._sight.follow, []
+
+    def follow(t, recalls):
+        calls.append(t)
+        if calls.count(frame) == 2:
+            raise KeyboardInterrupt
+        return read(t, recalls)
+
+    monkeypatch.setattr(tracker._sight, "follow", follow)
+    run = ProjectRun(tracker, 0, 20)
+    with whole, broken:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in run:
+                pass
+        run.pause()
+        assert unfinished(broken).status == "paused"
+        for _ in continue_run(Tracker(random_nano, video, broken, tracker.policy)):
+            pass
+        for t in range(20):
+            assert {i: m.tobytes() for i, m in broken.masks(t).items()} == {i: m.tobytes() for i, m in whole.masks(t).items()}
 
 
 @pytest.mark.parametrize(("first", "second", "direction"), [(0, 9, "forward"), (9, 2, "backward")])

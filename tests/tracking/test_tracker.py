@@ -12,7 +12,7 @@ import torch
 
 from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, TrackingError
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.tracking import VANILLA, Tracker, track
+from napari_sam2s.tracking import VANILLA, MemoryPolicy, Tracker, track
 
 BOX = np.zeros((48, 80), bool)
 BOX[10:30, 20:50] = True
@@ -108,6 +108,45 @@ def test_directions_and_ranges(random_nano, clip):
     assert list(run(tracker, 30, 24, "backward")) == list(range(30, 24, -1))
     assert list(run(tracker, 22, 26)) == [22, 23, 24, 25]
     assert [t for t, _ in tracker.propagate(direction="both")] == [*range(20, 40), *range(20, -1, -1)]
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_numbers_of_numpy_are_numbers(random_nano, clip, tmp_path, kind):
+    with Project.create(tmp_path / "a.sam2s", clip) as project:
+        plain, tracker = Tracker(random_nano, clip), Tracker(random_nano, clip, project)
+        i = project.add_object().id
+        plain.prompt(1, 5, mask=BOX)
+        tracker.prompt(kind(i), kind(5), mask=BOX)
+        found = run(tracker, kind(5), kind(9), objects=[kind(i)])
+        found |= run(tracker, direction="backward")
+        assert same(found, run(plain, 5, 9) | run(plain, direction="backward"))
+        assert {type(t) for t in found} == {type(i) for masks in found.values() for i in masks} == {int}
+        assert project.frames == list(range(9))
+        np.testing.assert_array_equal(project.mask(5, 1), BOX)
+        assert [(p.object_id, p.frame) for p in project.prompts(1, 5)] == [(1, 5)]
+        for bad in ({"start": 1.5}, {"stop": "9"}, {"objects": [1.0]}):
+            with pytest.raises(TrackingError, match="integer"):
+                list(tracker.propagate(**bad))
+
+
+def test_propagating_twice_gives_the_same_masks(random_nano, clip):
+    policy = MemoryPolicy(name="keen", iou_threshold=0.0, candidates=2)
+    tracker = Tracker(random_nano, clip, memory=policy)
+    tracker.prompt(1, 12, points=[(20, 30)])
+    first = [(t, masks[1].copy()) for t, masks in tracker.propagate(direction="both")]
+    assert len(tracker._objects.banks[1].trails[1].long_term) == policy.long_term
+    for (t, known), (again, masks) in zip(first, tracker.propagate(direction="both"), strict=True):
+        assert t == again
+        np.testing.assert_array_equal(masks[1], known)
+
+
+def test_fewer_recent_frames_and_too_many(random_nano, clip):
+    with pytest.raises(TrackingError, match="tells only 6 apart"):
+        Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=8))
+    tracker = Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=2))
+    tracker.prompt(1, 0, mask=BOX)
+    assert len(run(tracker, 0, 9)) == 9
+    assert tracker._objects.banks[1].recall(9, 1).slots == [6, 1, 0]
 
 
 def test_an_object_is_not_followed_before_it_was_shown(random_nano, clip):

@@ -4,6 +4,10 @@ Each direction of tracking has its own short- and long-term memories; the condit
 apart by their index, so "the six most recent" are those at a distance of 1 to 6 behind the frame in question, as in SAM 2.
 At a working rate only one frame in ``stride`` is tracked, and distances count in strides: what is remembered is then the
 same as of a video that was thinned out.
+
+What lies ahead of a frame in the direction of tracking was found by an earlier pass, and does not count there: a second
+pass finds what the first one found. Long-term memories ahead are kept until the new pass has come over them, so that one
+that does a stretch anew takes nothing away from the frames behind that stretch.
 """
 
 from __future__ import annotations
@@ -43,7 +47,7 @@ class Trail:
 
     recent: dict[int, Memory] = field(default_factory=dict)  # by frame
     pointers: dict[int, Tensor] = field(default_factory=dict)  # by frame
-    long_term: list[Memory] = field(default_factory=list)  # oldest first
+    long_term: list[Memory] = field(default_factory=list)  # in the order of tracking
     candidates: list[Memory] = field(default_factory=list)
 
 
@@ -61,10 +65,20 @@ class Recall:
 
 
 class MemoryBank:
-    """Everything the tracker knows of one object."""
+    """Everything the tracker knows of one object.
 
-    def __init__(self, policy: MemoryPolicy) -> None:
+    Parameters
+    ----------
+    policy
+        What to keep.
+    embeddings
+        How many kinds of frames the network's temporal embeddings tell apart (``num_maskmem``): the most recent ones, one by
+        one, and the conditioning ones.
+    """
+
+    def __init__(self, policy: MemoryPolicy, embeddings: int = 7) -> None:
         self.policy = policy
+        self.conditioning_slot = embeddings - 1
         self.conditioning: dict[int, Memory] = {}
         self.trails = {FORWARD: Trail(), BACKWARD: Trail()}
 
@@ -103,6 +117,7 @@ class MemoryBank:
     def append(self, memory: Memory, direction: int, stride: int = 1) -> None:
         """Remember a tracked frame."""
         trail = self.trails[direction]
+        self._come_over(memory.frame, direction, stride)
         trail.recent[memory.frame] = memory
         trail.pointers[memory.frame] = memory.pointer
         # One more than the next frame needs, so that a correction of the last tracked frame sees what that frame saw.
@@ -111,28 +126,41 @@ class MemoryBank:
         if self.policy.long_term:
             self._consider(memory, direction, stride)
 
+    def _come_over(self, frame: int, direction: int, stride: int) -> None:
+        """Forget what an earlier pass has left where this one comes along, now that it tracks a frame."""
+        trail = self.trails[direction]
+        steps = [(frame - t) * direction for t in (*trail.recent, *self.conditioning)]
+        step = min([stride, *(d for d in steps if d > 0)])  # from the frame that was tracked before
+        trail.long_term = [m for m in trail.long_term if not 0 <= (frame - m.frame) * direction < step]
+        trail.candidates = _behind(trail.candidates, frame, direction)
+        for entries in (trail.recent, trail.pointers):
+            for ahead in [t for t in entries if (frame - t) * direction <= 0]:
+                del entries[ahead]
+
     def recall(self, frame: int, direction: int, stride: int = 1, most: int | None = None) -> Recall:
         """Return what is remembered for ``frame``: conditioning first, then the most distant recent, then long-term.
 
-        What is remembered of the frame itself, because it was prompted, is left out. ``most`` memories at most are given (fast
-        mode): a conditioning one first, and of the others the latest.
+        Of the recent and long-term ones those that the tracking has passed count, of the conditioning ones all. What is
+        remembered of the frame itself, because it was prompted, is left out. ``most`` memories at most are given (fast mode): a
+        conditioning one first, and of the others the latest.
         """
         policy, trail = self.policy, self.trails[direction]
         recent = _by_slot(trail.recent, frame, direction, stride, policy.short_term)
         near = {m.frame for m in recent.values()}
         # A long-term memory that is still among the recent ones is not read twice.
-        long_term = [m for m in trail.long_term if m.frame not in near and m.frame not in self.conditioning]
+        passed = self._latest_long_term(frame, direction)
+        long_term = [m for m in passed if m.frame not in near and m.frame not in self.conditioning]
         conditioning = [m for t, m in self.conditioning.items() if t != frame]
-        entries = [(policy.short_term, m) for m in conditioning]
+        entries = [(self.conditioning_slot, m) for m in conditioning]
         entries += [(slot, recent[slot]) for slot in sorted(recent, reverse=True)] + [(LONG_TERM, m) for m in long_term]
         if most is not None and len(entries) > most:
-            entries = _foremost(entries, frame, most, policy.short_term)
+            entries = _foremost(entries, frame, most, self.conditioning_slot)
         pointers, distances = [], []
         for memory in conditioning:
-            passed = (frame - memory.frame) * direction
-            if passed >= 0:  # SAM 2 gives pointers of the past only
+            distance = (frame - memory.frame) * direction
+            if distance >= 0:  # SAM 2 gives pointers of the past only
                 pointers.append(memory.pointer)
-                distances.append(passed / stride)
+                distances.append(distance / stride)
         for slot, pointer in sorted(_by_slot(trail.pointers, frame, direction, stride, policy.pointers).items()):
             pointers.append(pointer)
             distances.append(slot + 1.0)
@@ -161,18 +189,23 @@ class MemoryBank:
         trail.candidates.append(memory)
         if len(trail.candidates) < policy.candidates:
             return
-        reference = self._compared(self._reference(trail, direction))
+        reference = self._compared(self._reference(memory.frame, direction))
         # All at once, as each number that is read waits for the GPU.
         scores = torch.stack([F.cosine_similarity(self._compared(c), reference, dim=0) for c in trail.candidates]).tolist()
-        trail.long_term.append(trail.candidates[scores.index(min(scores))])
-        del trail.long_term[: -policy.long_term]
+        chosen = trail.candidates[scores.index(min(scores))]
+        ahead = [m for m in trail.long_term if (m.frame - memory.frame) * direction > 0]
+        trail.long_term = [*self._latest_long_term(memory.frame, direction), chosen][-policy.long_term :] + ahead
         trail.candidates.clear()
 
-    def _reference(self, trail: Trail, direction: int) -> Memory:
+    def _latest_long_term(self, frame: int, direction: int) -> list[Memory]:
+        """Return the long-term memories that count on a frame: the latest of those that the tracking has passed."""
+        passed = _behind(self.trails[direction].long_term, frame, direction)
+        return passed[max(len(passed) - self.policy.long_term, 0) :]
+
+    def _reference(self, newest: int, direction: int) -> Memory:
         """Return the latest of the long-term and conditioning memories, in the order of tracking."""
-        newest = trail.candidates[-1].frame
         passed = [m for m in self.conditioning.values() if (newest - m.frame) * direction >= 0]
-        known = trail.long_term[-1:] + passed or list(self.conditioning.values())
+        known = self._latest_long_term(newest, direction)[-1:] + passed or list(self.conditioning.values())
         return max(known, key=lambda m: m.frame * direction)
 
     def _compared(self, memory: Memory) -> Tensor:
@@ -195,9 +228,9 @@ class MemoryBank:
         }
 
     @classmethod
-    def from_state(cls, policy: MemoryPolicy, state: dict[str, Any]) -> MemoryBank:
+    def from_state(cls, policy: MemoryPolicy, state: dict[str, Any], embeddings: int = 7) -> MemoryBank:
         """Make the bank that :meth:`state` described."""
-        bank = cls(policy)
+        bank = cls(policy, embeddings)
         bank.conditioning = _by_frame(state["conditioning"])
         for direction, trail in state["trails"].items():
             bank.trails[direction] = Trail(
@@ -211,6 +244,11 @@ class MemoryBank:
 
 def _by_frame(states: Iterable[dict[str, Any]]) -> dict[int, Memory]:
     return {state["frame"]: Memory(**state) for state in states}
+
+
+def _behind(memories: Iterable[Memory], frame: int, direction: int) -> list[Memory]:
+    """Return those of frames that the tracking has passed when it comes to a frame."""
+    return [m for m in memories if (frame - m.frame) * direction > 0]
 
 
 def _by_slot(entries: dict[int, T], frame: int, direction: int, stride: int, slots: int) -> dict[int, T]:

@@ -16,7 +16,7 @@ class MemoryPolicy:
     Parameters
     ----------
     short_term
-        Most recent frames kept as memories (N_s).
+        Most recent frames kept as memories (N_s); at most 6 with the networks of today, which tell no more of them apart.
     pointers
         Most recent frames whose object pointers are kept, beside those of the conditioning frames.
     long_term
@@ -68,10 +68,23 @@ VANILLA = MemoryPolicy(name="vanilla", long_term=0)
 POLICIES = {policy.name: policy for policy in (DIVEMEM, VANILLA)}
 
 
-def find_policy(memory: str | MemoryPolicy, metadata: Mapping[str, Any]) -> MemoryPolicy:
-    """Return the policy of a name, with the parameters that a checkpoint's metadata holds for it under ``"policy"``."""
+def find_policy(memory: str | MemoryPolicy, metadata: Mapping[str, Any], most_recent: int = 6) -> MemoryPolicy:
+    """Return the policy of a name, with the parameters that a checkpoint's metadata holds for it under ``"policy"``.
+
+    Raises
+    ------
+    TrackingError
+        If there is none of that name, or it keeps more recent frames than the ``most_recent`` that the network tells apart.
+    """
     if isinstance(memory, MemoryPolicy):
-        return memory
-    if memory not in POLICIES:
+        policy = memory
+    elif memory in POLICIES:
+        policy = POLICIES[memory].with_parameters(metadata.get("policy", {}).get(memory, {}))
+    else:
         raise TrackingError(f"There is no memory policy {memory!r}; choose one of {sorted(POLICIES)}.")
-    return POLICIES[memory].with_parameters(metadata.get("policy", {}).get(memory, {}))
+    if policy.short_term > most_recent:
+        raise TrackingError(
+            f"The memory policy {policy.name!r} keeps {policy.short_term} recent frames, of which the network tells only "
+            f"{most_recent} apart: take a short_term of 1 to {most_recent}."
+        )
+    return policy

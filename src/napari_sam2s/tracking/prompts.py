@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.vocabulary import Prompt
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
+from napari_sam2s.tracking.ranges import whole_number
 
 
 def make_prompt(
@@ -32,10 +33,11 @@ def make_prompt(
     PromptError
         With the value that does not fit and what would.
     """
-    if not isinstance(object_id, (int, np.integer)) or object_id < 1:
-        raise PromptError(f"Object ids are integers from 1 on; got {object_id}.")
-    if not isinstance(frame, (int, np.integer)):
-        raise PromptError(f"A frame is given by its index, an integer; got {frame}.")
+    bad_id = PromptError(f"Object ids are integers from 1 on; got {object_id}.")
+    object_id = whole_number(object_id, bad_id)
+    if object_id < 1:
+        raise bad_id
+    frame = whole_number(frame, PromptError(f"A frame is given by its index, an integer; got {frame}."))
     frames, *size = shape
     if not 0 <= frame < frames:
         raise PromptError(f"Frame {frame} is not in the video: its frames are 0 to {frames - 1}.")

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from napari_sam2s.errors import TrackingError
+from napari_sam2s.errors import Sam2sError, TrackingError
 from napari_sam2s.tracking.results import ResultStore
 
 Direction = Literal["forward", "backward", "both"]
 
 
-def known_masks(results: ResultStore, frames: range, ids: Sequence[int]) -> dict[int, Any]:
-    """Return what is known of objects on the frame before a run."""
+def whole_number(value: Any, otherwise: Sam2sError) -> int:
+    """Return an integer of any type as Python's own, or raise ``otherwise``.
+
+    NumPy's small integers overflow when one counts with them, and SQLite keeps all of NumPy's as bytes that are never found
+    again.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise otherwise from None
+
+
+def known_masks(
+    results: ResultStore, frames: range, ids: Sequence[int], conditioning: Mapping[int, Sequence[int]]
+) -> tuple[dict[int, Any], bool]:
+    """Return what is known on the frame before a run, and whether that is all a run that comes from there would know.
+
+    Of objects that are prompted only further on nothing is asked: a run that comes from there does not follow them yet.
+    """
     before = frames.start - frames.step
-    masks = {i: results.mask(before, i) for i in ids} if before >= 0 else {}
-    return {i: mask for i, mask in masks.items() if mask is not None}
+    followed = [i for i in ids if before >= 0 and any((before - t) * frames.step >= 0 for t in conditioning[i])]
+    masks = {i: mask for i in followed if (mask := results.mask(before, i)) is not None}
+    return masks, bool(followed) and len(masks) == len(followed)
 
 
 def check_direction(direction: str) -> None:
@@ -32,7 +51,9 @@ def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int]
     TrackingError
         If one asked for has no prompt, or there is none.
     """
-    ids = tuple(conditioning if objects is None else objects)
+    given = conditioning if objects is None else objects
+    bad = "Objects to follow are given by their ids, integers; got"
+    ids = tuple(dict.fromkeys(whole_number(i, TrackingError(f"{bad} {i}.")) for i in given))
     if unknown := [i for i in ids if i not in conditioning]:
         raise TrackingError(f"Object {unknown[0]} has no prompt: say where it is on a frame first.")
     if not ids:
@@ -45,10 +66,14 @@ def frame_range(
 ) -> range:
     """Return the frames a run visits; see :meth:`Tracker.frames`."""
     prompted = [frame for i in ids for frame in conditioning[i]]
-    first = start if start is not None else (min(prompted) if sign > 0 else max(prompted))
-    last = stop if stop is not None else (length if sign > 0 else -1)
+    first = (min(prompted) if sign > 0 else max(prompted)) if start is None else _frame("Start", start)
+    last = (length if sign > 0 else -1) if stop is None else _frame("Stop", stop)
     if not 0 <= first < length:
         raise TrackingError(f"Start {first} is not in the video: its frames are 0 to {length - 1}.")
     if not -1 <= last <= length:
         raise TrackingError(f"Stop {last} is not in the video of {length} frames: it is the frame to stop before.")
     return range(first, last, sign)
+
+
+def _frame(what: str, value: int) -> int:
+    return whole_number(value, TrackingError(f"{what} is the index of a frame, an integer; got {value}."))

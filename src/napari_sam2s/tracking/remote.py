@@ -169,8 +169,7 @@ class RemoteTracker:
         self, ids: tuple[int, ...], start: int | None, stop: int | None, sign: int, stride: int
     ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
         frames = self.frames(ids, start, stop, sign)
-        before = known_masks(self.results, frames, ids) if stride > 1 else {}
-        known_before = before.keys() == set(ids)
+        before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
         pieces = spans(frames, stride, {t for i in ids for t in self.conditioning[i]}, known_before=known_before)
         if frames:
             self._take_up(frames.start, ids, sign, stride)

@@ -14,6 +14,7 @@ from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.ranges import check_followed
 from napari_sam2s.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -59,12 +60,13 @@ class ProjectRun:
         self.tracker = tracker
         self.project = tracker.results
         self.direction = direction
-        self.rate = rate
-        self.objects = tuple(tracker.object_ids if objects is None else objects)
+        self.rate = None if rate is None else float(rate)  # kept as JSON, which knows none of NumPy's numbers
+        self.objects = check_followed(tracker.conditioning, objects)
         self.frames = tracker.frames(self.objects, start, stop, _SIGN[direction])
         self.done = 0
         self._next = self.frames.start
-        facts = {**tracker.describe(), "objects": list(self.objects), "rate": rate, **(provenance or {})}
+        self._whole = True  # whether the tracker is between two frames: within one, some objects are ahead of others
+        facts = {**tracker.describe(), "objects": list(self.objects), "rate": self.rate, **(provenance or {})}
         self.id = run
         if run is None:
             self.id = self.project.start_run(
@@ -83,9 +85,15 @@ class ProjectRun:
         try:
             begin, end = self.frames.start, self.frames.stop
             steps = self.tracker.propagate(begin, end, self.direction, objects=self.objects, rate=self.rate)
-            for frame, masks in steps:
+            while True:
+                self._whole = False
+                step = next(steps, None)
+                if step is None:
+                    break
+                frame, masks = step
                 self.done += 1
                 self._next = self._after(frame)
+                self._whole = True
                 if time.monotonic() - saved > SNAPSHOT_SECONDS:
                     self._snapshot(self._next)
                     saved = time.monotonic()
@@ -100,8 +108,12 @@ class ProjectRun:
         self.project.finish_run(self._id)
 
     def pause(self) -> None:
-        """Keep what is needed to go on later."""
-        self._snapshot(self._next)
+        """Keep what is needed to go on later.
+
+        A run that was interrupted in the middle of a frame, as Ctrl+C does, goes on from the latest snapshot that is whole.
+        """
+        if self._whole:
+            self._snapshot(self._next)
         self.project.finish_run(self._id, "paused")
 
     @property

@@ -28,8 +28,10 @@ def write_snapshot(shape: tuple[int, ...], policy: MemoryPolicy, banks: Mapping[
     return buffer.getvalue()
 
 
-def read_snapshot(snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy, device: torch.device) -> dict[int, MemoryBank]:
-    """Return the banks that :func:`write_snapshot` wrote, on a device.
+def read_snapshot(
+    snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy, embeddings: int, device: torch.device
+) -> dict[int, MemoryBank]:
+    """Return the banks that :func:`write_snapshot` wrote, on a device; ``embeddings`` as in :class:`MemoryBank`.
 
     Raises
     ------
@@ -46,4 +48,4 @@ def read_snapshot(snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy,
     for name, value in expected.items():
         if state.get(name) != value:
             raise TrackingError(f"The snapshot has {name} {state.get(name)}, this tracker {value}; propagate again.")
-    return {i: MemoryBank.from_state(policy, bank) for i, bank in state["banks"].items()}
+    return {i: MemoryBank.from_state(policy, bank, embeddings) for i, bank in state["banks"].items()}

@@ -109,7 +109,8 @@ class TrackedObjects:
         """Make a frame a conditioning one, with this as the answer to all that was said of the object there."""
         key = (whole.object_id, whole.frame)
         memory = self.sight.remember(whole.frame, decoded, prompted=True)[0]
-        self.banks.setdefault(whole.object_id, MemoryBank(self.sight.policy)).condition(memory)
+        bank = MemoryBank(self.sight.policy, self.model.config.num_maskmem)
+        self.banks.setdefault(whole.object_id, bank).condition(memory)
         self._prompts[key] = whole
         self._logits[key] = decoded.logits
         (self._corrected.add if corrects else self._corrected.discard)(key)

@@ -65,7 +65,7 @@ class Tracker:
             raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
         self.model = model.eval()
         self.video = video
-        self.policy = find_policy(memory, model.metadata)
+        self.policy = find_policy(memory, model.metadata, model.config.num_maskmem - 1)
         self.shape = shape[:3]
         self._sight = Sight(self.model, video, self.policy, cache_bytes)
         self._objects = TrackedObjects(self._sight)
@@ -207,9 +207,9 @@ class Tracker:
     ) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
         for sign in {"forward": (FORWARD,), "backward": (BACKWARD,), "both": (FORWARD, BACKWARD)}[direction]:
             frames = self.frames(ids, start, stop if direction != "both" else None, sign)
-            before = known_masks(self.results, frames, ids) if stride > 1 else {}
+            before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
             conditioning = {t for i in ids for t in self._objects.banks[i].conditioning}
-            pieces = spans(frames, stride, conditioning, known_before=before.keys() == set(ids))
+            pieces = spans(frames, stride, conditioning, known_before=known_before)
             if frames:
                 self._take_up(frames.start, ids, sign, stride)
             walked = walk(
@@ -268,7 +268,8 @@ class Tracker:
         TrackingError
             If it was made by another version, for another video or under another memory policy.
         """
-        self._objects.banks = read_snapshot(snapshot, self.shape, self.policy, self.model.device)
+        embeddings = self.model.config.num_maskmem
+        self._objects.banks = read_snapshot(snapshot, self.shape, self.policy, embeddings, self.model.device)
 
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> dict[int, NDArray[np.bool_]]:
         """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""

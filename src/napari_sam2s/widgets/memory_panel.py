@@ -12,7 +12,7 @@ from napari_sam2s.tracking.policy import POLICIES, MemoryPolicy
 from napari_sam2s.widgets.settings import remember, remembered
 
 NUMBERS = (
-    ("short_term", 1, 16, "recent frames", "Most recent frames kept as memories (N_s)."),
+    ("short_term", 1, 6, "recent frames", "Most recent frames kept as memories (N_s)."),
     ("long_term", 0, 16, "long-term frames", "Diverse frames of long ago that are kept (N_l); 0 is SAM 2."),
     ("candidates", 1, 50, "candidates", "Confident frames collected before one of them is kept (Delta)."),
     ("pointers", 0, 64, "pointers", "Most recent frames whose object pointers are kept."),
