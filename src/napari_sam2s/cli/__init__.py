@@ -72,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as ``head``, went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        remedy = "look at the path, its permissions and the room on its disk"
+        print(f"napari-sam2s {args.command}: {where}{error.strerror or error}; {remedy}.", file=sys.stderr)
+        return 2
 
 
 def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     protocol = Protocol(args.skip, "error", 255, args.late, surface=args.nsd)
     jobs = plan(recordings, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
+    args.out.mkdir(parents=True, exist_ok=True)  # now, and not when the first video is done
     failed = work(jobs, device=args.device, processes=args.processes, scheduler=args.scheduler, again=args.again)
     outcomes = list(collect(jobs))
     if outcomes:

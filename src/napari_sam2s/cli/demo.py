@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.frames < 3:
         raise FormatError(f"--frames {args.frames} is too short to score: take at least 3.")
-    if args.out.exists() and any(args.out.iterdir()):
+    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise FormatError(f"{args.out} exists already: give another folder with --out.")
     args.out.mkdir(parents=True, exist_ok=True)
     case = demo_case(args.frames)

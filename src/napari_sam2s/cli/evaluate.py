@@ -21,6 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--keep-void", action="store_true", help="let 255 be an object like any other")
     parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="also HD95 and NSD at this tolerance")
     parser.add_argument("--spacing", metavar="Y,X", help="millimetres of a pixel: distances are in millimetres then")
+    parser.add_argument("--offset", type=int, help="added to the prediction's frame numbers, such as 1 where it counts from 0")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--csv", type=Path, help="write one row an object")
     parser.add_argument("--report", type=Path, metavar="FOLDER", help="write tables and pictures into a new folder")
@@ -35,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     from napari_sam2s.evaluation import evaluate
 
+    spacing = _spacing(args.spacing)
+    _check_places(args)
     bar = tqdm(unit="frame" if args.processes == 1 else "video", desc="scoring", leave=False)
 
     def show(done: int, total: int) -> None:
@@ -50,16 +53,33 @@ def run(args: argparse.Namespace) -> int:
             late=args.late,
             void=None if args.keep_void else 255,
             surface=args.nsd,
-            spacing=_spacing(args.spacing),
+            spacing=spacing,
+            offset=args.offset,
             processes=args.processes,
             progress=show,
         )
+    print(scores.to_json() if args.json else scores, flush=True)  # first: whatever becomes of the files, the work is not lost
     if args.csv is not None:
         scores.write_csv(args.csv)
     if args.report is not None:
         _write_report(args, scores)
-    print(scores.to_json() if args.json else scores)
     return 0
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Refuse what would fail when everything is scored."""
+    from napari_sam2s.evaluation.report import check_report_folder
+
+    if args.csv is not None and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
+        raise EvaluationError(f"--csv {args.csv} is not a file in a folder that is there: make the folder, or choose another.")
+    if args.report is not None:
+        check_report_folder(args.report, _inputs(args))
+    if args.video is not None and not args.video.exists():
+        raise EvaluationError(f"There is no file or folder {args.video}: say with --video where the frames are.")
+
+
+def _inputs(args: argparse.Namespace) -> list[Any]:
+    return [args.prediction, args.truth, *([args.video] if args.video is not None else [])]
 
 
 def _spacing(word: str | None) -> tuple[float, float] | None:
@@ -74,10 +94,11 @@ def _spacing(word: str | None) -> tuple[float, float] | None:
 
 def _write_report(args: argparse.Namespace, scores: Any) -> None:
     from napari_sam2s.evaluation import write_report
-    from napari_sam2s.evaluation.sources import closed, find_videos, name_alike
+    from napari_sam2s.evaluation.sources import aligned, closed, find_videos, name_alike
 
     truth = find_videos(args.truth, None if args.keep_void else 255)
-    prediction = name_alike(find_videos(args.prediction, None), truth)
+    opened = name_alike(find_videos(args.prediction, None), truth)
+    prediction = {name: aligned(name, masklets, truth[name], args.offset) for name, masklets in opened.items()}
     videos = _videos(args.video, list(truth)) if args.video is not None else {}
     write_report(
         scores,
@@ -85,9 +106,9 @@ def _write_report(args: argparse.Namespace, scores: Any) -> None:
         prediction=prediction,
         truth=truth,
         videos=videos,
-        inputs=[args.prediction, args.truth, *([args.video] if args.video is not None else [])],
+        inputs=_inputs(args),
     )
-    for masklets in (*prediction.values(), *truth.values()):
+    for masklets in (*opened.values(), *truth.values()):
         with closed(masklets):
             pass
 

@@ -57,12 +57,19 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.video import open_video
 
     with open_video(args.video, fps=args.fps) as video:
+        tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
         model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0
+
+
+def tell_warnings(command: str, video: Any) -> None:
+    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
+    for warning in video.warnings:
+        print(f"napari-sam2s {command}: {warning}", file=sys.stderr)
 
 
 def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
@@ -113,10 +120,15 @@ def _words(prompt: Prompt) -> dict[str, Any]:
 
 
 def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
+    from tempfile import TemporaryFile
+
     from napari_sam2s.masklets import Object
     from napari_sam2s.tracking import Tracker
     from napari_sam2s.tracking.whole import Masks
 
+    args.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=args.out):
+        pass  # so that a folder that cannot be written to is noticed now, and not when everything is tracked
     objects = tuple(Object(i, f"object {i}") for i in sorted({p.object_id for p in prompts}))
     results = Masks((video.shape[0], video.shape[1], video.shape[2]), objects)
     tracker = Tracker(model, video, results, args.memory)
@@ -124,11 +136,11 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
     try:
         _propagate(tracker, args)
     except BaseException:
-        write_folder(results, args.out, video.name)
+        write_folder(results, args.out, video)
         last = results.frames[0 if args.direction == "backward" else -1]
         print(f"stopped; what was found until frame {last} is in {args.out}", file=sys.stderr)
         raise
-    write_folder(results, args.out, video.name)
+    write_folder(results, args.out, video)
 
 
 def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
@@ -200,11 +212,15 @@ def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
         pass
 
 
-def write_folder(results: Any, folder: Path, name: str) -> None:
-    """Write palette PNGs, ``meta.json`` and ``scores.csv``."""
+def write_folder(results: Any, folder: Path, video: Any) -> None:
+    """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
+    from napari_sam2s.evaluation.recordings import Renumbered
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.video.files import picture_numbers
 
-    write_davis(results, folder, name)
+    numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
+    own = len(numbers) == video.shape[0]
+    write_davis(Renumbered(results, numbers) if own else results, folder, video.name)
     with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
@@ -214,4 +230,5 @@ def write_folder(results: Any, folder: Path, name: str) -> None:
                 s = scores.get(i)
                 best = max(s.class_scores.items(), key=lambda item: item[1]) if s and s.class_scores else ("", "")
                 known = (f"{s.iou:.4f}", f"{s.object_score:.3f}") if s else ("", "")
-                writer.writerow([frame, i, int(masks[i].sum()), *known, best[0], f"{best[1]:.3f}" if best[0] else ""])
+                area, sure = int(masks[i].sum()), f"{best[1]:.3f}" if best[0] else ""
+                writer.writerow([numbers[frame] if own else frame, i, area, *known, best[0], sure])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.region import boundary_f, dice, hausdorff_95, iou, surface_dice
 from napari_sam2s.evaluation.scores import Evaluation, Frames, FrameScore, ObjectScore, Protocol
-from napari_sam2s.evaluation.sources import ProjectFile, closed, find_videos, name_alike
+from napari_sam2s.evaluation.sources import ProjectFile, aligned, closed, find_videos, name_alike
 from napari_sam2s.evaluation.temporal import Identities, longest_lost, returns, visibility_switches
 from napari_sam2s.masklets.protocol import Masklets
 
@@ -32,6 +32,7 @@ def evaluate(
     tolerance: float = 0.008,
     surface: float | None = None,
     spacing: tuple[float, float] | None = None,
+    offset: int | None = None,
     processes: int = 1,
     subset_of: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -44,7 +45,7 @@ def evaluate(
         A DAVIS root or folder of PNGs, a project file or :class:`Project`, a label array ``(T, Y, X)``, a synthetic clip,
         or a mapping of video names to any of these. The objects are those of the ground truth; what is predicted beyond
         them costs nothing. Ground truth may be sparse: only its annotated frames are scored. Neither is written to.
-    skip, missing, void, late, tolerance, surface, spacing
+    skip, missing, void, late, tolerance, surface, spacing, offset
         See :class:`Protocol`.
     processes
         Videos are shared out among so many processes.
@@ -56,9 +57,10 @@ def evaluate(
     Raises
     ------
     EvaluationError
-        If a video or frame is missing from the prediction, sizes differ, or nothing is left to score.
+        If a video or frame is missing from the prediction, the two sides number their frames differently, sizes differ, or
+        nothing is left to score.
     """
-    protocol = Protocol(skip, missing, void, late, tolerance, surface, spacing)
+    protocol = Protocol(skip, missing, void, late, tolerance, surface, spacing, offset)
     if processes < 1:
         raise EvaluationError(f"processes={processes}: there must be at least one.")
     truths = find_videos(truth, void)
@@ -107,6 +109,7 @@ def _in_processes(jobs: list[Job], processes: int, progress: Progress | None) ->
 def _score(job: Job, report: Callable[[int], None] | None = None) -> Result:
     name, prediction, truth, protocol = job
     with closed(prediction), closed(truth):
+        prediction = aligned(name, prediction, truth, protocol.offset)
         identities = Identities()
         tracks = _score_frames(name, prediction, truth, protocol, identities, report)
         classes = {o.id: o.class_name or "" for o in truth.objects}

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.scores import Evaluation, FrameScore
 from napari_sam2s.formats.overlay import colours_of, overlay
 from napari_sam2s.masklets.protocol import Masklets
@@ -80,10 +81,22 @@ def worst_frames(
         size = next((m.shape for m in (*true.values(), *ours.values())), None)
         if size is None:
             continue
-        frame = np.asarray(video[t]) if video is not None else np.zeros((*size, 3), np.uint8)
+        frame = _frame(name, video, t, size) if video is not None else np.zeros((*size, 3), np.uint8)
         picture = Image.fromarray(_outlined(overlay(frame, ours, colours), true))
         picture.thumbnail((width, width))
         yield t, float(np.mean(means[t])), picture
+
+
+def _frame(name: str, video: Any, t: int, size: tuple[int, ...]) -> NDArray[np.uint8]:
+    try:
+        frame = np.asarray(video[t])
+    except LookupError:
+        raise EvaluationError(f"The video given for {name} has no frame {t}, which was scored: give the masks' own.") from None
+    if frame.shape[:2] != size:
+        raise EvaluationError(
+            f"The video given for {name} has frames of {frame.shape[:2]} pixels (Y, X), the masks {size}: give the masks' own."
+        )
+    return frame
 
 
 def _outlined(image: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.uint8]:

@@ -147,11 +147,7 @@ def write_report(
         If the folder is not empty, or inside of an input.
     """
     folder = Path(folder)
-    for path in map(Path, inputs):
-        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
-            raise EvaluationError(f"{folder} lies in {path}, which was scored: choose a folder elsewhere for the report.")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise EvaluationError(f"{folder} exists already and is not empty: choose another folder for the report.")
+    check_report_folder(folder, inputs)
     (folder / "pictures").mkdir(parents=True)
     (folder / "scores.json").write_text(scores.to_json(frames=True), encoding="utf-8")
     write_objects(scores, folder / "objects.csv")
@@ -174,6 +170,15 @@ def write_report(
     page = folder / "report.md"
     page.write_text("\n\n".join(pages) + "\n", encoding="utf-8")
     return page
+
+
+def check_report_folder(folder: Path, inputs: Iterable[Path | str] = ()) -> None:
+    """Raise an :class:`EvaluationError` if the folder is not empty, or inside of an input."""
+    for path in map(Path, inputs):
+        if path.is_dir() and folder.resolve().is_relative_to(path.resolve()):
+            raise EvaluationError(f"{folder} lies in {path}, which was scored: choose a folder elsewhere for the report.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EvaluationError(f"{folder} exists already and is not empty: choose another folder for the report.")
 
 
 def _link(path: Path) -> str:

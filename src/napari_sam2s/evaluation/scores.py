@@ -37,6 +37,9 @@ class Protocol:
         Tolerance of NSD. ``None`` leaves HD95 and NSD out, which take longer than all else.
     spacing
         Millimetres of a pixel ``(y, x)``: HD95 and the tolerance of NSD are in millimetres then, else in pixels.
+    offset
+        What is added to the prediction's frame numbers, as 1 where the prediction counts from 0 and the ground truth's
+        pictures from 1. ``None`` adds nothing, and refuses what looks as if it were numbered differently.
     """
 
     skip: str = "ends"
@@ -46,6 +49,7 @@ class Protocol:
     tolerance: float = 0.008
     surface: float | None = None
     spacing: tuple[float, float] | None = None
+    offset: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in (
@@ -68,11 +72,13 @@ class Protocol:
         return "px" if self.spacing is None else "mm"
 
     def __str__(self) -> str:
-        parts = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name not in ("surface", "spacing")]
+        parts = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name not in ("surface", "spacing", "offset")]
         if self.surface is not None:
             parts.append(f"NSD within {self.surface:g} {self.unit}")
         if self.spacing is not None:
             parts.append("spacing {:g} x {:g} mm".format(*self.spacing))
+        if self.offset:
+            parts.append(f"frames of the prediction {self.offset:+d}")
         return ", ".join([*parts, "ids from the ground truth"])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
+from napari_sam2s.evaluation.recordings import Renumbered
 from napari_sam2s.formats.davis import read_davis
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets
@@ -98,6 +99,26 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
         except ValueError as error:
             raise EvaluationError(str(error)) from error
     raise EvaluationError(f"A {type(source).__name__} cannot be scored: give a folder, a project or an array (T, Y, X).")
+
+
+def aligned(name: str, prediction: Masklets, truth: Masklets, offset: int | None) -> Masklets:
+    """Return a prediction with ``offset`` added to its frame numbers.
+
+    Raises
+    ------
+    EvaluationError
+        If no offset is given, and one side counts its frames from 0 and the other the same ones from 1.
+    """
+    if offset is None:
+        ours, true = list(prediction.frames), list(truth.frames)
+        if ours and true and {min(ours), min(true)} == {0, 1} and max(true) - max(ours) == min(true) - min(ours):
+            raise EvaluationError(
+                f"{name}: the frames of the prediction are {min(ours)} to {max(ours)}, of the ground truth {min(true)} to "
+                f"{max(true)}: if they are the same ones, give offset={min(true) - min(ours)} (--offset), else offset=0."
+            )
+    if not offset:
+        return prediction
+    return Renumbered(prediction, range(offset, offset + max(prediction.frames, default=-1) + 1))
 
 
 def name_alike(predictions: Mapping[str, Masklets], truths: Mapping[str, Masklets]) -> dict[str, Masklets]:
