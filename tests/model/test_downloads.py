@@ -26,6 +26,11 @@ class Server(BaseHTTPRequestHandler):
         if self.path == "/gone":
             self.send_error(404)
             return
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
@@ -63,6 +68,18 @@ def test_broken_off_and_gone_on_with(server):
         download(item)
     assert download(item).read_bytes() == CONTENT
     assert Server.asked == ["", "bytes=1200000-"]
+
+
+def test_a_part_that_is_whole_is_taken_and_one_of_another_file_is_not(server, tmp_path):
+    part = tmp_path / "models" / "x.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENT + b"more")
+    item = Download("x", f"{server}/whole", 3)
+    with pytest.raises(ModelError, match="3000004 bytes of a file of 3000000, so it was deleted"):
+        download(item)
+    assert not list(part.parent.iterdir())
+    part.write_bytes(CONTENT)
+    assert download(item).read_bytes() == CONTENT
 
 
 def test_the_wrong_file_is_never_used(server, tmp_path):

@@ -121,9 +121,13 @@ def _fetch(url: str, part: Path, progress: Callable[[int, int], None] | None) ->
     try:
         answer = urllib.request.urlopen(request, timeout=30)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and done:  # nothing is left to fetch
-            return
-        raise
+        if error.code != 416 or not done:
+            raise
+        whole = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if whole.isdigit() and int(whole) != done:  # not a part of that file
+            part.unlink()
+            raise ModelError(f"{part} had {done} bytes of a file of {whole}, so it was deleted: fetch it once more.") from error
+        return  # nothing is left to fetch
     with answer:
         if answer.status != 206:  # the server does not resume
             done = 0

@@ -51,6 +51,8 @@ class MemoryResults:
             self._masks.setdefault(frame, {})[object_id] = rle.encode(mask)
             if scores is not None:
                 self._scores.setdefault(frame, {})[object_id] = scores
+            else:
+                self._scores.get(frame, {}).pop(object_id, None)  # of the mask that was there
 
     def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
         """Return a mask ``(Y, X)``, or ``None``."""

@@ -136,7 +136,8 @@ class TrackedObjects:
 
     def _earlier_logits(self, key: Key, seen: NDArray[np.bool_] | None) -> Tensor | None:
         """Return the earlier answer on this frame as a prompt, ``(1, 1, 4g, 4g)``."""
-        logits = self.logits(*key)
+        # Of a frame that was just tracked only if its mask is still there: it may be undone by now.
+        logits = self.logits(*key) if seen is not None else self._logits.get(key)
         if logits is None and seen is not None and seen.any():
             # Of a frame tracked long ago only the mask is kept, not its logits.
             small = mask_to_network(seen, 4 * self.model.config.grid).to(self.model.device)
