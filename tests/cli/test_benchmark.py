@@ -123,6 +123,16 @@ def test_a_video_that_fails_does_not_stop_the_others(data, capsys, tmp_path):
     assert code == 2
     assert "one/empty (sam2s-nano-divemem-box): The ground truth shows no object" in err
     assert "**sam2s-nano, divemem**" in text
+    (good,) = (tmp_path / "out").rglob("good.json")
+    old = json.loads(good.read_text().replace("one/good", "one/empty"))
+    old["settings"]["model_hash"], old["evaluation"]["objects"][0]["j"] = "of other weights", 0.0
+    good.with_name("empty.json").write_text(json.dumps(old))
+    code, again, err = run(capsys, root, "--out", tmp_path / "out", "--prompt", "box", "--skip", "none", "--again")
+    assert (code, "one/empty" in err) == (2, True)
+    assert again == text  # the result of other weights is not in it
+    report = (tmp_path / "out").rglob("report.md")
+    assert all("empty" not in page.read_text() for page in report)
+    assert good.with_name("empty.json").is_file()
 
 
 def test_on_a_cluster(data, capsys, tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 from napari_sam2s.cli import main
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation import evaluate
+from napari_sam2s.masklets import Project
 from napari_sam2s.synthetic.samples import demo_case
 
 FRAMES = 6
@@ -133,3 +134,60 @@ def test_scores_are_told_before_a_report_that_fails(numbered, capsys, tmp_path):
         code, out, err = run(capsys, *words)
         assert (code, "| **all** | 3 | 100.0 |" in out) == (2, True)
         assert told in err
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_both_ways_interrupted_and_resumed_at_a_rate(numbered, capsys, tmp_path, monkeypatch, step):
+    """Ctrl+C while going forward: the way back is still to come. Pictures do not know their rate, the project does."""
+    from napari_sam2s.tracking import Tracker
+
+    words = ["track", numbered / "pictures", "--mask", f"3,{numbered / 'truth' / '00004.png'}", *SMALL]
+    words += ["--direction", "both", "--fps", 10, "--rate", 5]
+    assert run(capsys, *words, "--out", tmp_path / "whole.sam2s")[0] == 0
+    steps, follow = [], Tracker.step
+
+    def interrupted(*args, **keywords):
+        steps.append(args)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        return follow(*args, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "step", interrupted)
+        code, out, _ = run(capsys, *words, "--out", tmp_path / "broken.sam2s")
+    assert (code, "napari-sam2s resume" in out) == (130, True)
+    code, _, err = run(capsys, "resume", tmp_path / "broken.sam2s", "--device", "cpu")
+    assert code == 0, err
+    with Project.open(tmp_path / "whole.sam2s", "r") as whole, Project.open(tmp_path / "broken.sam2s", "r") as again:
+        assert [(r.direction, r.status) for r in again.runs] == [("forward", "finished"), ("backward", "finished")]
+        assert again.frames == whole.frames == list(range(FRAMES))
+        np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
+        assert [again.origins(t) for t in range(FRAMES)] == [whole.origins(t) for t in range(FRAMES)]
+
+
+def test_the_stop_of_both_ways_is_that_of_the_way_forward(numbered, capsys, tmp_path):
+    words = ["track", numbered / "pictures", "--mask", f"2,{numbered / 'truth' / '00003.png'}", *SMALL, "--direction", "both"]
+    assert run(capsys, *words, "--stop", 4, "--out", tmp_path / "p.sam2s")[0] == 0
+    with Project.open(tmp_path / "p.sam2s", "r") as project:
+        assert project.frames == [0, 1, 2, 3]
+
+
+def test_interrupted_while_prompting_the_same_command_can_be_given_again(numbered, capsys, tmp_path, monkeypatch):
+    words = ["track", numbered / "pictures", "--mask", f"0,{numbered / 'truth' / '00001.png'}", "--stop", 2, *SMALL]
+    words += ["--out", tmp_path / "p.sam2s"]
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_sam2s.cli.track._doubt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run(capsys, *words)[0] == 130
+    assert not list(tmp_path.iterdir())
+    assert run(capsys, *words)[0] == 0
+
+
+def test_a_killed_run_is_shown_with_the_way_to_go_on(numbered, capsys, tmp_path):
+    from napari_sam2s.video import open_video
+
+    with Project.create(tmp_path / "p.sam2s", open_video(numbered / "pictures")) as project:
+        project.start_run(next_frame=3, stop_frame=6)
+        code, out, _ = run(capsys, "show", tmp_path / "p.sam2s")  # as whoever looks at it sees it
+    assert code == 0
+    assert "running" in out
+    assert f"at frame 3; if nothing is at work on it any more, go on with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out

@@ -79,6 +79,15 @@ def test_a_conditioning_frame_between_is_a_key_frame_and_stays(random_nano, vide
     assert [2 in masks[t] for t in (11, 12, 13, 15)] == [False, True, True, True]
 
 
+def test_a_filled_mask_has_no_scores_of_the_one_that_was_there(random_nano, video):
+    tracker = Tracker(random_nano, video)
+    tracker.prompt(1, 0, mask=BOX)
+    run(tracker, 0, 11)
+    assert all(tracker.scores(t) for t in range(11))
+    run(tracker, 0, 11, rate=5)
+    assert [bool(tracker.scores(t)) for t in range(11)] == [t % 5 == 0 for t in range(11)]
+
+
 def test_backward_and_both(random_nano, video):
     tracker = Tracker(random_nano, video)
     tracker.prompt(1, 20, mask=BOX)

@@ -108,6 +108,7 @@ def test_directions_and_ranges(random_nano, clip):
     assert list(run(tracker, 30, 24, "backward")) == list(range(30, 24, -1))
     assert list(run(tracker, 22, 26)) == [22, 23, 24, 25]
     assert [t for t, _ in tracker.propagate(direction="both")] == [*range(20, 40), *range(20, -1, -1)]
+    assert [t for t, _ in tracker.propagate(stop=25, direction="both")] == [*range(20, 25), *range(20, -1, -1)]
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
@@ -278,10 +279,21 @@ def test_bad_runs(random_nano, clip):
         tracker.propagate(direction="sideways")
     with pytest.raises(TrackingError, match="not in the video"):
         next(iter(tracker.propagate(50)))
+    for start, stop, way in ((8, 2, "forward"), (2, 8, "backward"), (20, 2, "both"), (40, 40, "forward")):
+        with pytest.raises(TrackingError, match=f"no frames from {start} up to {stop}"):
+            tracker.propagate(start, stop, way)
+    for kind in (np.uint16, np.float32):
+        with pytest.raises(TrackingError, match=f"frames are of {np.dtype(kind)}, where uint8 is wanted: open them with"):
+            Tracker(random_nano, clip.astype(kind))
     with pytest.raises(TrackingError, match=r"\(T, Y, X, 3\)"):
         Tracker(random_nano, clip[..., 0])
     with pytest.raises(TrackingError, match="policy"):
         Tracker(random_nano, clip, memory="vanilla").restore(tracker.snapshot())
+    tracker.prompt(1, 30, points=[(20, 30)])
+    with pytest.raises(TrackingError, match="prompt on frame 30, the video only 30 frames"):
+        Tracker(random_nano, clip[:30]).restore(tracker.snapshot())
+    with pytest.raises(TrackingError, match="has shape"):
+        Tracker(random_nano, clip[:, :40]).restore(tracker.snapshot())
     with pytest.raises(TrackingError, match="cannot be read"):
         tracker.restore(b"nonsense")
     with pytest.raises(TrackingError, match="nothing to follow"):

@@ -66,10 +66,12 @@ def run(args: argparse.Namespace) -> int:
     jobs = plan(recordings, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
     args.out.mkdir(parents=True, exist_ok=True)  # now, and not when the first video is done
     failed = work(jobs, device=args.device, processes=args.processes, scheduler=args.scheduler, again=args.again)
-    outcomes = list(collect(jobs))
+    broken = [job for job, _ in failed]  # which may have results of other settings still
+    done = [job for job in jobs if job not in broken]
+    outcomes = list(collect(done))
     if outcomes:
         text = page(outcomes, videos=Counter(r.subset for r in recordings))
-        path = write_reports(jobs, outcomes, text)
+        path = write_reports(done, outcomes, text)
         print(_as_json(outcomes) if args.json else f"{text}\n\n{path}")
     for job, error in failed:
         print(f"{job.recording.subset}/{job.recording.name} ({job.setting.folder}): {error}", file=sys.stderr)

@@ -19,20 +19,25 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resume."""
-    from napari_sam2s.cli.track import show
+    from napari_sam2s.cli.track import show, tell_warnings
     from napari_sam2s.errors import ProjectError
     from napari_sam2s.masklets import Project
     from napari_sam2s.tracking import resume_run
+    from napari_sam2s.tracking.runs import still_to_come
     from napari_sam2s.video import open_video
 
     with Project.open(args.project) as project:
         source = args.video or project.video_path
         if source is None or not Path(source).exists():
             raise ProjectError(f"The video {source} of {args.project} is gone: say where it is with --video.")
-        with open_video(source) as video:
+        with open_video(source, fps=project.fps) as video:  # which pictures and arrays do not know
+            tell_warnings("resume", video)
             if args.relink:
                 project.relink(video)
             project.check_video(video)
-            show(resume_run(project, video, device=args.device))
+            run = resume_run(project, video, device=args.device)
+            show(run)
+            for later in still_to_come(run):
+                show(later)
     print(args.project)
     return 0

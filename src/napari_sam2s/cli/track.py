@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompts import add_options, read_prompts
-from napari_sam2s.errors import FormatError, PromptError, TrackingError
+from napari_sam2s.errors import FormatError, PromptError
 
 if TYPE_CHECKING:
-    from napari_sam2s.masklets import Project
     from napari_sam2s.masklets.vocabulary import Prompt
     from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking import Tracker
@@ -33,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--start", type=int, help="first frame (the first prompted one)")
-    parser.add_argument("--stop", type=int, help="frame to stop before (the end)")
+    parser.add_argument("--stop", type=int, help="frame to stop before (the end); with both directions, going forward")
     parser.add_argument("--direction", default="forward", choices=("forward", "backward", "both"))
     parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
     parser.add_argument("--fps", type=float, help="frames per second of pictures and arrays, which do not know it")
@@ -88,7 +87,7 @@ def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
 def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> None:
     """Refuse prompts, ranges and rates that do not fit the video, before anything is loaded or made."""
     from napari_sam2s.tracking.prompts import make_prompt
-    from napari_sam2s.tracking.ranges import frame_range
+    from napari_sam2s.tracking.ranges import check_frames, frame_range, ways
     from napari_sam2s.tracking.rate import find_stride
 
     shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
@@ -97,20 +96,14 @@ def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> N
         make_prompt(p.object_id, p.frame, shape, **_words(p))
         shown.setdefault(p.object_id, []).append(p.frame)
     find_stride(video, args.rate)
-    signs = {"forward": (1,), "backward": (-1,), "both": (1, -1)}[args.direction]
-    ranges = [frame_range(shown, shape[0], list(shown), args.start, _stop(args), sign) for sign in signs]
-    if not any(ranges):
-        raise TrackingError(f"There are no frames from {ranges[0].start} up to {ranges[0].stop} going {args.direction}.")
+    legs = ways(args.direction, args.stop)
+    ranges = [check_frames(frame_range(shown, shape[0], list(shown), args.start, stop, sign)) for sign, stop in legs]
     for i, frames in shown.items():
-        if not any(reached and (reached[-1] - t) * reached.step >= 0 for reached in ranges for t in frames):
+        if not any((reached[-1] - t) * reached.step >= 0 for reached in ranges for t in frames):
             raise PromptError(
                 f"Object {i} is prompted on frame {frames[0]}, and tracking {args.direction} ends before that: change --start, "
                 "--stop or --direction."
             )
-
-
-def _stop(args: argparse.Namespace) -> int | None:
-    return args.stop if args.direction != "both" else None
 
 
 def _words(prompt: Prompt) -> dict[str, Any]:
@@ -146,6 +139,9 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
 def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
     from napari_sam2s.masklets import Project
     from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking.ranges import ways
+    from napari_sam2s.tracking.rate import find_stride
+    from napari_sam2s.tracking.runs import one_after_the_other
 
     with Project.create(args.out, video) as project:
         numbers = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
@@ -154,9 +150,22 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
                 f"The project numbers its objects 1 to {len(numbers)}; their names tell those of the prompts.", file=sys.stderr
             )
         tracker = Tracker(model, video, project, args.memory)
-        give(tracker, [replace(p, object_id=numbers[p.object_id]) for p in prompts])
-        for direction in ("forward", "backward") if args.direction == "both" else (args.direction,):
-            follow(tracker, project, args.start, _stop(args), direction, args.rate)
+        try:
+            give(tracker, [replace(p, object_id=numbers[p.object_id]) for p in prompts])
+        except BaseException:
+            # Nothing is tracked that could be resumed, and the name would be taken: the prompts are in the command.
+            project.close()
+            for ending in ("", "-wal", "-shm"):
+                args.out.with_name(args.out.name + ending).unlink(missing_ok=True)
+            raise
+        every = find_stride(video, args.rate)
+        legs = []
+        for sign, stop in ways(args.direction, args.stop):
+            frames = tracker.frames(tracker.object_ids, args.start, stop, sign)
+            way = "forward" if sign > 0 else "backward"
+            legs.append({"start": frames.start, "stop": frames.stop, "way": way, "objects": tracker.object_ids, "every": every})
+        for each in one_after_the_other(tracker, legs):
+            show(each)
 
 
 def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
@@ -179,17 +188,8 @@ def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
             print(f"The model is unsure of {what}: look at it, and add a click where it is wrong.", file=sys.stderr)
 
 
-def follow(
-    tracker: Tracker, project: Project, start: int | None, stop: int | None, direction: Any, rate: float | None = None
-) -> None:
-    """Propagate into a project with a progress bar; when interrupted, the run can be resumed."""
-    from napari_sam2s.tracking import ProjectRun
-
-    show(ProjectRun(tracker, start, stop, direction, rate=rate))
-
-
 def show(run: Any) -> None:
-    """Run a :class:`ProjectRun` with a progress bar."""
+    """Run a :class:`ProjectRun` with a progress bar; when interrupted, it can be resumed."""
     from tqdm import tqdm
 
     try:

@@ -169,6 +169,7 @@ class Project(Reviewing, ObjectStore):
         }
         with self.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
+            self._fit_runs(self.shape[0], shape[0])
             self._note(None)
         self._read_facts()
 

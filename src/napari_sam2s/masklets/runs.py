@@ -87,6 +87,14 @@ class RunStore(Store):
                 db.execute("DELETE FROM snapshots WHERE run = ?", (run,))
         self._clocks.pop(run, None)
 
+    def _fit_runs(self, before: int, frames: int) -> None:
+        """Let runs forward that can be gone on with end with a video that has another number of frames now."""
+        self._db.execute(
+            "UPDATE runs SET stop_frame = ?2 WHERE direction = 'forward' AND status != 'finished' "
+            "AND (stop_frame = ?1 OR stop_frame > ?2)",
+            (before, frames),
+        )
+
     def _count_time(self, run: int) -> None:
         if run in self._clocks:
             now = time.monotonic()

@@ -37,10 +37,25 @@ def known_masks(
     return masks, bool(followed) and len(masks) == len(followed)
 
 
-def check_direction(direction: str) -> None:
-    """Raise a :class:`TrackingError` if it is none."""
+def ways(direction: str, stop: int | None) -> list[tuple[int, int | None]]:
+    """Return the sign of each way of a direction, and where it stops: going both ways, ``stop`` is that of the way forward.
+
+    Raises
+    ------
+    TrackingError
+        If it is no direction.
+    """
     if direction not in get_args(Direction):
         raise TrackingError(f"direction={direction!r} is not one of {', '.join(map(repr, get_args(Direction)))}.")
+    return {"forward": [(1, stop)], "backward": [(-1, stop)], "both": [(1, stop), (-1, None)]}[direction]
+
+
+def check_frames(frames: range) -> range:
+    """Return the frames of a run, or raise a :class:`TrackingError` if there are none."""
+    if not frames:
+        way = "forward" if frames.step > 0 else "backward"
+        raise TrackingError(f"There are no frames from {frames.start} up to {frames.stop} going {way}.")
+    return frames
 
 
 def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int] | None) -> tuple[int, ...]:
@@ -68,7 +83,7 @@ def frame_range(
     prompted = [frame for i in ids for frame in conditioning[i]]
     first = (min(prompted) if sign > 0 else max(prompted)) if start is None else _frame("Start", start)
     last = (length if sign > 0 else -1) if stop is None else _frame("Stop", stop)
-    if not 0 <= first < length:
+    if not (0 <= first < length or first == stop):  # a run that had come to its end when it was interrupted
         raise TrackingError(f"Start {first} is not in the video: its frames are 0 to {length - 1}.")
     if not -1 <= last <= length:
         raise TrackingError(f"Stop {last} is not in the video of {length} frames: it is the frame to stop before.")

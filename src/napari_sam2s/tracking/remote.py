@@ -22,7 +22,7 @@ from napari_sam2s.tracking.engine import Engine, RemoteObject
 from napari_sam2s.tracking.host import EncodedRow, TrackerHost
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_direction, check_followed, frame_range, known_masks
+from napari_sam2s.tracking.ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
 from napari_sam2s.tracking.rate import Filled, find_stride, read_order, spans, walk
 
 
@@ -160,19 +160,16 @@ class RemoteTracker:
     ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
         """See :meth:`Tracker.propagate`; the masks are encoded, and only those that were found now. One way at a time."""
         ids = check_followed(self.conditioning, objects)
-        check_direction(direction)
-        if direction == "both":
+        (sign, end), *others = ways(direction, stop)
+        if others:
             raise TrackingError("An engine tracks one way at a time: propagate forward, then backward.")
-        return self._run(ids, start, stop, -1 if direction == "backward" else 1, find_stride(self.video, rate))
+        return self._run(ids, check_frames(self.frames(ids, start, end, sign)), find_stride(self.video, rate))
 
-    def _run(
-        self, ids: tuple[int, ...], start: int | None, stop: int | None, sign: int, stride: int
-    ) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
-        frames = self.frames(ids, start, stop, sign)
+    def _run(self, ids: tuple[int, ...], frames: range, stride: int) -> Iterator[tuple[int, dict[int, rle.Mask]]]:
+        sign = frames.step
         before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
         pieces = spans(frames, stride, {t for i in ids for t in self.conditioning[i]}, known_before=known_before)
-        if frames:
-            self._take_up(frames.start, ids, sign, stride)
+        self._take_up(frames.start, ids, sign, stride)
 
         def step(frame: int) -> dict[int, rle.Mask]:
             rows: list[EncodedRow] = self._host.call("step", frame, pixels(frame), ids, sign, stride)

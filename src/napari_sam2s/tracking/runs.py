@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +13,10 @@ from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.ranges import check_followed
+from napari_sam2s.tracking.ranges import check_followed, check_frames
+from napari_sam2s.tracking.stretches import remaining, stretches
 from napari_sam2s.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ _SIGN = {"forward": 1, "backward": -1}
 class ProjectRun:
     """One propagation in one direction, whose every frame is on disk when it is yielded.
 
-    Iterate over it; stop anywhere and call :meth:`pause`, or let the process die: :func:`resume_run` goes on, to the same
-    masks as an uninterrupted run.
+    An object leaves it at the next frame on which its mask is confirmed, see :func:`stretches`. Iterate over it; stop anywhere
+    and call :meth:`pause`, or let the process die: :func:`resume_run` goes on, to the same masks as an uninterrupted run.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ class ProjectRun:
         objects: Sequence[int] | None = None,
         rate: float | None = None,
         run: int | None = None,
-        provenance: dict[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(tracker.results, Project):
             raise TrackingError("A run is kept in a project: give the tracker one.")
@@ -62,29 +64,36 @@ class ProjectRun:
         self.direction = direction
         self.rate = None if rate is None else float(rate)  # kept as JSON, which knows none of NumPy's numbers
         self.objects = check_followed(tracker.conditioning, objects)
-        self.frames = tracker.frames(self.objects, start, stop, _SIGN[direction])
+        sign = _SIGN[direction]
+        self.frames = tracker.frames(self.objects, start, stop, sign)
         self.done = 0
         self._next = self.frames.start
         self._whole = True  # whether the tracker is between two frames: within one, some objects are ahead of others
-        facts = {**tracker.describe(), "objects": list(self.objects), "rate": self.rate, **(provenance or {})}
+        facts: dict[str, Any] = {**tracker.describe(), "objects": list(self.objects), "rate": self.rate, **(provenance or {})}
         self.id = run
         if run is None:
+            confirmed = {i: self.project.confirmed_frames(i) for i in self.objects}
+            cut = stretches(check_frames(self.frames), self.objects, tracker.conditioning, confirmed)
+            if any(leave in self.frames or objects != self.objects for _, leave, objects in cut):
+                # As they are now: whoever goes on with the run must come by the same.
+                facts["stretches"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in cut]
             self.id = self.project.start_run(
                 next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
             )
             self._snapshot(self.frames.start)
         else:
+            cut = facts.get("stretches") or [(self.frames.start, None, self.objects)]
             self.project.continue_run(run)
+        self._stretches = remaining(cut, self.frames)
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return sum(abs(end - begin) for begin, end, _ in self._stretches)
 
     def __iter__(self) -> Iterator[tuple[int, dict[int, Any]]]:
         saved = time.monotonic()
         self.tracker.run = self.id
         try:
-            begin, end = self.frames.start, self.frames.stop
-            steps = self.tracker.propagate(begin, end, self.direction, objects=self.objects, rate=self.rate)
+            steps = self._steps()
             while True:
                 self._whole = False
                 step = next(steps, None)
@@ -106,6 +115,10 @@ class ProjectRun:
         finally:
             self.tracker.run = None
         self.project.finish_run(self._id)
+
+    def _steps(self) -> Iterator[tuple[int, dict[int, Any]]]:
+        for begin, end, objects in self._stretches:
+            yield from self.tracker.propagate(begin, end, self.direction, objects=objects, rate=self.rate)
 
     def pause(self) -> None:
         """Keep what is needed to go on later.
@@ -150,6 +163,8 @@ def resume_run(project: Project, video: Any, model: SAM2S | None = None, device:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
         dtype = getattr(torch, facts.get("precision", "float32"))
         model = load_model(source, device=device, image_size=facts["image_size"], mode=mode, dtype=dtype)
+        if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
+            apply_speed(model, Speed(**facts["speed"]))
     return continue_run(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
 
 
@@ -194,10 +209,38 @@ def continue_run(tracker: Tracker | RemoteTracker) -> ProjectRun:
                 f"Run {run.id} was made with {name} {run.provenance[name]}, this tracker has {facts[name]}: take the same, or "
                 "track again from a prompt."
             )
+    speed = run.provenance.get("speed")
+    if speed and facts["mode"] == "exact" and speed != facts["speed"]:
+        given = ", ".join(f"{name}={value!r}" for name, value in speed.items())
+        raise TrackingError(
+            f"Run {run.id} was made with other shortcuts than this tracker takes: apply Speed({given}) to the model, or track "
+            "again from a prompt."
+        )
     tracker.restore(state)
     assert direction in ("forward", "backward")
-    more = {"objects": run.provenance.get("objects"), "rate": run.provenance.get("rate")}
+    more = {"objects": run.provenance.get("objects"), "rate": run.provenance.get("rate"), "provenance": run.provenance}
     return ProjectRun(tracker, frame, run.stop_frame, direction, **more, run=run.id)  # type: ignore[arg-type]
+
+
+def one_after_the_other(tracker: Tracker | RemoteTracker, legs: Sequence[Mapping[str, Any]]) -> Iterator[ProjectRun]:
+    """Begin runs, each when the one before it has come to its end and the next is asked for.
+
+    Parameters
+    ----------
+    legs
+        ``start``, ``stop``, ``way``, ``objects``, and ``every`` which frame is tracked. Every run keeps those that are to come
+        after it in its provenance, so that whoever goes on with it can go on with them.
+    """
+    for n, leg in enumerate(legs):
+        rate = None if leg["every"] == 1 or not (fps := getattr(tracker.video, "fps", None)) else fps / leg["every"]
+        then = {"then": [dict(later) for later in legs[n + 1 :]]}
+        yield ProjectRun(tracker, leg["start"], leg["stop"], leg["way"], objects=leg["objects"], rate=rate, provenance=then)
+
+
+def still_to_come(run: ProjectRun) -> Iterator[ProjectRun]:
+    """Begin the runs that were to come after one that was gone on with, each when it is asked for."""
+    known = next(r for r in run.project.runs if r.id == run.id)
+    return one_after_the_other(run.tracker, known.provenance.get("then", []))
 
 
 def reload_prompts(tracker: Tracker | RemoteTracker, project: Project, object_id: int) -> None:

@@ -36,7 +36,7 @@ def read_snapshot(
     Raises
     ------
     TrackingError
-        If it was made by another version, for another video or under another memory policy.
+        If it was made by another version, for a video of another size, or under another memory policy.
     """
     try:
         state = torch.load(io.BytesIO(snapshot), map_location=device, weights_only=True)
@@ -44,8 +44,12 @@ def read_snapshot(
         raise TrackingError(
             f"The snapshot cannot be read ({str(error).splitlines()[0]}); propagate again from a prompt."
         ) from error
-    expected = {"version": SNAPSHOT_VERSION, "shape": shape, "policy": vars(policy)}
+    expected = {"version": SNAPSHOT_VERSION, "shape": tuple(shape[1:]), "policy": vars(policy)}
+    found = {**state, "shape": tuple(state.get("shape", ())[1:])}  # of any length: a recording may be continued or cut
     for name, value in expected.items():
-        if state.get(name) != value:
-            raise TrackingError(f"The snapshot has {name} {state.get(name)}, this tracker {value}; propagate again.")
+        if found.get(name) != value:
+            raise TrackingError(f"The snapshot has {name} {found.get(name)}, this tracker {value}; propagate again.")
+    last = max((m["frame"] for bank in state["banks"].values() for m in bank["conditioning"]), default=-1)
+    if last >= shape[0]:
+        raise TrackingError(f"The snapshot has a prompt on frame {last}, the video only {shape[0]} frames; propagate again.")
     return {i: MemoryBank.from_state(policy, bank, embeddings) for i, bank in state["banks"].items()}

@@ -15,10 +15,9 @@ from napari_sam2s import __version__
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.vocabulary import Prompt, Scores
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_direction, check_followed, frame_range, known_masks
+from napari_sam2s.tracking.ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
 from napari_sam2s.tracking.rate import Filled, find_stride, spans, walk
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.sight import Sight
@@ -63,6 +62,8 @@ class Tracker:
         shape = tuple(int(n) for n in video.shape)
         if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
             raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
+        if (kind := np.dtype(getattr(video, "dtype", np.uint8))) != np.uint8:
+            raise TrackingError(f"The frames are of {kind}, where uint8 is wanted: open them with sam2s.open_video.")
         self.model = model.eval()
         self.video = video
         self.policy = find_policy(memory, model.metadata, model.config.num_maskmem - 1)
@@ -180,7 +181,7 @@ class Tracker:
             Frame to stop before: by default the end of the video in that direction. Going backward it is the frame after
             which to stop, so that ``propagate(100, 49, "backward")`` ends with frame 50.
         direction
-            ``"both"`` goes forward from ``start``, then backward from it.
+            ``"both"`` goes forward from ``start`` up to ``stop``, then backward from ``start`` to the beginning.
         objects
             Ids to follow; all by default.
         rate
@@ -196,22 +197,21 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If there is nothing to follow, the range lies outside the video, or the rate fits no frame rate.
+            If there is nothing to follow, the range is empty or lies outside the video, or the rate fits no frame rate.
         """
         ids = check_followed(self.conditioning, objects)
-        check_direction(direction)
-        return self._run(ids, start, stop, direction, find_stride(self.video, rate))
+        ranges = [check_frames(self.frames(ids, start, end, sign)) for sign, end in ways(direction, stop)]
+        return self._run(ids, ranges, find_stride(self.video, rate))
 
     def _run(
-        self, ids: tuple[int, ...], start: int | None, stop: int | None, direction: Direction, stride: int
+        self, ids: tuple[int, ...], ranges: Sequence[range], stride: int
     ) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
-        for sign in {"forward": (FORWARD,), "backward": (BACKWARD,), "both": (FORWARD, BACKWARD)}[direction]:
-            frames = self.frames(ids, start, stop if direction != "both" else None, sign)
+        for frames in ranges:
+            sign = frames.step
             before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
             conditioning = {t for i in ids for t in self._objects.banks[i].conditioning}
             pieces = spans(frames, stride, conditioning, known_before=known_before)
-            if frames:
-                self._take_up(frames.start, ids, sign, stride)
+            self._take_up(frames.start, ids, sign, stride)
             walked = walk(
                 pieces,
                 image=self._sight.pixels,
@@ -266,7 +266,7 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If it was made by another version, for another video or under another memory policy.
+            If it was made by another version, for a video of another size, or under another memory policy.
         """
         embeddings = self.model.config.num_maskmem
         self._objects.banks = read_snapshot(snapshot, self.shape, self.policy, embeddings, self.model.device)

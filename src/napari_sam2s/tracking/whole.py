@@ -10,7 +10,7 @@ from napari_sam2s.masklets.vocabulary import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.ranges import Direction
+from napari_sam2s.tracking.ranges import Direction, ways
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.video import open_video
@@ -81,5 +81,4 @@ def track(
 
 def count_frames(tracker: Tracker, start: int | None, stop: int | None, direction: Direction) -> int:
     """Return how many frames a run visits."""
-    signs = {"forward": (1,), "backward": (-1,), "both": (1, -1)}[direction]
-    return sum(len(tracker.frames(tracker.object_ids, start, stop if direction != "both" else None, s)) for s in signs)
+    return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in ways(direction, stop))
