@@ -65,6 +65,19 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
         np.testing.assert_array_equal(again.mask(kept, 1), noise[kept])
 
 
+def test_changes_that_cannot_be_read_are_not_left_out(small_disk, project):
+    """As after a power cut: what was written last lies beside the file."""
+    for ending in ("", "-wal"):
+        shutil.copy(f"{project.path}{ending}", small_disk / f"case.sam2s{ending}")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(ProjectError, match=r"latest changes of .* still in case\.sam2s-wal.*copy both files"):
+        Project.open(small_disk / "case.sam2s", mode="r")
+    copied = project.path.parent / "copied"
+    shutil.copytree(small_disk, copied)
+    with Project.open(copied / "case.sam2s", mode="r") as looking:
+        assert looking.frames == list(range(30))
+
+
 def test_a_folder_that_cannot_be_written_is_looked_at(small_disk, project, video):
     project.close()
     path = shutil.copy(project.path, small_disk / "case.sam2s")

@@ -123,6 +123,22 @@ def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
         np.testing.assert_array_equal(project.mask(24, i), square(0, 1))
 
 
+def test_undo_brings_nothing_back_behind_the_end_of_a_video_that_was_cut(tmp_path, video):
+    with Project.create(tmp_path / "a.sam2s", video) as project:
+        i = project.add_object().id
+        project.write_masks([(t, i, square(0, 1), None) for t in range(30)])
+        project.delete(i, 20, 30)
+        project.relink(open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8)))
+        with pytest.raises(ProjectError, match=r"bring back something of frame 29.*20 frames now: relink"):
+            project.undo()
+        assert project.frames == list(range(20))
+        project.rename(i, "thing")
+        assert project.undo() == "rename"  # what is within the video is undone as ever
+        project.relink(video)
+        assert project.undo() == "delete 1"
+        assert project.frames == list(range(30))
+
+
 def test_signals_tell_what_changed(project):
     told = []
     project.masks_changed.connect(lambda frames: told.append(frames))
@@ -204,8 +220,9 @@ def test_bad_input_is_one_sentence(project, tmp_path):
         project.rename(1, " ")
     with pytest.raises(ProjectError, match="no object 9 to paint"):
         project.labels[0, 0, 0] = 9
-    with pytest.raises(ProjectError, match="could not be written"):
-        project.write_masks([(0, 99, square(0, 1), None)])  # a foreign key
+    with pytest.raises(ProjectError, match=r"no object 99 \(it has \[1, 2\]\): add_object makes one"):
+        project.write_masks([(0, 1, square(0, 2), None), (0, 99, square(0, 1), None)])
+    np.testing.assert_array_equal(project.mask(0, 1), square(0, 1))  # all of them or none
     project.close()
     with pytest.raises(ProjectError, match="was closed"):
         project.masks(0)

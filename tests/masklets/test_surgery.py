@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Prompt
+from napari_sam2s.masklets import Project, Prompt
 
 
 def test_swap_from_here_on(project):
@@ -36,6 +38,23 @@ def test_merge_joins_masks(project):
     np.testing.assert_array_equal(project.mask(5, 2), both)
     assert project.mask(5, 1) is None
     assert project.mask(6, 1) is not None
+
+
+def test_merge_holds_no_more_than_a_few_pictures(tmp_path):
+    class Clip:
+        shape, fps, path = (60, 540, 960, 3), 25.0, None
+
+    square = np.zeros((540, 960), dtype=bool)
+    square[100:300, 100:300] = True
+    with Project.create(tmp_path / "a.sam2s", Clip()) as project:
+        for mask in (square, square.T.copy().reshape(540, 960)):
+            i = project.add_object().id
+            project.write_masks([(t, i, mask, None) for t in range(60)])
+        tracemalloc.start()
+        project.merge(1, 2)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most < 15 * square.nbytes  # of 60
 
 
 def test_delete_and_copy(project):

@@ -21,8 +21,8 @@ from napari_sam2s.formats.davis import object_colour
 from napari_sam2s.formats.entries import entries_of
 from napari_sam2s.formats.flat import shape_of
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.masks import Entry
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.reading import Entry
 from napari_sam2s.masklets.vocabulary import Object
 
 ENDING = "_coco.json"

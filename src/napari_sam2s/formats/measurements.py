@@ -19,8 +19,8 @@ import numpy as np
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.entries import entries_of
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.masks import Entry
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.reading import Entry
 from napari_sam2s.masklets.vocabulary import Object
 
 ENDING = "_measurements.csv"

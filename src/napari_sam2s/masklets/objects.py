@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.integers import frame_of, id_of
 from napari_sam2s.masklets.masks import MaskStore
+from napari_sam2s.masklets.reading import LIVING
 from napari_sam2s.masklets.vocabulary import Object, Prompt, Scores
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
@@ -58,8 +60,9 @@ class ObjectStore(MaskStore):
 
     def object(self, object_id: int) -> Object:
         """Return an object."""
+        wanted = id_of(object_id)
         for known in self.objects:
-            if known.id == object_id:
+            if known.id == wanted:
                 return known
         raise ProjectError(f"There is no object {object_id}; there are {[o.id for o in self.objects]}.")
 
@@ -122,6 +125,7 @@ class ObjectStore(MaskStore):
     def add_prompt(self, prompt: Prompt) -> int:
         """Keep a prompt and return its id."""
         self.object(prompt.object_id)
+        key = id_of(prompt.object_id), frame_of(prompt.frame)
         content = {"points": prompt.points, "labels": prompt.labels, "box": prompt.box}
         mask = None if prompt.mask is None else _pack(rle.encode(prompt.mask))
         with self.step("prompt"):
@@ -129,7 +133,7 @@ class ObjectStore(MaskStore):
             self._touch("prompts", [(new,)])
             self._db.execute(
                 "INSERT INTO prompts (id, object_id, frame, content, mask) VALUES (?, ?, ?, ?, ?)",
-                (new, prompt.object_id, prompt.frame, json.dumps(content), mask),
+                (new, *key, json.dumps(content, default=lambda number: number.item()), mask),
             )
         return int(new)
 
@@ -141,21 +145,24 @@ class ObjectStore(MaskStore):
         ProjectError
             Naming the objects that there are.
         """
-        known = [o.id for o in self.objects]
-        if object_id not in known:
-            there = f"it has {known}" if known else "it has none"
-            raise ProjectError(f"The project has no object {object_id} ({there}): add_object makes one.")
+        if id_of(object_id) not in [o.id for o in self.objects]:
+            raise ProjectError(self._no_object(object_id))
 
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
-        """Keep a prompt and the mask that answers it, as one step of undo."""
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
+        """Keep a prompt and the mask that answers it, as one step of undo.
+
+        With ``reset`` it takes the place of what was said of the object on that frame before, else it adds to it.
+        """
         with self.step("prompt"):
+            if reset:
+                self.remove_prompts(prompt.object_id, prompt.frame)
             self.add_prompt(prompt)
             self.write_masks([(prompt.frame, prompt.object_id, mask, scores)], origin="prompted")
 
     def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
-        """Return prompts in the order they were given."""
-        wanted = "(?1 IS NULL OR object_id = ?1) AND (?2 IS NULL OR frame = ?2)"
-        rows = self._rows(f"SELECT * FROM prompts WHERE NOT removed AND {wanted} ORDER BY id", (object_id, frame))
+        """Return prompts in the order they were given; those of a removed object are gone with it."""
+        wanted = f"(?1 IS NULL OR object_id = ?1) AND (?2 IS NULL OR frame = ?2) AND {LIVING}"
+        rows = self._rows(f"SELECT * FROM prompts WHERE NOT removed AND {wanted} ORDER BY id", _which(object_id, frame))
         return [self._prompt(row) for row in rows]
 
     def _prompt(self, row: sqlite3.Row) -> Prompt:
@@ -168,10 +175,14 @@ class ObjectStore(MaskStore):
     def remove_prompts(self, object_id: int, frame: int | None = None) -> None:
         """Take back the prompts of an object, on one frame or all."""
         sql = "SELECT id FROM prompts WHERE NOT removed AND object_id = ?1 AND (?2 IS NULL OR frame = ?2)"
-        keys = [(row[0],) for row in self._rows(sql, (object_id, frame))]
+        keys = [(row[0],) for row in self._rows(sql, _which(object_id, frame))]
         with self.step("remove prompts"):
             self._touch("prompts", keys)
             self._db.executemany("UPDATE prompts SET removed = 1 WHERE id = ?", keys)
+
+
+def _which(object_id: int | None, frame: int | None) -> tuple[int | None, int | None]:
+    return None if object_id is None else id_of(object_id), None if frame is None else frame_of(frame)
 
 
 def _pack(mask: rle.Mask) -> bytes:

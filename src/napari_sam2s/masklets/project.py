@@ -146,7 +146,7 @@ class Project(Reviewing, ObjectStore):
         Raises
         ------
         ProjectError
-            If its frames have another size, or it ends before the last frame that has masks or prompts.
+            If its frames have another size, or it ends before the last frame that has masks, prompts or links.
         """
         shape = tuple(int(n) for n in video.shape[:3])
         if shape[1:] != self.shape[1:]:
@@ -154,8 +154,8 @@ class Project(Reviewing, ObjectStore):
                 f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {self.shape[1]} x {self.shape[2]}: the masks "
                 "would not fit. Start a new project for it."
             )
-        known = "SELECT max(frame) FROM (SELECT max(frame) AS frame FROM masks UNION ALL SELECT max(frame) FROM prompts)"
-        last = self._rows(known)[0][0]
+        known = "UNION ALL".join(f" SELECT max(frame) AS frame FROM {table} " for table in ("masks", "prompts", "links"))
+        last = self._rows(f"SELECT max(frame) FROM ({known})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(
                 f"The video has {shape[0]} frames, but the project knows something of frame {last}: it cannot stand in for "

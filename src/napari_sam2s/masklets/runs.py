@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.lock import WriterLock
 from napari_sam2s.masklets.store import Store
@@ -56,7 +58,7 @@ class RunStore(Store):
             cursor = self._db.execute(
                 "INSERT INTO runs (started, status, provenance, step, start_frame, next_frame, stop_frame, direction) "
                 "VALUES (?1, 'running', ?2, ?3, ?4, ?4, ?5, ?6)",
-                (time.time(), json.dumps(provenance, default=str), step, next_frame, stop_frame, direction),
+                (time.time(), json.dumps(provenance, default=_plain), step, next_frame, stop_frame, direction),
             )
             run = cursor.lastrowid
             assert run is not None
@@ -160,3 +162,8 @@ class RunStore(Store):
                 yield db
             finally:
                 self._step = None
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can hold in place of a value that it cannot."""
+    return value.item() if isinstance(value, np.generic) else str(value)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from napari_sam2s.errors import ProjectError
 
@@ -127,6 +130,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
                 raise
             # In a folder that cannot be written SQLite has no place to note who reads, and so nobody can be writing.
             connection.close()
+            _refuse_unread_changes(path)
             connection = _open(path, "mode=ro&immutable=1")
             application, version = _identity(connection)
     except sqlite3.Error as error:
@@ -151,6 +155,30 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     return connection
 
 
+def _refuse_unread_changes(path: Path) -> None:
+    """Refuse to look at a file alone whose latest changes are still beside it: they would be missing without a word."""
+    beside = path.with_name(f"{path.name}-wal")
+    if beside.is_file() and beside.stat().st_size:
+        raise ProjectError(
+            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written: "
+            "copy both files into one that can, and open the copy."
+        )
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that takes NumPy's numbers for numbers: SQLite's own would keep their bytes."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, _plain(parameters))
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return super().executemany(sql, map(_plain, parameters))
+
+
+def _plain(row: Iterable[object]) -> tuple[object, ...]:
+    return tuple(value.item() if isinstance(value, np.generic) else value for value in row)
+
+
 def _open(path: Path, options: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{options}",
@@ -158,6 +186,7 @@ def _open(path: Path, options: str) -> sqlite3.Connection:
         timeout=BUSY_SECONDS,
         check_same_thread=False,
         isolation_level=None,
+        factory=_Connection,
     )
 
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.masks import MaskStore, Row
+from napari_sam2s.masklets.integers import frame_of, id_of
+from napari_sam2s.masklets.masks import MaskStore
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 
 _ALL = ", ".join(MASK_COLUMNS)
@@ -69,15 +73,16 @@ class Surgery(MaskStore):
         frames = self._known(source, start, stop)
         with self.step(f"merge {source} into {target}"):
             self._touch_span((source, target), start, stop)
-            rows: list[Row] = []
-            for t in frames:
-                mine, other = self.mask(t, source), self.mask(t, target)
-                assert mine is not None
-                rows.append((t, target, mine if other is None else mine | other, None))
-            self.write_masks(rows, origin="painted")
+            # One by one: the whole pictures of hours of video do not fit into memory.
+            self.write_masks(((t, target, self._joined_mask(t, source, target), None) for t in frames), origin="painted")
             self._delete_rows(source, start, stop)
             self._give_prompts({source: target}, start, stop)
             self._note(None)
+
+    def _joined_mask(self, frame: int, source: int, target: int) -> NDArray[np.bool_]:
+        mine, other = self.mask(frame, source), self.mask(frame, target)
+        assert mine is not None
+        return mine if other is None else mine | other
 
     def delete(self, object_id: int, start: int = 0, stop: int | None = None) -> None:
         """Forget the masks and prompts of an object on a span: it is unseen there."""
@@ -175,11 +180,11 @@ class Surgery(MaskStore):
 
     def _range(self, start: int, stop: int | None, *objects: int) -> int:
         frames = self.shape[0]
-        stop = frames if stop is None else stop
+        start, stop = frame_of(start), frames if stop is None else frame_of(stop)
         if not 0 <= start < stop <= frames:
             raise ProjectError(f"The span {start} to {stop} is not in the video of {frames} frames.")
         known = {row[0]: row for row in self._rows("SELECT id, removed, locked, name FROM objects")}
-        for i in objects:
+        for i in map(id_of, objects):
             if i not in known or known[i][1]:
                 raise ProjectError(f"There is no object {i}.")
             if known[i][2]:
