@@ -82,6 +82,19 @@ def test_bad_pictures(tmp_path, spoil, words):
         read_davis(tmp_path)[tmp_path.name].masks(0)
 
 
+def test_255_is_void_only_where_ids_have_8_bits(tmp_path):
+    labels = np.zeros((20, 30), np.uint16)
+    labels[:5], labels[5:9], labels[9:12] = 255, 256, 3
+    for name, picture in (("wide", labels), ("narrow", (labels % 256).astype(np.uint8))):
+        (tmp_path / name).mkdir()
+        Image.fromarray(picture).save(tmp_path / name / "00000.png")
+    videos = read_davis(tmp_path)
+    assert {i: int(m.sum()) for i, m in videos["wide"].masks(0).items()} == {3: 90, 255: 150, 256: 120}
+    assert videos["wide"].ignored(0) is None
+    assert sorted(videos["narrow"].masks(0)) == [3]
+    assert videos["narrow"].ignored(0).sum() == 150
+
+
 def test_ids_beyond_the_palette(tmp_path):
     class Far(Two):
         @staticmethod

@@ -76,6 +76,13 @@ def test_centroids_are_those_of_the_pixels(project, tmp_path):
     assert (row["area"], row["unit"]) == ("", "")
 
 
+def test_areas_have_all_their_digits(project, tmp_path):
+    project.write_masks([(3, 1, np.ones(SIZE, bool), None)])
+    [row] = [r for r in read(project.export(tmp_path, "csv", pixel_size=(22.69, 22.69))) if r["frame"] == "3"]
+    assert float(row["area"]) == pytest.approx(2400 * 22.69**2, rel=1e-11)  # 1235606.64
+    assert "e" not in row["area"]
+
+
 def test_of_masks_alone(project, tmp_path):
     masklets = read_davis(write_davis(project, tmp_path / "davis", "case"))["case"]
     rows = read(write_measurements(masklets, tmp_path, "case"))

@@ -7,6 +7,7 @@ import pytest
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import contact_sheet, overlay, write_overlay, write_video
+from napari_sam2s.formats.overlay import ENDINGS
 from napari_sam2s.masklets import LabelMasklets
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.video import open_video
@@ -46,3 +47,52 @@ def test_nothing_to_write(tmp_path):
 
     with pytest.raises(FormatError, match="no masks"):
         write_overlay(demo_case(3), Empty(np.zeros((3, 4, 4), np.uint8)), tmp_path / "x.mp4")
+
+
+def test_the_video_itself_is_not_written_over(tmp_path):
+    case = demo_case(6, size=(90, 120))
+    path = write_video((case[t] for t in range(6)), tmp_path / "case.mp4")
+    before = path.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(path)
+    with open_video(path) as video:
+        for out in (path, tmp_path / "link.mp4", tmp_path / "." / "case.mp4"):
+            with pytest.raises(FormatError, match="is the video itself"):
+                write_overlay(video, case, out)
+        write_overlay(video, case, tmp_path / "o.mp4")
+    assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["case.mp4", "link.mp4", "o.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("o", "ending of a video: name a file that ends in .mp4,"), ("o.xyz", "ending of a video"), ("o.mp4", "is a folder")],
+)
+def test_names_that_are_no_videos(tmp_path, name, words):
+    case = demo_case(2, size=(90, 120))
+    if words == "is a folder":
+        (tmp_path / name).mkdir()
+    with pytest.raises(FormatError, match=words):
+        write_overlay(case, case, tmp_path / name)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_ending_is_a_video(tmp_path, ending):
+    case = demo_case(4, size=(90, 120))
+    with open_video(write_overlay(case, case, tmp_path / f"o{ending}")) as video:
+        assert len(video) == 4
+
+
+def test_a_video_that_fails_in_the_middle_leaves_the_earlier_one(tmp_path):
+    def spoilt():
+        yield np.zeros((8, 8, 3), np.uint8)
+        raise FormatError("a mask is damaged")
+
+    path = write_video([np.zeros((8, 8, 3), np.uint8)] * 3, tmp_path / "x.mp4")
+    before = path.read_bytes()
+    with pytest.raises(FormatError, match="a mask is damaged"):
+        write_video(spoilt(), path)
+    with pytest.raises(FormatError, match=r"x\.mp4 cannot be written \(.*\): choose another place"):
+        write_video([np.zeros((1, 8, 3), np.uint8)] * 2, path)  # nothing is left of it with even sides
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x.mp4"]

@@ -19,6 +19,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.coco_rle import decode_rle, encode_crop
 from napari_sam2s.formats.davis import object_colour
 from napari_sam2s.formats.entries import entries_of
+from napari_sam2s.formats.files import make_folder, whole_file
 from napari_sam2s.formats.flat import shape_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
@@ -37,8 +38,7 @@ def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
     FormatError
         If nothing is annotated.
     """
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(Path(root))
     return write_coco_file(masklets, folder / f"{video}{ENDING}", video)
 
 
@@ -72,18 +72,12 @@ def write_coco_file(masklets: Masklets, path: Path, video: str) -> Path:
             for o in objects
         ],
     }
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            # Piece by piece: the annotations of hours of video need not fit into memory.
-            file.write(json.dumps(head)[:-1])
-            file.write(', "annotations": [')
-            _write_annotations(file, masklets, frames, category_of, (height, width))
-            file.write("]}")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise FormatError(f"{path} cannot be written ({error}).") from error
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        # Piece by piece: the annotations of hours of video need not fit into memory.
+        file.write(json.dumps(head)[:-1])
+        file.write(', "annotations": [')
+        _write_annotations(file, masklets, frames, category_of, (height, width))
+        file.write("]}")
     return path
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.files import make_folder, refuse_left_over, writing
 from napari_sam2s.formats.flat import flatten, shape_of
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
@@ -30,27 +31,38 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     Raises
     ------
     FormatError
-        If not every frame from the first on is known, or there are more tracks than 16 bits hold.
+        If not every frame of the video is known, there are more tracks than 16 bits hold, the folder holds masks of other
+        frames, or it cannot be written.
     """
     frames = list(masklets.frames)
-    _, height, width = shape_of(masklets)
-    if frames != list(range(len(frames))):
-        missing = next((n for n, frame in enumerate(frames) if n != frame), 0)
+    count, height, width = shape_of(masklets)
+    if frames != list(range(count)):
+        missing = min(set(range(count)).difference(frames), default=0)
         raise FormatError(
             f"The Cell Tracking Challenge has a mask for every frame, and frame {missing} of {video} is not known: "
             f"propagate through all frames first, or export to another format."
         )
     folder = Path(root) / f"{video}_RES"
-    folder.mkdir(parents=True, exist_ok=True)
     digits = 3 if len(frames) <= 1000 else len(str(len(frames) - 1))
+    names = {f"mask{frame:0{digits}d}.tif" for frame in frames}
+    refuse_left_over(folder, sorted(p for p in folder.glob("mask*.tif") if p.name not in names))
+    with writing(make_folder(folder)):
+        lost = _write_frames(masklets, folder, frames, (height, width), digits, video)
+    if lost:
+        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
+    return folder
+
+
+def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tuple[int, int], digits: int, video: str) -> int:
+    """Write pictures and tracks; return the pixels lost where objects overlap."""
     tracks: list[tuple[int, int, int, int]] = []  # label, begin, end, object
     running: dict[int, int] = {}  # place in tracks, by object
     lost = 0
     for frame in frames:
-        labels, overlap = flatten(masklets.masks(frame), (height, width))
+        labels, overlap = flatten(masklets.masks(frame), size)
         lost += overlap
         present = [int(i) for i in np.unique(labels) if i]
-        picture = np.zeros((height, width), dtype=np.uint16)
+        picture = np.zeros(size, dtype=np.uint16)
         for i in present:
             place = running.get(i)
             if place is None or tracks[place][2] != frame - 1:
@@ -64,9 +76,7 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
         tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", picture, compression="zlib")
     (folder / TRACKS).write_text("".join(f"{label} {begin} {end} 0\n" for label, begin, end, _ in tracks), encoding="ascii")
     _write_objects(folder / OBJECTS, tracks, {o.id: o for o in masklets.objects})
-    if lost:
-        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
-    return folder
+    return lost
 
 
 def _write_objects(path: Path, tracks: list[tuple[int, int, int, int]], objects: dict[int, Object]) -> None:

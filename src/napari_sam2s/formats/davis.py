@@ -17,16 +17,18 @@ import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.files import make_folder, refuse_left_over, whole_file
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
 
-VOID = 255  # DAVIS's "do not count": accepted when reading, never written
+VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254
 META = "meta.json"
 ANNOTATIONS, LAYERS, IGNORE = "Annotations", "Annotations_objects", "Ignore"
@@ -53,7 +55,7 @@ class DavisFolder:
             raise FormatError(f"There is no folder {folder}.")
         self.folder = folder
         self.void = void
-        pictures = [p for p in folder.glob("*.png") if re.search(r"\d+$", p.stem)]
+        pictures = _numbered(folder)
         if not pictures:
             raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
         self._paths = _by_number(pictures)
@@ -62,7 +64,7 @@ class DavisFolder:
             int(p.name): _by_number(p.glob("*.png")) for p in sorted(layers.glob("*")) if p.is_dir() and p.name.isdigit()
         }
         self._ignore = _by_number(ignore.glob("*.png"))
-        self._last: tuple[int, NDArray[np.uint8]] | None = None
+        self._last: tuple[int, NDArray[np.integer]] | None = None
 
     @property
     def name(self) -> str:
@@ -83,10 +85,11 @@ class DavisFolder:
         ids = {i for frame in self.frames for i in self.masks(frame)}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
-    def labels(self, frame: int) -> NDArray[np.uint8]:
+    def labels(self, frame: int) -> NDArray[np.integer]:
         """Return the picture of a frame, ``(Y, X)``, with void as background."""
         array = self._picture(frame)
-        return np.where(array == self.void, 0, array) if self.void is not None else array
+        void = self._void(array)
+        return array if void is None else np.where(void, array.dtype.type(0), array)
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``; of overlapping objects whole, if they have pictures of their own."""
@@ -97,13 +100,17 @@ class DavisFolder:
 
     def ignored(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
-        void = self._picture(frame) == self.void if self.void is not None else None
+        void = self._void(self._picture(frame))
         if frame in self._ignore:
             unlabelled = _read(self._ignore[frame]) > 0
             void = unlabelled if void is None else void | unlabelled
         return void if void is not None and void.any() else None
 
-    def _picture(self, frame: int) -> NDArray[np.uint8]:
+    def _void(self, array: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Return the void pixels; where ids have more than 8 bits, 255 is one of them."""
+        return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
+
+    def _picture(self, frame: int) -> NDArray[np.integer]:
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
         if self._last is None or self._last[0] != frame:
@@ -122,11 +129,15 @@ class DavisFolder:
         return None
 
 
+def _numbered(folder: Path) -> list[Path]:
+    return [p for p in folder.glob("*.png") if re.search(r"\d+$", p.stem)]
+
+
 def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
     return {int(re.findall(r"\d+", p.stem)[-1]): p for p in sorted(pictures)}
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def _read(path: Path) -> NDArray[np.integer]:
     try:
         with Image.open(path) as picture:
             array = np.asarray(picture)
@@ -185,8 +196,7 @@ class DavisWriter:
 
     def __init__(self, root: Path | str, video: str, size: tuple[int, int]) -> None:
         self.root = Path(root)
-        self.folder = self.root / ANNOTATIONS / video
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = make_folder(self.root / ANNOTATIONS / video)
         self.video = video
         self.size = size
         self.lost_pixels = 0
@@ -205,20 +215,18 @@ class DavisWriter:
         picture = Image.fromarray(labels, mode="P")
         picture.putpalette(davis_palette())
         path = self.folder / f"{frame:05d}.png"
-        part = path.with_suffix(".part")
-        picture.save(part, format="PNG")
-        part.replace(path)
+        with whole_file(path) as part:
+            picture.save(part, format="PNG")
 
     def finish(self, objects: Iterable[Object], frames: Iterable[int], facts: Mapping[str, object] | None = None) -> None:
         """Write ``meta.json``, beside what other videos have there already; warn of overlaps."""
         path = self.root / META
-        meta = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"videos": {}}
+        meta = _read_meta(path)
         names = [f"{frame:05d}" for frame in frames]
         described = {str(o.id): {"category": o.class_name or "", "name": o.name, "frames": names} for o in objects}
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
         if self.lost_pixels:
             warnings.warn(
                 f"{self.video}: objects overlap; {self.lost_pixels} pixels went to the object with the lower id.", stacklevel=2
@@ -226,9 +234,18 @@ class DavisWriter:
 
 
 def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
-    """Write masklets as DAVIS folders under ``root``; return the video's folder."""
+    """Write masklets as DAVIS folders under ``root``; return the video's folder.
+
+    Raises
+    ------
+    FormatError
+        If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
+        is something else, or they cannot be written. Nothing is written then, but in the middle of a disk that fills up.
+    """
     writer: DavisWriter | None = None
     frames = list(masklets.frames)
+    _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})
+    _read_meta(Path(root) / META)
     for frame in frames:
         masks = masklets.masks(frame)
         if writer is None:
@@ -239,6 +256,27 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
         raise FormatError(f"{video} has no annotated frames to write.")
     writer.finish(masklets.objects, frames)
     return writer.folder
+
+
+def _refuse_left_over(root: Path, video: str, names: set[str]) -> None:
+    """Refuse folders in which a reader would find pictures of a video that are not among those of these names."""
+    folder = root / ANNOTATIONS / video
+    refuse_left_over(folder, sorted(p for p in _numbered(folder) if p.name not in names))
+    for beside in (root / LAYERS / video, root / IGNORE / video):
+        refuse_left_over(beside, sorted(beside.rglob("*.png")))
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    """Return a ``meta.json`` of YouTube-VOS, to add a video to it; an empty one if there is none."""
+    if not path.is_file():
+        return {"videos": {}}
+    try:
+        meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(meta["videos"], dict):
+            raise TypeError("its videos are no object")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error!r}): move it away, or export elsewhere.") from error
+    return meta
 
 
 def _size_of(masklets: Masklets, masks: Mapping[int, NDArray[np.bool_]]) -> tuple[int, int]:

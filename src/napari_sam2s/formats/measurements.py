@@ -18,6 +18,7 @@ import numpy as np
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.entries import entries_of
+from napari_sam2s.formats.files import make_folder, whole_file
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.reading import Entry
@@ -62,8 +63,7 @@ def write_measurements(
     FormatError
         If nothing is annotated, or the pixel size is not positive.
     """
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(Path(root))
     return write_measurements_file(masklets, folder / f"{video}{ENDING}", pixel_size=pixel_size, unit=unit)
 
 
@@ -73,16 +73,10 @@ def write_measurements_file(masklets: Masklets, path: Path, *, pixel_size: Pixel
         raise FormatError("Nothing is annotated, so there is nothing to measure.")
     if pixel_size is not None and not (len(pixel_size) == 2 and all(0 < side < math.inf for side in pixel_size)):
         raise FormatError(f"A pixel size is two numbers above 0, height and width; got {pixel_size}.")
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(measurements(masklets, pixel_size=pixel_size, unit=unit))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise FormatError(f"{path} cannot be written ({error}).") from error
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(measurements(masklets, pixel_size=pixel_size, unit=unit))
     return path
 
 
@@ -101,7 +95,7 @@ def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, uni
                 "time_s": round(frame / fps, 4) if fps else "",
                 **_identity(known),
                 "area_px": entry.mask.area,
-                "area": "" if pixel is None else f"{entry.mask.area * pixel:.6g}",
+                "area": "" if pixel is None else f"{entry.mask.area * pixel:.12g}",
                 "unit": "" if pixel is None else unit,
                 **_place(entry.mask),
                 **_judgement(entry),

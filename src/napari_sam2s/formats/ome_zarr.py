@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.files import make_folder, writing
 from napari_sam2s.formats.flat import flatten, shape_of
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
@@ -32,32 +33,35 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
     Raises
     ------
     FormatError
-        If it is there already, or there is nothing to write.
+        If it is there already, cannot be written, or nothing is annotated.
     """
     import zarr
 
     frames = list(masklets.frames)
+    if not frames:
+        raise FormatError(f"{video} has no annotated frames to write.")
     shape = shape_of(masklets)
     path = Path(root) / f"{video}.ome.zarr"
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
     part = path.with_name(f"{path.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    group: Any = zarr.open_group(part, mode="w", zarr_format=2)
-    labels = group.create_group("labels")
-    labels.attrs["labels"] = [NAME]
-    image = labels.create_group(NAME)
-    array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
-    lost = 0
-    for frame in frames:
-        flat, overlap = flatten(masklets.masks(frame), (shape[1], shape[2]))
-        lost += overlap
-        if flat.any():
-            array[frame] = flat
-    image.attrs.update(_metadata(masklets.objects, frames, getattr(masklets, "fps", None)))
-    part.rename(path)
+    make_folder(path.parent)
+    with writing(path):
+        if part.exists():
+            shutil.rmtree(part)
+        group: Any = zarr.open_group(part, mode="w", zarr_format=2)
+        labels = group.create_group("labels")
+        labels.attrs["labels"] = [NAME]
+        image = labels.create_group(NAME)
+        array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
+        lost = 0
+        for frame in frames:
+            flat, overlap = flatten(masklets.masks(frame), (shape[1], shape[2]))
+            lost += overlap
+            if flat.any():
+                array[frame] = flat
+        image.attrs.update(_metadata(masklets.objects, frames, getattr(masklets, "fps", None)))
+        part.rename(path)
     if lost:
         warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
     return path

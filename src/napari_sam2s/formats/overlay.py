@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.files import whole_file
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
 
 OPACITY = 0.45
+ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".avi")  # containers that hold H.264
 
 
 def overlay(
@@ -40,14 +47,17 @@ def colours_of(objects: Iterable[Object]) -> dict[int, tuple[int, int, int]]:
 
 
 def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: float | None = None) -> Path:
-    """Write a video of the annotated frames with their masks, H.264 in MP4; sides are made even.
+    """Write a video of the annotated frames with their masks, H.264 in MP4; sides are made even, other frames are left out.
 
     Raises
     ------
     FormatError
-        If nothing is annotated or the file cannot be written.
+        If nothing is annotated, the file cannot be written, or it is the video itself.
     """
     path = Path(path)
+    source = getattr(video, "path", None)
+    if source is not None and path.exists() and path.samefile(source):
+        raise FormatError(f"{path} is the video itself, which an overlay would replace: choose another name.")
     frames = list(masklets.frames)
     if not frames:
         raise FormatError("There are no masks to make a video of.")
@@ -58,25 +68,51 @@ def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: floa
 
 
 def write_video(frames: Iterable[NDArray[np.uint8]], path: Path | str, *, fps: float = 25.0, quality: int = 20) -> Path:
-    """Write frames ``(Y, X, 3)`` uint8 as H.264 in MP4; ``quality`` is the constant rate factor, lower is better."""
+    """Write frames ``(Y, X, 3)`` uint8 as H.264, whole or not at all; ``quality`` is the constant rate factor, lower is better.
+
+    Raises
+    ------
+    FormatError
+        If there are no frames, the file's ending is not that of a video (see ``ENDINGS``), or it cannot be written.
+    """
     path = Path(path)
+    if path.suffix.lower() not in ENDINGS or path.is_dir():
+        what = "is a folder" if path.is_dir() else "does not have the ending of a video"
+        raise FormatError(f"{path} {what}: name a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
     if not path.parent.is_dir():
         raise FormatError(f"There is no folder {path.parent} to write {path.name} in.")
-    writer = None
-    for frame in frames:
-        even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
-        if writer is None:
-            options = ["-crf", str(quality), "-preset", "veryfast", "-threads", "2"]
-            size = (even.shape[1], even.shape[0])
-            writer = imageio_ffmpeg.write_frames(
-                str(path), size, fps=fps, macro_block_size=1, output_params=options, quality=None, codec="libx264"
-            )
-            writer.send(None)
-        writer.send(np.ascontiguousarray(even))
-    if writer is None:
-        raise FormatError(f"There are no frames to write to {path.name}.")
-    writer.close()
+    part = path.with_name(f"{path.stem}.part-{os.getpid()}{path.suffix}")
+    with whole_file(path, part):  # whose ending tells ffmpeg what to write
+        _encode(iter(frames), part, path, ["-crf", str(quality), "-preset", "veryfast", "-threads", "2"], fps)
     return path
+
+
+def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, options: list[str], fps: float) -> None:
+    """Let ffmpeg write the frames to ``part``; what it says goes into the sentence about ``path`` if it fails."""
+    first = next(frames, None)
+    if first is None:
+        raise FormatError(f"There are no frames to write to {path.name}.")
+    height, width = (side // 2 * 2 for side in first.shape[:2])
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(
+            [*command, *options, f"file:{part}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
+        )
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError), process.stdin as pipe:  # it has ended early, and has said why
+                for frame in itertools.chain((first,), frames):
+                    pipe.write(frame[:height, :width].tobytes())
+            failed = process.wait() != 0
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        told.seek(0)
+        words = told.read().decode(errors="replace").strip().splitlines()
+    if failed or not part.is_file():
+        raise FormatError(f"{path} cannot be written ({words[-1] if words else 'ffmpeg failed'}): choose another place for it.")
 
 
 def contact_sheet(video: Any, masklets: Masklets, *, columns: int = 4, rows: int = 3, width: int = 320) -> Image.Image:

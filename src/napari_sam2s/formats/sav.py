@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.files import make_folder, whole_file
 from napari_sam2s.formats.flat import shape_of
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.vocabulary import Object
@@ -118,12 +119,9 @@ def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
         "masklet_num": len(objects),
         "masklet": rows,
     }
-    folder = Path(root)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{video}{ENDING}"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts), encoding="utf-8")
-    part.replace(path)
+    path = make_folder(Path(root)) / f"{video}{ENDING}"
+    with whole_file(path) as part:
+        part.write_text(json.dumps(facts), encoding="utf-8")
     return path
 
 

@@ -1,0 +1,65 @@
+"""Files and folders that cannot be written, and what other exports left in them: one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from napari_sam2s.errors import FormatError
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Say in one sentence why a file or folder cannot be written.
+
+    Raises
+    ------
+    FormatError
+        In place of the system's error.
+    """
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise FormatError(f"{place} cannot be written, as {error.filename} is a file: choose another folder.") from error
+    except OSError as error:
+        raise FormatError(
+            f"{place} cannot be written ({error.strerror or error}): choose a folder that can, on a disk with room."
+        ) from error
+
+
+@contextmanager
+def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
+    """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`."""
+    draft = path.with_name(f"{path.name}.part") if part is None else part
+    try:
+        with writing(path):
+            yield draft
+            draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder, if it is not there, and return it; see :func:`writing`."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def refuse_left_over(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse to write into a folder that holds files of other frames or objects, which would be read as part of the export.
+
+    Raises
+    ------
+    FormatError
+        Naming the first and the last of them.
+    """
+    if files:
+        names = dict.fromkeys((files[0].name, files[-1].name))
+        raise FormatError(
+            f"{folder} holds what this export does not write and would be read with it ({' to '.join(names)}): delete the "
+            "folder, or export elsewhere."
+        )

@@ -1,0 +1,131 @@
+"""Exports to where nothing can be written, or where something else is already."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats import WRITERS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
+from napari_sam2s.masklets import LabelMasklets, Project
+
+
+@pytest.fixture
+def tracked(tmp_path):
+    """A project whose object is known on all six frames."""
+    square = np.zeros((24, 30), bool)
+    square[5:10, 5:15] = True
+    with Project.create(tmp_path / "case.sam2s", np.zeros((6, 24, 30, 3), np.uint8)) as project:
+        project.add_object("left")
+        project.write_masks([(t, 1, square, None) for t in range(6)])
+        yield project
+
+
+@pytest.fixture
+def frozen(tmp_path):
+    """A folder that not even root can write."""
+    folder = tmp_path / "frozen"
+    folder.mkdir()
+    mounted = sys.platform == "linux" and os.geteuid() == 0
+    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+    if not mounted or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_in_place_of_the_folder(tmp_path, tracked, name):
+    (tmp_path / "out").write_text("mine")
+    for folder in (tmp_path / "out", tmp_path / "out" / "further"):
+        with pytest.raises(FormatError, match=r"cannot be written, as .*out.* is a file: choose another folder"):
+            tracked.export(folder, name)
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_folder_that_cannot_be_written(frozen, tracked, name):
+    for folder in (frozen, frozen / "further"):
+        with pytest.raises(FormatError, match=r"cannot be written \(.*[Rr]ead-only"):
+            tracked.export(folder, name)
+    with pytest.raises(FormatError, match=r"o\.mp4 cannot be written \(.*Read-only"):
+        write_overlay(np.zeros((6, 24, 30, 3), np.uint8), tracked, frozen / "o.mp4")
+
+
+@pytest.mark.parametrize("name", ["ctc", "davis"])
+def test_a_disk_that_is_full(frozen, tracked, name):
+    subprocess.run(["mount", "-o", "remount,rw,size=8k", str(frozen)], check=True)
+    (frozen / "ballast").write_bytes(bytes(8192))
+    with pytest.raises(FormatError, match=r"cannot be written \(No space left.*room"):
+        tracked.export(frozen / "out", name)
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "left"),
+    [
+        (write_davis, read_davis, "00003.png to 00005.png"),
+        (write_ctc, lambda p: read_ctc(p / "case_RES"), "mask003.tif to mask005.tif"),
+    ],
+)
+def test_frames_of_an_earlier_export_are_not_taken_for_this_one(tmp_path, write, read, left):
+    labels = np.zeros((6, 24, 30), np.uint8)
+    labels[:, 5:10, 5:15] = 1
+    made = write(LabelMasklets(labels), tmp_path, "case")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()}
+    labels[:] = 2
+    with pytest.raises(FormatError, match=rf"read with it \({left}\): delete the folder, or export elsewhere"):
+        write(LabelMasklets(labels[:3]), tmp_path, "case")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()} == before
+    write(LabelMasklets(labels), tmp_path, "case")  # the same frames are written anew
+    assert read(tmp_path)["case"].masks(5)[2].all()
+    shutil.rmtree(made)
+    write(LabelMasklets(labels[:3]), tmp_path, "case")
+    assert read(tmp_path)["case"].frames == [0, 1, 2]
+
+
+@pytest.mark.parametrize("beside", ["Annotations_objects/case/001", "Ignore/case"])
+def test_pictures_of_objects_and_of_unlabelled_pixels_are_not_those_of_an_export(tmp_path, tracked, beside):
+    folder = tmp_path / "out" / beside
+    folder.mkdir(parents=True)
+    (folder / "00002.png").write_bytes(b"of a conversion")
+    with pytest.raises(FormatError, match=r"read with it \(00002\.png\)"):
+        tracked.export(tmp_path / "out", "davis")
+    assert not (tmp_path / "out" / "Annotations").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"videos": []}', "not JSON"])
+def test_a_meta_json_of_something_else(tmp_path, tracked, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "meta.json").write_text(content)
+    with pytest.raises(FormatError, match=r"not a YouTube-VOS meta\.json .*move it away, or export elsewhere"):
+        tracked.export(tmp_path / "out", "davis")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["meta.json"]
+    assert (tmp_path / "out" / "meta.json").read_text() == content
+
+
+def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
+    tracked.delete(1, 3, 6)
+    with pytest.raises(FormatError, match="frame 3 of case is not known"):
+        tracked.export(tmp_path / "out", "ctc")
+    tracked.delete(1)
+    for name in WRITERS:
+        with pytest.raises(FormatError, match=r"annotated|not known"):
+            tracked.export(tmp_path / "out", name)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
+    other = tracked.add_object("other").id
+    tracked.write_masks([(t, other, np.ones((24, 30), bool), None) for t in range(6)])
+    tracked.remove_object(1)
+    made = tracked.export(tmp_path / "out", name)  # a warning of overlaps would fail the test
+    readers = {"davis": lambda: read_davis(tmp_path / "out")["case"], "ctc": lambda: read_ctc(made)["case"]}
+    if name in readers:
+        [mask] = readers[name]().masks(3).values()
+        assert mask.all()
