@@ -38,6 +38,52 @@ def test_of_a_stack_the_page_of_the_frame(tmp_path, dtype, suffix):
         read_label_picture(path, 3)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "group4", "tiff_lzw"])
+@pytest.mark.parametrize("white", [0, 1])
+def test_a_tiff_whose_0_is_white_is_not_turned_around(tmp_path, compression, white):
+    """What tifffile writes of a boolean mask, and fax compressions of others; LZW and fax are Pillow's to read."""
+    mask = LABELS > 0
+    path = tmp_path / "a.tif"
+    if compression in (None, "zlib"):
+        photometric = ("miniswhite", "minisblack")[white]
+        values = mask if compression is None else mask.astype(np.uint8)
+        tifffile.imwrite(path, values, photometric=photometric, compression=compression)
+    else:
+        # Pillow turns the values when it writes, too.
+        Image.fromarray(mask if white else ~mask).save(path, compression=compression, tiffinfo={262: white})
+    with tifffile.TiffFile(path) as file:
+        assert file.pages.first.photometric == white
+    np.testing.assert_array_equal(read_label_picture(path, 0) > 0, mask)
+
+
+def test_a_grey_tiff_whose_0_is_white_and_that_pillow_has_to_read(tmp_path):
+    Image.fromarray(255 - LABELS).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "a.tif", 0), LABELS)
+
+
+def test_a_tiff_under_another_name(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", LABELS > 0)  # its 0 is white
+    (tmp_path / "a.tif").rename(tmp_path / "a.mask")
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "a.mask", 0), LABELS > 0)
+    Image.fromarray(LABELS).save(tmp_path / "b.tif", format="PNG")
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "b.tif", 0), LABELS)
+
+
+def test_stacks_of_imagej_and_pillow_and_of_more_axes(tmp_path):
+    stack = np.stack([LABELS * 0, LABELS, LABELS * 2])
+    tifffile.imwrite(tmp_path / "imagej.tif", stack, imagej=True)
+    pages = [Image.fromarray(page) for page in stack]
+    for name, compression in (("pillow.tif", None), ("lzw.tif", "tiff_lzw")):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], compression=compression)
+    for name in ("imagej.tif", "pillow.tif", "lzw.tif"):
+        np.testing.assert_array_equal(read_label_picture(tmp_path / name, 2), LABELS * 2)
+        with pytest.raises(FormatError, match=r"3 pages.*none for frame 3"):
+            read_label_picture(tmp_path / name, 3)
+    tifffile.imwrite(tmp_path / "channels.tif", np.stack([stack, stack], axis=1), imagej=True)
+    with pytest.raises(FormatError, match=r"has the shape \(3, 2, 20, 30\); a mask is"):
+        read_label_picture(tmp_path / "channels.tif", 1)
+
+
 def test_pngs_and_the_void_of_davis(tmp_path):
     labels = LABELS.copy()
     labels[0] = 255
@@ -62,6 +108,9 @@ def test_what_is_no_label_picture(tmp_path):
     refused("text.png", "cannot be read")
     (tmp_path / "text.tif").write_text("no picture")
     refused("text.tif", "cannot be read")
+    tifffile.imwrite(tmp_path / "cut.tif", LABELS, compression="zlib")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:-20])
+    refused("cut.tif", "cannot be read")
     (tmp_path / "text.npy").write_text("no array")
     refused("text.npy", "cannot be read")
     np.save(tmp_path / "words.npy", np.full((3, 3), "a"))

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis import VOID
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
+_PHOTOMETRIC = 262  # TIFF's tag: what a value looks like
 
 
 def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
@@ -39,6 +42,8 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} cannot be read ({error}).") from error
     if array is None:
         raise FormatError(f"The mask {path} has {pages} pages, one a frame from 0 on: there is none for frame {frame}.")
+    if array.ndim > 3:
+        raise FormatError(f"The mask {path} has the shape {array.shape}; a mask is (Y, X), or a page a frame (T, Y, X).")
     if array.ndim != 2:
         raise FormatError(f"The mask {path} is a colour picture; its values must be object ids (palette or grey).")
     if array.dtype.kind == "f":
@@ -58,26 +63,51 @@ def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
     if path.suffix.lower() == ".npy":
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
         return (*_page(stack, frame), False) if stack.ndim == 3 else (1, np.asarray(stack), False)
-    try:
-        with Image.open(path) as picture:
-            if picture.format == "JPEG":
-                raise ValueError("a JPEG changes values, so they are not ids any more: save labels as PNG or TIFF")
-            pages = getattr(picture, "n_frames", 1)
-            if pages > 1 and frame >= pages:
-                return pages, None, False
-            if pages > 1:
-                picture.seek(frame)
-            return pages, np.asarray(picture), picture.mode == "P"
-    except UnidentifiedImageError:
-        if path.suffix.lower() not in (".tif", ".tiff"):
-            raise
-    import tifffile  # what Pillow does not know, such as 64-bit integers
+    with path.open("rb") as file:
+        tiff = file.read(4) in _TIFF
+    if tiff:
+        return _read_tiff(path, frame)
+    with Image.open(path) as picture:
+        if picture.format == "JPEG":
+            raise ValueError("a JPEG changes values, so they are not ids any more: save labels as PNG or TIFF")
+        return _read_pillow(picture, frame)
+
+
+def _read_pillow(picture: Image.Image, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
+    pages = getattr(picture, "n_frames", 1)
+    if pages > 1 and frame >= pages:
+        return pages, None, False
+    if pages > 1:
+        picture.seek(frame)
+    return pages, np.asarray(picture), picture.mode == "P"
+
+
+def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
+    """Read the values as they are stored: Pillow turns those of a picture whose 0 is white, as masks often are, around."""
+    import tifffile
 
     try:
-        stack = tifffile.imread(path)
-    except tifffile.TiffFileError as error:
-        raise ValueError(str(error)) from error
-    return (*_page(stack, frame), False) if stack.ndim == 3 and stack.shape[-1] > 4 else (1, stack, False)
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            palette = file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE
+            if series.ndim != 3 or "S" in series.axes:
+                return 1, series.asarray(), palette
+            count = series.shape[0]
+            if frame >= count:
+                return count, None, palette
+            # Stacks beyond 4 GB have one page for all.
+            page = series.pages[frame] if len(series.pages) == count else None
+            return count, series.asarray()[frame] if page is None else page.asarray(), palette
+    except Exception as error:  # of damaged files tifffile raises many kinds
+        if "imagecodecs" not in str(error):
+            raise ValueError(str(error) or repr(error)) from error
+    with Image.open(path) as picture:  # compressed in a way that tifffile reads with a further package alone
+        pages, array, palette = _read_pillow(picture, frame)
+        if array is not None and picture.tag_v2.get(_PHOTOMETRIC) == tifffile.PHOTOMETRIC.MINISWHITE:  # type: ignore[attr-defined]
+            if array.dtype not in (np.bool_, np.uint8):
+                raise ValueError("its 0 is white: save it without compression")
+            array = ~array  # turned back
+        return pages, array, palette
 
 
 def _page(stack: NDArray[Any], frame: int) -> tuple[int, NDArray[Any] | None]:
