@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_sam2s.datasets import DATASETS, apply_review, convert
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats import read_davis
+from napari_sam2s.formats import DavisWriter, read_davis
 
 
 @pytest.fixture
@@ -88,7 +88,9 @@ def test_whole_objects_are_joined_as_well(tmp_path, converted):
     (folder / "review.json").write_text(json.dumps({"links": [link]}))
     with pytest.raises(DatasetError, match="both on frame 0"):
         apply_review(folder)
+    whole = folder / "Annotations_objects" / "VID14"
     for t in (0, 1):  # as if they took turns
+        (whole / f"{2 - t:03d}" / f"{t:05d}.png").unlink()
         path = folder / "Annotations" / "VID14" / f"{t:05d}.png"
         with Image.open(path) as picture:
             labels = np.array(picture)
@@ -97,6 +99,52 @@ def test_whole_objects_are_joined_as_well(tmp_path, converted):
         kept.putpalette(palette)
         kept.save(path)
     assert apply_review(folder) == (1, 0)
-    whole = folder / "Annotations_objects" / "VID14"
     assert [p.name for p in whole.iterdir()] == ["001"]
     assert np.asarray(Image.open(whole / "001" / "00001.png"))[18, 30]  # of the hook
+
+
+SIZE = (40, 60)
+
+
+def layered(root, masks, link):
+    """A converted video with a picture an object: ``{frame: {object id: rows}}``, each object a bar of three rows."""
+    writer = DavisWriter(root, "v", SIZE)
+    for t, rows in masks.items():
+        drawn = {i: np.zeros(SIZE, bool) for i in rows}
+        for i, y in rows.items():
+            drawn[i][y : y + 3] = True
+            path = root / "Annotations_objects" / "v" / f"{i:03d}" / f"{t:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(drawn[i]).save(path)
+        writer.write(t, {i: m for i, m in drawn.items() if i <= 254})
+    ids = sorted({i for rows in masks.values() for i in rows})
+    objects = {str(i): {"category": "cell", "name": f"cell {i}", "frames": []} for i in ids}
+    (root / "meta.json").write_text(json.dumps({"videos": {"v": {"objects": objects, "made": {"masklets": len(ids)}}}}))
+    entry = {"video": "v", "frame": 1, "category": "cell", "reason": "", "candidates": [], **link}
+    (root / "review.json").write_text(json.dumps({"links": [entry]}))
+
+
+@pytest.mark.parametrize(("old", "new"), [(300, 1), (300, 256), (9, 300), (256, 2)])
+def test_objects_beyond_the_palette_are_joined(tmp_path, old, new):
+    layered(tmp_path, {0: {new: 2, 5: 20}, 1: {old: 10, 5: 11}, 2: {5: 30}}, {"object": old, "same_as": new})
+    assert apply_review(tmp_path) == (1, 0)
+    video = read_davis(tmp_path)["v"]
+    assert [o.id for o in video.objects] == sorted({new, 5})
+    assert [sorted(video.masks(t)) for t in range(3)] == [sorted({new, 5}), sorted({new, 5}), [5]]
+    assert video.masks(1)[new].sum() == 3 * 60
+    labels = np.asarray(Image.open(tmp_path / "Annotations" / "v" / "00001.png"))
+    if new <= 254:
+        assert labels[10, 0] == new
+    assert labels[12, 0] == min(new, 5)  # where both are, the lowest wins
+    assert sorted(np.unique(labels)) == sorted({0, 5} | ({new} if new <= 254 else set()))
+
+
+def test_objects_that_are_apart_in_the_palette_alone_are_not_joined(tmp_path):
+    """Object 9 lies wholly under object 2 on frame 1, and 300 is in no palette picture."""
+    for old, new in ((9, 2), (300, 2)):
+        root = tmp_path / str(old)
+        layered(root, {0: {new: 2}, 1: {new: 10, old: 10}}, {"object": old, "same_as": new})
+        before = {p: p.read_bytes() for p in root.rglob("*.*") if p.is_file()}
+        with pytest.raises(DatasetError, match=f"2 and {old} of v are both on frame 1"):
+            apply_review(root)
+        assert {p: p.read_bytes() for p in root.rglob("*.*") if p.is_file()} == before

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import davis_palette
+from napari_sam2s.formats.davis import ANNOTATIONS, LARGEST_ID, LAYERS, davis_palette
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:
@@ -85,9 +86,10 @@ def _resolve(root: Path, video: str, pairs: Mapping[int, int]) -> dict[int, int]
 
 
 def _check_apart(root: Path, video: str, pairs: Mapping[int, int]) -> None:
-    for path in sorted((root / "Annotations" / video).glob("*.png")):
+    layers = _layers(root, video)
+    for path in _pictures(root, video):
         seen: dict[int, int] = {}
-        for i in _ids(path):
+        for i in sorted({*_ids(path), *_ids_of_layers(layers, path.name)}):
             end = pairs.get(i, i)
             if end in seen:
                 raise DatasetError(
@@ -97,34 +99,79 @@ def _check_apart(root: Path, video: str, pairs: Mapping[int, int]) -> None:
             seen[end] = i
 
 
+def _pictures(root: Path, video: str) -> list[Path]:
+    return sorted((root / ANNOTATIONS / video).glob("*.png"))
+
+
+def _layers(root: Path, video: str) -> dict[int, Path]:
+    """Return the folders with a picture an object, by object: there are some where objects overlap or are more than 254."""
+    folders = (root / LAYERS / video).glob("*")
+    return {int(folder.name): folder for folder in sorted(folders) if folder.is_dir() and folder.name.isdigit()}
+
+
 def _ids(path: Path) -> list[int]:
-    with Image.open(path) as picture:
-        return [int(i) for i in np.unique(np.asarray(picture)) if i]
+    return [int(i) for i in np.unique(_read(path)) if i]
+
+
+def _ids_of_layers(layers: Mapping[int, Path], name: str) -> list[int]:
+    """Return the objects that have pixels of their own in the picture of this name."""
+    return [i for i, folder in layers.items() if (folder / name).is_file() and _read(folder / name).any()]
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error}).") from error
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    """Write a picture whole or not at all."""
+    part = path.with_suffix(".part")
+    picture.save(part, format="PNG")
+    part.replace(path)
 
 
 def _join(root: Path, video: str, pairs: Mapping[int, int]) -> None:
-    for path in sorted((root / "Annotations" / video).glob("*.png")):
-        with Image.open(path) as picture:
-            labels = np.array(picture)
-        table = np.arange(256, dtype=np.uint8)
-        table[list(pairs)] = list(pairs.values())
-        joined = Image.fromarray(table[labels], mode="P")
-        joined.putpalette(davis_palette())
-        part = path.with_suffix(".part")
-        joined.save(part, format="PNG")
-        part.replace(path)
+    if _layers(root, video):
+        _join_layers(root, video, pairs)
+        _draw_layers(root, video)
+        return
+    table = np.arange(256, dtype=np.uint8)
+    table[list(pairs)] = list(pairs.values())
+    for path in _pictures(root, video):
+        _save(_palette_picture(table[_read(path)]), path)
+
+
+def _palette_picture(labels: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(labels, mode="P")
+    picture.putpalette(davis_palette())
+    return picture
+
+
+def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
     for old, new in pairs.items():
-        folder = root / "Annotations_objects" / video
-        if not (folder / f"{old:03d}").is_dir():
+        source = root / LAYERS / video / f"{old:03d}"
+        if not source.is_dir():
             continue
-        for path in sorted((folder / f"{old:03d}").glob("*.png")):
-            other = folder / f"{new:03d}" / path.name
+        for path in sorted(source.glob("*.png")):
+            other = root / LAYERS / video / f"{new:03d}" / path.name
             other.parent.mkdir(exist_ok=True)
             if other.is_file():
-                with Image.open(path) as a, Image.open(other) as b:
-                    joined = Image.fromarray(np.asarray(a) | np.asarray(b))
-                joined.save(other)
+                _save(Image.fromarray((_read(path) > 0) | (_read(other) > 0)), other)
                 path.unlink()
             else:
                 path.rename(other)
-        (folder / f"{old:03d}").rmdir()
+        source.rmdir()
+
+
+def _draw_layers(root: Path, video: str) -> None:
+    """Draw the pictures of all objects anew from those of each, as far as a palette goes; the lowest id wins."""
+    drawn = [(i, folder) for i, folder in sorted(_layers(root, video).items(), reverse=True) if i <= LARGEST_ID]
+    for path in _pictures(root, video):
+        labels = np.zeros(_read(path).shape, dtype=np.uint8)
+        for i, folder in drawn:
+            if (folder / path.name).is_file():
+                labels[_read(folder / path.name) > 0] = i
+        _save(_palette_picture(labels), path)
