@@ -106,12 +106,14 @@ def test_track_to_a_project_show_export(folder, capsys, tmp_path):
         ("coco", "p_coco.json"),
         ("csv", "p_measurements.csv"),
         ("sav", "p_manual.json"),
-        ("ctc", "p_RES"),
         ("ome-zarr", "p.ome.zarr"),
     ):
         code, out, _ = run(capsys, "export", project, tmp_path / "out", "--format", name)
         assert code == 0
         assert out.strip() == str(tmp_path / "out" / made)
+    code, _, error = run(capsys, "export", project, tmp_path / "out", "--format", "ctc")
+    assert code == 2
+    assert "frame 8 of p is not known" in error  # only the first eight were tracked
     size = ["--pixel-size", "0.5", "--unit", "mm"]
     assert run(capsys, "export", project, tmp_path / "out", "--format", "csv", *size)[0] == 0
     assert ",mm," in (tmp_path / "out" / "p_measurements.csv").read_text()
