@@ -54,7 +54,7 @@ class _Outbox:
     def check_object(self, object_id: int) -> None:
         """Take any object: the near end has asked the project."""
 
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         self.write_masks([(prompt.frame, prompt.object_id, mask, scores)])
 
     def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:

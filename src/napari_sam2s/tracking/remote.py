@@ -120,7 +120,7 @@ class RemoteTracker:
         rows = self._ask(new, reset=reset, replay=False)
         _, _, encoded, scores = rows[-1]
         result = rle.decode(encoded, self.shape[1:])
-        self.results.keep_prompt(new, result, scores)
+        self.results.keep_prompt(new, result, scores, reset=reset)
         return result
 
     def memory(self) -> tuple[int, int]:

@@ -29,8 +29,8 @@ class ResultStore(Protocol):
     def check_object(self, object_id: int) -> None:
         """Raise a :class:`Sam2sError` if nothing can be kept of that object."""
 
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
-        """Keep a prompt and the mask that answers it."""
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
+        """Keep a prompt and the mask that answers it; with ``reset`` in place of what was said there before."""
 
     def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
         """Return prompts in the order they were given."""
@@ -75,8 +75,11 @@ class MemoryResults:
     def check_object(self, object_id: int) -> None:
         """Take any object: memory knows of no list of them."""
 
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None) -> None:
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Keep a prompt and the mask that answers it."""
+        if reset:
+            here = (prompt.object_id, prompt.frame)
+            self._prompts = [p for p in self._prompts if (p.object_id, p.frame) != here]
         self._prompts.append(prompt)
         self.write_masks([(prompt.frame, prompt.object_id, mask, scores)], origin="prompted")
 

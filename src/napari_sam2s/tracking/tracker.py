@@ -147,7 +147,7 @@ class Tracker:
         new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
         self.results.check_object(object_id)
         result, scores = self._objects.condition(new, self.results.mask(frame, object_id), reset=reset)
-        self.results.keep_prompt(new, result, scores)
+        self.results.keep_prompt(new, result, scores, reset=reset)
         return result
 
     def replay(self, prompt: Prompt) -> None:
