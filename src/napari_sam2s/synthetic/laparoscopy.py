@@ -117,7 +117,8 @@ class Laparoscopy(Clip):
         Whether every instrument comes back from its first absence through another port and the other way up, and from then on
         always so. By default each return is drawn anew.
     effects
-        Blood, smoke, shake, defocus, noise, compression, vignette, changing light. Off for a plain picture.
+        Blood, smoke, shake, defocus, noise, compression, vignette, changing light. Off for a plain picture, of the same masks
+        but for what blood hides of an organ.
     bleeding
         Whether blood wells up, and hides of the organ what it covers; drawn at random by default, never without effects.
     """
@@ -160,7 +161,7 @@ class Laparoscopy(Clip):
         drawn = later.random() < BLOODY
         bloody = effects and (drawn if bleeding is None else bleeding)
         self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if bloody else None
-        ways = np.random.default_rng((seed, 2))  # of its own, so that masks are the same without effects
+        ways = np.random.default_rng((seed, 2))  # of its own, so that instruments are the same without effects
         for instrument in self._instruments:
             if away is not None:
                 instrument.away = tuple(away)
