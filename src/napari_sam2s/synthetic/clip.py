@@ -33,6 +33,18 @@ class Clip(ABC):
     def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``: the visible pixels of every object, empty where it is not to be seen."""
 
+    def unknown(self, index: int) -> frozenset[int]:
+        """Return the objects that nobody looked for on a frame, whose masks say nothing there: none, where truth is exact."""
+        return frozenset()
+
+    def ignored(self, index: int) -> NDArray[np.bool_] | None:
+        """Return the pixels ``(Y, X)`` of a frame that nobody labelled: none, where truth is exact."""
+        return None
+
+    def same_video(self, other: Clip) -> bool:
+        """Return whether another clip may show the same objects, because it is of the same video."""
+        return other is self
+
     def __len__(self) -> int:
         return self.shape[0]
 

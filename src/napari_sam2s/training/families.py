@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.formats import read_davis
-from napari_sam2s.masklets import Masklets, Project
 from napari_sam2s.synthetic.clip import Clip
-from napari_sam2s.video import open_video
+from napari_sam2s.training.sources import Recording, open_recordings
 
 
 class Composites:
@@ -75,14 +73,14 @@ class RecordedClip(Clip):
     Frames that nobody annotated are left out: "no mask was drawn" is not "the object is absent".
     """
 
-    def __init__(self, video: Any, masklets: Masklets, size: int, name: str) -> None:
-        self._video, self._masklets, self._annotated = video, masklets, list(masklets.frames)
+    def __init__(self, recording: Recording, size: int) -> None:
+        self._video, self._truth, self._path = recording.video, recording.truth, recording.path
+        self._annotated = list(self._truth.frames)
+        self.name = recording.name
         if not self._annotated:
-            raise TrainingError(f"{name} has no annotated frames to train on.")
-        if self._annotated[-1] >= len(video):
-            raise TrainingError(f"{name} has masks on frame {self._annotated[-1]}, but the video only {len(video)} frames.")
-        self.name, self.fps = name, float(getattr(video, "fps", None) or 25.0)
-        self.objects = tuple(masklets.objects)
+            raise TrainingError(f"{self.name} has no annotated frames to train on.")
+        self.fps = float(getattr(self._video, "fps", None) or 25.0)
+        self.objects = tuple(self._truth.objects)
         self.shape = (len(self._annotated), size, size, 3)
 
     def frame(self, index: int) -> NDArray[np.uint8]:
@@ -91,20 +89,40 @@ class RecordedClip(Clip):
         return np.asarray(picture.resize(self.shape[2:0:-1], Image.Resampling.BILINEAR, reducing_gap=2.0))
 
     def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
-        """Return the masks of an annotated frame, empty for objects that are not there."""
+        """Return the masks of an annotated frame, empty for objects that are not there or unknown."""
         size = self.shape[1:3]
-        known = self._masklets.masks(self._annotated[index])
+        known = self._truth.masks(self._annotated[index])
         empty = np.zeros(size, dtype=bool)
         return {o.id: _shrink(known[o.id], size) if o.id in known else empty for o in self.objects}
 
+    def unknown(self, index: int) -> frozenset[int]:
+        """Return the objects that nobody looked for on this frame."""
+        return self._truth.unknown(self._annotated[index])
+
+    def ignored(self, index: int) -> NDArray[np.bool_] | None:
+        """Return the pixels that are void or unlabelled."""
+        ignored = self._truth.ignored(self._annotated[index])
+        return None if ignored is None else _covered(ignored, self.shape[1:3]) > 127
+
+    def same_video(self, other: Clip) -> bool:
+        """Return whether another clip is of the same file or folder, annotated by whomever."""
+        return isinstance(other, RecordedClip) and other._path == self._path
+
+
+def _covered(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return how much of each pixel of a smaller picture a mask covers, 255 for all of it."""
+    return np.asarray(Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BOX))
+
 
 def _shrink(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    picture = Image.fromarray(mask.astype(np.uint8) * 255).resize(size[::-1], Image.Resampling.BOX)
-    return np.asarray(picture) > 127
+    covered = _covered(mask, size)
+    # A thread that covers half of no pixel is there all the same: where it covers most.
+    most = int(covered.max())
+    return covered > (127 if most > 127 else most // 2)
 
 
 class Recorded:
-    """Real videos with masks: projects, or DAVIS roots with ``JPEGImages`` beside ``Annotations``.
+    """Real videos with masks: projects, DAVIS roots with ``JPEGImages`` beside ``Annotations``, or folders of such roots.
 
     Raises
     ------
@@ -139,22 +157,4 @@ class Recorded:
         return {**self.__dict__, "_clips": None}  # opened anew in each process
 
     def _open(self) -> list[RecordedClip]:
-        clips: list[RecordedClip] = []
-        for source in self.sources:
-            clips += self._open_project(source) if source.is_file() else self._open_folder(source)
-        return clips
-
-    def _open_project(self, path: Path) -> list[RecordedClip]:
-        project = Project.open(path, mode="r")
-        if project.video_path is None or not project.video_path.exists():
-            raise TrainingError(f"The video {project.video_path} of {path} is gone: put it beside the project.")
-        return [RecordedClip(open_video(project.video_path), project, self.size, path.stem)]
-
-    def _open_folder(self, root: Path) -> list[RecordedClip]:
-        clips = []
-        for name, masklets in read_davis(root).items():
-            pictures = root / "JPEGImages" / name
-            if not pictures.is_dir():
-                raise TrainingError(f"The masks of {name} have no pictures: there is no folder {pictures}.")
-            clips.append(RecordedClip(open_video(pictures), masklets, self.size, name))
-        return clips
+        return [RecordedClip(recording, self.size) for source in self.sources for recording in open_recordings(source)]

@@ -7,7 +7,7 @@ part of every source is held out by name (``synthetic/material.py``, ``synthetic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import read_davis
-from napari_sam2s.masklets import Masklets, Project
+from napari_sam2s.masklets import Masklets
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import ArrayClip, Clip
+from napari_sam2s.training.sources import open_recordings
 from napari_sam2s.video import open_video
 
 FIRST_SEED = 2**31  # of held-out procedural clips
@@ -33,6 +34,7 @@ class Track:
 
     object: Object
     known: dict[int, NDArray[np.bool_]]  # frame: (Y, X), empty where it is absent; other frames are unknown
+    void: dict[int, NDArray[np.bool_]] = field(default_factory=dict)  # frame: (Y, X), pixels that nobody labelled
 
     @property
     def objects(self) -> tuple[Object]:
@@ -48,6 +50,10 @@ class Track:
         """Return the mask of a frame."""
         return {self.object.id: self.known[frame]}
 
+    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
+        """Return the pixels of a frame that are not scored; ``None`` if there are none."""
+        return self.void.get(frame)
+
 
 @dataclass
 class Case:
@@ -59,18 +65,26 @@ class Case:
 
 
 def tracks_of(truth: Masklets) -> list[Track]:
-    """Part ground truth into objects, each from the first frame on which it is to be seen."""
+    """Part ground truth into objects, each from the first frame on which it is to be seen.
+
+    Frames on which nobody looked for an object (``truth.unknown``) are unknown of it, not its absence.
+    """
+    unknown: Callable[[int], frozenset[int]] = getattr(truth, "unknown", lambda _: frozenset())
+    ignored: Callable[[int], NDArray[np.bool_] | None] = getattr(truth, "ignored", lambda _: None)
     known: dict[int, dict[int, NDArray[np.bool_]]] = {o.id: {} for o in truth.objects}
+    void: dict[int, NDArray[np.bool_]] = {}
     for t in truth.frames:
-        masks = truth.masks(t)
+        masks, unseen, unlabelled = truth.masks(t), unknown(t), ignored(t)
+        if unlabelled is not None:
+            void[t] = unlabelled
         for i, frames in known.items():
             mask = masks.get(i)
             if mask is not None and mask.any():
                 frames[t] = mask
-            elif frames:
+            elif frames and i not in unseen:
                 size = next(iter(frames.values())).shape
                 frames[t] = np.zeros(size, dtype=bool)
-    return [Track(o, known[o.id]) for o in truth.objects if len(known[o.id]) > 1]
+    return [Track(o, known[o.id], void) for o in truth.objects if len(known[o.id]) > 1]
 
 
 def _rendered(clip: Clip) -> Case:
@@ -143,23 +157,11 @@ def microscopy(
         yield _rendered(make(seed + i, frames // 3))
 
 
-def davis(root: Path) -> Iterator[Case]:
-    """Yield the videos of a DAVIS root, sparsely annotated ones too."""
-    for name, truth in read_davis(root).items():
-        pictures = root / "JPEGImages" / name if (root / "JPEGImages" / name).is_dir() else root / "JPEGImages"
-        yield Case(name, open_video(pictures), tracks_of(truth))
-
-
-def recorded_cases(sources: Sequence[Path]) -> Iterator[Case]:
-    """Yield projects (all of whose masks count as truth) and the videos of DAVIS roots."""
+def recorded_cases(sources: Iterable[Path]) -> Iterator[Case]:
+    """Yield projects (all of whose masks count as truth) and the videos of DAVIS roots, sparsely annotated ones too."""
     for source in sources:
-        if source.is_dir():
-            yield from davis(source)
-            continue
-        project = Project.open(source, mode="r")
-        if project.video_path is None or not project.video_path.exists():
-            raise TrainingError(f"The video {project.video_path} of {source} is gone: put it beside the project.")
-        yield Case(source.stem, open_video(project.video_path), tracks_of(project))
+        for recording in open_recordings(source):
+            yield Case(recording.name, recording.video, tracks_of(recording.truth))
 
 
 def real_clips(videos: Path, annotations: Path, part: tuple[int, int] = (0, 1)) -> Iterator[Case]:
@@ -274,6 +276,6 @@ def families(
     if real is not None and annotations is not None:
         known["real-clips"] = lambda: real_clips(real / "videos", annotations, part)
     if real is not None and part[0] == 0:  # one case each
-        known["pumavos-caps"] = lambda: davis(real / "pumavos-caps")
+        known["pumavos-caps"] = lambda: recorded_cases([real / "pumavos-caps"])
         known["hela"] = lambda: nuclei_in_time(real / "hela", counts["hela"])
     return {name: known[name] for name in names if name in known}
