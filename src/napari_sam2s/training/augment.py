@@ -21,12 +21,18 @@ LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 
 def augment(rng: np.random.Generator, sample: Sample) -> Sample:
     """Flip and re-light a clip."""
-    frames, masks = sample.frames, sample.masks
     if rng.random() < FLIP_SHARE:
-        frames, masks = frames[:, :, ::-1], masks[..., ::-1]
+        sample = _flipped(sample)
     gain, offset = rng.uniform(1 - LIGHT, 1 + LIGHT), rng.uniform(-LIGHT, LIGHT) * 128
     table = np.clip(np.arange(256) * gain + offset, 0, 255).astype(np.uint8)
-    return replace(sample, frames=table[frames], masks=np.ascontiguousarray(masks))
+    return replace(sample, frames=table[sample.frames])
+
+
+def _flipped(sample: Sample) -> Sample:
+    ignored = None if sample.ignored is None else np.ascontiguousarray(sample.ignored[..., ::-1])
+    return replace(
+        sample, frames=sample.frames[:, :, ::-1], masks=np.ascontiguousarray(sample.masks[..., ::-1]), ignored=ignored
+    )
 
 
 def augment_as_sam2(rng: np.random.Generator, sample: Sample) -> Sample:
@@ -34,19 +40,21 @@ def augment_as_sam2(rng: np.random.Generator, sample: Sample) -> Sample:
 
     An object that the turn pushes out of the first frame would leave nothing to prompt; such a turn is not made.
     """
-    frames, masks = sample.frames, sample.masks
     if rng.random() < FLIP_SHARE:
-        frames, masks = frames[:, :, ::-1], masks[..., ::-1]
+        sample = _flipped(sample)
+    frames, masks, ignored = sample.frames, sample.masks, sample.ignored
     matrix = _affine(rng, frames.shape[1])
     first = np.stack([_transform(mask, matrix) for mask in masks[0]])
     if first.any(axis=(1, 2)).all():
         frames = np.stack([_transform(frame, matrix) for frame in frames])
         masks = np.stack([[_transform(mask, matrix) for mask in on_frame] for on_frame in masks])
+        ignored = None if ignored is None else np.stack([_transform(pixels, matrix) for pixels in ignored])
     whole, grey = _jitter(rng, CLIP_JITTER), rng.random() < GREY_SHARE
     coloured = np.stack([_recolour(_recolour(f, *whole), *_jitter(rng, FRAME_JITTER)) for f in frames])
     if grey:
         coloured = np.repeat((coloured @ LUMA)[..., None], 3, axis=-1)
-    return replace(sample, frames=np.clip(coloured, 0, 255).astype(np.uint8), masks=np.ascontiguousarray(masks))
+    shown = np.clip(coloured, 0, 255).astype(np.uint8)
+    return replace(sample, frames=shown, masks=np.ascontiguousarray(masks), ignored=ignored)
 
 
 def _affine(rng: np.random.Generator, size: int) -> tuple[float, ...]:
@@ -88,7 +96,7 @@ def jitter_labels(rng: np.random.Generator, sample: Sample, most: int) -> Sample
 
 
 def cut_away(rng: np.random.Generator, sample: Sample, other: Sample) -> Sample:
-    """Show something else for a while: some consecutive frames of another clip, on which no object is to be seen.
+    """Show something else for a while: some consecutive frames of another video, on which no object is to be seen.
 
     Absences are rare in short clips, and a network that meets few of them puts a mask on everything. Frames that are
     conditions or long-term memories stay.
@@ -102,4 +110,9 @@ def cut_away(rng: np.random.Generator, sample: Sample, other: Sample) -> Sample:
     frames, masks = sample.frames.copy(), sample.masks.copy()
     frames[cut] = other.frames[cut]
     masks[cut] = False
-    return replace(sample, frames=frames, masks=masks)
+    known, ignored = (None if array is None else array.copy() for array in (sample.known, sample.ignored))
+    if known is not None:
+        known[cut] = True  # whatever is seen there, it is not these objects
+    if ignored is not None:
+        ignored[cut] = False
+    return replace(sample, frames=frames, masks=masks, known=known, ignored=ignored)

@@ -91,6 +91,8 @@ class Sample:
     classes: np.ndarray  # (N,) int64, -1 for no class
     roles: tuple[Role, ...]
     name: str = ""
+    known: np.ndarray | None = None  # (T, N) bool: whether anybody looked for the object; None if for all
+    ignored: np.ndarray | None = None  # (T, S, S) bool: pixels that nobody labelled; None if there are none
 
 
 @dataclass
@@ -103,6 +105,8 @@ class Batch:
     classes: Tensor  # (N,) int64
     roles: tuple[Role, ...]
     names: tuple[str, ...] = ()  # of the clips
+    known: Tensor | None = None  # (T, N) bool, as in Sample
+    ignored: Tensor | None = None  # (T, B, S, S) bool
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its arrays on a device."""
@@ -133,13 +137,23 @@ def draw_sample(
         return None
     chosen = [visible[i] for i in rng.permutation(len(visible))[:max_objects]]
     masks = [[m[o.id] for o in chosen] for m in map(clip.masks, sampling.indices)]
+    known = np.array([[o.id not in unknown for o in chosen] for unknown in map(clip.unknown, sampling.indices)])
     return Sample(
         np.stack([clip[i] for i in sampling.indices]),
         np.array(masks),
         np.array([class_index(o.class_name) for o in chosen], dtype=np.int64),
         sampling.roles,
         clip.name,
+        None if known.all() else known,
+        _ignored(clip, sampling.indices),
     )
+
+
+def _ignored(clip: Clip, indices: Sequence[int]) -> np.ndarray | None:
+    found = [clip.ignored(i) for i in indices]
+    if all(pixels is None for pixels in found):
+        return None
+    return np.stack([np.zeros(clip.shape[1:3], dtype=bool) if pixels is None else pixels for pixels in found])
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -152,4 +166,16 @@ def collate(samples: Sequence[Sample]) -> Batch:
         classes=torch.from_numpy(np.concatenate([s.classes for s in samples])),
         roles=samples[0].roles,
         names=tuple(s.name for s in samples),
+        known=_together([s.known for s in samples], [s.masks.shape[:2] for s in samples], np.concatenate, fill=True),
+        ignored=_together([s.ignored for s in samples], [s.frames.shape[:3] for s in samples], np.stack, fill=False),
     )
+
+
+def _together(
+    arrays: Sequence[np.ndarray | None], shapes: Sequence[tuple[int, ...]], join: Callable[..., np.ndarray], *, fill: bool
+) -> Tensor | None:
+    """Join what part of the clips have along their second axis; ``None`` if none has it."""
+    if all(array is None for array in arrays):
+        return None
+    whole = [np.full(shape, fill) if array is None else array for array, shape in zip(arrays, shapes, strict=True)]
+    return torch.from_numpy(join(whole, axis=1))

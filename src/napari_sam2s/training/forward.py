@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
 from napari_sam2s.training.clips import Batch, Role
-from napari_sam2s.training.losses import LossWeights, mask_losses, soften, tsl_loss
+from napari_sam2s.training.losses import LossWeights, Step, mask_losses, mean_losses, tsl_loss
 from napari_sam2s.training.prompts import PromptBatch, add_corrections, sample_prompts
+from napari_sam2s.training.targets import Targets, known_rows, make_targets
 
 SHORT_TERM = 6
 POINTER_SPAN = 15.0  # frames: the longest distance of pointers in use at inference, whose unit it is
@@ -119,11 +120,12 @@ class ClipForward(nn.Module):
 
     def forward(self, batch: Batch, rng: np.random.Generator, *, mask_share: float = 0.5) -> ClipOutput:
         """Run a batch; ``rng`` draws the prompts."""
-        clip_of = tuple(batch.clip_of.tolist())  # before the batch goes to the device, which would have to be waited for
+        # Before the batch goes to the device, which would have to be waited for.
+        clip_of, rows = tuple(batch.clip_of.tolist()), known_rows(batch)
         batch = batch.to(self.model.device)
         features, interactive = self._encode(batch)
         remembered: list[Remembered] = []
-        steps: list[dict[str, Tensor]] = []
+        steps: list[Step] = []
         output = ClipOutput({}, 0.0)
         ious: list[Tensor] = []
         # Inference meets the conditioning frame at any distance, so training does too.
@@ -131,21 +133,22 @@ class ClipForward(nn.Module):
         corrected = int(rng.integers(1, len(batch.roles))) if self._corrects_later(batch, rng) else 0
         short_index = 0
         for t, role in enumerate(batch.roles):
-            hard = self._target(batch.masks[t])
-            targets = self._loss_targets(hard)
+            known = rows[t]
+            known = None if known is None else known.to(batch.masks.device)
+            targets = make_targets(batch, t, known, stride=self.loss_stride, arl=self.arl)
             if t == 0:
                 first = features[0] if features else None
-                decoded, first_losses = self._prompted(first, interactive, batch, hard, targets, rng, mask_share)
+                decoded, first_losses = self._prompted(first, interactive, targets, rng, mask_share)
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
                 attended = self.model.attend(features[t], memories)
                 decoded = self.model.decode(attended, multimask=True)
-                steps.append(self._losses(decoded, targets, batch.classes))
-                ious.append(self._iou(decoded, hard))
+                steps.append(self._losses(decoded, targets))
+                ious.append(self._iou(decoded, targets))
                 if t == corrected:
-                    decoded = self._correct(attended, decoded, batch.masks[t])
-                    steps.append(self._losses(decoded, targets, batch.classes))
+                    decoded = self._correct(attended, decoded, targets)
+                    steps.append(self._losses(decoded, targets))
             output.answers.append(decoded.logits.detach())
             if t + 1 < len(batch.roles):
                 logits = self._memory_logits(decoded)
@@ -154,21 +157,21 @@ class ClipForward(nn.Module):
                 remembered.append(Remembered(role, short_index, maps, decoded.pointer, features[t].keys, patches))
             if role is not Role.LONG:
                 short_index += 1
-        output.losses = {name: torch.stack([s[name] for s in steps]).mean() for name in steps[0]}
-        measured = torch.cat(ious) if ious else self._iou(decoded, hard)
+        output.losses = mean_losses(steps)
+        measured = torch.cat(ious) if ious else self._iou(decoded, targets)
         output.iou = float(measured.nanmean())
         return output
 
     def _corrects_later(self, batch: Batch, rng: np.random.Generator) -> bool:
         return len(batch.roles) > 1 and self.later_corrections > 0 and rng.random() < self.later_corrections
 
-    def _correct(self, attended: Attended, decoded: Decoded, masks: Tensor) -> Decoded:
+    def _correct(self, attended: Attended, decoded: Decoded, targets: Targets) -> Decoded:
         """Answer a click on each object of a tracked frame, where it is most wrong: the user who looks on."""
-        truth = masks.cpu().numpy()
+        n = len(targets.masks)
         earlier = self._memory_logits(decoded).detach()
-        answers = F.interpolate(earlier, size=truth.shape[1:], mode="bilinear")[:, 0] > 0
-        nothing = PromptBatch(torch.zeros(len(truth), 0, 2), torch.zeros(len(truth), 0, dtype=torch.long), np.zeros(0, bool))
-        clicks = add_corrections(nothing, truth, answers.cpu().numpy())
+        answers = F.interpolate(earlier, size=targets.masks.shape[1:], mode="bilinear")[:, 0] > 0
+        nothing = PromptBatch(torch.zeros(n, 0, 2), torch.zeros(n, 0, dtype=torch.long), np.zeros(0, bool))
+        clicks = add_corrections(nothing, *targets.seen_by_user(answers.cpu().numpy()))
         points, labels = clicks.points.to(earlier.device), clicks.labels.to(earlier.device)
         return self.model.decode(attended, points=points, labels=labels, mask=earlier, multimask=True)
 
@@ -187,9 +190,6 @@ class ClipForward(nn.Module):
         encoded = self.model.encode(images)
         return [_rows(encoded, i * b + batch.clip_of) for i in range(t)], own
 
-    def _target(self, masks: Tensor) -> Tensor:
-        return masks[:, None].float()
-
     def _memory_logits(self, decoded: Decoded) -> Tensor:
         """Return the chosen mask's logits, kept finite where the object is not there, so that gradients stay so."""
         return decoded.logits.clamp(-32, 32)
@@ -198,26 +198,24 @@ class ClipForward(nn.Module):
         self,
         features: Features | None,
         interactive: Features | None,
-        batch: Batch,
-        hard: Tensor,
-        targets: tuple[Tensor, Tensor],
+        targets: Targets,
         rng: np.random.Generator,
         mask_share: float,
-    ) -> tuple[Decoded, list[dict[str, Tensor]]]:
-        truth = batch.masks[0].cpu().numpy()
+    ) -> tuple[Decoded, list[Step]]:
+        truth = targets.masks.cpu().numpy()
         prompts = sample_prompts(rng, truth, mask_share)
         decoded = self._click(features, interactive, prompts, None, multimask=bool(rng.random() < 0.6))
-        losses = [self._losses(decoded, targets, batch.classes)]
+        losses = [self._losses(decoded, targets)]
         for _ in range(self.corrections):
             answers = F.interpolate(decoded.logits.detach(), size=truth.shape[1:], mode="bilinear")[:, 0] > 0
-            prompts = add_corrections(prompts, truth, answers.cpu().numpy())
+            prompts = add_corrections(prompts, *targets.seen_by_user(answers.cpu().numpy()))
             earlier = decoded.logits.detach().clamp(-32, 32)
             decoded = self._click(features, interactive, prompts, earlier, multimask=False)
-            losses.append(self._losses(decoded, targets, batch.classes))
-        by_mask = torch.from_numpy(prompts.use_mask).to(hard.device)
+            losses.append(self._losses(decoded, targets))
+        by_mask = torch.from_numpy(prompts.use_mask).to(targets.whole.device)
         if features is None or not by_mask.any():
             return decoded, losses
-        given = self.model.decode_mask(features, hard)
+        given = self.model.decode_mask(features, targets.whole)
         # The pointer of a mask prompt comes from the decoder, so it learns through the frames that follow.
         pick = by_mask[:, None]
         return Decoded(
@@ -243,30 +241,51 @@ class ClipForward(nn.Module):
         points, labels = prompts.points.to(device), prompts.labels.to(device)
         return self.model.segment(features, interactive, points=points, labels=labels, mask=earlier, multimask=multimask)
 
-    def _loss_targets(self, hard: Tensor) -> tuple[Tensor, Tensor]:
-        """Return masks without and with ARL's blur, at the size that losses are taken at."""
-        soft = soften(hard) if self.arl else hard
-        if self.loss_stride > 1:
-            hard, soft = F.avg_pool2d(hard, self.loss_stride), F.avg_pool2d(soft, self.loss_stride)
-        return hard, soft
-
-    def _losses(self, decoded: Decoded, targets: tuple[Tensor, Tensor], classes: Tensor) -> dict[str, Tensor]:
-        hard, soft = targets
-        losses = mask_losses(decoded.all_logits, decoded.all_iou, decoded.object_score, hard, soft, self.weights)
+    def _losses(self, decoded: Decoded, targets: Targets) -> Step:
+        """Return the losses, and over how many objects they are averaged: those that anybody looked for on this frame."""
+        n = targets.objects
+        if not n:
+            return {}, 0
+        if targets.rows is not None:
+            decoded, targets = _answers_of(decoded, targets.rows), targets.of_known()
+        losses = mask_losses(
+            decoded.all_logits,
+            decoded.all_iou,
+            decoded.object_score,
+            targets.hard,
+            targets.soft,
+            self.weights,
+            visible=targets.visible,
+            counted=targets.counted,
+        )
         semantic = self.model.semantic
         if semantic is not None and decoded.class_embedding is not None and len(semantic.class_names):
-            visible = hard.flatten(1).gt(0.5).any(dim=1)
-            losses["tsl"] = tsl_loss(semantic.class_logits(decoded.class_embedding), classes, visible)
-        return losses
+            losses["tsl"] = tsl_loss(semantic.class_logits(decoded.class_embedding), targets.classes, targets.visible)
+        return losses, n
 
     @staticmethod
-    def _iou(decoded: Decoded, hard: Tensor) -> Tensor:
+    def _iou(decoded: Decoded, targets: Targets) -> Tensor:
         """Return the IoU of each object, nan where it is not visible."""
-        masks = F.interpolate(decoded.logits.detach(), size=hard.shape[-2:], mode="bilinear", align_corners=False) > 0
-        truth = hard > 0.5
+        size = targets.masks.shape[-2:]
+        masks = F.interpolate(decoded.logits.detach(), size=size, mode="bilinear", align_corners=False)[:, 0] > 0
+        truth = targets.masks
+        if targets.ignored is not None:
+            masks, truth = masks & ~targets.ignored, truth & ~targets.ignored
         union = (masks | truth).flatten(1).sum(1)
         iou = (masks & truth).flatten(1).sum(1) / union.clamp(min=1)
         return torch.where(truth.flatten(1).any(dim=1), iou, torch.nan)
+
+
+def _answers_of(decoded: Decoded, rows: Tensor) -> Decoded:
+    """Return what the losses need of some of the objects."""
+    embedding = decoded.class_embedding
+    return replace(
+        decoded,
+        all_logits=decoded.all_logits[rows],
+        all_iou=decoded.all_iou[rows],
+        object_score=decoded.object_score[rows],
+        class_embedding=None if embedding is None else embedding[rows],
+    )
 
 
 def _rows(features: Features, rows: Tensor) -> Features:
