@@ -1,4 +1,4 @@
-"""What is not known teaches nothing: objects that nobody looked for, unlabelled pixels."""
+"""What is not known teaches nothing: objects that nobody looked for, unlabelled pixels, frames of an object's own video."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away
-from napari_sam2s.training.clips import collate, draw_sample
+from napari_sam2s.training.clips import Role, collate, draw_sample
+from napari_sam2s.training.config import read_config
+from napari_sam2s.training.data import StepDataset
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, mask_losses, mean_losses
 from napari_sam2s.training.targets import known_rows, make_targets
@@ -198,3 +200,43 @@ def test_a_thin_object_is_visible_however_much_the_losses_are_reduced(thick):
     assert found["iou"] < 0.1
     assert missed["occlusion"] > 3
     assert missed["dice"] > found["dice"] > 0
+
+
+CUTS = """
+model = "sam2s-nano"
+seed = 1
+image_size = 64
+max_objects = 2
+weight_decay = 0.05
+clip_gradient = 1.0
+warmup_steps = 2
+ema = 0.9
+loss_stride = 1
+cuts = 1.0
+[families]
+recorded = 1.0
+[[stages]]
+name = "s"
+steps = 4
+frames = 6
+batch = 4
+learning_rate = 1e-4
+divemem = 0.0
+images = 0.0
+"""
+
+
+def test_cuts_are_from_other_videos_only(tmp_path):
+    """In its own video an object would be in sight while it is taught to be absent."""
+    path = tmp_path / "c.toml"
+    path.write_text(CUTS)
+    config = read_config(path)
+    own = clip_of(ArrayClip)
+    own.stack[:] |= own.stack.any(axis=0)
+    alone = StepDataset(config, {"recorded": lambda seed, frames: own}, [])
+    assert alone[0].masks.flatten(2).any(dim=2).all()
+    namesake = replace(own)  # of another folder
+    mixed = StepDataset(config, {"recorded": lambda seed, frames: (own, namesake)[seed % 2]}, [])
+    absent = [~mixed[step].masks.flatten(2).any(dim=2) for step in range(4)]
+    assert any(a.any() for a in absent)
+    assert all(role is not Role.LONG for role in mixed[0].roles)

@@ -58,6 +58,7 @@ class StepDataset(Dataset[Batch]):
         divemem = bool(kind.random() < stage.divemem)
         batch = stage.batch * (1 if frames == stage.frames else max(2, stage.frames // 2))
         samples: list[Sample] = []
+        videos: list[Clip] = []  # of the samples
         for _ in range(50 * batch):
             if len(samples) >= batch:
                 break
@@ -65,10 +66,14 @@ class StepDataset(Dataset[Batch]):
             for _ in range(min(self.config.samples, batch - len(samples))):
                 sample = self._draw(rng, video, frames, divemem)
                 if sample is not None and samples and rng.random() < self.config.cuts:
-                    sample = cut_away(rng, sample, samples[0])
+                    # On frames of its own video its objects would be seen, and taught to be absent.
+                    others = (s for s, v in zip(samples, videos, strict=True) if not video.same_video(v))
+                    other = next(others, None)
+                    sample = sample if other is None else cut_away(rng, sample, other)
                 # Clips of one batch go through the network together, so they have the same roles.
                 if sample is not None and (not samples or sample.roles == samples[0].roles):
                     samples.append(sample)
+                    videos.append(video)
         if not samples:
             raise TrainingError(f"No clip with a visible object was found for step {step}; look at the training videos.")
         return collate(samples)
