@@ -202,7 +202,7 @@ class ClipForward(nn.Module):
         rng: np.random.Generator,
         mask_share: float,
     ) -> tuple[Decoded, list[Step]]:
-        truth = targets.masks.cpu().numpy()
+        truth = targets.truth
         prompts = sample_prompts(rng, truth, mask_share)
         decoded = self._click(features, interactive, prompts, None, multimask=bool(rng.random() < 0.6))
         losses = [self._losses(decoded, targets)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch.nn.functional as F
@@ -27,6 +28,11 @@ class Targets:
     ignored: Tensor | None = None  # (N, S, S) bool: pixels that nobody labelled; None if there are none
     counted: Tensor | None = None  # (N, 1, H, W) bool: pixels that the losses count; None if they count all
 
+    @cached_property
+    def truth(self) -> NDArray[np.bool_]:
+        """The masks, where users look at them; brought there once."""
+        return self.masks.cpu().numpy()
+
     @property
     def objects(self) -> int:
         """Number of objects that teach anything."""
@@ -50,7 +56,7 @@ class Targets:
 
     def seen_by_user(self, answers: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return true masks, and answers ``(N, S, S)`` as a user compares them with these: what is unknown is not wrong."""
-        truth = self.masks.cpu().numpy()
+        truth = self.truth
         if self.ignored is not None:
             answers = np.where(self.ignored.cpu().numpy(), truth, answers)
         if self.rows is not None:
