@@ -181,6 +181,18 @@ def test_folders_projects_clips_and_arrays_agree(tmp_path):
     assert len({round(r.overall.jf, 12) for r in results}) == 1
 
 
+@pytest.mark.parametrize("late", ["first-seen", "all", "own-clip"])
+def test_what_nobody_looked_for_in_a_project_is_not_absent(tmp_path, late):
+    labels = np.zeros((10, 40, 40), np.uint8)
+    labels[:, 5:15, 5:15], labels[:, 20:30, 20:30] = 1, 2
+    with Project.create(tmp_path / "case.sam2s", open_video(np.zeros((10, 40, 40, 3), np.uint8))) as project:
+        for seen in (range(10), range(4, 8)):
+            i = project.add_object().id
+            project.write_masks([(t, i, labels[t] == i, None) for t in seen])
+        scores = evaluate(labels, project, late=late, skip="none")
+    assert [(o.frames, o.jf, o.false_presence) for o in scores.objects] == [(10, 1, 0), (4, 1, 0)]
+
+
 def test_several_videos_in_processes(tmp_path):
     for n in range(3):
         truth = sequence(6, a=(1, range(6)))

@@ -16,6 +16,7 @@ from napari_sam2s.evaluation.region import boundary_f, dice, hausdorff_95, iou, 
 from napari_sam2s.evaluation.scores import Evaluation, Frames, FrameScore, ObjectScore, Protocol
 from napari_sam2s.evaluation.sources import ProjectFile, aligned, closed, find_videos, name_alike
 from napari_sam2s.evaluation.temporal import Identities, longest_lost, returns, visibility_switches
+from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import Masklets
 
 Progress = Callable[[int, int], None]  # done, of
@@ -159,8 +160,10 @@ def _score_frames(
         if t in scored:
             size = _size(name, t, true, ours)
             empty = np.zeros(size, dtype=bool)
+            # In a project an object may be unknown on a frame on which another is known; elsewhere it is absent then.
+            unknown = known - true.keys() if isinstance(truth, Project | ProjectFile) else set()
             for i, rows in tracks.items():
-                if i not in started or protocol.late != "own-clip" or protocol.skip == "none":
+                if i not in unknown and (i not in started or protocol.late != "own-clip" or protocol.skip == "none"):
                     rows.append(_Row(t, ours.get(i, empty), true.get(i, empty), protocol))
             identities.feed(true, ours, {i: rows[-1].j for i, rows in tracks.items() if rows and rows[-1].t == t})
         if report is not None:
