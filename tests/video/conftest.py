@@ -35,9 +35,9 @@ def ffmpeg(*words, feed=None):
     assert done.returncode == 0, done.stderr.decode()
 
 
-def encode(path, *options, frames=FRAMES, height=96, width=160, rate="25", before=()):
-    """Encode ``frames`` numbered frames with these options."""
-    raw = b"".join(draw(n, height, width).tobytes() for n in range(frames))
+def encode(path, *options, frames=FRAMES, height=96, width=160, rate="25", before=(), first=0):
+    """Encode ``frames`` numbered frames, from number ``first`` on, with these options."""
+    raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
     ffmpeg(*before, *source, *options, path, feed=raw)
     return path
@@ -107,6 +107,7 @@ TORTURE = {
 }
 TURNED = {90: 3, 180: 2, 270: 1}
 EDITED = ("cut with an edit list", "late by an edit list", "with sound in front")  # copies of one plain file
+RESIZED = "with another size from the middle on"
 
 
 @pytest.fixture(scope="session")
@@ -115,13 +116,20 @@ def numbered():
     return {"draw": draw, "read": read_number, "encode": encode, "ffmpeg": ffmpeg, "X264": X264, "frames": FRAMES}
 
 
-@pytest.fixture(scope="session", params=[*TORTURE, *EDITED, *map(str, TURNED)])
+@pytest.fixture(scope="session", params=[*TORTURE, *EDITED, RESIZED, *map(str, TURNED)])
 def torture(request, tmp_path_factory):
     """One file of the set: ``(path, quarter turns to undo)``."""
     folder, name = tmp_path_factory.mktemp("torture"), request.param
     if name in TORTURE:
         file, options, keywords = TORTURE[name]
         return encode(folder / file, *options, **keywords), 0
+    if name == RESIZED:
+        encode(folder / "small.ts", *X264, "-g", "8", "-bf", "0", frames=30)
+        large = ("-vf", "scale=320:192:flags=neighbor", "-output_ts_offset", "1.2")
+        encode(folder / "large.ts", *X264, "-g", "8", "-bf", "0", *large, frames=30, first=30)
+        (folder / "both.ts").write_bytes((folder / "small.ts").read_bytes() + (folder / "large.ts").read_bytes())
+        ffmpeg("-i", folder / "both.ts", "-c", "copy", folder / "both.mkv")
+        return folder / "both.mkv", 0
     plain = encode(folder / "plain.mp4", *X264, "-g", "12", "-bf", "2")
     if name == "cut with an edit list":
         ffmpeg("-ss", "0.7", "-i", plain, "-c", "copy", folder / "cut.mp4")

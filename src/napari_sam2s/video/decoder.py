@@ -29,7 +29,7 @@ class ForwardDecoder:
     Parameters
     ----------
     path, size
-        Of the file, and the ``(Y, X)`` of its frames.
+        Of the file, and the ``(Y, X)`` of its frames; where a stream changes its size, later frames are scaled to the first.
     seek_s
         Time in seconds to seek to, that of a key frame; ``None`` starts at the beginning.
     start_pts
@@ -43,7 +43,8 @@ class ForwardDecoder:
         if seek_s is not None:
             command += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek_s):.6f}"]
         command += [*input_arguments(path), "-map", "0:V:0", "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
-        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-s", f"{size[1]}x{size[0]}"]
+        command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stop = threading.Event()
         self._times: queue.Queue[int | None] = queue.Queue()
