@@ -127,12 +127,15 @@ def test_a_pass_that_gives_nothing_ends(plain, monkeypatch):
 
 
 def test_more_complaints_than_a_pipe_holds(tmp_path, numbered):
-    """A long damaged transport stream, about which ffmpeg has much to say."""
+    """A long damaged transport stream (of many joined), about which ffmpeg has much to say."""
     path = numbered["encode"](tmp_path / "a.ts", *numbered["X264"], "-g", "12")
     data, rng = bytearray(path.read_bytes()), np.random.default_rng(0)
     for place in range(len(data) // 4, len(data), 188 * 3):
         data[place : place + 8] = rng.bytes(8)
     path.write_bytes(bytes(data) * 40)
+    assert len(read_packets(path).pts) > 40 * 40
+    refuse(path, "the times run back")
+    path.write_bytes(data)
     with open_video(path) as video:
         assert len(video) > 40
         assert numbered["read"](video[5]) == 5

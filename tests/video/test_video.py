@@ -140,9 +140,11 @@ def test_the_index_is_cached_and_renewed(path, tmp_path, monkeypatch, numbered):
     again = open_video(here)
     assert not again.source.index_cached
     assert len(again) == 30
-    for cached in (tmp_path / "cache").rglob("*.npz"):
-        cached.write_bytes(b"broken")
-    assert len(open_video(here)) == 30
+    (cached,) = (tmp_path / "cache").rglob("*.npz")
+    for broken in (b"broken", b"", cached.read_bytes()[:200], cached.read_bytes()[:-30]):
+        cached.write_bytes(broken)
+        assert len(open_video(here)) == 30
+        assert open_video(here).source.index_cached  # it was written anew
 
 
 def test_indexing_reports_and_stops(tmp_path, monkeypatch, numbered):

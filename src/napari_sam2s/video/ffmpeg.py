@@ -30,6 +30,9 @@ _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
+_RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
+# Decoding times that always rise, so that ffmpeg has no reason to change the times to show.
+_RISING = ("-bsf:v", "setts=pts=PTS:dts=N-1000000000000000")
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Packets:
     flags: NDArray[np.int64]
     time_base: Fraction
     partial: bool  # ffmpeg said that the file ends too early
+    back_at: tuple[int, ...] = ()  # packets where the dts run back
 
 
 def read_packets(path: Path, progress: Callable[[float], bool] | None = None) -> Packets:
@@ -132,9 +136,24 @@ def read_packets(path: Path, progress: Callable[[float], bool] | None = None) ->
     VideoError
         If it was stopped, or ffmpeg failed before the first packet.
     """
+    base, table, complaints = _pass(path, progress)
+    pts, dts, backs = table[:, 0], table[:, 1], sorted({int(previous) for previous in _RUN_BACK.findall(complaints)})
+    if backs and (pts != NO_PTS).all():  # then the times to show have been changed too: once more, as they are
+        pts = _pass(path, None if progress is None else lambda _: progress(1.0), _RISING)[1][:, 0]
+    signs = ("partial file", "truncated", "ended prematurely", "corrupt input packet")  # MPEG-TS has none: it may end anywhere
+    partial = any(sign in complaints for sign in signs)
+    # The dts after one that ran back have been raised to the largest before it.
+    back_at = tuple(int(np.argmax(dts >= previous)) + 1 for previous in backs)
+    return Packets(pts, dts, table[:, 2], base, partial, back_at)
+
+
+def _pass(
+    path: Path, progress: Callable[[float], bool] | None, options: tuple[str, ...] = ()
+) -> tuple[Fraction, NDArray[np.int64], str]:
+    """Return the time base, pts, dts, flags and size of every packet, and what ffmpeg complained of."""
     command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "warning", "-copyts", *input_arguments(path)]
     # Flushed in blocks: a line at a time would cost a change of process each.
-    command += ["-map", "0:V:0", "-c", "copy", "-copyinkf", "-flush_packets", "0", "-f", "framecrc", "-"]
+    command += ["-map", "0:V:0", "-c", "copy", "-copyinkf", *options, "-flush_packets", "0", "-f", "framecrc", "-"]
     rows: list[tuple[int, int, int, int]] = []
     base, size, read = Fraction(1, 1), path.stat().st_size, 0
     # Complaints go to a file: a damaged video has enough of them to fill a pipe, and then ffmpeg would wait for us.
@@ -159,10 +178,7 @@ def read_packets(path: Path, progress: Callable[[float], bool] | None = None) ->
         complaints = log.read().decode("utf-8", "replace")
     if not rows:
         raise VideoError(f"{path} cannot be opened as a video: it holds no frames.")
-    table = np.array(rows, dtype=np.int64)
-    signs = ("partial file", "truncated", "ended prematurely", "corrupt input packet")  # MPEG-TS has none: it may end anywhere
-    partial = any(sign in complaints for sign in signs)
-    return Packets(table[:, 0], table[:, 1], table[:, 2], base, partial)
+    return base, np.array(rows, dtype=np.int64), complaints
 
 
 class _Watch:

@@ -44,6 +44,7 @@ class VideoFile:
         self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
         self._decoder: ForwardDecoder | None = None
         self._next = 0  # index of the frame that the decoder gives next
+        self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
 
     def __len__(self) -> int:
@@ -112,12 +113,15 @@ class VideoFile:
             self._decoder.close()
         key = self._key_before(i, earlier)
         first = max(key, i - run + 1)
+        while first > key and first in self.index.shared:
+            first -= 1
+        self._landed = key == 0
         seek = None if key == 0 else int(self.index.pts[key]) * self.index.time_base
         self._decoder = ForwardDecoder(self.path, self.size, seek, int(self.index.pts[first]))
         self._next = first
 
     def _read_to(self, i: int) -> NDArray[np.uint8] | None:
-        """Read forward to frame ``i``; ``None`` if the decoder ended or went past it."""
+        """Read forward to frame ``i``; ``None`` if the decoder ended, or began or went past it."""
         assert self._decoder is not None
         killed_before = False
         while True:
@@ -134,6 +138,11 @@ class VideoFile:
             index = self._frame_at(pts)
             if index is None:
                 continue  # a frame that the container hides, such as one before an edit list
+            if not self._landed and index in self.index.shared:
+                return None  # the seek went too far, maybe to the second of two frames of this time
+            self._landed = True
+            if index < self._next:
+                continue  # it has the time of one that was shown before it: the first counts
             frame.setflags(write=False)
             self._keep(index, frame)
             self._next = index + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, probe, read_packets
+from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
 from napari_sam2s.video.matroska import read_blocks
+from napari_sam2s.video.order import left_out, shown
 from napari_sam2s.video.sample_tables import read_sample_tables
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 SAMPLE_BYTES = 65536
 
 
@@ -68,6 +70,7 @@ class Index:
     codec: str
     container: str
     warnings: tuple[str, ...]
+    shared: NDArray[np.int64]  # indices of the frames whose time is also that of others, which are left out
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
@@ -91,8 +94,8 @@ class Index:
 def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
     """Index a file by the tables in its header or the heads of its blocks, else by one pass of ffmpeg over its packets."""
     first, packets = _list_packets(path, progress)
-    pts, keys = _shown(packets, first, path)
-    warnings = []
+    pts, keys, shared = shown(packets, first, path)
+    warnings = left_out(packets, pts, first, path) if len(shared) else []
     if len(pts) and first.first_pts != pts[0]:
         start = int(np.searchsorted(pts, first.first_pts))
         if start >= len(pts) or pts[start] != first.first_pts:
@@ -102,10 +105,11 @@ def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> 
         # An open group of pictures was cut: its first packets refer to frames that are not there.
         warnings.append(f"The first {start} frames cannot be decoded (the file was cut there); frame 0 is the first that can.")
         pts, keys = pts[start:], keys[keys >= start] - start
+        shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
         keys = np.concatenate(([0], keys))
     warnings += _missing_at_end(packets, first, len(pts))
-    return Index(pts, keys, first.time_base, first.size, first.codec, first.container, tuple(warnings))
+    return Index(pts, keys, first.time_base, first.size, first.codec, first.container, tuple(warnings), shared)
 
 
 def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
@@ -123,30 +127,6 @@ def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple
             probing.result()  # knows better why
             raise
         return probing.result(), packets
-
-
-def _shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return presentation times in order, in the decoder's time base, and the indices of key frames."""
-    ratio = packets.time_base / first.time_base
-    pts, dts = packets.pts.copy(), packets.dts
-    if (pts == NO_PTS).any():
-        pts = _times_from_decoding_order(dts, round(first.first_pts / ratio))
-    pts = pts if ratio == 1 else np.round(pts * float(ratio)).astype(np.int64)
-    kept = (packets.flags & FLAG_DISCARD) == 0  # edit lists cut packets away
-    pts, key = pts[kept], (packets.flags[kept] & FLAG_KEY) != 0
-    order = np.argsort(pts, kind="stable")
-    pts, key = pts[order], key[order]
-    unique = np.concatenate(([True], np.diff(pts) > 0))
-    return pts[unique], np.flatnonzero(key[unique])
-
-
-def _times_from_decoding_order(dts: NDArray[np.int64], first_pts: int) -> NDArray[np.int64]:
-    """Return the times of packets without pts (AVI): frame k leaves the decoder with the dts of packet k + shift."""
-    found = np.flatnonzero(dts == first_pts)
-    shift = int(found[0]) if len(found) else 0
-    step = int(np.median(np.diff(dts))) if len(dts) > 1 else 1
-    tail = dts[-1] + step * np.arange(1, shift + 1)
-    return np.concatenate((dts[shift:], tail))
 
 
 def _missing_at_end(packets: Packets, first: Probe, frames: int) -> list[str]:
@@ -183,8 +163,9 @@ def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
                 return None
             base, codec, container, *warnings = facts[4:]
             height, width = data["size"].tolist()
-            return Index(data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings))
-    except (OSError, ValueError, KeyError, EOFError):
+            found = data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings)
+            return Index(*found, data["shared"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # no cache, or one that cannot be read, is only slower
 
 
@@ -193,7 +174,8 @@ def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
     part = cached.with_name(f"{cached.stem}.{os.getpid()}.part.npz")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, pts=index.pts, keys=index.keys, size=np.array(index.size), facts=np.array(facts))
+        size = np.array(index.size)
+        np.savez(part, pts=index.pts, keys=index.keys, shared=index.shared, size=size, facts=np.array(facts))
         part.replace(cached)
     except OSError:  # a full or read-only disk: the index is made anew next time
         part.unlink(missing_ok=True)

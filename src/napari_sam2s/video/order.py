@@ -1,0 +1,86 @@
+"""The order in which the frames of a file are shown, by the times of its packets, or why these do not tell it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe
+
+RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
+
+
+def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return times in the order shown, in the decoder's time base, and the indices of key frames and of shared times.
+
+    Of neighbours that share a time the first counts; the others are left out, since nothing tells them apart after a jump.
+
+    Raises
+    ------
+    VideoError
+        If the times run back on the way, so that one time names several frames.
+    """
+    ratio = packets.time_base / first.time_base
+    pts = packets.pts.copy()
+    if (pts == NO_PTS).any():
+        for k in packets.back_at:
+            if packets.flags[k] & FLAG_KEY:
+                raise _joined(path, first, k, float((packets.dts[k] - packets.dts[0]) * packets.time_base))
+        pts = _times_from_decoding_order(packets.dts, round(first.first_pts / ratio))
+    kept = (packets.flags & FLAG_DISCARD) == 0  # edit lists cut packets away
+    pts, key = pts[kept], (packets.flags[kept] & FLAG_KEY) != 0
+    back = _first_key_in_the_past(pts, key)
+    if back is not None:
+        raise _joined(path, first, back, float((pts[:back].max() - pts[:back].min()) * packets.time_base))
+    pts = pts if ratio == 1 else np.round(pts * float(ratio)).astype(np.int64)
+    order = np.argsort(pts, kind="stable")
+    pts, key = pts[order], key[order]
+    same = np.diff(pts) == 0
+    unique, alone = np.append(True, ~same), np.append(~same, True)
+    # Decoding from a key frame that is not alone could begin with either of two frames.
+    return pts[unique], np.flatnonzero((key & alone)[unique]), np.flatnonzero(~alone[unique])
+
+
+def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path) -> list[str]:
+    """Say how many frames share their time with one before and are not among the times shown."""
+    frames = int(((packets.flags & FLAG_DISCARD) == 0).sum())
+    seconds = float((pts[-1] - pts[0]) * first.time_base)
+    about = f", about {(frames - 1) / seconds:.0f}" if seconds > 0 else ""
+    return [
+        f"{frames - len(pts)} of {frames} frames have the time of a frame before (the file counts too coarsely) and are left "
+        f"out; all are in a copy made with: ffmpeg -i {path.name} -vf settb=1/RATE,setpts=N -fps_mode passthrough "
+        f"-enc_time_base 1:RATE {path.stem}-all.mp4 (RATE: frames per second{about})."
+    ]
+
+
+def _first_key_in_the_past(pts: NDArray[np.int64], key: NDArray[np.bool_]) -> int | None:
+    """Return the first packet of a key frame shown before frames that lie in front of it in the file.
+
+    There is none in a file of one piece: what is decoded after a key frame may be shown before it (an open group of
+    pictures), what is decoded before it may not be shown after it.
+    """
+    back = key[1:] & (pts[1:] < np.maximum.accumulate(pts)[:-1])
+    return int(np.argmax(back)) + 1 if back.any() else None
+
+
+def _joined(path: Path, first: Probe, frame: int, seconds: float) -> VideoError:
+    if first.container in RESTARTING:
+        remedy = f"make one of it with: ffmpeg -fflags +genpts -i {path.name} -map 0:V:0 -c copy {path.stem}.mkv"
+    else:
+        remedy = "join its parts with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv instead, or open them one by one"
+    return VideoError(
+        f"{path}: after about {frame} frames ({seconds:.1f} s) the times run back, as in files joined byte by byte, so that a "
+        f"time names several frames; {remedy}."
+    )
+
+
+def _times_from_decoding_order(dts: NDArray[np.int64], first_pts: int) -> NDArray[np.int64]:
+    """Return the times of packets without pts (AVI): frame k leaves the decoder with the dts of packet k + shift."""
+    found = np.flatnonzero(dts == first_pts)
+    shift = int(found[0]) if len(found) else 0
+    step = int(np.median(np.diff(dts))) if len(dts) > 1 else 1
+    tail = dts[-1] + step * np.arange(1, shift + 1)
+    return np.concatenate((dts[shift:], tail))

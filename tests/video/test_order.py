@@ -1,0 +1,100 @@
+"""Files whose times name several frames, or none: right however a frame is reached, or one sentence that says why not."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import open_video
+from napari_sam2s.video.ffmpeg import read_packets
+from napari_sam2s.video.file import VideoFile
+
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
+WITH_B, WITHOUT_B = ("-g", "10", "-bf", "2"), ("-g", "10", "-bf", "0")
+
+
+def joined(folder, numbered, suffix, options):
+    """Return a file of two recordings joined byte by byte, frames 0 to 39 and 40 to 79."""
+    parts = [numbered["encode"](folder / f"{n}{suffix}", *options, frames=40, first=n) for n in (0, 40)]
+    path = folder / f"joined{suffix}"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".ts without B frames", ".mpg", ".mkv"])
+def test_files_joined_byte_by_byte_are_refused_and_the_remedy_works(suffix, tmp_path, numbered):
+    suffix, _, without = suffix.partition(" ")
+    options = (*MPEG2, "-f", "dvd") if suffix == ".mpg" else (*numbered["X264"], *(WITHOUT_B if without else WITH_B))
+    path = joined(tmp_path, numbered, suffix, options)
+    with pytest.raises(VideoError, match=r"about 40 frames \(1\.6 s\) the times run back.*ffmpeg") as caught:
+        open_video(path)
+    if suffix == ".mkv":
+        (tmp_path / "LIST.txt").write_text("file 0.mkv\nfile 40.mkv\n")
+        words = ["-f", "concat", "-i", tmp_path / "LIST.txt", "-c", "copy", tmp_path / "one.mkv"]
+        assert "ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv" in str(caught.value)
+    else:
+        words = shlex.split(str(caught.value).split("ffmpeg ")[1].rstrip("."))
+        words = [tmp_path / "one.mkv" if w == "joined.mkv" else path if w == path.name else w for w in words]
+    numbered["ffmpeg"](*words)
+    with open_video(tmp_path / "one.mkv") as video:
+        assert [numbered["read"](frame) for frame in video] == list(range(80))
+
+
+def played_and_jumped(path, numbered):
+    """Return the numbers of the frames in order, and those that differ when jumped to."""
+    with open_video(path) as video:
+        played = [frame.copy() for frame in video]
+    source, differ = VideoFile(path, cache_bytes=0), []
+    for i in (*reversed(range(len(played))), *np.random.default_rng(0).integers(0, len(played), 20)):
+        if not np.array_equal(source.frame(int(i)), played[i]):
+            differ.append(int(i))
+    source.close()
+    return [numbered["read"](frame) for frame in played], differ
+
+
+@pytest.mark.parametrize("options", [WITH_B, WITHOUT_B, ("-g", "1")])
+def test_of_frames_that_share_a_time_the_first_counts(options, tmp_path, numbered):
+    """Two frames a millisecond, in a file that counts in milliseconds."""
+    path = numbered["encode"](tmp_path / "fast.mkv", *numbered["X264"], *options, rate="2000")
+    numbers, differ = played_and_jumped(path, numbered)
+    assert not differ
+    assert all(a < b for a, b in pairwise(numbers))
+    with open_video(path) as video:
+        (warning,) = video.warnings
+    assert f"{60 - len(numbers)} of 60 frames have the time of a frame before" in warning
+    words = shlex.split(warning.split("ffmpeg ")[1].split(" (RATE")[0].replace("RATE", "2000"))
+    numbered["ffmpeg"](*[path if w == "fast.mkv" else tmp_path / w if w == "fast-all.mp4" else w for w in words])
+    with open_video(tmp_path / "fast-all.mp4") as video:
+        assert [numbered["read"](frame) for frame in video] == list(range(60))
+        assert video.fps == pytest.approx(2000)
+        assert not video.warnings
+
+
+def test_a_second_part_that_begins_with_the_last_time_of_the_first(tmp_path, numbered):
+    options, late = (*numbered["X264"], *WITHOUT_B), ("-output_ts_offset", "1.56")
+    parts = [numbered["encode"](tmp_path / "0.ts", *options, frames=40)]
+    parts += [numbered["encode"](tmp_path / "1.ts", *options, *late, frames=40, first=40)]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    numbers, differ = played_and_jumped(tmp_path / "both.ts", numbered)
+    assert numbers == [*range(40), *range(41, 80)]
+    assert not differ
+    with open_video(tmp_path / "both.ts") as video:
+        assert any(warning.startswith("1 of 80 frames") for warning in video.warnings)
+
+
+def test_the_packets_of_joined_files_keep_their_own_times(tmp_path, numbered):
+    """Which ffmpeg, copying, would raise to the largest before them."""
+    path = joined(tmp_path, numbered, ".ts", (*numbered["X264"], *WITH_B))
+    found = read_packets(path)
+    np.testing.assert_array_equal(np.sort(found.pts[:40]), np.sort(found.pts[40:]))
+    assert found.back_at == (40,)
+
+
+def test_ordinary_files_bring_no_warning(torture):
+    path, _ = torture
+    with open_video(path) as video:
+        assert not video.warnings
