@@ -102,6 +102,13 @@ TORTURE = {
     ),
     "wmv": ("w.wmv", ("-c:v", "wmv2", "-q:v", "3", "-g", "12"), {}),
     "mpeg-2 ts": ("2.ts", ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12"), {}),
+    "h264 bare": ("e.h264", (*X264, "-bf", "2", "-g", "12"), {}),
+    "h264 bare 29.97": ("n.h264", (*X264, "-bf", "2", "-g", "12"), {"rate": "30000/1001"}),
+    "hevc bare": ("e.hevc", (*X265, "-g", "12"), {}),
+    "mjpeg bare": ("e.mjpeg", ("-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p"), {}),
+    "mpeg-1 bare": ("e.m1v", ("-c:v", "mpeg1video", "-q:v", "3", "-bf", "2", "-g", "12"), {}),
+    "mpeg-2 bare": ("e.m2v", ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12"), {}),
+    "mpeg-4 bare": ("e.m4v", ("-c:v", "mpeg4", "-q:v", "3", "-bf", "2", "-g", "12", "-f", "m4v"), {}),
     "vp9 webm": ("9.webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-g", "12"), {}),
     "vp8 webm": ("8.webm", ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "12"), {}),
 }

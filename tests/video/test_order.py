@@ -94,7 +94,50 @@ def test_the_packets_of_joined_files_keep_their_own_times(tmp_path, numbered):
     assert found.back_at == (40,)
 
 
-def test_ordinary_files_bring_no_warning(torture):
+BARE = {".h264", ".hevc", ".mjpeg", ".m1v", ".m2v", ".m4v"}
+
+
+def test_only_bare_streams_bring_a_warning_and_its_remedy_works(torture, tmp_path, numbered):
     path, _ = torture
     with open_video(path) as video:
-        assert not video.warnings
+        assert len(video.warnings) == (path.suffix in BARE)
+        warning = " ".join(video.warnings)
+        frames = list(video) if warning else []
+    if warning:
+        assert "from the beginning, which is slow" in warning
+        words = shlex.split(warning.split("ffmpeg ")[1].rstrip("."))
+        copy = tmp_path / f"{path.stem}.mkv"
+        numbered["ffmpeg"](*[path if w == path.name else copy if w == copy.name else w for w in words])
+        with open_video(copy) as video:
+            assert not video.warnings
+            np.testing.assert_array_equal(video[:], np.stack(frames))
+
+
+def test_a_bare_stream_is_read_from_its_beginning_only(tmp_path, numbered, monkeypatch):
+    path = numbered["encode"](tmp_path / "a.m2v", *MPEG2)
+    monkeypatch.setattr("napari_sam2s.video.file.SILENT_FRAMES", 20)
+    source = VideoFile(path, cache_bytes=0)
+    assert source.index.keys.tolist() == [0]
+    assert [numbered["read"](source.frame(i)) for i in (50, 10, 59, 30)] == [50, 10, 59, 30]
+    source.close()
+
+
+def test_a_bare_stream_whose_packets_are_no_frames_is_refused(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.drc", "-c:v", "vc2", "-pix_fmt", "yuv420p")
+    with pytest.raises(VideoError, match=r"bare dirac stream.*ffmpeg -i a\.drc -map 0:V:0 -c:v ffv1 a\.mkv"):
+        open_video(path)
+    numbered["ffmpeg"]("-i", path, "-map", "0:V:0", "-c:v", "ffv1", tmp_path / "a.mkv")
+    with open_video(tmp_path / "a.mkv") as video:
+        assert [numbered["read"](frame) for frame in video] == list(range(60))
+
+
+def test_a_row_of_jpegs_is_refused_with_a_remedy_that_works(tmp_path, real_data, numbered):
+    """Which ffmpeg takes for pictures, not for a stream."""
+    path = tmp_path / "a.mjpeg"
+    words = ("-c:v", "mjpeg", "-q:v", "3", "-frames:v", "20", "-an")
+    numbered["ffmpeg"]("-i", real_data / "videos" / "02_cups.mp4", *words, path)
+    with pytest.raises(VideoError, match=r"ffmpeg -f mjpeg -i a\.mjpeg -c copy a\.mkv"):
+        open_video(path)
+    numbered["ffmpeg"]("-f", "mjpeg", "-i", path, "-c", "copy", tmp_path / "a.mkv")
+    with open_video(tmp_path / "a.mkv") as video:
+        assert len(video) == 20

@@ -66,17 +66,16 @@ def probe(path: Path) -> Probe:
     VideoError
         If the file has no video stream or cannot be decoded; the sentence says what was found.
     """
-    command = [executable(), "-hide_banner", "-nostdin", "-copyts", *input_arguments(path)]
-    command += ["-map", "0:V:0", "-frames:v", "1", "-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise VideoError(f"{path} could not be opened within {WAIT_S:.0f} s; is the disk reachable?") from error
-    text = done.stderr.decode("utf-8", "replace")
+    text = _decode(path, 1)
     frame, base = _SHOWINFO.search(text), _TIME_BASE.search(text)
     if frame is None or base is None:
         raise VideoError(_why_not(path, text))
     container = _first(_FORMAT, text) or ""
+    if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
+        raise VideoError(
+            f"{path} is a row of JPEG pictures without a container: put it into one with "
+            f"ffmpeg -f mjpeg -i {path.name} -c copy {path.stem}.mkv."
+        )
     if container.endswith("_pipe") or container.startswith("image2"):
         raise VideoError(f"{path} is a still image, not a video; open the folder it is in for a sequence of images.")
     duration = _DURATION.search(text)
@@ -91,6 +90,23 @@ def probe(path: Path) -> Probe:
         duration=seconds,
         rate=float(rate) if rate else None,
     )
+
+
+def decoded_times(path: Path, frames: int) -> NDArray[np.int64]:
+    """Decode the first so many frames and return their times, in units of the time base of :class:`Probe`."""
+    found = _SHOWINFO.findall(_decode(path, frames))[:frames]  # a filter may see more before ffmpeg stops
+    return np.array([int(pts) for pts, *_ in found if pts != "NOPTS"], np.int64)
+
+
+def _decode(path: Path, frames: int) -> str:
+    """Return what ffmpeg says while it decodes the first frames."""
+    command = [executable(), "-hide_banner", "-nostdin", "-copyts", *input_arguments(path), "-map", "0:V:0"]
+    command += ["-frames:v", str(frames), "-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise VideoError(f"{path} could not be opened within {WAIT_S:.0f} s; is the disk reachable?") from error
+    return done.stderr.decode("utf-8", "replace")
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:

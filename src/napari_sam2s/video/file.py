@@ -18,6 +18,7 @@ from napari_sam2s.video.index import load_index
 CACHE_BYTES = 256 * 2**20
 READ_ON = 48  # frames: up to here reading on is cheaper than a new process
 BACKWARD_RUN = 16  # frames fetched at once when going backward
+SILENT_FRAMES = 2000  # decoded without handing them out; beyond, the wait for a frame would look like a disk that went
 RETRIES = (0, 1, 3, 7)  # key frames earlier to start at, when a seek lands too late
 
 
@@ -112,7 +113,7 @@ class VideoFile:
         if self._decoder is not None:
             self._decoder.close()
         key = self._key_before(i, earlier)
-        first = max(key, i - run + 1)
+        first = max(key, i - run + 1) if i - key <= SILENT_FRAMES else key
         while first > key and first in self.index.shared:
             first -= 1
         self._landed = key == 0

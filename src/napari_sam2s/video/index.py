@@ -16,6 +16,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.video.elementary import ELEMENTARY, elementary_times
 from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
 from napari_sam2s.video.matroska import read_blocks
 from napari_sam2s.video.order import left_out, shown
@@ -23,6 +24,7 @@ from napari_sam2s.video.sample_tables import read_sample_tables
 
 CACHE_VERSION = 2
 SAMPLE_BYTES = 65536
+NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Index:
 def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
     """Index a file by the tables in its header or the heads of its blocks, else by one pass of ffmpeg over its packets."""
     first, packets = _list_packets(path, progress)
+    facts = first.time_base, first.size, first.codec, first.container
+    if first.container in ELEMENTARY:
+        pts, warnings = elementary_times(packets, first, path)
+        return Index(pts, FRAME_0, *facts, tuple(warnings + _missing_at_end(packets, first, len(pts))), NO_FRAMES)
     pts, keys, shared = shown(packets, first, path)
     warnings = left_out(packets, pts, first, path) if len(shared) else []
     if len(pts) and first.first_pts != pts[0]:
@@ -107,9 +113,9 @@ def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> 
         pts, keys = pts[start:], keys[keys >= start] - start
         shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
-        keys = np.concatenate(([0], keys))
+        keys = np.concatenate((FRAME_0, keys))
     warnings += _missing_at_end(packets, first, len(pts))
-    return Index(pts, keys, first.time_base, first.size, first.codec, first.container, tuple(warnings), shared)
+    return Index(pts, keys, *facts, tuple(warnings), shared)
 
 
 def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
