@@ -42,6 +42,12 @@ def test_indexing(path, numbered):
         assert [read(f) for f in video[10:20:3]] == [10, 13, 16, 19]
         assert [read(f) for f in video[[5, 3]]] == [5, 3]
         assert read(video[-1]) == 59
+        mask = np.isin(np.arange(60), (7, 40))
+        assert [read(f) for f in video[mask]] == [read(f) for f in video[mask.tolist()]] == [7, 40]
+        assert video[np.zeros(60, bool), :10].shape == (0, 10, 160, 3)
+        for wrong in (mask[:59], True):
+            with pytest.raises(IndexError, match="one value a frame"):
+                video[wrong]
         assert video[3, :10, :20].shape == (10, 20, 3)
         assert video[:0].shape == (0, 96, 160, 3)
         np.testing.assert_array_equal(video.read(4, 6), video[4:6])

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.files import open_tiff
 from napari_sam2s.video.index import Stamp
+from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
 
 SAMPLE_FRAMES = 16
 PERCENTILES = (0.1, 99.9)
-MOST_CHANNELS = 8  # of a TCYX array; more look like a z-stack
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Image sequences on disk: folders of numbered pictures, multi-page TIFF, zarr and OME-Zarr, as lazy arrays."""
+"""Image sequences on disk: folders of numbered pictures, zarr and OME-Zarr, as lazy arrays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.video.lazy import LazyFrames, OnePlane, PlanesFirst
+from napari_sam2s.video.tiff import deep_layout, read_deep
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _NUMBER = re.compile(r"\d+")
 
 
-class PictureFolder:
+class PictureFolder(LazyFrames):
     """Numbered pictures of one folder, in the order of their last number, as an array that reads one at a time."""
 
     def __init__(self, folder: Path) -> None:
@@ -31,22 +33,37 @@ class PictureFolder:
         if len(set(numbers)) < len(numbers):
             twice = next(n for n in numbers if numbers.count(n) > 1)
             raise VideoError(f"{folder} holds several pictures with the number {twice}: keep one sequence in one folder.")
-        sizes = [_layout(p) for p in self.paths]
-        for path, layout in zip(self.paths, sizes, strict=True):
-            if layout != sizes[0]:
-                raise VideoError(f"{path} is {_say(layout)}, but {self.paths[0].name} is {_say(sizes[0])}: all must be alike.")
-        first = _read(self.paths[0])
-        self.shape = (len(self.paths), *first.shape)
-        self.dtype = first.dtype
-        gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
-        self.warnings = (
-            [f"{gaps} numbers are missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second picture there is."]
-            if gaps
-            else []
-        )
+        deep = [deep_layout(p) for p in self.paths]
+        layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
+        for path, layout in zip(self.paths, layouts, strict=True):
+            if layout != layouts[0]:
+                raise VideoError(
+                    f"{path} is {_say(layout)}, but {self.paths[0].name} is {_say(layouts[0])}: all must be alike."
+                )
+        self._deep = deep[0][0] is not None
+        first = self.read(0)
+        super().__init__((len(self.paths), *first.shape), first.dtype)
+        self.warnings = _gaps(numbers) + _further_pages([more for _, more in deep])
 
-    def __getitem__(self, i: int) -> NDArray[Any]:
-        return _read(self.paths[i])
+    def read(self, i: int) -> NDArray[Any]:
+        """Return picture ``i``."""
+        return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
+
+
+def _gaps(numbers: list[int]) -> list[str]:
+    gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
+    if not gaps:
+        return []
+    return [f"{gaps} numbers are missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second picture there is."]
+
+
+def _further_pages(more: list[bool]) -> list[str]:
+    if not any(more):
+        return []
+    return [
+        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown: open one such file alone to "
+        "have its pages as frames, or save every page as a picture of its own."
+    ]
 
 
 def picture_numbers(folder: Path) -> list[int]:
@@ -75,33 +92,10 @@ def _say(layout: tuple[int, int, str]) -> str:
 def _read(path: Path) -> NDArray[Any]:
     try:
         with Image.open(path) as picture:
-            plain = picture.mode in ("L", "RGB", "RGBA", "I;16", "I", "F")
+            plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
             return np.asarray(picture if plain else picture.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
-
-
-def open_tiff(path: Path) -> tuple[Any, str | None]:
-    """Open a multi-page TIFF without reading it; return the array and its axes if the file names them."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            axes, shape = series.axes, series.shape
-        try:
-            array: Any = tifffile.memmap(path, mode="r")
-        except ValueError:  # compressed or scattered pages
-            import zarr
-
-            array = zarr.open(tifffile.imread(path, aszarr=True), mode="r")
-    except (tifffile.TiffFileError, OSError, IndexError) as error:
-        raise VideoError(f"{path} cannot be read as TIFF ({error}).") from error
-    if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
-        raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
-    # Pages without a named axis (I, Q, Z) are taken as time: a z-stack is tracked like a video.
-    named = "".join({"S": "C", "I": "T", "Q": "T", "Z": "T"}.get(a, a) for a in axes)
-    return array, named if named in ("TYX", "TCYX", "TYXC") else None
 
 
 def open_zarr(path: Path) -> tuple[Any, str | None]:
@@ -131,32 +125,8 @@ def _without_planes(array: Any, names: list[str], path: Path) -> tuple[Any, str 
     if "t" not in names:
         axes = "".join("T" if n == "z" else n.upper() for n in names)  # a stack is tracked like a video
         if axes == "CTYX":
-            return _PlanesFirst(array), "TCYX"
+            return PlanesFirst(array), "TCYX"
         return array, axes if axes in ("TYX", "TCYX") else None
     if array.shape[names.index("z")] != 1:
         raise VideoError(f"{path} is a volume over time {tuple(array.shape)}: take one plane, or a projection, first.")
-    return _OnePlane(array, names.index("z")), "".join(n.upper() for n in names if n != "z")
-
-
-class _OnePlane:
-    """An array without its axis of length 1."""
-
-    def __init__(self, array: Any, axis: int) -> None:
-        self._array, self._axis = array, axis
-        self.shape = tuple(n for i, n in enumerate(array.shape) if i != axis)
-        self.dtype = array.dtype
-
-    def __getitem__(self, i: int) -> NDArray[Any]:
-        return np.asarray(np.squeeze(self._array[i], axis=self._axis - 1))
-
-
-class _PlanesFirst:
-    """A ``(C, Z, Y, X)`` array seen as ``(Z, C, Y, X)``."""
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self.shape = (array.shape[1], array.shape[0], *array.shape[2:])
-        self.dtype = array.dtype
-
-    def __getitem__(self, i: int) -> NDArray[Any]:
-        return np.asarray(self._array[:, i])
+    return OnePlane(array, names.index("z")), "".join(n.upper() for n in names if n != "z")

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.file import VideoFile
-from napari_sam2s.video.files import PictureFolder, open_tiff, open_zarr
+from napari_sam2s.video.files import PictureFolder, open_zarr
+from napari_sam2s.video.tiff import open_tiff
 
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
 
@@ -94,13 +95,13 @@ class Video:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        """Return one frame for an integer, several for a slice or a list; further indices apply to the frames."""
+        """Return one frame for an integer, several for a slice, a list or a mask; further indices apply to the frames."""
         first, *rest = key if isinstance(key, tuple) else (key,)
         if first is Ellipsis:
             first, rest = slice(None), [Ellipsis, *rest]
-        if isinstance(first, int | np.integer):
+        if isinstance(first, int | np.integer) and not isinstance(first, bool):
             return self._frame(int(first))[tuple(rest)]
-        chosen = range(len(self))[first] if isinstance(first, slice) else [int(i) for i in np.atleast_1d(first)]
+        chosen = range(len(self))[first] if isinstance(first, slice) else self._chosen(np.atleast_1d(first))
         self._check_size(len(chosen))
         if not len(chosen):
             return np.empty((0, *self.shape[1:]), np.uint8)[(slice(None), *rest)]
@@ -137,6 +138,14 @@ class Video:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _chosen(self, several: NDArray[Any]) -> list[int]:
+        """Return the frames that a list of numbers, or of one truth value a frame, names."""
+        if several.dtype.kind == "b":
+            if several.shape != (len(self),):
+                raise IndexError(f"a mask of shape {several.shape} does not fit {len(self)} frames: give one value a frame")
+            several = np.flatnonzero(several)
+        return [int(i) for i in several]
 
     def _frame(self, i: int) -> NDArray[np.uint8]:
         if not -len(self) <= i < len(self):
@@ -200,12 +209,13 @@ def open_video(
     array, found, warnings = _open_pictures(path)
     tiff = path.absolute() if path.is_file() else None
     frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
-    return Video(frames, name=path.stem, path=path.absolute(), fps=fps, warnings=warnings)
+    name = path.name if path.is_dir() else path.stem  # a dot in a folder's name begins no suffix
+    return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings)
 
 
 def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
     if path.is_file():
-        return (*open_tiff(path), ())
+        return open_tiff(path)
     if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
         return (*open_zarr(path), ())
     folder = PictureFolder(path)

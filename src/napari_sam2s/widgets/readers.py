@@ -44,7 +44,8 @@ def _has_pages(path: Path) -> bool:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            return len(tiff.series[0].shape) >= (4 if tiff.series[0].axes.endswith("S") else 3)
+            first = tiff.series[0]
+            return len(tiff.series) > 1 or len(first.shape) >= (4 if first.axes.endswith("S") else 3)
     except (tifffile.TiffFileError, IndexError):
         return True
 

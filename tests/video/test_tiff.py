@@ -1,0 +1,137 @@
+"""TIFF as video: what a file says of its axes, pages written in any way, pictures of more than 8 bits."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import open_video
+from napari_sam2s.widgets.readers import get_reader, video_layer
+
+
+@pytest.fixture
+def stack():
+    """Five frames TYX, 16 bit."""
+    return np.random.default_rng(0).integers(300, 1260, (5, 40, 50)).astype(np.uint16)
+
+
+def folder(path, pictures, **options):
+    for n, picture in enumerate(pictures):
+        tifffile.imwrite(path / f"f{n}.tif", picture, **options)
+    return open_video(path)
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "uint32", "int32", "int8", "float32", "float64"])
+def test_a_folder_of_pictures_of_any_type_keeps_its_values(dtype, byteorder, stack, tmp_path):
+    values = stack.astype(np.float64)
+    values = {"int16": values * 60 - 40_000, "uint32": values * 3e6, "int32": values * 1e6 - 6e8, "int8": values / 6 - 128}.get(
+        dtype, values
+    )
+    values = values.astype(dtype)
+    video = folder(tmp_path, values, byteorder=byteorder)
+    assert video.raw.dtype == dtype
+    np.testing.assert_array_equal(np.stack([video.raw[t] for t in range(5)]), values)
+    expected = open_video(values)
+    assert video.mapping == expected.mapping
+    np.testing.assert_array_equal(video[:], expected[:])
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_folder_of_16_bit_colour_keeps_its_values(planar, stack, tmp_path):
+    colour = np.stack([stack, stack + 1000, stack + 2000], axis=-1)
+    pictures = colour if planar == "contig" else np.moveaxis(colour, -1, 1)
+    video = folder(tmp_path, pictures, photometric="rgb", planarconfig=planar)
+    assert video.mapping.axes == "TYXC"
+    np.testing.assert_array_equal(video.raw[3], colour[3])
+
+
+def test_a_codec_that_is_missing_here_is_taken_from_pillow_or_named(stack, tmp_path):
+    for n, picture in enumerate(stack):
+        Image.fromarray(picture).save(tmp_path / f"f{n}.tif", compression="tiff_lzw")
+    np.testing.assert_array_equal(open_video(tmp_path).raw[2], stack[2])
+
+
+def test_a_picture_that_changes_its_type_is_refused(stack, tmp_path):
+    folder(tmp_path, stack)
+    tifffile.imwrite(tmp_path / "f2.tif", stack[2].astype(np.float32))
+    with pytest.raises(VideoError, match=r"f2\.tif is 50 x 40 float32, but f0\.tif is 50 x 40 uint16"):
+        open_video(tmp_path)
+
+
+def test_a_folder_of_stacks_says_that_the_first_pages_are_shown(stack, tmp_path):
+    video = folder(tmp_path, [stack, stack + 1], photometric="minisblack")
+    assert video.shape == (2, 40, 50, 3)
+    assert "2 of 2 pictures have several pages" in video.warnings[0]
+
+
+def test_a_16_bit_folder_in_napari_shows_its_values(stack, tmp_path):
+    data = video_layer(folder(tmp_path, stack))[0]
+    np.testing.assert_array_equal(np.asarray(data[3, 5:9]), stack[3, 5:9])
+
+
+@pytest.mark.parametrize(("axes", "options"), [("CTYX", {"ome": True}), ("CZYX", {"ome": True}), ("TCYX", {"imagej": True})])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_the_axes_of_the_file_count(axes, options, compression, stack, tmp_path):
+    both = np.stack([stack, stack + 5000], axis=axes.index("C"))
+    tifffile.imwrite(tmp_path / "a.tif", both, metadata={"axes": axes}, compression=compression, **options)
+    video = open_video(tmp_path / "a.tif")
+    assert video.shape == (5, 40, 50, 3)
+    assert video.mapping.axes == "TCYX"
+    np.testing.assert_array_equal(video.raw[3], [stack[3], stack[3] + 5000])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(video))[2], video[2])
+
+
+def test_what_its_axes_call_no_video_is_refused(stack, tmp_path):
+    def refuse(name, words, values, **options):
+        tifffile.imwrite(tmp_path / name, values, **options)
+        with pytest.raises(VideoError, match=words):
+            open_video(tmp_path / name)
+
+    refuse("c.ome.tif", r"single picture of 3 channels \(axes CYX\).*axes='TYX'", stack[:3], metadata={"axes": "CYX"})
+    refuse("s.tif", "single picture of 3 channels", stack[:3].astype(np.uint8), photometric="rgb", planarconfig="separate")
+    volume = np.stack([stack, stack])
+    for axes in ("TZYX", "ZTYX"):
+        refuse(f"{axes}.ome.tif", r"volume over time \(2, 5, 40, 50\)", volume, metadata={"axes": axes})
+    many = np.tile(stack, (2, 1, 1))
+    tifffile.imwrite(tmp_path / "m.tif", many, imagej=True, metadata={"axes": "CYX"})
+    video = open_video(tmp_path / "m.tif")
+    np.testing.assert_array_equal(video.raw[7], many[7])
+    assert "10 pages channels" in video.warnings[0]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_pages_written_one_by_one_are_frames(compression, colour, stack, tmp_path):
+    frames = np.stack([stack] * 3, axis=-1) if colour else stack
+    options = {"compression": compression, "photometric": "rgb" if colour else "minisblack"}
+    with tifffile.TiffWriter(tmp_path / "loop.tif") as file:
+        for frame in frames:
+            file.write(frame, **options)
+    for frame in frames:
+        tifffile.imwrite(tmp_path / "append.tif", frame, append=True, **options)
+    for name in ("loop.tif", "append.tif"):
+        video = open_video(tmp_path / name)
+        assert not video.warnings
+        assert get_reader(str(tmp_path / name)) is not None
+        assert video.mapping.axes == ("TYXC" if colour else "TYX")
+        np.testing.assert_array_equal(np.stack([video.raw[t] for t in range(5)]), frames)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(video))[4], video[4])
+
+
+def test_of_pages_that_differ_the_first_images_are_shown_with_a_warning(stack, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "a.tif", stack[:2, :20, :20], photometric="minisblack", append=True)
+    video = open_video(tmp_path / "a.tif")
+    assert video.shape == (5, 40, 50, 3)
+    assert video.warnings == ("The file holds 2 separate images (series); the first is shown.",)
+
+
+def test_a_dot_in_the_name_of_a_folder(stack, tmp_path):
+    (tmp_path / "case.2024.01").mkdir()
+    assert folder(tmp_path / "case.2024.01", stack).name == "case.2024.01"
