@@ -114,7 +114,9 @@ def test_only_bare_streams_bring_a_warning_and_its_remedy_works(torture, tmp_pat
 
 
 def test_a_bare_stream_is_read_from_its_beginning_only(tmp_path, numbered, monkeypatch):
-    path = numbered["encode"](tmp_path / "a.m2v", *MPEG2)
+    path = numbered["encode"](tmp_path / "two words.m2v", *MPEG2)
+    with open_video(path) as video:
+        assert shlex.split(video.warnings[0])[-6:] == ["two words.m2v", "-map", "0:V:0", "-c:v", "ffv1", "two words.mkv."]
     monkeypatch.setattr("napari_sam2s.video.file.SILENT_FRAMES", 20)
     source = VideoFile(path, cache_bytes=0)
     assert source.index.keys.tolist() == [0]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, decoded_times
+from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, decoded_times, quoted
 
 # As ffmpeg names them. It seeks in them by guessing, and counts from there.
 ELEMENTARY = {"h264", "hevc", "vvc", "evc", "apv", "obu", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "ingenient", "dnxhd"}
@@ -25,7 +25,7 @@ def elementary_times(packets: Packets, first: Probe, path: Path) -> tuple[NDArra
     VideoError
         If the first frames do not come at equal distances, one a packet: then the times of the others are not known.
     """
-    frames = len(packets.dts)
+    frames, name, copy = len(packets.dts), quoted(path.name), quoted(f"{path.stem}.mkv")
     times = decoded_times(path, min(frames, CHECKED_FRAMES))
     step = int(times[1] - times[0]) if len(times) > 1 else 1
     packet_s = float(np.median(np.diff(packets.dts)) * packets.time_base) if frames > 1 else float(step * first.time_base)
@@ -33,11 +33,11 @@ def elementary_times(packets: Packets, first: Probe, path: Path) -> tuple[NDArra
     if not regular or abs(packet_s - float(step * first.time_base)) > TOLERANCE * packet_s:
         raise VideoError(
             f"{path} is a bare {first.container} stream, whose frames cannot be told apart by their times: "
-            f"put it into a container with ffmpeg -i {path.name} -map 0:V:0 -c:v ffv1 {path.stem}.mkv."
+            f"put it into a container with ffmpeg -i {name} -map 0:V:0 -c:v ffv1 {copy}."
         )
     codec = "copy" if (packets.pts != NO_PTS).all() else "ffv1"  # a copy of packets without times has none either
     warning = (
         f"A bare {first.container} stream has no table of frames: a jump decodes from the beginning, which is slow; a copy in "
-        f"which jumps are quick is made with: ffmpeg -i {path.name} -map 0:V:0 -c:v {codec} {path.stem}.mkv."
+        f"which jumps are quick is made with: ffmpeg -i {name} -map 0:V:0 -c:v {codec} {copy}."
     )
     return times[0] + step * np.arange(frames, dtype=np.int64), [warning]

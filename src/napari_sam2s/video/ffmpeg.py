@@ -58,6 +58,11 @@ def input_arguments(path: Path) -> list[str]:
     return ["-i", f"file:{path}"]
 
 
+def quoted(name: str) -> str:
+    """Return a file name as it is typed on a command line."""
+    return name if re.fullmatch(r"[\w.+-]+", name) else f'"{name}"'
+
+
 def probe(path: Path) -> Probe:
     """Decode one frame, which proves that the file can be.
 
@@ -74,7 +79,7 @@ def probe(path: Path) -> Probe:
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
             f"{path} is a row of JPEG pictures without a container: put it into one with "
-            f"ffmpeg -f mjpeg -i {path.name} -c copy {path.stem}.mkv."
+            f"ffmpeg -f mjpeg -i {quoted(path.name)} -c copy {quoted(path.stem + '.mkv')}."
         )
     if container.endswith("_pipe") or container.startswith("image2"):
         raise VideoError(f"{path} is a still image, not a video; open the folder it is in for a sequence of images.")

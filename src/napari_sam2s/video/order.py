@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, quoted
 
 RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
 
@@ -51,8 +51,8 @@ def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path)
     about = f", about {(frames - 1) / seconds:.0f}" if seconds > 0 else ""
     return [
         f"{frames - len(pts)} of {frames} frames have the time of a frame before (the file counts too coarsely) and are left "
-        f"out; all are in a copy made with: ffmpeg -i {path.name} -vf settb=1/RATE,setpts=N -fps_mode passthrough "
-        f"-enc_time_base 1:RATE {path.stem}-all.mp4 (RATE: frames per second{about})."
+        f"out; all are in a copy made with: ffmpeg -i {quoted(path.name)} -vf settb=1/RATE,setpts=N -fps_mode passthrough "
+        f"-enc_time_base 1:RATE {quoted(path.stem + '-all.mp4')} (RATE: frames per second{about})."
     ]
 
 
@@ -68,7 +68,8 @@ def _first_key_in_the_past(pts: NDArray[np.int64], key: NDArray[np.bool_]) -> in
 
 def _joined(path: Path, first: Probe, frame: int, seconds: float) -> VideoError:
     if first.container in RESTARTING:
-        remedy = f"make one of it with: ffmpeg -fflags +genpts -i {path.name} -map 0:V:0 -c copy {path.stem}.mkv"
+        name, copy = quoted(path.name), quoted(f"{path.stem}.mkv")
+        remedy = f"make one of it with: ffmpeg -fflags +genpts -i {name} -map 0:V:0 -c copy {copy}"
     else:
         remedy = "join its parts with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv instead, or open them one by one"
     return VideoError(
