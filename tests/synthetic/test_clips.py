@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sam2s.errors import TrainingError
 from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
 
 
@@ -77,3 +78,11 @@ def test_presence_is_told_without_drawing():
     drawn = np.stack([clip.visible(o.id) for o in clip.objects], axis=1)
     assert (told == drawn)[:, :2].mean() > 0.9
     assert not told[:, :2].all(axis=0).any()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"), [({"classes": ("nope",)}, "no instrument 'nope'"), ({"organ": "heart"}, "no organ 'heart'")]
+)
+def test_what_cannot_be_drawn_is_said(wanted, words):
+    with pytest.raises(TrainingError, match=words):
+        Laparoscopy(0, 6, (64, 64), **wanted)

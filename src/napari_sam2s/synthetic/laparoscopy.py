@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.vocabulary import Object
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.synthetic.effects import Effects, interleaved
@@ -121,6 +122,11 @@ class Laparoscopy(Clip):
         but for what blood hides of an organ.
     bleeding
         Whether blood wells up, and hides of the organ what it covers; drawn at random by default, never without effects.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such instrument or organ.
     """
 
     def __init__(
@@ -139,6 +145,10 @@ class Laparoscopy(Clip):
         bleeding: bool | None = None,
         fps: float = 25.0,
     ) -> None:
+        if unknown := sorted(set(classes or ()) - set(INSTRUMENT_CLASSES)):
+            raise TrainingError(f"There is no instrument {unknown[0]!r}; choose of {', '.join(INSTRUMENT_CLASSES)}.")
+        if organ not in (None, "random", *ORGANS):
+            raise TrainingError(f"There is no organ {organ!r}; choose of {', '.join(ORGANS)}, None for none, or 'random'.")
         rng = np.random.default_rng(seed)
         self.name = f"laparoscopy-{seed}"
         self.fps = fps
