@@ -36,7 +36,10 @@ def run(args: argparse.Namespace) -> int:
         raise FormatError(f"--frames {args.frames} is too short to score: take at least 3.")
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise FormatError(f"{args.out} exists already: give another folder with --out.")
-    args.out.mkdir(parents=True, exist_ok=True)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"The folder {args.out} cannot be made ({error.strerror}): give another one with --out.") from error
     case = demo_case(args.frames)
     path = write_video((case[t] for t in tqdm(range(len(case)), unit="frame", desc="making the case")), args.out / "case.mp4")
     write_davis(case, args.out / "truth", "case")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.evaluation.clicks import PROMPTS
@@ -102,12 +103,16 @@ def read_config(path: Path) -> TrainingConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise TrainingError(f"There is no configuration at {path}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise TrainingError(f"The configuration {path} cannot be read ({error.strerror}): give a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} is not valid TOML: {error}.") from error
     stages = data.pop("stages", [])
-    if not stages:
+    if not stages or not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
         raise TrainingError(f"{path} has no [[stages]]: a run needs at least one.")
     if "validation" in data:
+        if not isinstance(data["validation"], dict):
+            raise TrainingError(f"{path}: validation is a table: write [validation], with every and cases below it.")
         data["validation"] = _make(Validation, data["validation"], path)
     config = _make(TrainingConfig, {**data, "stages": tuple(_make(Stage, s, path) for s in stages)}, path)
     _check(config, path)
@@ -119,10 +124,33 @@ def _make(cls: Any, data: dict[str, Any], path: Path) -> Any:
     if unknown := sorted(set(data) - set(known)):
         raise TrainingError(f"{path}: unknown setting {unknown[0]!r}; {cls.__name__} knows {', '.join(known)}.")
     data = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    hints = get_type_hints(cls)
+    for name, value in data.items():
+        if wanted := _misfit(value, hints[name]):
+            raise TrainingError(f"{path}: {name} = {value!r} in {cls.__name__} is not {wanted}.")
     try:
         return cls(**data)
     except TypeError as error:
         raise TrainingError(f"{path}: {str(error).split('()')[-1].strip()} in {cls.__name__}.") from error
+
+
+def _misfit(value: Any, hint: Any) -> str:
+    """Say what a setting should be, "" if it is that."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return "" if number and isinstance(value, int) else "a whole number"
+    if hint is float:
+        return "" if number else "a number"
+    if hint is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if hint is str:
+        return "" if isinstance(value, str) else "a text"
+    if hint == tuple[str, ...]:
+        return "" if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
+    if hint == dict[str, float]:
+        fits = isinstance(value, dict) and not any(_misfit(v, float) for v in value.values())
+        return "" if fits else "a table of numbers"
+    return ""  # stages and validation, which are checked as such
 
 
 def _check(config: TrainingConfig, path: Path) -> None:
@@ -130,7 +158,12 @@ def _check(config: TrainingConfig, path: Path) -> None:
         f"model {config.model!r} is not one of {', '.join(CONFIGS)}": config.model not in CONFIGS,
         "the shares of families must be positive and at least one": not config.families or min(config.families.values()) <= 0,
         "image_size must be a multiple of 32 from 64 on": config.image_size < 64 or config.image_size % 32 != 0,
-        "label_jitter must be at least 0": config.label_jitter < 0,
+        "seed, label_jitter, weight_decay and warmup_steps must be at least 0": (
+            min(config.seed, config.label_jitter, config.weight_decay, config.warmup_steps) < 0
+        ),
+        "clip_gradient must be above 0": config.clip_gradient <= 0,
+        "loss_stride must be at least 1": config.loss_stride < 1,
+        "class_names has a name twice": len(set(config.class_names)) < len(config.class_names),
         "only sam2s-nano can have an interactive head": config.interactive and config.model != "sam2s-nano",
         "interactive_init needs interactive = true": bool(config.interactive_init) and not config.interactive,
         "max_objects and samples must be at least 1": min(config.max_objects, config.samples) < 1,
@@ -149,7 +182,12 @@ def _check(config: TrainingConfig, path: Path) -> None:
         problems[f"stage {stage.name!r} needs steps, frames, batch, accumulate and learning_rate above 0"] = (
             min(stage.steps, stage.frames, stage.batch, stage.accumulate, stage.learning_rate) <= 0
         )
-        problems[f"stage {stage.name!r}: later_corrections must lie in [0, 1]"] = not 0 <= stage.later_corrections <= 1
+        shares = {name: getattr(stage, name) for name in ("divemem", "images", "mask_share", "later_corrections")}
+        for name, share in shares.items():
+            problems[f"stage {stage.name!r}: {name} must lie in [0, 1]"] = not 0 <= share <= 1
+        problems[f"stage {stage.name!r}: corrections and encoder_rate must be at least 0"] = (
+            min(stage.corrections, stage.encoder_rate) < 0
+        )
     if (v := config.validation) is not None:
         problems["[validation] needs every and cases above 0, and a family"] = min(v.every, v.cases) <= 0 or not v.families
         problems[f"[validation] prompt {v.prompt!r} is not one of {', '.join(PROMPTS)}"] = v.prompt not in PROMPTS

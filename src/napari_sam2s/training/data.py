@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
-from napari_sam2s.errors import TrainingError
+from napari_sam2s.errors import Sam2sError, TrainingError
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away, jitter_labels
 from napari_sam2s.training.clips import Batch, Sample, collate, draw_sample
@@ -131,8 +131,8 @@ def clocked_batches(dataset: StepDataset, clock: Clock, workers: int) -> Iterato
 
 def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) -> Iterator[Batch]:
     """Yield batches in this order, made ahead by worker processes."""
-    loader: DataLoader[Batch] = DataLoader(
-        dataset,
+    loader: DataLoader[Batch | Sam2sError] = DataLoader(
+        _Told(dataset),
         batch_size=None,
         sampler=order,
         num_workers=workers,
@@ -140,7 +140,23 @@ def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) 
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=_one_thread,
     )
-    return iter(loader)
+    for made in loader:
+        if isinstance(made, Sam2sError):
+            raise made
+        yield made
+
+
+class _Told(Dataset[Batch | Sam2sError]):
+    """Batches, or the error of ours that came instead: raised in a worker process, it would carry a traceback in its words."""
+
+    def __init__(self, dataset: StepDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, index: tuple[int, ...]) -> Batch | Sam2sError:
+        try:
+            return self._dataset[index]
+        except Sam2sError as error:
+            return error
 
 
 def _one_thread(worker: int) -> None:

@@ -30,12 +30,17 @@ def embed_names(names: Sequence[str], how: str, dim: int) -> Tensor:
     kind, _, place = how.partition(":")
     if kind == "fixed":
         return fixed_embeddings(names, dim)
-    if kind == "clip":
-        found = clip_embeddings(names, place) if place else clip_embeddings(names)
-    elif kind == "sentences" and place:
-        found = sentence_embeddings(names, Path(place))
-    else:
+    if kind not in ("clip", "sentences") or (kind == "sentences" and not place):
         raise TrainingError(f"text_embeddings = {how!r} is not 'fixed', 'clip', 'clip:FOLDER' or 'sentences:FOLDER'.")
+    try:
+        if kind == "sentences":
+            found = sentence_embeddings(names, Path(place))
+        else:
+            found = clip_embeddings(names, place) if place else clip_embeddings(names)
+    except (OSError, ValueError, TypeError, KeyError) as error:  # as it suits transformers, where there is no such encoder
+        raise TrainingError(
+            f"The text encoder of text_embeddings = {how!r} cannot be read: give the folder of one that transformers reads."
+        ) from error
     if found.shape[1] != dim:
         raise TrainingError(f"The text encoder gives {found.shape[1]} numbers, the network compares {dim}: take another.")
     return found
@@ -47,6 +52,38 @@ def fixed_embeddings(names: Sequence[str], dim: int, seed: int = 0) -> Tensor:
         raise TrainingError(f"{len(names)} classes do not fit in {dim} orthogonal directions: use a text encoder.")
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(dim, len(names), generator=generator))[0].T.contiguous()
+
+
+def add_names(names: Sequence[str], embeddings: Tensor, more: Sequence[str], how: str) -> Tensor:
+    """Return the embeddings of the classes a network has and of ``more`` ones, ``(K, dim)``; the former stay as they are.
+
+    Parameters
+    ----------
+    names, embeddings
+        Of the network.
+    how
+        As in :func:`embed_names`. Fixed vectors are orthogonal to all others; a text encoder has to be the one that the
+        network's own embeddings come from, since vectors of two encoders are not to be compared.
+
+    Raises
+    ------
+    TrainingError
+        If it is another one, or there are too many classes.
+    """
+    dim = embeddings.shape[1]
+    if how == "fixed":
+        if len(names) + len(more) > dim:
+            raise TrainingError(f"{len(names) + len(more)} classes do not fit in {dim} directions: use a text encoder.")
+        drawn = torch.randn(dim, len(more), generator=torch.Generator().manual_seed(len(names)))
+        basis = torch.linalg.qr(torch.cat((embeddings.float().T.cpu(), drawn), dim=1))[0]
+        return torch.cat((embeddings, basis.T[len(names) :].to(embeddings)))
+    found = embed_names([*names, *more], how, dim).to(embeddings)
+    if not torch.allclose(found[: len(names)], embeddings, atol=0.02):
+        raise TrainingError(
+            f"text_embeddings = {how!r} gives other embeddings of {', '.join(names[:3])} ... than the network has: take the "
+            "text encoder that it was trained with, or 'fixed'."
+        )
+    return torch.cat((embeddings, found[len(names) :]))
 
 
 def clip_embeddings(names: Sequence[str], model: str = "openai/clip-vit-base-patch32") -> Tensor:
