@@ -65,3 +65,34 @@ def test_two_processes_learn_what_one_learns_of_both_their_batches(tmp_path):
             apart += float((value - two["model"][name]).double().square().sum())
     assert moved > 0
     assert apart < 1e-6 * moved  # gradients are averaged, so the same is learned
+
+
+SKEWED = """
+import os, sys, time
+from napari_sam2s.training.loop import Run
+if os.environ["RANK"] == "{late}":
+    train = Run.train
+    def late(self, *args, **kwargs):
+        time.sleep(2)
+        return train(self, *args, **kwargs)
+    Run.train = late
+from napari_sam2s.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0, 1])
+def test_processes_whose_clocks_differ_stop_together(tmp_path, late):
+    """Each would stop after its own 3 seconds, and the other wait for it in vain."""
+    pytest.importorskip("accelerate")
+    config, script = tmp_path / "c.toml", tmp_path / "skewed.py"
+    config.write_text(CONFIG.replace("steps = 3", "steps = 400").replace("frames = 3", "frames = 1"))
+    script.write_text(SKEWED.format(late=late))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(script), "train"]
+    words = [*launch, str(config), "--out", str(tmp_path / "run"), "--threads", "1", "--workers", "0", "--minutes", "0.05"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env.pop("ACCELERATE_USE_CPU", None)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, env=env)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 0 < torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] < 400

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sam2s.training.loop import Run
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("train", help="train or fine-tune a network (needs napari-sam2s[train])")
-    parser.add_argument("config", type=Path, help="a TOML file, such as configs/nano.toml")
+    parser = subparsers.add_parser("train", help="train or fine-tune a network")
+    parser.add_argument("config", type=Path, help="a TOML file, such as configs/finetune.toml")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is gone on with")
-    parser.add_argument("--material", type=Path, help="of the family composites")
+    parser.add_argument("--material", type=Path, help="of the family composites (needs napari-sam2s[train])")
     parser.add_argument(
         "--data", type=Path, action="append", default=[], help="of the family recorded: a project or a DAVIS root (repeat)"
     )
@@ -39,15 +42,14 @@ def run(args: argparse.Namespace) -> int:
     """Train."""
     import math
     import re
+    import sys
 
     from tqdm import tqdm
 
-    from napari_sam2s.errors import TrainingError
     from napari_sam2s.training.clock import Clock
     from napari_sam2s.training.start import start
 
-    if args.within is not None and (args.minutes is not None or not args.within > 0):
-        raise TrainingError("--within takes minutes above 0, and does not go together with --minutes.")
+    _check_numbers(args)
     run, dataset = start(
         args.config,
         args.out,
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         validation=args.validation,
         device=args.device,
     )
+    finished = run.step >= run.config.steps
     with tqdm(total=None if args.within else run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
 
         def report(line: str) -> None:
@@ -67,9 +70,37 @@ def run(args: argparse.Namespace) -> int:
 
         seconds = args.minutes * 60 if args.minutes else math.inf
         clock = Clock(run.config, args.within * 60) if args.within else None
-        run.train(dataset, workers=args.workers, seconds=seconds, clock=clock, report=report)
+        try:
+            run.train(dataset, workers=args.workers, seconds=seconds, clock=clock, report=report)
+        except KeyboardInterrupt:
+            if run.main and (args.out / "last.pt").exists():
+                on = "the same command goes on" if clock is None else "such a run within a time is not gone on with"
+                bar.write(f"Stopped after step {run.step}, which {args.out / 'model.pt'} has; {on}.", file=sys.stderr)
+            raise
         bar.update(run.step - bar.n)
     if run.main:
-        best = f", the best in validation {args.out / 'best.pt'}" if (args.out / "best.pt").exists() else ""
-        print(f"{args.out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}; {args.out / 'curves.png'} shows it")
+        _tell(run, args.out, finished)
     return 0
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    import math
+
+    from napari_sam2s.errors import TrainingError
+
+    if args.within is not None and (args.minutes is not None or not 0 < args.within < math.inf):
+        raise TrainingError("--within takes minutes above 0, and does not go together with --minutes.")
+    if args.minutes is not None and not args.minutes > 0:
+        raise TrainingError(
+            f"--minutes {args.minutes:g} leaves no time to train: give more, or leave it out to train to the end."
+        )
+    if args.workers < 0 or (args.threads is not None and args.threads < 1):
+        raise TrainingError("--workers must be at least 0, and --threads at least 1.")
+
+
+def _tell(run: Run, out: Path, finished: bool) -> None:
+    """Say what there is now."""
+    before = "This run was finished already, and nothing was learned: take another folder, or add a stage to go on. "
+    best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
+    curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
+    print(f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}{curves}")

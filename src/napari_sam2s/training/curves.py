@@ -1,8 +1,9 @@
-"""The curves of a run as one picture, drawn from its CSV files."""
+"""The curves of a run: its CSV files, and one picture drawn from them."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,33 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, MARGIN = 460, 190, 42  # pixels of one panel, and around it
 RAW, SMOOTH, VALID = (190, 205, 225), (30, 90, 170), (200, 70, 40)
+
+
+def append_row(path: Path, row: Mapping[str, float]) -> None:
+    """Add a row to a CSV file, which is begun with the names of its columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(row)
+        writer.writerow([v if isinstance(v, int) else f"{v:.5f}" for v in row.values()])
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Take the rows of later steps out of a CSV file: the run goes on from this step, and will write them again."""
+    if not path.is_file():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = list(csv.reader(file)) or [[]]
+    # A row may have been cut off by a kill.
+    kept = [row for row in rows if len(row) == len(head) and row[0].isdigit() and int(row[0]) <= step]
+    if len(kept) == len(rows):
+        return
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *kept])
+    part.replace(path)
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

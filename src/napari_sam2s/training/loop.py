@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import csv
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +16,21 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.checkpoint import model_state, save_atomically
-from napari_sam2s.training.clips import Batch
 from napari_sam2s.training.clock import Clock
-from napari_sam2s.training.config import Stage, TrainingConfig
-from napari_sam2s.training.curves import draw_curves
-from napari_sam2s.training.data import StepDataset, batches, clocked_batches, entropy, stage_of
-from napari_sam2s.training.forward import ClipForward
-from napari_sam2s.training.losses import LossWeights, total
-from napari_sam2s.training.optimizer import make_optimizer, set_rates
+from napari_sam2s.training.config import TrainingConfig
+from napari_sam2s.training.curves import append_row, draw_curves, forget_after
+from napari_sam2s.training.data import StepDataset, batches, clocked_batches, stage_of
+from napari_sam2s.training.interrupts import uninterrupted
+from napari_sam2s.training.learner import Learner
+from napari_sam2s.training.losses import LossWeights
+from napari_sam2s.training.resume import check_same, read_last
 
 SAVE_SECONDS = 180.0
 LOG_STEPS = 10
 Validator = Callable[[SAM2S], Mapping[str, float]]  # a model to its J&F by family
 
 
-class Run:
+class Run(Learner):
     """One training run in one folder.
 
     Parameters
@@ -47,30 +45,14 @@ class Run:
     """
 
     def __init__(self, config: TrainingConfig, model: SAM2S, folder: Path, accelerator: Any = None) -> None:
-        self.config = config
-        model.config = replace(model.config, image_size=config.image_size)
-        self.model = model.train()
-        self.folder = folder
-        self.step = 0
+        super().__init__(config, model, folder, accelerator)
         self.seconds = 0.0  # of training, in all sittings
         self.best = -math.inf  # mean J&F in validation
+        self.validated = 0  # the last step after which the moving average was judged
         self.validator: Validator | None = None
         self.history: list[dict[str, Any]] = []  # provenance of the checkpoint this run started from
-        self.accelerator = accelerator
-        self.average = {name: p.detach().clone() for name, p in model.state_dict().items()}
-        self.weights = LossWeights(occlusion=config.occlusion_weight)
-        self.clips = ClipForward(model, self.weights, loss_stride=config.loss_stride, arl=config.arl)
-        self.optimizer: Any = make_optimizer(model, config)
-        if config.precision == "tfloat32":
-            torch.set_float32_matmul_precision("high")
-        self._forward: Any = self.clips
-        if accelerator is not None:
-            self._forward, self.optimizer = accelerator.prepare(self.clips, self.optimizer)
-
-    @property
-    def main(self) -> bool:
-        """Whether this process is the one that writes."""
-        return self.accelerator is None or bool(self.accelerator.is_main_process)
+        self.clocked = False  # whether a clock decides how many steps there are
+        self.recordings: list[str] = []  # what there is of recorded videos, in words
 
     def resume(self) -> bool:
         """Go on from the folder's last checkpoint, if there is one.
@@ -78,23 +60,33 @@ class Run:
         Raises
         ------
         TrainingError
-            If it belongs to a run with another configuration.
+            If it is damaged, or belongs to a run with another configuration.
         """
         path = self.folder / "last.pt"
         if not path.exists():
             return False
-        state = torch.load(path, map_location=self.model.device, weights_only=True)
-        # Later stages may be edited while a run goes on; what was already done may not.
-        if state["seed"] != self.config.seed or state["name"] != self.config.model:
-            raise TrainingError(f"{path} belongs to another run (seed {state['seed']}, {state['name']}): take another folder.")
-        self.model.load_state_dict(state["model"])
-        groups = zip(self.optimizer.param_groups, state["optimizer"]["param_groups"], strict=True)
-        for group, saved in groups:
-            saved.setdefault("factor", group["factor"])  # of checkpoints from before there were factors
-        self.optimizer.load_state_dict(state["optimizer"])
+        state = read_last(path, self.model.device)
+        check_same(path, state, self.config, self.model)
+        try:
+            self.model.load_state_dict(state["model"])
+            groups = zip(self.optimizer.param_groups, state["optimizer"]["param_groups"], strict=True)
+            for group, saved in groups:
+                saved.setdefault("factor", group["factor"])  # of checkpoints from before there were factors
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TrainingError(
+                f"{path} does not fit the network of this configuration: put back what was changed, or take another folder."
+            ) from error
         self.average = state["average"]
         self.step = state["step"]
         self.seconds, self.best = state.get("seconds", 0.0), state.get("best", -math.inf)
+        self.validated = state.get("validated", self.step)
+        if self.recordings != state.get("recordings", self.recordings) and self.step < self.config.steps and self.main:
+            warnings.warn(
+                f"{self.folder} was begun with other recorded videos ({'; '.join(state['recordings']) or 'none'}): from step "
+                f"{self.step} on it learns from those that are given now.",
+                stacklevel=2,
+            )
         return True
 
     def save(self) -> None:
@@ -108,6 +100,12 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
+            "validated": self.validated,
+            "clocked": self.clocked,
+            "recordings": self.recordings,
+            "config": self.config.to_dict(),
+            "class_names": list(self.model.class_names),
+            "text_embeddings": None if self.model.semantic is None else self.model.semantic.text_embeddings,
             "seed": self.config.seed,
             "name": self.config.model,
         }
@@ -127,7 +125,9 @@ class Run:
             "hardware": hardware(),
             "history": self.history,
         }
-        state = model_state(self.model, {"provenance": provenance}, half=False)
+        # The checkpoint that the run started from says how its tracker remembers best, as DiveMem's threshold.
+        policy = {name: value for name, value in self.model.metadata.items() if name == "policy"}
+        state = model_state(self.model, {"provenance": provenance, **policy}, half=False)
         state["model"] = {name: value.cpu().clone() for name, value in self.average.items()}
         return state
 
@@ -160,82 +160,64 @@ class Run:
             raise TrainingError("A run within a time is one sitting of one process: take a new folder, and no launcher.")
         if clock is not None and any(stage.accumulate > 1 for stage in self.config.stages):
             raise TrainingError("A run within a time makes a step of each batch: set accumulate = 1 in its stages.")
+        self.clocked = clock is not None
+        if self.main:
+            forget_after(self.folder / "curve.csv", self.step)
+            forget_after(self.folder / "validation.csv", self.validated)
+        try:
+            self._take_steps(dataset, workers, seconds, clock, report)
+        except KeyboardInterrupt:
+            if self.step:
+                with uninterrupted():
+                    self.save()
+            raise
+        if clock is not None:
+            self.config = clock.config()
+        self.save()
+
+    def _take_steps(
+        self, dataset: StepDataset, workers: int, seconds: float, clock: Clock | None, report: Callable[[str], None]
+    ) -> None:
         started = saved = time.monotonic()
         first, before = self.step, self.seconds
         rank, processes = (
             (0, 1) if self.accelerator is None else (self.accelerator.process_index, self.accelerator.num_processes)
         )
+        if self._to_validate():  # the run was stopped before it was judged
+            self.validate(report)
         ordered = batches(dataset, self.step, workers, rank, processes)
         for parts in ordered if clock is None else clocked_batches(dataset, clock, workers):
             place = clock.arrived() if clock is not None else stage_of(self.config, self.step)
-            losses, iou = self.take_step(parts, rank, processes, place)
-            now = time.monotonic()
-            self.seconds = before + now - started
-            if self.step % LOG_STEPS == 0 and self.main:
-                rate = (now - started) / (self.step - first)
-                self._log(losses, iou)
-                shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-                of = f"/{self.config.steps}" if clock is None else f", {100 * clock.share():.0f} % of the time:"
-                report(f"step {self.step}{of} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
-            if self.config.validation is not None and self.step % self.config.validation.every == 0:
-                self.validate(report)
-            if now - saved > SAVE_SECONDS:
-                self.save()
+            with uninterrupted():
+                losses, iou = self.take_step(parts, rank, processes, place)
+                now = time.monotonic()
+                self.seconds = before + now - started
+                if self.step % LOG_STEPS == 0 and self.main:
+                    rate = (now - started) / (self.step - first)
+                    self._log(losses, iou)
+                    shown = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
+                    of = f"/{self.config.steps}" if clock is None else f", {100 * clock.share():.0f} % of the time:"
+                    report(f"step {self.step}{of} IoU {iou:.3f} {shown} ({rate:.2f} s a step)")
+            if self._to_validate() or now - saved > SAVE_SECONDS:
+                self.save()  # before judging, which takes long and may fail
                 saved = now
-            if now - started > seconds:
+            if self._to_validate():
+                self.validate(report)
+            if seconds < math.inf and self._shared(now - started > seconds):
                 break
-        if clock is not None:
-            self.config = clock.config()
-        self.save()
 
-    def take_step(
-        self, parts: Batch | Sequence[Batch], rank: int = 0, processes: int = 1, place: tuple[Stage, int] | None = None
-    ) -> tuple[dict[str, float], float]:
-        """Learn from one batch, or from several whose gradients add up; return the mean losses and IoU.
+    def _to_validate(self) -> bool:
+        """Whether the moving average is to be judged now."""
+        wanted = self.config.validation
+        return wanted is not None and self.step % wanted.every == 0 and self.validated < self.step
 
-        ``place`` is the stage and the step's number within it, by default those of the configuration.
-        """
-        parts = [parts] if isinstance(parts, Batch) else list(parts)
-        stage, within = place or stage_of(self.config, self.step)
-        set_rates(self.optimizer, self.config, stage, within)
-        self.clips.corrections, self.clips.later_corrections = stage.corrections, stage.later_corrections
-        self.optimizer.zero_grad(set_to_none=True)
-        outputs = []
-        for k, batch in enumerate(parts):
-            rng = np.random.default_rng(entropy(self.config.seed, 1, self.step, rank + k * processes))
-            outputs.append(self._learn(batch, rng, stage, len(parts), last=k + 1 == len(parts)))
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        self._update_average()
-        self.step += 1
-        names = outputs[0][0]
-        return {n: float(np.mean([o[0][n] for o in outputs])) for n in names}, float(np.mean([o[1] for o in outputs]))
-
-    def _learn(
-        self, batch: Batch, rng: np.random.Generator, stage: Stage, parts: int, *, last: bool
-    ) -> tuple[dict[str, float], float]:
-        """Add the gradients of one batch."""
-        mixed = self.config.precision == "bfloat16"
-        alone = contextlib.nullcontext() if last or self.accelerator is None else self.accelerator.no_sync(self._forward)
-        with alone:
-            with torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed):
-                output = self._forward(batch, rng, mask_share=0.0 if len(batch.roles) == 1 else stage.mask_share)
-            losses = dict(output.losses)
-            if not self.config.tsl and "tsl" in losses:
-                losses["tsl"] = losses["tsl"] * 0
-            loss = total(losses, self.weights) / parts
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"The loss of step {self.step} is {float(loss)} (clips {', '.join(batch.names)}); the last good checkpoint "
-                    f"is {self.folder / 'last.pt'}. Lower the learning rate and go on from it."
-                )
-            if self.accelerator is None:
-                loss.backward()
-            else:
-                self.accelerator.backward(loss)
-        values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait for the device, not one each
-        return dict(zip(losses, values, strict=True)), output.iou
+    def _shared(self, late: bool) -> bool:
+        """Return what the first process finds: if each stopped by its own clock, some would wait for the others for ever."""
+        if self.accelerator is None:
+            return late
+        flag = torch.tensor(int(late), device=self.accelerator.device)
+        torch.distributed.broadcast(flag, src=0)
+        return bool(flag)
 
     def validate(self, report: Callable[[str], None] = print) -> float:
         """Judge the moving average on the validation set; keep it as ``best.pt`` if it is the best so far.
@@ -257,7 +239,7 @@ class Run:
             model.load_state_dict(self.average)
             scores = dict(self.validator(model))
             score = float(np.mean(list(scores.values())))
-            self._write(self.folder / "validation.csv", {"step": self.step, **scores, "mean": score})
+            append_row(self.folder / "validation.csv", {"step": self.step, **scores, "mean": score})
             report(
                 f"step {self.step}/{self.config.steps} validation J&F {100 * score:.1f}, best {100 * max(score, self.best):.1f}"
             )
@@ -268,28 +250,10 @@ class Run:
                 save_atomically(state, self.folder / "best.pt")
         if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
+        self.validated = self.step
         return score
-
-    def _update_average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        state = self.model.state_dict()
-        real = [name for name, value in state.items() if value.is_floating_point()]
-        with torch.no_grad():  # one call for all: on a GPU hundreds of small ones would take as long as the step
-            torch._foreach_lerp_([self.average[n] for n in real], [state[n] for n in real], 1 - decay)
-            for name in set(state) - set(real):
-                self.average[name].copy_(state[name])
 
     def _log(self, losses: dict[str, float], iou: float) -> None:
         names = LossWeights.__dataclass_fields__  # "iou" is the loss of the predicted one
         row = {"step": self.step, "mask_iou": iou, **{name: losses.get(name, math.nan) for name in names}}
-        self._write(self.folder / "curve.csv", row)
-
-    @staticmethod
-    def _write(path: Path, row: Mapping[str, float]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(row)
-            writer.writerow([v if isinstance(v, int) else f"{v:.5f}" for v in row.values()])
+        append_row(self.folder / "curve.csv", row)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +22,8 @@ from napari_sam2s.training.config import TrainingConfig, read_config
 from napari_sam2s.training.data import Family, StepDataset
 from napari_sam2s.training.families import Cells, Composites, Procedural, Recorded
 from napari_sam2s.training.loop import Run
-from napari_sam2s.training.text import embed_names
-from napari_sam2s.training.validation import make_validator
+from napari_sam2s.training.text import add_names, embed_names
+from napari_sam2s.training.validator import make_validator
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
@@ -68,25 +70,64 @@ def start(
     Raises
     ------
     TrainingError
-        If the configuration is wrong, or a family has nothing to draw from.
+        If the configuration is wrong, a family has nothing to draw from, or the folder holds another run.
     """
     config = read_config(config_path)
+    trained, judged = set(config.families), set(config.validation.families if config.validation else ())
+    _check_given("material", [material] if material else [], "composites", trained, "learned from")
+    _check_given("data", recorded, "recorded", trained, "learned from")
+    _check_given("nuclei", [nuclei] if nuclei else [], "microscopy", trained, "learned from")
+    _check_given("held-out", [held_out_material] if held_out_material else [], "composites", judged, "judged on")
+    _check_given("validation", validation, "recorded", judged, "judged on")
+    _make_folder(folder)
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
     accelerator = _accelerator()
     model, history = _model(config)
     families = _families(config, material, recorded, nuclei)
-    if model.semantic is not None and not model.class_names and config.class_names:
-        names = list(config.class_names)
-        model.semantic.set_classes(names, embed_names(names, config.text_embeddings, model.config.text_dim))
+    _name_classes(model, config)
     if config.unknown_classes == "error" and model.class_names and "recorded" in families:
         _check_classes(cast(Recorded, families["recorded"]), model.class_names)
     run = Run(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
     run.history = history
-    run.validator = make_validator(config, held_out_material, validation)
+    if run.main:
+        run.validator = make_validator(config, held_out_material, validation)
+    if "recorded" in families:
+        clips = cast(Recorded, families["recorded"]).clips
+        run.recordings = [f"{clip.name}: {len(clip)} frames of {len(clip.objects)} objects" for clip in clips]
     run.resume()
     return run, StepDataset(config, families, model.class_names)
+
+
+def _check_given(option: str, paths: Sequence[Path], family: str, wanted: set[str], use: str) -> None:
+    """Say that something is not there, or that this configuration does not use it."""
+    for path in paths:
+        if not path.exists():
+            raise TrainingError(f"There is no {path}, which --{option} names.")
+    if paths and family not in wanted:
+        table = "[families]" if use == "learned from" else "[validation]"
+        warnings.warn(f"Nothing of --{option} is {use}: {table} of the configuration has no {family!r}.", stacklevel=3)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"The folder {folder} cannot be made ({error.strerror}): give another one with --out.") from error
+
+
+def _name_classes(model: SAM2S, config: TrainingConfig) -> None:
+    """Give the network the classes of a configuration that it does not know yet; its own keep their embeddings."""
+    semantic = model.semantic
+    more = [name for name in config.class_names if name not in model.class_names]
+    if semantic is None or not more:
+        return
+    if not model.class_names:
+        semantic.set_classes(more, embed_names(more, config.text_embeddings, model.config.text_dim))
+        return
+    names = list(model.class_names)
+    semantic.set_classes([*names, *more], add_names(names, semantic.text_embeddings, more, config.text_embeddings))
 
 
 def _accelerator() -> Any:
@@ -96,12 +137,13 @@ def _accelerator() -> Any:
         return None
     try:
         from accelerate import Accelerator
-        from accelerate.utils import DistributedDataParallelKwargs
+        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
     except ImportError as error:
         raise TrainingError("Several processes need accelerate: pip install 'napari-sam2s[train]'.") from error
     # Steps of single images leave the memory's parameters without gradients. On CPUs accelerate shares nothing unasked, and
     # each process would train by itself.
-    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True)]
+    # They wait for the one that validates, which may take hours; of one that dies the launcher tells at once.
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=timedelta(days=1))]
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=handlers)
     if accelerator.num_processes != wanted:
         raise TrainingError(
@@ -118,7 +160,7 @@ def _check_classes(recorded: Recorded, names: Sequence[str]) -> None:
             if o.class_name is not None and o.class_name not in known:
                 raise TrainingError(
                     f"{clip.name} has an object of the unknown class {o.class_name!r}: correct it, add it to class_names "
-                    '(with a new text embedding), or set unknown_classes = "ignore".'
+                    '(it gets an embedding as text_embeddings says), or set unknown_classes = "ignore".'
                 )
 
 
@@ -143,6 +185,8 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
         with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one
             model.long_tpos_enc.copy_(model.maskmem_tpos_enc[-1:])
     head = _start_head(model, config, any(n.startswith("interactive.") for n in weights))
+    if "policy" in metadata:  # which validation, and what uses the result, then track with
+        model.metadata["policy"] = metadata["policy"]
     if model.semantic is not None and "class_names" in metadata:
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
     earlier = json.loads(json.dumps(metadata.get("provenance", {}), default=str))

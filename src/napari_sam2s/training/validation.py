@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.errors import TrainingError
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import prompt_first
 from napari_sam2s.evaluation.scores import ObjectScore
@@ -21,8 +19,7 @@ from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
 from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.tracking.whole import Masks
 from napari_sam2s.training.baselines import Frozen, carry_by_flow
-from napari_sam2s.training.config import TrainingConfig
-from napari_sam2s.training.held_out import Case, Track, families, recorded_cases
+from napari_sam2s.training.held_out import Case, Track
 
 LONG_ABSENCE = 30  # frames
 FOUND_WITHIN, FOUND_ABOVE = 10, 0.5  # frames after re-entry; J
@@ -234,35 +231,6 @@ def validate(
         ours.results += a
         frozen.results += b
     return ours, frozen
-
-
-def make_validator(
-    config: TrainingConfig, material: Path | None = None, recorded: Sequence[Path] = ()
-) -> Callable[[SAM2S], dict[str, float]] | None:
-    """Return what judges a model as a configuration's ``[validation]`` asks: J&F by family. Cases are made once.
-
-    Raises
-    ------
-    TrainingError
-        If a family has nothing to be judged on.
-    """
-    wanted = config.validation
-    if wanted is None:
-        return None
-    counts = dict.fromkeys(("laparoscopy", "re-entry", "moved", "composites", "microscopy", "hela"), wanted.cases)
-    known = families(wanted.families, counts, material=material, size=config.image_size, longest=wanted.longest)
-    if "recorded" in wanted.families and recorded:
-        known["recorded"] = lambda: recorded_cases(recorded)
-    if missing := sorted(set(wanted.families) - set(known)):
-        raise TrainingError(f"There is nothing to validate {missing[0]!r} on: give it, or take it out of [validation].")
-    made: dict[str, list[Case]] = {}
-
-    def judge(model: SAM2S) -> dict[str, float]:
-        for name, make in known.items():
-            made.setdefault(name, list(make()))
-        return {name: validate(model, cases, wanted.prompt)[0].jf for name, cases in made.items()}
-
-    return judge
 
 
 def calibrate(model: SAM2S, cases: list[Case], thresholds: Iterable[float], prompt: str = "mask") -> dict[float, FamilyScore]:

@@ -1,0 +1,307 @@
+"""Going on with a run: what decides it is compared, nothing is told twice, and nothing is lost when it is interrupted."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_sam2s import load_model
+from napari_sam2s.cli import main
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.tracking.policy import find_policy
+from napari_sam2s.training.checkpoint import save_atomically
+from napari_sam2s.training.curves import append_row, forget_after
+from napari_sam2s.training.learner import SKIPPED_STEPS
+from napari_sam2s.training.loop import Run
+from napari_sam2s.training.start import start
+
+CONFIG = """
+model = "sam2s-nano"
+seed = 3
+image_size = 64
+max_objects = 1
+weight_decay = 0.05
+clip_gradient = 1.0
+warmup_steps = 2
+ema = 0.9
+loss_stride = 1
+class_names = ["grasper", "hook"]
+
+[families]
+laparoscopy = 1.0
+
+[[stages]]
+name = "first"
+steps = 2
+frames = 1
+batch = 1
+learning_rate = 1e-3
+divemem = 0.0
+images = 0.0
+
+[[stages]]
+name = "second"
+steps = 2
+frames = 1
+batch = 1
+learning_rate = 1e-3
+divemem = 0.0
+images = 0.0
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(kept)
+
+
+def change(config, old, new, count=-1):
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, count))
+
+
+def taken(config, folder, steps=2):
+    """A run that has taken some steps and was saved."""
+    run, data = start(config, folder)
+    for step in range(steps):
+        run.take_step(data[step])
+    run.save()
+    return run
+
+
+def of_before(folder):
+    """Take out of a checkpoint what it did not have at first."""
+    state = torch.load(folder / "last.pt", weights_only=True)
+    for name in ("validated", "clocked", "recordings", "config", "class_names", "text_embeddings"):
+        del state[name]
+    torch.save(state, folder / "last.pt")
+
+
+def draw_video(root, frames=6):
+    """A DAVIS root of one drawn video, all of whose frames are annotated."""
+    for kind in ("JPEGImages", "Annotations"):
+        (root / kind / "v").mkdir(parents=True)
+    for t in range(frames):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[20:40, 5 + 2 * t : 25 + 2 * t] = 1
+        Image.fromarray(np.repeat(40 + 180 * mask[..., None], 3, axis=2)).save(root / "JPEGImages" / "v" / f"{t:05d}.jpg")
+        Image.fromarray(mask).save(root / "Annotations" / "v" / f"{t:05d}.png")
+    return root
+
+
+def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
+    change(config, "seed = 3", 'seed = 3\ninit = "sam2s-nano"')
+    run = taken(config, tmp_path / "run", 1)
+    own = find_policy("divemem", load_model(device="cpu").metadata)
+    assert own.iou_threshold == 0.8
+    assert find_policy("divemem", run.model.metadata) == own  # in validation
+    assert find_policy("divemem", load_model(tmp_path / "run" / "model.pt", device="cpu").metadata) == own
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("image_size = 64", "image_size = 96", "image_size was 64, is 96"),
+        ("weight_decay = 0.05", "weight_decay = 0.1", "weight_decay was 0.05, is 0.1"),
+        ("ema = 0.9", "ema = 0.9\nlayer_decay = 0.5", "layer_decay was 1.0, is 0.5"),
+        ("ema = 0.9", "ema = 0.9\nnew_rate = 3.0", "new_rate was 1.0, is 3.0"),
+        ("seed = 3", 'seed = 3\ninit = "sam2s-nano"', 'init was "", is "sam2s-nano"'),
+        ("laparoscopy = 1.0", "cells = 1.0", "families was"),
+        ("\nsteps = 2", "\nsteps = 3", "stage 'first' is over: its steps was 2, is 3"),
+        ('["grasper", "hook"]', '["grasper", "hook", "stapler"]', r"other classes \(stapler"),
+    ],
+)
+def test_what_decides_a_run_is_not_changed_on_the_way(config, tmp_path, old, new, words, early):
+    taken(config, tmp_path / "run")
+    if early:
+        of_before(tmp_path / "run")
+    change(config, old, new)
+    with pytest.raises(TrainingError, match=words):
+        start(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
+def test_what_is_still_to_come_may_be_changed(config, tmp_path, early):
+    taken(config, tmp_path / "run", 3)
+    if early:
+        of_before(tmp_path / "run")
+    head, second = config.read_text().split('name = "second"')
+    second = second.replace("steps = 2", "steps = 5").replace("1e-3", "1e-4")
+    config.write_text(f'{head}name = "second"{second}\n[validation]\nevery = 100\ncases = 1\n')
+    run, _ = start(config, tmp_path / "run")
+    assert (run.step, run.config.steps) == (3, 7)
+
+
+def test_a_damaged_checkpoint_is_said(config, tmp_path):
+    taken(config, tmp_path / "run", 1)
+    path = tmp_path / "run" / "last.pt"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
+        start(config, tmp_path / "run")
+    torch.save({"model": {}}, path)
+    with pytest.raises(TrainingError, match="not what a run wrote"):
+        start(config, tmp_path / "run")
+
+
+def test_a_finished_run_says_so(config, tmp_path, capsys):
+    command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0"]
+    assert main(command) == 0
+    assert "finished already" not in capsys.readouterr().out
+    assert main(command) == 0
+    assert "finished already, and nothing was learned" in capsys.readouterr().out
+
+
+def test_no_picture_of_curves_is_announced_before_there_is_one(config, tmp_path, capsys):
+    assert main(["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0"]) == 0
+    assert "curves.png" not in capsys.readouterr().out
+    assert not (tmp_path / "run" / "curves.png").exists()
+
+
+def test_other_recordings_are_told_of(config, tmp_path):
+    change(config, "laparoscopy", "recorded")
+    first, second = draw_video(tmp_path / "a"), draw_video(tmp_path / "b", 7)
+    run, data = start(config, tmp_path / "run", recorded=[first])
+    run.take_step(data[0])
+    run.save()
+    start(config, tmp_path / "run", recorded=[first])  # a warning would be an error
+    with pytest.warns(UserWarning, match=r"begun with other recorded videos \(v: 6 frames of 1 objects\)"):
+        start(config, tmp_path / "run", recorded=[second])
+
+
+def test_steps_taken_again_are_written_once(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 1)
+    run, data = start(config, tmp_path / "run")
+    for step in range(4):
+        run._log(*run.take_step(data[step]))
+        if step == 1:
+            run.save()
+    again, data = start(config, tmp_path / "run")
+    again.train(data, workers=0, report=lambda line: None)
+    with (tmp_path / "run" / "curve.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3", "4"]
+
+
+def test_a_row_that_was_cut_off_is_forgotten(tmp_path):
+    path = tmp_path / "curve.csv"
+    forget_after(path, 10)
+    for step in (10, 20, 30):
+        append_row(path, {"step": step, "dice": 0.5})
+    with path.open("a") as file:
+        file.write("4")
+    forget_after(path, 20)
+    assert path.read_text().split() == ["step,dice", "10,0.50000", "20,0.50000"]
+
+
+def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, tmp_path):
+    config.write_text(config.read_text() + "\n[validation]\nevery = 2\ncases = 1\n")
+    run, data = start(config, tmp_path / "run")
+
+    def fails(model):
+        raise RuntimeError("no space left")
+
+    run.validator = fails
+    with pytest.raises(RuntimeError, match="no space"):
+        run.train(data, workers=0, report=lambda line: None)
+    again, data = start(config, tmp_path / "run")
+    assert again.step == 2
+    scores = iter([0.4, 0.6])
+    again.validator = lambda model: {"laparoscopy": next(scores)}
+    again.train(data, workers=0, report=lambda line: None)
+    with (tmp_path / "run" / "validation.csv").open() as file:
+        assert [(row["step"], float(row["mean"])) for row in csv.DictReader(file)] == [("2", 0.4), ("4", 0.6)]
+
+
+def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
+    """Ctrl-C in the middle of the second step: the run stops after it, and goes on to what it would have been."""
+    whole, data = start(config, tmp_path / "whole")
+    whole.train(data, workers=0, report=lambda line: None)
+    run, data = start(config, tmp_path / "run")
+    learn = run._learn
+
+    def interrupted(*args, **kwargs):
+        if run.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return learn(*args, **kwargs)
+
+    run._learn = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        run.train(data, workers=0, report=lambda line: None)
+    again, data = start(config, tmp_path / "run")
+    assert again.step == 2
+    again.train(data, workers=0, report=lambda line: None)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[name]), name
+
+
+def test_ctrl_c_on_the_command_line(config, tmp_path):
+    """While a worker process makes clips, which the terminal interrupts as well."""
+    change(config, "\nsteps = 2", "\nsteps = 5000")
+    run = "import napari_sam2s.training.loop as l, sys; l.LOG_STEPS = 1; from napari_sam2s.cli import main; sys.exit(main())"
+    command = [sys.executable, "-P", "-c", run, "train", str(config), "--out", str(tmp_path / "run"), "--threads", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    curve, late = tmp_path / "run" / "curve.csv", time.monotonic() + 120
+    while not (curve.exists() and curve.read_text().count("\n") > 3) and process.poll() is None:
+        assert time.monotonic() < late
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    assert f"Stopped after step {state['step']}," in said
+    assert state["step"] >= 3
+
+
+def test_gradients_that_are_not_finite_are_told(config, tmp_path):
+    run, data = start(config, tmp_path / "run")
+    batch = data[0]
+    run.model.no_mem_embed.register_hook(lambda gradient: gradient * float("nan"))
+    before = run.model.no_mem_embed.detach().clone()
+    with pytest.warns(UserWarning, match=r"gradients of step 0 have the norm nan \(clips laparoscopy-"):
+        run.take_step(batch)
+    assert torch.equal(run.model.no_mem_embed, before)
+    run._skipped = SKIPPED_STEPS - 1
+    with pytest.raises(TrainingError, match=f"gradients of {SKIPPED_STEPS} steps in a row.*begin again"):
+        run.take_step(batch)
+
+
+def test_a_run_within_a_time_is_not_gone_on_with(config, tmp_path):
+    run, _ = start(config, tmp_path / "run")
+    run.clocked = True
+    run.save()
+    with pytest.raises(TrainingError, match="one sitting"):
+        start(config, tmp_path / "run")
+
+
+def test_a_run_is_not_gone_on_with_other_text_embeddings(config, tmp_path):
+    run = taken(config, tmp_path / "run", 1)
+    other = Run(replace(run.config), run.model, tmp_path / "run")
+    other.model.semantic.set_classes(["grasper", "hook"], torch.eye(2, other.model.config.text_dim))
+    with pytest.raises(TrainingError, match="other text embeddings"):
+        other.resume()
+    save_atomically({}, tmp_path / "run" / "model.pt")  # from which early checkpoints are completed
+    of_before(tmp_path / "run")
+    assert other.resume()
