@@ -75,6 +75,24 @@ def test_objects_that_remember_the_same_frames_are_matched_together(another_nano
             assert np.count_nonzero(masks[i] != found[frame][i]) <= 4, (i, frame)  # of 3840 pixels, for rounding
 
 
+def test_what_was_said_after_a_snapshot_is_forgotten_and_told_again_as_it_was(random_nano, clip):
+    tracker, fresh = Tracker(random_nano, clip), Tracker(random_nano, clip)
+    tracker.prompt(1, 0, points=[(20, 30)])
+    before = tracker.snapshot()
+    tracker.forget(1, 0)
+    for one in (tracker, fresh):
+        one.prompt(1, 5, points=[(20, 30)])
+        one.prompt(2, 5, points=[(5, 60)])
+    tracker.restore(before)
+    for i in (1, 2):
+        tracker.forget(i)
+    assert tracker.conditioning == {}
+    for i, at in ((1, (20.0, 30.0)), (2, (5.0, 60.0))):
+        tracker.replay(Prompt(i, 5, (at,), (1,)))
+    assert tracker.conditioning == {1: [5], 2: [5]}
+    assert same(run(tracker, 5), run(fresh, 5))
+
+
 def test_snapshots_go_on_bit_for_bit_in_another_process(random_nano, clip, tmp_path):
     tracker = Tracker(random_nano, clip, memory="divemem")
     tracker.prompt(1, 0, points=[(20, 30), (5, 5)], labels=[1, 0])

@@ -147,14 +147,15 @@ class TrackedObjects:
     def forget(self, object_id: int, frame: int | None = None) -> None:
         """Forget what was said of an object, on one frame or altogether."""
         bank = self.banks.get(object_id)
-        if bank is None:
-            return
-        for key in [k for k in self._prompts if k[0] == object_id and frame in (None, k[1])]:
-            del self._prompts[key]
-            self._logits.pop(key, None)
-            self._corrected.discard(key)
-            bank.forget(key[1])
-        if not bank.conditioning:
+        # After going back to a snapshot the banks may know of fewer prompts than were given since, or of others.
+        known = {t for i, t in self._prompts if i == object_id} | set(bank.conditioning if bank is not None else ())
+        for t in known if frame is None else known & {frame}:
+            self._prompts.pop((object_id, t), None)
+            self._logits.pop((object_id, t), None)
+            self._corrected.discard((object_id, t))
+            if bank is not None:
+                bank.forget(t)
+        if bank is not None and not bank.conditioning:
             del self.banks[object_id]
 
     @torch.inference_mode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.widgets.notices import RunNotices
+from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.preflight import (
     MASK_BYTES,
     TELLING_MASKS,
@@ -61,6 +63,7 @@ class RunView(QObject):
 
     def watch(self, session: Session) -> None:
         """Listen to a session."""
+        session.started.connect(self._started)
         session.progressed.connect(self._progressed)
         session.stopped.connect(self._stopped)
         self._rate = self._full_rate = 0.0
@@ -68,20 +71,28 @@ class RunView(QObject):
 
     def forget(self, session: Session) -> None:
         """Stop listening."""
+        session.started.disconnect(self._started)
         session.progressed.disconnect(self._progressed)
         session.stopped.disconnect(self._stopped)
         self._notices.close()
         self._timer.stop()
         self._panel.progress.setVisible(False)
+        self._panel.show_running(False, self._widget.keys.key("track"))  # a run that went on was paused
 
-    def start(self, total: int | None, every: int = 1, objects: int = 1) -> None:
-        """Show that a run begins, of so many frames if that is known, of which every ``every``-th is tracked."""
-        self._every, self._objects = every, objects
-        self._total, self._done, self._before = total, 0, 0
+    def start(self, every: int = 1, objects: int = 1) -> None:
+        """Show that a run is to begin, of which every ``every``-th frame is tracked if that is known."""
+        self._expect(None, every, objects)
         self._follow = self._panel.follow.isChecked()
         self._panel.show_running(True, self._widget.keys.key("track"))
         self._widget.status.setText("tracking")
         self._notices.start()
+
+    def _expect(self, total: int | None, every: int, objects: int) -> None:
+        self._every, self._objects = every, objects
+        self._total, self._done, self._before = total, 0, 0
+
+    def _started(self, legs: Sequence[Leg]) -> None:
+        self._expect(sum(leg.frames for leg in legs), legs[0].every, len({i for leg in legs for i in leg.objects}))
 
     def moved(self) -> None:
         """Another frame is on show: if not by us, the user wants to look elsewhere."""
@@ -127,9 +138,12 @@ class RunView(QObject):
 
     def _stopped(self, how: str) -> None:
         widget = self._widget
+        if widget.session is not None and widget.session.tracking:  # the next run waits already
+            widget.refresh()
+            return
         self._panel.show_running(False, widget.keys.key("track"))
         text = f"{self._done} frame{'s' * (self._done != 1)}, {self._rate:.1f} frames/s"
-        if how != "failed":
+        if how in ("finished", "paused"):
             widget.status.setText(f"{how}: {text}")
         self._notices.end(how, text)
         if self._done >= RATE_FRAMES * self._every and self._rate and self.facts:

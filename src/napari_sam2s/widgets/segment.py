@@ -19,7 +19,7 @@ from napari_sam2s.widgets.plan import Leg, plan
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.review_panel import ReviewPanel
 from napari_sam2s.widgets.run_view import RunView
-from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.session import NOTHING_TO_FOLLOW, Session
 from napari_sam2s.widgets.surgery_panel import SurgeryPanel
 from napari_sam2s.widgets.tracker_source import Choice
 from napari_sam2s.widgets.video_widget import WARMING, WELCOME, VideoWidget
@@ -127,32 +127,36 @@ class SegmentWidget(VideoWidget):
 
     def legs(self) -> list[Leg]:
         """Return what pressing the key would do."""
-        if self.session is None:
-            return []
+        return [] if self.session is None else self._planned(self.session)()
+
+    def _planned(self, session: Session) -> Callable[[], list[Leg]]:
+        """Return what plans a run from the frame on show, later on: by then, clicks may be answered that are not yet."""
         way = self.run_panel.direction.currentText()
-        every = self.run_panel.rate.every
-        return plan(self.session.project, self.frame, way, self.range, self.session.corrected, every)  # type: ignore[arg-type]
+        project, frame, bounds, every = session.project, self.frame, self.range, self.run_panel.rate.every
+        return lambda: plan(project, frame, way, bounds, session.corrected, every)  # type: ignore[arg-type]
 
     def track(self) -> None:
-        """Follow objects from the frame on show, each to its next confirmed frame; or pause."""
+        """Follow objects from the frame on show, each to its next confirmed frame; or pause.
+
+        Whoever has clicked while tracking goes on has paused it thereby, and wants to track from the click.
+        """
         session = self.session
         if session is None:
             return
-        if session.tracking:
+        if session.tracking and not (session.pausing and session.answering):
             session.pause()
-        elif legs := self.legs():
-            objects = len({i for leg in legs for i in leg.objects})
-            self.run_view.start(sum(leg.frames for leg in legs), legs[0].every, objects)
-            session.track(legs)
+        elif session.answering or self.legs():
+            self.run_view.start()
+            session.track(self._planned(session))
         else:
-            self.say("Click an object first: then there is something to follow.")
+            self.say(NOTHING_TO_FOLLOW)
 
     def resume(self) -> None:
         """Go on with the run that was interrupted."""
         if self.session is None or self.session.tracking:
             return
         if self.session.interrupted:
-            self.run_view.start(None, *self.session.interrupted_as)
+            self.run_view.start(*self.session.interrupted_as)
             self.session.resume()
         else:
             self.say("No run was interrupted; press the key to track.")

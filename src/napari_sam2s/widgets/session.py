@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,13 +20,14 @@ from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import Engine, EngineLost
 from napari_sam2s.video import Video
+from napari_sam2s.widgets.follower import Follower
 from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking import ProjectRun, RemoteTracker
+    from napari_sam2s.tracking import RemoteTracker
 
-PROGRESS_SECONDS = 0.25  # each word of it costs the viewer a painting of its window
+NOTHING_TO_FOLLOW = "Click an object first: then there is something to follow."
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +38,9 @@ class Session(QObject):
     failed = Signal(str)
     lost = Signal(str)  # the engine died, or its device is full: going on is possible
     prompted = Signal(int, int)  # frame, object
+    started = Signal(object)  # a run begins: its legs
     progressed = Signal(int, int, int, float)  # done, of, frame, frames a second
-    stopped = Signal(str)  # a run is over: finished, paused or failed
+    stopped = Signal(str)  # a run is over: finished, paused, failed, or idle if there was nothing to follow
     changed = Signal()  # objects, prompts or history
 
     def __init__(self, video: Video, path: Path, choice: Choice) -> None:
@@ -53,9 +53,9 @@ class Session(QObject):
             self.project.close()
             raise
         self.source = TrackerSource(video, self.project, choice, self.ready.emit)
-        self.tracking = False
-        self.corrected: set[int] = set()  # objects that got a prompt since they were last tracked
-        self._pause = threading.Event()
+        self._follower = Follower(video, self.project, self.source, self.progressed.emit)
+        self._pauses: list[threading.Event] = []  # of the run that goes on, and of those that wait for it
+        self._change: Future[Any] | None = None  # the latest job that changes prompts or masks
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s")
         self._closed = False
 
@@ -82,29 +82,32 @@ class Session(QObject):
         self.pause()
 
         def ask() -> None:
-            tracker = self.source.fresh()
-            points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
-            tracker.prompt(prompt.object_id, prompt.frame, points=points, labels=labels, box=prompt.box, mask=prompt.mask)
-            self.corrected.add(prompt.object_id)
+            self._ask(prompt)
             self.prompted.emit(prompt.frame, prompt.object_id)
 
-        return self._do(ask)
+        return self._do_change(ask)
+
+    def _ask(self, prompt: Prompt) -> None:
+        tracker = self.source.fresh()
+        points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
+        tracker.prompt(prompt.object_id, prompt.frame, points=points, labels=labels, box=prompt.box, mask=prompt.mask)
+        self._follower.note_prompt(prompt.object_id)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
         """Take back what was said of an object on a frame, and say this instead."""
         self.pause()
 
         def ask() -> None:
+            self.source.stale.add(object_id)
+            self._follower.note_prompt(object_id)
             with self.project.step("change prompts"):
                 self.project.remove_prompts(object_id, frame)
                 self.project.delete(object_id, frame, frame + 1)
-            self.source.stale.add(object_id)
-            self.corrected.add(object_id)
             for prompt in prompts:
-                self.prompt(prompt)
+                self._ask(prompt)
             self.prompted.emit(frame, object_id)
 
-        return self._do(ask)
+        return self._do_change(ask)
 
     def painted(self, frame: int, objects: Sequence[int]) -> Future[Any]:
         """Let the tracker know masks that were painted, as mask prompts that the project holds already."""
@@ -115,69 +118,64 @@ class Session(QObject):
                 mask = self.project.mask(frame, i)
                 if mask is not None and mask.any():
                     tracker.replay(Prompt(i, frame, mask=mask))
-                    self.corrected.add(i)
+                    self._follower.note_prompt(i)
             self.prompted.emit(frame, objects[0])
 
-        return self._do(tell)
+        return self._do_change(tell)
 
-    def track(self, legs: Sequence[Leg]) -> Future[Any]:
-        """Propagate one leg after the other, until paused."""
-        return self._run(lambda tracker: self._follow_all(tracker, legs))
+    def track(self, legs: Callable[[], Sequence[Leg]]) -> Future[Any]:
+        """Propagate one leg after the other, until paused.
+
+        ``legs`` is asked in the session's thread, once everything that was said before is answered.
+        """
+
+        def follow(pause: threading.Event) -> str:
+            self.source.fresh()
+            chosen = legs()
+            if not chosen:
+                self.failed.emit(NOTHING_TO_FOLLOW)
+                return "idle"
+            self.started.emit(chosen)
+            return "finished" if self._follower.follow(chosen, pause) else "paused"
+
+        return self._run(follow)
 
     def resume(self) -> Future[Any]:
         """Go on with the run that was interrupted, and with the legs that were to come after it."""
+        return self._run(lambda pause: "finished" if self._follower.go_on(pause) else "paused")
 
-        def go_on(tracker: RemoteTracker) -> None:
-            from napari_sam2s.tracking import continue_run
+    def _run(self, work: Callable[[threading.Event], str]) -> Future[Any]:
+        pause = threading.Event()
+        self._pauses.append(pause)
 
-            run = continue_run(tracker)
-            then = next(r for r in self.project.runs if r.id == run.id).provenance.get("then", [])
-            if self._follow(run):
-                self._follow_all(tracker, [Leg(**{**leg, "objects": tuple(leg["objects"])}) for leg in then])
+        def run() -> None:
+            try:
+                how = "paused" if pause.is_set() else work(pause)
+            finally:
+                self._pauses.remove(pause)  # before the signal arrives: whoever hears it may ask
+            self.stopped.emit(how)
 
-        return self._run(go_on)
+        return self._do(run, running=True)
 
-    def _run(self, work: Callable[[RemoteTracker], None]) -> Future[Any]:
-        self._pause.clear()
-        self.tracking = True
+    @property
+    def tracking(self) -> bool:
+        """Whether a run goes on, or is to begin."""
+        return bool(self._pauses)
 
-        return self._do(lambda: work(self.source.fresh()), running=True)
+    @property
+    def pausing(self) -> bool:
+        """Whether nothing goes on after the frame that is being tracked."""
+        return all(pause.is_set() for pause in self._pauses)
 
-    def _follow_all(self, tracker: RemoteTracker, legs: Sequence[Leg]) -> None:
-        from napari_sam2s.tracking import ProjectRun
+    @property
+    def answering(self) -> bool:
+        """Whether what was said last is yet to be answered."""
+        return self._change is not None and not self._change.done()
 
-        for n, leg in enumerate(legs):
-            then = [asdict(later) for later in legs[n + 1 :]]
-            objects = [i for i in leg.objects if i in tracker.object_ids]
-            rate = None if leg.every == 1 or not self.video.fps else self.video.fps / leg.every
-            more: dict[str, Any] = {"objects": objects, "rate": rate, "provenance": {"then": then}}
-            if objects and not self._follow(ProjectRun(tracker, leg.start, leg.stop, leg.way, **more), last=not then):
-                return
-
-    def _follow(self, run: ProjectRun, *, last: bool = True) -> bool:
-        """Do a run; return whether it came to its end."""
-        started = told = time.monotonic()
-        frames = iter(run)
-        for frame, _ in frames:
-            now = time.monotonic()
-            if now - told > PROGRESS_SECONDS or run.done == 1:
-                told = now
-                self.progressed.emit(run.done, len(run), frame, run.done / max(now - started, 1e-9))
-            if self._pause.is_set() and run.done < len(run):
-                frames.close()  # type: ignore[attr-defined]
-                run.pause()
-                self._end("paused")
-                return False
-        if len(run):
-            self.progressed.emit(run.done, len(run), run.frames[-1], run.done / max(time.monotonic() - started, 1e-9))
-        self.corrected -= set(run.objects)
-        if last:
-            self._end("finished")
-        return True
-
-    def _end(self, how: str) -> None:
-        self.tracking = False  # before the signal arrives: whoever hears it may ask
-        self.stopped.emit(how)
+    @property
+    def corrected(self) -> set[int]:
+        """Objects that got a prompt since they were last tracked."""
+        return self._follower.corrected
 
     @property
     def choice(self) -> Choice:
@@ -195,8 +193,9 @@ class Session(QObject):
         return self.source.tracker
 
     def pause(self) -> None:
-        """Stop tracking after the current frame."""
-        self._pause.set()
+        """Stop tracking after the current frame; a run that waits does not begin."""
+        for pause in tuple(self._pauses):
+            pause.set()
 
     @property
     def interrupted(self) -> bool:
@@ -224,7 +223,7 @@ class Session(QObject):
                 self.source.all_stale()
                 self.changed.emit()
 
-        return self._do(apply)
+        return self._do_change(apply)
 
     def undo(self) -> Future[Any]:
         """Undo the last step."""
@@ -242,11 +241,15 @@ class Session(QObject):
             self.source.all_stale()
             self.changed.emit()
 
-        return self._do(toggle)
+        return self._do_change(toggle)
 
     def settle(self, timeout: float = 60.0) -> None:
         """Wait until all jobs given so far are done; for scripts and tests."""
         self._jobs.submit(lambda: None).result(timeout=timeout)
+
+    def _do_change(self, job: Callable[[], None]) -> Future[Any]:
+        self._change = self._do(job)
+        return self._change
 
     def _do(self, job: Callable[[], None], *, running: bool = False) -> Future[Any]:
         def guarded() -> None:
@@ -264,14 +267,10 @@ class Session(QObject):
                 else:
                     _log.exception("a job of the session failed")
                     self._tell(self.failed, f"That went wrong ({type(error).__name__}: {error}); the log has more.", running)
-            finally:
-                if running:
-                    self.tracking = False
 
         return self._jobs.submit(guarded)
 
     def _tell(self, signal: Any, message: str, running: bool) -> None:
-        self.tracking = False
         if self._closed:
             return
         if running:
