@@ -25,7 +25,7 @@ def test_the_dabs_of_a_stroke_are_one_step(project):
     project.labels[0, 6:9, 6:9] = 0
     project.add_prompt(Prompt(one.id, 0, mask=project.mask(0, one.id)))
     after = project.labels[0].copy()
-    project.merge_steps(since, "paint")
+    project.merge_steps(since, "paint", "prompt")
     assert project.steps[-1] == ("paint", False)
     assert len(project.steps) == steps + 1
     assert project.undo() == "paint"
@@ -40,6 +40,51 @@ def test_nothing_to_merge_is_no_harm(project):
     project.add_object()
     project.merge_steps(project.last_step, "paint")
     assert project.steps[-1] == ("add object", False)
+
+
+def test_only_the_steps_of_a_stroke_are_merged(project):
+    """A run may begin, or a click be answered on the same frame, while a stroke is drawn."""
+    one, two = project.add_object(), project.add_object()
+    empty = np.zeros(project.shape[1:], dtype=bool)
+    clicked = empty.copy()
+    clicked[10:20, 10:20] = True
+    states = [everything(project)]
+    since = project.last_step
+    project.labels[0, 0:4, 0:4] = one.id
+    project.keep_prompt(Prompt(one.id, 0, ((12.0, 12.0),), (1,)), clicked, None)
+    run = project.start_run(model="none")
+    project.labels[0, 2:8, 2:8] = one.id
+    project.write_masks([(t, two.id, clicked, None) for t in (0, 1)], run=run)
+    project.merge_steps(since, "paint")
+    project.write_masks([(2, two.id, clicked, None)], run=run)  # it goes on
+    project.finish_run(run)
+    assert [label for label, _ in project.steps[-3:]] == ["prompt", "track", "paint"]
+    states.append(everything(project))
+    assert project.undo() == "paint"
+    np.testing.assert_array_equal(project.mask(0, one.id), clicked)
+    assert project.undo() == "track"
+    assert all(project.mask(t, two.id) is None for t in range(3))
+    assert project.undo() == "prompt"
+    assert everything(project) == states[0]
+    while project.redo():
+        pass
+    assert everything(project) == states[1]
+
+
+def test_steps_after_undone_ones_are_merged(project):
+    """Their numbers are those of the steps that were undone, which are gone then."""
+    one = project.add_object()
+    for _ in range(3):
+        project.rename(one.id, "other")
+    for _ in range(3):
+        project.undo()
+    since, steps = project.last_step, len(done(project))
+    project.labels[0, 0:4, 0:4] = one.id
+    project.labels[0, 2:8, 2:8] = one.id
+    project.merge_steps(since, "paint")
+    assert len(project.steps) == steps + 1
+    project.undo()
+    assert project.mask(0, one.id) is None
 
 
 def everything(project):

@@ -32,18 +32,26 @@ class History:
             self._connection.execute(f"DELETE FROM {table}_changes WHERE step = ?", (step,))
         self._connection.execute("DELETE FROM steps WHERE id = ?", (step,))
 
-    def fold(self, first: int, label: str) -> None:
-        """Make the steps from ``first`` on one step: of what several of them changed, the oldest version counts."""
-        later = [row[0] for row in self._connection.execute("SELECT id FROM steps WHERE id > ? ORDER BY id", (first,))]
+    def fold(self, steps: Sequence[int], label: str) -> None:
+        """Make the last of several steps, which are ascending, all of them: of what they changed, the oldest version counts.
+
+        Where a step between them, which is not one of them, changed the same row, the older version goes to that one: undone
+        after the last, it brings back what was there before all of them.
+        """
+        *earlier, last = steps
         for table in KEYS:
-            rows = f"step, {', '.join(KEYS[table])}, present, {', '.join(COLUMNS[table])}"
-            kept = rows.replace("step", "?1", 1)
-            for step in later:
-                sql = f"INSERT OR IGNORE INTO {table}_changes ({rows}) SELECT {kept} FROM {table}_changes WHERE step = ?2"
-                self._connection.execute(sql, (first, step))
-        for step in later:
+            keys, columns = ", ".join(KEYS[table]), ", ".join(COLUMNS[table])
+            same = " AND ".join(f"later.{name} = c.{name}" for name in KEYS[table])
+            following = f"SELECT min(step) FROM {table}_changes later WHERE {same} AND later.step > ?1 AND later.step <= ?2"
+            sql = (
+                f"INSERT OR REPLACE INTO {table}_changes (step, {keys}, present, {columns}) "
+                f"SELECT ifnull(({following}), ?2), {keys}, present, {columns} FROM {table}_changes c WHERE step = ?1"
+            )
+            for step in earlier:
+                self._connection.execute(sql, (step, last))
+        for step in earlier:
             self.drop(step)
-        self._connection.execute("UPDATE steps SET label = ? WHERE id = ?", (label, first))
+        self._connection.execute("UPDATE steps SET label = ? WHERE id = ?", (label, last))
 
     def touch(self, step: int, table: str, keys: Iterable[Sequence[int]]) -> None:
         """Keep the version that rows have before a step's first change of them."""

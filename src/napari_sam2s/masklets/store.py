@@ -175,15 +175,20 @@ class Store:
 
     @property
     def last_step(self) -> int:
-        """The number of the latest step of the history; 0 if there is none."""
-        return int(self._rows("SELECT ifnull(max(id), 0) FROM steps")[0][0])
+        """The number of the latest step that is not undone; 0 if there is none."""
+        return int(self._rows("SELECT ifnull(max(id), 0) FROM steps WHERE NOT undone")[0][0])
 
-    def merge_steps(self, since: int, label: str) -> None:
-        """Make all steps after number ``since`` one step of undo, such as the dabs of one stroke of a brush."""
+    def merge_steps(self, since: int, label: str, *others: str) -> None:
+        """Make the steps after number ``since`` that are called ``label`` or as ``others`` one step of undo of that name.
+
+        Such as the dabs of one stroke of a brush. Steps of other names stay what they are: a run may begin meanwhile.
+        """
+        names = (label, *others)
         with self.transaction() as db:
-            row = db.execute("SELECT min(id) FROM steps WHERE id > ? AND NOT undone", (since,)).fetchone()
-            if row[0] is not None:
-                self._history.fold(row[0], label)
+            sql = f"SELECT id FROM steps WHERE id > ? AND NOT undone AND label IN ({', '.join('?' * len(names))}) ORDER BY id"
+            steps = [row[0] for row in db.execute(sql, (since, *names))]
+            if steps:
+                self._history.fold(steps, label)
 
     def _touch(self, table: str, keys: Iterable[Sequence[int]]) -> None:
         assert self._step is not None, "changes are made inside a step"
