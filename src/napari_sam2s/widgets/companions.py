@@ -5,7 +5,9 @@ They share its transforms, and are the only layers we touch.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets import Object, Project, Prompt
+from napari_sam2s.masklets.labels import LabelView
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -60,9 +63,9 @@ def make_prompts_layer(image: Image) -> Points:
     )
 
 
-def make_objects_layer(image: Image, project: Project) -> Labels:
-    """Return the masks of a project as a layer."""
-    return Labels(project.labels, name=OBJECTS, opacity=0.5, colormap=colormap(project.objects), **spatial(image))
+def make_objects_layer(image: Image, project: Project, labels: LabelView) -> Labels:
+    """Return the masks of a project, as ``labels``, as a layer."""
+    return Labels(labels, name=OBJECTS, opacity=0.5, colormap=colormap(project.objects), **spatial(image))
 
 
 class ObjectColours(DirectLabelColormap):  # type: ignore[misc]
@@ -120,6 +123,34 @@ def show_prompts(layer: Points, prompts: Iterable[Prompt]) -> None:
         layer.size = [size / 3 if k == "box" else size for k in kinds] if kinds else size
     layer.current_size = size
     layer.refresh()
+
+
+def still_drawn(prompts: Iterable[Prompt], dots: Iterable[tuple[str, float, float]]) -> list[Prompt]:
+    """Return what is left of the prompts of an object on a frame when some of their points were deleted.
+
+    A box goes with the first of its dots; a mask is not drawn, and stays.
+
+    Parameters
+    ----------
+    dots
+        The points that are drawn of the object on that frame: ``(kind, y, x)``.
+    """
+    drawn = Counter(dots)
+
+    def take(*wanted: tuple[str, float, float]) -> bool:
+        there = all(drawn[dot] > 0 for dot in wanted)
+        if there:
+            drawn.subtract(wanted)
+        return there
+
+    left = []
+    for p in prompts:
+        pairs = zip(p.points, p.labels, strict=True)
+        kept = [(point, label) for point, label in pairs if take(("positive" if label else "negative", *point))]
+        box = p.box if p.box is not None and take(*(("box", *dot) for dot in _box_dots(p.box))) else None
+        if kept or box is not None or p.mask is not None:
+            left.append(replace(p, points=tuple(a for a, _ in kept), labels=tuple(b for _, b in kept), box=box))
+    return left
 
 
 def _box_dots(box: tuple[float, float, float, float]) -> list[tuple[float, float]]:

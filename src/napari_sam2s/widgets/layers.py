@@ -5,10 +5,9 @@ Nothing else in the viewer is ever touched.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from napari.layers import Image, Labels, Points
 
 from napari_sam2s.masklets import Project, Prompt
@@ -18,7 +17,9 @@ from napari_sam2s.widgets.companions import (
     make_objects_layer,
     make_prompts_layer,
     show_prompts,
+    still_drawn,
 )
+from napari_sam2s.widgets.strokes import Strokes
 
 if TYPE_CHECKING:
     import napari
@@ -31,6 +32,9 @@ class User(Protocol):
     """Who hears what the user did in the layers."""
 
     current_object: int
+
+    def choose(self, object_id: int) -> None:
+        """Hear that the user chose another object to paint as."""
 
     def prompt(self, prompt: Prompt) -> None:
         """Hear that the user clicked, or dragged a box."""
@@ -48,7 +52,8 @@ class Companions:
     def __init__(self, viewer: napari.viewer.Viewer, image: Image, project: Project, user: User) -> None:
         self._viewer, self._image, self._project, self._user = viewer, image, project, user
         self._colours: dict[int, tuple[int, int, int]] = {}  # that the layer of objects has
-        self._stroke: tuple[int, int, Any] | None = None  # frame, last step of undo and label image before it
+        self._strokes = Strokes(project, user.painted)
+        self._selected = 0  # the object to paint as; the user may have chosen another label since, such as 0 to erase
         for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
             viewer.layers.remove(layer)  # as an earlier widget left them
         self.objects: Labels | None = None
@@ -59,11 +64,13 @@ class Companions:
         """Make the next click a prompt; a layer that the user deleted comes back."""
         metadata = {OURS: str(self._project.path)}
         if self.objects is None:
-            self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project))
+            self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project, self._strokes.labels))
             self._colours = {o.id: o.colour for o in self._project.objects}
             self.objects.metadata.update(metadata)
-            self.objects.mouse_drag_callbacks.insert(0, self._begin_stroke)
-            self.objects.events.paint.connect(self._end_stroke)
+            self.objects.mouse_drag_callbacks.insert(0, self._strokes.drag)
+            self._selected = 0
+            self.select(self._user.current_object)
+            self.objects.events.selected_label.connect(self._label_chosen)
         if self.prompts is None:
             self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
             self.prompts.metadata.update(metadata)
@@ -82,13 +89,21 @@ class Companions:
             colours = {o.id: o.colour for o in self._project.objects}
             if colours != self._colours:
                 self.objects.colormap, self._colours = colormap(self._project.objects), colours
-            self.select(self._user.current_object)
+            if self._selected != self._user.current_object:
+                self.select(self._user.current_object)
         self.redraw_masks()
 
     def select(self, object_id: int) -> None:
         """Paint as this object."""
+        self._selected = object_id
         if self.objects is not None:
             self.objects.selected_label = object_id
+
+    def _label_chosen(self, event: Any = None) -> None:
+        """Take the label that was chosen in napari's own controls for the object that clicks belong to as well."""
+        label = 0 if self.objects is None else int(self.objects.selected_label)
+        if label != self._selected and label in {o.id for o in self._project.objects}:
+            self._user.choose(label)
 
     def redraw_masks(self) -> None:
         """Read the masks of the frame on show anew."""
@@ -108,12 +123,13 @@ class Companions:
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self.prompts = self.objects = None
+        self._strokes.close()
 
     def leave(self, project: Project) -> None:
         """Leave the masks in the viewer to look at, of a project that is open for reading only."""
         if self.objects is not None and self.objects in self._viewer.layers:
-            self.objects.mouse_drag_callbacks.remove(self._begin_stroke)
-            self.objects.events.paint.disconnect(self._end_stroke)
+            self.objects.mouse_drag_callbacks.remove(self._strokes.drag)
+            self.objects.events.selected_label.disconnect(self._label_chosen)
             self.objects.data = project.labels
             self.objects.editable = False
             self.objects = None
@@ -127,42 +143,24 @@ class Companions:
         inside = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(height)), min(box[3], float(width)))
         self._user.prompt(Prompt(self._user.current_object, frame, box=inside))
 
-    def _begin_stroke(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        """Remember what was there before the user paints."""
-        frame = round(float(layer.world_to_data(event.position)[0]))
-        self._stroke = None
-        if str(layer.mode) not in ("pan_zoom", "transform", "pick") and 0 <= frame < self._project.shape[0]:
-            self._stroke = (frame, self._project.last_step, self._project.labels[frame])
-        yield
-
-    def _end_stroke(self, event: Any = None) -> None:
-        """Tell which objects the user has painted, and since which step."""
-        stroke, self._stroke = self._stroke, None
-        if stroke is None:  # painted by a script
-            frame = round(float(self._image.world_to_data(self._viewer.dims.point)[0]))
-            changed = [i for i, origin in self._project.origins(frame).items() if origin == "painted"]
-            self._user.painted(frame, changed, self._project.last_step - 1)
-            return
-        frame, since, before = stroke
-        after = self._project.labels[frame]
-        differs = before != after
-        ids = np.unique(np.concatenate((before[differs], after[differs])))
-        self._user.painted(frame, [int(i) for i in ids if i], since)
-
     def _points_changed(self, event: Any) -> None:
         """Say the rest again when a point was deleted in the layer."""
         if str(getattr(event, "action", "")) not in ("removed", "ActionType.REMOVED") or self.prompts is None:
             return
-        shown: dict[tuple[int, int], list[tuple[tuple[float, float], int]]] = {}
+        drawn: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
         features = self.prompts.features
         for (t, y, x), kind, owner in zip(self.prompts.data, features["kind"], features["object"], strict=True):
-            if kind != "box":
-                shown.setdefault((int(owner), round(float(t))), []).append(((float(y), float(x)), int(kind == "positive")))
-        known: dict[tuple[int, int], int] = {}
-        for p in self._project.prompts():
-            known[p.object_id, p.frame] = known.get((p.object_id, p.frame), 0) + len(p.points)
-        for (owner, t), count in known.items():
-            left = shown.get((owner, t), [])
-            if len(left) < count:
-                again = [Prompt(owner, t, tuple(p for p, _ in left), tuple(k for _, k in left))] if left else []
-                self._user.take_back(owner, t, again)
+            drawn.setdefault((int(owner), round(float(t))), []).append((str(kind), float(y), float(x)))
+        known: dict[tuple[int, int], list[Prompt]] = {}
+        for o in self._project.objects:
+            for p in self._project.prompts(o.id):
+                known.setdefault((o.id, p.frame), []).append(p)
+        for (owner, t), prompts in known.items():
+            left = still_drawn(prompts, drawn.get((owner, t), ()))
+            if _dots(left) < _dots(prompts):
+                self._user.take_back(owner, t, left)
+
+
+def _dots(prompts: Sequence[Prompt]) -> int:
+    """Return how many things are drawn of prompts: clicks, and boxes."""
+    return sum(len(p.points) + (p.box is not None) for p in prompts)

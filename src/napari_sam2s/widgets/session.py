@@ -22,6 +22,7 @@ from napari_sam2s.tracking.engine import Engine, EngineLost
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.follower import Follower
 from napari_sam2s.widgets.plan import Leg
+from napari_sam2s.widgets.retelling import replace_prompts
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 if TYPE_CHECKING:
@@ -94,18 +95,16 @@ class Session(QObject):
         self._follower.note_prompt(prompt.object_id)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
-        """Take back what was said of an object on a frame, and say this instead."""
+        """Take back what was said of an object on a frame, and say this instead, as one step of undo."""
         self.pause()
 
         def ask() -> None:
             self.source.stale.add(object_id)
             self._follower.note_prompt(object_id)
-            with self.project.step("change prompts"):
-                self.project.remove_prompts(object_id, frame)
-                self.project.delete(object_id, frame, frame + 1)
-            for prompt in prompts:
-                self._ask(prompt)
-            self.prompted.emit(frame, object_id)
+            try:
+                replace_prompts(self.project, object_id, frame, prompts, self._ask)
+            finally:
+                self.prompted.emit(frame, object_id)
 
         return self._do_change(ask)
 
@@ -118,6 +117,9 @@ class Session(QObject):
                 mask = self.project.mask(frame, i)
                 if mask is not None and mask.any():
                     tracker.replay(Prompt(i, frame, mask=mask))
+                    self._follower.note_prompt(i)
+                elif frame in tracker.conditioning.get(i, ()):  # all of it was erased, and its prompts along with it
+                    tracker.forget(i, frame)
                     self._follower.note_prompt(i)
             self.prompted.emit(frame, objects[0])
 

@@ -1,0 +1,81 @@
+"""What a napari Labels layer writes into the masks of a project: strokes, and whatever else changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.labels import LabelView
+
+
+class WatchedLabels(LabelView):
+    """The masks of a project that say, before a frame is written to, which one it is."""
+
+    def __init__(self, project: Project, before_write: Callable[[int], None]) -> None:
+        super().__init__(project)
+        self._before_write = before_write
+
+    def _write(self, t: int, where: tuple[Any, ...], value: Any) -> None:
+        self._before_write(t)
+        super()._write(t, where, value)
+
+
+class Strokes:
+    """Gathers what a layer writes, and tells it when a stroke is over; or at once, where the mouse did not do it.
+
+    Napari says when it paints, but not when it undoes that, so the writing itself is watched.
+
+    Parameters
+    ----------
+    tell
+        Called with a frame, the objects that look different on it, and the last step of undo before that.
+    """
+
+    def __init__(self, project: Project, tell: Callable[[int, Sequence[int], int], None]) -> None:
+        self._project, self._tell = project, tell
+        self.labels = WatchedLabels(project, self._writes)
+        self._before: dict[int, NDArray[Any]] = {}  # label images of the frames written to, as they were
+        self._since = 0
+        self._drawing = False
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._finish)
+
+    def drag(self, layer: Any, event: Any) -> Generator[None, None, None]:
+        """Hear of the mouse: a callback of the layer, before napari's own."""
+        self._finish()
+        self._drawing = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._drawing = False
+        self._finish()
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._timer.stop()
+        self._before.clear()
+
+    def _writes(self, frame: int) -> None:
+        if not self._before:
+            self._since = self._project.last_step
+        if frame not in self._before:
+            self._before[frame] = self._project.labels.frame(frame)
+        if not self._drawing:  # as napari's undo and a script do, which may write several times
+            self._timer.start()
+
+    def _finish(self) -> None:
+        self._timer.stop()
+        written, self._before = self._before, {}
+        for frame, before in written.items():
+            after = self._project.labels.frame(frame)
+            differs = before != after
+            ids = [int(i) for i in np.unique(np.concatenate((before[differs], after[differs]))) if i]
+            if ids:
+                self._tell(frame, ids, self._since)
