@@ -33,7 +33,7 @@ SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
     SWATCH: "The colour of its masks. Double-click to choose another.",
     NAME: "Double-click to rename.",
-    LOCK: "Ticked: nothing changes its masks, neither tracking nor the brush.",
+    LOCK: "Ticked: nothing changes its masks, neither tracking nor the brush nor clicks.",
     SHOW: "Ticked: its masks are shown.",
 }
 _READ_ONLY = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

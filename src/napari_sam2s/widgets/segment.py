@@ -165,6 +165,9 @@ class SegmentWidget(VideoWidget):
         """Vouch for the masks on show."""
         if self.session is not None:
             project, frame = self.session.project, self.frame
+            if not project.origins(frame):
+                self.say(f"Nothing is known of frame {frame} yet: click or track first, then confirm it.")
+                return
             self._try(lambda: project.confirm(frame))
             self.refresh()
 
@@ -260,6 +263,9 @@ class SegmentWidget(VideoWidget):
 
     def refresh(self) -> None:
         """Show the project as it is."""
+        objects = [o.id for o in self.session.project.objects] if self.session is not None else []
+        if objects and self.current_object not in objects:  # its step was undone
+            self.current_object = objects[-1]
         self.run_view.refresh()
         if self.layers is not None:
             self.layers.show()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Points
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
@@ -157,11 +158,12 @@ class VideoWidget(ClosingWidget):
         self.image = self._time = None
         if session is not None:
             self._closed(session)
+        if layers is not None and not leave_masks:
+            layers.remove()  # while their masks can be read: napari looks at the layer that is chosen next
+        if session is not None:
             session.close()
-        if layers is not None and leave_masks and session is not None:
-            layers.leave(Project.open(session.project.path, mode="r"))
-        elif layers is not None:
-            layers.remove()
+            if layers is not None and leave_masks:
+                layers.leave(Project.open(session.project.path, mode="r"))
         forget_vertex_arrays(self.window())
         self.parts.show_project(None)
         self.refresh()
@@ -204,6 +206,8 @@ class VideoWidget(ClosingWidget):
         """Say where an object is; pauses tracking."""
         if self.session is None:
             return
+        if self._refuse_locked(prompt.object_id):
+            return
         if prompt.object_id not in {o.id for o in self.session.project.objects}:
             self.current_object = self.session.project.add_object().id
             prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
@@ -211,8 +215,21 @@ class VideoWidget(ClosingWidget):
 
     def take_back(self, object_id: int, frame: int, left: Sequence[Prompt]) -> None:
         """Leave only these prompts of an object on a frame."""
-        if self.session is not None:
+        if self.session is not None and not self._refuse_locked(object_id):
             self.session.replace_prompts(object_id, frame, left)
+
+    def _refuse_locked(self, object_id: int) -> bool:
+        """Say so if an object is locked, draw its prompts as they were, and return whether it is."""
+        assert self.session is not None
+        locked = next((o for o in self.session.project.objects if o.id == object_id and o.locked), None)
+        if locked is not None:
+            self.say(f"{locked.name} is locked: unlock it to change its masks.")
+            QTimer.singleShot(0, self.refresh)  # napari draws a click after we have heard of it
+        return locked is not None
+
+    def choose(self, object_id: int) -> None:
+        """Make an object the one that clicks belong to."""
+        raise NotImplementedError
 
     def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
         """Take what was painted as mask prompts, all of a stroke as one step of undo."""
