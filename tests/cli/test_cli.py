@@ -350,6 +350,7 @@ def test_commands_wait_without_spinning():
     assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupting_pauses(folder, tmp_path):
     words = ["track", folder / "case.mp4", "--point", "0,60,80", "--out", tmp_path / "p.sam2s"]
     process = subprocess.Popen(

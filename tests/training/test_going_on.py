@@ -233,6 +233,7 @@ def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, t
         assert [(row["step"], float(row["mean"])) for row in csv.DictReader(file)] == [("2", 0.4), ("4", 0.6)]
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     """Ctrl-C in the middle of the second step: the run stops after it, and goes on to what it would have been."""
     whole, data = start(config, tmp_path / "whole")
@@ -242,7 +243,7 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
 
     def interrupted(*args, **kwargs):
         if run.step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return learn(*args, **kwargs)
 
     run._learn = interrupted
@@ -255,6 +256,8 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
         assert torch.equal(value, again.model.state_dict()[name]), name
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes, as a terminal does")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_on_the_command_line(config, tmp_path):
     """While a worker process makes clips, which the terminal interrupts as well."""
     change(config, "\nsteps = 2", "\nsteps = 5000")
