@@ -76,6 +76,18 @@ def test_handles_bound_and_a_double_click_frees(strip):
     assert seen[-1] == (0, FRAMES)
 
 
+def test_a_click_on_a_handle_goes_there_and_moves_no_bound(strip):
+    """The first frames lie under the in handle."""
+    seen = []
+    strip.jumped.connect(seen.append)
+    for x in (7, 495):
+        QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(x, 5))
+    assert seen == [14, 990]
+    assert strip.bounds == (0, FRAMES)
+    QTest.mouseMove(strip, QPoint(250, 5))  # and nothing is held any more
+    assert strip.bounds == (0, FRAMES)
+
+
 def test_zooming_keeps_the_frame_under_the_mouse(strip):
     strip.zoom(4, 600.0)
     assert strip.view == (450.0, 700.0)

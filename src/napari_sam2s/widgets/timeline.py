@@ -20,6 +20,7 @@ USUAL_LANES = 4
 LEAST_PITCH = 3.0  # from one lane to the next; only when they cannot get thinner the strip grows
 NAMES_FROM = 11  # height of a lane from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
+DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seconds or frames between two marks
 
@@ -45,6 +46,7 @@ class Timeline(QWidget):
         self._picture: QPixmap | None = None  # ruler and lanes; the cursor moves over it
         self._held: str | None = None  # what the mouse moves: "cursor", "in", "out" or "view"
         self._held_at = 0.0
+        self._pressed_at: float | None = None  # where, in pixels, on a handle that has not been dragged yet
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
@@ -239,11 +241,17 @@ class Timeline(QWidget):
             self._held = "view"
         elif event.button() == Qt.MouseButton.LeftButton:
             self._held = self._grip(place.x(), place.y())
-            self._drag(place.x())
+            if self._held == "cursor":
+                self._drag(place.x())
+            else:
+                self._pressed_at = place.x()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Follow the mouse."""
         place = event.position()
+        if self._pressed_at is not None and abs(place.x() - self._pressed_at) < DRAG:
+            return
+        self._pressed_at = None
         if self._held is not None:
             self._drag(place.x())
         elif self._grip(place.x(), place.y()) == "cursor":
@@ -262,8 +270,10 @@ class Timeline(QWidget):
             self.pan(self._held_at - self._position(x))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Let go."""
-        self._held = None
+        """Let go; a handle that was not dragged was in the way of a click."""
+        if self._pressed_at is not None:
+            self.jumped.emit(self.frame_at(self._pressed_at))
+        self._held = self._pressed_at = None
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         """Take all of the video."""
