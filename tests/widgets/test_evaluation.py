@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
@@ -95,3 +97,53 @@ def test_what_cannot_be_scored_is_said(panel, labels, qtbot):
         panel.score()
     assert "Nothing is left to score" in panel.status.text()
     assert panel.button.text() == "Score"
+
+
+def test_what_cannot_be_read_is_said(panel, labels, qtbot):
+    """Whatever goes wrong while scoring, the button is there to try again."""
+    ours, truth = labels
+
+    class Broken:
+        """A layer's data on a disk that has gone."""
+
+        shape, dtype, ndim, size = ours.shape, ours.dtype, ours.ndim, ours.size
+
+        def __getitem__(self, key):
+            if threading.current_thread() is not threading.main_thread():
+                raise OSError("disk gone")
+            return ours[key]
+
+    panel.viewer.add_labels(Broken(), name="broken")
+    panel.viewer.add_labels(truth, name="truth")
+    panel.prediction.value, panel.truth.value = panel.viewer.layers["broken"], panel.viewer.layers["truth"]
+    with qtbot.waitSignal(panel.failed, timeout=30_000):
+        panel.score()
+    assert "disk gone" in panel.status.text()
+    assert panel.button.text() == "Score"
+
+
+def test_a_choice_stays_when_layers_come_and_go(panel, labels):
+    ours, truth = labels
+    layers = panel.viewer.layers
+    panel.viewer.add_labels(truth, name="truth")
+    panel.viewer.add_labels(ours, name=OBJECTS)
+    assert (panel.prediction.value, panel.truth.value) == (layers[OBJECTS], layers["truth"])
+    panel.prediction.value, panel.truth.value = layers["truth"], layers[OBJECTS]
+    panel.viewer.add_labels(ours, name="third")
+    assert (panel.prediction.value, panel.truth.value) == (layers["truth"], layers[OBJECTS])
+    layers.remove("third")
+    assert (panel.prediction.value, panel.truth.value) == (layers["truth"], layers[OBJECTS])
+    layers.remove("truth")  # what was chosen is gone: ours again
+    assert panel.prediction.value is layers[OBJECTS]
+
+
+def test_the_worst_frame_beside_a_faster_layer(panel, labels, qtbot):
+    ours, truth = labels
+    viewer = panel.viewer
+    viewer.add_image(np.zeros((40, 20, 20), np.uint8), scale=(0.02, 1, 1))
+    viewer.add_labels(ours, name="ours", scale=(0.04, 1, 1))
+    viewer.add_labels(truth, name="truth", scale=(0.04, 1, 1))
+    panel.prediction.value, panel.truth.value = viewer.layers["ours"], viewer.layers["truth"]
+    press(panel, qtbot)
+    panel._go_to_worst(0)
+    assert round(float(viewer.layers["ours"].world_to_data(viewer.dims.point)[0])) == 7

@@ -74,6 +74,17 @@ def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):
     qtbot.waitUntil(lambda: "Nothing was exported: There is no folder" in filled.status.text(), timeout=10_000)
 
 
+def test_whatever_goes_wrong_in_an_export_is_said(filled, tmp_path, monkeypatch, qtbot):
+    def broken(*_):
+        raise ValueError("no such codec")
+
+    monkeypatch.setattr("napari_sam2s.widgets.export.write_overlay", broken)
+    filled.exporter.write(OVERLAY, tmp_path / "o.mp4")
+    filled.exporter.wait()
+    qtbot.waitUntil(lambda: "no such codec" in filled.status.text())
+    assert "Nothing was exported" in filled.status.text()
+
+
 def test_napari_saves_our_layer_with_all_that_the_project_knows(filled, tmp_path):
     layer = filled.viewer.layers[OBJECTS]
     layer.save(str(tmp_path / "masks.json"), plugin="napari-sam2s")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 COLUMNS = ("object", "J&F", "J", "F", "Dice", "longest lost", "found again", "worst frame")
 
 
+_log = logging.getLogger(__name__)
+
+
 class _Cancelled(Exception):
     """The user does not want to wait."""
 
@@ -56,7 +60,10 @@ class EvaluationWidget(QWidget):
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-evaluation")
         self._cancel = threading.Event()
         self._sides: tuple[Any, Any] | None = None  # what was scored: prediction, truth
+        self._chosen = False  # whether the user chose the prediction
+        self._scored: Labels | None = None  # the layer whose frames the table names
         self._build()
+        self.prediction.changed.connect(self._note_choice)
         self.progressed.connect(self._show_progress)
         self.scored.connect(self._show)
         self.failed.connect(self._fail)
@@ -111,14 +118,21 @@ class EvaluationWidget(QWidget):
         layout.addWidget(self.status)
 
     def _layers_changed(self, event: Any = None) -> None:
-        for choice in (self.prediction, self.truth):
-            choice.reset_choices()
-        layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
-        ours = next((layer for layer in layers if layer.name == OBJECTS), None)
-        if ours is not None and self.truth.value is ours and len(layers) > 1:
-            self.truth.value = next(layer for layer in layers if layer is not ours)
-        if ours is not None and self.prediction.value is not ours and self.scores is None:
-            self.prediction.value = ours
+        with self.prediction.changed.blocked():  # what is chosen here is not the user's choice
+            before = self.prediction.value
+            for choice in (self.prediction, self.truth):
+                choice.reset_choices()
+            if self.prediction.value is not before:
+                self._chosen = False  # it was removed
+            layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
+            ours = next((layer for layer in layers if layer.name == OBJECTS), None)
+            if ours is not None and not self._chosen:
+                self.prediction.value = ours
+            if len(layers) > 1 and self.truth.value is self.prediction.value:
+                self.truth.value = next(layer for layer in layers if layer is not self.prediction.value)
+
+    def _note_choice(self, layer: Labels | None) -> None:
+        self._chosen = True
 
     def score(self) -> Future[None] | None:
         """Score in the background, or stop doing so."""
@@ -133,7 +147,7 @@ class EvaluationWidget(QWidget):
         if sizes[0] != sizes[1]:
             self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X): they must be of one size.")
             return None
-        self._sides = _side(prediction), _side(truth)
+        self._sides, self._scored = (_side(prediction), _side(truth)), prediction
         options = {"skip": self.skip.currentText(), "late": self.late.currentText(), "surface": self.surface.value() or None}
         self._cancel.clear()
         self.button.setText("Stop")
@@ -146,6 +160,9 @@ class EvaluationWidget(QWidget):
             self.failed.emit("stopped")
         except Sam2sError as error:
             self.failed.emit(str(error))
+        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+            _log.exception("scoring failed")
+            self.failed.emit(f"That went wrong ({type(error).__name__}: {error}); the log has more.")
 
     def _report(self, done: int, total: int) -> None:
         if self._cancel.is_set():
@@ -186,8 +203,10 @@ class EvaluationWidget(QWidget):
 
     def _go_to_worst(self, row: int, column: int = 0) -> None:
         item = self.table.item(row, len(COLUMNS) - 1)
-        if item is not None and item.text():
-            self.viewer.dims.set_current_step(0, int(item.text()))
+        if item is not None and item.text() and self._scored is not None:
+            # Not a step of the slider: beside a layer of another rate that is another frame.
+            place = self._scored.data_to_world((int(item.text()), 0, 0))[0]
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, place)
 
     def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "An empty folder for the report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ TITLES = {
     "ome-zarr": ("OME-Zarr labels ...", "One compressed array (t, y, x) with names and colours."),
 }
 OVERLAY = "overlay"
+_log = logging.getLogger(__name__)
 
 
 class Exporter(QObject):
@@ -104,6 +106,9 @@ class Exporter(QObject):
                 message = f"exported to {made}.{notes}"
             except (Sam2sError, OSError) as error:
                 message = f"Nothing was exported: {error}"
+            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+                _log.exception("an export failed")
+                message = f"Nothing was exported ({type(error).__name__}: {error}); the log has more."
             self._tell(message)
 
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
