@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import ProjectError
+
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
 
 CACHED_FRAMES = 16
+LARGEST_COPY = 8 * 2**30  # bytes
 
 
 class LabelView:
@@ -113,6 +116,20 @@ class LabelView:
         after = before.copy()
         after[where] = value
         self._project.paint(t, before, after)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
+        """Return the masks as they are now, in an array of their own: what a duplicate of their layer holds.
+
+        Raises
+        ------
+        ProjectError
+            If that takes more than 8 GB.
+        """
+        if self.nbytes > LARGEST_COPY:
+            raise ProjectError(
+                f"A copy of these masks would take {self.nbytes / 2**30:.0f} GB of memory: export them as OME-Zarr instead."
+            )
+        return self[:]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
