@@ -64,7 +64,7 @@ def test_video_deleted_in_mid_run(user):
     project = track_a_little(user)
     path = project.path
     user.viewer.layers.remove("case")
-    assert user.widget.session is None
+    user.wait(lambda: user.widget.session is None)
     assert len(user.viewer.layers) == 0
     with Project.open(path) as again:
         assert len(again.frames) > 3
@@ -79,7 +79,7 @@ def test_layers_renamed(user):
     user.viewer.layers.remove("clicks")
     assert user.widget.prompts is None
     user.viewer.layers.remove("my case")
-    assert user.widget.session is None
+    user.wait(lambda: user.widget.session is None)
 
 
 def test_two_viewers_cannot_write_one_project(user, make_napari_viewer, tmp_path):

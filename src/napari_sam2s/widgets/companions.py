@@ -42,6 +42,12 @@ def spatial(image: Image) -> dict[str, Any]:
     }
 
 
+def lie_on(layer: Labels | Points, image: Image) -> None:
+    """Give a companion the transforms that its image has by now."""
+    for name, value in spatial(image).items():
+        setattr(layer, name, value)
+
+
 def _features(kinds: list[str], objects: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"kind": pd.Categorical(kinds, categories=KINDS), "object": np.array(objects, dtype=int)})
 

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari.layers import Image, Labels, Points
 
 from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.companions import (
     clicks_and_boxes,
     colormap,
+    lie_on,
     make_objects_layer,
     make_prompts_layer,
     show_prompts,
     still_drawn,
 )
 from napari_sam2s.widgets.strokes import Strokes
+from napari_sam2s.widgets.time_axis import MOVES
 
 if TYPE_CHECKING:
     import napari
@@ -55,9 +58,13 @@ class Companions:
         self._strokes = Strokes(project, user.painted)
         self._selected = 0  # the object to paint as; the user may have chosen another label since, such as 0 to erase
         for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
-            viewer.layers.remove(layer)  # as an earlier widget left them
+            if isinstance(layer.data, LabelView):  # or it is the user's own duplicate
+                viewer.layers.remove(layer)  # as an earlier widget left it
         self.objects: Labels | None = None
         self.prompts: Points | None = None
+        self._moves = [image.events.emitters[name] for name in MOVES if name in image.events.emitters]
+        for move in self._moves:
+            move.connect(self._image_moved)
         self.activate_prompts()
 
     def activate_prompts(self) -> None:
@@ -117,8 +124,17 @@ class Companions:
         if self.objects is not None and self.objects not in self._viewer.layers:
             self.objects = None
 
+    def _image_moved(self, event: Any = None) -> None:
+        """Lie where the image lies: a click is a place in it, whatever the user made of its scale since it was opened."""
+        for layer in (self.prompts, self.objects):
+            if layer is not None:
+                lie_on(layer, self._image)
+
     def remove(self) -> None:
         """Take the layers away."""
+        for move in self._moves:
+            move.disconnect(self._image_moved)
+        self._moves = []
         for layer in (self.prompts, self.objects):
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

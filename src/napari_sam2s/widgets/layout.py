@@ -127,8 +127,8 @@ class Parts(QObject):
             viewer.window.add_dock_widget(self.timeline, name=TIMELINE, area="bottom", allowed_areas=["bottom", "top"])
 
     def undock_timeline(self, viewer: napari.viewer.Viewer) -> None:
-        """Take it away."""
-        if self.timeline.parent() is not None:
+        """Take it away; a viewer that was closed from a script has no window to take it from."""
+        if self.timeline.parent() is not None and hasattr(viewer.window, "_qt_window"):
             viewer.window.remove_dock_widget(self.timeline)
 
 

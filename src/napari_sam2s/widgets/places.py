@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from napari_sam2s.video import Video
 from napari_sam2s.widgets.settings import remembered
 
 ENDING = ".sam2s"
+LONGEST_NAME = 60  # characters of it in the name of a project's file
 
 
 def beside(video: Video) -> Path | None:
@@ -29,7 +31,22 @@ def project_path(video: Video) -> Path:
     chosen = str(remembered("project", "folder", ""))
     own = Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("napari-sam2s")) / "projects"
     own.mkdir(parents=True, exist_ok=True)
-    return own / f"{video.name}-{video.fingerprint()[:8]}{ENDING}"
+    return place_in(own, video)
+
+
+def place_in(folder: Path, video: Video) -> Path:
+    """Return where in a folder that is not its own the project of a video is kept.
+
+    The file's name has the video's, for people, and the beginning of its fingerprint, by which it is found again: a layer can
+    be renamed.
+    """
+    name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", video.name).strip(". ")[:LONGEST_NAME] or "video"
+    mark = f"-{video.fingerprint()[:8]}{ENDING}"
+    usual = folder / f"{name}{mark}"
+    if usual.exists():
+        return usual
+    earlier = sorted(folder.glob(f"*{mark}"), key=lambda path: path.stat().st_mtime)
+    return earlier[-1] if earlier else usual
 
 
 def may_write(folder: Path) -> bool:

@@ -207,7 +207,7 @@ class SegmentWidget(VideoWidget):
 
     def _opened(self, session: Session) -> None:
         session.ready.connect(self._ready)
-        session.failed.connect(self.say)
+        session.failed.connect(self._failed)
         session.lost.connect(self._lost)
         session.prompted.connect(self._prompted)
         session.changed.connect(self.refresh)
@@ -245,6 +245,10 @@ class SegmentWidget(VideoWidget):
             iou = entry.scores.iou
             return f"The model is unsure of it (predicted IoU {iou:.2f}): click again where it is wrong, or paint it."
         return ""
+
+    def _failed(self, message: str) -> None:
+        self.say(message)
+        self.refresh()  # a click that was refused is drawn already
 
     def _lost(self, message: str) -> None:
         go_on = self.session is not None and self.session.interrupted

@@ -18,7 +18,7 @@ from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
 from napari_sam2s.widgets.closing import ClosingWidget
 from napari_sam2s.widgets.layers import Companions
 from napari_sam2s.widgets.layout import Parts
-from napari_sam2s.widgets.places import beside, project_path
+from napari_sam2s.widgets.places import beside, place_in, project_path
 from napari_sam2s.widgets.readers import find_video
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.time_axis import TimeAxis
@@ -78,18 +78,33 @@ class VideoWidget(ClosingWidget):
         self.viewer.layers.events.inserted.connect(self._layers_changed)
 
     def _layers_changed(self, event: Any = None) -> None:
+        if self._video_removed:
+            return  # what is there then is looked at when the video is let go of
         self.parts.video.reset_choices()
         if self.image is None:
             self._pick(self.parts.video.value)
 
+    @property
+    def _video_removed(self) -> bool:
+        return self.image is not None and self.image not in self.viewer.layers
+
     def _layer_removed(self, event: Any) -> None:
         forget_vertex_arrays(self.window())
-        if self.image is not None and self.image not in self.viewer.layers:
-            self.close_session()
-            self.say(WELCOME)
-        elif self.layers is not None:
+        if self.layers is not None:
             self.layers.notice_removal()
-        self.parts.video.reset_choices()
+        if self._video_removed:
+            # napari is in the midst of removing layers, perhaps of a selection that has ours in it, too: taking ours away
+            # now, or adding those of another video, would change its list under its hands.
+            QTimer.singleShot(0, self._let_go_of_removed)
+        elif isinstance(event.value, Image):  # of ours it is told while a session closes: no time to take up another video
+            self.parts.video.reset_choices()
+
+    def _let_go_of_removed(self) -> None:
+        if self._shut or not self._video_removed:
+            return
+        self.close_session()
+        self.say(WELCOME)
+        self._layers_changed()  # another video is taken up, if there is one
 
     def _pick(self, layer: Image | None) -> None:
         if layer is None or (self.image is not None and layer.name == self.image.name):
@@ -141,9 +156,10 @@ class VideoWidget(ClosingWidget):
             show_warning(warning)
 
     def _default_path(self, video: Any) -> Path:
+        near = beside(video)
         if self._project_folder is not None:
-            return self._project_folder / project_path(video).name
-        path, near = project_path(video), beside(video)
+            return place_in(self._project_folder, video) if near is None else self._project_folder / near.name
+        path = project_path(video)
         if near is not None and path != near and near.exists() and not path.exists():
             shutil.copy2(near, path)
             show_warning(f"{near.name} cannot be written where it is; you are working on a copy, {path}.")
