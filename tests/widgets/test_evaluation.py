@@ -72,7 +72,7 @@ def test_the_project_on_show_is_scored_whole(panel, labels, qtbot, tmp_path):
         project.write_masks([(t, i, both[i][t], None) for t in range(12) for i in (1, 2, 3)])
         panel.viewer.add_labels(truth, name="truth")
         image = panel.viewer.add_image(np.zeros((*ours.shape, 3), np.uint8))
-        panel.viewer.add_layer(make_objects_layer(image, project))
+        panel.viewer.add_layer(make_objects_layer(image, project, project.labels))
         assert panel.prediction.value is panel.viewer.layers[OBJECTS]
         assert panel.truth.value is panel.viewer.layers["truth"]
         press(panel, qtbot)

@@ -156,5 +156,5 @@ def test_another_project_while_the_objects_are_chosen(user, tmp_path):
     user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
     user.qtbot.wait(50)
     user.viewer.layers.remove("case")
+    user.wait(lambda: user.widget.session is None)  # let go of once napari is done removing
     assert len(user.viewer.layers) == 0
-    assert user.widget.session is None
