@@ -12,7 +12,9 @@ from napari.layers._layer_actions import _duplicate_layer
 from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Project
+from napari_sam2s.video import open_video
 from napari_sam2s.widgets.companions import OBJECTS, PROMPTS
+from napari_sam2s.widgets.places import place_in
 from napari_sam2s.widgets.segment import SegmentWidget
 
 CLOSED = """
@@ -134,9 +136,19 @@ def test_what_is_not_in_the_project_is_not_drawn(user):
     assert len(widget.prompts.data) == 1
 
 
-@pytest.mark.parametrize("name", ["run/ch0", "a\\b:c?", ".."])
-def test_a_layer_of_any_name_has_a_project(make_napari_viewer, stack, tmp_path, name):
-    viewer = make_napari_viewer()
+@pytest.mark.parametrize(
+    ("name", "safe"), [("run/ch0", "run_ch0"), ("a\\b:c?", "a_b_c_"), ("..", "video"), ("x" * 300, "x" * 60)]
+)
+def test_a_name_that_no_file_can_have_is_made_safe(stack, tmp_path, name, safe):
+    video = open_video(stack)
+    video.name = name
+    path = place_in(tmp_path, video)
+    assert path.parent == tmp_path
+    assert path.name.startswith(f"{safe}-")
+
+
+def test_a_layer_of_any_name_has_a_project(make_napari_viewer, stack, tmp_path):
+    viewer, name = make_napari_viewer(), "run/ch0"
     viewer.add_image(stack, name=name)
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     path = widget.session.project.path
