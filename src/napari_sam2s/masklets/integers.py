@@ -5,22 +5,26 @@ from __future__ import annotations
 import operator
 from typing import SupportsIndex
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import ProjectError, Sam2sError
 
 
-def as_int(value: SupportsIndex, what: str) -> int:
-    """Return a whole number as Python's own integer; ``what`` it is begins the sentence that refuses anything else."""
+def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
+    """Return an integer of any type as Python's own, or raise ``otherwise``.
+
+    NumPy's small integers overflow when one counts with them, and SQLite keeps all of NumPy's as bytes that are never found
+    again.
+    """
     try:
         return operator.index(value)
-    except TypeError as error:
-        raise ProjectError(f"{what} is a whole number, and {value!r} is none.") from error
+    except TypeError:
+        raise otherwise from None
 
 
 def frame_of(value: SupportsIndex) -> int:
-    """Return the index of a frame as an integer."""
-    return as_int(value, "The index of a frame")
+    """Return the index of a frame as an integer, or raise a :class:`ProjectError`."""
+    return whole_number(value, ProjectError(f"The index of a frame is a whole number, and {value!r} is none."))
 
 
 def id_of(value: SupportsIndex) -> int:
-    """Return the id of an object as an integer."""
-    return as_int(value, "The id of an object")
+    """Return the id of an object as an integer, or raise a :class:`ProjectError`."""
+    return whole_number(value, ProjectError(f"The id of an object is a whole number, and {value!r} is none."))

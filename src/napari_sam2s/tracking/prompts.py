@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_sam2s.errors import PromptError
+from napari_sam2s.masklets.integers import whole_number
 from napari_sam2s.masklets.vocabulary import Prompt
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
-from napari_sam2s.tracking.ranges import whole_number
 
 
 def make_prompt(

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
-from napari_sam2s.errors import Sam2sError, TrackingError
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.masklets.integers import whole_number
 from napari_sam2s.tracking.results import ResultStore
 
 Direction = Literal["forward", "backward", "both"]
-
-
-def whole_number(value: Any, otherwise: Sam2sError) -> int:
-    """Return an integer of any type as Python's own, or raise ``otherwise``.
-
-    NumPy's small integers overflow when one counts with them, and SQLite keeps all of NumPy's as bytes that are never found
-    again.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise otherwise from None
 
 
 def known_masks(

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.video import Video
 from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.tracker_source import TrackerSource
 
@@ -25,10 +24,8 @@ class Follower:
     ``progressed`` is called with frames done, frames in all, the frame, and frames a second.
     """
 
-    def __init__(
-        self, video: Video, project: Project, source: TrackerSource, progressed: Callable[[int, int, int, float], None]
-    ) -> None:
-        self._video, self._project, self._source, self._progressed = video, project, source, progressed
+    def __init__(self, project: Project, source: TrackerSource, progressed: Callable[[int, int, int, float], None]) -> None:
+        self._project, self._source, self._progressed = project, source, progressed
         self.corrected: set[int] = set()  # objects that got a prompt since they were last tracked
         self._newer: set[int] = set()  # those that got one since the latest run began
 
@@ -62,16 +59,11 @@ class Follower:
         return self._follow_all(tracker, [Leg(**{**leg, "objects": tuple(leg["objects"])}) for leg in then], pause)
 
     def _follow_all(self, tracker: RemoteTracker, legs: Sequence[Leg], pause: threading.Event) -> bool:
-        from napari_sam2s.tracking import ProjectRun
+        from napari_sam2s.tracking.runs import one_after_the_other
 
-        for n, leg in enumerate(legs):
-            then = [asdict(later) for later in legs[n + 1 :]]
-            objects = [i for i in leg.objects if i in tracker.object_ids]
-            rate = None if leg.every == 1 or not self._video.fps else self._video.fps / leg.every
-            more: dict[str, Any] = {"objects": objects, "rate": rate, "provenance": {"then": then}}
-            if objects and not self._follow(ProjectRun(tracker, leg.start, leg.stop, leg.way, **more), pause):
-                return False
-        return True
+        known = [{**asdict(leg), "objects": [i for i in leg.objects if i in tracker.object_ids]} for leg in legs]
+        runs = one_after_the_other(tracker, [leg for leg in known if leg["objects"]])
+        return all(self._follow(run, pause) for run in runs)
 
     def _follow(self, run: ProjectRun, pause: threading.Event) -> bool:
         """Do a run; return whether it came to its end."""

@@ -54,7 +54,7 @@ class Session(QObject):
             self.project.close()
             raise
         self.source = TrackerSource(video, self.project, choice, self.ready.emit)
-        self._follower = Follower(video, self.project, self.source, self.progressed.emit)
+        self._follower = Follower(self.project, self.source, self.progressed.emit)
         self._pauses: list[threading.Event] = []  # of the run that goes on, and of those that wait for it
         self._change: Future[Any] | None = None  # the latest job that changes prompts or masks
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s")
