@@ -27,11 +27,11 @@ import torch
 
 from model import end_with_parent  # benchmarks/model.py
 from napari_sam2s import load_model
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.held_out import laparoscopy, reentry
-from napari_sam2s.training.start import start
+from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.training.setup import start
 from napari_sam2s.training.validation import validate
+from napari_sam2s.training.validation_sets import laparoscopy, reentry
 
 BASE = """
 model = "sam2s-nano"

@@ -19,7 +19,7 @@ import torch
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.synthetic.microscopy import Microscopy
-from napari_sam2s.tracking.sight import Sight
+from napari_sam2s.tracking.predictor import Sight
 
 together = Sight._alike
 

@@ -25,9 +25,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tracking"))
 import parity
 
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.speed import apply_speed, fast_image_size, fast_speed
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.memory_bank import FORWARD

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.rle import encode
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.timeline import Timeline, lanes_of
 
 OBJECTS = 5

@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.training.clip_sources import Composites, Procedural
 from napari_sam2s.training.clips import Batch, Role
-from napari_sam2s.training.config import read_config
 from napari_sam2s.training.data import StepDataset
-from napari_sam2s.training.families import Composites, Procedural
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
+from napari_sam2s.training.training_config import read_config
 
 
 def clip(size: int, frames: int, objects: int) -> Batch:

@@ -24,7 +24,7 @@ import numpy as np
 
 from model import QUICK, merged, score_parts  # benchmarks/model.py
 from napari_sam2s import load_model
-from napari_sam2s.training.config import read_config
+from napari_sam2s.training.training_config import read_config
 
 FAMILIES = ("laparoscopy", "composites", "microscopy", "hela")
 PROMPTS = ("mask", "1-click")

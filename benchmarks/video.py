@@ -53,7 +53,7 @@ class Ours:
     name = "napari-sam2s"
 
     def __init__(self, path: Path) -> None:
-        from napari_sam2s.video.file import VideoFile
+        from napari_sam2s.video.video_file import VideoFile
 
         self.source = VideoFile(path, cache_bytes=0)
 
@@ -141,7 +141,7 @@ def readers(path: Path) -> list:
 def opening(path: Path) -> None:
     """Print how long the first and the second opening take until frame 0 is there, and the peers'."""
     from napari_sam2s.video import open_video
-    from napari_sam2s.video.index import cache_folder
+    from napari_sam2s.video.frame_index import cache_folder
 
     def forget() -> None:
         for cached in cache_folder().glob("*.npz"):
@@ -178,8 +178,8 @@ def in_napari(path: Path, jumps: int) -> None:
     """Print the frames read when the video is added to napari, and what moving the slider costs."""
     from napari.components import ViewerModel
 
-    from napari_sam2s.video.file import VideoFile
-    from napari_sam2s.widgets.readers import VIDEO_KEY, read_video
+    from napari_sam2s.video.video_file import VideoFile
+    from napari_sam2s.widgets.napari_reader import VIDEO_KEY, read_video
 
     asked: list[int] = []
     plain = VideoFile.frame

@@ -36,7 +36,7 @@ from napari_sam2s import Tracker, load_model, open_video
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 TICK_MS = 5
 SLIDER_MS = 100

@@ -30,7 +30,7 @@ from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.formats import DavisWriter, write_video
 from napari_sam2s.masklets import Object, Prompt
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.widgets.companions import spatial
+from napari_sam2s.widgets.layer_factory import spatial
 
 IMAGES = Path(__file__).parent / "images"
 COLOURS = 96  # of a palette: a tenth of the size, and nothing is lost that one looks for

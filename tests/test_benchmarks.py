@@ -16,8 +16,8 @@ from napari_sam2s.evaluation.scores import ObjectScore
 from napari_sam2s.formats import read_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.synthetic.material import HELD_OUT_VIDEOS
-from napari_sam2s.training.held_out import Case, tracks_of
 from napari_sam2s.training.validation import FamilyScore, ObjectResult
+from napari_sam2s.training.validation_sets import Case, tracks_of
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -176,7 +176,7 @@ def test_interrupted_while_prompting_the_same_command_can_be_given_again(numbere
     words = ["track", numbered / "pictures", "--mask", f"0,{numbered / 'truth' / '00001.png'}", "--stop", 2, *SMALL]
     words += ["--out", tmp_path / "p.sam2s"]
     with monkeypatch.context() as patch:
-        patch.setattr("napari_sam2s.cli.track._doubt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("napari_sam2s.cli.track_command._doubt", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         assert run(capsys, *words)[0] == 130
     assert not list(tmp_path.iterdir())
     assert run(capsys, *words)[0] == 0

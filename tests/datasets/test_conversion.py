@@ -448,7 +448,7 @@ def test_the_table_in_the_docs_is_that_of_the_code():
 
 def test_more_objects_than_a_palette_holds(tmp_path, trees, monkeypatch):
     """Polyps that each jump to where none was before: every one is a doubt, and an object of its own. Say 15 is the limit."""
-    for module in ("subset_folder", "report"):
+    for module in ("subset_folder", "conversion_report"):
         monkeypatch.setattr(f"napari_sam2s.datasets.{module}.LARGEST_ID", 15)
     place = tmp_path / "source" / "sequenceData" / "positive" / "seq1"
     for t in range(3):

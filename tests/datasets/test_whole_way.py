@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_sam2s.cli import main
-from napari_sam2s.cli.convert import _Tracking
+from napari_sam2s.cli.convert_command import _Tracking
 from napari_sam2s.datasets import DATASETS, convert
 from napari_sam2s.formats import read_davis, write_video
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy

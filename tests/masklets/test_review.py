@@ -94,7 +94,7 @@ def test_boxes_that_overlap_are_not_masks_that_do(calm):
 
 
 def test_of_many_overlaps_some_are_counted_out_and_the_span_stays_whole(calm):
-    from napari_sam2s.masklets.doubts import Thresholds
+    from napari_sam2s.masklets.quality_checks import Thresholds
 
     calm.write_masks([(t, 2, block(5, 10 + t // 6), GOOD) for t in range(FRAMES)])
     spans = [s for s in calm.review(thresholds=Thresholds(checks=7)) if len(s.objects) == 2]

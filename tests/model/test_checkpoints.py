@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from napari_sam2s import load_model
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.checkpoints import WEIGHTS
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.downloads import sha256
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 
 
 @pytest.fixture(scope="module")

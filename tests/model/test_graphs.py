@@ -11,15 +11,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_sam2s.model.checkpoints import load_model
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.frames import normalise, scale
 from napari_sam2s.model.graphs import Graphs, rebuild, signature, tensors
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.speed import round_weights
 from napari_sam2s.model.stages import Features, Memories
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.policy import VANILLA
-from napari_sam2s.tracking.sight import Sight
+from napari_sam2s.tracking.predictor import Sight
 
 
 class Replays:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.tracking.tracker import Tracker
 
 NANO = replace(CONFIGS["sam2s-nano"], image_size=64, interactive=True)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.hiera import MultiScaleAttention
 from napari_sam2s.model.layers import has_fused_linear, linear
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
 from napari_sam2s.model.stages import LONG_TERM, Features, Memories
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.tracking import Tracker
 
 SIZE, FRAMES, SAMPLE = 128, 20, 101
@@ -226,7 +226,7 @@ def remember_iou(model, state):
 def float_memories():
     """Keep memories in float32, in ours and (where it is installed) in the official predictor."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch("napari_sam2s.tracking.sight.MEMORY_DTYPE", torch.float32))
+        stack.enter_context(mock.patch("napari_sam2s.tracking.predictor.MEMORY_DTYPE", torch.float32))
         if importlib.util.find_spec("sam2") is not None:
             stack.enter_context(mock.patch("sam2.sam2_video_predictor.torch", _Float32Torch()))
         yield

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import make_nano
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, runs, unfinished
+from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, propagation_run, unfinished
 from napari_sam2s.video import open_video
 
 FRAMES = 40
@@ -148,7 +148,7 @@ def main() -> None:
     whole = content(folder / "whole.sam2s")
     chance = random.Random(seed)
     for n in range(moments):
-        runs.SNAPSHOT_SECONDS = 2.0 if n % 3 == 0 else 0.05
+        propagation_run.SNAPSHOT_SECONDS = 2.0 if n % 3 == 0 else 0.05
         path = folder / f"{n}.sam2s"
         facts = kill_one(path, chance.uniform(0.1, 1.0) * lasts)
         print(json.dumps(facts | {"same": facts["resumed"] and same(whole, content(path))}), flush=True)

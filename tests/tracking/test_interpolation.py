@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_sam2s.tracking.interpolation import KNOT_FRAMES, fill, knots
-from napari_sam2s.tracking.motion import fit_affine, flow, shrink
+from napari_sam2s.tracking.optical_flow import fit_affine, flow, shrink
 
 SIZE = (120, 160)
 

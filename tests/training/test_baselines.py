@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.training.baselines import carry_by_flow
-from napari_sam2s.training.held_out import Case, Track
 from napari_sam2s.training.validation import run_flow
+from napari_sam2s.training.validation_sets import Case, Track
 
 
 @pytest.fixture

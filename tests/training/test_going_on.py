@@ -23,7 +23,7 @@ from napari_sam2s.training.checkpoint import save_atomically
 from napari_sam2s.training.curves import append_row, forget_after
 from napari_sam2s.training.learner import SKIPPED_STEPS
 from napari_sam2s.training.loop import Run
-from napari_sam2s.training.start import start
+from napari_sam2s.training.setup import start
 
 CONFIG = """
 model = "sam2s-nano"

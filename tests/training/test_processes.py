@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from napari_sam2s.training.start import start
+from napari_sam2s.training.setup import start
 
 CONFIG = """
 model = "sam2s-nano"

@@ -11,9 +11,9 @@ from PIL import Image
 from napari_sam2s import load_model
 from napari_sam2s.cli import main
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.training.config import read_config
-from napari_sam2s.training.start import start
+from napari_sam2s.training.setup import start
 from napari_sam2s.training.text import add_names, embed_names, fixed_embeddings
+from napari_sam2s.training.training_config import read_config
 
 CONFIG = """
 model = "sam2s-nano"

@@ -18,19 +18,19 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import write_davis, write_video
 from napari_sam2s.model.checkpoints import find_weights
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.training.checkpoint import model_state, save_atomically
-from napari_sam2s.training.config import read_config
+from napari_sam2s.training.clip_sources import Recorded
 from napari_sam2s.training.curves import draw_curves
 from napari_sam2s.training.data import batches, entropy
-from napari_sam2s.training.families import Recorded
 from napari_sam2s.training.loop import Run
 from napari_sam2s.training.optimizer import make_optimizer
-from napari_sam2s.training.start import start
+from napari_sam2s.training.setup import start
 from napari_sam2s.training.text import embed_names, fixed_embeddings
+from napari_sam2s.training.training_config import read_config
 
 CONFIG = """
 model = "sam2s-nano"

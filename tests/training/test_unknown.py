@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from napari_sam2s.masklets import Object
-from napari_sam2s.model.config import CONFIGS
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away
 from napari_sam2s.training.clips import Role, collate, draw_sample
-from napari_sam2s.training.config import read_config
 from napari_sam2s.training.data import StepDataset
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, mask_losses, mean_losses
 from napari_sam2s.training.targets import known_rows, make_targets
+from napari_sam2s.training.training_config import read_config
 
 SIDE = 64
 

@@ -10,13 +10,13 @@ import pytest
 from napari_sam2s import load_model
 from napari_sam2s.formats.davis import DavisWriter
 from napari_sam2s.formats.overlay import write_video
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.training import held_out
+from napari_sam2s.training import validation_sets
 from napari_sam2s.training.baselines import Frozen
-from napari_sam2s.training.held_out import Track, link, tracks_of
 from napari_sam2s.training.validation import FamilyScore, object_scores, run_case, score_track
+from napari_sam2s.training.validation_sets import Track, link, tracks_of
 
 HERE, NOWHERE = np.zeros((16, 16), dtype=bool), np.zeros((16, 16), dtype=bool)
 HERE[4:10, 4:10] = True
@@ -52,7 +52,7 @@ def test_object_scores_are_told_apart_by_the_truth():
     clip = Laparoscopy(7, 6, (64, 64), classes=("hook",), organ=None, absences=0)
     (track,) = tracks_of(clip)
     hidden = {t: mask if t < 4 else np.zeros_like(mask) for t, mask in track.known.items()}
-    case = held_out.Case("c", clip, [Track(track.object, hidden)])
+    case = validation_sets.Case("c", clip, [Track(track.object, hidden)])
     visible, absent = object_scores(load_model(device="cpu", image_size=64), [case])
     assert (len(visible), len(absent)) == (3, 2)  # the prompted frame is not scored
     assert np.isfinite(np.concatenate((visible, absent))).all()
@@ -95,14 +95,14 @@ def test_labels_are_linked_by_overlap_until_a_division():
 
 
 def test_moved_instruments_come_back_as_they_were_last_seen():
-    (case,) = held_out.moved([3], 96)
+    (case,) = validation_sets.moved([3], 96)
     for track in case.tracks:
         result = score_track("c", track, track)
         assert result.returns == 1  # the first absence is too short to count
         gone = np.array([t for t in track.frames if not track.known[t].any()])
         assert 10 < (gone < 60).sum() < 30
         assert (gone > 60).sum() > 30
-    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=held_out.MOVED_AWAY, moved=True)
+    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_sets.MOVED_AWAY, moved=True)
     for instrument in drawn._instruments:
         first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
         assert first.side_up == -second.side_up == -third.side_up
@@ -119,7 +119,7 @@ def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
         for t, masks in {1: {1: square}, 2: {}, 3: {1: square, 2: ~square}}.items():
             writer.write(t, masks)
         writer.finish([Object(1, "square"), Object(2, "rest")], [1, 2, 3])
-    parts = [list(held_out.real_clips(tmp_path / "videos", tmp_path / "annotations", (k, 2))) for k in (0, 1)]
+    parts = [list(validation_sets.real_clips(tmp_path / "videos", tmp_path / "annotations", (k, 2))) for k in (0, 1)]
     assert [[case.name for case in part] for part in parts] == [["a"], ["c"]]
     ((case,), _) = parts
     assert case.video.shape == (4, 48, 64, 3)
@@ -128,8 +128,8 @@ def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
 
 
 def test_held_out_seeds_are_beyond_those_of_training():
-    assert held_out.FIRST_SEED == 2**31  # StepDataset draws below
-    case = next(iter(held_out.laparoscopy([0], 64)))
+    assert validation_sets.FIRST_SEED == 2**31  # StepDataset draws below
+    case = next(iter(validation_sets.laparoscopy([0], 64)))
     assert case.name == f"laparoscopy-{2**31}"
     assert 60 <= len(case.video) <= 300
     again = Laparoscopy(2**31, len(case.video), (64, 64))
@@ -138,7 +138,7 @@ def test_held_out_seeds_are_beyond_those_of_training():
 
 def test_the_built_in_model_beats_a_frozen_mask():
     clip = Laparoscopy(2**31 + 5, 12, (128, 128), classes=("grasper",), organ=None, absences=0)
-    case = held_out.Case("c", clip, tracks_of(clip))
+    case = validation_sets.Case("c", clip, tracks_of(clip))
     outcome = run_case(load_model(device="cpu"), case, ("mask", "1-click"))
     assert set(outcome) == {"mask", "1-click"}
     ours, frozen = outcome["mask"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.video import open_video
-from napari_sam2s.video.file import VideoFile
+from napari_sam2s.video.video_file import VideoFile
 
 SHOWN = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+) ")
 TIME_BASE = re.compile(rb"config in time_base: (\d+)/(\d+)")

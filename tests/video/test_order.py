@@ -11,7 +11,7 @@ import pytest
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 from napari_sam2s.video.ffmpeg import read_packets
-from napari_sam2s.video.file import VideoFile
+from napari_sam2s.video.video_file import VideoFile
 
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
 WITH_B, WITHOUT_B = ("-g", "10", "-bf", "2"), ("-g", "10", "-bf", "0")
@@ -117,7 +117,7 @@ def test_a_bare_stream_is_read_from_its_beginning_only(tmp_path, numbered, monke
     path = numbered["encode"](tmp_path / "two words.m2v", *MPEG2)
     with open_video(path) as video:
         assert shlex.split(video.warnings[0])[-6:] == ["two words.m2v", "-map", "0:V:0", "-c:v", "ffv1", "two words.mkv."]
-    monkeypatch.setattr("napari_sam2s.video.file.SILENT_FRAMES", 20)
+    monkeypatch.setattr("napari_sam2s.video.video_file.SILENT_FRAMES", 20)
     source = VideoFile(path, cache_bytes=0)
     assert source.index.keys.tolist() == [0]
     assert [numbered["read"](source.frame(i)) for i in (50, 10, 59, 30)] == [50, 10, 59, 30]

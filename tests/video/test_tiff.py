@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
-from napari_sam2s.widgets.readers import get_reader, video_layer
+from napari_sam2s.widgets.napari_reader import get_reader, video_layer
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
-from napari_sam2s.video.file import VideoFile
+from napari_sam2s.video.video_file import VideoFile
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from qtpy.QtTest import QTest
 from napari_sam2s.formats import write_video
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import Engine
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import PLUGIN, remember
 
 # Tests neither see nor change the settings of whoever runs them. The variable is for processes that tests start; in this one

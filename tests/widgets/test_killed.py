@@ -24,7 +24,7 @@ import napari
 from pathlib import Path
 from qtpy.QtWidgets import QApplication
 from napari_sam2s.masklets import Prompt
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 viewer = napari.Viewer(show=True)
 viewer.open(sys.argv[1], plugin="napari-sam2s")

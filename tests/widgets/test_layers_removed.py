@@ -13,15 +13,15 @@ from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
-from napari_sam2s.widgets.companions import OBJECTS, PROMPTS
-from napari_sam2s.widgets.places import place_in
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
+from napari_sam2s.widgets.project_location import place_in
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 CLOSED = """
 import sys
 import napari, numpy as np
 from qtpy.QtTest import QTest
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 viewer = napari.Viewer()
 viewer.add_image(np.zeros((3, 32, 48), np.uint8), name="stack")

@@ -14,7 +14,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 PATIENCE = 180_000  # milliseconds
 _spec = importlib.util.spec_from_file_location("trees", Path(__file__).parents[1] / "datasets" / "trees.py")

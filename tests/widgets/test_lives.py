@@ -9,9 +9,9 @@ from qtpy.QtCore import Qt
 
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
-from napari_sam2s.widgets import places
-from napari_sam2s.widgets.companions import OBJECTS, PROMPTS
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets import project_location
+from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 
 def track_a_little(user):
@@ -113,8 +113,8 @@ def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_pat
     frozen, chosen = tmp_path / "disc", tmp_path / "chosen"
     frozen.mkdir()
     file = write_video((case[t] for t in range(3)), frozen / "case.mp4")
-    monkeypatch.setattr(places, "may_write", lambda folder: folder != frozen)
-    monkeypatch.setattr(places, "remembered", lambda *_: str(chosen))
+    monkeypatch.setattr(project_location, "may_write", lambda folder: folder != frozen)
+    monkeypatch.setattr(project_location, "remembered", lambda *_: str(chosen))
     viewer = make_napari_viewer()
     viewer.open(str(file), plugin="napari-sam2s")
     widget = SegmentWidget(viewer)

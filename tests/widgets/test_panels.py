@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
 
 from napari_sam2s.masklets import Scores
 from napari_sam2s.masklets.class_lists import PRESETS
-from napari_sam2s.widgets.objects import CLASS, NAME, SHOW
-from napari_sam2s.widgets.segment import SegmentWidget
+from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
+from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 PATIENCE = 180_000  # milliseconds
 GOOD = Scores(0.9, 6.0, {"grasper": 0.9, "hook": 0.1})

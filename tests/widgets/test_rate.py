@@ -7,9 +7,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_sam2s.widgets.objects import FRAMES
-from napari_sam2s.widgets.rate_box import RateBox
+from napari_sam2s.widgets.object_table import FRAMES
 from napari_sam2s.widgets.settings import remembered
+from napari_sam2s.widgets.stride_spinbox import RateBox
 
 
 def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):

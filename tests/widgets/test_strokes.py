@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_sam2s.widgets.companions import OBJECTS
+from napari_sam2s.widgets.layer_factory import OBJECTS
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 

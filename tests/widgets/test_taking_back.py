@@ -6,7 +6,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Prompt
-from napari_sam2s.widgets.companions import OBJECTS, still_drawn
+from napari_sam2s.widgets.layer_factory import OBJECTS, still_drawn
 
 RIGHT = Qt.MouseButton.RightButton
 

@@ -8,8 +8,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
-from napari_sam2s.widgets.lanes import CODES, ROWS, Lane
 from napari_sam2s.widgets.timeline import RULER, Timeline
+from napari_sam2s.widgets.timeline_model import CODES, ROWS, Lane
 
 FRAMES = 1000
 

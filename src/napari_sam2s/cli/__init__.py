@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"napari_sam2s.cli.{name}").add_parser(subparsers)
+        importlib.import_module(f"napari_sam2s.cli.{name}_command").add_parser(subparsers)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_sam2s.datasets.facts import Dataset, Subset
+from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.datasets.sources import (
     autolaparo,
     cholecseg8k,

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.datasets.facts import Dataset
+from napari_sam2s.datasets.conversion_report import Linked, Made, Report
 from napari_sam2s.datasets.linking import Linker, Propagate
-from napari_sam2s.datasets.report import Linked, Made, Report
+from napari_sam2s.datasets.metadata import Dataset
 from napari_sam2s.datasets.source import Reading, SourceFrame, SourceVideo, close_videos
 from napari_sam2s.datasets.subset_folder import SubsetFolder
 from napari_sam2s.errors import DatasetError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, label
 
-from napari_sam2s.datasets.readers import IGNORE, ClassMap
+from napari_sam2s.datasets.annotation_readers import IGNORE, ClassMap
 from napari_sam2s.datasets.source import Instance, Reading
 
 LEAST_PIXELS = 50  # smaller parts are left-overs of drawing or of JPEG

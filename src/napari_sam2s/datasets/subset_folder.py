@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s import __version__
-from napari_sam2s.datasets.facts import Dataset, Subset
-from napari_sam2s.datasets.report import Linked, Made
+from napari_sam2s.datasets.conversion_report import Linked, Made
+from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats.davis import LARGEST_ID, DavisWriter
 from napari_sam2s.masklets import rle

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
+from napari_sam2s.evaluation.masklet_sources import closed, find_videos, name_alike
 from napari_sam2s.evaluation.region import iou
-from napari_sam2s.evaluation.sources import closed, find_videos, name_alike
 from napari_sam2s.masklets.protocol import Masklets
 
 

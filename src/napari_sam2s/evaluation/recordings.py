@@ -17,9 +17,9 @@ from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.published import SUBSETS
 from napari_sam2s.formats.davis import ANNOTATIONS, META, read_davis
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import Video, open_video
-from napari_sam2s.video.files import picture_numbers
+from napari_sam2s.video.image_folder import picture_numbers
 
 PICTURES = "JPEGImages"
 

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_crop
 from napari_sam2s.formats.davis import object_colour
 from napari_sam2s.formats.entries import entries_of
-from napari_sam2s.formats.files import make_folder, whole_file
-from napari_sam2s.formats.flat import shape_of
+from napari_sam2s.formats.label_image import shape_of
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.reading import Entry
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 ENDING = "_coco.json"
 NO_CLASS = "object"  # category of an object without a class

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.files import make_folder, refuse_left_over, whole_file
+from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.reading import Entry
 
 
 def entries_of(masklets: Masklets, frame: int) -> list[Entry]:

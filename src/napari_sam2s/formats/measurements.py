@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.formats.entries import entries_of
-from napari_sam2s.formats.files import make_folder, whole_file
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.reading import Entry
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 ENDING = "_measurements.csv"
 COLUMNS = (

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import make_folder, writing
 from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.files import make_folder, writing
-from napari_sam2s.formats.flat import flatten, shape_of
+from napari_sam2s.formats.label_image import flatten, shape_of
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 NAME = "masklets"
 OURS = "napari-sam2s"

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.files import whole_file
+from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 OPACITY = 0.45
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".avi")  # containers that hold H.264

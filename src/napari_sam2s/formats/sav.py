@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.files import make_folder, whole_file
-from napari_sam2s.formats.flat import shape_of
+from napari_sam2s.formats.label_image import shape_of
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 SAV_EVERY, SAV_FPS = 4, 24.0  # the dataset itself: 6 of 24 frames a second
 ENDING = "_manual.json"

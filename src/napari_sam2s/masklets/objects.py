@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.integers import frame_of, id_of
-from napari_sam2s.masklets.masks import MaskStore
-from napari_sam2s.masklets.reading import LIVING
-from napari_sam2s.masklets.vocabulary import Object, Prompt, Scores
+from napari_sam2s.masklets.mask_queries import LIVING
+from napari_sam2s.masklets.mask_writer import MaskStore
+from napari_sam2s.masklets.types import Object, Prompt, Scores
+from napari_sam2s.masklets.validation import frame_of, id_of
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
 COLOURS = (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.doubts import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
-from napari_sam2s.masklets.links import Linking, Question
+from napari_sam2s.masklets.identity_links import Linking, Question
+from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
 # frames that are watched for 30 s, to click. Three clicks correct a mask.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_sam2s.model.checkpoints import load_model
-    from napari_sam2s.model.config import CONFIGS, ModelConfig
     from napari_sam2s.model.network import SAM2S
+    from napari_sam2s.model.network_config import CONFIGS, ModelConfig
     from napari_sam2s.model.speed import Speed, apply_speed
 
 __all__ = [
@@ -24,9 +24,9 @@ __all__ = [
 ]
 
 _HOME = {
-    "CONFIGS": "config",
+    "CONFIGS": "network_config",
     "SAM2S": "network",
-    "ModelConfig": "config",
+    "ModelConfig": "network_config",
     "Speed": "speed",
     "apply_speed": "speed",
     "load_model": "checkpoints",

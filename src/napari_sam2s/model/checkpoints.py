@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.config import CONFIGS, ModelConfig, check_image_size
 from napari_sam2s.model.downloads import local_weights, sha256
 from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
 BUILT_IN = "sam2s-nano"

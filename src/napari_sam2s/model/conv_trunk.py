@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import TrunkConfig
+from napari_sam2s.model.network_config import TrunkConfig
 from napari_sam2s.model.position import sine_2d
 
 

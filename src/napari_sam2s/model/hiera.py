@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import TrunkConfig
 from napari_sam2s.model.layers import MLP, linear
+from napari_sam2s.model.network_config import TrunkConfig
 
 
 class PatchEmbed(nn.Module):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.hiera import Hiera
 from napari_sam2s.model.layers import conv1x1
+from napari_sam2s.model.network_config import ModelConfig
 
 
 class _Lateral(nn.Module):

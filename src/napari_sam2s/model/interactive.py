@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.image_encoder import FpnNeck
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
+from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.stages import Features
 

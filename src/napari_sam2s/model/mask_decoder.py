@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.layers import MLP, LayerNorm2d
+from napari_sam2s.model.network_config import ModelConfig
 
 NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
 STABILITY_DELTA = 0.05

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
+from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.stages import LONG_TERM
 
 PATCH = 4  # mask values a cell carries: 2 x 2 pixels of stride 4

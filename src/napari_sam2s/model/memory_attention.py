@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.layers import fused_linear, linear
+from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.position import pairs_apart, rotary_table, rotate
 
 ROWS = 128  # queries at a time in `attend_narrow`: few enough for their weights to stay in the processor's cache

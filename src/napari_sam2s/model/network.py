@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.frames import normalise, resize_frame
 from napari_sam2s.model.graphs import Graphs
@@ -31,6 +30,7 @@ from napari_sam2s.model.matching import MaskMatching
 from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder
 from napari_sam2s.model.memory_tokens import lay_out, padding_mask
+from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.semantic import SemanticPath

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.config import ModelConfig
 from napari_sam2s.model.layers import MLP
+from napari_sam2s.model.network_config import ModelConfig
 
 LOGIT_SCALE = 100.0  # the paper's "tau = 100, following OVSeg": OVSeg multiplies the cosine by it
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.config import STRIDE, ModelConfig
+from napari_sam2s.model.network_config import STRIDE, ModelConfig
 
 if TYPE_CHECKING:
     from napari_sam2s.model.network import SAM2S

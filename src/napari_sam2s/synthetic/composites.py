@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.material import Material
 
@@ -21,8 +21,8 @@ try:
     import cv2
     from skimage.segmentation import felzenszwalb
 
-    from napari_sam2s.synthetic.developing import develop
-    from napari_sam2s.synthetic.motion import Box, Places, depart, look_up, make_motion, places_at, warp
+    from napari_sam2s.synthetic.camera_effects import develop
+    from napari_sam2s.synthetic.object_motion import Box, Places, depart, look_up, make_motion, places_at, warp
 except ImportError as error:
     raise TrainingError("Composites need OpenCV and scikit-image: pip install 'napari-sam2s[train]'.") from error
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.synthetic.effects import Effects, interleaved
 from napari_sam2s.synthetic.instruments import CLASSES, Pose, draw

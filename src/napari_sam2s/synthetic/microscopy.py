@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import find_objects, gaussian_filter, gaussian_filter1d
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.synthetic.patches import Patch, paste
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from napari_sam2s.masklets.vocabulary import Object
+from napari_sam2s.masklets.types import Object
 
 Rng = np.random.Generator
 HIDING_DEPTH = 0.33  # of blood, from which it covers half of what lies below

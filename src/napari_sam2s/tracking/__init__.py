@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_sam2s.tracking.engine import Engine, EngineLost
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
+    from napari_sam2s.tracking.propagation_run import ProjectRun, continue_run, reload_prompts, resume_run, unfinished
     from napari_sam2s.tracking.remote import RemoteTracker
-    from napari_sam2s.tracking.runs import ProjectRun, continue_run, reload_prompts, resume_run, unfinished
+    from napari_sam2s.tracking.track_video import Masks, track
     from napari_sam2s.tracking.tracker import Tracker
-    from napari_sam2s.tracking.whole import Masks, track
 
 __all__ = [
     "DIVEMEM",
@@ -38,16 +38,16 @@ _HOME = {
     "VANILLA": "policy",
     "Engine": "engine",
     "EngineLost": "engine",
-    "Masks": "whole",
+    "Masks": "track_video",
     "MemoryPolicy": "policy",
-    "ProjectRun": "runs",
+    "ProjectRun": "propagation_run",
     "RemoteTracker": "remote",
     "Tracker": "tracker",
-    "continue_run": "runs",
-    "reload_prompts": "runs",
-    "resume_run": "runs",
-    "track": "whole",
-    "unfinished": "runs",
+    "continue_run": "propagation_run",
+    "reload_prompts": "propagation_run",
+    "resume_run": "propagation_run",
+    "track": "track_video",
+    "unfinished": "propagation_run",
 }
 
 

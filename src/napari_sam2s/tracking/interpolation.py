@@ -1,9 +1,9 @@
 """The masks between two tracked frames: each shape is moved as its object moved, then one turns into the other.
 
 Between frames A and B an object's motion is an affine one or a shift, from a coarse flow inside its mask
-(:mod:`napari_sam2s.tracking.motion`), believed only as far as it brings the mask of A onto that of B and the two meet on the
-way (:mod:`napari_sam2s.tracking.ways`). Of both masks moved to a frame between, signed distances are blended (Raya & Udupa,
-1990: shape-based interpolation).
+(:mod:`napari_sam2s.tracking.optical_flow`), believed only as far as it brings the mask of A onto that of B and the two meet
+on the way (:mod:`napari_sam2s.tracking.motion_paths`). Of both masks moved to a frame between, signed distances are blended
+(Raya & Udupa, 1990: shape-based interpolation).
 
 What another object covers on one of the two frames is completed from the other frame first, and what covers it is cut out
 again where it is on the frame between: the hole that an instrument leaves in an organ's mask moves with the instrument.
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_sam2s.tracking.motion import CELLS, Affine, flow, shrink
-from napari_sam2s.tracking.ways import FarAffines, Ways, covering, sampling_grid
+from napari_sam2s.tracking.motion_paths import FarAffines, Ways, covering, sampling_grid
+from napari_sam2s.tracking.optical_flow import CELLS, Affine, flow, shrink
 
 KNOT_FRAMES = 3  # motion is taken as even over at most so many frames
 SHAPE_SIDE = 160  # most cells along a side that a shape is blended on: thin jaws are lost on fewer

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_sam2s.errors import PromptError
-from napari_sam2s.masklets.integers import whole_number
-from napari_sam2s.masklets.vocabulary import Prompt
+from napari_sam2s.masklets.types import Prompt
+from napari_sam2s.masklets.validation import whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
 
 

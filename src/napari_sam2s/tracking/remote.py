@@ -15,15 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project, rle
-from napari_sam2s.masklets.vocabulary import Prompt, Scores
+from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.frames import resize_frame
 from napari_sam2s.model.speed import Mode
 from napari_sam2s.tracking.engine import Engine, RemoteObject
-from napari_sam2s.tracking.host import EncodedRow, TrackerHost
+from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
-from napari_sam2s.tracking.rate import Filled, find_stride, read_order, spans, walk
+from napari_sam2s.tracking.tracker_actor import EncodedRow, TrackerHost
+from napari_sam2s.tracking.working_rate import Filled, find_stride, read_order, spans, walk
 
 
 class _Ahead:

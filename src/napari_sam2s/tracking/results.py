@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.vocabulary import Origin, Prompt, Scores
+from napari_sam2s.masklets.types import Origin, Prompt, Scores
 
 Row = tuple[int, int, NDArray[np.bool_], Scores | None]  # frame, object id, mask (Y, X), scores
 

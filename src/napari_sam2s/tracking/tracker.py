@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.masklets.vocabulary import Prompt, Scores
+from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
+from napari_sam2s.tracking.object_states import TrackedObjects
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
+from napari_sam2s.tracking.predictor import Sight
 from napari_sam2s.tracking.prompts import make_prompt
-from napari_sam2s.tracking.ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
-from napari_sam2s.tracking.rate import Filled, find_stride, spans, walk
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
-from napari_sam2s.tracking.sight import Sight
 from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
-from napari_sam2s.tracking.tracked_objects import TrackedObjects
+from napari_sam2s.tracking.working_rate import Filled, find_stride, spans, walk
 
 FEATURE_CACHE_BYTES = 256 * 2**20
 

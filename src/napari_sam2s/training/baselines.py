@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.vocabulary import Object
-from napari_sam2s.training.held_out import Case, Track
+from napari_sam2s.masklets.types import Object
+from napari_sam2s.training.validation_sets import Case, Track
 
 
 @dataclass

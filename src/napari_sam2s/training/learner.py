@@ -15,11 +15,11 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.clips import Batch
-from napari_sam2s.training.config import Stage, TrainingConfig
 from napari_sam2s.training.data import entropy, stage_of
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
 from napari_sam2s.training.optimizer import make_optimizer, set_rates
+from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 SKIPPED_STEPS = 20  # in a row, after which a run is given up
 

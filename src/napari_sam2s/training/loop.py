@@ -16,14 +16,14 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.checkpoint import model_state, save_atomically
-from napari_sam2s.training.clock import Clock
-from napari_sam2s.training.config import TrainingConfig
 from napari_sam2s.training.curves import append_row, draw_curves, forget_after
 from napari_sam2s.training.data import StepDataset, batches, clocked_batches, stage_of
 from napari_sam2s.training.interrupts import uninterrupted
 from napari_sam2s.training.learner import Learner
 from napari_sam2s.training.losses import LossWeights
-from napari_sam2s.training.resume import check_same, read_last
+from napari_sam2s.training.resume_run import check_same, read_last
+from napari_sam2s.training.time_budget import Clock
+from napari_sam2s.training.training_config import TrainingConfig
 
 SAVE_SECONDS = 180.0
 LOG_STEPS = 10
@@ -116,7 +116,7 @@ class Run(Learner):
 
     def averaged_state(self) -> dict[str, Any]:
         """Return the moving average as a model checkpoint."""
-        from napari_sam2s.training.pack import hardware
+        from napari_sam2s.training.export_checkpoint import hardware
 
         provenance = {
             "config": self.config.to_dict(),

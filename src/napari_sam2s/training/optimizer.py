@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.config import Stage, TrainingConfig
+from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 NEW_PARTS = ("semantic.", "long_tpos_enc")  # what SAM2S adds to SAM 2
 _BLOCK = re.compile(r"image_encoder\.trunk\.blocks\.(\d+)\.")

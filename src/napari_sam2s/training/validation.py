@@ -13,13 +13,13 @@ from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import prompt_first
 from napari_sam2s.evaluation.scores import ObjectScore
 from napari_sam2s.masklets import Masklets
-from napari_sam2s.masklets.vocabulary import Object, Scores
+from napari_sam2s.masklets.types import Object, Scores
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
+from napari_sam2s.tracking.track_video import Masks
 from napari_sam2s.tracking.tracker import Tracker
-from napari_sam2s.tracking.whole import Masks
 from napari_sam2s.training.baselines import Frozen, carry_by_flow
-from napari_sam2s.training.held_out import Case, Track
+from napari_sam2s.training.validation_sets import Case, Track
 
 LONG_ABSENCE = 30  # frames
 FOUND_WITHIN, FOUND_ABOVE = 10, 0.5  # frames after re-entry; J

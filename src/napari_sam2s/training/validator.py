@@ -8,9 +8,9 @@ from pathlib import Path
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.config import TrainingConfig
-from napari_sam2s.training.held_out import Case, families, recorded_cases
+from napari_sam2s.training.training_config import TrainingConfig
 from napari_sam2s.training.validation import validate
+from napari_sam2s.training.validation_sets import Case, families, recorded_cases
 
 
 def make_validator(

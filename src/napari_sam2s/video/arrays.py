@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.index import Stamp
+from napari_sam2s.video.frame_index import Stamp
 from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
 
 SAMPLE_FRAMES = 16

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.lazy import PlanesFirst
+from napari_sam2s.video.lazy_array import PlanesFirst
 
 MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
-from napari_sam2s.video.file import VideoFile
-from napari_sam2s.video.files import PictureFolder, open_zarr
+from napari_sam2s.video.image_folder import PictureFolder, open_zarr
 from napari_sam2s.video.tiff import open_tiff
+from napari_sam2s.video.video_file import VideoFile
 
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
 

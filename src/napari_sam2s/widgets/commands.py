@@ -9,7 +9,7 @@ import napari
 from napari.utils.notifications import show_info
 
 if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 OPEN: weakref.WeakSet[SegmentWidget] = weakref.WeakSet()
 

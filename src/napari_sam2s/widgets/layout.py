@@ -22,14 +22,14 @@ from qtpy.QtWidgets import (
 
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
-from napari_sam2s.widgets.places import ENDING
+from napari_sam2s.widgets.project_location import ENDING
 from napari_sam2s.widgets.run_panel import RunPanel, button
 from napari_sam2s.widgets.timeline import Timeline
 
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 TIMELINE = "SAM2S timeline"
 

@@ -17,7 +17,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Question
 
 if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
     from napari_sam2s.widgets.session import Session
 
 SIDE = 180  # pixels of a picture

@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushBut
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
-from napari_sam2s.widgets.objects import ObjectTable
+from napari_sam2s.widgets.object_table import ObjectTable
 from napari_sam2s.widgets.settings import remember, remembered
 
 if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 OWN = "a list of your own …"
 

@@ -25,7 +25,7 @@ from napari_sam2s.widgets.link_view import LinkView
 from napari_sam2s.widgets.swatch import swatch
 
 if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
 DELAY = 300  # milliseconds of quiet before the queue is computed anew

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_sam2s.widgets.rate_box import RateBox
+from napari_sam2s.widgets.stride_spinbox import RateBox
 
 
 class RunPanel(QWidget):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.widgets.notices import RunNotices
+from napari_sam2s.widgets.notifications import RunNotices
 from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.preflight import (
     MASK_BYTES,
@@ -25,7 +25,7 @@ from napari_sam2s.widgets.preflight import (
 from napari_sam2s.widgets.timeline import lanes_of
 
 if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment import SegmentWidget
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
     from napari_sam2s.widgets.session import Session
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking

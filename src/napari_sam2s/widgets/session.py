@@ -19,10 +19,10 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import Engine, EngineLost
+from napari_sam2s.tracking.prompt_replacement import replace_prompts
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.follower import Follower
 from napari_sam2s.widgets.plan import Leg
-from napari_sam2s.widgets.retelling import replace_prompts
+from napari_sam2s.widgets.run_controller import Follower
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_sam2s.widgets.lanes import Lane, lanes_of
+from napari_sam2s.widgets.timeline_model import Lane, lanes_of
 
 __all__ = ["Lane", "Timeline", "lanes_of"]
 

@@ -74,7 +74,7 @@ class TrackerSource:
 
     def fresh(self) -> RemoteTracker:
         """Return the tracker once it knows all prompts as they are now."""
-        from napari_sam2s.tracking.runs import reload_prompts
+        from napari_sam2s.tracking.propagation_run import reload_prompts
 
         tracker = self.get()
         stale, self.stale = self.stale, set()

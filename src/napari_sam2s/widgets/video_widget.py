@@ -14,15 +14,15 @@ from qtpy.QtCore import QTimer
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.widgets.camera import keep_whole_picture
-from napari_sam2s.widgets.canvas_guard import forget_vertex_arrays
-from napari_sam2s.widgets.closing import ClosingWidget
-from napari_sam2s.widgets.layers import Companions
+from napari_sam2s.widgets.closable_widget import ClosingWidget
+from napari_sam2s.widgets.layer_sync import Companions
 from napari_sam2s.widgets.layout import Parts
-from napari_sam2s.widgets.places import beside, place_in, project_path
-from napari_sam2s.widgets.readers import find_video
+from napari_sam2s.widgets.napari_reader import find_video
+from napari_sam2s.widgets.project_location import beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.time_axis import TimeAxis
 from napari_sam2s.widgets.tracker_source import Choice
+from napari_sam2s.widgets.vispy_workarounds import forget_vertex_arrays
 
 if TYPE_CHECKING:
     import napari

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from napari_sam2s.datasets.facts import Counts, Dataset, Subset, instruments, tissues
+from napari_sam2s.datasets.annotation_readers import grey_map
 from napari_sam2s.datasets.instances import split
-from napari_sam2s.datasets.readers import grey_map
+from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
 from napari_sam2s.errors import DatasetError
 

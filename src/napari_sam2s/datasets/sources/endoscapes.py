@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sam2s.datasets.facts import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.readers import grey, stack
+from napari_sam2s.datasets.annotation_readers import grey, stack
+from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures, size_of
 from napari_sam2s.errors import DatasetError
 

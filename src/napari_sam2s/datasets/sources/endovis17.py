@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from napari_sam2s.datasets.facts import Counts, Dataset, Subset, instruments
+from napari_sam2s.datasets.annotation_readers import grey, object_pictures, present
 from napari_sam2s.datasets.instances import parts
-from napari_sam2s.datasets.readers import grey, object_pictures, present
+from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
 from napari_sam2s.datasets.source import (
     Box,
     Instance,

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.datasets.facts import Counts, Dataset, Subset, instruments
-from napari_sam2s.datasets.readers import CocoFile, by_plain_name
+from napari_sam2s.datasets.annotation_readers import CocoFile, by_plain_name
+from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
 from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, need_folder, size_of
 from napari_sam2s.errors import DatasetError
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from napari_sam2s.datasets.facts import Category, Counts, Dataset, Subset, instruments, tissues
+from napari_sam2s.datasets.annotation_readers import nearest_colour, threshold
 from napari_sam2s.datasets.instances import split
-from napari_sam2s.datasets.readers import nearest_colour, threshold
+from napari_sam2s.datasets.metadata import Category, Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
 from napari_sam2s.errors import DatasetError
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from napari_sam2s.datasets.facts import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.readers import grey, present, threshold
+from napari_sam2s.datasets.annotation_readers import grey, present, threshold
+from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import (
     Instance,
     Picture,

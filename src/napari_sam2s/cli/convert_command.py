@@ -1,0 +1,165 @@
+"""``napari-sam2s convert``: a source dataset of SA-SV as masklets."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sam2s.datasets.linking import Propagate
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("convert", help="turn a source dataset of SA-SV into masklets")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset of --list, such as endovis17")
+    parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder with the download")
+    parser.add_argument("target", nargs="?", type=Path, metavar="DST", help="a folder; each subset becomes a folder in it")
+    parser.add_argument("--list", action="store_true", help="list the datasets; with NAME, all that is known of one")
+    parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing, print what would be made")
+    parser.add_argument("--apply-review", type=Path, metavar="SUBSET", help="apply what you wrote into SUBSET/review.json")
+    parser.add_argument("--no-tracking", action="store_true", help="link objects by overlap alone: fast, more to review")
+    parser.add_argument("--model", default="sam2s-nano", help="the model that links objects where the source does not")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert."""
+    from napari_sam2s.datasets import DATASETS, apply_review, convert, find_dataset
+    from napari_sam2s.datasets.metadata import STATUS
+    from napari_sam2s.errors import DatasetError
+
+    if args.list:
+        if args.name is None:
+            _list(list(DATASETS.values()), args.json)
+        else:
+            _describe(find_dataset(args.name), args.json)
+        return 0
+    if args.apply_review is not None:
+        joined, undecided = apply_review(args.apply_review)
+        print(f"{joined} objects joined, {undecided} links undecided")
+        return 0
+    if args.name is None or args.source is None or (args.target is None and not args.dry_run):
+        raise DatasetError("Give NAME, SRC and DST (no DST with --dry-run); `napari-sam2s convert --list` lists the names.")
+    dataset = find_dataset(args.name)
+    if dataset.status != "verified":
+        print(f"{dataset.title}: {STATUS[dataset.status]}. Read as: {dataset.layout}.", file=sys.stderr)
+    propagate = None if args.dry_run or args.no_tracking else _Tracking(args.model, args.device)
+    with _Bar(dataset.name, quiet=args.json) as bar:
+        report = convert(dataset, args.source, None if args.dry_run else args.target, propagate=propagate, progress=bar)
+    if args.json:
+        print(json.dumps(report.as_json(), indent=1))
+        return 0
+    print(report)
+    for line in report.differences:
+        print(f"differs: {line}")
+    for line in dataset.doubts:
+        print(f"note: {line}")
+    for made in report.made:
+        if made.uncertain and args.target is not None and not args.dry_run:
+            print(f"review: {made.uncertain} uncertain links are in {args.target / made.subset.name / 'review.json'}")
+    return 0
+
+
+class _Tracking:
+    """Our tracker as the linker asks for it; the model is loaded when it is first needed."""
+
+    def __init__(self, model: str, device: str) -> None:
+        self._name, self._device = model, device
+        self._model: Any = None
+        self.propagate: Propagate = self.__call__
+
+    def __call__(self, pictures: Any, masks: Any) -> dict[int, Any]:
+        """Follow masks from the first picture to the last."""
+        import numpy as np
+
+        from napari_sam2s.masklets import Object
+        from napari_sam2s.model import load_model
+        from napari_sam2s.tracking import Tracker
+        from napari_sam2s.tracking.track_video import Masks
+
+        if self._model is None:
+            self._model = load_model(self._name, device=self._device)
+        clip = np.stack(pictures)
+        results = Masks(clip.shape[:3], tuple(Object(i, f"object {i}") for i in masks))
+        tracker = Tracker(self._model, clip, results)
+        for i, mask in masks.items():
+            tracker.prompt(i, 0, mask=mask)
+        *_, (_, found) = tracker.propagate(start=0)
+        return found
+
+
+class _Bar:
+    """A progress bar over frames."""
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        self._name, self._quiet = name, quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __call__(self, video: str, done: int, total: int) -> None:
+        if self._quiet:
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="frame", desc=self._name)
+        self._bar.set_postfix_str(video, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _list(datasets: list[Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([_facts(d) for d in datasets], indent=1))
+        return
+    print("| name | dataset | subsets | licence | layout |\n|---|---|---|---|---|")
+    for d in datasets:
+        subsets = ", ".join(f"{s.name} ({s.split})" for s in d.subsets)
+        print(f"| {d.name} | {d.title} | {subsets} | {d.licence} | {d.status} |")
+
+
+def _describe(dataset: Any, as_json: bool) -> None:
+    facts = _facts(dataset)
+    if as_json:
+        print(json.dumps(facts, indent=1))
+        return
+    for key, value in facts.items():
+        lines = value if isinstance(value, list) else [value]
+        for n, line in enumerate(lines):
+            print(f"{key if not n else '':<12}{line}")
+
+
+def _facts(dataset: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from napari_sam2s.datasets.metadata import STATUS
+
+    return {
+        "name": dataset.name,
+        "title": dataset.title,
+        "procedure": dataset.procedure,
+        "licence": dataset.licence,
+        "link": dataset.link,
+        "citation": dataset.citation,
+        "obtain": dataset.obtain,
+        "layout": dataset.layout,
+        "status": f"{dataset.status}: {STATUS[dataset.status]}",
+        "categories": [f"{i} {c.name}{'' if c.instrument else ' (tissue)'}" for i, c in dataset.categories.items()],
+        "subsets": [
+            f"{s.name} ({s.split}): "
+            + ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in asdict(s.published).items() if v is not None)
+            for s in dataset.subsets
+        ],
+        "notes": list(dataset.doubts),
+    }

@@ -1,0 +1,127 @@
+"""``napari-sam2s evaluate``: J&F and its relatives."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.errors import EvaluationError
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("evaluate", help="score masks against ground truth (J&F)")
+    parser.add_argument("prediction", help="a DAVIS folder or a project")
+    parser.add_argument("truth", help="a DAVIS folder or a project")
+    parser.add_argument("--skip", default="ends", choices=("ends", "prompt", "none"), help="frames that do not count")
+    parser.add_argument("--missing", default="error", choices=("error", "empty"), help="what a frame without prediction is")
+    late = ("first-seen", "all", "own-clip")
+    parser.add_argument("--late", default="first-seen", choices=late, help="from when an object counts")
+    parser.add_argument("--keep-void", action="store_true", help="let 255 be an object like any other")
+    parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="also HD95 and NSD at this tolerance")
+    parser.add_argument("--spacing", metavar="Y,X", help="millimetres of a pixel: distances are in millimetres then")
+    parser.add_argument("--offset", type=int, help="added to the prediction's frame numbers, such as 1 where it counts from 0")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--csv", type=Path, help="write one row an object")
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write tables and pictures into a new folder")
+    parser.add_argument("--video", type=Path, help="the frames, for the report: a video, or a folder of folders of pictures")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate."""
+    from tqdm import tqdm
+
+    from napari_sam2s.evaluation import evaluate
+
+    spacing = _spacing(args.spacing)
+    _check_places(args)
+    bar = tqdm(unit="frame" if args.processes == 1 else "video", desc="scoring", leave=False)
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    with bar:
+        scores = evaluate(
+            args.prediction,
+            args.truth,
+            skip=args.skip,
+            missing=args.missing,
+            late=args.late,
+            void=None if args.keep_void else 255,
+            surface=args.nsd,
+            spacing=spacing,
+            offset=args.offset,
+            processes=args.processes,
+            progress=show,
+        )
+    print(scores.to_json() if args.json else scores, flush=True)  # first: whatever becomes of the files, the work is not lost
+    if args.csv is not None:
+        scores.write_csv(args.csv)
+    if args.report is not None:
+        _write_report(args, scores)
+    return 0
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Refuse what would fail when everything is scored."""
+    from napari_sam2s.evaluation.report import check_report_folder
+
+    if args.csv is not None and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
+        raise EvaluationError(f"--csv {args.csv} is not a file in a folder that is there: make the folder, or choose another.")
+    if args.report is not None:
+        check_report_folder(args.report, _inputs(args))
+    if args.video is not None and not args.video.exists():
+        raise EvaluationError(f"There is no file or folder {args.video}: say with --video where the frames are.")
+
+
+def _inputs(args: argparse.Namespace) -> list[Any]:
+    return [args.prediction, args.truth, *([args.video] if args.video is not None else [])]
+
+
+def _spacing(word: str | None) -> tuple[float, float] | None:
+    if word is None:
+        return None
+    try:
+        y, x = map(float, word.split(","))
+    except ValueError:
+        raise EvaluationError(f"--spacing {word} is not written as Y,X, such as 0.1,0.1.") from None
+    return y, x
+
+
+def _write_report(args: argparse.Namespace, scores: Any) -> None:
+    from napari_sam2s.evaluation import write_report
+    from napari_sam2s.evaluation.masklet_sources import aligned, closed, find_videos, name_alike
+
+    truth = find_videos(args.truth, None if args.keep_void else 255)
+    opened = name_alike(find_videos(args.prediction, None), truth)
+    prediction = {name: aligned(name, masklets, truth[name], args.offset) for name, masklets in opened.items()}
+    videos = _videos(args.video, list(truth)) if args.video is not None else {}
+    write_report(
+        scores,
+        args.report,
+        prediction=prediction,
+        truth=truth,
+        videos=videos,
+        inputs=_inputs(args),
+    )
+    for masklets in (*opened.values(), *truth.values()):
+        with closed(masklets):
+            pass
+
+
+def _videos(path: Path, names: list[str]) -> dict[str, Any]:
+    """Return the frames of each video: one file, one folder of pictures, or a folder of these."""
+    from napari_sam2s.evaluation.recordings import Frames
+    from napari_sam2s.video import open_video
+
+    pictures = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path
+    inner = {name: pictures / name for name in names if (pictures / name).is_dir()}
+    if inner:
+        return {name: Frames(folder) for name, folder in inner.items()}
+    if len(names) > 1:
+        raise EvaluationError(f"{path} has no folder for {names[0]!r}: give a folder with one folder of pictures a video.")
+    return {names[0]: Frames(path) if path.is_dir() else open_video(path)}

@@ -1,0 +1,65 @@
+"""``napari-sam2s info``: what a video is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("info", help="what a video is: codec, size, frames, duration, key frames")
+    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the facts."""
+    started = time.perf_counter()
+    facts = describe(args.video)
+    facts["opened_in_seconds"] = round(time.perf_counter() - started, 3)
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    warnings = facts.pop("warnings")
+    for name, value in facts.items():
+        print(f"{name.replace('_', ' '):22} {value}")
+    for warning in warnings:
+        print(f"warning: {warning}")
+    return 0
+
+
+def describe(source: str) -> dict[str, Any]:
+    """Return the facts of a video as plain data."""
+    import numpy as np
+
+    from napari_sam2s.video import open_video
+    from napari_sam2s.video.video_file import VideoFile
+
+    with open_video(source) as video:
+        frames, height, width, _ = video.shape
+        times = video.timestamps
+        facts: dict[str, Any] = {"name": video.name, "frames": frames, "width": width, "height": height}
+        if isinstance(video.source, VideoFile):
+            index = video.source.index
+            gaps = np.diff(np.append(index.keys, frames))
+            facts |= {
+                "codec": index.codec,
+                "container": index.container,
+                "fps": round(float(video.fps), 4) if video.fps else None,
+                "duration_seconds": round(float(times[-1] - times[0]) + 1 / (video.fps or 1.0), 3),
+                "first_timestamp": round(float(times[0]), 6),
+                "variable_frame_rate": index.variable_rate,
+                "key_frames": len(index.keys),
+                "longest_key_frame_distance": int(gaps.max()),
+                "index_from_cache": video.source.index_cached,
+            }
+        elif video.mapping is not None:
+            raw = video.raw
+            facts |= {"raw_type": str(raw.dtype), "raw_shape": list(raw.shape), "shown_as": str(video.mapping)}
+        facts["fingerprint"] = video.fingerprint()
+        facts["warnings"] = list(video.warnings)
+    return facts

@@ -1,0 +1,163 @@
+"""``napari-sam2s show``: what is in a project."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SPANS = 20  # that are printed of an object
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("show", help="objects, spans and runs of a project")
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--review", action="store_true", help="the spans that want eyes, worst first")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the project."""
+    from napari_sam2s.masklets import Project
+
+    with Project.open(args.project, mode="r") as project:
+        facts = describe(project)
+        if args.review:
+            facts["review"] = describe_review(project)
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    gone = "" if facts["video_found"] or facts["video"] is None else " (not there: say where it is with resume --video)"
+    print(f"{args.project}: {facts['frames']} frames of {facts['height']} x {facts['width']}, video {facts['video']}{gone}")
+    for item in facts["objects"]:
+        _print_object(item)
+    for item in facts["runs"]:
+        _print_run(item, args.project)
+    if args.review:
+        review = facts["review"]
+        print(f"  to review: {len(review['spans'])} spans, {review['frames']} frames, about {review['minutes']} minutes")
+        for span in review["spans"]:
+            who = " and ".join(map(str, span["objects"]))
+            print(f"       {span['start']:7} to {span['stop'] - 1:7}  {span['severity']:.2f}  object {who}: {span['text']}")
+    return 0
+
+
+def _print_object(item: dict[str, Any]) -> None:
+    notes = [item["class"]] if item["class"] else []
+    notes += ["locked"] if item["locked"] else []
+    print(f"  {item['id']:3}  {item['name']}" + (f" ({', '.join(notes)})" if notes else ""))
+    scores = item["scores"]
+    if item["masks"]:
+        made = ", ".join(f"{count} {origin}" for origin, count in item["origins"].items())
+        print(f"       {item['masks']} masks ({made}), mean area {item['mean_area']:.0f} pixels")
+    if scores is not None:
+        print(
+            f"       predicted IoU {scores['iou_mean']:.2f} on average, {scores['iou_min']:.2f} at worst (frame "
+            f"{scores['iou_min_frame']}); object score {scores['object_score_mean']:.1f} on average"
+        )
+    for span in item["presence"][:SPANS]:
+        print(f"       {span['start']:7} to {span['stop'] - 1:7}  {span['state']}")
+    if len(item["presence"]) > SPANS:
+        print(f"       and {len(item['presence']) - SPANS} more spans: --json lists them")
+
+
+def _print_run(item: dict[str, Any], project: Path) -> None:
+    print(
+        f"  run {item['id']}: {item['model']}, {item['memory']}, {item['direction']}, {item['status']}, frames "
+        f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
+    )
+    if item["status"] == "running":
+        hint = f"if nothing is at work on it any more, go on with: napari-sam2s resume {project}"
+        print(f"         at frame {item['next_frame']}; {hint}")
+    if item["status"] in ("paused", "interrupted", "failed"):
+        print(f"         stopped at frame {item['next_frame']}; go on with: napari-sam2s resume {project}")
+
+
+def describe_review(project: Any) -> dict[str, Any]:
+    """Return a project's review queue as plain data."""
+    review = project.review()
+    return {
+        "frames": review.frames,
+        "minutes": round(review.minutes, 1),
+        "spans": [
+            {
+                "start": s.start,
+                "stop": s.stop,
+                "objects": list(s.objects),
+                "severity": round(s.severity, 3),
+                "text": s.text,
+                "reasons": [vars(r) for r in s.reasons],
+            }
+            for s in review
+        ],
+    }
+
+
+def describe(project: Any) -> dict[str, Any]:
+    """Return a project's facts as plain data."""
+    frames, height, width = project.shape
+    video = project.video_path
+    return {
+        "frames": frames,
+        "height": height,
+        "width": width,
+        "video": None if video is None else str(video),
+        "video_found": video is not None and video.exists(),
+        "objects": [_describe_object(project, o) for o in project.objects],
+        "runs": [_describe_run(r) for r in project.runs],
+        "history": [name for name, undone in project.steps if not undone],
+    }
+
+
+def _describe_object(project: Any, o: Any) -> dict[str, Any]:
+    from napari_sam2s.masklets.mask_statistics import ORIGINS
+
+    series = project.series(o.id)
+    shown, judged = series.area > 0, np.flatnonzero((series.area > 0) & ~np.isnan(series.iou))
+    scores = None
+    if len(judged):
+        worst = judged[np.argmin(series.iou[judged])]
+        scores = {
+            "iou_mean": round(float(series.iou[judged].mean()), 4),
+            "iou_min": round(float(series.iou[worst]), 4),
+            "iou_min_frame": int(series.frames[worst]),
+            "object_score_mean": round(float(series.object_score[judged].mean()), 3),
+        }
+    made = np.bincount(series.origin, minlength=len(ORIGINS))
+    guess = project.suggested_class(o.id)
+    return {
+        "id": o.id,
+        "name": o.name,
+        "class": o.class_name,
+        "suggested_class": None if guess is None else {"name": guess[0], "probability": round(guess[1], 4)},
+        "colour": list(o.colour),
+        "locked": o.locked,
+        "visible": o.visible,
+        "masks": int(shown.sum()),
+        "mean_area": round(float(series.area[shown].mean()), 1) if shown.any() else None,
+        "origins": {name: int(n) for name, n in zip(ORIGINS, made, strict=True) if n},
+        "scores": scores,
+        "presence": [vars(s) for s in project.presence(o.id) if s.state != "unseen"],
+        "prompts": sorted({p.frame for p in project.prompts(o.id)}),
+        "confirmed": project.confirmed_frames(o.id),
+    }
+
+
+def _describe_run(r: Any) -> dict[str, Any]:
+    return {
+        "id": r.id,
+        "status": r.status,
+        "direction": r.direction,
+        "start_frame": r.start_frame,
+        "next_frame": r.next_frame,
+        "stop_frame": r.stop_frame,
+        "model": r.provenance.get("model"),
+        "memory": (r.provenance.get("memory") or {}).get("name"),
+        "seconds": round(r.seconds, 2),
+        "provenance": dict(r.provenance),
+    }

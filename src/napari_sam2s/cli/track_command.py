@@ -1,0 +1,234 @@
+"""``napari-sam2s track``: prompts in, masks out."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2s.cli.prompt_options import add_options, read_prompts
+from napari_sam2s.errors import FormatError, PromptError
+
+if TYPE_CHECKING:
+    from napari_sam2s.masklets.types import Prompt
+    from napari_sam2s.model.speed import Mode
+    from napari_sam2s.tracking import Tracker
+
+PROJECT_ENDING = ".sam2s"
+MANY = 20  # prompts, from which on giving them has a progress bar
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("track", help="follow objects through a video")
+    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
+    add_options(parser)
+    parser.add_argument("--model", default="sam2s-nano", help="a name of `napari-sam2s models`, or a checkpoint")
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
+    parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--start", type=int, help="first frame (the first prompted one)")
+    parser.add_argument("--stop", type=int, help="frame to stop before (the end); with both directions, going forward")
+    parser.add_argument("--direction", default="forward", choices=("forward", "backward", "both"))
+    parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
+    parser.add_argument("--fps", type=float, help="frames per second of pictures and arrays, which do not know it")
+    parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
+    parser.add_argument(
+        "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track."""
+    prompts = read_prompts(args)
+    if not prompts:
+        raise PromptError("There is nothing to follow: give --point, --box or --mask.")
+    into_project = args.out.suffix == PROJECT_ENDING
+    if not into_project:
+        _check_folder(args.out, prompts)
+
+    from napari_sam2s.model import load_model
+    from napari_sam2s.video import open_video
+
+    with open_video(args.video, fps=args.fps) as video:
+        tell_warnings("track", video)
+        _check(args, video, prompts)
+        mode: Mode = "fast" if args.fast else "exact"
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
+        (_into_project if into_project else _into_folder)(args, video, model, prompts)
+    print(args.out)
+    return 0
+
+
+def tell_warnings(command: str, video: Any) -> None:
+    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
+    for warning in video.warnings:
+        print(f"napari-sam2s {command}: {warning}", file=sys.stderr)
+
+
+def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
+    """Refuse what would fail when everything is tracked."""
+    from napari_sam2s.formats.davis import LARGEST_ID
+
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+    if (largest := max(p.object_id for p in prompts)) > LARGEST_ID:
+        raise FormatError(
+            f"A folder of palette PNGs holds the objects 1 to {LARGEST_ID}, and the prompts name {largest}: write a project "
+            f"instead, as in --out {folder.name}{PROJECT_ENDING}."
+        )
+
+
+def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> None:
+    """Refuse prompts, ranges and rates that do not fit the video, before anything is loaded or made."""
+    from napari_sam2s.tracking.frame_ranges import check_frames, frame_range, ways
+    from napari_sam2s.tracking.prompts import make_prompt
+    from napari_sam2s.tracking.working_rate import find_stride
+
+    shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
+    shown: dict[int, list[int]] = {}
+    for p in prompts:
+        make_prompt(p.object_id, p.frame, shape, **_words(p))
+        shown.setdefault(p.object_id, []).append(p.frame)
+    find_stride(video, args.rate)
+    legs = ways(args.direction, args.stop)
+    ranges = [check_frames(frame_range(shown, shape[0], list(shown), args.start, stop, sign)) for sign, stop in legs]
+    for i, frames in shown.items():
+        if not any((reached[-1] - t) * reached.step >= 0 for reached in ranges for t in frames):
+            raise PromptError(
+                f"Object {i} is prompted on frame {frames[0]}, and tracking {args.direction} ends before that: change --start, "
+                "--stop or --direction."
+            )
+
+
+def _words(prompt: Prompt) -> dict[str, Any]:
+    """Return a prompt as the keywords of :meth:`Tracker.prompt`."""
+    points, labels = prompt.points or None, prompt.labels or None
+    return {"points": points, "labels": labels, "box": prompt.box, "mask": prompt.mask}
+
+
+def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
+    from tempfile import TemporaryFile
+
+    from napari_sam2s.masklets import Object
+    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking.track_video import Masks
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=args.out):
+        pass  # so that a folder that cannot be written to is noticed now, and not when everything is tracked
+    objects = tuple(Object(i, f"object {i}") for i in sorted({p.object_id for p in prompts}))
+    results = Masks((video.shape[0], video.shape[1], video.shape[2]), objects)
+    tracker = Tracker(model, video, results, args.memory)
+    give(tracker, prompts)
+    try:
+        _propagate(tracker, args)
+    except BaseException:
+        write_folder(results, args.out, video)
+        last = results.frames[0 if args.direction == "backward" else -1]
+        print(f"stopped; what was found until frame {last} is in {args.out}", file=sys.stderr)
+        raise
+    write_folder(results, args.out, video)
+
+
+def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking.frame_ranges import ways
+    from napari_sam2s.tracking.propagation_run import one_after_the_other
+    from napari_sam2s.tracking.working_rate import find_stride
+
+    with Project.create(args.out, video) as project:
+        numbers = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
+        if any(i != number for i, number in numbers.items()):
+            print(
+                f"The project numbers its objects 1 to {len(numbers)}; their names tell those of the prompts.", file=sys.stderr
+            )
+        tracker = Tracker(model, video, project, args.memory)
+        try:
+            give(tracker, [replace(p, object_id=numbers[p.object_id]) for p in prompts])
+        except BaseException:
+            # Nothing is tracked that could be resumed, and the name would be taken: the prompts are in the command.
+            project.close()
+            for ending in ("", "-wal", "-shm"):
+                args.out.with_name(args.out.name + ending).unlink(missing_ok=True)
+            raise
+        every = find_stride(video, args.rate)
+        legs = []
+        for sign, stop in ways(args.direction, args.stop):
+            frames = tracker.frames(tracker.object_ids, args.start, stop, sign)
+            way = "forward" if sign > 0 else "backward"
+            legs.append({"start": frames.start, "stop": frames.stop, "way": way, "objects": tracker.object_ids, "every": every})
+        for each in one_after_the_other(tracker, legs):
+            show(each)
+
+
+def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
+    """Prompt a tracker."""
+    from tqdm import tqdm
+
+    for p in tqdm(prompts, unit="prompt", desc="prompting", disable=len(prompts) < MANY):
+        tracker.prompt(p.object_id, p.frame, **_words(p))
+    _doubt(tracker, prompts)
+
+
+def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
+    """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
+    from napari_sam2s.masklets.presence import UNSURE_ANSWER
+
+    for frame, object_id in dict.fromkeys((p.frame, p.object_id) for p in prompts if p.mask is None):
+        scores = tracker.scores(frame).get(object_id)
+        if scores is not None and scores.iou < UNSURE_ANSWER:
+            what = f"its mask of object {object_id} on frame {frame} (predicted IoU {scores.iou:.2f})"
+            print(f"The model is unsure of {what}: look at it, and add a click where it is wrong.", file=sys.stderr)
+
+
+def show(run: Any) -> None:
+    """Run a :class:`ProjectRun` with a progress bar; when interrupted, it can be resumed."""
+    from tqdm import tqdm
+
+    try:
+        for _ in tqdm(run, total=len(run), unit="frame", desc=f"tracking {run.direction}"):
+            pass
+    except KeyboardInterrupt:
+        run.pause()
+        print(f"paused; go on with: napari-sam2s resume {run.project.path}")
+        raise
+
+
+def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from napari_sam2s.tracking.track_video import count_frames
+
+    total = count_frames(tracker, args.start, args.stop, args.direction)
+    frames = tracker.propagate(args.start, args.stop, args.direction, rate=args.rate)
+    for _ in tqdm(frames, total=total, unit="frame", desc="tracking"):
+        pass
+
+
+def write_folder(results: Any, folder: Path, video: Any) -> None:
+    """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
+    from napari_sam2s.evaluation.recordings import Renumbered
+    from napari_sam2s.formats import write_davis
+    from napari_sam2s.video.image_folder import picture_numbers
+
+    numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
+    own = len(numbers) == video.shape[0]
+    write_davis(Renumbered(results, numbers) if own else results, folder, video.name)
+    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
+        for frame in results.frames:
+            masks, scores = results.masks(frame), results.scores(frame)
+            for i in sorted(masks):
+                s = scores.get(i)
+                best = max(s.class_scores.items(), key=lambda item: item[1]) if s and s.class_scores else ("", "")
+                known = (f"{s.iou:.4f}", f"{s.object_score:.3f}") if s else ("", "")
+                area, sure = int(masks[i].sum()), f"{best[1]:.3f}" if best[0] else ""
+                writer.writerow([numbers[frame] if own else frame, i, area, *known, best[0], sure])

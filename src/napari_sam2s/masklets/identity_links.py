@@ -1,0 +1,248 @@
+"""Uncertain links: an object that may be one that was there before, for a person to decide.
+
+They come from whoever links objects over time and does not guess, such as the conversion of data sets. A link asks of one
+object, new on some frame, whether it is one of its candidates; the answer is a step of undo like any other change.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.track_editing import Surgery
+
+
+@dataclass(frozen=True)
+class Link:
+    """Whether ``object_id``, new on ``frame``, is one of the candidates."""
+
+    id: int
+    object_id: int
+    frame: int
+    candidates: tuple[tuple[int, float], ...]  # object, overlap (IoU) with where it was expected, 0 to 1; the best first
+    reason: str = ""
+    same_as: int | None = None  # the object that it is, its own id if it is another one; ``None`` while that is open
+    ruled_out: tuple[int, ...] = ()  # candidates that were refused
+    source: Mapping[str, Any] = field(default_factory=dict)  # where it came from; for whoever brought it
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked next about an open link: whether ``object_id``, from ``frame`` on, is the same as ``candidate``."""
+
+    link: Link
+    object_id: int
+    candidate: int
+    listed_as: int  # the candidate's id in the link: what has been joined since is one object under several
+    overlap: float  # with where the candidate was expected, 0 to 1
+    seen: int  # frame on which the candidate was seen last before ``frame``; the nearest one if it was not seen before
+    others: int  # further candidates
+
+    @property
+    def frame(self) -> int:
+        """The frame on which the object is new."""
+        return self.link.frame
+
+
+class Linking(Surgery):
+    """Keep uncertain links, ask about them, and do what was answered."""
+
+    def add_link(
+        self,
+        object_id: int,
+        frame: int,
+        candidates: Iterable[tuple[int, float]],
+        reason: str = "",
+        source: Mapping[str, Any] | None = None,
+    ) -> Link:
+        """Keep a link for a person to decide; one step of undo.
+
+        Parameters
+        ----------
+        object_id, frame
+            The object, and the frame on which it is new.
+        candidates
+            ``(object id, overlap 0 to 1)`` of those that it may be, the best first.
+        reason
+            Why it is uncertain, in words.
+        source
+            Anything that JSON can hold, returned as it is.
+
+        Raises
+        ------
+        ProjectError
+            If an object or the frame does not exist, or the object is its own candidate.
+        """
+        ranked = [(int(i), float(v)) for i, v in candidates]
+        for i, _ in ranked:
+            self._range(frame, frame + 1, object_id, i)
+        self._range(frame, frame + 1, object_id)
+        content = json.dumps({"candidates": ranked, "reason": reason, "source": dict(source or {})})
+        with self.step("add link"):
+            new = 1 + self._last_link()
+            self._touch("links", [(new,)])
+            self._db.execute(
+                "INSERT INTO links (id, object_id, frame, content) VALUES (?, ?, ?, ?)", (new, object_id, frame, content)
+            )
+            self._note(None)
+        return self.link(new)
+
+    def _last_link(self) -> int:
+        # Of what was undone, too: redoing brings it back under its number.
+        sql = "SELECT max(ifnull((SELECT max(id) FROM links), 0), ifnull((SELECT max(id) FROM links_changes), 0))"
+        return int(self._rows(sql)[0][0])
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """All links, decided and open ones, in the order of their frames."""
+        return tuple(_link(row) for row in self._rows("SELECT * FROM links ORDER BY frame, id"))
+
+    def link(self, link_id: int) -> Link:
+        """Return a link."""
+        rows = self._rows("SELECT * FROM links WHERE id = ?", (link_id,))
+        if not rows:
+            raise ProjectError(f"There is no link {link_id}.")
+        return _link(rows[0])
+
+    def questions(self) -> list[Question]:
+        """Return what is open: of each undecided link its best candidate that is still possible.
+
+        A candidate that is on one frame together with the object cannot be it, and is not asked about; nor is a link whose
+        object or candidates have no masks left.
+        """
+        links = self.links
+        now = _joined(links)
+        alive = {row[0] for row in self._rows("SELECT id FROM objects WHERE NOT removed")}
+        asked = []
+        for link in links:
+            mine = now.get(link.object_id, link.object_id)
+            if link.same_as is not None or mine not in alive:
+                continue
+            possible: dict[int, tuple[int, float]] = {}
+            refused = {now.get(i, i) for i in link.ruled_out}
+            for i, overlap in link.candidates:
+                other = now.get(i, i)
+                if other in alive and other not in refused and self._apart(mine, other):
+                    possible.setdefault(other, (i, overlap))
+            if possible:
+                best, (listed, overlap) = next(iter(possible.items()))
+                asked.append(Question(link, mine, best, listed, overlap, self._last_seen(best, link.frame), len(possible) - 1))
+        return asked
+
+    def _shown(self, object_id: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        series = self.series(object_id)
+        return series.frames[series.area > 0]
+
+    def _apart(self, first: int, second: int) -> bool:
+        """Whether two objects are each somewhere, and never on one frame."""
+        a, b = self._shown(first), self._shown(second)
+        return first != second and bool(len(a) and len(b)) and not len(np.intersect1d(a, b, assume_unique=True))
+
+    def _last_seen(self, object_id: int, frame: int) -> int:
+        shown = self._shown(object_id)
+        return int(shown[max(0, int(np.searchsorted(shown, frame)) - 1)])
+
+    def question(self, link_id: int) -> Question:
+        """Return what is asked next about a link.
+
+        Raises
+        ------
+        ProjectError
+            If nothing is.
+        """
+        for question in self.questions():
+            if question.link.id == link_id:
+                return question
+        raise ProjectError("That link is decided, or its objects are no longer there: there is nothing to ask.")
+
+    def accept_link(self, link_id: int) -> None:
+        """Say that a link's object is the candidate in question: its masks become the candidate's, and it goes; one step.
+
+        Raises
+        ------
+        ProjectError
+            If nothing is asked about the link, or one of the two objects is locked.
+        """
+        self.decide_link(link_id, self.question(link_id).listed_as)
+
+    def decide_link(self, link_id: int, same_as: int) -> None:
+        """Say which object a link's object is, without being asked: any other, which it joins, or itself; one step of undo.
+
+        Raises
+        ------
+        ProjectError
+            If the link is decided, one of the objects does not exist or is locked, or the two are on one frame together.
+        """
+        link = self.link(link_id)
+        if link.same_as is not None:
+            raise ProjectError("That link is decided: undo it to decide it anew.")
+        now = _joined(self.links)
+        mine, other = (now.get(i, i) for i in (link.object_id, same_as))
+        if mine == other:
+            with self.step(f"{mine} is itself"):
+                self._answer(link, same_as=same_as)
+            return
+        self._range(0, None, mine, other)
+        if not self._apart(mine, other):
+            raise ProjectError(f"The objects {mine} and {other} are on one frame together, so they are not the same.")
+        with self.step(f"{mine} is {other}"):
+            self._forget_absence(mine, other)
+            self.move(mine, other)
+            self._touch("objects", [(mine,)])
+            self._db.execute("UPDATE objects SET removed = 1 WHERE id = ?", (mine,))
+            self._answer(link, same_as=same_as)
+
+    def _forget_absence(self, mine: int, other: int) -> None:
+        """Forget where the first is known to be absent and the second is known: moving would put the absence in its place."""
+        where = "object_id = ?1 AND area = 0 AND frame IN (SELECT frame FROM masks WHERE object_id = ?2)"
+        frames = [row[0] for row in self._rows(f"SELECT frame FROM masks WHERE {where}", (mine, other))]
+        self._touch("masks", [(t, mine) for t in frames])
+        self._db.execute(f"DELETE FROM masks WHERE {where}", (mine, other))
+
+    def refuse_link(self, link_id: int) -> None:
+        """Say that a link's object is not the candidate in question; without a further one it is another object. One step."""
+        question = self.question(link_id)
+        link, mine, other = question.link, question.object_id, question.candidate
+        with self.step(f"{mine} is not {other}"):
+            ruled_out = (*link.ruled_out, question.listed_as)
+            self._answer(link, same_as=None if question.others else link.object_id, ruled_out=ruled_out)
+
+    def _answer(self, link: Link, same_as: int | None, ruled_out: tuple[int, ...] | None = None) -> None:
+        self._touch("links", [(link.id,)])
+        self._db.execute(
+            "UPDATE links SET same_as = ?, ruled_out = ? WHERE id = ?",
+            (same_as, json.dumps(link.ruled_out if ruled_out is None else ruled_out), link.id),
+        )
+        self._note(None)
+
+
+def _link(row: sqlite3.Row) -> Link:
+    content = json.loads(row["content"])
+    return Link(
+        row["id"],
+        row["object_id"],
+        row["frame"],
+        tuple((i, v) for i, v in content["candidates"]),
+        content["reason"],
+        row["same_as"],
+        tuple(json.loads(row["ruled_out"])),
+        content["source"],
+    )
+
+
+def _joined(links: Iterable[Link]) -> dict[int, int]:
+    """Return what each joined object is now: 9 is 5 and 5 is 2, so 9 is 2."""
+    direct = {link.object_id: link.same_as for link in links if link.same_as not in (None, link.object_id)}
+    ends = {}
+    for start in direct:
+        end, steps = start, 0
+        while direct.get(end) is not None and steps <= len(direct):
+            end, steps = int(direct[end] or 0), steps + 1
+        ends[start] = end
+    return ends

@@ -1,0 +1,196 @@
+"""The objects of one video, a frame at a time: what was said of each, what it remembers, where it is."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_sam2s.errors import PromptError
+from napari_sam2s.masklets.types import Prompt, Scores
+from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT
+from napari_sam2s.model.stages import Decoded
+from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank, Recall
+from napari_sam2s.tracking.predictor import Sight
+from napari_sam2s.tracking.prompts import mask_to_network, merge
+from napari_sam2s.tracking.results import Row
+from napari_sam2s.tracking.upsampling import MaskUpsampler
+
+RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
+LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
+Key = tuple[int, int]  # object id, frame
+
+
+class TrackedObjects:
+    """A memory bank for each object, and the answers that its prompts got.
+
+    Knows neither ranges of frames nor where results go: that is :class:`Tracker`.
+
+    Parameters
+    ----------
+    sight
+        The network, looking at the video.
+    """
+
+    def __init__(self, sight: Sight) -> None:
+        self.sight = sight
+        self.model = sight.model
+        self.banks: dict[int, MemoryBank] = {}
+        self._stride = 1  # of the latest propagation
+        self._prompts: dict[Key, Prompt] = {}  # all that was said so far
+        self._corrected: set[Key] = set()  # frames that had been tracked when they were prompted
+        self._logits: dict[Key, Tensor] = {}  # low-resolution answers to that, (1, 1, 4g, 4g)
+        self._recent_logits: OrderedDict[Key, Tensor] = OrderedDict()  # of the last frames tracked
+        self._upsample = MaskUpsampler(4 * self.model.config.grid, sight.size)
+
+    @property
+    def conditioning(self) -> dict[int, list[int]]:
+        """The conditioning frames of each object."""
+        return {i: list(bank.conditioning) for i, bank in self.banks.items()}
+
+    def logits(self, object_id: int, frame: int) -> Tensor | None:
+        """Return the low-resolution logits ``(1, 1, 4g, 4g)`` of a prompted or just tracked frame, while they are kept."""
+        key = (object_id, frame)
+        return self._logits.get(key, self._recent_logits.get(key))
+
+    def condition(
+        self, new: Prompt, seen: NDArray[np.bool_] | None, *, reset: bool = False
+    ) -> tuple[NDArray[np.bool_], Scores]:
+        """Answer a prompt and make its frame a conditioning one.
+
+        Parameters
+        ----------
+        new
+            What is said now; it adds to what was said of the object on that frame, unless ``reset``.
+        seen
+            The mask ``(Y, X)`` known there so far.
+
+        Returns
+        -------
+        The mask ``(Y, X)``, and what the network thinks of it.
+
+        Raises
+        ------
+        PromptError
+            If only negative points say where the object is; nothing has changed then.
+        """
+        object_id, frame = key = (new.object_id, new.frame)
+        if reset:
+            seen = None
+        whole = new if reset else merge(self._prompts.get(key), new)
+        if whole.box is None and whole.labels and not any(whole.labels) and (seen is None or not seen.any()):
+            raise PromptError(
+                f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
+                "point or a box."
+            )
+        with torch.inference_mode():
+            # A correction of a tracked frame looks at it with what the object remembers, with every click.
+            corrects = seen is not None and self._corrects(key)
+            recall = self._recall(object_id, frame, FORWARD) if corrects else None
+            earlier = None if reset else self._earlier_logits(key, seen)
+            decoded = self.sight.answer(whole, recall, earlier)
+            self._condition(whole, decoded, corrects=corrects)
+        if reset:
+            self._recent_logits.pop(key, None)
+        mask = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
+        return mask, self.sight.scores(decoded, 0)
+
+    def _corrects(self, key: Key) -> bool:
+        """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""
+        object_id, frame = key
+        known = self.banks[object_id].conditioning if object_id in self.banks else {}
+        return any(t != frame for t in known) and (frame not in known or key in self._corrected)
+
+    def _condition(self, whole: Prompt, decoded: Decoded, *, corrects: bool) -> None:
+        """Make a frame a conditioning one, with this as the answer to all that was said of the object there."""
+        key = (whole.object_id, whole.frame)
+        memory = self.sight.remember(whole.frame, decoded, prompted=True)[0]
+        bank = MemoryBank(self.sight.policy, self.model.config.num_maskmem)
+        self.banks.setdefault(whole.object_id, bank).condition(memory)
+        self._prompts[key] = whole
+        self._logits[key] = decoded.logits
+        (self._corrected.add if corrects else self._corrected.discard)(key)
+
+    @torch.inference_mode()
+    def take_up(self, prompt: Prompt, known: NDArray[np.bool_] | None) -> None:
+        """Remember a prompt that was answered before, when the answer ``known`` ``(Y, X)`` is still there.
+
+        What an object remembered when a tracked frame was corrected is gone by now, and a click alone would be answered
+        otherwise: so what was answered is taken as a mask that the user had given. First prompts are answered anew.
+        """
+        key = (prompt.object_id, prompt.frame)
+        corrects = self._corrects(key)
+        first = key not in self._prompts
+        excludes = prompt.mask is None and prompt.box is None and not any(prompt.labels)
+        if prompt.mask is not None or not ((excludes and first) or (corrects and known is not None)):
+            self.condition(prompt, known, reset=first)
+            return
+        mask = np.zeros(self.sight.size, dtype=bool) if known is None else known
+        given = mask_to_network(mask, self.model.image_size).to(self.model.device)
+        decoded = self.model.decode_mask(self.sight.encode(prompt.frame), given)
+        self._condition(merge(self._prompts.get(key), prompt), decoded, corrects=corrects)
+
+    def _earlier_logits(self, key: Key, seen: NDArray[np.bool_] | None) -> Tensor | None:
+        """Return the earlier answer on this frame as a prompt, ``(1, 1, 4g, 4g)``."""
+        # Of a frame that was just tracked only if its mask is still there: it may be undone by now.
+        logits = self.logits(*key) if seen is not None else self._logits.get(key)
+        if logits is None and seen is not None and seen.any():
+            # Of a frame tracked long ago only the mask is kept, not its logits.
+            small = mask_to_network(seen, 4 * self.model.config.grid).to(self.model.device)
+            logits = small * MASK_SCALE + MASK_SHIFT
+        return None if logits is None else logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
+
+    def forget(self, object_id: int, frame: int | None = None) -> None:
+        """Forget what was said of an object, on one frame or altogether."""
+        bank = self.banks.get(object_id)
+        # After going back to a snapshot the banks may know of fewer prompts than were given since, or of others.
+        known = {t for i, t in self._prompts if i == object_id} | set(bank.conditioning if bank is not None else ())
+        for t in known if frame is None else known & {frame}:
+            self._prompts.pop((object_id, t), None)
+            self._logits.pop((object_id, t), None)
+            self._corrected.discard((object_id, t))
+            if bank is not None:
+                bank.forget(t)
+        if bank is not None and not bank.conditioning:
+            del self.banks[object_id]
+
+    @torch.inference_mode()
+    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int) -> list[Row]:
+        """Find objects on a frame, ``stride`` frames after the last in the direction ``sign``, and remember it.
+
+        Left out are objects that were prompted there, and those that come to be known only further on.
+        """
+        self._stride = stride
+        known = {i: self.banks[i].conditioning for i in ids}
+        followed = [i for i, at in known.items() if frame not in at and any((frame - t) * sign > 0 for t in at)]
+        rows: list[Row] = []
+        for group in self.sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
+            decoded, maps, patches = self.sight.follow(frame, [recall for _, recall in group])
+            ahead = frame + sign if stride == 1 else None  # else the frames between are read first
+            masks, scores = self.sight.read(decoded, self._upsample, ahead)
+            memories = self.sight.keep(frame, decoded, maps, patches, scores)
+            for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
+                self.banks[i].append(memory, sign, stride)
+                self._recent_logits[i, frame] = decoded.logits[row : row + 1]
+                rows.append((frame, i, masks[row], scores[row]))
+        while len(self._recent_logits) > RECENT_LOGITS * len(self.banks):
+            self._recent_logits.popitem(last=False)
+        return rows
+
+    def _recall(self, object_id: int, frame: int, sign: int) -> Recall:
+        return self.banks[object_id].recall(frame, sign, self._stride, self.model.speed.memories)
+
+    @torch.inference_mode()
+    def recollect(self, frame: int, masks: Mapping[int, NDArray[np.bool_]], scores: Mapping[int, Scores], sign: int) -> None:
+        """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
+        features = self.sight.encode(frame)
+        for i, mask in masks.items():
+            prompt = mask_to_network(mask, self.model.image_size).to(self.model.device)
+            memory = self.sight.remember(frame, self.model.decode_mask(features, prompt))[0]
+            if i in scores:
+                memory.iou, memory.object_score = scores[i].iou, scores[i].object_score
+            self.banks[i].recollect(memory, sign)

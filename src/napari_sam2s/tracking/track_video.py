@@ -1,0 +1,84 @@
+"""The whole of it in one call: a video and prompts in, masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.masklets.types import Object, Prompt
+from napari_sam2s.model.checkpoints import load_model
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking.frame_ranges import Direction, ways
+from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.results import MemoryResults, ResultStore
+from napari_sam2s.tracking.tracker import Tracker
+from napari_sam2s.video import open_video
+
+
+class Masks(MemoryResults):
+    """What :func:`track` gives: masks and scores of every frame, as run lengths in memory."""
+
+    def __init__(self, shape: tuple[int, int, int], objects: tuple[Object, ...]) -> None:
+        super().__init__(shape[1:])
+        self.shape = shape
+        self.objects = objects
+
+
+def track(
+    video: Any,
+    prompts: Iterable[Prompt],
+    *,
+    model: SAM2S | str = "sam2s-nano",
+    memory: str | MemoryPolicy = "divemem",
+    start: int | None = None,
+    stop: int | None = None,
+    direction: Direction = "forward",
+    rate: float | None = None,
+    project: ResultStore | None = None,
+    device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> ResultStore:
+    """Follow objects through a video.
+
+    Parameters
+    ----------
+    video
+        Whatever :func:`open_video` opens: a path, an array, a :class:`Video`.
+    prompts
+        Where objects are, at least one prompt each.
+    model
+        A loaded model, or the name or path of one.
+    memory, start, stop, direction, rate
+        See :class:`Tracker` and :meth:`Tracker.propagate`.
+    project
+        Where results go; by default memory, which suits short videos.
+    progress
+        Called after each frame with how many are done, and of how many.
+
+    Returns
+    -------
+    The project, or :class:`Masks`: ``.masks(frame)`` is ``{object id: (Y, X) bool}``, ``.scores(frame)`` is
+    ``{object id: Scores}``.
+    """
+    prompts = list(prompts)
+    if not prompts:
+        raise TrackingError("There is nothing to follow: give at least one Prompt(object_id, frame, points=...).")
+    opened = open_video(video)
+    network = load_model(model, device=device) if not isinstance(model, SAM2S) else model
+    ids = sorted({p.object_id for p in prompts})
+    shape = (opened.shape[0], opened.shape[1], opened.shape[2])
+    results = project if project is not None else Masks(shape, tuple(Object(i, f"object {i}") for i in ids))
+    tracker = Tracker(network, opened, results, memory)
+    for p in prompts:
+        tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box, mask=p.mask)
+    total = count_frames(tracker, start, stop, direction)
+    for done, _ in enumerate(tracker.propagate(start, stop, direction, rate=rate), 1):
+        if progress is not None:
+            progress(done, total)
+    return results
+
+
+def count_frames(tracker: Tracker, start: int | None, stop: int | None, direction: Direction) -> int:
+    """Return how many frames a run visits."""
+    return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in ways(direction, stop))

@@ -1,0 +1,240 @@
+"""Setting up a run from its configuration: model, videos, classes."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.synthetic.microscopy import Nuclei
+from napari_sam2s.training.clip_sources import Cells, Composites, Procedural, Recorded
+from napari_sam2s.training.data import Family, StepDataset
+from napari_sam2s.training.loop import Run
+from napari_sam2s.training.text import add_names, embed_names
+from napari_sam2s.training.training_config import TrainingConfig, read_config
+from napari_sam2s.training.validator import make_validator
+
+ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
+TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
+    *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
+    *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),
+    *("cystic duct", "tissue"),
+)
+
+
+def start(
+    config_path: Path,
+    folder: Path,
+    *,
+    material: Path | None = None,
+    recorded: Sequence[Path] = (),
+    threads: int | None = None,
+    nuclei: Path | None = None,
+    held_out_material: Path | None = None,
+    validation: Sequence[Path] = (),
+    device: str = "auto",
+) -> tuple[Run, StepDataset]:
+    """Make a run and its dataset; the run goes on where its folder says it stopped.
+
+    Parameters
+    ----------
+    config_path
+        A TOML file, see :class:`TrainingConfig`.
+    folder
+        Of the run.
+    material
+        Of the family ``composites``, made by ``python -m napari_sam2s.synthetic.material``.
+    recorded
+        Of the family ``recorded``: projects and DAVIS roots.
+    nuclei
+        Of the family ``microscopy``: a folder of pictures ``NNNN.jpg`` with labels ``NNNN.png``.
+    threads
+        Of torch, in this process; ``None`` leaves its own choice.
+    held_out_material, validation
+        Of the validation families ``composites`` (``held_out.npz``) and ``recorded`` (projects and DAVIS roots that are not
+        trained on).
+    device
+        See :func:`load_model`; under ``accelerate launch`` each process has its own.
+
+    Raises
+    ------
+    TrainingError
+        If the configuration is wrong, a family has nothing to draw from, or the folder holds another run.
+    """
+    config = read_config(config_path)
+    trained, judged = set(config.families), set(config.validation.families if config.validation else ())
+    _check_given("material", [material] if material else [], "composites", trained, "learned from")
+    _check_given("data", recorded, "recorded", trained, "learned from")
+    _check_given("nuclei", [nuclei] if nuclei else [], "microscopy", trained, "learned from")
+    _check_given("held-out", [held_out_material] if held_out_material else [], "composites", judged, "judged on")
+    _check_given("validation", validation, "recorded", judged, "judged on")
+    _make_folder(folder)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(config.seed)
+    accelerator = _accelerator()
+    model, history = _model(config)
+    families = _families(config, material, recorded, nuclei)
+    _name_classes(model, config)
+    if config.unknown_classes == "error" and model.class_names and "recorded" in families:
+        _check_classes(cast(Recorded, families["recorded"]), model.class_names)
+    run = Run(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
+    run.history = history
+    if run.main:
+        run.validator = make_validator(config, held_out_material, validation)
+    if "recorded" in families:
+        clips = cast(Recorded, families["recorded"]).clips
+        run.recordings = [f"{clip.name}: {len(clip)} frames of {len(clip.objects)} objects" for clip in clips]
+    run.resume()
+    return run, StepDataset(config, families, model.class_names)
+
+
+def _check_given(option: str, paths: Sequence[Path], family: str, wanted: set[str], use: str) -> None:
+    """Say that something is not there, or that this configuration does not use it."""
+    for path in paths:
+        if not path.exists():
+            raise TrainingError(f"There is no {path}, which --{option} names.")
+    if paths and family not in wanted:
+        table = "[families]" if use == "learned from" else "[validation]"
+        warnings.warn(f"Nothing of --{option} is {use}: {table} of the configuration has no {family!r}.", stacklevel=3)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"The folder {folder} cannot be made ({error.strerror}): give another one with --out.") from error
+
+
+def _name_classes(model: SAM2S, config: TrainingConfig) -> None:
+    """Give the network the classes of a configuration that it does not know yet; its own keep their embeddings."""
+    semantic = model.semantic
+    more = [name for name in config.class_names if name not in model.class_names]
+    if semantic is None or not more:
+        return
+    if not model.class_names:
+        semantic.set_classes(more, embed_names(more, config.text_embeddings, model.config.text_dim))
+        return
+    names = list(model.class_names)
+    semantic.set_classes([*names, *more], add_names(names, semantic.text_embeddings, more, config.text_embeddings))
+
+
+def _accelerator() -> Any:
+    """Return accelerate's, where this process is one of several (``accelerate launch``, ``torchrun``); else ``None``."""
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if wanted < 2:
+        return None
+    try:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+    except ImportError as error:
+        raise TrainingError("Several processes need accelerate: pip install 'napari-sam2s[train]'.") from error
+    # Steps of single images leave the memory's parameters without gradients. On CPUs accelerate shares nothing unasked, and
+    # each process would train by itself.
+    # They wait for the one that validates, which may take hours; of one that dies the launcher tells at once.
+    handlers = [DistributedDataParallelKwargs(find_unused_parameters=True), InitProcessGroupKwargs(timeout=timedelta(days=1))]
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=handlers)
+    if accelerator.num_processes != wanted:
+        raise TrainingError(
+            f"{wanted} processes were started, but accelerate found {accelerator.num_processes}: each would train by itself. "
+            "Start them with `accelerate launch`, which asks what this machine has."
+        )
+    return accelerator
+
+
+def _check_classes(recorded: Recorded, names: Sequence[str]) -> None:
+    known = {*names, *TISSUES}
+    for clip in recorded.clips:
+        for o in clip.objects:
+            if o.class_name is not None and o.class_name not in known:
+                raise TrainingError(
+                    f"{clip.name} has an object of the unknown class {o.class_name!r}: correct it, add it to class_names "
+                    '(it gets an embedding as text_embeddings says), or set unknown_classes = "ignore".'
+                )
+
+
+def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
+    """Return the network to train, and the provenance of the checkpoint it starts from, the oldest first."""
+    wanted = CONFIGS[config.model]
+    wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
+    if not config.init:
+        return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
+    weights, own, metadata = read_checkpoint(find_weights(config.init))
+    interactive = config.interactive or (own is not None and own.interactive)
+    model = SAM2S(replace(wanted, interactive=interactive))
+    shapes = {n: p.shape for n, p in model.state_dict().items()}
+    wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
+    if wrong:
+        raise TrainingError(f"{config.init} does not fit {config.model}: {wrong[0]} and {len(wrong) - 1} more tensors differ.")
+    missing = [n for n in shapes if n not in weights and not n.startswith(ADDED)]
+    if missing:
+        raise TrainingError(f"{config.init} lacks {missing[0]} and {len(missing) - 1} more tensors of {config.model}.")
+    model.load_state_dict(weights, strict=False)  # what SAM2S adds to SAM 2 starts as it is initialised
+    if model.long_tpos_enc is not None and "long_tpos_enc" not in weights:
+        with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one
+            model.long_tpos_enc.copy_(model.maskmem_tpos_enc[-1:])
+    head = _start_head(model, config, any(n.startswith("interactive.") for n in weights))
+    if "policy" in metadata:  # which validation, and what uses the result, then track with
+        model.metadata["policy"] = metadata["policy"]
+    if model.semantic is not None and "class_names" in metadata:
+        model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
+    earlier = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
+    history = earlier.pop("history", []) + ([earlier] if earlier else []) + head
+    return _chosen(model, config), history
+
+
+def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[str, Any]]:
+    """Give the interactive head its first weights, unless they are known; return where they come from, if from elsewhere."""
+    if model.interactive is None or (known and not config.interactive_init):
+        return []
+    source = config.interactive_init or config.init
+    weights, _, metadata = read_checkpoint(find_weights(source))
+    try:
+        model.interactive.start_from(weights)
+    except (KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"{source} is not a checkpoint of {config.model}, so the interactive head cannot start from it."
+        ) from error
+    provenance = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
+    provenance.pop("history", None)
+    return [{**provenance, "of": "interactive"}] if config.interactive_init and provenance else []
+
+
+def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
+    """Let those parts learn that a configuration names."""
+    names = [name for name, _ in model.named_parameters()]
+    for part in config.parts:
+        if not any(name.startswith(part) for name in names):
+            raise TrainingError(f"parts names {part!r}, but no weight of this network begins so: {', '.join(names[:3])} ...")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not config.parts or name.startswith(config.parts))
+    return model
+
+
+def _families(
+    config: TrainingConfig, material: Path | None, recorded: Sequence[Path], nuclei: Path | None
+) -> dict[str, Family]:
+    size = config.image_size
+    families: dict[str, Family] = {}
+    if "laparoscopy" in config.families:
+        families["laparoscopy"] = Procedural(size)
+    if "cells" in config.families:
+        families["cells"] = Cells(size)
+    if "microscopy" in config.families and nuclei is not None:
+        families["microscopy"] = Nuclei(nuclei, size)
+    if "composites" in config.families and material is not None:
+        families["composites"] = Composites(material, size, config.departures)
+    if "recorded" in config.families and recorded:
+        families["recorded"] = Recorded(recorded, size)
+    return families

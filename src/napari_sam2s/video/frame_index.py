@@ -1,0 +1,191 @@
+"""The index of a video file: which frames there are, in the order they are shown, and where decoding may start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
+from napari_sam2s.video.matroska import read_blocks
+from napari_sam2s.video.mp4_index import read_sample_tables
+from napari_sam2s.video.order import left_out, shown
+from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
+
+CACHE_VERSION = 2
+SAMPLE_BYTES = 65536
+NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells that a file is still the one that was indexed."""
+
+    size: int
+    mtime_ns: int
+    digest: str  # of its size and of samples of its content
+
+    @classmethod
+    def of(cls, path: Path) -> Stamp:
+        """Stamp a file."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, content_digest(path))
+
+    def still_fits(self, path: Path) -> bool:
+        """Whether size and time of the file are unchanged; cheap enough for every read."""
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+def content_digest(path: Path) -> str:
+    """Return a hash of a file's size and of its first, middle and last 64 kB, 32 hex digits."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for offset in sorted({0, max(size // 2 - SAMPLE_BYTES // 2, 0), max(size - SAMPLE_BYTES, 0)}):
+            file.seek(offset)
+            digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Index:
+    """Frames in the order they are shown."""
+
+    pts: NDArray[np.int64]  # (T,) ascending, in units of ``time_base``
+    keys: NDArray[np.int64]  # indices of the frames that decoding may start at
+    time_base: Fraction
+    size: tuple[int, int]  # (Y, X)
+    codec: str
+    container: str
+    warnings: tuple[str, ...]
+    shared: NDArray[np.int64]  # indices of the frames whose time is also that of others, which are left out
+
+    @property
+    def timestamps(self) -> NDArray[np.float64]:
+        """Seconds of every frame, as the container says."""
+        return np.asarray(self.pts * float(self.time_base), np.float64)
+
+    @property
+    def fps(self) -> float | None:
+        """Mean frames per second; ``None`` for a single frame."""
+        if len(self.pts) < 2:
+            return None
+        return float((len(self.pts) - 1) / ((self.pts[-1] - self.pts[0]) * self.time_base))
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether the distances between frames differ by more than the rounding of the time base."""
+        steps = np.diff(self.pts)
+        return bool(len(steps)) and int(steps.max() - steps.min()) > 1
+
+
+def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
+    """Index a file by the tables in its header or the heads of its blocks, else by one pass of ffmpeg over its packets."""
+    first, packets = _list_packets(path, progress)
+    facts = first.time_base, first.size, first.codec, first.container
+    if first.container in ELEMENTARY:
+        pts, warnings = elementary_times(packets, first, path)
+        return Index(pts, FRAME_0, *facts, tuple(warnings + _missing_at_end(packets, first, len(pts))), NO_FRAMES)
+    pts, keys, shared = shown(packets, first, path)
+    warnings = left_out(packets, pts, first, path) if len(shared) else []
+    if len(pts) and first.first_pts != pts[0]:
+        start = int(np.searchsorted(pts, first.first_pts))
+        if start >= len(pts) or pts[start] != first.first_pts:
+            raise VideoError(
+                f"{path}: the first decoded frame (pts {first.first_pts}) is not among its packets; the file is damaged."
+            )
+        # An open group of pictures was cut: its first packets refer to frames that are not there.
+        warnings.append(f"The first {start} frames cannot be decoded (the file was cut there); frame 0 is the first that can.")
+        pts, keys = pts[start:], keys[keys >= start] - start
+        shared = shared[shared >= start] - start
+    if not len(keys) or keys[0] != 0:
+        keys = np.concatenate((FRAME_0, keys))
+    warnings += _missing_at_end(packets, first, len(pts))
+    return Index(pts, keys, *facts, tuple(warnings), shared)
+
+
+def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
+    """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
+    packets = read_sample_tables(path) or read_blocks(path, progress)
+    if packets is not None:
+        first = probe(path)
+        if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:
+            return first, packets
+    with ThreadPoolExecutor(1) as pool:  # both at once, since the pass takes long
+        probing = pool.submit(probe, path)
+        try:
+            packets = read_packets(path, progress)
+        except VideoError:
+            probing.result()  # knows better why
+            raise
+        return probing.result(), packets
+
+
+def _missing_at_end(packets: Packets, first: Probe, frames: int) -> list[str]:
+    """Say how many frames a truncated file lacks."""
+    if not packets.partial:
+        return []
+    expected = round(first.duration * first.rate) if first.duration and first.rate else 0
+    missing = f"about {expected - frames} frames" if expected > frames else "the end"
+    return [f"The file is truncated: {missing} missing; the {frames} frames before can be read."]
+
+
+def cache_folder() -> Path:
+    """Where indices are kept; ``SAM2S_CACHE_DIR`` overrides it."""
+    return Path(os.environ.get("SAM2S_CACHE_DIR", platformdirs.user_cache_dir("napari-sam2s"))) / "video-index"
+
+
+def load_index(path: Path, progress: Callable[[float], bool] | None = None) -> tuple[Index, Stamp, bool]:
+    """Return the index of a file, its stamp, and whether it came from the cache."""
+    stamp = Stamp.of(path)
+    cached = cache_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.npz"
+    index = _read_cached(cached, stamp)
+    if index is not None:
+        return index, stamp, True
+    index = build_index(path, progress)
+    _write_cached(cached, index, stamp)
+    return index, stamp, False
+
+
+def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
+    try:
+        with np.load(cached) as data:
+            facts = [str(fact) for fact in data["facts"]]
+            if facts[:4] != _facts(stamp):
+                return None
+            base, codec, container, *warnings = facts[4:]
+            height, width = data["size"].tolist()
+            found = data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings)
+            return Index(*found, data["shared"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None  # no cache, or one that cannot be read, is only slower
+
+
+def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
+    facts = [*_facts(stamp), str(index.time_base), index.codec, index.container, *index.warnings]
+    part = cached.with_name(f"{cached.stem}.{os.getpid()}.part.npz")
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        size = np.array(index.size)
+        np.savez(part, pts=index.pts, keys=index.keys, shared=index.shared, size=size, facts=np.array(facts))
+        part.replace(cached)
+    except OSError:  # a full or read-only disk: the index is made anew next time
+        part.unlink(missing_ok=True)
+
+
+def _facts(stamp: Stamp) -> list[str]:
+    return [str(CACHE_VERSION), str(stamp.size), str(stamp.mtime_ns), stamp.digest]

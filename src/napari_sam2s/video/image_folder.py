@@ -1,0 +1,132 @@
+"""Image sequences on disk: folders of numbered pictures, zarr and OME-Zarr, as lazy arrays."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.lazy_array import LazyFrames, OnePlane, PlanesFirst
+from napari_sam2s.video.tiff import deep_layout, read_deep
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_NUMBER = re.compile(r"\d+")
+
+
+class PictureFolder(LazyFrames):
+    """Numbered pictures of one folder, in the order of their last number, as an array that reads one at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+        if not pictures:
+            raise VideoError(f"{folder} holds no pictures ({', '.join(PICTURES)}) and is not a zarr array.")
+        unnumbered = [p.name for p in pictures if not _NUMBER.search(p.stem)]
+        if unnumbered:
+            raise VideoError(f"{folder / sorted(unnumbered)[0]} has no number in its name, so no place in the sequence.")
+        self.paths = sorted(pictures, key=lambda p: (_number(p), p.name))
+        numbers = [_number(p) for p in self.paths]
+        if len(set(numbers)) < len(numbers):
+            twice = next(n for n in numbers if numbers.count(n) > 1)
+            raise VideoError(f"{folder} holds several pictures with the number {twice}: keep one sequence in one folder.")
+        deep = [deep_layout(p) for p in self.paths]
+        layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
+        for path, layout in zip(self.paths, layouts, strict=True):
+            if layout != layouts[0]:
+                raise VideoError(
+                    f"{path} is {_say(layout)}, but {self.paths[0].name} is {_say(layouts[0])}: all must be alike."
+                )
+        self._deep = deep[0][0] is not None
+        first = self.read(0)
+        super().__init__((len(self.paths), *first.shape), first.dtype)
+        self.warnings = _gaps(numbers) + _further_pages([more for _, more in deep])
+
+    def read(self, i: int) -> NDArray[Any]:
+        """Return picture ``i``."""
+        return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
+
+
+def _gaps(numbers: list[int]) -> list[str]:
+    gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
+    if not gaps:
+        return []
+    return [f"{gaps} numbers are missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second picture there is."]
+
+
+def _further_pages(more: list[bool]) -> list[str]:
+    if not any(more):
+        return []
+    return [
+        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown: open one such file alone to "
+        "have its pages as frames, or save every page as a picture of its own."
+    ]
+
+
+def picture_numbers(folder: Path) -> list[int]:
+    """Return the number of each picture of a folder, in the order in which :class:`PictureFolder` has them; nothing is read."""
+    pictures = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+    return sorted(_number(p) for p in pictures if _NUMBER.search(p.stem))
+
+
+def _number(path: Path) -> int:
+    return int(_NUMBER.findall(path.stem)[-1])
+
+
+def _layout(path: Path) -> tuple[int, int, str]:
+    """Return ``(Y, X, mode)`` from the header."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width, picture.mode
+    except (UnidentifiedImageError, OSError) as error:
+        raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
+
+
+def _say(layout: tuple[int, int, str]) -> str:
+    return f"{layout[1]} x {layout[0]} {layout[2]}"
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        with Image.open(path) as picture:
+            plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
+            return np.asarray(picture if plain else picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise VideoError(f"{path} cannot be read ({error}).") from error
+
+
+def open_zarr(path: Path) -> tuple[Any, str | None]:
+    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it."""
+    import zarr
+
+    try:
+        node = zarr.open(path, mode="r")
+    except Exception as error:  # zarr and its stores raise many kinds
+        raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
+    if isinstance(node, zarr.Array):
+        return node, None
+    attributes: dict[str, Any] = dict(node.attrs)
+    scales = (attributes.get("ome", attributes)).get("multiscales")
+    if not scales:
+        raise VideoError(f"{path} is a zarr group without an OME-Zarr image: open one of its arrays ({', '.join(node)}).")
+    array = node[scales[0]["datasets"][0]["path"]]
+    names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
+    return _without_planes(array, names, path)
+
+
+def _without_planes(array: Any, names: list[str], path: Path) -> tuple[Any, str | None]:
+    """Take the only plane of a z axis of length 1; refuse real volumes over time."""
+    if "z" not in names:
+        axes = "".join(names).upper()
+        return array, axes if axes in ("TYX", "TCYX", "TYXC") else None
+    if "t" not in names:
+        axes = "".join("T" if n == "z" else n.upper() for n in names)  # a stack is tracked like a video
+        if axes == "CTYX":
+            return PlanesFirst(array), "TCYX"
+        return array, axes if axes in ("TYX", "TCYX") else None
+    if array.shape[names.index("z")] != 1:
+        raise VideoError(f"{path} is a volume over time {tuple(array.shape)}: take one plane, or a projection, first.")
+    return OnePlane(array, names.index("z")), "".join(n.upper() for n in names if n != "z")

@@ -1,0 +1,177 @@
+"""A video file as an exact sequence of frames: frame i is the same pixels however it is reached."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.decoder import ForwardDecoder
+from napari_sam2s.video.frame_index import load_index
+
+CACHE_BYTES = 256 * 2**20
+READ_ON = 48  # frames: up to here reading on is cheaper than a new process
+BACKWARD_RUN = 16  # frames fetched at once when going backward
+SILENT_FRAMES = 2000  # decoded without handing them out; beyond, the wait for a frame would look like a disk that went
+RETRIES = (0, 1, 3, 7)  # key frames earlier to start at, when a seek lands too late
+
+
+class VideoFile:
+    """Frames of a file through the bundled ffmpeg.
+
+    Safe to use from several threads, though they share one position; copies by pickle have their own process.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cache_bytes: int = CACHE_BYTES,
+        progress: Callable[[float], bool] | None = None,
+    ) -> None:
+        self.path = path
+        self.index, self.stamp, self.index_cached = load_index(path, progress)
+        self._cache_bytes = cache_bytes
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.RLock()
+        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._decoder: ForwardDecoder | None = None
+        self._next = 0  # index of the frame that the decoder gives next
+        self._landed = True  # whether the decoder has given a frame since a seek
+        self._bad: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.index.pts)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(Y, X)``."""
+        return self.index.size
+
+    def frame(self, i: int) -> NDArray[np.uint8]:
+        """Return frame ``i``, ``(Y, X, 3)`` uint8; read-only, since it is shared with the cache.
+
+        Raises
+        ------
+        VideoError
+            If the frame is damaged, or the file changed since it was opened.
+        """
+        with self._lock:
+            if not self.stamp.still_fits(self.path):
+                self.close()
+                raise VideoError(f"{self.path} changed or disappeared while it was open: open it again.")
+            if i in self._cache:
+                self._cache.move_to_end(i)
+                return self._cache[i]
+            if i in self._bad:
+                raise self._damaged(i)
+            return self._fetch(i)
+
+    def close(self) -> None:
+        """End the ffmpeg process and forget the frames."""
+        with self._lock:
+            if self._decoder is not None:
+                self._decoder.close()
+                self._decoder = None
+            self._cache.clear()
+
+    def _fetch(self, i: int) -> NDArray[np.uint8]:
+        if self._decoder is not None and self._next <= i and not self._seek_is_cheaper(i):
+            frame = self._read_to(i)
+            if frame is not None:
+                return frame
+        backward = i < self._next
+        for earlier in RETRIES:
+            self._open_at(i, earlier, run=BACKWARD_RUN if backward else 1)
+            frame = self._read_to(i)
+            if frame is not None:
+                return frame
+            if self._key_before(i, earlier) == 0:
+                break
+        self._bad.add(i)
+        raise self._damaged(i)
+
+    def _seek_is_cheaper(self, i: int) -> bool:
+        """Whether a key frame lies far enough ahead to start there instead of reading on."""
+        return self._key_before(i) - self._next > READ_ON or (i - self._next > 4 * READ_ON and self._key_before(i) > self._next)
+
+    def _key_before(self, i: int, earlier: int = 0) -> int:
+        """Return the frame of the last key frame at or before ``i``, or of one some key frames earlier."""
+        keys = self.index.keys
+        place = int(np.searchsorted(keys, i, side="right")) - 1
+        return int(keys[max(place - earlier, 0)])
+
+    def _open_at(self, i: int, earlier: int, run: int) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+        key = self._key_before(i, earlier)
+        first = max(key, i - run + 1) if i - key <= SILENT_FRAMES else key
+        while first > key and first in self.index.shared:
+            first -= 1
+        self._landed = key == 0
+        seek = None if key == 0 else int(self.index.pts[key]) * self.index.time_base
+        self._decoder = ForwardDecoder(self.path, self.size, seek, int(self.index.pts[first]))
+        self._next = first
+
+    def _read_to(self, i: int) -> NDArray[np.uint8] | None:
+        """Read forward to frame ``i``; ``None`` if the decoder ended, or began or went past it."""
+        assert self._decoder is not None
+        killed_before = False
+        while True:
+            item = self._decoder.next()
+            if item is None:
+                if self._decoder.killed and not killed_before:  # someone ended ffmpeg: start it again, once
+                    killed_before = True
+                    self._open_at(i, 0, run=1)
+                    continue
+                self._decoder.close()
+                self._decoder = None
+                return None
+            pts, frame = item
+            index = self._frame_at(pts)
+            if index is None:
+                continue  # a frame that the container hides, such as one before an edit list
+            if not self._landed and index in self.index.shared:
+                return None  # the seek went too far, maybe to the second of two frames of this time
+            self._landed = True
+            if index < self._next:
+                continue  # it has the time of one that was shown before it: the first counts
+            frame.setflags(write=False)
+            self._keep(index, frame)
+            self._next = index + 1
+            if index == i:
+                return frame
+            if index > i:
+                return None
+
+    def _frame_at(self, pts: int) -> int | None:
+        """Return the frame shown at exactly this time."""
+        place = int(np.searchsorted(self.index.pts, pts))
+        return place if place < len(self) and int(self.index.pts[place]) == pts else None
+
+    def _keep(self, i: int, frame: NDArray[np.uint8]) -> None:
+        self._cache[i] = frame
+        while len(self._cache) * frame.nbytes > self._cache_bytes and len(self._cache) > 1:
+            self._cache.popitem(last=False)
+
+    def _damaged(self, i: int) -> VideoError:
+        seconds = float(self.index.timestamps[i])
+        return VideoError(f"Frame {i} of {self.path.name} (at {seconds:.3f} s) cannot be decoded: the file is damaged there.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "index": self.index, "stamp": self.stamp, "cache_bytes": self._cache_bytes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.path, self.index, self.stamp = state["path"], state["index"], state["stamp"]
+        self._cache_bytes, self.index_cached = state["cache_bytes"], True
+        if not self.stamp.still_fits(self.path):
+            raise VideoError(f"{self.path} is not here, or not the file it was: open it again.")
+        self._start()

@@ -1,0 +1,249 @@
+"""Scoring masks against any Labels layer, where both are seen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import create_widget
+from napari.layers import Labels
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.evaluation import Evaluation, evaluate, write_report
+from napari_sam2s.evaluation.masklet_sources import ProjectFile, find_videos
+from napari_sam2s.masklets.labels import LabelView
+from napari_sam2s.widgets.layer_factory import OBJECTS
+
+if TYPE_CHECKING:
+    import napari
+
+COLUMNS = ("object", "J&F", "J", "F", "Dice", "longest lost", "found again", "worst frame")
+
+
+_log = logging.getLogger(__name__)
+
+
+class _Cancelled(Exception):
+    """The user does not want to wait."""
+
+
+class EvaluationWidget(QWidget):
+    """Score the project on show, or any Labels layer, against another Labels layer."""
+
+    progressed = Signal(int, int)
+    scored = Signal(object)  # an Evaluation
+    failed = Signal(str)
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.scores: Evaluation | None = None
+        self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-evaluation")
+        self._cancel = threading.Event()
+        self._sides: tuple[Any, Any] | None = None  # what was scored: prediction, truth
+        self._chosen = False  # whether the user chose the prediction
+        self._scored: Labels | None = None  # the layer whose frames the table names
+        self._build()
+        self.prediction.changed.connect(self._note_choice)
+        self.progressed.connect(self._show_progress)
+        self.scored.connect(self._show)
+        self.failed.connect(self._fail)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.connect(self._layers_changed)
+        self._layers_changed()
+
+    def _build(self) -> None:
+        self.prediction: Any = create_widget(annotation=Labels, label="prediction")
+        self.truth: Any = create_widget(annotation=Labels, label="ground truth")
+        self.skip = QComboBox()
+        self.skip.addItems(["ends", "prompt", "none"])
+        self.skip.setToolTip("Frames that do not count: the first and the last; the first, where the prompt was; none.")
+        self.late = QComboBox()
+        self.late.addItems(["first-seen", "own-clip", "all"])
+        self.late.setToolTip("From when an object counts: seen in either; from its first frame in the truth; always.")
+        self.surface = QDoubleSpinBox()
+        self.surface.setRange(0, 100)
+        self.surface.setSpecialValueText("off")
+        self.surface.setToolTip("Tolerance of NSD in pixels; with it HD95 and NSD are computed, which takes longer.")
+        self.button = QPushButton("Score")
+        self.button.clicked.connect(self.score)
+        self.save_button = QPushButton("Save report ...")
+        self.save_button.setToolTip("Tables as CSV and JSON, a page with pictures of J&F over time and of the worst frames.")
+        self.save_button.clicked.connect(self._choose_folder)
+        self.save_button.setEnabled(False)
+        self.progress = QProgressBar()
+        self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setHorizontalHeaderLabels(list(COLUMNS))
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.verticalHeader().setVisible(False)
+        self.table.setToolTip("Click a row to see the object's worst frame.")
+        self.table.cellClicked.connect(self._go_to_worst)
+        self.status = QLabel("Choose the masks and the ground truth: two Labels layers (T, Y, X) of one size.")
+        self.status.setWordWrap(True)
+        form = QFormLayout()
+        form.addRow("prediction", self.prediction.native)
+        form.addRow("ground truth", self.truth.native)
+        form.addRow("skip", self.skip)
+        form.addRow("late objects", self.late)
+        form.addRow("NSD tolerance", self.surface)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.button)
+        buttons.addWidget(self.save_button)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.table)
+        layout.addWidget(self.status)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        with self.prediction.changed.blocked():  # what is chosen here is not the user's choice
+            before = self.prediction.value
+            for choice in (self.prediction, self.truth):
+                choice.reset_choices()
+            if self.prediction.value is not before:
+                self._chosen = False  # it was removed
+            layers = [layer for layer in self.viewer.layers if isinstance(layer, Labels)]
+            ours = next((layer for layer in layers if layer.name == OBJECTS), None)
+            if ours is not None and not self._chosen:
+                self.prediction.value = ours
+            if len(layers) > 1 and self.truth.value is self.prediction.value:
+                self.truth.value = next(layer for layer in layers if layer is not self.prediction.value)
+
+    def _note_choice(self, layer: Labels | None) -> None:
+        self._chosen = True
+
+    def score(self) -> Future[None] | None:
+        """Score in the background, or stop doing so."""
+        if self.button.text() == "Stop":
+            self._cancel.set()
+            return None
+        prediction, truth = self.prediction.value, self.truth.value
+        if prediction is None or truth is None or prediction is truth:
+            self._fail("Choose two different Labels layers: the masks to score, and the ground truth.")
+            return None
+        sizes = [tuple(layer.data.shape) for layer in (prediction, truth)]
+        if sizes[0] != sizes[1]:
+            self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X): they must be of one size.")
+            return None
+        self._sides, self._scored = (_side(prediction), _side(truth)), prediction
+        options = {"skip": self.skip.currentText(), "late": self.late.currentText(), "surface": self.surface.value() or None}
+        self._cancel.clear()
+        self.button.setText("Stop")
+        return self._jobs.submit(self._work, *self._sides, options)
+
+    def _work(self, prediction: Any, truth: Any, options: dict[str, Any]) -> None:
+        try:
+            self.scored.emit(evaluate(prediction, truth, missing="empty", progress=self._report, **options))
+        except _Cancelled:
+            self.failed.emit("stopped")
+        except Sam2sError as error:
+            self.failed.emit(str(error))
+        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+            _log.exception("scoring failed")
+            self.failed.emit(f"That went wrong ({type(error).__name__}: {error}); the log has more.")
+
+    def _report(self, done: int, total: int) -> None:
+        if self._cancel.is_set():
+            raise _Cancelled
+        self.progressed.emit(done, total)
+
+    def _show_progress(self, done: int, total: int) -> None:
+        self.progress.setMaximum(total)
+        self.progress.setValue(done)
+
+    def _fail(self, message: str) -> None:
+        self.button.setText("Score")
+        self.status.setText(message)
+
+    def _show(self, scores: Evaluation) -> None:
+        self.scores = scores
+        self.button.setText("Score")
+        self.save_button.setEnabled(True)
+        self.table.setRowCount(len(scores.objects) + 1)
+        for row, o in enumerate(scores.objects):
+            rows = scores.frames[o.video, o.object_id]
+            worst = min(rows, key=lambda t: rows[t].j + rows[t].f)
+            name = f"{o.object_id} ({o.class_name})" if o.class_name else str(o.object_id)
+            cells = [name, *_percents(o), str(o.longest_lost), f"{o.reidentified} of {o.returns}", str(worst)]
+            self._fill(row, cells)
+        self._fill(len(scores.objects), ["all", *_percents(scores.overall), "", "", ""])
+        distances = ""
+        if scores.protocol.surface is not None:
+            distances = f" HD95 {scores.overall.hd95:.1f} px, NSD {100 * scores.overall.nsd:.1f}."
+        self.status.setText(f"J&F {100 * scores.overall.jf:.1f}.{distances} Protocol: {scores.protocol}.")
+
+    def _fill(self, row: int, cells: list[str]) -> None:
+        for column, text in enumerate(cells):
+            item = QTableWidgetItem(text)
+            if column:
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.table.setItem(row, column, item)
+
+    def _go_to_worst(self, row: int, column: int = 0) -> None:
+        item = self.table.item(row, len(COLUMNS) - 1)
+        if item is not None and item.text() and self._scored is not None:
+            # Not a step of the slider: beside a layer of another rate that is another frame.
+            place = self._scored.data_to_world((int(item.text()), 0, 0))[0]
+            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, place)
+
+    def _choose_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "An empty folder for the report")
+        if name:
+            self.save_report(Path(name))
+
+    def save_report(self, folder: Path) -> None:
+        """Write a report into a new or empty folder."""
+        if self.scores is None or self._sides is None:
+            return
+        name = self.scores.videos[0]
+        prediction, truth = (next(iter(find_videos(side, None).values())) for side in self._sides)
+        try:
+            page = write_report(self.scores, folder, prediction={name: prediction}, truth={name: truth})
+        except (Sam2sError, OSError) as error:
+            self._fail(str(error))
+        else:
+            self.status.setText(f"The report is {page}.")
+        finally:
+            for side in (prediction, truth):
+                if isinstance(side, ProjectFile):
+                    side.close()
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of everything."""
+        self._cancel.set()
+        self._jobs.shutdown(wait=True, cancel_futures=True)
+        for signal in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            signal.disconnect(self._layers_changed)
+        super().closeEvent(event)
+
+
+def _side(layer: Labels) -> Any:
+    """Return what to score of a layer: of our own the project, whose overlapping objects are whole, else the array."""
+    data = layer.data
+    return ProjectFile(data.project.path) if isinstance(data, LabelView) else data
+
+
+def _percents(score: Any) -> list[str]:
+    return [f"{100 * value:.1f}" for value in (score.jf, score.j, score.f, score.dice)]

@@ -1,0 +1,141 @@
+"""The menu of formats: choose one, say where, and it is written in a thread while work goes on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QPoint, Signal
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.formats import write_overlay
+from napari_sam2s.formats.measurements import PixelSize
+from napari_sam2s.masklets import Project
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
+
+TITLES = {
+    "davis": ("DAVIS folders ...", "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read."),
+    "coco": ("COCO instances ...", "One JSON with run-length masks, a track_id for each object, scores and origins."),
+    "csv": ("Measurements (CSV) ...", "Area, centroid, box, scores and origin of every object on every frame."),
+    "sav": ("SA-V JSON ...", "Run lengths of all objects; they may overlap."),
+    "ctc": ("Cell Tracking Challenge ...", "16-bit TIFF and res_track.txt; every frame must be known."),
+    "ome-zarr": ("OME-Zarr labels ...", "One compressed array (t, y, x) with names and colours."),
+}
+OVERLAY = "overlay"
+_log = logging.getLogger(__name__)
+
+
+class Exporter(QObject):
+    """Writes the project of a widget in other formats, one at a time."""
+
+    _over = Signal(str)
+
+    def __init__(self, host: SegmentWidget) -> None:
+        super().__init__(host)
+        self._host = host
+        self._thread: threading.Thread | None = None
+        self._over.connect(host.say)
+        self.menu = QMenu(host)
+        self.menu.setToolTipsVisible(True)
+        for name, (title, tip) in TITLES.items():
+            self._add(title, tip, lambda _=False, name=name: self.ask(name))
+        self.menu.addSeparator()
+        self._add("Overlay video ...", "An MP4 with the masks drawn in, to look at.", lambda _=False: self.ask(OVERLAY))
+
+    def _add(self, title: str, tip: str, run: Callable[..., None]) -> None:
+        action = self.menu.addAction(title)
+        action.setToolTip(tip)
+        action.triggered.connect(run)
+
+    def attach(self, button: QPushButton) -> None:
+        """Show the menu at a button."""
+        button.setMenu(self.menu)
+
+    def popup(self) -> None:
+        """Show the menu, as by key."""
+        self.menu.popup(self._host.mapToGlobal(QPoint(0, self._host.height() - self.menu.sizeHint().height())))
+
+    def ask(self, name: str) -> None:
+        """Ask where to, and write."""
+        session = self._host.session
+        if session is None or not session.project.frames:
+            self._host.say("There are no masks to export: click an object first.")
+            return
+        beside = str(session.project.path.parent)
+        if name == OVERLAY:
+            suggestion = str(session.project.path.with_suffix(".mp4").with_stem(f"{session.project.name}-overlay"))
+            chosen, _ = QFileDialog.getSaveFileName(self._host, "Write the overlay video as", suggestion, "Videos (*.mp4)")
+        else:
+            chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {TITLES[name][0].rstrip(' .')}", beside)
+        if chosen:
+            self.write(name, Path(chosen))
+
+    def write(self, name: str, target: Path) -> None:
+        """Write a format into a folder (an overlay: to a file), in a thread."""
+        host = self._host
+        if self._thread is not None and self._thread.is_alive():
+            host.say("An export is being written; wait for its end.")
+            return
+        session, image = host.session, host.image
+        if session is None or image is None:
+            return
+        path, video, options = session.project.path, session.video, measures_of(image) if name == "csv" else {}
+        host.say(f"exporting to {target} ...")
+
+        def work() -> None:
+            try:
+                with warnings.catch_warnings(record=True) as told:
+                    warnings.simplefilter("always", UserWarning)
+                    # A look of its own at the file: tracking may go on meanwhile.
+                    with Project.open(path, mode="r") as project:
+                        made = (
+                            write_overlay(video, project, target)
+                            if name == OVERLAY
+                            else project.export(target, name, **options)
+                        )
+                notes = "".join(f" {w.message}" for w in told if issubclass(w.category, UserWarning))
+                message = f"exported to {made}.{notes}"
+            except (Sam2sError, OSError) as error:
+                message = f"Nothing was exported: {error}"
+            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+                _log.exception("an export failed")
+                message = f"Nothing was exported ({type(error).__name__}: {error}); the log has more."
+            self._tell(message)
+
+        self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
+        self._thread.start()
+
+    def _tell(self, message: str) -> None:
+        try:
+            self._over.emit(message)
+        except RuntimeError:  # the widget is gone; what was written stays
+            return
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until what is being written is written; for scripts, tests and the end."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+
+def pixel_size_of(scale: Sequence[float], units: Sequence[Any] | None) -> tuple[PixelSize | None, str]:
+    """Return the size of a pixel ``(y, x)`` and its unit, of a layer; ``None`` where a pixel is just a pixel."""
+    size = float(scale[-2]), float(scale[-1])
+    unit = str(units[-1]) if units is not None and len(units) else "pixel"
+    if unit == "pixel":
+        return (None, "") if size == (1.0, 1.0) else (size, "")
+    return size, unit
+
+
+def measures_of(image: Image) -> dict[str, Any]:
+    """Return what the table of measurements is told of the pixels of a layer."""
+    size, unit = pixel_size_of(image.scale, image.units)
+    return {} if size is None else {"pixel_size": size, "unit": unit}

@@ -1,0 +1,182 @@
+"""The two layers beside the video while it is worked on: shown, listened to, and let go of.
+
+Nothing else in the viewer is ever touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from napari.layers import Image, Labels, Points
+
+from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets.labels import LabelView
+from napari_sam2s.widgets.layer_factory import (
+    clicks_and_boxes,
+    colormap,
+    lie_on,
+    make_objects_layer,
+    make_prompts_layer,
+    show_prompts,
+    still_drawn,
+)
+from napari_sam2s.widgets.strokes import Strokes
+from napari_sam2s.widgets.time_axis import MOVES
+
+if TYPE_CHECKING:
+    import napari
+
+
+OURS = "napari_sam2s_project"  # of a layer's metadata: the path of the project it shows
+
+
+class User(Protocol):
+    """Who hears what the user did in the layers."""
+
+    current_object: int
+
+    def choose(self, object_id: int) -> None:
+        """Hear that the user chose another object to paint as."""
+
+    def prompt(self, prompt: Prompt) -> None:
+        """Hear that the user clicked, or dragged a box."""
+
+    def take_back(self, object_id: int, frame: int, left: Sequence[Prompt]) -> None:
+        """Hear that the user deleted points; these prompts are left of that object and frame."""
+
+    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
+        """Hear that the user changed masks by hand, in the steps of undo after ``since``."""
+
+
+class Companions:
+    """The layers of prompts and of objects of one video."""
+
+    def __init__(self, viewer: napari.viewer.Viewer, image: Image, project: Project, user: User) -> None:
+        self._viewer, self._image, self._project, self._user = viewer, image, project, user
+        self._colours: dict[int, tuple[int, int, int]] = {}  # that the layer of objects has
+        self._strokes = Strokes(project, user.painted)
+        self._selected = 0  # the object to paint as; the user may have chosen another label since, such as 0 to erase
+        for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
+            if isinstance(layer.data, LabelView):  # or it is the user's own duplicate
+                viewer.layers.remove(layer)  # as an earlier widget left it
+        self.objects: Labels | None = None
+        self.prompts: Points | None = None
+        self._moves = [image.events.emitters[name] for name in MOVES if name in image.events.emitters]
+        for move in self._moves:
+            move.connect(self._image_moved)
+        self.activate_prompts()
+
+    def activate_prompts(self) -> None:
+        """Make the next click a prompt; a layer that the user deleted comes back."""
+        metadata = {OURS: str(self._project.path)}
+        if self.objects is None:
+            self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project, self._strokes.labels))
+            self._colours = {o.id: o.colour for o in self._project.objects}
+            self.objects.metadata.update(metadata)
+            self.objects.mouse_drag_callbacks.insert(0, self._strokes.drag)
+            self._selected = 0
+            self.select(self._user.current_object)
+            self.objects.events.selected_label.connect(self._label_chosen)
+        if self.prompts is None:
+            self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
+            self.prompts.metadata.update(metadata)
+            hear = clicks_and_boxes(lambda: self._user.current_object, self._clicked, self._boxed)
+            self.prompts.mouse_drag_callbacks.insert(0, hear)
+            self.prompts.events.data.connect(self._points_changed)
+            show_prompts(self.prompts, self._project.prompts())
+        self._viewer.layers.selection.active = self.prompts
+        self.prompts.mode = "add"
+
+    def show(self) -> None:
+        """Show the project as it is."""
+        if self.prompts is not None:
+            show_prompts(self.prompts, self._project.prompts())
+        if self.objects is not None:
+            colours = {o.id: o.colour for o in self._project.objects}
+            if colours != self._colours:
+                self.objects.colormap, self._colours = colormap(self._project.objects), colours
+            if self._selected != self._user.current_object:
+                self.select(self._user.current_object)
+        self.redraw_masks()
+
+    def select(self, object_id: int) -> None:
+        """Paint as this object."""
+        self._selected = object_id
+        if self.objects is not None:
+            self.objects.selected_label = object_id
+
+    def _label_chosen(self, event: Any = None) -> None:
+        """Take the label that was chosen in napari's own controls for the object that clicks belong to as well."""
+        label = 0 if self.objects is None else int(self.objects.selected_label)
+        if label != self._selected and label in {o.id for o in self._project.objects}:
+            self._user.choose(label)
+
+    def redraw_masks(self) -> None:
+        """Read the masks of the frame on show anew."""
+        if self.objects is not None:
+            self.objects.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def notice_removal(self) -> None:
+        """Let go of layers that the user deleted."""
+        if self.prompts is not None and self.prompts not in self._viewer.layers:
+            self.prompts = None
+        if self.objects is not None and self.objects not in self._viewer.layers:
+            self.objects = None
+
+    def _image_moved(self, event: Any = None) -> None:
+        """Lie where the image lies: a click is a place in it, whatever the user made of its scale since it was opened."""
+        for layer in (self.prompts, self.objects):
+            if layer is not None:
+                lie_on(layer, self._image)
+
+    def remove(self) -> None:
+        """Take the layers away."""
+        for move in self._moves:
+            move.disconnect(self._image_moved)
+        self._moves = []
+        for layer in (self.prompts, self.objects):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.prompts = self.objects = None
+        self._strokes.close()
+
+    def leave(self, project: Project) -> None:
+        """Leave the masks in the viewer to look at, of a project that is open for reading only."""
+        if self.objects is not None and self.objects in self._viewer.layers:
+            self.objects.mouse_drag_callbacks.remove(self._strokes.drag)
+            self.objects.events.selected_label.disconnect(self._label_chosen)
+            self.objects.data = project.labels
+            self.objects.editable = False
+            self.objects = None
+        self.remove()
+
+    def _clicked(self, layer: Points, frame: int, point: tuple[float, float], positive: bool) -> None:
+        self._user.prompt(Prompt(self._user.current_object, frame, (point,), (int(positive),)))
+
+    def _boxed(self, layer: Points, frame: int, box: tuple[float, float, float, float]) -> None:
+        _, height, width = self._project.shape
+        inside = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(height)), min(box[3], float(width)))
+        self._user.prompt(Prompt(self._user.current_object, frame, box=inside))
+
+    def _points_changed(self, event: Any) -> None:
+        """Say the rest again when a point was deleted in the layer."""
+        if str(getattr(event, "action", "")) not in ("removed", "ActionType.REMOVED") or self.prompts is None:
+            return
+        drawn: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
+        features = self.prompts.features
+        for (t, y, x), kind, owner in zip(self.prompts.data, features["kind"], features["object"], strict=True):
+            drawn.setdefault((int(owner), round(float(t))), []).append((str(kind), float(y), float(x)))
+        known: dict[tuple[int, int], list[Prompt]] = {}
+        for o in self._project.objects:
+            for p in self._project.prompts(o.id):
+                known.setdefault((o.id, p.frame), []).append(p)
+        for (owner, t), prompts in known.items():
+            left = still_drawn(prompts, drawn.get((owner, t), ()))
+            if _dots(left) < _dots(prompts):
+                self._user.take_back(owner, t, left)
+
+
+def _dots(prompts: Sequence[Prompt]) -> int:
+    """Return how many things are drawn of prompts: clicks, and boxes."""
+    return sum(len(p.points) + (p.box is not None) for p in prompts)

@@ -1,0 +1,126 @@
+"""Export from the widget, and napari's own saving of Labels layers."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
+
+from napari_sam2s.formats import WRITERS, read_coco, read_davis
+from napari_sam2s.masklets import Scores
+from napari_sam2s.widgets.export_menu import OVERLAY, TITLES, pixel_size_of
+from napari_sam2s.widgets.layer_factory import OBJECTS
+from napari_sam2s.widgets.segment_widget import SegmentWidget
+
+
+@pytest.fixture
+def widget(make_napari_viewer, case_file, tmp_path):
+    viewer = make_napari_viewer(show=True)
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    made = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def filled(widget):
+    project = widget.session.project
+    project.rename(1, "left")
+    project.add_object("right", class_name="hook")
+    for i in (1, 2):
+        mask = np.zeros((270, 480), bool)
+        mask[20:60, 40 + 20 * i : 100 + 20 * i] = True  # they overlap
+        project.write_masks([(t, i, mask, Scores(0.9, 6.0)) for t in range(24)])
+    return widget
+
+
+def test_every_format_is_in_the_menu(widget):
+    assert TITLES.keys() == WRITERS.keys()
+    shown = [a.text() for a in widget.exporter.menu.actions() if a.text()]
+    assert shown == [*(title for title, _ in TITLES.values()), "Overlay video ..."]
+    assert widget.parts.export.menu() is widget.exporter.menu
+    widget.exporter.ask("davis")
+    assert "no masks to export" in widget.status.text()
+
+
+def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot):
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(out / "o.mp4"), ""))
+    for action in filled.exporter.menu.actions():
+        if not action.text():
+            continue
+        action.trigger()
+        filled.exporter.wait()
+        qtbot.waitUntil(lambda: "exported to" in filled.status.text(), timeout=60_000)
+        if action.text().startswith("DAVIS"):
+            assert "pixels went to the object with the lower id" in filled.status.text()
+        filled.say("")
+    made = {p.name for p in out.iterdir()}
+    name = filled.session.project.name
+    assert {"Annotations", f"{name}_coco.json", f"{name}_measurements.csv", f"{name}_RES", f"{name}.ome.zarr", "o.mp4"} <= made
+    assert read_coco(out)[name].masks(3)[2].sum() == 2400
+
+
+def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):
+    filled.exporter.write(OVERLAY, tmp_path / "nowhere" / "o.mp4")
+    filled.exporter.wait()
+    qtbot.waitUntil(lambda: "Nothing was exported: There is no folder" in filled.status.text(), timeout=10_000)
+
+
+def test_whatever_goes_wrong_in_an_export_is_said(filled, tmp_path, monkeypatch, qtbot):
+    def broken(*_):
+        raise ValueError("no such codec")
+
+    monkeypatch.setattr("napari_sam2s.widgets.export_menu.write_overlay", broken)
+    filled.exporter.write(OVERLAY, tmp_path / "o.mp4")
+    filled.exporter.wait()
+    qtbot.waitUntil(lambda: "no such codec" in filled.status.text())
+    assert "Nothing was exported" in filled.status.text()
+
+
+def test_napari_saves_our_layer_with_all_that_the_project_knows(filled, tmp_path):
+    layer = filled.viewer.layers[OBJECTS]
+    layer.save(str(tmp_path / "masks.json"), plugin="napari-sam2s")
+    [back] = read_coco(tmp_path / "masks.json").values()
+    assert [(o.name, o.class_name) for o in back.objects] == [("left", None), ("right", "hook")]
+    assert (back.masks(0)[1] & back.masks(0)[2]).any()  # the overlap, which the layer does not have
+    assert json.loads((tmp_path / "masks.json").read_text())["annotations"][0]["score"] == pytest.approx(0.9)
+    layer.save(str(tmp_path / "table.csv"), plugin="napari-sam2s")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 48
+    assert {r["area_px"] for r in rows} == {"2400"}
+
+
+def test_napari_saves_any_labels(make_napari_viewer, tmp_path):
+    viewer = make_napari_viewer()
+    data = np.zeros((3, 20, 30), np.int32)
+    data[1:, 5:10, 5:15] = 7
+    layer = viewer.add_labels(data, name="cells", scale=(1, 0.5, 0.5), units=("s", "um", "um"))
+    viewer.layers.save(str(tmp_path / "x.davis"), plugin="napari-sam2s")
+    back = read_davis(tmp_path / "x.davis")["cells"]
+    assert back.frames == [0, 1, 2]
+    assert back.masks(1)[7].sum() == 50
+    layer.save(str(tmp_path / "x.csv"), plugin="napari-sam2s")
+    with (tmp_path / "x.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["frame"], r["area_px"], r["area"], r["unit"]) for r in rows] == [
+        ("1", "50", "12.5", "micrometer"),
+        ("2", "50", "12.5", "micrometer"),
+    ]
+    flat = Labels(data[1], name="one")
+    flat.save(str(tmp_path / "one.json"), plugin="napari-sam2s")
+    assert read_coco(tmp_path / "one.json")["one"].masks(0)[7].sum() == 50
+
+
+def test_a_pixel_that_is_just_a_pixel_has_no_size():
+    assert pixel_size_of((0.04, 1.0, 1.0), ("second", "pixel", "pixel")) == (None, "")
+    assert pixel_size_of((1.0, 0.5, 0.5), ("second", "micrometer", "micrometer")) == ((0.5, 0.5), "micrometer")
+    assert pixel_size_of((2.0, 2.0), None) == ((2.0, 2.0), "")

@@ -1,0 +1,138 @@
+"""Dropping videos on napari's reader."""
+
+from __future__ import annotations
+
+import subprocess
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import Video, open_video
+from napari_sam2s.widgets.napari_reader import VIDEO_KEY, find_video, get_reader, time_step, video_layer
+
+
+def layer_of(path):
+    data, attributes, kind = get_reader(str(path))(str(path))[0]
+    assert kind == "image"
+    return Image(data, **attributes)
+
+
+def test_a_file_becomes_a_lazy_layer_in_seconds(case_file):
+    layer = layer_of(case_file)
+    assert layer.data.shape == (24, 270, 480, 3)
+    assert layer.rgb
+    assert layer.name == "case"
+    assert layer.scale[0] == pytest.approx(1 / 25)
+    assert str(layer.units[0]) == "second"
+    assert layer.axis_labels == ("time", "y", "x")
+    video = layer.metadata[VIDEO_KEY]
+    assert isinstance(video, Video)
+    assert find_video(layer) is video
+    np.testing.assert_array_equal(np.asarray(layer.data[7]), video[7])
+    np.testing.assert_allclose(layer.metadata["timestamps"], np.arange(24) / 25, atol=1e-6)
+
+
+def test_a_16_bit_stack_keeps_its_raw_values(tmp_path):
+    stack = np.random.default_rng(0).integers(1000, 3000, (5, 40, 50)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "cells.tif", stack, photometric="minisblack")
+    layer = layer_of(tmp_path / "cells.tif")
+    assert not layer.rgb
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), stack[3])
+    low, high = layer.contrast_limits
+    assert 1000 <= low < 1100
+    assert 2900 < high <= 3000
+    assert find_video(layer).shape == (5, 40, 50, 3)
+
+
+def test_what_is_not_a_video_is_left_to_others(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    assert get_reader(str(tmp_path)) is None
+    assert get_reader(["a.mp4", "b.mp4"]) is None
+    tifffile.imwrite(tmp_path / "one.tif", np.zeros((30, 40), np.uint8))
+    tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((30, 40, 3), np.uint8), photometric="rgb")
+    assert get_reader(str(tmp_path / "one.tif")) is None
+    assert get_reader(str(tmp_path / "rgb.tif")) is None
+
+
+def test_indexing_shows_progress_in_napari(case_file, tmp_path, monkeypatch):
+    from napari.utils import progress
+
+    told = []
+
+    class Told(progress):
+        def update(self, n=1):
+            told.append((self.desc, n))
+            super().update(n)
+
+    monkeypatch.setenv("SAM2S_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("napari_sam2s.video.ffmpeg.PROGRESS_PACKETS", 5)
+    monkeypatch.setattr("napari.utils.progress", Told)
+    stream = tmp_path / "case.ts"  # which nothing but reading it all indexes
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", case_file, "-c", "copy", stream], check=True)
+    layer_of(stream)
+    assert len(told) >= 4
+    assert all("Indexing case.ts" in words for words, _ in told)
+    assert 0 < sum(n for _, n in told) <= 100
+
+
+def test_a_broken_file_says_so(tmp_path):
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"this is no video" * 100)
+    with pytest.raises(VideoError, match=r"broken\.mp4"):
+        get_reader(str(path))(str(path))
+
+
+def test_any_image_layer_will_do():
+    rng = np.random.default_rng(0)
+    plain = Image(rng.integers(0, 255, (4, 30, 40, 3), dtype=np.uint8), rgb=True, name="plain")
+    assert find_video(plain).shape == (4, 30, 40, 3)
+    grey = Image(rng.random((4, 30, 40)), contrast_limits=(0.2, 0.8), name="grey")
+    video = find_video(grey)
+    assert video.shape == (4, 30, 40, 3)
+    assert video[0][grey.data[0] <= 0.2].max() == 0
+    with pytest.raises(VideoError, match="4 dimensions"):
+        find_video(Image(np.zeros((2, 3, 30, 40)), name="stack"))
+
+
+@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001, 60000 / 1001, 5.0, 1 / 900])
+def test_the_slider_reaches_the_last_frame(fps):
+    lengths = [*range(1, 400), 246, 89_911, 179_820, 180_000]
+    places = [int(((n - 1) * step) / step) + 1 for n in lengths for step in [time_step(fps, n)]]
+    assert places == lengths
+    assert all(abs(time_step(fps, n) * fps - 1) < 1e-12 for n in lengths)
+
+
+def test_the_last_of_246_frames_at_24_a_second_is_shown():
+    frames = np.zeros((246, 4, 6, 3), dtype=np.uint8)
+    frames[-1] = 255
+    data, attributes, _ = video_layer(open_video(frames, fps=24))
+    viewer = ViewerModel()
+    layer = viewer.add_image(data, **attributes)
+    assert viewer.dims.nsteps[0] == 246
+    viewer.dims.set_current_step(0, 245)
+    assert layer._data_view.min() == 255
+
+
+@pytest.mark.slow
+def test_every_real_file_dropped_on_napari(real_data, make_napari_viewer):
+    viewer = make_napari_viewer()
+    for path in [*sorted((real_data / "videos").glob("*.mp4")), real_data / "hela" / "hela.tif"]:
+        (layer,) = viewer.open(path, plugin="napari-sam2s")
+        last = len(layer.metadata[VIDEO_KEY]) - 1
+        viewer.dims.set_point(0, layer.data_to_world((last, 0, 0))[0])
+        np.testing.assert_array_equal(layer._data_view, np.asarray(layer.data[last]))
+        viewer.layers.clear()
+
+
+def test_real_video_by_the_reader(real_data):
+    layer = layer_of(real_data / "videos" / "02_cups.mp4")
+    assert layer.data.shape[1:] == (720, 1280, 3)
+    hela = layer_of(real_data / "hela" / "hela.tif")
+    assert hela.data.ndim == 3
+    assert hela.data.dtype == np.uint16
+    assert not hela.rgb

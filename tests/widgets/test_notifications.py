@@ -1,0 +1,39 @@
+"""What a run says beyond the widget."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel
+
+from napari_sam2s.widgets.notifications import SPINNER_PERCENT
+
+
+class Counted(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, label):
+        super().__init__()
+        self.paints = 0
+        label.installEventFilter(self)
+
+    def eventFilter(self, _, event):
+        self.paints += event.type() == QEvent.Type.Paint
+        return False
+
+
+def test_naparis_spinner_does_not_redraw_the_window_thirty_times_a_second(user):
+    """Without a graphics card each of its pictures costs as much as drawing a frame: a fifth of the tracking's speed."""
+    (spinner,) = (x for x in user.viewer.window._qt_window.statusBar().findChildren(QLabel) if x.movie() is not None)
+    assert spinner.movie().speed() == 100
+    counted = Counted(spinner)
+    user.click(140, 240)
+    user.settle()
+    user.press(Qt.Key.Key_G)
+    user.wait(lambda: user.widget.session.tracking and spinner.isVisible())
+    assert spinner.movie().speed() == SPINNER_PERCENT
+    counted.paints = 0
+    user.qtbot.wait(1000)
+    paints, tracking = counted.paints, user.widget.session.tracking
+    user.wait(user.finished)
+    assert spinner.movie().speed() == 100
+    assert not tracking or paints <= 10  # it was 29
