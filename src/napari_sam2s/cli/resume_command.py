@@ -1,4 +1,4 @@
-"""``napari-sam2s resume``: go on where tracking stopped."""
+"""``napari-sam2s resume``: resume where tracking stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("resume", help="go on with an interrupted run of a project")
+    parser = subparsers.add_parser("resume", help="resume the interrupted run of a project")
     parser.add_argument("project", type=Path)
     parser.add_argument("--video", help="where the video is now, if it has moved")
     parser.add_argument("--relink", action="store_true", help="take --video although its content differs (a copy encoded anew)")
@@ -22,8 +22,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.cli.track_command import show, tell_warnings
     from napari_sam2s.errors import ProjectError
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking import resume_run
-    from napari_sam2s.tracking.propagation_run import still_to_come
+    from napari_sam2s.tracking import resume_run, segment_runs
     from napari_sam2s.video import open_video
 
     with Project.open(args.project) as project:
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             project.check_video(video)
             run = resume_run(project, video, device=args.device)
             show(run)
-            for later in still_to_come(run):
+            for later in segment_runs(run.tracker, run.later):
                 show(later)
     print(args.project)
     return 0
