@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ SIDE, REACH = 32, 0.1  # of its input and masks; of a colour from 0 to 1
 class ColourModel:
     """A :class:`VideoModel`: its embedding is the frame, an object's pointer and memory its mean colour."""
 
-    metadata: dict[str, Any] = {}
+    metadata: ClassVar[dict[str, Any]] = {}
     device = torch.device("cpu")
     facts = ModelFacts(SIDE, SIDE, SIDE, (), 6, None, 4 * 3, encodes_prompted=False)
 

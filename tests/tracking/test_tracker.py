@@ -351,7 +351,6 @@ def test_many_objects_go_in_batches_that_fit(random_nano, clip, monkeypatch):
     sizes = []
     decode = type(random_nano).decode
     monkeypatch.setattr(type(random_nano), "decode", lambda m, a, **k: sizes.append(len(a.embedding)) or decode(m, a, **k))
-    tracker = Tracker(random_nano, clip)
     monkeypatch.setattr("napari_sam2s.tracking.predictor.BATCH_BYTES", 15 * random_nano.facts.bytes_per_memory)
     parts = track(clip, prompts, model=random_nano, stop=4)
     tracked = sizes[12:]
