@@ -30,8 +30,8 @@ from napari_sam2s import load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.training.setup import start
-from napari_sam2s.training.validation import validate
-from napari_sam2s.training.validation_sets import laparoscopy, reentry
+from napari_sam2s.training.validation_cases import laparoscopy, reentry
+from research.scoring import validate
 
 BASE = """
 model = "sam2s-nano"

@@ -15,9 +15,9 @@ import pytest
 from napari_sam2s.evaluation.scores import ObjectScore
 from napari_sam2s.formats import read_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.synthetic.material import HELD_OUT_VIDEOS
-from napari_sam2s.training.validation import FamilyScore, ObjectResult
-from napari_sam2s.training.validation_sets import Case, tracks_of
+from napari_sam2s.training.validation_cases import Case, tracks_of
+from research.material import HELD_OUT_VIDEOS
+from research.scoring import FamilyScore, ObjectResult
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

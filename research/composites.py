@@ -4,7 +4,7 @@ Two kinds of clips. In one, cut-outs (with alpha), segments of real frames and f
 deform, cover each other, leave and come back over a real background, moving or still. In the other a real frame is warped
 whole by a smooth flow, with one of its own segments as the object: its borders truly exist in the picture.
 
-Needs the extra ``train`` (OpenCV and scikit-image) and material (:mod:`napari_sam2s.synthetic.material`).
+Needs the extra ``train`` (OpenCV and scikit-image) and material (:mod:`research.material`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import ArrayClip
-from napari_sam2s.synthetic.material import Material
+from research.material import Material
 
 try:
     import cv2
     from skimage.segmentation import felzenszwalb
 
-    from napari_sam2s.synthetic.camera_effects import develop
-    from napari_sam2s.synthetic.object_motion import Box, Places, depart, look_up, make_motion, places_at, warp
+    from research.camera_effects import develop
+    from research.object_motion import Box, Places, depart, look_up, make_motion, places_at, warp
 except ImportError as error:
     raise TrainingError("Composites need OpenCV and scikit-image: pip install 'napari-sam2s[train]'.") from error
 

@@ -1,7 +1,7 @@
 """From a run's checkpoint to the file that ships: half precision, with where it came from and how good it is.
 
-    python -m napari_sam2s.training.export_checkpoint RUN/model.pt OUT.pt --scores scores.json --config configs/nano-3-more.toml
-        --hours 1.6 --iou-threshold 0.8
+    python -m research.export_checkpoint RUN/model.pt OUT.pt --scores scores.json
+        --config research/recipes/nano-3-more.toml --hours 1.6 --iou-threshold 0.8
 
 ``scores.json`` is what ``benchmarks/model.py --json`` writes. ``load_model(OUT).metadata["provenance"]`` shows all of it.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,20 +25,7 @@ from napari_sam2s.errors import ModelError, TrainingError
 from napari_sam2s.model.checkpoints import in_8_bits, load_model, read_checkpoint
 from napari_sam2s.model.network_config import check_image_size
 from napari_sam2s.tracking.policy import DIVEMEM
-from napari_sam2s.training.checkpoint import save_atomically
-
-
-def hardware() -> str:
-    """Return the processor (and graphics card) of this machine in words."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    words = f"{name}, {os.cpu_count()} cores"
-    return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words
-
+from napari_sam2s.training.checkpoint import hardware, save_atomically
 
 # The head for first prompts has its matrices and kernels in 8 bits, so that what ships stays below 10 MB; what is smaller than
 # this many numbers stays in half precision, as it is exact where that matters (positions) and costs nothing.
@@ -49,7 +34,7 @@ SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 
 
 def commit() -> str:
-    """Return the commit of the source tree this package is in, with ``+`` where it was changed; "" outside of one."""
+    """Return the commit of the source tree this file is in, with ``+`` where it was changed; "" outside of one."""
     here = Path(__file__).parent
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)

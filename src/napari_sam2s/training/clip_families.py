@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,58 +13,33 @@ from PIL import Image
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+from napari_sam2s.synthetic.microscopy import Microscopy
 from napari_sam2s.training.data_sources import Recording, open_recordings
 
 
-class Composites:
-    """Composites of collected material; loaded where first used, so that worker processes start fast."""
-
-    def __init__(self, path: Path, size: int, departures: float = 0.0) -> None:
-        if not path.is_file():
-            raise TrainingError(
-                f"There is no material at {path}: collect it with `python -m napari_sam2s.synthetic.material REAL OUT`."
-            )
-        self.path, self.size, self.departures = path, size, departures
-        self._make: Callable[[int, int], Clip] | None = None
-
-    def __call__(self, seed: int, frames: int) -> Clip:
-        """Return the clip of a seed."""
-        if self._make is None:
-            from napari_sam2s.synthetic.composites import CompositeMaker
-            from napari_sam2s.synthetic.material import TRAINING_SEGMENTS, Material
-
-            material = Material.load(self.path)
-            self._make = CompositeMaker(material, self.size, segments=TRAINING_SEGMENTS, departures=self.departures)
-        return self._make(seed, frames)
-
-
+@dataclass(frozen=True)
 class Procedural:
-    """Procedural laparoscopy with instrument classes."""
+    """Procedural laparoscopy with instrument classes, on square pictures of a size."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    size: int
 
     def __call__(self, seed: int, frames: int) -> Clip:
         """Return a clip that is longer than asked for, so that frames far apart can be drawn; in half an instrument leaves."""
-        from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-
         size = (self.size, self.size)
         if frames == 1:
             return Laparoscopy(seed, 1, size)
-        leaving = seed % 2
-        return Laparoscopy(seed, max(6 * frames, 48), size, absences=leaving, absence_frames=(1, frames))
+        return Laparoscopy(seed, max(6 * frames, 48), size, absences=seed % 2, absence_frames=(1, frames))
 
 
+@dataclass(frozen=True)
 class Cells:
-    """Drawn nuclei that drift, grow and divide."""
+    """Drawn nuclei that drift, grow and divide, on square pictures of a size."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    size: int
 
     def __call__(self, seed: int, frames: int) -> Clip:
         """Return the clip of a seed."""
-        from napari_sam2s.synthetic.microscopy import Microscopy
-
         return Microscopy(seed, max(3 * frames, 24), (self.size, self.size))
 
 

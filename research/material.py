@@ -1,14 +1,12 @@
 """Real pictures and video that composites are made of: collected once, outside the repository.
 
-``python -m napari_sam2s.synthetic.material REAL OUT`` reads the folder of real material, the cut-outs of Debian's
-``tuxpaint-stamps-default`` and the photographs of four of its packages of wallpapers, as far as they are installed, and
-writes ``train.npz`` and ``held_out.npz``. Part of every source is held out by name: of videos and cut-outs for validation,
-of photographs for nothing so far.
+They are the folder of real material, the cut-outs of Debian's ``tuxpaint-stamps-default`` and the photographs of four of its
+packages of wallpapers, as far as they are installed (``research/collect_material.py`` writes them down). Part of every source
+is held out by name: of videos and cut-outs for validation, of photographs for nothing so far.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,22 +121,3 @@ def collect(real: Path, *, held_out: bool = False) -> Material:
     ]
     size = HELD_OUT_SIZE if held_out else FRAME_SIZE
     return Material([read_frames(p, size) for p in videos], read_cutouts(stamps), [] if held_out else read_photographs())
-
-
-def main() -> None:
-    """Collect both parts."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("real", type=Path, help="folder of real material, with videos/*.mp4")
-    parser.add_argument("out", type=Path, help="folder for train.npz and held_out.npz")
-    arguments = parser.parse_args()
-    from napari_sam2s.synthetic.composites import cut_segments  # needs the extra "train"
-
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    material = collect(arguments.real)
-    material.segments = cut_segments(material, TRAINING_SEGMENTS)
-    material.save(arguments.out / "train.npz")
-    collect(arguments.real, held_out=True).save(arguments.out / "held_out.npz")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2s.synthetic.object_motion import depart, look_up, make_motion, places_at, warp
+from research.object_motion import depart, look_up, make_motion, places_at, warp
 
 
 def test_an_object_departs_for_a_while_and_is_there_on_the_first_frame():

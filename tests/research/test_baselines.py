@@ -9,9 +9,9 @@ import pytest
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.training.baselines import carry_by_flow
-from napari_sam2s.training.validation import run_flow
-from napari_sam2s.training.validation_sets import Case, Track
+from napari_sam2s.training.validation_cases import Case, Track
+from research.baselines import carry_by_flow
+from research.scoring import run_flow
 
 
 @pytest.fixture

@@ -1,145 +1,45 @@
 """Clips that no model of ours was trained on, to judge models and choose checkpoints by.
 
-Training draws its seeds below 2**31, so procedural clips of seeds from there on are new by construction; of real material,
-part of every source is held out by name (``synthetic/material.py``, ``synthetic/microscopy.py``).
+Of real material, part of every source is held out by name (``research/material.py``, ``research/nuclei.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import read_davis
-from napari_sam2s.masklets import Masklets
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import ArrayClip, Clip
-from napari_sam2s.training.data_sources import open_recordings
+from napari_sam2s.training.validation_cases import (
+    FIRST_SEED,
+    Case,
+    Track,
+    laparoscopy,
+    moved,
+    recorded_cases,
+    reentry,
+    rendered,
+    tracks_of,
+)
 from napari_sam2s.video import open_video
 
-FIRST_SEED = 2**31  # of held-out procedural clips
 CALIBRATION_SEED = FIRST_SEED + 2**20  # of clips that a model's own parameters may be chosen on
-MOVED_AWAY = (20, 52), (95, 149)  # frames of leaving, absence and coming back, of :func:`moved`
 LINK_IOU = 0.5  # between a nucleus's masks on two frames for it to be the same nucleus
-
-
-@dataclass
-class Track:
-    """The ground truth of one object, from the frame on which it is prompted; a :class:`Masklets`."""
-
-    object: Object
-    known: dict[int, NDArray[np.bool_]]  # frame: (Y, X), empty where it is absent; other frames are unknown
-    void: dict[int, NDArray[np.bool_]] = field(default_factory=dict)  # frame: (Y, X), pixels that nobody labelled
-
-    @property
-    def objects(self) -> tuple[Object]:
-        """The object."""
-        return (self.object,)
-
-    @property
-    def frames(self) -> list[int]:
-        """The annotated frames, ascending."""
-        return sorted(self.known)
-
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
-        """Return the mask of a frame."""
-        return {self.object.id: self.known[frame]}
-
-    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
-        """Return the pixels of a frame that are not scored; ``None`` if there are none."""
-        return self.void.get(frame)
-
-
-@dataclass
-class Case:
-    """A video and the objects to follow in it."""
-
-    name: str
-    video: Any  # shape (T, Y, X, 3), video[i] a frame
-    tracks: list[Track]
-
-
-def tracks_of(truth: Masklets) -> list[Track]:
-    """Part ground truth into objects, each from the first frame on which it is to be seen.
-
-    Frames on which nobody looked for an object (``truth.unknown``) are unknown of it, not its absence.
-    """
-    unknown: Callable[[int], frozenset[int]] = getattr(truth, "unknown", lambda _: frozenset())
-    ignored: Callable[[int], NDArray[np.bool_] | None] = getattr(truth, "ignored", lambda _: None)
-    known: dict[int, dict[int, NDArray[np.bool_]]] = {o.id: {} for o in truth.objects}
-    void: dict[int, NDArray[np.bool_]] = {}
-    for t in truth.frames:
-        masks, unseen, unlabelled = truth.masks(t), unknown(t), ignored(t)
-        if unlabelled is not None:
-            void[t] = unlabelled
-        for i, frames in known.items():
-            mask = masks.get(i)
-            if mask is not None and mask.any():
-                frames[t] = mask
-            elif frames and i not in unseen:
-                size = next(iter(frames.values())).shape
-                frames[t] = np.zeros(size, dtype=bool)
-    return [Track(o, known[o.id], void) for o in truth.objects if len(known[o.id]) > 1]
-
-
-def _rendered(clip: Clip) -> Case:
-    """Draw a procedural clip once; it is tracked several times."""
-    stack = [(clip[t], clip.masks(t)) for t in range(len(clip))]
-    images = np.stack([image for image, _ in stack])
-    masks = np.stack([[m[o.id] for o in clip.objects] for _, m in stack])
-    return Case(clip.name, images, tracks_of(ArrayClip(clip.name, images, masks, clip.objects)))
-
-
-def laparoscopy(numbers: Iterable[int], size: int = 256, longest: int = 300, seed: int = FIRST_SEED) -> Iterator[Case]:
-    """Yield procedural cases of 60 to ``longest`` frames and 1 to 4 objects, some of which leave and come back."""
-    from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-
-    for i in numbers:
-        frames = int(np.random.default_rng(seed + i).integers(60, longest + 1))
-        yield _rendered(Laparoscopy(seed + i, frames, (size, size)))
-
-
-def reentry(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 10_000) -> Iterator[Case]:
-    """Yield procedural cases of 110 frames of two instruments, each of which is away for 30 frames or more."""
-    from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
-
-    for i in numbers:
-        classes = np.random.default_rng(seed + i).choice(INSTRUMENT_CLASSES, 2)
-        clip = Laparoscopy(
-            seed + i, 110, (size, size), classes=tuple(map(str, classes)), organ=None, absences=1, absence_frames=(30, 40)
-        )
-        yield _rendered(clip)
-
-
-def moved(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 20_000) -> Iterator[Case]:
-    """Yield procedural cases of 175 frames of two instruments that come back as they were last seen, not as they were prompted.
-
-    After 20 frames each goes for less than 30 frames and comes back through another port, the other way up; there it stays for
-    some 40 frames, is away for more than 30, and comes back through the same port. Only that last return counts as one.
-    """
-    from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
-
-    for i in numbers:
-        classes = tuple(map(str, np.random.default_rng(seed + i).choice(INSTRUMENT_CLASSES, 2)))
-        yield _rendered(
-            Laparoscopy(seed + i, 175, (size, size), classes=classes, organ=None, absences=0, away=MOVED_AWAY, moved=True)
-        )
 
 
 def composites(
     numbers: Iterable[int], material: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED
 ) -> Iterator[Case]:
     """Yield composites of held-out material (``held_out.npz``)."""
-    from napari_sam2s.synthetic.composites import CompositeMaker
-    from napari_sam2s.synthetic.material import Material
+    from research.composites import CompositeMaker
+    from research.material import Material
 
     if not material.is_file():
-        raise TrainingError(f"There is no material at {material}: `python -m napari_sam2s.synthetic.material REAL OUT`.")
+        raise TrainingError(f"There is no material at {material}: `python -m research.collect_material REAL OUT`.")
     make = CompositeMaker(Material.load(material), size)
     for i in numbers:
         clip = make(seed + i, frames)
@@ -150,18 +50,11 @@ def microscopy(
     numbers: Iterable[int], folder: Path, size: int = 256, frames: int = 32, seed: int = FIRST_SEED
 ) -> Iterator[Case]:
     """Yield pictures of real nuclei (those held out by name) set in motion."""
-    from napari_sam2s.synthetic.microscopy import Nuclei
+    from research.nuclei import Nuclei
 
     make = Nuclei(folder, size, held_out=True)
     for i in numbers:
-        yield _rendered(make(seed + i, frames // 3))
-
-
-def recorded_cases(sources: Iterable[Path]) -> Iterator[Case]:
-    """Yield projects (all of whose masks count as truth) and the videos of DAVIS roots, sparsely annotated ones too."""
-    for source in sources:
-        for recording in open_recordings(source):
-            yield Case(recording.name, recording.video, tracks_of(recording.truth))
+        yield rendered(make(seed + i, frames // 3))
 
 
 def real_clips(videos: Path, annotations: Path, part: tuple[int, int] = (0, 1)) -> Iterator[Case]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sam2s.synthetic.camera_effects import _add_shifted, develop
+from research.camera_effects import _add_shifted, develop
 
 
 def test_noise_is_rolled_over_the_frame():

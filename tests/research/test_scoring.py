@@ -11,12 +11,12 @@ from napari_sam2s import load_model
 from napari_sam2s.formats.davis import DavisWriter
 from napari_sam2s.formats.overlay import write_video
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.training import validation_sets
-from napari_sam2s.training.baselines import Frozen
-from napari_sam2s.training.validation import FamilyScore, object_scores, run_case, score_track
-from napari_sam2s.training.validation_sets import Track, link, tracks_of
+from napari_sam2s.training.validation_cases import Track, tracks_of
+from research import validation_sets
+from research.baselines import Frozen
+from research.scoring import FamilyScore, object_scores, run_case, score_track
+from research.validation_sets import link
 
 HERE, NOWHERE = np.zeros((16, 16), dtype=bool), np.zeros((16, 16), dtype=bool)
 HERE[4:10, 4:10] = True
@@ -52,7 +52,7 @@ def test_object_scores_are_told_apart_by_the_truth():
     clip = Laparoscopy(7, 6, (64, 64), classes=("hook",), organ=None, absences=0)
     (track,) = tracks_of(clip)
     hidden = {t: mask if t < 4 else np.zeros_like(mask) for t, mask in track.known.items()}
-    case = validation_sets.Case("c", clip, [Track(track.object, hidden)])
+    case = validation_cases.Case("c", clip, [Track(track.object, hidden)])
     visible, absent = object_scores(load_model(device="cpu", image_size=64), [case])
     assert (len(visible), len(absent)) == (3, 2)  # the prompted frame is not scored
     assert np.isfinite(np.concatenate((visible, absent))).all()
@@ -67,17 +67,6 @@ def test_short_absences_are_no_returns():
     assert family.false_presence == 1.0
     assert family.jf == pytest.approx((4 + 20) / 53)  # the prompted frame is not scored
     assert "found" not in family.to_dict()
-
-
-def test_objects_that_come_later_are_prompted_and_scored_from_there():
-    stack = np.zeros((6, 2, 16, 16), dtype=bool)
-    stack[:, 0, 4:8, 4:8] = True
-    stack[3:5, 1, 8:12, 8:12] = True
-    clip = ArrayClip("c", np.zeros((6, 16, 16, 3), np.uint8), stack, (Object(1, "a"), Object(2, "b")))
-    first, second = tracks_of(clip)
-    assert first.frames == [0, 1, 2, 3, 4, 5]
-    assert second.frames == [3, 4, 5]
-    assert not second.known[5].any()
 
 
 def test_labels_are_linked_by_overlap_until_a_division():
@@ -95,14 +84,14 @@ def test_labels_are_linked_by_overlap_until_a_division():
 
 
 def test_moved_instruments_come_back_as_they_were_last_seen():
-    (case,) = validation_sets.moved([3], 96)
+    (case,) = validation_cases.moved([3], 96)
     for track in case.tracks:
         result = score_track("c", track, track)
         assert result.returns == 1  # the first absence is too short to count
         gone = np.array([t for t in track.frames if not track.known[t].any()])
         assert 10 < (gone < 60).sum() < 30
         assert (gone > 60).sum() > 30
-    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_sets.MOVED_AWAY, moved=True)
+    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_cases.MOVED_AWAY, moved=True)
     for instrument in drawn._instruments:
         first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
         assert first.side_up == -second.side_up == -third.side_up
@@ -127,18 +116,9 @@ def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
     assert {t: int(mask.sum()) for t, mask in track.known.items()} == {1: 400, 2: 0, 3: 400}
 
 
-def test_held_out_seeds_are_beyond_those_of_training():
-    assert validation_sets.FIRST_SEED == 2**31  # StepDataset draws below
-    case = next(iter(validation_sets.laparoscopy([0], 64)))
-    assert case.name == f"laparoscopy-{2**31}"
-    assert 60 <= len(case.video) <= 300
-    again = Laparoscopy(2**31, len(case.video), (64, 64))
-    np.testing.assert_array_equal(case.video[3], again[3])
-
-
 def test_the_built_in_model_beats_a_frozen_mask():
     clip = Laparoscopy(2**31 + 5, 12, (128, 128), classes=("grasper",), organ=None, absences=0)
-    case = validation_sets.Case("c", clip, tracks_of(clip))
+    case = validation_cases.Case("c", clip, tracks_of(clip))
     outcome = run_case(load_model(device="cpu"), case, ("mask", "1-click"))
     assert set(outcome) == {"mask", "1-click"}
     ours, frozen = outcome["mask"]

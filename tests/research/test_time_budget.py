@@ -8,8 +8,8 @@ import math
 import pytest
 
 from napari_sam2s.training.optimizer import set_rates
-from napari_sam2s.training.time_budget import AHEAD_S, Clock
 from napari_sam2s.training.training_config import Stage, TrainingConfig
+from research.time_budget import AHEAD_S, Clock
 
 
 def config():

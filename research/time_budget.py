@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sam2s.training.training_config import Stage, TrainingConfig
+from napari_sam2s.errors import TrainingError
+from napari_sam2s.training.data import Ordered, Place, StepDataset, make_ahead
+from napari_sam2s.training.training_config import TrainingConfig
 
 AHEAD_S = 5.0  # by which clips are ordered before they are learned from, about
 
@@ -58,7 +60,7 @@ class Clock:
             yield step, 0, stage
             step += 1
 
-    def arrived(self) -> tuple[Stage, int]:
+    def arrived(self) -> Place:
         """Return the stage of the next batch as long as it will be at this pace, and the step's number within it."""
         number = self._ordered.popleft()
         stage, taken = self._config.stages[number], self.steps[number]
@@ -73,3 +75,20 @@ class Clock:
         """Return the configuration with the steps that were taken; stages that none was left for are left out."""
         stages = zip(self._config.stages, self.steps, strict=True)
         return replace(self._config, stages=tuple(replace(stage, steps=n) for stage, n in stages if n))
+
+
+def clocked_steps(dataset: StepDataset, clock: Clock, workers: int) -> Iterator[Ordered]:
+    """Yield the steps that a clock orders, until its time is over: what :meth:`Run.train` takes.
+
+    Raises
+    ------
+    TrainingError
+        If a stage makes a step of several batches.
+    """
+    if any(stage.accumulate > 1 for stage in dataset.config.stages):
+        raise TrainingError("A run within a time makes a step of each batch: set accumulate = 1 in its stages.")
+    for batch in make_ahead(dataset, clock.order(), workers):
+        clock.start()
+        if clock.over:
+            return
+        yield [batch], clock.arrived()

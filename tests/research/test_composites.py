@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_sam2s.synthetic.composites import CompositeMaker, _picture, cut_segments
-from napari_sam2s.synthetic.material import PHOTOGRAPH_SIDE, Material, read_photographs
+from research.composites import CompositeMaker, _picture, cut_segments
+from research.material import PHOTOGRAPH_SIDE, Material, read_photographs
 
 
 @pytest.fixture(scope="module")

@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.evaluation import evaluate
-from napari_sam2s.evaluation.clicks import prompt_first
 from napari_sam2s.evaluation.scores import ObjectScore
 from napari_sam2s.masklets import Masklets
-from napari_sam2s.masklets.types import Object, Scores
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
-from napari_sam2s.tracking.track_video import Masks
-from napari_sam2s.tracking.tracker import Tracker
-from napari_sam2s.training.baselines import Frozen, carry_by_flow
-from napari_sam2s.training.validation_sets import Case, Track
+from napari_sam2s.training.validation_cases import Case, Track
+from napari_sam2s.training.validation_run import Answer, track_case
+from research.baselines import Frozen, carry_by_flow
 
 LONG_ABSENCE = 30  # frames
 FOUND_WITHIN, FOUND_ABOVE = 10, 0.5  # frames after re-entry; J
@@ -103,30 +100,6 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-@dataclass
-class _Answer:
-    """What a tracker found of one object, under the object's own id."""
-
-    object: Object
-    found: Masks
-    id: int  # in ``found``
-
-    @property
-    def objects(self) -> tuple[Object]:
-        return (self.object,)
-
-    @property
-    def frames(self) -> list[int]:
-        return [t for t in self.found.frames if self.found.mask(t, self.id) is not None]
-
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
-        mask = self.found.mask(frame, self.id)
-        return {} if mask is None else {self.object.id: mask}
-
-    def scores(self, frame: int) -> Scores | None:
-        return self.found.scores(frame).get(self.id)
-
-
 Outcome = tuple[list[ObjectResult], list[ObjectResult]]  # the model's, and those of first masks frozen
 
 
@@ -141,31 +114,11 @@ def run_case(
         Of ``PROMPTS``: each is given to every object on its first frame, which is not scored. Objects do not see each
         other, so all kinds are tracked side by side, and frames are encoded once.
     """
-    answers = _track(model, case, prompts, memory)
+    answers = track_case(model, case, prompts, memory)
     return {prompt: _outcome(case, answers[prompt], model.class_names) for prompt in prompts}
 
 
-def _track(
-    model: SAM2S, case: Case, prompts: Sequence[str], memory: str | MemoryPolicy = "divemem"
-) -> dict[str, list[_Answer]]:
-    """Track every object of a case once for each kind of prompt; return the answers in the order of the objects."""
-    shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
-    found = Masks(shape, ())
-    tracker = Tracker(model, case.video, found, memory, cache_bytes=0)
-    answers: dict[str, list[_Answer]] = {prompt: [] for prompt in prompts}
-    for n, track in enumerate(case.tracks):
-        first = track.frames[0]
-        for k, prompt in enumerate(prompts):
-            answer = _Answer(track.object, found, 1 + n * len(prompts) + k)
-            prompt_first(tracker, answer.id, first, track.known[first], prompt)
-            answers[prompt].append(answer)
-    last = max(track.frames[-1] for track in case.tracks) + 1
-    for _ in tracker.propagate(stop=last):
-        pass
-    return answers
-
-
-def _outcome(case: Case, answers: list[_Answer], class_names: Iterable[str]) -> Outcome:
+def _outcome(case: Case, answers: list[Answer], class_names: Iterable[str]) -> Outcome:
     ours, frozen = [], []
     for track, answer in zip(case.tracks, answers, strict=True):
         first = answer.masks(track.frames[0])[track.object.id]
@@ -186,7 +139,7 @@ def score_track(name: str, prediction: Masklets, track: Track, class_names: Iter
     score = evaluation.objects[0]
     frames = evaluation.frames[name, track.object.id]
     result = ObjectResult(name, score)
-    if isinstance(prediction, _Answer) and track.object.class_name in set(class_names):
+    if isinstance(prediction, Answer) and track.object.class_name in set(class_names):
         result.class_right = named(prediction, track) == track.object.class_name
     absences = list(_returns(track))
     for back in absences:
@@ -198,7 +151,7 @@ def score_track(name: str, prediction: Masklets, track: Track, class_names: Iter
     return result
 
 
-def named(answer: _Answer, track: Track) -> str | None:
+def named(answer: Answer, track: Track) -> str | None:
     """Return the class that a tracked object is given: of the highest mean probability over frames it is seen on."""
     sums: dict[str, float] = {}
     for t in track.frames[1:]:
@@ -246,7 +199,7 @@ def object_scores(model: SAM2S, cases: Iterable[Case], prompt: str = "mask") -> 
     visible: list[float] = []
     absent: list[float] = []
     for case in cases:
-        for track, answer in zip(case.tracks, _track(model, case, (prompt,))[prompt], strict=True):
+        for track, answer in zip(case.tracks, track_case(model, case, (prompt,))[prompt], strict=True):
             for t in track.frames[1:]:
                 scores = answer.scores(t)
                 if scores is not None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.synthetic.object_motion import wander
+from research.object_motion import wander
 
 Rng = np.random.Generator
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.training.validation_sets import Case, Track
+from napari_sam2s.training.validation_cases import Case, Track
 
 
 @dataclass

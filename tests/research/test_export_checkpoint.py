@@ -15,9 +15,9 @@ from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.tracking.policy import find_policy
-from napari_sam2s.training import export_checkpoint as module
 from napari_sam2s.training.checkpoint import model_state, save_atomically
-from napari_sam2s.training.export_checkpoint import pack
+from research import export_checkpoint as module
+from research.export_checkpoint import pack
 
 
 def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
