@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw

@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 
 from napari_sam2s import load_model

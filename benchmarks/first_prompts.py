@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import _root  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 

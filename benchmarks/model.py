@@ -28,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import _root  # noqa: F401
 import torch
 
 from napari_sam2s import load_model

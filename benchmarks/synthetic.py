@@ -11,6 +11,8 @@ import argparse
 import time
 from pathlib import Path
 
+import _root  # noqa: F401
+
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.synthetic.microscopy import Microscopy
 from research.nuclei import Nuclei

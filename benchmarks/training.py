@@ -17,6 +17,7 @@ import types
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 import torch
 

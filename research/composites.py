@@ -4,7 +4,7 @@ Two kinds of clips. In one, cut-outs (with alpha), segments of real frames and f
 deform, cover each other, leave and come back over a real background, moving or still. In the other a real frame is warped
 whole by a smooth flow, with one of its own segments as the object: its borders truly exist in the picture.
 
-Needs the extra ``train`` (OpenCV and scikit-image) and material (:mod:`research.material`).
+Needs OpenCV (the extra ``train``), scikit-image (the group ``research``) and material (:mod:`research.material`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ try:
     from research.camera_effects import develop
     from research.object_motion import Box, Places, depart, look_up, make_motion, places_at, warp
 except ImportError as error:
-    raise TrainingError("Composites need OpenCV and scikit-image: pip install 'napari-sam2s[train]'.") from error
+    raise TrainingError("Composites need OpenCV and scikit-image: pip install -e '.[train]' --group research.") from error
 
 Rng = np.random.Generator
 WHOLE_FRAME_SHARE = 0.35

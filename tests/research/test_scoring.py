@@ -12,6 +12,7 @@ from napari_sam2s.formats.davis import DavisWriter
 from napari_sam2s.formats.overlay import write_video
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
+from napari_sam2s.training import validation_cases
 from napari_sam2s.training.validation_cases import Track, tracks_of
 from research import validation_sets
 from research.baselines import Frozen

@@ -194,7 +194,7 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     again, data = start(config, tmp_path / "run")
     assert again.step == 2
     again.train(data, workers=0, report=lambda line: None)
-    for name, value in whole.model.state_dict().items():
+    for name, value in whole.learner.model.state_dict().items():
         assert torch.equal(value, again.learner.model.state_dict()[name]), name
 
 
