@@ -78,7 +78,7 @@ class Clock:
 
 
 def clocked_steps(dataset: StepDataset, clock: Clock, workers: int) -> Iterator[Ordered]:
-    """Yield the steps that a clock orders, until its time is over: what :meth:`Run.train` takes.
+    """Yield the steps that a clock orders, until its time is over: what :meth:`TrainingRun.train` takes.
 
     Raises
     ------

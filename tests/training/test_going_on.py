@@ -20,7 +20,7 @@ from napari_sam2s.tracking.policy import find_policy
 from napari_sam2s.training.checkpoint import save_atomically
 from napari_sam2s.training.curves import append_row, forget_after
 from napari_sam2s.training.learner import SKIPPED_STEPS
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.setup import start
 
 
@@ -243,7 +243,7 @@ def test_a_run_within_a_time_is_not_gone_on_with(config, tmp_path):
 
 def test_a_run_is_not_gone_on_with_other_text_embeddings(config, tmp_path):
     run = taken(config, tmp_path / "run", 1)
-    other = Run(replace(run.config), run.learner.model, tmp_path / "run")
+    other = TrainingRun(replace(run.config), run.learner.model, tmp_path / "run")
     other.learner.model.semantic.set_classes(["grasper", "hook"], torch.eye(2, other.learner.model.config.text_dim))
     with pytest.raises(TrainingError, match="other text embeddings"):
         other.resume()

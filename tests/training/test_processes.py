@@ -46,13 +46,13 @@ def test_two_processes_learn_what_one_learns_of_both_their_batches(config, tmp_p
 
 SKEWED = """
 import os, sys, time
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 if os.environ["RANK"] == "{late}":
-    train = Run.train
+    train = TrainingRun.train
     def late(self, *args, **kwargs):
         time.sleep(2)
         return train(self, *args, **kwargs)
-    Run.train = late
+    TrainingRun.train = late
 from napari_sam2s.cli import main
 sys.exit(main())
 """

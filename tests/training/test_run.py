@@ -26,7 +26,7 @@ from napari_sam2s.training.checkpoint import model_state, save_atomically
 from napari_sam2s.training.clip_families import Recorded
 from napari_sam2s.training.curves import draw_curves
 from napari_sam2s.training.data import batches, entropy
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.optimizer import make_optimizer
 from napari_sam2s.training.setup import start
 from napari_sam2s.training.text import embed_names, fixed_embeddings
@@ -482,7 +482,7 @@ def test_clip_embeddings_from_a_local_encoder(tmp_path):
 
 def test_runs_are_importable_without_a_folder(config, tmp_path):
     run, _ = start(config, tmp_path / "a" / "b")
-    assert isinstance(run, Run)
+    assert isinstance(run, TrainingRun)
     run.save()
     assert (tmp_path / "a" / "b" / "model.pt").exists()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_sam2s.training.data import Family, Ordered, StepDataset
-    from napari_sam2s.training.loop import Run
+    from napari_sam2s.training.loop import TrainingRun
     from napari_sam2s.training.validation_run import MakeCases
 
 
@@ -51,7 +51,7 @@ def train(
     families: Mapping[str, Family] | None = None,
     cases: Mapping[str, MakeCases] | None = None,
     order: Callable[[StepDataset], Iterable[Ordered]] | None = None,
-) -> Run:
+) -> TrainingRun:
     """Train as the command's arguments say; further families, cases and steps may come from outside of this package."""
     import math
     import re
@@ -97,7 +97,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise TrainingError("--workers must be at least 0, and --threads at least 1.")
 
 
-def _tell(run: Run, out: Path, finished: bool) -> None:
+def _tell(run: TrainingRun, out: Path, finished: bool) -> None:
     """Say what there is now."""
     before = "This run was finished already, and nothing was learned: take another folder, or add a stage to resume it. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""

@@ -29,7 +29,7 @@ LOG_STEPS = 10
 Validator = Callable[[SAM2S], Mapping[str, float]]  # a model to its J&F by family
 
 
-class Run:
+class TrainingRun:
     """One training run in one folder.
 
     Parameters

@@ -19,7 +19,7 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.training.clip_families import Cells, Procedural, Recorded
 from napari_sam2s.training.data import Family, StepDataset
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.text import add_names, embed_names
 from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
@@ -42,7 +42,7 @@ def start(
     device: str = "auto",
     families: Mapping[str, Family] | None = None,
     cases: Mapping[str, MakeCases] | None = None,
-) -> tuple[Run, StepDataset]:
+) -> tuple[TrainingRun, StepDataset]:
     """Make a run and its dataset; the run resumes where its folder says it stopped.
 
     Parameters
@@ -81,7 +81,7 @@ def start(
     if "recorded" in config.families and recorded:
         makers["recorded"] = Recorded(recorded, config.image_size)
     _name_classes(model, config)
-    run = Run(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
+    run = TrainingRun(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
     run.history = history
     if isinstance(real := makers.get("recorded"), Recorded):
         if config.unknown_classes == "error" and model.class_names:
