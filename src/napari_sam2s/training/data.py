@@ -34,7 +34,9 @@ class StepDataset(Dataset[Batch]):
     def __init__(self, config: TrainingConfig, families: Mapping[str, Family], class_names: Sequence[str]) -> None:
         missing = set(config.families) - set(families)
         if missing:
-            raise TrainingError(f"There is no material for {sorted(missing)}: give its folder, or take it out of [families].")
+            raise TrainingError(
+                f"There is no material for {sorted(missing)}: give its folder ('recorded' is --data), or take it out of [families]."
+            )
         self.config = config
         self.families = families
         self.class_names = list(class_names)
