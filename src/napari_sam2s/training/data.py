@@ -35,7 +35,7 @@ class StepDataset(Dataset[Batch]):
         missing = set(config.families) - set(families)
         if missing:
             raise TrainingError(
-                f"There is no material for {sorted(missing)}: give its folder ('recorded' is --data), or take it out of [families]."
+                f"There is no material for {sorted(missing)}: give it ('recorded' is --data), or take it out of [families]."
             )
         self.config = config
         self.families = families
