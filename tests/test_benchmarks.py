@@ -27,8 +27,10 @@ def script():
     spec = importlib.util.spec_from_file_location("model_benchmark", BENCHMARKS / "model.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(BENCHMARKS))  # as Python does when it is called
     spec.loader.exec_module(module)
     yield module
+    sys.path.remove(str(BENCHMARKS))
     del sys.modules[spec.name]
 
 

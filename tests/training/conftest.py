@@ -27,16 +27,26 @@ loss_stride = 1
 STAGE = {"name": "only", "steps": 2, "frames": 1, "batch": 1, "learning_rate": 1e-3, "divemem": 0.0, "images": 0.0}
 
 
-@pytest.fixture
-def write_config(tmp_path):
-    """Write a configuration, each of whose stages is a dictionary of what is not as in ``STAGE``."""
+@pytest.fixture(scope="session")
+def config_text():
+    """Make a configuration, each of whose stages is a dictionary of what is not as in ``STAGE``."""
 
-    def write(*stages, objects=1, family="laparoscopy", more=""):
+    def make(*stages, objects=1, family="laparoscopy", more=""):
         text = CONFIG.format(objects=objects, family=family, more=more)
         for stage in stages or ({},):
             text += "\n[[stages]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in (STAGE | stage).items())
+        return text
+
+    return make
+
+
+@pytest.fixture
+def write_config(tmp_path, config_text):
+    """Write a configuration."""
+
+    def write(*stages, **settings):
         path = tmp_path / "c.toml"
-        path.write_text(text)
+        path.write_text(config_text(*stages, **settings))
         return path
 
     return write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,21 @@ from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.setup import start
 
 
+STAGES, CLASSES = ({"name": "first"}, {"name": "second"}), {"more": 'class_names = ["grasper", "hook"]'}
+
+
 @pytest.fixture
 def config(write_config):
-    return write_config({"name": "first"}, {"name": "second"}, more='class_names = ["grasper", "hook"]')
+    return write_config(*STAGES, **CLASSES)
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, config_text):
+    """The folder of a run that has taken three steps, to copy."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "c.toml").write_text(config_text(*STAGES, **CLASSES))
+    taken(folder / "c.toml", folder / "run", 3)
+    return folder / "run"
 
 
 def change(config, old, new, count=-1):
@@ -75,8 +88,8 @@ def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
         ('["grasper", "hook"]', '["grasper", "hook", "stapler"]', r"other classes \(stapler"),
     ],
 )
-def test_what_decides_a_run_is_not_changed_on_the_way(config, tmp_path, old, new, words, early):
-    taken(config, tmp_path / "run")
+def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, tmp_path, old, new, words, early):
+    shutil.copytree(begun, tmp_path / "run")
     if early:
         of_before(tmp_path / "run")
     change(config, old, new)
@@ -85,8 +98,8 @@ def test_what_decides_a_run_is_not_changed_on_the_way(config, tmp_path, old, new
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
-def test_what_is_still_to_come_may_be_changed(config, tmp_path, early):
-    taken(config, tmp_path / "run", 3)
+def test_what_is_still_to_come_may_be_changed(config, begun, tmp_path, early):
+    shutil.copytree(begun, tmp_path / "run")
     if early:
         of_before(tmp_path / "run")
     head, second = config.read_text().split('name = "second"')
@@ -96,8 +109,8 @@ def test_what_is_still_to_come_may_be_changed(config, tmp_path, early):
     assert (run.step, run.config.steps) == (3, 7)
 
 
-def test_a_damaged_checkpoint_is_said(config, tmp_path):
-    taken(config, tmp_path / "run", 1)
+def test_a_damaged_checkpoint_is_said(config, begun, tmp_path):
+    shutil.copytree(begun, tmp_path / "run")
     path = tmp_path / "run" / "last.pt"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
