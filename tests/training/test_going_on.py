@@ -24,7 +24,6 @@ from napari_sam2s.training.learner import SKIPPED_STEPS
 from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.setup import start
 
-
 STAGES, CLASSES = ({"name": "first"}, {"name": "second"}), {"more": 'class_names = ["grasper", "hook"]'}
 
 
