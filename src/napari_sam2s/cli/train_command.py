@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the validation family recorded: like --data, not in it",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
-    parser.add_argument("--minutes", type=float, help="stop after so long; resume later with the same command")
+    parser.add_argument("--minutes", type=float, help="stop after so long; the same command resumes the run")
     parser.add_argument("--workers", type=int, default=1, help="processes that make clips (1)")
     parser.add_argument("--threads", type=int, help="of torch")
 
@@ -77,7 +77,7 @@ def train(
             run.train(dataset, workers=args.workers, seconds=seconds, ordered=ordered, report=report)
         except KeyboardInterrupt:
             if run.main and (args.out / "last.pt").exists():
-                then = "such a run within a time is not resumed" if order else "the same command resumes it"
+                then = "a run --within a time cannot be resumed" if order else "the same command resumes it"
                 bar.write(f"Stopped after step {run.step}, which {args.out / 'model.pt'} has; {then}.", file=sys.stderr)
             raise
         bar.update(run.step - bar.n)
@@ -99,7 +99,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 def _tell(run: TrainingRun, out: Path, finished: bool) -> None:
     """Say what there is now."""
-    before = "This run was finished already, and nothing was learned: take another folder, or add a stage to resume it. "
+    before = "This run was finished already, and nothing was learned: take another folder, or add a stage. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
     curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
     print(f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}{curves}")
