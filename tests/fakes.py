@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_sam2s.model.stages import Decoded, Features
 from napari_sam2s.model.video_model import ModelFacts, PointPrompt, Recall
 
-SIDE, REACH = 32, 0.1  # of its input and masks; of a colour from 0 to 1
+SIDE, REACH = 32, 0.4  # of its input and masks; of a colour from 0 to 1
 
 
 class ColourModel:
@@ -22,6 +22,9 @@ class ColourModel:
     metadata: ClassVar[dict[str, Any]] = {}
     device = torch.device("cpu")
     facts = ModelFacts(SIDE, SIDE, SIDE, (), 6, None, 4 * 3, encodes_prompted=False)
+
+    def eval(self) -> None:
+        pass
 
     def describe(self) -> dict[str, Any]:
         return dict.fromkeys(("model_source", "model_hash", "speed"), "") | {

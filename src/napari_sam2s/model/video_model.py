@@ -95,6 +95,9 @@ class VideoModel(Protocol):
     def facts(self) -> ModelFacts:
         """What a predictor has to know of it; may change with how it is set to compute."""
 
+    def eval(self) -> Any:
+        """Compute as in tracking, not as in training."""
+
     def describe(self) -> dict[str, Any]:
         """Return what results depend on: ``model``, ``model_source``, ``model_hash``, ``mode``, ``precision``, ``speed``."""
 

@@ -31,7 +31,7 @@ FEATURE_CACHE_BYTES = 256 * 2**20
 SENT_FRAMES = 48  # small frames that an engine keeps: enough for clicks back and forth around the cursor
 
 
-class Answer(NamedTuple):
+class PromptAnswer(NamedTuple):
     """What comes of a prompt."""
 
     mask: AnyMask
@@ -64,6 +64,7 @@ class TrackerActor:
         pixels: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
         self.model = model.load() if isinstance(model, ModelChoice) else model
+        self.model.eval()
         self.policy = find_policy(memory, self.model.metadata, self.model.facts.recent_memories)
         self._shape = shape
         self._sent: dict[int, NDArray[np.uint8]] | None = {} if pixels is None else None
@@ -100,11 +101,11 @@ class TrackerActor:
         """Whether the pixels of a frame need not be sent."""
         return self._sent is None or frame in self._sent
 
-    def prompt(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None, reset: bool) -> Answer:
+    def prompt(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None, reset: bool) -> PromptAnswer:
         """Answer a prompt; ``known`` is the object's mask on the frame so far."""
         self._receive(prompt.frame, image)
         mask, scores = self.objects.condition(prompt, self._unpack(known), reset=reset)
-        return Answer(self._pack(mask), scores, self.objects.conditioning)
+        return PromptAnswer(self._pack(mask), scores, self.objects.conditioning)
 
     def replay(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None) -> Conditioning:
         """Take up a prompt that was answered before."""
