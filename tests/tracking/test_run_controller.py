@@ -11,7 +11,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from fakes import ColourModel, squares
-from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import RunController, Tracker, continue_run, plan, resumable_run, unfinished
 from napari_sam2s.video import open_video
