@@ -85,6 +85,11 @@ class Tracker:
         """The objects that have a prompt."""
         return tuple(self.conditioning)
 
+    @property
+    def policy(self) -> MemoryPolicy:
+        """What is remembered."""
+        return MemoryPolicy(**self._actor.describe()["memory"])
+
     def describe(self) -> dict[str, Any]:
         """Return what results depend on, for a project's provenance."""
         return {**self._actor.describe(), "objects": list(self.object_ids)}
