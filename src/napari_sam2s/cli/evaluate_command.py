@@ -115,13 +115,13 @@ def _write_report(args: argparse.Namespace, scores: Any) -> None:
 
 def _videos(path: Path, names: list[str]) -> dict[str, Any]:
     """Return the frames of each video: one file, one folder of pictures, or a folder of these."""
-    from napari_sam2s.evaluation.recordings import Frames
+    from napari_sam2s.formats.davis_layout import PICTURES, NumberedPictures
     from napari_sam2s.video import open_video
 
-    pictures = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path
+    pictures = path / PICTURES if (path / PICTURES).is_dir() else path
     inner = {name: pictures / name for name in names if (pictures / name).is_dir()}
     if inner:
-        return {name: Frames(folder) for name, folder in inner.items()}
+        return {name: NumberedPictures(folder) for name, folder in inner.items()}
     if len(names) > 1:
         raise EvaluationError(f"{path} has no folder for {names[0]!r}: give a folder with one folder of pictures a video.")
-    return {names[0]: Frames(path) if path.is_dir() else open_video(path)}
+    return {names[0]: NumberedPictures(path) if path.is_dir() else open_video(path)}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import ANNOTATIONS, LARGEST_ID, LAYERS, davis_palette
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, LARGEST_ID, LAYERS, davis_palette
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:

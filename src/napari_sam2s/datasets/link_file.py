@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import ANNOTATIONS, DavisFolder
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, DavisFolder
 from napari_sam2s.masklets import rle
 from napari_sam2s.video.image_folder import picture_numbers
 

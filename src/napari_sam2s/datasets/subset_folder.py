@@ -17,7 +17,8 @@ from napari_sam2s import __version__
 from napari_sam2s.datasets.conversion_report import Linked, Made
 from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import LARGEST_ID, DavisWriter
+from napari_sam2s.formats.davis import DavisWriter
+from napari_sam2s.formats.davis_layout import LARGEST_ID
 from napari_sam2s.masklets import rle
 
 META, REVIEW = "meta.json", "review.json"
