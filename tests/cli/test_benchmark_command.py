@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
 from PIL import Image
 
 from napari_sam2s.cli import main
+from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
 from napari_sam2s.formats import write_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 

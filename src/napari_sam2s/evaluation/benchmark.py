@@ -21,7 +21,8 @@ from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.evaluation.evaluate import evaluate
 from napari_sam2s.evaluation.protocols import prompt_all
 from napari_sam2s.evaluation.report import write_report
-from napari_sam2s.evaluation.scores import Evaluation, Protocol, finite, merge
+from napari_sam2s.evaluation.result import Evaluation, merge
+from napari_sam2s.evaluation.scores import Protocol, finite
 from napari_sam2s.formats import read_davis, write_davis
 from napari_sam2s.masklets.protocol import Renumbered
 
