@@ -81,11 +81,9 @@ class DavisFolder:
         if not pictures:
             raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
         self._paths = _by_number(pictures)
-        layers, ignore = (folder.parent.parent / name / folder.name for name in (LAYERS, IGNORE))
-        self._layers = {
-            int(p.name): _by_number(p.glob("*.png")) for p in sorted(layers.glob("*")) if p.is_dir() and p.name.isdigit()
-        }
-        self._ignore = _by_number(ignore.glob("*.png"))
+        root = folder.parent.parent
+        self._layers = {i: _by_number(layer.glob("*.png")) for i, layer in layer_folders(root, folder.name).items()}
+        self._ignore = _by_number((root / IGNORE / folder.name).glob("*.png"))
         self._last: tuple[int, NDArray[np.integer]] | None = None
 
     @property
@@ -117,14 +115,14 @@ class DavisFolder:
         """Return ``{object id: (Y, X) bool}``; of overlapping objects whole, if they have pictures of their own."""
         labels = self.labels(frame)
         if self._layers:
-            return {i: _read(paths[frame]) > 0 for i, paths in self._layers.items() if frame in paths}
+            return {i: read_mask(paths[frame]) > 0 for i, paths in self._layers.items() if frame in paths}
         return {int(i): labels == i for i in np.flatnonzero(np.bincount(labels.ravel())) if i}
 
     def ignored(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
         void = self._void(self._picture(frame))
         if frame in self._ignore:
-            unlabelled = _read(self._ignore[frame]) > 0
+            unlabelled = read_mask(self._ignore[frame]) > 0
             void = unlabelled if void is None else void | unlabelled
         return void if void is not None and void.any() else None
 
@@ -136,7 +134,7 @@ class DavisFolder:
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
         if self._last is None or self._last[0] != frame:
-            self._last = frame, _read(self._paths[frame])
+            self._last = frame, read_mask(self._paths[frame])
         return self._last[1]
 
     def _described(self) -> tuple[Object, ...] | None:
@@ -160,7 +158,14 @@ def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
     return {int(re.findall(r"\d+", p.stem)[-1]): p for p in sorted(pictures)}
 
 
-def _read(path: Path) -> NDArray[np.integer]:
+def layer_folders(root: Path, video: str) -> dict[int, Path]:
+    """Return the folders with a picture an object, by object: there are some where objects overlap or are more than 254."""
+    folders = sorted((root / LAYERS / video).glob("*"))
+    return {int(folder.name): folder for folder in folders if folder.is_dir() and folder.name.isdigit()}
+
+
+def read_mask(path: Path) -> NDArray[np.integer]:
+    """Return a picture of ids, or of one object, ``(Y, X)``."""
     try:
         with Image.open(path) as picture:
             array = np.asarray(picture)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-from napari_sam2s.datasets.annotation_readers import labelme, read_json
+from napari_sam2s.datasets.annotation_readers import labelme
+from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
 from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, natural, number, partner, size_of
 from napari_sam2s.errors import DatasetError

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from napari_sam2s.datasets.annotation_readers import RGB, colour_map, object_pictures, read_json
+from napari_sam2s.datasets.annotation_readers import RGB, colour_map, object_pictures
+from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import Instance, Picture, Reading, SourceFrame, SourceVideo, folders, number, pictures
 from napari_sam2s.errors import DatasetError
