@@ -10,7 +10,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from napari_sam2s.evaluation.report import write_report
 from napari_sam2s.evaluation.result import Evaluation, merge
 from napari_sam2s.evaluation.scores import Protocol, finite
 from napari_sam2s.formats import read_davis, write_davis
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.masklets.protocol import Renumbered
 
 PROTOCOL = Protocol(skip="ends", missing="error", void=255, late="own-clip")
@@ -200,14 +200,9 @@ def finished(job: Job, settings: Mapping[str, Any], *, again: bool = False) -> b
 
 def save(job: Job, result: Mapping[str, Any]) -> None:
     """Write a result, whole or not at all."""
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    part = job.path.with_name(f"{job.path.name}.{os.getpid()}.part")
-    try:
+    make_folder(job.path.parent)
+    with whole_file(job.path, job.path.with_name(f"{job.path.name}.{os.getpid()}.part")) as part:
         part.write_text(json.dumps(result, indent=1), encoding="utf-8")
-        part.replace(job.path)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
 
 
 @dataclass(frozen=True)
@@ -267,7 +262,6 @@ def write_reports(jobs: list[Job], outcomes: Iterable[Outcome], page: str) -> Pa
             videos={n: j.source.frames() for n, j in names.items()} if whole else None,
         )
     path = out / "benchmark.md"
-    part = path.with_suffix(".part")
-    part.write_text(page + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(page + "\n", encoding="utf-8")
     return path
