@@ -460,7 +460,7 @@ def test_bad_data(config, tmp_path, davis):
     (davis / "JPEGImages" / "other").rename(davis / "JPEGImages" / "case")
     for picture in sorted((davis / "JPEGImages" / "case").iterdir())[5:]:
         picture.unlink()
-    with pytest.raises(TrainingError, match="no picture of the annotated frame 6"):
+    with pytest.raises(FormatError, match="no picture of the annotated frame 6"):
         start(config, tmp_path / "run", recorded=[davis])
 
 
