@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 
 
 class LinkFile:
-    """``review.json`` of a subset: its entries, ``open`` and decided ones, and those that are ``settled`` (applied).
+    """``review.json`` of a subset: its ``entries``, open and decided, and the ``settled``, which are applied.
 
     Raises
     ------
@@ -119,7 +119,9 @@ class ReviewList:
         Raises
         ------
         DatasetError
-            If the project has them already, its video is another one, or the files are not as a conversion leaves them.
+            If the project has them already, its video is another one, or a link names what is not there.
+        FormatError
+            If masks cannot be read, or have no picture.
         """
         if self.taken_up(project):
             raise DatasetError(f"{project.name} has the links of {self.path} already.")
