@@ -9,8 +9,7 @@ from pathlib import Path
 from napari_sam2s.datasets.annotation_readers import nearest_colour, threshold
 from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Category, Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Reading, SourceVideo, folders, paired_frames, pictures
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import Reading, SourceVideo, folders, need, paired_frames, pictures
 
 Reader = Callable[[Path], Reading]
 MASK_NAMES = ("{0}.png", "{0}.jpg", "{0}.jpeg", "{0}_mask.png", "{0}_mask.jpg", "{0}.tif", "{0}.bmp")
@@ -59,8 +58,7 @@ def read_bkai(root: Path) -> Iterator[SourceVideo]:
     """Read the training pictures; the masks are colours that JPEG has blurred."""
     truths = [p for p in folders(root, "train_gt", BKAI_LAYOUT) if pictures(p)]
     images = [p for p in folders(root, "train", BKAI_LAYOUT) if pictures(p)]
-    if not truths or not images:
-        raise DatasetError(f"{root} holds no pictures in train and train_gt. Expected is: {BKAI_LAYOUT}.")
+    need(truths and images, f"{root} holds no pictures in train and train_gt", BKAI_LAYOUT)
     reading = objects_of(partial(nearest_colour, colours=BKAI_COLOURS), {1, 2})
     yield from _stills(images[0], truths[0], "BKAI-IGH", ["{0}.jpeg", "{0}.jpg", "{0}.png"], reading)
 
