@@ -53,9 +53,9 @@ class Recall:
     unit: int = 1  # strides that the network counts as a distance of 1
 
     @property
-    def frames(self) -> tuple[int, ...]:
+    def frames(self) -> list[int]:
         """The frames that are remembered."""
-        return tuple(memory.frame for memory in self.memories)
+        return [memory.frame for memory in self.memories]
 
 
 @dataclass(frozen=True)
