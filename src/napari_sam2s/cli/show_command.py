@@ -72,10 +72,10 @@ def _print_run(item: dict[str, Any], project: Path) -> None:
         f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
     )
     if item["status"] == "running":
-        hint = f"if nothing is at work on it any more, go on with: napari-sam2s resume {project}"
+        hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {project}"
         print(f"         at frame {item['next_frame']}; {hint}")
     if item["status"] in ("paused", "interrupted", "failed"):
-        print(f"         stopped at frame {item['next_frame']}; go on with: napari-sam2s resume {project}")
+        print(f"         stopped at frame {item['next_frame']}; resume it with: napari-sam2s resume {project}")
 
 
 def describe_review(project: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
+from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError
 
 if TYPE_CHECKING:
@@ -63,12 +64,6 @@ def run(args: argparse.Namespace) -> int:
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0
-
-
-def tell_warnings(command: str, video: Any) -> None:
-    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
-    for warning in video.warnings:
-        print(f"napari-sam2s {command}: {warning}", file=sys.stderr)
 
 
 def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
@@ -197,7 +192,7 @@ def show(run: Any) -> None:
             pass
     except KeyboardInterrupt:
         run.pause()
-        print(f"paused; go on with: napari-sam2s resume {run.project.path}")
+        print(f"paused; resume it with: napari-sam2s resume {run.project.path}")
         raise
 
 

@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("train", help="train or fine-tune a network")
     parser.add_argument("config", type=Path, help="a TOML file, such as configs/finetune.toml")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is gone on with")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is resumed")
     parser.add_argument("--material", type=Path, help="of the family composites (needs napari-sam2s[train])")
     parser.add_argument(
         "--data", type=Path, action="append", default=[], help="of the family recorded: a project or a DAVIS root (repeat)"
@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
         help="of the validation family recorded: like --data, not in it",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
-    parser.add_argument("--minutes", type=float, help="stop after so long; go on later with the same command")
+    parser.add_argument("--minutes", type=float, help="stop after so long; the same command resumes the run")
     parser.add_argument(
         "--within", type=float, metavar="MINUTES", help="fit the whole run into so long, with as many steps as that allows"
     )
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             run.train(dataset, workers=args.workers, seconds=seconds, clock=clock, report=report)
         except KeyboardInterrupt:
             if run.main and (args.out / "last.pt").exists():
-                on = "the same command goes on" if clock is None else "such a run within a time is not gone on with"
+                on = "the same command resumes it" if clock is None else "a run --within a time cannot be resumed"
                 bar.write(f"Stopped after step {run.step}, which {args.out / 'model.pt'} has; {on}.", file=sys.stderr)
             raise
         bar.update(run.step - bar.n)
@@ -100,7 +100,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 def _tell(run: Run, out: Path, finished: bool) -> None:
     """Say what there is now."""
-    before = "This run was finished already, and nothing was learned: take another folder, or add a stage to go on. "
+    before = "This run was finished already, and nothing was learned: take another folder, or add a stage. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
     curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
     print(f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}{curves}")

@@ -14,6 +14,7 @@ from PIL import Image
 from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats.davis import ANNOTATIONS, LARGEST_ID, LAYERS, davis_palette
+from napari_sam2s.masklets.labels import label_image
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:
@@ -167,11 +168,8 @@ def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
 
 
 def _draw_layers(root: Path, video: str) -> None:
-    """Draw the pictures of all objects anew from those of each, as far as a palette goes; the lowest id wins."""
-    drawn = [(i, folder) for i, folder in sorted(_layers(root, video).items(), reverse=True) if i <= LARGEST_ID]
+    """Draw the pictures of all objects anew from those of each, as far as a palette goes."""
+    drawn = {i: folder for i, folder in _layers(root, video).items() if i <= LARGEST_ID}
     for path in _pictures(root, video):
-        labels = np.zeros(_read(path).shape, dtype=np.uint8)
-        for i, folder in drawn:
-            if (folder / path.name).is_file():
-                labels[_read(folder / path.name) > 0] = i
-        _save(_palette_picture(labels), path)
+        masks = {i: _read(folder / path.name) > 0 for i, folder in drawn.items() if (folder / path.name).is_file()}
+        _save(_palette_picture(label_image(masks, (), _read(path).shape, np.uint8)), path)

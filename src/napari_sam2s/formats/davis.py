@@ -2,7 +2,7 @@
 
 ``Annotations/<video>/00000.png`` under a root, or a folder of PNGs alone. Names and classes go to ``meta.json`` beside
 them, with YouTube-VOS's keys. A frame without a file is not annotated; a frame with an empty picture is annotated and
-empty. Where objects overlap, the lowest id wins, as in SAM 2's own tools; the pixels lost are counted.
+empty. Where objects overlap, :func:`label_image` says which one is seen; the pixels lost are counted.
 
 Two folders beside ``Annotations`` are read if they are there: ``Annotations_objects/<video>/<id>/00000.png``, one picture
 an object, for objects that overlap (a frame without a picture is annotated in ``Annotations`` and empty for the object);
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
+from napari_sam2s.formats.entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -192,27 +192,27 @@ def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisF
 
 
 class DavisWriter:
-    """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``."""
+    """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``.
 
-    def __init__(self, root: Path | str, video: str, size: tuple[int, int]) -> None:
+    ``objects`` say by their order which one is seen where they overlap; without them the higher id is.
+    """
+
+    def __init__(self, root: Path | str, video: str, size: tuple[int, int], objects: Iterable[Object] = ()) -> None:
         self.root = Path(root)
         self.folder = make_folder(self.root / ANNOTATIONS / video)
         self.video = video
         self.size = size
+        self.objects = tuple(objects)
         self.lost_pixels = 0
 
     def write(self, frame: int, masks: Mapping[int, NDArray[np.bool_]]) -> None:
         """Write a frame; an empty picture says that no object is there."""
-        labels = np.zeros(self.size, dtype=np.uint8)
-        for object_id in sorted(masks, reverse=True):  # so that the lowest id wins
+        for object_id in masks:
             if not 1 <= object_id <= LARGEST_ID:
                 raise FormatError(f"A palette PNG holds the ids 1 to {LARGEST_ID}; object {object_id} needs another format.")
-            mask = masks[object_id]
-            if mask.shape != self.size:
-                raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {self.size}.")
-            self.lost_pixels += int(np.count_nonzero(labels[mask]))
-            labels[mask] = object_id
-        picture = Image.fromarray(labels, mode="P")
+        labels, lost = labels_of(masks, self.objects, self.size)
+        self.lost_pixels += lost
+        picture = Image.fromarray(labels.astype(np.uint8), mode="P")
         picture.putpalette(davis_palette())
         path = self.folder / f"{frame:05d}.png"
         with whole_file(path) as part:
@@ -227,10 +227,7 @@ class DavisWriter:
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
         with whole_file(path) as part:
             part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        if self.lost_pixels:
-            warnings.warn(
-                f"{self.video}: objects overlap; {self.lost_pixels} pixels went to the object with the lower id.", stacklevel=2
-            )
+        warn_of_overlaps(self.video, self.lost_pixels)
 
 
 def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
@@ -242,19 +239,13 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
         If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
         is something else, or they cannot be written. Nothing is written then, but in the middle of a disk that fills up.
     """
-    writer: DavisWriter | None = None
-    frames = list(masklets.frames)
+    frames, (_, *size), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
     _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})
     _read_meta(Path(root) / META)
+    writer = DavisWriter(root, video, (size[0], size[1]), objects)
     for frame in frames:
-        masks = masklets.masks(frame)
-        if writer is None:
-            size = _size_of(masklets, masks)
-            writer = DavisWriter(root, video, size)
-        writer.write(frame, masks)
-    if writer is None:
-        raise FormatError(f"{video} has no annotated frames to write.")
-    writer.finish(masklets.objects, frames)
+        writer.write(frame, masklets.masks(frame))
+    writer.finish(objects, frames)
     return writer.folder
 
 
@@ -277,13 +268,3 @@ def _read_meta(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error!r}): move it away, or export elsewhere.") from error
     return meta
-
-
-def _size_of(masklets: Masklets, masks: Mapping[int, NDArray[np.bool_]]) -> tuple[int, int]:
-    shape = getattr(masklets, "shape", None)
-    if shape is not None:
-        return int(shape[1]), int(shape[2])
-    if not masks:
-        raise FormatError("The first annotated frame is empty and the size of the video is not known.")
-    height, width = next(iter(masks.values())).shape
-    return height, width
