@@ -68,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
     """Refuse what would fail when everything is tracked."""
+    from napari_sam2s.formats.atomic_write import refuse_full
     from napari_sam2s.formats.davis import LARGEST_ID
 
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+    refuse_full(folder)
     if (largest := max(p.object_id for p in prompts)) > LARGEST_ID:
         raise FormatError(
             f"A folder of palette PNGs holds the objects 1 to {LARGEST_ID}, and the prompts name {largest}: write a project "
