@@ -48,7 +48,7 @@ class User:
 
     def place(self, y, x):
         """Return where a pixel of the video is on the canvas."""
-        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        world = self.widget.session.image.data_to_world((self.widget.session.frame, y, x))
         at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
         return QPoint(int(at[0]), int(at[1]))
 

@@ -46,9 +46,9 @@ def test_every_key_can_be_changed_and_is_listed(user):
 
 def test_the_help_comes_and_goes(user):
     user.press(Qt.Key.Key_H)
-    assert user.widget._help.isVisible()
+    assert user.widget.help.overlay.isVisible()
     user.press(Qt.Key.Key_H)
-    assert user.widget._help is None
+    assert user.widget.help.overlay is None
 
 
 def test_commands_of_the_palette(user):

@@ -20,7 +20,7 @@ from napari_sam2s.masklets import Project
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
+    from napari_sam2s.widgets.session import Session
 
 TITLES = {
     "davis": ("DAVIS folders ...", "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read."),
@@ -35,65 +35,63 @@ _log = logging.getLogger(__name__)
 
 
 class Exporter(QObject):
-    """Writes the project of a widget in other formats, one at a time."""
+    """Writes the open project in other formats, one at a time."""
 
     _over = Signal(str)
 
-    def __init__(self, host: SegmentWidget) -> None:
-        super().__init__(host)
-        self._host = host
+    def __init__(self, session: Session, button: QPushButton) -> None:
+        super().__init__(button)
+        self._session, self._button = session, button
         self._thread: threading.Thread | None = None
-        self._over.connect(host.say)
-        self.menu = QMenu(host)
+        self._over.connect(session.tell)
+        self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for name, (title, tip) in TITLES.items():
             self._add(title, tip, lambda _=False, name=name: self.ask(name))
         self.menu.addSeparator()
         self._add("Overlay video ...", "An MP4 with the masks drawn in, to look at.", lambda _=False: self.ask(OVERLAY))
+        button.setToolTip("Write the masks in another format; the project stays as it is.")
+        button.setMenu(self.menu)
 
     def _add(self, title: str, tip: str, run: Callable[..., None]) -> None:
         action = self.menu.addAction(title)
         action.setToolTip(tip)
         action.triggered.connect(run)
 
-    def attach(self, button: QPushButton) -> None:
-        """Show the menu at a button."""
-        button.setMenu(self.menu)
-
     def popup(self) -> None:
-        """Show the menu, as by key."""
-        self.menu.popup(self._host.mapToGlobal(QPoint(0, self._host.height() - self.menu.sizeHint().height())))
+        """Show the menu above its button, as by key."""
+        self.menu.popup(self._button.mapToGlobal(QPoint(0, -self.menu.sizeHint().height())))
 
     def ask(self, name: str) -> None:
         """Ask where to, and write."""
-        session = self._host.session
-        if session is None or not session.project.frames:
-            self._host.say("There are no masks to export: click an object first.")
+        session, project = self._session, self._session.project
+        if project is None or not project.frames:
+            session.tell("There are no masks to export. Click an object first.")
             return
-        beside = str(session.project.path.parent)
         if name == OVERLAY:
-            suggestion = str(session.project.path.with_suffix(".mp4").with_stem(f"{session.project.name}-overlay"))
-            chosen, _ = QFileDialog.getSaveFileName(self._host, "Write the overlay video as", suggestion, "Videos (*.mp4)")
+            suggestion = str(project.path.with_suffix(".mp4").with_stem(f"{project.name}-overlay"))
+            chosen, _ = QFileDialog.getSaveFileName(self._button, "Write the overlay video as", suggestion, "Videos (*.mp4)")
         else:
-            chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {TITLES[name][0].rstrip(' .')}", beside)
+            title = f"Folder for {TITLES[name][0].rstrip(' .')}"
+            chosen = QFileDialog.getExistingDirectory(self._button, title, str(project.path.parent))
         if chosen:
             self.write(name, Path(chosen))
 
     def write(self, name: str, target: Path) -> None:
         """Write a format into a folder (an overlay: to a file), in a thread."""
-        host = self._host
+        session = self._session
         if self._thread is not None and self._thread.is_alive():
-            host.say("An export is being written; wait for its end.")
+            session.tell("Another export is being written. Wait until it is done.")
             return
-        session, image = host.session, host.image
-        if session is None or image is None:
+        worker, image = session.worker, session.image
+        if worker is None or image is None:
             return
-        path, video, options = session.project.path, session.video, measures_of(image) if name == "csv" else {}
-        host.say(f"exporting to {target} ...")
+        path, video, options = worker.project.path, worker.video, measures_of(image) if name == "csv" else {}
+        session.tell(f"Exporting to {target} ...")
 
         def work() -> None:
             try:
-                with warnings.catch_warnings(record=True) as told:
+                with warnings.catch_warnings(record=True) as noted:
                     warnings.simplefilter("always", UserWarning)
                     # A look of its own at the file: tracking may go on meanwhile.
                     with Project.open(path, mode="r") as project:
@@ -102,19 +100,19 @@ class Exporter(QObject):
                             if name == OVERLAY
                             else project.export(target, name, **options)
                         )
-                notes = "".join(f" {w.message}" for w in told if issubclass(w.category, UserWarning))
-                message = f"exported to {made}.{notes}"
+                notes = "".join(f" {w.message}" for w in noted if issubclass(w.category, UserWarning))
+                message = f"Exported to {made}.{notes}"
             except (Sam2sError, OSError) as error:
                 message = f"Nothing was exported: {error}"
-            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 _log.exception("an export failed")
-                message = f"Nothing was exported ({type(error).__name__}: {error}); the log has more."
-            self._tell(message)
+                message = f"Nothing was exported ({type(error).__name__}: {error}). See the log."
+            self._report(message)
 
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
         self._thread.start()
 
-    def _tell(self, message: str) -> None:
+    def _report(self, message: str) -> None:
         try:
             self._over.emit(message)
         except RuntimeError:  # the widget is gone; what was written stays

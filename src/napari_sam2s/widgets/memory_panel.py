@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 
 from napari_sam2s.tracking.policy import POLICIES, MemoryPolicy
+from napari_sam2s.widgets.form_parts import menu
 from napari_sam2s.widgets.settings import remember, remembered
 
 NUMBERS = (
@@ -26,9 +27,8 @@ class MemoryPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.name = QComboBox()
-        self.name.addItems(list(POLICIES))
-        self.name.setToolTip("divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2).")
+        tip = "divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2)."
+        self.name = menu(POLICIES, tip)
         self.own = QCheckBox("own parameters")
         self.own.setToolTip("Use the numbers below in place of those that come with the model.")
         self.numbers = {}
