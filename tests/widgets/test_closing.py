@@ -27,7 +27,7 @@ def test_closed_in_mid_run_and_reopened(local_user):
     """Napari takes a widget out of its dock without closing it."""
     user = local_user
     project = track_a_little(user)
-    path, engine = project.path, user.widget.session.worker.engine
+    path, engine = project.path, user.widget.session.worker.source.engine
     dock = user.widget.parent()
     user.viewer.window.remove_dock_widget(dock)
     assert user.widget.session.worker is None
@@ -153,7 +153,7 @@ def test_device_out_of_memory(user, monkeypatch):
     user.press(Qt.Key.Key_G)
     user.wait(lambda: not user.widget.session.tracking)
     user.settle()
-    tracker, reached = user.widget.session.worker.tracker, len(project.frames)
+    tracker, reached = user.widget.session.worker.source.tracker, len(project.frames)
 
     def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")

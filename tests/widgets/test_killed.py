@@ -64,7 +64,7 @@ def test_napari_killed_in_mid_run(make_user, case_file, tmp_path):
         np.testing.assert_array_equal(project.labels[t], labels)
     with Project.create(tmp_path / "whole.sam2s", session.video) as whole:
         whole.add_object()
-        tracker = RemoteTracker(session.worker.engine, session.worker.choice.model, session.video, whole)
+        tracker = RemoteTracker(session.worker.source.engine, session.worker.source.choice.model, session.video, whole)
         tracker.prompt(1, 0, points=[(130, 240)], labels=[1])
         for _ in ProjectRun(tracker, 0):
             pass

@@ -83,7 +83,7 @@ def test_deleting_a_click_leaves_what_was_painted(user):
     assert project.origins(4) == {1: "painted"}
     widget.session.worker.start()
     user.settle()
-    assert widget.session.worker.tracker.conditioning == {1: [4]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [4]}
 
 
 def test_deleting_one_of_two_corrections_leaves_the_other(user):
@@ -142,7 +142,7 @@ def test_confirming_a_frame_of_which_nothing_is_known_is_said(user):
     project, steps = user.widget.session.project, len(user.widget.session.project.steps)
     user.widget.session.go_to(14)
     user.press(Qt.Key.Key_K)
-    assert "Nothing is known of frame 14" in user.widget.status.text()
+    assert "Frame 14 has no masks yet" in user.widget.status.text()
     assert len(project.steps) == steps
 
 

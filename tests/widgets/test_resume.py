@@ -5,9 +5,16 @@ from __future__ import annotations
 import threading
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
 
 
 def paused(user, frame=0, direction="forward"):
@@ -47,7 +54,7 @@ def test_an_object_added_in_the_pause_can_be_tracked_afterwards(user):
     user.wait(user.finished)
     assert project.runs[-1].provenance["objects"] == [2]
     assert widget.run_panel.track_button.text().startswith("Track")
-    assert widget.session.worker.tracker.conditioning == {1: [0], 2: [0]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [0], 2: [0]}
 
 
 def test_a_correction_in_the_pause_is_kept_for_the_next_run(user):
@@ -62,7 +69,7 @@ def test_a_correction_in_the_pause_is_kept_for_the_next_run(user):
     user.press(Qt.Key.Key_G)
     user.wait(lambda: widget.session.tracking)
     user.settle()
-    assert {i: sorted(frames) for i, frames in widget.session.worker.tracker.conditioning.items()} == {1: [0, 2]}
+    assert {i: sorted(frames) for i, frames in widget.session.worker.source.tracker.conditioning.items()} == {1: [0, 2]}
     assert not widget.session.worker.corrected
 
 
@@ -77,7 +84,7 @@ def test_a_prompt_taken_back_in_the_pause_does_not_come_back(user):
     resume(user)
     widget.session.worker.start()
     user.settle()
-    assert widget.session.worker.tracker.conditioning == {1: [2]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [2]}
 
 
 def test_a_resumed_run_in_both_directions_can_be_paused_in_the_second(user):

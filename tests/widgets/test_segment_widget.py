@@ -54,7 +54,7 @@ def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     assert widget.status.text().endswith("Press G to track from here.")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="prompted")
     widget.session.worker.prompted.emit(0, 1)
-    assert widget.status.text().startswith("Nothing was found here")
+    assert widget.status.text().startswith("The model found nothing here")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="painted")
     widget.session.worker.prompted.emit(0, 1)
     assert widget.status.text().startswith("Press G"), "who wipes a mask out needs no word on it"
@@ -206,7 +206,7 @@ def test_an_engine_that_is_killed_costs_one_key(local_user, tmp_path):
     user.wait(lambda: bool(project.frames))
     user.press(Qt.Key.Key_G)
     user.wait(lambda: len(project.frames) > 3)
-    os.kill(widget.session.worker.engine.pid, signal.SIGKILL)
+    os.kill(widget.session.worker.source.engine.pid, signal.SIGKILL)
     user.wait(lambda: "ended unexpectedly" in widget.status.text())
     assert "Resume (Shift-G)" in widget.status.text()
     kept = {t: project.labels[t].copy() for t in project.frames}
@@ -228,7 +228,11 @@ def uninterrupted(project, session, path):
         for o in project.objects:
             again.add_object(o.name)
         tracker = RemoteTracker(
-            session.worker.engine, session.worker.choice.model, session.video, again, session.worker.choice.memory
+            session.worker.source.engine,
+            session.worker.source.choice.model,
+            session.video,
+            again,
+            session.worker.source.choice.memory,
         )
         for p in project.prompts():
             tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box)

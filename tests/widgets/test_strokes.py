@@ -13,6 +13,12 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 @pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
+
+
+@pytest.fixture
 def painter(user):
     """A user with the brush in hand on frame 5."""
     user.widget.session.go_to(5)
@@ -50,7 +56,7 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     settle(painter)
     assert not project.mask(5, 1).any()
     assert not project.prompts()
-    assert session.worker.tracker.conditioning == {}
+    assert session.worker.source.tracker.conditioning == {}
 
 
 def test_an_object_that_is_erased_is_forgotten_there(user):
@@ -69,7 +75,7 @@ def test_an_object_that_is_erased_is_forgotten_there(user):
     settle(user)
     assert not project.mask(8, 1).any()
     assert [p.frame for p in project.prompts()] == [0]
-    assert widget.session.worker.tracker.conditioning == {1: [0]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [0]}
 
 
 def test_the_label_chosen_in_napari_is_the_object(painter):

@@ -6,16 +6,7 @@ import threading
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QToolButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
@@ -88,20 +79,18 @@ class ModelPanel(QWidget):
         self._got.connect(self._show_got)
 
     def _restore(self) -> None:
-        """Take up what was chosen last time."""
-        self.device.setCurrentText(str(remembered("model", "device", "auto")))
+        """Show what was chosen last time."""
+        for key, choice in (("device", self.device), ("precision", self.precision), ("mode", self.mode)):
+            choice.setCurrentText(str(remembered("model", key, choice.currentText())))
         self.input_size.setCurrentIndex(max(0, self.input_size.findData(remembered("model", "input_size", 0))))
-        self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
-        self.mode.setCurrentText(str(remembered("model", "mode", MODES[0])))
         self.address.setText(str(remembered("model", "address", "")))
 
     def _lay_out(self) -> None:
         advanced = QWidget()
         form = QFormLayout(advanced)
         form.setContentsMargins(12, 0, 0, 0)
-        form.addRow("device", self.device)
-        form.addRow("input", self.input_size)
-        form.addRow("mode", self.mode)
+        for title, choice in (("device", self.device), ("input", self.input_size), ("mode", self.mode)):
+            form.addRow(title, choice)
         form.addRow("precision", self.precision)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)

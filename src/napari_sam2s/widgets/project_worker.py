@@ -12,21 +12,18 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.tracking.engine import Engine, EngineLost
+from napari_sam2s.tracking.engine import EngineLost
 from napari_sam2s.tracking.prompt_replacement import replace_prompts
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.run_controller import Follower
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
-
-if TYPE_CHECKING:
-    from napari_sam2s.tracking import RemoteTracker
 
 NOTHING_TO_TRACK = "Click an object first, then track it."
 _log = logging.getLogger(__name__)
@@ -178,21 +175,6 @@ class ProjectWorker(QObject):
     def corrected(self) -> set[int]:
         """Objects that got a prompt since they were last tracked."""
         return self._follower.corrected
-
-    @property
-    def choice(self) -> Choice:
-        """Which model runs, and where."""
-        return self.source.choice
-
-    @property
-    def engine(self) -> Engine | None:
-        """The process or cluster that the model runs in."""
-        return self.source.engine
-
-    @property
-    def tracker(self) -> RemoteTracker | None:
-        """The tracker, once it is there."""
-        return self.source.tracker
 
     def pause(self) -> None:
         """Stop tracking after the current frame; a run that waits does not begin."""

@@ -117,7 +117,7 @@ class ReviewPanel(QWidget):
 
     def _taken_up(self, links: int) -> None:
         key = self._keys.key("review_next")
-        self._session.tell(f"{links} link{'s' * (links != 1)} wait for your answer. Press {key} to see the first.")
+        self._session.tell(f"Uncertain links added: {links}. Press {key} to see the first that is open.")
 
     # What is shown
 

@@ -38,6 +38,7 @@ class TrackEditingPanel(QWidget):
         self._session = session
         self._objects: tuple[Object, ...] = ()
         self._timer = quiet_timer(self, DELAY, self.show_preview)
+        session.moved.connect(self._timer.start)
         self.first = menu((), "The object whose masks are edited.")
         self.second = menu((), "The other object.")
         self.kind = menu((), "What to do with its masks on these frames; one step of undo.")
@@ -103,15 +104,9 @@ class TrackEditingPanel(QWidget):
         choice.blockSignals(False)
 
     def showEvent(self, event: Any) -> None:
-        """Look at the project as it is now, and follow the slider."""
+        """Look at the project as it is now."""
         super().showEvent(event)
-        self._session.moved.connect(self._timer.start)
         self._timer.start()
-
-    def hideEvent(self, event: Any) -> None:
-        """Look away."""
-        super().hideEvent(event)
-        self._session.moved.disconnect(self._timer.start)
 
     # What the user does
 
