@@ -8,6 +8,7 @@ import yaml
 from qtpy.QtCore import Qt
 
 from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.keys import SAVED_AS
 from napari_sam2s.widgets.settings import remember
 
 MANIFEST = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))
@@ -30,7 +31,11 @@ def test_no_key_is_one_of_naparis(user):
 def test_every_key_can_be_changed_and_is_listed(user):
     keys = user.widget.keys
     declared = MANIFEST["contributions"]["configurations"]["keys"]["properties"]
-    assert {name: keys.actions[name].key for name in keys.actions} == {n: declared[n]["default"] for n in keys.actions}
+    assert {name: keys.actions[name].key for name in keys.actions} == {
+        n: declared[SAVED_AS.get(n, n)]["default"] for n in keys.actions
+    }
+    remember("keys", go_on="Y")  # as users saved their key for "resume"
+    assert keys.key("resume") == "Y"
     remember("keys", new_object="J")
     try:
         user.press(Qt.Key.Key_N)

@@ -106,9 +106,9 @@ class ProjectWorker(QObject):
         return self._do_change(ask)
 
     def painted(self, frame: int, objects: Sequence[int]) -> Future[Any]:
-        """Let the tracker know masks that were painted, as mask prompts that the project holds already."""
+        """Pass masks that were painted on to the tracker, as mask prompts that the project holds already."""
 
-        def tell() -> None:
+        def pass_on() -> None:
             tracker = self.source.fresh()
             for i in objects:
                 mask = self.project.mask(frame, i)
@@ -120,7 +120,7 @@ class ProjectWorker(QObject):
                     self._follower.note_prompt(i)
             self.prompted.emit(frame, objects[0])
 
-        return self._do_change(tell)
+        return self._do_change(pass_on)
 
     def track(self, segments: Callable[[], Sequence[Leg]]) -> Future[Any]:
         """Propagate one segment after the other, until paused.
@@ -223,20 +223,20 @@ class ProjectWorker(QObject):
                 job()
             except EngineLost as error:
                 self.source.drop_tracker()
-                self._tell(self.lost, str(error), running)
+                self._report(self.lost, str(error), running)
             except Sam2sError as error:
-                self._tell(self.failed, str(error), running)
+                self._report(self.failed, str(error), running)
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 if is_out_of_memory(error):
                     self.source.close()
-                    self._tell(self.lost, OUT_OF_MEMORY, running)
+                    self._report(self.lost, OUT_OF_MEMORY, running)
                 else:
                     _log.exception("a job of the worker failed")
-                    self._tell(self.failed, f"An error stopped this ({type(error).__name__}: {error}). See the log.", running)
+                    self._report(self.failed, f"An error stopped this ({type(error).__name__}: {error}). See the log.", running)
 
         return self._jobs.submit(guarded)
 
-    def _tell(self, signal: Any, message: str, running: bool) -> None:
+    def _report(self, signal: Any, message: str, running: bool) -> None:
         if self._closed:
             return
         if running:

@@ -95,7 +95,7 @@ class SegmentWidget(QWidget):
         session = self.session
         session.message.connect(self.status.setText)
         session.opened.connect(self._opened)
-        session.changed.connect(self.refresh)
+        session.changed.connect(self._refresh)
         self.model_panel.changed.connect(self._change_model)
         self.model_panel.message.connect(session.tell)
         self.timeline.jumped.connect(session.go_to)
@@ -111,10 +111,10 @@ class SegmentWidget(QWidget):
 
     def refresh(self) -> None:
         """Show the project as it is."""
-        self.session.keep_choice()
+        self.session.changed.emit()
+
+    def _refresh(self) -> None:
         self.run_view.refresh()
-        if self.session.layers is not None:
-            self.session.layers.show()
         for n in range(self.tabs.count()):
             if hasattr(panel := self.tabs.widget(n), "refresh"):
                 panel.refresh()
@@ -126,7 +126,7 @@ class SegmentWidget(QWidget):
         worker.failed.connect(self._failed)
         worker.lost.connect(self._lost)
         worker.prompted.connect(self._prompted)
-        worker.changed.connect(self.refresh)
+        worker.changed.connect(self.session.changed)
         keep_whole_picture(self.viewer, self)
         dock_timeline(self.viewer, self.timeline)
 

@@ -45,6 +45,7 @@ class Session(QObject):
         self.bounds = (0, 1)  # first frame and the one after the last that tracking may touch: the timeline's handles
         self._time: TimeAxis | None = None  # of the image
         viewer.dims.events.current_step.connect(self._moved)
+        self.changed.connect(self._show)  # first of all
 
     # What is open
 
@@ -129,11 +130,13 @@ class Session(QObject):
         self.select(object_id)
         self.changed.emit()
 
-    def keep_choice(self) -> None:
-        """Choose another object if the one chosen is gone, as after undo."""
+    def _show(self) -> None:
+        """Show the layers as the project is now; if the chosen object is gone, as after undo, another one is chosen."""
         objects = [o.id for o in self.project.objects] if self.project is not None else []
         if objects and self.current_object not in objects:
             self.current_object = objects[-1]
+        if self.layers is not None:
+            self.layers.show()
 
     def activate_prompts(self) -> None:
         """Make the next click a prompt."""
