@@ -1,4 +1,4 @@
-"""The menu of formats: choose one, say where, and it is written in a thread while work goes on."""
+"""The menu of formats: choose one and a place, and it is written in a thread while you work."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Exporter(QObject):
             try:
                 with warnings.catch_warnings(record=True) as noted:
                     warnings.simplefilter("always", UserWarning)
-                    # A look of its own at the file: tracking may go on meanwhile.
+                    # A look of its own at the file: a run may be at work meanwhile.
                     with Project.open(path, mode="r") as project:
                         made = (
                             write_overlay(video, project, target)
@@ -134,6 +134,6 @@ def pixel_size_of(scale: Sequence[float], units: Sequence[Any] | None) -> tuple[
 
 
 def measures_of(image: Image) -> dict[str, Any]:
-    """Return what the table of measurements is told of the pixels of a layer."""
+    """Return the options of the table of measurements: the size of the pixels of a layer."""
     size, unit = pixel_size_of(image.scale, image.units)
     return {} if size is None else {"pixel_size": size, "unit": unit}

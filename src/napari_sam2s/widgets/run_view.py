@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.notifications import RunNotices
+from napari_sam2s.widgets.notifications import RunNotifications
 from napari_sam2s.widgets.plan import Leg, plan
 from napari_sam2s.widgets.preflight import (
     MASK_BYTES,
@@ -44,7 +44,7 @@ class RunView(QObject):
     def __init__(self, session: Session, panel: RunPanel, timeline: Timeline, keys: Keys) -> None:
         super().__init__(panel)
         self._session, self._panel, self._timeline, self._keys = session, panel, timeline, keys
-        self._notices = RunNotices(panel)
+        self._notifications = RunNotifications(panel)
         self._drawn = self._followed = 0.0
         self._jumping = self._follow = False
         self._rate = 0.0  # of this run, frames a second
@@ -120,7 +120,7 @@ class RunView(QObject):
         worker.started.disconnect(self._started)
         worker.progressed.disconnect(self._progressed)
         worker.stopped.disconnect(self._stopped)
-        self._notices.close()
+        self._notifications.close()
         self._timer.stop()
         self._panel.progress.setVisible(False)
         self._panel.show_running(False, self._keys.key("track"))  # a run at work was paused
@@ -131,7 +131,7 @@ class RunView(QObject):
         self._follow = self._panel.follow.isChecked()
         self._panel.show_running(True, self._keys.key("track"))
         self._session.tell("Tracking ...")
-        self._notices.start()
+        self._notifications.start()
 
     def _expect(self, total: int | None, every: int, objects: int) -> None:
         self._every, self._objects = every, objects
@@ -175,7 +175,7 @@ class RunView(QObject):
         elif self._follow and now - self._followed > FOLLOW_SECONDS:
             self._followed = now
             self._jump(frame)
-        self._notices.show(self._done, whole, text)
+        self._notifications.show(self._done, whole, text)
 
     def _jump(self, frame: int) -> None:
         self._jumping = True
@@ -193,7 +193,7 @@ class RunView(QObject):
         text = f"{self._done} frame{'s' * (self._done != 1)}, {self._rate:.1f} frames/s"
         if how in ("finished", "paused"):
             session.tell(f"Tracking {how}: {text}")
-        self._notices.end(how, text)
+        self._notifications.end(how, text)
         if self._done >= RATE_FRAMES * self._every and self._rate and self.facts:
             self._full_rate = full_rate(self._rate, self._every, self._objects)
             keep_rate(setup_of(self.facts), self._objects, self._full_rate)

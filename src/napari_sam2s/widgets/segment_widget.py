@@ -43,7 +43,7 @@ class SegmentWidget(QWidget):
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
         self.keys = Keys(napari_viewer)
-        self.status = wrapped(tip="What goes on, and what to do next.")
+        self.status = wrapped(tip="What happens now, and what to do next.")
         self.timeline = Timeline()
         self.model_panel, self.run_panel = ModelPanel(), RunPanel()
         self.run_view = RunView(session, self.run_panel, self.timeline, self.keys)

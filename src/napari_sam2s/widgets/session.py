@@ -101,7 +101,7 @@ class Session(QObject):
 
     @property
     def tracking(self) -> bool:
-        """Whether a run goes on, or is to begin."""
+        """Whether a run is at work, or is to begin."""
         return self.worker is not None and self.worker.tracking
 
     # What is on show and chosen

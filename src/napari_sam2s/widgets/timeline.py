@@ -49,11 +49,11 @@ class Timeline(QWidget):
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
         self.setToolTip(
-            "Where each object is. Full colour: present; faded above: filled in between tracked frames; orange below: the "
-            "model doubts it; faint: looked for and absent; empty: not looked for yet.\n"
-            "White ticks: prompts; green: confirmed; violet: painted by you.\n"
-            "Click to go there; the wheel zooms, with Shift it pans; drag the handles to bound what is tracked, double-click "
-            "the ruler to take all of it."
+            "Where each object is. Full colour: present. Faded above: filled between tracked frames. Orange below: the model "
+            "doubts it. Faint: absent. Empty: not tracked yet.\n"
+            "White ticks: prompts. Green: confirmed. Violet: painted by you.\n"
+            "Click to go there. The wheel zooms, with Shift it pans. Drag the handles to bound tracking, double-click the ruler "
+            "to track all of it."
         )
 
     def sizeHint(self) -> QSize:
