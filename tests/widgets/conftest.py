@@ -167,6 +167,7 @@ def sharing_user(shared_viewer, qtbot, tmp_path):
     widget.picker.use_project(tmp_path / "case.sam2s")
     widget.run_panel.direction.setCurrentText("forward")
     widget.run_panel.follow.setChecked(True)
+    widget.keys.bind()
     someone = User(viewer, widget, qtbot)
     someone.wait(lambda: "ready" in widget.status.text())
     qtbot.wait(100)

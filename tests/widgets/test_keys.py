@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from qtpy.QtCore import Qt
 
@@ -12,6 +13,12 @@ from napari_sam2s.widgets.keys import SAVED_AS
 from napari_sam2s.widgets.settings import remember
 
 MANIFEST = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
 
 
 def test_no_key_is_one_of_naparis(user):
@@ -36,6 +43,7 @@ def test_every_key_can_be_changed_and_is_listed(user):
     }
     remember("keys", go_on="Y")  # as users saved their key for "resume"
     assert keys.key("resume") == "Y"
+    remember("keys", go_on="Shift-G")
     remember("keys", new_object="J")
     try:
         user.press(Qt.Key.Key_N)

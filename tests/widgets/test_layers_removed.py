@@ -176,3 +176,17 @@ def test_the_viewer_is_closed_by_a_script(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "closed" in done.stdout
     assert "Error" not in done.stderr, done.stderr[-2000:]
+
+
+def test_another_project_while_the_objects_are_chosen(user, tmp_path):
+    """Napari looks at the masks of the layer that is chosen while others go."""
+    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
+    user.qtbot.wait(50)
+    user.widget.picker.use_project(tmp_path / "other.sam2s")
+    assert user.widget.session.project.path.name == "other.sam2s"
+    assert [layer.name for layer in user.viewer.layers] == ["case", "SAM2S objects", "SAM2S prompts"]
+    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
+    user.qtbot.wait(50)
+    user.viewer.layers.remove("case")
+    user.wait(lambda: user.widget.session.worker is None)  # let go of once napari is done removing
+    assert len(user.viewer.layers) == 0

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.widgets.layer_factory import OBJECTS, still_drawn
 
 RIGHT = Qt.MouseButton.RightButton
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
 
 
 def delete(user, which):
@@ -144,17 +151,3 @@ def test_confirming_a_frame_of_which_nothing_is_known_is_said(user):
     user.press(Qt.Key.Key_K)
     assert "Frame 14 has no masks yet" in user.widget.status.text()
     assert len(project.steps) == steps
-
-
-def test_another_project_while_the_objects_are_chosen(user, tmp_path):
-    """Napari looks at the masks of the layer that is chosen while others go."""
-    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
-    user.qtbot.wait(50)
-    user.widget.picker.use_project(tmp_path / "other.sam2s")
-    assert user.widget.session.project.path.name == "other.sam2s"
-    assert [layer.name for layer in user.viewer.layers] == ["case", "SAM2S objects", "SAM2S prompts"]
-    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
-    user.qtbot.wait(50)
-    user.viewer.layers.remove("case")
-    user.wait(lambda: user.widget.session.worker is None)  # let go of once napari is done removing
-    assert len(user.viewer.layers) == 0
