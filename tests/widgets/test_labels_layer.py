@@ -51,6 +51,6 @@ def test_paint_erase_fill_undo_and_slide(make_napari_viewer, case):
         layer = other.add_labels(again.labels)
         other.dims.set_current_step(0, 3)
         np.testing.assert_array_equal(layer._slice.image.raw, shown)
-        while again.session.undo():
+        while again.undo():
             pass
         assert not again.labels[3].any()

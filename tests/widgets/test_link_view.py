@@ -54,7 +54,7 @@ def test_a_link_is_decided_and_does_not_come_back(make_napari_viewer, qtbot, sub
         qtbot.waitUntil(lambda: panel.table.rowCount() == 1, timeout=PATIENCE)
         assert panel.links.offer.isHidden()
         assert [o.name for o in project.objects] == ["polyp", "polyp 2", "polyp 3"]
-        assert any(words in widget.status.text() for words in ("1 link taken up", "ready"))  # whichever came last
+        assert any(words in widget.status.text() for words in ("links added: 1.", "ready"))  # whichever came last
 
         QTest.keyClick(canvas, Qt.Key.Key_J)
         assert widget.session.frame == 3
