@@ -155,15 +155,18 @@ def test_a_second_press_pauses_also_what_has_not_begun(user):
     assert widget.run_panel.track_button.text().startswith("Track")
 
 
-def test_nothing_to_follow_is_said(user):
+def test_nothing_to_track_is_told(user):
     widget = user.widget
     user.press(Qt.Key.Key_G)
     assert widget.status.text().startswith("Click an object first")
-    user.click(40, 40, Qt.MouseButton.RightButton)  # refused: it only says where the object is not
+    slow = threading.Event()
+    widget.session.worker.edit(lambda _: slow.wait(60))  # as a slower model
+    user.click(40, 40, Qt.MouseButton.RightButton)  # refused: it only shows where the object is not
     user.press(Qt.Key.Key_G)
-    user.settle()
+    assert widget.session.tracking
+    slow.set()
     user.wait(lambda: not widget.session.tracking)
-    assert widget.status.text().startswith("Click an object first")
+    user.wait(lambda: widget.status.text().startswith("Click an object first"))
     assert widget.run_panel.track_button.text().startswith("Track")
 
 
