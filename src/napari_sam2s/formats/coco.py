@@ -18,7 +18,7 @@ from napari_sam2s import __version__
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_crop
-from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.entries import entries_of
 from napari_sam2s.formats.label_image import shape_of
 from napari_sam2s.masklets import rle

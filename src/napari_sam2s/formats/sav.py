@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
-from napari_sam2s.formats.davis import object_colour
+from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.label_image import shape_of
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
