@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--processes", type=int, default=1, help="on this machine; the cores are shared out (1)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster that sees ROOT under the same path")
-    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; run again to go on")
+    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; the same command resumes")
     parser.add_argument("--keep-masks", action="store_true", help="write masks too; reports then show the worst frames")
     parser.add_argument("--again", action="store_true", help="replace results that were made under other settings")
     parser.add_argument("--json", action="store_true", help="for scripts")

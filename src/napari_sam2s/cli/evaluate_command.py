@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.terminal import progress_bar
 from napari_sam2s.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -39,20 +40,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
-    from tqdm import tqdm
-
     from napari_sam2s.evaluation import evaluate
 
     spacing = _spacing(args.spacing)
     _check_places(args)
     identity = _identity(args) if args.identity else None
-    bar = tqdm(unit="frame" if args.processes == 1 else "video", desc="scoring", leave=False)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    with bar:
+    with progress_bar("scoring", "frame" if args.processes == 1 else "video", leave=False) as show:
         scores = evaluate(
             args.prediction,
             args.truth,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
+from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError
 
 if TYPE_CHECKING:
@@ -65,18 +66,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def tell_warnings(command: str, video: Any) -> None:
-    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
-    for warning in video.warnings:
-        print(f"napari-sam2s {command}: {warning}", file=sys.stderr)
-
-
 def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
     """Refuse what would fail when everything is tracked."""
+    from napari_sam2s.formats.atomic_write import refuse_full
     from napari_sam2s.formats.davis_layout import LARGEST_ID
 
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+    refuse_full(folder)
     if (largest := max(p.object_id for p in prompts)) > LARGEST_ID:
         raise FormatError(
             f"A folder of palette PNGs holds the objects 1 to {LARGEST_ID}, and the prompts name {largest}: write a project "
@@ -197,7 +192,7 @@ def show(run: Any) -> None:
             pass
     except KeyboardInterrupt:
         run.pause()
-        print(f"paused; go on with: napari-sam2s resume {run.project.path}")
+        print(f"paused; resume it with: napari-sam2s resume {run.project.path}")
         raise
 
 

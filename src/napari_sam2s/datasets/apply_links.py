@@ -13,6 +13,7 @@ from napari_sam2s.datasets.link_file import REVIEW, LinkFile
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, LARGEST_ID, LAYERS, META, layer_folders, palette_picture, read_mask
+from napari_sam2s.masklets.labels import label_image
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:
@@ -129,11 +130,8 @@ def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
 
 
 def _draw_layers(root: Path, video: str) -> None:
-    """Draw the pictures of all objects anew from those of each, as far as a palette goes; the lowest id wins."""
-    drawn = [(i, folder) for i, folder in sorted(layer_folders(root, video).items(), reverse=True) if i <= LARGEST_ID]
+    """Draw the pictures of all objects anew from those of each, as far as a palette goes."""
+    drawn = {i: folder for i, folder in layer_folders(root, video).items() if i <= LARGEST_ID}
     for path in _pictures(root, video):
-        labels = np.zeros(read_mask(path).shape, dtype=np.uint8)
-        for i, folder in drawn:
-            if (folder / path.name).is_file():
-                labels[read_mask(folder / path.name) > 0] = i
-        _save(palette_picture(labels), path)
+        masks = {i: read_mask(folder / path.name) > 0 for i, folder in drawn.items() if (folder / path.name).is_file()}
+        _save(palette_picture(label_image(masks, (), read_mask(path).shape, np.uint8)), path)

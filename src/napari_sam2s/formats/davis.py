@@ -1,12 +1,11 @@
 """Writing DAVIS folders; :mod:`davis_layout` says what lies where in them, and reads them.
 
-Where objects overlap, the lowest id wins, as in SAM 2's own tools; the pixels lost are counted.
+Where objects overlap, :func:`label_image` says which one is seen; the pixels lost are counted.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,34 +16,35 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
+from napari_sam2s.formats.entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 
 class DavisWriter:
-    """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``."""
+    """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``.
 
-    def __init__(self, root: Path | str, video: str, size: tuple[int, int]) -> None:
+    ``objects`` say by their order which one is seen where they overlap; without them the higher id is.
+    """
+
+    def __init__(self, root: Path | str, video: str, size: tuple[int, int], objects: Iterable[Object] = ()) -> None:
         self.root = Path(root)
         self.folder = make_folder(self.root / ANNOTATIONS / video)
         self.video = video
         self.size = size
+        self.objects = tuple(objects)
         self.lost_pixels = 0
 
     def write(self, frame: int, masks: Mapping[int, NDArray[np.bool_]]) -> None:
         """Write a frame; an empty picture says that no object is there."""
-        labels = np.zeros(self.size, dtype=np.uint8)
-        for object_id in sorted(masks, reverse=True):  # so that the lowest id wins
+        for object_id in masks:
             if not 1 <= object_id <= LARGEST_ID:
                 raise FormatError(f"A palette PNG holds the ids 1 to {LARGEST_ID}; object {object_id} needs another format.")
-            mask = masks[object_id]
-            if mask.shape != self.size:
-                raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {self.size}.")
-            self.lost_pixels += int(np.count_nonzero(labels[mask]))
-            labels[mask] = object_id
+        labels, lost = labels_of(masks, self.objects, self.size)
+        self.lost_pixels += lost
         path = self.folder / f"{frame:05d}.png"
         with whole_file(path) as part:
-            palette_picture(labels).save(part, format="PNG")
+            palette_picture(labels.astype(np.uint8)).save(part, format="PNG")
 
     def finish(self, objects: Iterable[Object], frames: Iterable[int], facts: Mapping[str, object] | None = None) -> None:
         """Write ``meta.json``, beside what other videos have there already; warn of overlaps."""
@@ -55,10 +55,7 @@ class DavisWriter:
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
         with whole_file(path) as part:
             part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        if self.lost_pixels:
-            warnings.warn(
-                f"{self.video}: objects overlap; {self.lost_pixels} pixels went to the object with the lower id.", stacklevel=2
-            )
+        warn_of_overlaps(self.video, self.lost_pixels)
 
 
 def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
@@ -70,19 +67,13 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
         If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
         is something else, or they cannot be written. Nothing is written then, but in the middle of a disk that fills up.
     """
-    writer: DavisWriter | None = None
-    frames = list(masklets.frames)
+    frames, (_, *size), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
     _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})
     _read_meta(Path(root) / META)
+    writer = DavisWriter(root, video, (size[0], size[1]), objects)
     for frame in frames:
-        masks = masklets.masks(frame)
-        if writer is None:
-            size = _size_of(masklets, masks)
-            writer = DavisWriter(root, video, size)
-        writer.write(frame, masks)
-    if writer is None:
-        raise FormatError(f"{video} has no annotated frames to write.")
-    writer.finish(masklets.objects, frames)
+        writer.write(frame, masklets.masks(frame))
+    writer.finish(objects, frames)
     return writer.folder
 
 
@@ -105,13 +96,3 @@ def _read_meta(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error!r}): move it away, or export elsewhere.") from error
     return meta
-
-
-def _size_of(masklets: Masklets, masks: Mapping[int, NDArray[np.bool_]]) -> tuple[int, int]:
-    shape = getattr(masklets, "shape", None)
-    if shape is not None:
-        return int(shape[1]), int(shape[2])
-    if not masks:
-        raise FormatError("The first annotated frame is empty and the size of the video is not known.")
-    height, width = next(iter(masks.values())).shape
-    return height, width
