@@ -28,7 +28,7 @@ COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
 # Probability from which a class is suggested. There is no class for "none of these": below this, nuclei were called hooks.
 SURE = 0.8
-TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture says little of what it is
+TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture shows little of what it is
 SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
     SWATCH: "The colour of its masks. Double-click to choose another.",
@@ -126,7 +126,7 @@ class ObjectTable(QTableWidget):
         # In napari's dark theme Qt draws the border of an empty box in the colour of what is around it.
         self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid #8a8f98; width: 11px; height: 11px; }")
         self.setMinimumWidth(340)
-        self.setToolTip("Double-click to rename an object or to say what it is; the chosen one receives the clicks.")
+        self.setToolTip("Double-click a name or a class to change it. The chosen object receives the clicks.")
         self.itemSelectionChanged.connect(self._choose)
         self.itemChanged.connect(self._edit)
         self.cellDoubleClicked.connect(self._double_clicked)
@@ -157,7 +157,7 @@ class ObjectTable(QTableWidget):
         kind, kind_tip, guessed = o.class_name or "", "Double-click to choose a class from the list below, or type one.", False
         guess = self._project.suggested_class(o.id)
         if guess is not None:
-            kind_tip = f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
+            kind_tip = f"The model suggests {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
             if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
                 kind, guessed = f"{guess[0]}?", True
         cells = (

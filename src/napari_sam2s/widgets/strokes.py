@@ -14,7 +14,7 @@ from napari_sam2s.masklets.labels import LabelView
 
 
 class WatchedLabels(LabelView):
-    """The masks of a project that say, before a frame is written to, which one it is."""
+    """The masks of a project; a function hears of each frame before it is written to."""
 
     def __init__(self, project: Project, before_write: Callable[[int], None]) -> None:
         super().__init__(project)
@@ -26,9 +26,9 @@ class WatchedLabels(LabelView):
 
 
 class Strokes:
-    """Gathers what a layer writes, and tells it when a stroke is over; or at once, where the mouse did not do it.
+    """Gathers what a layer writes, and hands it on when a stroke is over; or at once, where the mouse did not do it.
 
-    Napari says when it paints, but not when it undoes that, so the writing itself is watched.
+    Napari has an event for painting, but none for its undo, so the writing itself is watched.
 
     Parameters
     ----------

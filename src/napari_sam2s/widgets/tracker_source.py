@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from napari_sam2s.tracking import Tracker
 
 OUT_OF_MEMORY = (
-    "The device ran out of memory; everything finished is saved. Take a smaller model, another device or fewer objects, "
-    "and go on."
+    "The device ran out of memory. Everything finished is saved. Take a smaller model, another device or fewer objects."
 )
 
 
