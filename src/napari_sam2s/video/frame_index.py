@@ -163,7 +163,7 @@ def load_index(path: Path, progress: Callable[[float], bool] | None = None) -> t
 
 def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
     try:
-        with np.load(cached) as data:
+        with cached.open("rb") as file, np.load(file) as data:  # NumPy leaves a damaged one open that it opened itself
             facts = [str(fact) for fact in data["facts"]]
             if facts[:4] != _facts(stamp):
                 return None
