@@ -60,7 +60,7 @@ class Exporter(QObject):
             return
         known, folder = FORMATS[name], session.project.path.parent
         if known.file_ending:
-            suggestion = str(folder / f"{session.project.name}-{name}{known.file_ending}")
+            suggestion = str(folder / f"{session.project.path.stem}-{name}{known.file_ending}")
             chosen, _ = QFileDialog.getSaveFileName(self._host, f"{known.title} as", suggestion, f"*{known.file_ending}")
         else:
             chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {known.title}", str(folder))

@@ -111,7 +111,7 @@ class ReviewPanel(QWidget):
             self._timer.stop()
             self._project, self._stamp = None, -1
             self._show(None, Review(()))
-        elif not session.tracking and (session.project is not self._project or session.project.mask_stamp != self._stamp):
+        elif not session.tracking and (session.project is not self._project or session.project.store.mask_stamp != self._stamp):
             self._timer.start()
 
     def _compute(self) -> None:
@@ -119,7 +119,7 @@ class ReviewPanel(QWidget):
         if session is None or session.tracking:
             return
         project = self._project = session.project
-        self._stamp = project.mask_stamp
+        self._stamp = project.store.mask_stamp
         answers = self.links.list
 
         def work() -> None:
@@ -246,13 +246,13 @@ class ReviewPanel(QWidget):
         """Vouch for the masks of the span, or for a link; the next one takes its place."""
         span, session = self.span, self._host.session
         if span is not None and session is not None:
-            session.edit(lambda project: project.accept(span))
+            session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
         """Say that the two objects of a link are not the same."""
         span, session = self.span, self._host.session
         if span is not None and session is not None:
-            session.edit(lambda project: project.refuse(span))
+            session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
         """Say that the object is not there on the span; of two that overlap, the chosen one."""
@@ -261,7 +261,7 @@ class ReviewPanel(QWidget):
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None and session is not None:
             who = self._host.current_object if self._host.current_object in span.objects else span.objects[0]
-            session.edit(lambda project: project.mark_absent(who, span.start, span.stop))
+            session.edit(lambda project: project.tracks.mark_absent(who, span.start, span.stop))
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""

@@ -110,7 +110,7 @@ class SegmentWidget(VideoWidget):
         """Remove the chosen object."""
         if self.session is not None:
             project = self.session.project
-            self._try(lambda: project.remove_object(self.current_object))
+            self._try(lambda: project.objects.remove(self.current_object))
             left = project.objects
             self.current_object = left[-1].id if left else project.add_object().id
             self.refresh()
@@ -165,7 +165,7 @@ class SegmentWidget(VideoWidget):
         """Vouch for the masks on show."""
         if self.session is not None:
             project, frame = self.session.project, self.frame
-            if not project.origins(frame):
+            if not project.masks.origins(frame):
                 self.say(f"Nothing is known of frame {frame} yet: click or track first, then confirm it.")
                 return
             self._try(lambda: project.confirm(frame))
@@ -235,7 +235,7 @@ class SegmentWidget(VideoWidget):
         if self.session is None:
             return ""
         project = self.session.project
-        entry = next((e for e in project.entries(frame) if e.object_id == object_id), None)
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
         if entry is None or entry.origin != "prompted":  # painted masks are the user's own
             return ""
         where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))

@@ -49,7 +49,7 @@ class Session(QObject):
         self.video = video
         self.project = Project.open(path) if path.exists() else Project.create(path, video)
         try:
-            self.project.check_video(video)
+            self.project.video.check(video)
         except ProjectError:
             self.project.close()
             raise

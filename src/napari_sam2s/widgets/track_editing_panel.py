@@ -11,14 +11,14 @@ from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.masklets import Object, Operation
-from napari_sam2s.masklets.operations import PAIRED, OperationKind, draw
+from napari_sam2s.masklets import Object, TrackEdit
+from napari_sam2s.masklets.track_edits import PAIRED, TrackEditKind, draw
 from napari_sam2s.widgets.swatch import swatch
 
 if TYPE_CHECKING:
     from napari_sam2s.widgets.segment_widget import SegmentWidget
 
-TITLES: dict[OperationKind, str] = {
+TITLES: dict[TrackEditKind, str] = {
     "swap": "swap with",
     "move": "give masks to",
     "merge": "merge into",
@@ -32,7 +32,7 @@ WIDE = 200  # pixels of a swatch
 
 
 class SurgeryPanel(QWidget):
-    """Shows an :class:`Operation` and applies it."""
+    """Shows an :class:`TrackEdit` and applies it."""
 
     def __init__(self, host: SegmentWidget) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class SurgeryPanel(QWidget):
     def refresh(self) -> None:
         """Show the project's objects as they are."""
         session = self._host.session
-        objects = session.project.objects if session is not None else ()
+        objects = tuple(session.project.objects) if session is not None else ()
         if objects != self._objects:
             self._objects = objects
             for choice, other in ((self.first, 0), (self.second, 1)):
@@ -176,7 +176,7 @@ class SurgeryPanel(QWidget):
         self._timer.start()
 
     @property
-    def operation(self) -> Operation:
+    def operation(self) -> TrackEdit:
         """What is chosen.
 
         Raises
@@ -185,7 +185,7 @@ class SurgeryPanel(QWidget):
             If something is missing.
         """
         kind = self.kind.currentData()
-        return Operation(
+        return TrackEdit(
             kind,
             int(self.first.currentData() or 0),
             self.second.currentData() if kind in PAIRED else None,

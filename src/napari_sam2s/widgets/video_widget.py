@@ -253,11 +253,11 @@ class VideoWidget(ClosingWidget):
         if session is None or not objects:
             return
         project = session.project
-        with project.step("paint"):
+        with project.history.step("paint"):
             for i in objects:
                 mask = project.mask(frame, i)
-                project.remove_prompts(i, frame)
+                project.prompts.remove(i, frame)
                 if mask is not None and mask.any():
-                    project.add_prompt(Prompt(i, frame, mask=mask))
-        project.merge_steps(since, "paint")
+                    project.prompts.add(Prompt(i, frame, mask=mask))
+        project.history.merge(since, "paint")
         session.painted(frame, objects)
