@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_looked_at(small_disk, project, video
     with Project.open(path, mode="r") as looking:
         assert looking.frames == list(range(30))
         assert looking.labels[3].any()
-        assert len(looking.series(1)) == 30
+        assert len(looking.masks.series(1)) == 30
         with pytest.raises(ProjectError, match="reading only"):
             looking.add_object()
     with pytest.raises(ProjectError, match="cannot be written"):

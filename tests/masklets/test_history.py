@@ -134,7 +134,7 @@ EDITS = {
         (draw(FRAMES), slice(*draw(st.tuples(st.integers(0, 9), st.integers(10, 24))))),
         draw(st.sampled_from([0, *(o.id for o in p.objects)])),
     ),
-    "operation": lambda p, draw: TrackEdit(
+    "track edit": lambda p, draw: TrackEdit(
         draw(st.sampled_from(KINDS)), draw(IDS), draw(IDS), *draw(SPANS), frame=draw(FRAMES)
     ).apply(p),
     "confirm": lambda p, draw: p.confirm(draw(FRAMES), confirmed=draw(st.booleans())),

@@ -36,7 +36,7 @@ def shown(project, object_id):
 
 
 def test_what_is_asked(split):
-    first, second = split.questions()
+    first, second = split.links.questions()
     assert (first.object_id, first.frame, first.candidate, first.seen, first.others) == (2, 12, 1, 9, 0)  # 4 is beside it
     assert (second.object_id, second.candidate, second.seen, second.others) == (3, 2, 17, 1)
     spans = list(split.review())
@@ -53,11 +53,11 @@ def test_what_is_asked(split):
 
 
 def test_the_same_object(split):
-    split.accept(split.review()[1])
+    split.review.accept(split.review()[1])
     assert [o.name for o in split.objects] == ["left", "left at last", "other"]
     assert shown(split, 1) == [*range(10), *range(12, 18)]
     np.testing.assert_array_equal(split.mask(13, 1), square(13, 2))
-    [question] = split.questions()  # the one that may be 2 may now be 1, by either of its candidates
+    [question] = split.links.questions()  # the one that may be 2 may now be 1, by either of its candidates
     assert (question.object_id, question.candidate, question.overlap, question.seen) == (3, 1, 0.6, 17)
     assert question.others == 0
     split.links.accept(question.link.id)
@@ -72,24 +72,24 @@ def test_answers_are_undone_and_redone_one_by_one(split):
     split.links.refuse(2)
     after = np.asarray(split.labels)
     assert split.undo() == "3 is not 1"
-    assert len(split.questions()) == 1
+    assert len(split.links.questions()) == 1
     assert split.undo() == "2 is 1"
-    assert len(split.questions()) == 2
+    assert len(split.links.questions()) == 2
     np.testing.assert_array_equal(np.asarray(split.labels), before)
     split.redo()
     split.redo()
     np.testing.assert_array_equal(np.asarray(split.labels), after)
-    assert not split.questions()
+    assert not split.links.questions()
 
 
 def test_another_object_once_no_candidate_is_left(split):
     span = split.review()[0]
-    split.refuse(span)  # 3 is not 2 ...
-    question = split.question(2)
+    split.review.refuse(span)  # 3 is not 2 ...
+    question = split.links.question(2)
     assert question.candidate == 1
     split.links.refuse(2)  # ... and not 1: it is itself
-    assert split.link(2).same_as == 3
-    assert split.link(2).ruled_out == (2, 1)
+    assert split.links.get(2).same_as == 3
+    assert split.links.get(2).ruled_out == (2, 1)
     assert shown(split, 3) == list(range(20, 30))
     with pytest.raises(ProjectError, match="nothing to ask"):
         split.links.refuse(2)
@@ -101,11 +101,11 @@ def test_another_object_once_no_candidate_is_left(split):
 
 def test_those_that_have_met_are_not_the_same(split):
     split.write_masks([(25, 1, square(25, 1), None)])  # where 3 is, too
-    assert split.question(2).candidate == 2
+    assert split.links.question(2).candidate == 2
     split.links.refuse(2)
-    assert split.link(2).same_as == 3
+    assert split.links.get(2).same_as == 3
     split.objects.remove(2)
-    assert split.questions() == []  # whose object is gone asks nothing
+    assert split.links.questions() == []  # whose object is gone asks nothing
 
 
 def test_known_absence_does_not_take_the_place_of_a_mask(split):
@@ -116,7 +116,7 @@ def test_known_absence_does_not_take_the_place_of_a_mask(split):
     assert shown(split, 1) == [*range(10), *range(12, 18)]
     split.undo()
     assert shown(split, 1) == list(range(10))
-    assert len(split.series(2)) == 16
+    assert len(split.masks.series(2)) == 16
 
 
 def test_refused(split):
@@ -131,7 +131,7 @@ def test_refused(split):
     with pytest.raises(ProjectError, match="left is locked"):
         split.links.accept(1)
     np.testing.assert_array_equal(np.asarray(split.labels), before)
-    assert len(split.questions()) == 2
+    assert len(split.links.questions()) == 2
     split.write_masks([(t, 4, np.ones((24, 32), bool), None) for t in (5, 6)])
     with pytest.raises(ProjectError, match="Only a link is refused"):
-        split.refuse(next(s for s in split.review() if s.link is None))
+        split.review.refuse(next(s for s in split.review() if s.link is None))

@@ -96,11 +96,11 @@ def test_a_reader_sees_what_the_writer_does(project):
     with Project.open(project.path, mode="r") as reader:
         told = []
         reader.masks_changed.connect(told.append)
-        same(reader.series(1), project.masks.series(1))
+        same(reader.masks.series(1), project.masks.series(1))
         assert reader.labels[5, 0, 0] == 0
-        assert not reader.refresh()
+        assert not reader.store.refresh()
         project.labels[5, 0, 0] = 1
-        same(reader.series(1), slowly(project, 1))
+        same(reader.masks.series(1), slowly(project, 1))
         assert reader.labels[5, 0, 0] == 1
         assert told == [()]
 
@@ -108,8 +108,8 @@ def test_a_reader_sees_what_the_writer_does(project):
 def test_only_what_changed_is_read_again(project):
     project.masks.series(1)
     asked = []
-    read = project._series._read
-    project._series._read = lambda *key: asked.append(key) or read(*key)
+    read = project.masks._series._read
+    project.masks._series._read = lambda *key: asked.append(key) or read(*key)
     project.masks.series(1)
     assert asked == []
     project.labels[5, 2:5, :] = 1

@@ -24,7 +24,7 @@ from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter, Row
 from napari_sam2s.masklets.moved_names import MOVED
 from napari_sam2s.masklets.objects import Objects
-from napari_sam2s.masklets.prompts import Prompts
+from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.review import Reviewer
 from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.store import Store
