@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import read_davis, write_davis
-from napari_sam2s.formats.davis import davis_palette
+from napari_sam2s.formats.davis_layout import davis_palette
 from napari_sam2s.masklets import Object
 
 

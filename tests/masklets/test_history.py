@@ -95,7 +95,7 @@ def everything(project):
     for i, numbers in series.items():  # what is kept of the rows in memory agrees with them
         assert numbers.frames.tolist() == [row["frame"] for row in rows if row["object_id"] == i]
         assert numbers.area.tolist() == [row["area"] for row in rows if row["object_id"] == i]
-    return project.objects, prompts, [tuple(row) for row in rows]
+    return tuple(project.objects), prompts, [tuple(row) for row in rows]
 
 
 FRAMES = st.integers(0, 29)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = find_dataset(args.name)
     if dataset.status != "verified":
         print(f"{dataset.title}: {STATUS[dataset.status]}. Read as: {dataset.layout}.", file=sys.stderr)
-    propagate = None if args.dry_run or args.no_tracking else _Tracking(args.model, args.device)
+    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device)
     target = None if args.dry_run else args.target
     with progress_bar(dataset.name, "frame", quiet=args.json) as show:
         report = convert(dataset, args.source, target, propagate=propagate, progress=lambda name, n, of: show(n, of, name))
@@ -69,32 +70,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Tracking:
-    """Our tracker as the linker asks for it; the model is loaded when it is first needed."""
+def follow_with(model: str, device: str) -> Propagate:
+    """Return our tracker as the linker asks for it; the model is loaded when it is first needed."""
 
-    def __init__(self, model: str, device: str) -> None:
-        self._name, self._device = model, device
-        self._model: Any = None
-        self.propagate: Propagate = self.__call__
+    @cache
+    def loaded() -> Any:
+        from napari_sam2s.model import load_model
 
-    def __call__(self, pictures: Any, masks: Any) -> dict[int, Any]:
+        return load_model(model, device=device)
+
+    def propagate(pictures: Any, masks: Any) -> dict[int, Any]:
         """Follow masks from the first picture to the last."""
         import numpy as np
 
         from napari_sam2s.masklets import Object
-        from napari_sam2s.model import load_model
         from napari_sam2s.tracking import Tracker
         from napari_sam2s.tracking.track_video import Masks
 
-        if self._model is None:
-            self._model = load_model(self._name, device=self._device)
         clip = np.stack(pictures)
         results = Masks(clip.shape[:3], tuple(Object(i, f"object {i}") for i in masks))
-        tracker = Tracker(self._model, clip, results)
+        tracker = Tracker(loaded(), clip, results)
         for i, mask in masks.items():
             tracker.prompt(i, 0, mask=mask)
         *_, (_, found) = tracker.propagate(start=0)
         return found
+
+    return propagate
 
 
 def _list(datasets: list[Any], as_json: bool) -> None:

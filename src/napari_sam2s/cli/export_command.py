@@ -19,8 +19,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("export", help="write a project's masks in another format")
     parser.add_argument("project", type=Path)
     parser.add_argument("out", type=Path, help="a folder; for overlay a file such as overlay.mp4")
-    titles = ", ".join(f"{known.name} ({known.title})" for known in FORMATS.values())
-    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles}; davis if not given")
+    titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
+    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (davis)")
     parser.add_argument("--video", help="where the video is now, if it has moved (for overlay)")
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)

@@ -149,13 +149,9 @@ def _describe_object(project: Any, o: Any) -> dict[str, Any]:
 
 
 def _describe_run(r: Any) -> dict[str, Any]:
+    facts = ("id", "status", "direction", "start_frame", "next_frame", "stop_frame")
     return {
-        "id": r.id,
-        "status": r.status,
-        "direction": r.direction,
-        "start_frame": r.start_frame,
-        "next_frame": r.next_frame,
-        "stop_frame": r.stop_frame,
+        **{name: getattr(r, name) for name in facts},
         "model": r.provenance.get("model"),
         "memory": (r.provenance.get("memory") or {}).get("name"),
         "seconds": round(r.seconds, 2),

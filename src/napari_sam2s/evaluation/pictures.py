@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.scores import Evaluation, FrameScore
+from napari_sam2s.evaluation.result import Evaluation
+from napari_sam2s.evaluation.scores import FrameScore
 from napari_sam2s.formats.overlay import overlay
 from napari_sam2s.masklets.protocol import Masklets
 

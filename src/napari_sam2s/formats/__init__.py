@@ -5,7 +5,8 @@ from typing import Any
 
 from napari_sam2s.formats.coco import CocoMasklets, read_coco, write_coco
 from napari_sam2s.formats.ctc import CtcFolder, read_ctc, write_ctc
-from napari_sam2s.formats.davis import DavisFolder, DavisWriter, read_davis, write_davis
+from napari_sam2s.formats.davis import DavisWriter, write_davis
+from napari_sam2s.formats.davis_layout import DavisFolder, read_davis
 from napari_sam2s.formats.measurements import measurements, write_measurements
 from napari_sam2s.formats.ome_zarr import OmeZarrLabels, read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import contact_sheet, overlay, write_overlay, write_video

@@ -49,6 +49,18 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def refuse_full(folder: Path) -> None:
+    """Refuse a file, and a folder with something in it, as the place of new files.
+
+    Raises
+    ------
+    FormatError
+        Naming it.
+    """
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+
+
 def file_in(place: Path | str, name: str, ending: str) -> Path:
     """Return ``<name><ending>`` in the folder ``place``, which is made; or ``place``, if that is the name of such a file."""
     place = Path(place)

@@ -1,194 +1,24 @@
-"""DAVIS folders: one palette PNG a frame, the pixel's value the object's id (DAVIS 2017; also MOSE, LVOS, YouTube-VOS).
+"""Writing DAVIS folders; :mod:`davis_layout` says what lies where in them, and reads them.
 
-``Annotations/<video>/00000.png`` under a root, or a folder of PNGs alone. Names and classes go to ``meta.json`` beside
-them, with YouTube-VOS's keys. A frame without a file is not annotated; a frame with an empty picture is annotated and
-empty. Where objects overlap, :func:`label_image` says which one is seen; the pixels lost are counted.
-
-Two folders beside ``Annotations`` are read if they are there: ``Annotations_objects/<video>/<id>/00000.png``, one picture
-an object, for objects that overlap (a frame without a picture is annotated in ``Annotations`` and empty for the object);
-and ``Ignore/<video>/00000.png``, whose pixels above 0 are unlabelled.
+Where objects overlap, :func:`label_image` says which one is seen; the pixels lost are counted.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
 from napari_sam2s.formats.entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
-
-VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
-LARGEST_ID = 254
-META = "meta.json"
-ANNOTATIONS, LAYERS, IGNORE = "Annotations", "Annotations_objects", "Ignore"
-
-
-@lru_cache(maxsize=1)
-def davis_palette() -> tuple[int, ...]:
-    """Return the palette of PASCAL VOC that DAVIS uses, 768 numbers: bits of the id spread over red, green and blue."""
-    colours = []
-    for index in range(256):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-        colours += channels
-    return tuple(colours)
-
-
-class DavisFolder:
-    """Masklets of one video in a folder of PNGs; pictures are read when asked for."""
-
-    def __init__(self, folder: Path, *, void: int | None = VOID) -> None:
-        if not folder.is_dir():
-            raise FormatError(f"There is no folder {folder}.")
-        self.folder = folder
-        self.void = void
-        pictures = _numbered(folder)
-        if not pictures:
-            raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
-        self._paths = _by_number(pictures)
-        layers, ignore = (folder.parent.parent / name / folder.name for name in (LAYERS, IGNORE))
-        self._layers = {
-            int(p.name): _by_number(p.glob("*.png")) for p in sorted(layers.glob("*")) if p.is_dir() and p.name.isdigit()
-        }
-        self._ignore = _by_number(ignore.glob("*.png"))
-        self._last: tuple[int, NDArray[np.integer]] | None = None
-
-    @property
-    def name(self) -> str:
-        """The video's name."""
-        return self.folder.name
-
-    @property
-    def frames(self) -> list[int]:
-        """Annotated frames."""
-        return sorted(self._paths)
-
-    @cached_property
-    def objects(self) -> tuple[Object, ...]:
-        """Objects of ``meta.json`` if there is one, else of all pictures."""
-        described = self._described()
-        if described is not None:
-            return described
-        ids = {i for frame in self.frames for i in self.masks(frame)}
-        return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
-
-    def labels(self, frame: int) -> NDArray[np.integer]:
-        """Return the picture of a frame, ``(Y, X)``, with void as background."""
-        array = self._picture(frame)
-        void = self._void(array)
-        return array if void is None else np.where(void, array.dtype.type(0), array)
-
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
-        """Return ``{object id: (Y, X) bool}``; of overlapping objects whole, if they have pictures of their own."""
-        labels = self.labels(frame)
-        if self._layers:
-            return {i: _read(paths[frame]) > 0 for i, paths in self._layers.items() if frame in paths}
-        return {int(i): labels == i for i in np.flatnonzero(np.bincount(labels.ravel())) if i}
-
-    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
-        """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
-        void = self._void(self._picture(frame))
-        if frame in self._ignore:
-            unlabelled = _read(self._ignore[frame]) > 0
-            void = unlabelled if void is None else void | unlabelled
-        return void if void is not None and void.any() else None
-
-    def _void(self, array: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Return the void pixels; where ids have more than 8 bits, 255 is one of them."""
-        return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
-
-    def _picture(self, frame: int) -> NDArray[np.integer]:
-        if frame not in self._paths:
-            raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
-        if self._last is None or self._last[0] != frame:
-            self._last = frame, _read(self._paths[frame])
-        return self._last[1]
-
-    def _described(self) -> tuple[Object, ...] | None:
-        for path in (self.folder / META, self.folder.parent.parent / META):
-            if path.is_file():
-                try:
-                    videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
-                if self.name in videos:
-                    return tuple(_object(int(i), facts) for i, facts in videos[self.name]["objects"].items())
-        return None
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return [p for p in folder.glob("*.png") if re.search(r"\d+$", p.stem)]
-
-
-def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
-    return {int(re.findall(r"\d+", p.stem)[-1]): p for p in sorted(pictures)}
-
-
-def _read(path: Path) -> NDArray[np.integer]:
-    try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture)
-    except (UnidentifiedImageError, OSError) as error:
-        raise FormatError(f"{path} cannot be read ({error}).") from error
-    if array.ndim != 2:
-        raise FormatError(f"{path} is a {picture.mode} picture; ids are read from palette or grey PNGs.")
-    return array
-
-
-def _object(object_id: int, facts: Mapping[str, object]) -> Object:
-    category = facts.get("category")
-    return Object(
-        object_id,
-        str(facts.get("name") or f"object {object_id}"),
-        str(category) if category else None,
-        object_colour(object_id),
-    )
-
-
-def object_colour(object_id: int) -> tuple[int, int, int]:
-    """Return the colour of an id in DAVIS's palette."""
-    start = 3 * (object_id % 256)
-    r, g, b = davis_palette()[start : start + 3]
-    return r, g, b
-
-
-def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisFolder]:
-    """Read a DAVIS root, a folder of videos, or a folder of PNGs: ``{video name: masklets}``.
-
-    Raises
-    ------
-    FormatError
-        If no PNGs are found there.
-    """
-    root = Path(path)
-    if not root.is_dir():
-        raise FormatError(f"There is no folder {root}.")
-    annotations = root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root
-    if any(annotations.glob("*.png")):
-        return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
-    videos: dict[str, DavisFolder] = {}
-    for folder in sorted(p for p in annotations.iterdir() if p.is_dir()):
-        inner = [p for p in folder.iterdir() if p.is_dir()]
-        if not any(folder.glob("*.png")) and inner:  # a resolution between, as DAVIS's 480p
-            videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
-        elif any(folder.glob("*.png")):
-            videos[folder.name] = DavisFolder(folder, void=void)
-    if not videos:
-        raise FormatError(f"{root} holds no folders of PNGs.")
-    return videos
 
 
 class DavisWriter:
@@ -212,11 +42,9 @@ class DavisWriter:
                 raise FormatError(f"A palette PNG holds the ids 1 to {LARGEST_ID}; object {object_id} needs another format.")
         labels, lost = labels_of(masks, self.objects, self.size)
         self.lost_pixels += lost
-        picture = Image.fromarray(labels.astype(np.uint8), mode="P")
-        picture.putpalette(davis_palette())
         path = self.folder / f"{frame:05d}.png"
         with whole_file(path) as part:
-            picture.save(part, format="PNG")
+            palette_picture(labels.astype(np.uint8)).save(part, format="PNG")
 
     def finish(self, objects: Iterable[Object], frames: Iterable[int], facts: Mapping[str, object] | None = None) -> None:
         """Write ``meta.json``, beside what other videos have there already; warn of overlaps."""
@@ -252,7 +80,7 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
 def _refuse_left_over(root: Path, video: str, names: set[str]) -> None:
     """Refuse folders in which a reader would find pictures of a video that are not among those of these names."""
     folder = root / ANNOTATIONS / video
-    refuse_left_over(folder, sorted(p for p in _numbered(folder) if p.name not in names))
+    refuse_left_over(folder, sorted(p for p in numbered_masks(folder) if p.name not in names))
     for beside in (root / LAYERS / video, root / IGNORE / video):
         refuse_left_over(beside, sorted(beside.rglob("*.png")))
 

@@ -22,28 +22,11 @@ from napari_sam2s.formats.entries import annotated_frames, entries_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.types import Object
 
 ENDING = "_measurements.csv"
 COLUMNS = (
-    "frame",
-    "time_s",
-    "object_id",
-    "name",
-    "class",
-    "area_px",
-    "area",
-    "unit",
-    "centroid_y",
-    "centroid_x",
-    "y0",
-    "x0",
-    "y1",
-    "x1",
-    "predicted_iou",
-    "object_score",
-    "origin",
-    "confirmed",
+    *("frame", "time_s", "object_id", "name", "class", "area_px", "area", "unit"),
+    *("centroid_y", "centroid_x", "y0", "x0", "y1", "x1", "predicted_iou", "object_score", "origin", "confirmed"),
 )
 PixelSize = tuple[float, float]  # (y, x)
 
@@ -96,17 +79,13 @@ def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, uni
             yield {
                 "frame": frame,
                 "time_s": round(frame / fps, 4) if fps else "",
-                **_identity(known),
+                **{"object_id": known.id, "name": known.name, "class": known.class_name or ""},
                 "area_px": entry.mask.area,
                 "area": "" if pixel is None else f"{entry.mask.area * pixel:.12g}",
                 "unit": "" if pixel is None else unit,
                 **_place(entry.mask),
                 **_judgement(entry),
             }
-
-
-def _identity(known: Object) -> dict[str, Any]:
-    return {"object_id": known.id, "name": known.name, "class": known.class_name or ""}
 
 
 def _place(mask: rle.Mask) -> dict[str, Any]:

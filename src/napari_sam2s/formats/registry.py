@@ -14,7 +14,8 @@ from typing import Any
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.formats.coco import read_coco, write_coco
 from napari_sam2s.formats.ctc import read_ctc, write_ctc
-from napari_sam2s.formats.davis import read_davis, write_davis
+from napari_sam2s.formats.davis import write_davis
+from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.formats.measurements import read_pixel_size, write_measurements
 from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import write_overlay
