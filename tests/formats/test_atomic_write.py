@@ -111,10 +111,10 @@ def test_a_meta_json_of_something_else(tmp_path, tracked, content):
 
 
 def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
-    tracked.delete(1, 3, 6)
+    tracked.tracks.delete(1, 3, 6)
     with pytest.raises(FormatError, match="frame 3 of case is not known"):
         tracked.export(tmp_path / "out", "ctc")
-    tracked.delete(1)
+    tracked.tracks.delete(1)
     for name in INTO_FOLDERS:
         with pytest.raises(FormatError, match=r"annotated|not known"):
             tracked.export(tmp_path / "out", name)

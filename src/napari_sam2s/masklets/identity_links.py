@@ -18,7 +18,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.store import Store
-from napari_sam2s.masklets.track_editing import Tracks
+from napari_sam2s.masklets.track_editing import TrackEditor
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Question:
 class Links(LiveSequence[Link]):
     """All links, decided and open ones, in the order of their frames."""
 
-    def __init__(self, store: Store, masks: MaskQueries, tracks: Tracks) -> None:
+    def __init__(self, store: Store, masks: MaskQueries, tracks: TrackEditor) -> None:
         self._store, self._masks, self._tracks = store, masks, tracks
 
     def read(self) -> tuple[Link, ...]:

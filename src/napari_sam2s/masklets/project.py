@@ -28,7 +28,7 @@ from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.review import Reviewer
 from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.store import Store
-from napari_sam2s.masklets.track_editing import Tracks
+from napari_sam2s.masklets.track_editing import TrackEditor
 from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
 from napari_sam2s.masklets.video_reference import VideoReference, facts_of
 
@@ -53,7 +53,7 @@ class Project:
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
             self.prompts = Prompts(store, self.objects)
-            self.tracks = Tracks(store, self.masks, self._writer)
+            self.tracks = TrackEditor(store, self.masks, self._writer)
             self.links = Links(store, self.masks, self.tracks)
             self.review = Reviewer(store, self.objects, self.masks, self.tracks, self.links)
             self.labels = LabelView(store, self.objects, self.masks, self._writer)

@@ -16,7 +16,7 @@ from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
 from napari_sam2s.masklets.store import Store
-from napari_sam2s.masklets.track_editing import Tracks
+from napari_sam2s.masklets.track_editing import TrackEditor
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
 # frames that are watched for 30 s, to click. Three clicks correct a mask.
@@ -92,7 +92,7 @@ class Review(Sequence[ReviewSpan]):
 class Reviewer:
     """Asks what wants eyes, and takes the answers; called, it lists the spans."""
 
-    def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: Tracks, links: Links) -> None:
+    def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: TrackEditor, links: Links) -> None:
         self._store, self._objects, self._masks, self._tracks, self._links = store, objects, masks, tracks, links
 
     def __call__(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:

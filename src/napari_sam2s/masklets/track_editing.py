@@ -19,7 +19,7 @@ _ALL = ", ".join(MASK_COLUMNS)
 _SPAN = "object_id = ? AND frame >= ? AND frame < ?"
 
 
-class Tracks:
+class TrackEditor:
     """The objects' masks over the frames ``start`` to ``stop - 1`` (``None``: to the end), to be edited."""
 
     def __init__(self, store: Store, masks: MaskQueries, writer: MaskWriter) -> None:
