@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import make_nano
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, propagation_run, unfinished
+from napari_sam2s.tracking import ProjectRun, Tracker, propagation_run, resumable_run
 from napari_sam2s.video import open_video
 
 FRAMES = 40
@@ -66,8 +66,8 @@ def work(path: Path, report: int | None = None) -> None:
                 else:
                     tracker.prompt(i, 0, box=box)
             run = ProjectRun(tracker, 0)
-        elif unfinished(project) is not None:
-            run = continue_run(tracker)
+        elif resumable_run(project) is not None:
+            run = ProjectRun.resume(tracker)
         else:
             return
         for t, _ in run:

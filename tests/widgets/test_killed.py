@@ -13,7 +13,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, RemoteTracker
+from napari_sam2s.tracking import ProjectRun, Tracker
 
 pytestmark = pytest.mark.slow
 PATIENCE = 240.0  # seconds
@@ -64,7 +64,7 @@ def test_napari_killed_in_mid_run(make_user, case_file, tmp_path):
         np.testing.assert_array_equal(project.labels[t], labels)
     with Project.create(tmp_path / "whole.sam2s", session.video) as whole:
         whole.add_object()
-        tracker = RemoteTracker(session.engine, session.choice.model, session.video, whole)
+        tracker = Tracker(session.engine.model(session.choice.model), session.video, whole)
         tracker.prompt(1, 0, points=[(130, 240)], labels=[1])
         for _ in ProjectRun(tracker, 0):
             pass

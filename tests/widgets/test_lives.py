@@ -158,7 +158,7 @@ def test_device_out_of_memory(user, monkeypatch):
     def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(tracker._host, "call", full)
+    monkeypatch.setattr(tracker, "restore", full)
     user.widget.resume()
     user.wait(lambda: "ran out of memory" in user.widget.status.text())
     assert "Go on" in user.widget.status.text()

@@ -41,7 +41,7 @@ def test_at_a_working_rate_frames_between_are_filled_marked_and_can_be_tracked_i
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     widget.run_panel.rate.take(5)
-    assert widget.legs()[0].every == 5
+    assert widget.legs()[0].stride == 5
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     assert project.frames == list(range(24))

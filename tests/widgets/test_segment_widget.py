@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, RemoteTracker
+from napari_sam2s.tracking import ProjectRun, Tracker
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
-from napari_sam2s.widgets.plan import Leg
 
 MENU_ACTIONS = 2  # Plugins > Segment video
 
@@ -95,7 +95,7 @@ def test_a_correction_takes_two_actions_and_changes_no_other_object(user, case):
     user.actions = 0
     user.click(200, 100)
     user.settle()
-    assert widget.legs() == [Leg(10, 18, "forward", (2,))]
+    assert widget.legs() == [Segment(10, 18, "forward", (2,))]
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     assert user.actions == 2
@@ -227,7 +227,7 @@ def uninterrupted(project, session, path):
     with Project.create(path, session.video) as again:
         for o in project.objects:
             again.add_object(o.name)
-        tracker = RemoteTracker(session.engine, session.choice.model, session.video, again, session.choice.memory)
+        tracker = Tracker(session.engine.model(session.choice.model), session.video, again, session.choice.memory)
         for p in project.prompts():
             tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box)
         for _ in ProjectRun(tracker, 0):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from napari_sam2s.widgets.plan import Leg
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
 
 HOUR = 3600.0
@@ -23,7 +23,7 @@ MOST_EVERY = 250  # of a rate that is worth offering
 class Preflight:
     """The size of a run."""
 
-    legs: Sequence[Leg]
+    legs: Sequence[Segment]
     rate: float | None  # frames a second when every frame is tracked, if that was measured
     mask_bytes: float = MASK_BYTES
     free_bytes: int | None = None  # of the disk
@@ -44,7 +44,7 @@ class Preflight:
     @property
     def every(self) -> int:
         """Every which frame is tracked."""
-        return max((leg.every for leg in self.legs), default=1)
+        return max((leg.stride for leg in self.legs), default=1)
 
     @property
     def seconds(self) -> float | None:

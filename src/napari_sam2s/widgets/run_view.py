@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.notifications import RunNotices
-from napari_sam2s.widgets.plan import Leg
 from napari_sam2s.widgets.preflight import (
     MASK_BYTES,
     TELLING_MASKS,
@@ -91,8 +91,8 @@ class RunView(QObject):
         self._every, self._objects = every, objects
         self._total, self._done, self._before = total, 0, 0
 
-    def _started(self, legs: Sequence[Leg]) -> None:
-        self._expect(sum(leg.frames for leg in legs), legs[0].every, len({i for leg in legs for i in leg.objects}))
+    def _started(self, legs: Sequence[Segment]) -> None:
+        self._expect(sum(leg.frames for leg in legs), legs[0].stride, len({i for leg in legs for i in leg.objects}))
 
     def moved(self) -> None:
         """Another frame is on show: if not by us, the user wants to look elsewhere."""

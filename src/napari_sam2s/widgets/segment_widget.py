@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
+from napari_sam2s.tracking.propagation_plan import Segment, plan
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.export_menu import Exporter
 from napari_sam2s.widgets.help_overlay import HelpOverlay
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.layout import Parts
-from napari_sam2s.widgets.plan import Leg, plan
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.review_panel import ReviewPanel
 from napari_sam2s.widgets.run_view import RunView
@@ -125,11 +125,11 @@ class SegmentWidget(VideoWidget):
         if self.layers is not None:
             self.layers.select(object_id)
 
-    def legs(self) -> list[Leg]:
+    def legs(self) -> list[Segment]:
         """Return what pressing the key would do."""
         return [] if self.session is None else self._planned(self.session)()
 
-    def _planned(self, session: Session) -> Callable[[], list[Leg]]:
+    def _planned(self, session: Session) -> Callable[[], list[Segment]]:
         """Return what plans a run from the frame on show, later on: by then, clicks may be answered that are not yet."""
         way = self.run_panel.direction.currentText()
         project, frame, bounds, every = session.project, self.frame, self.range, self.run_panel.rate.every

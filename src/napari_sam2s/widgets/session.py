@@ -20,13 +20,13 @@ from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import Engine, EngineLost
 from napari_sam2s.tracking.prompt_replacement import replace_prompts
+from napari_sam2s.tracking.propagation_plan import Segment
+from napari_sam2s.tracking.run_controller import RunController
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.plan import Leg
-from napari_sam2s.widgets.run_controller import Follower
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking import RemoteTracker
+    from napari_sam2s.tracking import Tracker
 
 NOTHING_TO_FOLLOW = "Click an object first: then there is something to follow."
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Session(QObject):
     failed = Signal(str)
     lost = Signal(str)  # the engine died, or its device is full: going on is possible
     prompted = Signal(int, int)  # frame, object
-    started = Signal(object)  # a run begins: its legs
+    started = Signal(object)  # a run begins: its segments
     progressed = Signal(int, int, int, float)  # done, of, frame, frames a second
     stopped = Signal(str)  # a run is over: finished, paused, failed, or idle if there was nothing to follow
     changed = Signal()  # objects, prompts or history
@@ -54,7 +54,7 @@ class Session(QObject):
             self.project.close()
             raise
         self.source = TrackerSource(video, self.project, choice, self.ready.emit)
-        self._follower = Follower(self.project, self.source, self.progressed.emit)
+        self._runs = RunController(self.project, self.source.fresh, self.progressed.emit, self.source.all_stale)
         self._pauses: list[threading.Event] = []  # of the run that goes on, and of those that wait for it
         self._change: Future[Any] | None = None  # the latest job that changes prompts or masks
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s")
@@ -90,9 +90,8 @@ class Session(QObject):
 
     def _ask(self, prompt: Prompt) -> None:
         tracker = self.source.fresh()
-        points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
-        tracker.prompt(prompt.object_id, prompt.frame, points=points, labels=labels, box=prompt.box, mask=prompt.mask)
-        self._follower.note_prompt(prompt.object_id)
+        tracker.give(prompt)
+        self._runs.note_prompt(prompt.object_id)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
         """Take back what was said of an object on a frame, and say this instead, as one step of undo."""
@@ -100,7 +99,7 @@ class Session(QObject):
 
         def ask() -> None:
             self.source.stale.add(object_id)
-            self._follower.note_prompt(object_id)
+            self._runs.note_prompt(object_id)
             try:
                 replace_prompts(self.project, object_id, frame, prompts, self._ask)
             finally:
@@ -117,34 +116,34 @@ class Session(QObject):
                 mask = self.project.mask(frame, i)
                 if mask is not None and mask.any():
                     tracker.replay(Prompt(i, frame, mask=mask))
-                    self._follower.note_prompt(i)
+                    self._runs.note_prompt(i)
                 elif frame in tracker.conditioning.get(i, ()):  # all of it was erased, and its prompts along with it
                     tracker.forget(i, frame)
-                    self._follower.note_prompt(i)
+                    self._runs.note_prompt(i)
             self.prompted.emit(frame, objects[0])
 
         return self._do_change(tell)
 
-    def track(self, legs: Callable[[], Sequence[Leg]]) -> Future[Any]:
-        """Propagate one leg after the other, until paused.
+    def track(self, segments: Callable[[], Sequence[Segment]]) -> Future[Any]:
+        """Propagate one segment after the other, until paused.
 
-        ``legs`` is asked in the session's thread, once everything that was said before is answered.
+        ``segments`` is asked in the session's thread, once everything that was said before is answered.
         """
 
         def follow(pause: threading.Event) -> str:
             self.source.fresh()
-            chosen = legs()
+            chosen = segments()
             if not chosen:
                 self.failed.emit(NOTHING_TO_FOLLOW)
                 return "idle"
             self.started.emit(chosen)
-            return "finished" if self._follower.follow(chosen, pause) else "paused"
+            return "finished" if self._runs.propagate(chosen, pause) else "paused"
 
         return self._run(follow)
 
     def resume(self) -> Future[Any]:
-        """Go on with the run that was interrupted, and with the legs that were to come after it."""
-        return self._run(lambda pause: "finished" if self._follower.go_on(pause) else "paused")
+        """Resume the run that was interrupted, then those that were to come after it."""
+        return self._run(lambda pause: "finished" if self._runs.resume(pause) else "paused")
 
     def _run(self, work: Callable[[threading.Event], str]) -> Future[Any]:
         pause = threading.Event()
@@ -177,7 +176,7 @@ class Session(QObject):
     @property
     def corrected(self) -> set[int]:
         """Objects that got a prompt since they were last tracked."""
-        return self._follower.corrected
+        return self._runs.corrected
 
     @property
     def choice(self) -> Choice:
@@ -190,7 +189,7 @@ class Session(QObject):
         return self.source.engine
 
     @property
-    def tracker(self) -> RemoteTracker | None:
+    def tracker(self) -> Tracker | None:
         """The tracker, once it is there."""
         return self.source.tracker
 
