@@ -15,7 +15,7 @@ FRAMES = 20
 def project(tmp_path):
     with Project.create(tmp_path / "p.sam2s", np.zeros((FRAMES, 8, 8, 3), np.uint8)) as made:
         for _ in range(2):
-            made.add_prompt(Prompt(made.add_object().id, 0, ((2.0, 2.0),), (1,)))
+            made.prompts.add(Prompt(made.add_object().id, 0, ((2.0, 2.0),), (1,)))
         yield made
 
 
