@@ -276,7 +276,7 @@ def main() -> None:
 
 def _done(project: Project, run: int) -> int:
     """Return the frame after the last that a run has written."""
-    rows = project._rows("SELECT ifnull(max(frame), 0) + 1 FROM masks WHERE run = ?", (run,))
+    rows = project.store.rows("SELECT ifnull(max(frame), 0) + 1 FROM masks WHERE run = ?", (run,))
     return int(rows[0][0])
 
 

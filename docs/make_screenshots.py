@@ -73,9 +73,9 @@ class Studio:
         for mine, true in zip(session.project.objects, self.case.objects, strict=True):
             areas = [self.case.masks(t).get(true.id, np.zeros(1)).sum() for t in range(FRAMES)]
             shown = next(t for t in range(FRAMES) if areas[t] > 0.3 * max(areas))
-            session.project.rename(mine.id, true.name)
+            session.project.objects.rename(mine.id, true.name)
             if mine.id % 2:
-                session.project.set_class(mine.id, true.class_name)
+                session.project.objects.set_class(mine.id, true.class_name)
             self.click(mine.id, shown, self.case.masks(shown)[true.id])
         self.rest()
 

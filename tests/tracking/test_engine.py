@@ -78,7 +78,7 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
                 pass
             for _ in ProjectRun(tracker, 8, 10):  # tracked anew, with the masks before it remembered
                 pass
-            origins.append([tuple(r) for r in tracker.results._rows("SELECT frame, object_id, origin FROM masks")])
+            origins.append([tuple(r) for r in tracker.results.store.rows("SELECT frame, object_id, origin FROM masks")])
         np.testing.assert_array_equal(labels(here), labels(there))
     assert origins[0] == origins[1]
     assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}

@@ -15,7 +15,7 @@ FRAMES = 20
 def project(tmp_path):
     with Project.create(tmp_path / "p.sam2s", np.zeros((FRAMES, 8, 8, 3), np.uint8)) as made:
         for _ in range(2):
-            made.add_prompt(Prompt(made.add_object().id, 0, ((2.0, 2.0),), (1,)))
+            made.prompts.add(Prompt(made.add_object().id, 0, ((2.0, 2.0),), (1,)))
         yield made
 
 
@@ -67,9 +67,9 @@ def test_one_confirmed_object_leaves_and_the_other_goes_on(project):
 
 def test_locked_and_unprompted_objects_stay(project):
     project.add_object()
-    project.set_flags(1, locked=True)
+    project.objects.set_flags(1, locked=True)
     assert plan(project, 0, "forward") == [Segment(0, FRAMES, "forward", (2,))]
-    project.set_flags(2, locked=True)
+    project.objects.set_flags(2, locked=True)
     assert plan(project, 0, "forward") == []
 
 

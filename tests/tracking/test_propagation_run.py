@@ -185,7 +185,7 @@ def test_a_run_goes_on_in_the_recording_continued_or_cut(random_nano, clip, tmp_
             if t == (10 if rate else 11):
                 break
         run.pause()
-        project.relink(other)
+        project.video.relink(other)
         for _ in ProjectRun.resume(Tracker(random_nano, other, project)):
             pass
         assert project.frames == list(range(reached))

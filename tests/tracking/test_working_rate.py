@@ -96,7 +96,7 @@ def test_backward_and_both(random_nano, video):
 
 
 def origins(project):
-    rows = project._rows("SELECT frame, origin FROM masks WHERE object_id = 1 ORDER BY frame")
+    rows = project.store.rows("SELECT frame, origin FROM masks WHERE object_id = 1 ORDER BY frame")
     return {r[0]: r[1] for r in rows}
 
 

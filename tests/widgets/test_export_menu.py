@@ -33,7 +33,7 @@ def widget(make_napari_viewer, case_file, tmp_path):
 @pytest.fixture
 def filled(widget):
     project = widget.session.project
-    project.rename(1, "left")
+    project.objects.rename(1, "left")
     project.add_object("right", class_name="hook")
     for i in (1, 2):
         mask = np.zeros((270, 480), bool)
@@ -65,7 +65,7 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
             assert "pixels went to the object further down the object table" in filled.status.text()
         filled.session.tell("")
     made = {p.name for p in out.iterdir()}
-    name = filled.session.project.name
+    name = filled.session.project.path.stem
     assert {"Annotations", f"{name}_coco.json", f"{name}_measurements.csv", f"{name}_RES", f"{name}.ome.zarr", "o.mp4"} <= made
     assert read_coco(out)[name].masks(3)[2].sum() == 2400
 

@@ -153,7 +153,7 @@ def test_a_layer_of_any_name_has_a_project(make_napari_viewer, stack, tmp_path):
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     path = widget.session.project.path
     assert path.parent == tmp_path
-    widget.session.project.rename(1, "nucleus")
+    widget.session.project.objects.rename(1, "nucleus")
     widget.close()
     viewer.layers[name].name = "of mine"  # a layer that is renamed keeps its work
     again = SegmentWidget(viewer, project_folder=tmp_path)

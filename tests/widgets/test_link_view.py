@@ -65,7 +65,7 @@ def test_a_link_is_decided_and_does_not_come_back(make_napari_viewer, qtbot, sub
         assert "Shift-Q: no" in widget.status.text()
         assert panel.links.pictures.isVisible()
         asked = panel.span.link
-        old, new = (project.object(i) for i in (asked.candidate, asked.object_id))
+        old, new = (project.objects.get(i) for i in (asked.candidate, asked.object_id))
         assert panel.links.before_name.text() == f"{old.name}, frame {asked.seen}"
         assert panel.links.new_name.text() == "polyp 3, frame 3"
         for label, known in ((panel.links.before, old), (panel.links.new, new)):  # each is outlined in its own colour

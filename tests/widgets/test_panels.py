@@ -64,7 +64,7 @@ def desk(make_napari_viewer, qtbot, case_file, tmp_path):
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     project = widget.session.project
-    project.rename(1, "left")
+    project.objects.rename(1, "left")
     project.add_object("right")
     project.write_masks([(t, 1, block(20, 20 + t), GOOD) for t in range(24)])
     project.write_masks([(t, 2, block(150, 300 - t), GOOD) for t in range(24)])
@@ -100,7 +100,7 @@ def test_review_by_key(desk):
     assert 4 <= widget.session.frame < 8
     desk.press(Qt.Key.Key_W)  # that one is right
     desk.wait(lambda: panel.table.rowCount() == 0)
-    assert project.confirmed_frames(1) == [4, 5, 6, 7]
+    assert project.masks.confirmed_frames(1) == [4, 5, 6, 7]
     desk.press(Qt.Key.Key_U)
     desk.wait(lambda: panel.table.rowCount() == 1)
     widget.viewer.layers.selection.active = widget.session.image
@@ -120,7 +120,7 @@ def test_a_track_edit_with_preview(desk):
     before, after = (label.pixmap().toImage() for label in (panel.before, panel.after))
     scale = panel.before.pixmap().width() / 480
     at = round(60 * scale), round(50 * scale)  # in the mask of the left object
-    left, right = (np.array(project.object(i).colour) for i in (1, 2))
+    left, right = (np.array(project.objects.get(i).colour) for i in (1, 2))
     for image, colour in ((before, left), (after, right)):
         shown = np.array(QColor(image.pixel(*at)).getRgb()[:3])
         other = right if colour is left else left
@@ -143,7 +143,7 @@ def test_a_track_edit_with_preview(desk):
     desk.wait(lambda: panel.first.count() == 3)
     np.testing.assert_array_equal(project.mask(10, 3), block(20, 30))
 
-    project.set_flags(1, locked=True)
+    project.objects.set_flags(1, locked=True)
     widget.refresh()
     desk.wait(lambda: "locked" in panel.text.text())
     assert not panel.apply_button.isEnabled()
@@ -155,7 +155,7 @@ def test_the_table_is_edited_in_place(desk):
     editor.selectAll()
     QTest.keyClicks(editor, "grasper of the left hand")
     QTest.keyClick(editor, Qt.Key.Key_Return)
-    desk.wait(lambda: project.object(1).name == "grasper of the left hand")
+    desk.wait(lambda: project.objects.get(1).name == "grasper of the left hand")
     assert table.item(0, CLASS).text() == "grasper?"
     assert "90 %" in table.item(0, CLASS).toolTip()
 
@@ -165,20 +165,20 @@ def test_the_table_is_edited_in_place(desk):
     assert set(widget.objects_panel.chooser.current.classes) <= set(offered)
     editor.setCurrentIndex(offered.index("gallbladder"))
     editor.activated.emit(editor.currentIndex())
-    assert project.object(2).class_name == "gallbladder"
+    assert project.objects.get(2).class_name == "gallbladder"
 
     table.set_colour(0, QColor(1, 2, 3))
-    assert project.object(1).colour == (1, 2, 3)
+    assert project.objects.get(1).colour == (1, 2, 3)
     assert widget.session.layers.objects.colormap.color_dict[1][:3] == pytest.approx(np.array([1, 2, 3]) / 255)
     table.selectRow(0)
     desk.click(desk.button(widget.objects_panel, "Down"))
     assert [o.id for o in project.objects] == [2, 1]
     assert table.object_of(table.currentRow()) == 1
     table.item(0, SHOW).setCheckState(Qt.CheckState.Unchecked)
-    assert not project.object(2).visible
+    assert not project.objects.get(2).visible
     for _ in range(5):
         project.undo()
-    assert project.object(1).name == "left"
+    assert project.objects.get(1).name == "left"
 
 
 def test_class_lists_are_chosen_and_remembered(desk, tmp_path):

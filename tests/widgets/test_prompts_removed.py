@@ -49,12 +49,12 @@ def test_deleting_a_click_leaves_the_box(user):
     user.click(110, 130)
     user.wait(lambda: len(project.prompts()) == 3)
     user.settle()
-    points, steps = project.prompts()[1].points, len(project.steps)
+    points, steps = project.prompts()[1].points, len(project.history.steps)
     last = max(n for n, kind in enumerate(user.widget.session.layers.prompts.features["kind"]) if kind != "box")
     delete(user, lambda n, kind: n == last)
     assert said(project) == [(points, True, False)]
     assert project.mask(0, 1).any()
-    assert len(project.steps) == steps + 1
+    assert len(project.history.steps) == steps + 1
     user.press(Qt.Key.Key_U)
     user.settle()
     assert len(project.prompts()) == 3
@@ -87,7 +87,7 @@ def test_deleting_a_click_leaves_what_was_painted(user):
     delete(user, lambda n, kind: True)
     assert said(project) == [((), False, True)]
     np.testing.assert_array_equal(project.mask(4, 1), painted)
-    assert project.origins(4) == {1: "painted"}
+    assert project.masks.origins(4) == {1: "painted"}
     widget.session.worker.start()
     user.settle()
     assert widget.session.worker.source.tracker.conditioning == {1: [4]}
@@ -118,7 +118,7 @@ def test_a_locked_object_takes_no_clicks(user):
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
-    project.set_flags(1, locked=True)
+    project.objects.set_flags(1, locked=True)
     widget.refresh()
     before = project.mask(0, 1)
     user.click(200, 100)
@@ -146,8 +146,8 @@ def test_after_undo_of_a_new_object_clicks_belong_to_one_that_is_there(user):
 
 
 def test_confirming_a_frame_of_which_nothing_is_known_is_said(user):
-    project, steps = user.widget.session.project, len(user.widget.session.project.steps)
+    project, steps = user.widget.session.project, len(user.widget.session.project.history.steps)
     user.widget.session.go_to(14)
     user.press(Qt.Key.Key_K)
     assert "Frame 14 has no masks yet" in user.widget.status.text()
-    assert len(project.steps) == steps
+    assert len(project.history.steps) == steps

@@ -139,7 +139,7 @@ def test_tracking_goes_on_from_a_negative_click_after_undo(user):
     user.settle()
     user.press(Qt.Key.Key_U)
     user.settle()
-    assert not project.confirmed_frames(1)
+    assert not project.masks.confirmed_frames(1)
     user.press(Qt.Key.Key_G)
     user.settle()
     user.wait(user.finished)
@@ -161,9 +161,9 @@ def test_pause_correct_undo_redo(user):
     assert len(project.frames) == reached < 24
     assert widget.run_panel.resume_button.isVisible()
     user.press(Qt.Key.Key_K)
-    assert project.confirmed_frames(1) == [widget.session.frame]
+    assert project.masks.confirmed_frames(1) == [widget.session.frame]
     user.press(Qt.Key.Key_U)
-    user.wait(lambda: not project.confirmed_frames(1))
+    user.wait(lambda: not project.masks.confirmed_frames(1))
     user.press(Qt.Key.Key_U)
     user.wait(lambda: project.frames == [0])
     user.press(Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
@@ -175,23 +175,23 @@ def test_a_stroke_is_a_mask_prompt_one_step_of_undo_and_survives_tracking(user):
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
-    steps = len(project.steps)
+    steps = len(project.history.steps)
     layer = user.viewer.layers[OBJECTS]
     widget.session.go_to(5)
     user.viewer.layers.selection.active = layer
     layer.selected_label, layer.brush_size, layer.mode = 1, 10, "paint"
     user.drag((30, 30), (60, 60))
     user.settle()
-    assert len(project.steps) == steps + 1
+    assert len(project.history.steps) == steps + 1
     assert project.mask(5, 1)[45, 45]
-    assert project.origins(5) == {1: "painted"}
+    assert project.masks.origins(5) == {1: "painted"}
     assert [(p.frame, p.mask is not None) for p in project.prompts(1)] == [(0, False), (5, True)]
     painted = project.mask(5, 1)
     widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     np.testing.assert_array_equal(project.mask(5, 1), painted)
-    assert project.origins(6) == {1: "propagated"}
+    assert project.masks.origins(6) == {1: "propagated"}
     user.press(Qt.Key.Key_U)
     user.wait(lambda: project.frames == [0, 5])
     user.press(Qt.Key.Key_U)

@@ -82,8 +82,8 @@ def test_what_cannot_be_done_is_told(session):
     session.go_to(4)
     session.confirm()
     assert session.heard == ["Frame 4 has no masks yet. Click or track first, then confirm it."]
-    session.project.rename(1, "grasper")
-    session.project.set_flags(1, locked=True)
+    session.project.objects.rename(1, "grasper")
+    session.project.objects.set_flags(1, locked=True)
     session.prompt(Prompt(1, 0, ((3.0, 3.0),), (1,)))
     session.replace_prompts(1, 0, ())
     assert session.heard[1:] == ["grasper is locked. Unlock it to change its masks."] * 2

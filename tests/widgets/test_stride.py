@@ -45,20 +45,20 @@ def test_at_a_working_rate_frames_between_are_filled_marked_and_can_be_tracked_i
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     assert project.frames == list(range(24))
-    origins = [project.origins(t)[1] for t in range(24)]
+    origins = [project.masks.origins(t)[1] for t in range(24)]
     filled = [t for t in range(24) if t % 5 and t != 23]
     assert [t for t, o in enumerate(origins) if o == "interpolated"] == filled
     assert project.runs[-1].provenance["rate"] == pytest.approx(widget.session.video.fps / 5)
     user.settle()
     assert widget.timeline.rows[0].filled.tolist() == filled
-    shown = sum(s.stop - s.start for s in project.presence(1) if s.state in ("present", "low score"))
+    shown = sum(s.stop - s.start for s in project.masks.presence(1) if s.state in ("present", "low score"))
     seen = sum(bool(project.mask(t, 1).any()) for t in filled)
     assert widget.objects_panel.table.item(0, FRAMES).text() == f"{shown}, {seen} filled"
     widget.run_panel.rate.take(1)
     widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
-    assert not project.series(1).of("interpolated").any()
+    assert not project.masks.series(1).of("interpolated").any()
     user.settle()
     assert "filled" not in widget.objects_panel.table.item(0, FRAMES).text()
 
@@ -77,7 +77,7 @@ def test_a_run_at_a_working_rate_is_paused_and_gone_on_with_at_it(user):
     widget.run_panel.rate.take(1)  # the run goes on as it began
     user.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
     user.wait(user.finished)
-    tracked = [t for t in range(24) if project.origins(t)[1] != "interpolated"]
+    tracked = [t for t in range(24) if project.masks.origins(t)[1] != "interpolated"]
     assert tracked == [*range(0, 24, 3), 23]
 
 

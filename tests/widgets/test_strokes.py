@@ -38,7 +38,7 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     project, session, layer = painter.widget.session.project, painter.widget.session, painter.viewer.layers[OBJECTS]
     painter.drag((30, 30), (60, 60))
     painter.settle()
-    first, steps = project.mask(5, 1), len(project.steps)
+    first, steps = project.mask(5, 1), len(project.history.steps)
     painter.drag((100, 100), (160, 160))
     painter.settle()
     second = project.mask(5, 1)
@@ -48,7 +48,7 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
         settle(painter)
         np.testing.assert_array_equal(project.mask(5, 1), mask)
         np.testing.assert_array_equal(project.prompts(1)[0].mask, mask)
-    assert len(project.steps) == steps + 3
+    assert len(project.history.steps) == steps + 3
     painter.press(Qt.Key.Key_Z, CONTROL)
     settle(painter)
     np.testing.assert_array_equal(project.prompts(1)[0].mask, first)
@@ -89,7 +89,7 @@ def test_the_label_chosen_in_napari_is_the_object(painter):
     for start, stop in (((30, 30), (60, 60)), ((100, 100), (140, 140))):
         painter.drag(start, stop)
         settle(painter)
-    assert project.origins(5) == {2: "painted"}
+    assert project.masks.origins(5) == {2: "painted"}
     assert project.mask(5, 2)[45, 45]
     assert project.mask(5, 2)[120, 120]
     layer.selected_label = 0  # to erase
@@ -126,5 +126,5 @@ def test_a_run_that_begins_during_a_stroke_is_not_lost(user):
     user.wait(user.finished)
     assert [r.status for r in project.runs] == ["finished", "finished"]
     assert project.frames == list(range(24))
-    assert project.origins(2) == {1: "painted"}
-    assert [label for label, _ in project.steps].count("paint") == 1
+    assert project.masks.origins(2) == {1: "painted"}
+    assert [label for label, _ in project.history.steps].count("paint") == 1

@@ -107,7 +107,7 @@ def _one_direction(project: Project, frames: range, objects: tuple[int, ...], co
 
 def _frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
     """Return the first frame from ``frame`` on in a direction of which nothing is known of an object."""
-    spans = [(s.start, s.stop) for s in project.presence(object_id) if s.state != "unseen"]
+    spans = [(s.start, s.stop) for s in project.masks.presence(object_id) if s.state != "unseen"]
     for a, b in spans if sign > 0 else reversed(spans):
         if a <= frame < b:
             frame = b if sign > 0 else a - 1
@@ -116,7 +116,7 @@ def _frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
 
 def _next_confirmed(project: Project, object_id: int, frame: int, sign: int) -> set[int]:
     """Return the next confirmed frame beyond ``frame`` in a direction, if there is one."""
-    confirmed = project.confirmed_frames(object_id)
+    confirmed = project.masks.confirmed_frames(object_id)
     if sign > 0:
         n = bisect.bisect_right(confirmed, frame)
         return set(confirmed[n : n + 1])

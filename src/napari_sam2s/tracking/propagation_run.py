@@ -67,19 +67,19 @@ class ProjectRun:
         facts: dict[str, Any] = {**tracker.describe(), "objects": list(self.objects), "rate": self.rate, **(provenance or {})}
         self.id = run
         if run is None:
-            confirmed = {i: self.project.confirmed_frames(i) for i in self.objects}
+            confirmed = {i: self.project.masks.confirmed_frames(i) for i in self.objects}
             parts = cut_where_confirmed(check_frames(self.frames), self.objects, tracker.conditioning, confirmed)
             if any(end in self.frames or objects != self.objects for _, end, objects in parts):
                 # As they are now: whoever resumes the run must come by the same.
                 facts["parts"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in parts]
-            self.id = self.project.start_run(
+            self.id = self.project.runs.start(
                 next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
             )
             self._snapshot(self.frames.start)
         else:
             everything: Any = [(self.frames.start, None, self.objects)]
             parts = facts.get("parts") or facts.get("stretches") or everything  # the second name in older projects
-            self.project.continue_run(run)
+            self.project.runs.resume(run)
         self._parts = remaining(parts, self.frames)
 
     def __len__(self) -> int:
@@ -106,11 +106,11 @@ class ProjectRun:
         except BaseException:
             # Left behind by its caller, or failed: it can be resumed, and no longer stands in the way of undo.
             with suppress(ProjectError):
-                self.project.finish_run(self._id, "interrupted")
+                self.project.runs.finish(self._id, "interrupted")
             raise
         finally:
             self.tracker.run = None
-        self.project.finish_run(self._id)
+        self.project.runs.finish(self._id)
 
     def _steps(self) -> Iterator[tuple[int, dict[int, Any]]]:
         for begin, end, objects in self._parts:
@@ -123,7 +123,7 @@ class ProjectRun:
         """
         if self._whole:
             self._snapshot(self._next)
-        self.project.finish_run(self._id, "paused")
+        self.project.runs.finish(self._id, "paused")
 
     @property
     def _id(self) -> int:
@@ -136,7 +136,7 @@ class ProjectRun:
         return (frame if reached is None else reached) + _SIGN[self.direction]
 
     def _snapshot(self, frame: int) -> None:
-        self.project.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
+        self.project.runs.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
 
     @classmethod
     def resume(cls, tracker: Tracker) -> ProjectRun:
@@ -197,7 +197,7 @@ def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
     run = resumable_run(project)
     if run is None:
         raise TrackingError(f"{project.path.name} has no interrupted run to resume.")
-    snapshot = project.latest_snapshot(run.id)
+    snapshot = project.runs.latest_snapshot(run.id)
     if snapshot is None:
         raise TrackingError(f"Run {run.id} of {project.path.name} has no snapshot: track again from a prompt.")
     return run, snapshot

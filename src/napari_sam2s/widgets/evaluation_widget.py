@@ -218,7 +218,7 @@ class EvaluationWidget(QWidget):
 def _side(layer: Labels) -> Any:
     """Return what to score of a layer: of our own the project, whose overlapping objects are whole, else the array."""
     data = layer.data
-    return ProjectFile(data.project.path) if isinstance(data, LabelView) else data
+    return ProjectFile(data.path) if isinstance(data, LabelView) else data
 
 
 def _percents(score: Any) -> list[str]:

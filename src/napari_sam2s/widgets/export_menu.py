@@ -58,7 +58,7 @@ class Exporter(QObject):
             return
         known, folder = FORMATS[name], project.path.parent
         if known.file_ending:
-            suggestion = str(folder / f"{project.name}-{name}{known.file_ending}")
+            suggestion = str(folder / f"{project.path.stem}-{name}{known.file_ending}")
             chosen, _ = QFileDialog.getSaveFileName(self._button, f"{known.title} as", suggestion, f"*{known.file_ending}")
         else:
             chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))

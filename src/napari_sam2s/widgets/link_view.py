@@ -106,7 +106,7 @@ class LinkView(QWidget):
         for (i, frame), mask, picture, name in zip(
             places, masks, (self.before, self.new), (self.before_name, self.new_name), strict=True
         ):
-            known = project.object(i)
+            known = project.objects.get(i)
             if mask is not None:
                 picture.setPixmap(_outlined(np.asarray(worker.video[frame]), mask, known.colour, round(AROUND * side)))
             picture.go = lambda frame=frame: self._session.go_to(frame)  # type: ignore[misc]

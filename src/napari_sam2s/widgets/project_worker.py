@@ -46,7 +46,7 @@ class ProjectWorker(QObject):
         self.video = video
         self.project = Project.open(path) if path.exists() else Project.create(path, video)
         try:
-            self.project.check_video(video)
+            self.project.video.check(video)
         except ProjectError:
             self.project.close()
             raise

@@ -86,14 +86,14 @@ class ReviewPanel(QWidget):
             self._timer.stop()
             self.project, self._stamp = None, -1
             self._show(None, Review(()))
-        elif not self._session.tracking and (project is not self.project or project.mask_stamp != self._stamp):
+        elif not self._session.tracking and (project is not self.project or project.store.mask_stamp != self._stamp):
             self._timer.start()
 
     def _compute(self) -> None:
         project = self._session.project
         if project is None or self._session.tracking:
             return
-        self.project, self._stamp = project, project.mask_stamp
+        self.project, self._stamp = project, project.store.mask_stamp
         answers = self.links.list
 
         def work() -> None:
@@ -206,12 +206,12 @@ class ReviewPanel(QWidget):
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
         if (span := self.span) is not None:
-            self._session.edit(lambda project: project.accept(span))
+            self._session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
         """Answer that the two objects of a link are not the same."""
         if (span := self.span) is not None:
-            self._session.edit(lambda project: project.refuse(span))
+            self._session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
         """Mark the object absent on the span; of two that overlap, the chosen one."""
@@ -220,7 +220,7 @@ class ReviewPanel(QWidget):
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None:
             who = chosen if chosen in span.objects else span.objects[0]
-            self._session.edit(lambda project: project.mark_absent(who, span.start, span.stop))
+            self._session.edit(lambda project: project.tracks.mark_absent(who, span.start, span.stop))
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""

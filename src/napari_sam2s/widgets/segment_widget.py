@@ -149,7 +149,7 @@ class SegmentWidget(QWidget):
         """Return a warning of an answer that is likely wrong: tracking would carry it through the video."""
         if (project := self.session.project) is None:
             return ""
-        entry = next((e for e in project.entries(frame) if e.object_id == object_id), None)
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
         if entry is None or entry.origin != "prompted":  # painted masks are the user's own
             return ""
         where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))

@@ -159,7 +159,7 @@ class Session(QObject):
     def remove_object(self) -> None:
         """Remove the chosen object."""
         if (project := self.project) is not None:
-            self._try(lambda: project.remove_object(self.current_object))
+            self._try(lambda: project.objects.remove(self.current_object))
             left = project.objects
             self.current_object = left[-1].id if left else project.add_object().id
             self.changed.emit()
@@ -169,7 +169,7 @@ class Session(QObject):
         if (project := self.project) is None:
             return
         frame = self.frame
-        if not project.origins(frame):
+        if not project.masks.origins(frame):
             self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")
             return
         self._try(lambda: project.confirm(frame))
@@ -195,13 +195,13 @@ class Session(QObject):
         if self.worker is None or not objects:
             return
         project = self.worker.project
-        with project.step("paint"):
+        with project.history.step("paint"):
             for i in objects:
                 mask = project.mask(frame, i)
-                project.remove_prompts(i, frame)
+                project.prompts.remove(i, frame)
                 if mask is not None and mask.any():
-                    project.add_prompt(Prompt(i, frame, mask=mask))
-        project.merge_steps(since, "paint")
+                    project.prompts.add(Prompt(i, frame, mask=mask))
+        project.history.merge(since, "paint")
         self.worker.painted(frame, objects)
 
     def edit(self, change: Callable[[Project], Any]) -> None:

@@ -83,11 +83,11 @@ def timeline_rows(project: Project) -> list[TimelineRow]:
         TimelineRow(
             o.name,
             o.colour,
-            project.presence(o.id),
+            project.masks.presence(o.id),
             prompted.get(o.id, []),
-            project.confirmed_frames(o.id),
-            project.series(o.id).where("painted").tolist(),
-            project.series(o.id).where("interpolated"),
+            project.masks.confirmed_frames(o.id),
+            project.masks.series(o.id).where("painted").tolist(),
+            project.masks.series(o.id).where("interpolated"),
         )
         for o in project.objects
     ]

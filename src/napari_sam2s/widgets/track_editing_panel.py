@@ -11,13 +11,13 @@ from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QSpinBox, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.masklets import Object, Operation
-from napari_sam2s.masklets.operations import PAIRED, OperationKind, draw
+from napari_sam2s.masklets import Object, TrackEdit
+from napari_sam2s.masklets.track_edits import PAIRED, TrackEditKind, draw
 from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
 
-TITLES: dict[OperationKind, str] = {
+TITLES: dict[TrackEditKind, str] = {
     "swap": "swap with",
     "move": "give masks to",
     "merge": "merge into",
@@ -80,7 +80,7 @@ class TrackEditingPanel(QWidget):
     def refresh(self) -> None:
         """Show the project's objects as they are."""
         project = self._session.project
-        objects = project.objects if project is not None else ()
+        objects = tuple(project.objects) if project is not None else ()
         if objects != self._objects:
             self._objects = objects
             for choice, other in ((self.first, 0), (self.second, 1)):
@@ -142,7 +142,7 @@ class TrackEditingPanel(QWidget):
         self._timer.start()
 
     @property
-    def edit(self) -> Operation:
+    def edit(self) -> TrackEdit:
         """What is chosen.
 
         Raises
@@ -151,7 +151,7 @@ class TrackEditingPanel(QWidget):
             If something is missing.
         """
         kind = self.kind.currentData()
-        return Operation(
+        return TrackEdit(
             kind,
             int(self.first.currentData() or 0),
             self.second.currentData() if kind in PAIRED else None,
