@@ -162,7 +162,7 @@ def test_both_ways_interrupted_and_resumed_at_a_rate(numbered, capsys, tmp_path,
         assert [(r.direction, r.status) for r in again.runs] == [("forward", "finished"), ("backward", "finished")]
         assert again.frames == whole.frames == list(range(FRAMES))
         np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
-        assert [again.masks.origins(t) for t in range(FRAMES)] == [whole.origins(t) for t in range(FRAMES)]
+        assert [again.masks.origins(t) for t in range(FRAMES)] == [whole.masks.origins(t) for t in range(FRAMES)]
 
 
 def test_the_stop_of_both_ways_is_that_of_the_way_forward(numbered, capsys, tmp_path):
