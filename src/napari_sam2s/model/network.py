@@ -19,11 +19,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.frames import normalise, resize_frame
 from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
-from napari_sam2s.model.interactive import SHARED, InteractiveHead
+from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.mask_decoder import MaskDecoder, choose_mask
 from napari_sam2s.model.matching import MaskMatching
@@ -96,16 +95,20 @@ class SAM2S(nn.Module):
     @in_own_arithmetic
     def encode(self, image: Tensor) -> Features:
         """Encode frames ``(N, 3, S, S)``."""
-        maps = self._trunk(image)
+        fine, maps = self._trunk(image)
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
         skips = neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1)
         embedding = neck.embedding(maps)
-        return Features(embedding, skips, None if self.matching is None else self.matching.keys(maps[1], embedding))
+        return Features(embedding, skips, None if self.matching is None else self.matching.keys(fine, embedding))
 
-    def _trunk(self, image: Tensor) -> list[Tensor]:
+    def _trunk(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the trunk's maps that are computed first, and those at strides 4, 8, 16, 32."""
+        trunk = self.image_encoder.trunk
         if self.speed.trunk == "bf16":
-            return [m.float() for m in self.image_encoder.trunk(image.bfloat16())]
-        return self.image_encoder.trunk(image)
+            fine = trunk.fine(image.bfloat16())
+            return [m.float() for m in fine], [m.float() for m in trunk.coarse(fine)]
+        fine = trunk.fine(image)
+        return fine, trunk.coarse(fine)
 
     @in_own_arithmetic
     def attend(self, features: Features, memories: Memories | None, batch: int = 1, *, pooled: bool | None = None) -> Attended:
@@ -211,10 +214,7 @@ class SAM2S(nn.Module):
 
         The stages that it shares run once more, rather than being kept with every frame that is tracked.
         """
-        trunk = self.image_encoder.trunk
-        if self.interactive is None or not isinstance(trunk, ConvTrunk):
-            return None
-        return self.interactive.encode(trunk(image, SHARED))
+        return None if self.interactive is None else self.interactive.encode(self.image_encoder.trunk.fine(image))
 
     def segment(
         self,

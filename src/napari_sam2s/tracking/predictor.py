@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.frames import resize_frame, scale, upload
-from napari_sam2s.model.matching import readings_of
+from napari_sam2s.model.matching import PLACE, readings_of
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
 from napari_sam2s.tracking.memory_bank import Memory, Recall
@@ -232,7 +232,8 @@ class Sight:
         """About what one object takes for each frame it remembers, while it is followed."""
         config = self.model.config
         # The map's tokens as keys and values, their rotation, and what the matching reads at stride 8.
-        return 4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * (config.match_dim and 64))
+        matching = config.match_dim and max(config.match_dim + config.match_pretrained + PLACE, 64)
+        return 4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * matching)
 
     def batches(self, recalls: list[tuple[int, Recall]]) -> list[list[tuple[int, Recall]]]:
         """Put objects together that remember the same kinds of frames, so that nothing needs padding; not too many at once."""
