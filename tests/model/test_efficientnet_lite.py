@@ -43,7 +43,7 @@ class Original:
         for stage in BLOCKS:
             self.stages.append([])
             for b in stage:
-                for n in range(b.count):
+                for n in range(b.repeats):
                     name, wide, stride = f"_blocks.{number}", dim * b.expansion, 1 if n else b.stride
                     if b.expansion > 1:
                         self.conv(f"{name}._expand_conv", f"{name}._bn0", dim, wide, 1)
@@ -226,7 +226,7 @@ def test_files_round_trip_and_say_what_is_wrong(lite, video, tmp_path):
     path = saved("whole.pt", weights, LITE)
     for a, b in zip(found(load_model(path, device="cpu"), video), found(lite, video), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(ModelError, match="does not fit sam2s-nano.*tensors are missing"):
+    with pytest.raises(ModelError, match=r"does not fit sam2s-nano.*tensors are missing"):
         load_model(saved("conv.pt", SAM2S(NANO).state_dict(), LITE), device="cpu")
     damaged = {**weights, "image_encoder.trunk.lite.stem.bias": torch.full((32,), torch.nan)}
     with pytest.raises(ModelError, match=r"is damaged: 1 tensors hold numbers that are not finite \(image_encoder.trunk.lite"):

@@ -120,6 +120,7 @@ def deepen(fine: Sequence[Tensor], stages: nn.ModuleList, joins: nn.ModuleList) 
         x = stage(maps[-1])
         if n < len(joins):
             join = joins[n]
+            assert isinstance(join, nn.Conv2d)
             x = x + conv1x1(fine[SHARED + 1 + n], join.weight, join.bias)
         maps.append(x)
     return maps

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0, pretrained on ImageNet: what ``nano`` knows of the looks of things that it was never shown.
 
-Batch norms are folded into the convolutions before them, so there is nothing to track while it is trained, or frozen. Weights come
-from ``research/convert_efficientnet_lite.py``. TensorFlow pads the convolutions of stride 2 on the right and below only; here their
-kernels have a first row and column of zeros instead, and PyTorch's padding on all sides gives the same numbers.
+Batch norms are folded into the convolutions before them, so there is nothing to track while it is trained, or frozen. Weights
+come from ``research/convert_efficientnet_lite.py``. TensorFlow pads the convolutions of stride 2 on the right and below only; here
+their kernels have a first row and column of zeros instead, and PyTorch's padding on all sides gives the same numbers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CENTRE, SPREAD = 127.0, 128.0  # of the pixels it was trained on
 class _Blocks(NamedTuple):
     """Inverted residuals in a row, the first of which may have stride 2."""
 
-    count: int
+    repeats: int
     kernel: int
     stride: int
     expansion: int
@@ -79,7 +79,7 @@ class EfficientNetLite(nn.Module):
         for stage in BLOCKS[: 4 if cut == 32 else 3]:
             made: list[nn.Module] = []
             for blocks in stage:
-                for n in range(blocks.count):
+                for n in range(blocks.repeats):
                     made.append(LiteBlock(dim, blocks.width, blocks, 1 if n else blocks.stride))
                     dim = blocks.width
             self.stages.append(nn.Sequential(*made))

@@ -178,7 +178,7 @@ class Hiera(nn.Module):
 
     def fine(self, image: Tensor) -> list[Tensor]:
         """Return all of :meth:`forward`: nothing here is shared with a head for first prompts."""
-        return self(image)  # type: ignore[no-any-return]
+        return self.forward(image)
 
     def coarse(self, fine: list[Tensor]) -> list[Tensor]:
         """Return the four maps that :meth:`fine` gave."""

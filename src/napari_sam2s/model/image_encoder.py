@@ -53,7 +53,8 @@ class FpnNeck(nn.Module):
         return conv1x1(trunk_map, outer @ inner, outer @ lateral.bias + projection.bias)
 
 
-TRUNKS = {"hiera": Hiera, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
+Trunk = Hiera | ConvTrunk
+TRUNKS: dict[str, type[Trunk]] = {"hiera": Hiera, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
 
 
 class ImageEncoder(nn.Module):
@@ -61,5 +62,5 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk: Hiera | ConvTrunk = TRUNKS[config.trunk.kind](config.trunk)
+        self.trunk: Trunk = TRUNKS[config.trunk.kind](config.trunk)
         self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)

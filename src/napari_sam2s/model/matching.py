@@ -71,7 +71,7 @@ class MaskMatching(nn.Module):
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def keys(self, fine: Sequence[Tensor], embedding: Tensor) -> Tensor:
-        """Return what cells are told apart by, ``(N, K, 2g, 2g)``: unit vectors, then those of pretrained maps, if there are any.
+        """Return what cells are told apart by, ``(N, K, 2g, 2g)``: unit vectors, then pretrained keys, if there are any.
 
         Parameters
         ----------
@@ -129,8 +129,9 @@ class MaskMatching(nn.Module):
     def _read(
         self, query: Tensor, keys: Tensor, patches: Tensor, chosen: Mapping[int, int], penalty: Tensor, labels: Sequence[int]
     ) -> Tensor:
-        """Return the patches that each cell finds, and how alike it is to where it found them: ``(B, 5, 2g, 2g)``; 6 with
-        pretrained keys, whose likeness comes last.
+        """Return the patches that each cell finds, and how alike it is to where it found them: ``(B, 5, 2g, 2g)``.
+
+        They are 6 with pretrained keys, whose likeness comes last.
 
         ``chosen`` are the memories that are read, and their slots.
         """

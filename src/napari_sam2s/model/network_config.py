@@ -13,7 +13,7 @@ LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16,
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``, alone or beside a pretrained one."""
+    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``, alone or beside a pretrained."""
 
     kind: Literal["hiera", "conv", "efficientnet_lite"] = "hiera"
     embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera

@@ -197,7 +197,7 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
 
 
 def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
-    """Return the architecture that is wanted, with the pretrained trunk of the checkpoint that a run starts from, if it has one."""
+    """Return the architecture that is wanted, with the pretrained trunk of a checkpoint to start from, if it has one."""
     if own is None or own.name != wanted.name or not own.match_pretrained:
         return wanted
     return replace(wanted, trunk=own.trunk, match_pretrained=own.match_pretrained)
