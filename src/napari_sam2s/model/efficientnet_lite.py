@@ -1,8 +1,8 @@
 """EfficientNet-Lite0, pretrained on ImageNet: what ``nano`` knows of the looks of things that it was never shown.
 
 Batch norms are folded into the convolutions before them, so there is nothing to track while it is trained, or frozen. Weights
-come from ``research/convert_efficientnet_lite.py``. TensorFlow pads the convolutions of stride 2 on the right and below only; here
-their kernels have a first row and column of zeros instead, and PyTorch's padding on all sides gives the same numbers.
+come from ``research/convert_efficientnet_lite.py``. TensorFlow pads the convolutions of stride 2 on the right and below only;
+here their kernels have a first row and column of zeros instead, and PyTorch's padding on all sides gives the same numbers.
 """
 
 from __future__ import annotations
