@@ -8,7 +8,7 @@ semantics new (they are what the recipes differ in); with ``--images`` from sing
 variant takes the same number of video steps: the vanilla SAM 2 recipe (consecutive frames, focal loss, last-six memory),
 + DiveMem (sampling and memory), + TSL, both, and both with and without ARL on labels that were grown or shrunk by up to two
 pixels, object by object and frame by frame. Judged on held-out procedural clips from mask prompts: J&F, J&F after returns, the
-share of classes named right (chance is 12.5). Runs that are there are gone on with, so the command can be stopped and repeated.
+share of classes named right (chance is 12.5). Runs that are there are resumed, so the command can be stopped and repeated.
 ``--jobs`` shares the runs out over processes, of one thread each if more than one.
 """
 
@@ -22,6 +22,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 import torch
 
@@ -30,8 +31,10 @@ from napari_sam2s import load_model
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.training.setup import start
-from napari_sam2s.training.validation import validate
-from napari_sam2s.training.validation_sets import laparoscopy, reentry
+from napari_sam2s.training.training_config import read_config
+from napari_sam2s.training.validation_cases import laparoscopy, reentry
+from research.scoring import validate
+from research.train import families_of
 
 BASE = """
 model = "sam2s-nano"
@@ -90,7 +93,8 @@ def train(args: argparse.Namespace, name: str, text: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.toml"
     config.write_text(text, encoding="utf-8")
-    run, dataset = start(config, folder, material=args.material, threads=args.threads)
+    families = families_of(read_config(config), args.material, None)
+    run, dataset = start(config, folder, families=families, threads=args.threads)
     if run.step < run.config.steps:
         run.train(dataset, workers=1, report=lambda line: print(f"{name}: {line}", flush=True))
     return folder / "model.pt"

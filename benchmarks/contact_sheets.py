@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -24,7 +25,8 @@ from napari_sam2s import Tracker, load_model
 from napari_sam2s.evaluation.clicks import PROMPTS, prompt_first
 from napari_sam2s.formats import read_davis
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.validation_sets import Case, real_clips
+from napari_sam2s.training.validation_cases import Case
+from research.validation_sets import real_clips
 
 WIDTH, HEIGHT, ACROSS = 640, 360, 2
 COLOURS = np.array(((0, 230, 90), (255, 0, 220), (0, 190, 255)), np.float32)

@@ -14,6 +14,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 
 from napari_sam2s import load_model
@@ -21,7 +22,8 @@ from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.evaluation.region import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
-from napari_sam2s.training.validation_sets import CALIBRATION_SEED, Case, Track, composites, laparoscopy
+from napari_sam2s.training.validation_cases import Case, Track, laparoscopy
+from research.validation_sets import CALIBRATION_SEED, composites
 
 WRONG, SMALLEST = 0.9, 60  # J, pixels of the truth
 FIRST_COMPOSITE = 20  # those before it chose the size of the input

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import _root  # noqa: F401
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +25,8 @@ from napari_sam2s.evaluation.clicks import next_click, prompt_first
 from napari_sam2s.evaluation.region import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
-from napari_sam2s.training.validation_sets import CALIBRATION_SEED, FIRST_SEED, Case, Track, composites, laparoscopy, microscopy
+from napari_sam2s.training.validation_cases import FIRST_SEED, Case, Track, laparoscopy
+from research.validation_sets import CALIBRATION_SEED, composites, microscopy
 
 BAD, GOOD = 0.5, 0.75  # IoU
 BORDERS = (0.4, 0.5, 0.6, 0.7, 0.8)

@@ -30,14 +30,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import _root  # noqa: F401
 import torch
 from real_validation import STILLS, TRACKED, mean_and_error, print_stills, tracked
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.validation import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
-from napari_sam2s.training.validation_sets import CALIBRATION_SEED, Case, families, reentry
+from napari_sam2s.training.validation_cases import Case, reentry
+from research.scoring import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
+from research.validation_sets import CALIBRATION_SEED, families
 
 FAMILIES = ("laparoscopy", "re-entry", "moved", "composites", "microscopy", "pumavos-caps", "real-clips", "hela")
 ANNOTATIONS = Path(__file__).parent / "real_clips"

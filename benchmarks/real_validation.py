@@ -16,7 +16,7 @@ from first_prompts import PROMPTS, Answer, ask
 
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.data_sources import open_recordings
-from napari_sam2s.training.validation_sets import Case, Track, recorded_cases
+from napari_sam2s.training.validation_cases import Case, Track, recorded_cases
 
 TRACKED = {"polyps": ("nc-cvc-clinicdb", None), "schoolgirls": ("nc-davis17-schoolgirls", 40)}  # and the frames that are taken
 STILLS = {"instruments": ("nc-endovis15-rigid", "nc-sisvse20", "nc-chole15"), "objects": ("nc-coco128",)}

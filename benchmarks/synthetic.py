@@ -11,8 +11,11 @@ import argparse
 import time
 from pathlib import Path
 
+import _root  # noqa: F401
+
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.synthetic.microscopy import Microscopy, Nuclei
+from napari_sam2s.synthetic.microscopy import Microscopy
+from research.nuclei import Nuclei
 
 WANTED = 200  # frames a second
 
@@ -52,8 +55,8 @@ def main() -> None:
     print("| family | frames/s of one core | of the 200 wanted |\n|---|---|---|")
     rows = {name: rate(make, args.clips, args.frames) for name, make in jobs.items()}
     if args.material:
-        from napari_sam2s.synthetic.composites import CompositeMaker
-        from napari_sam2s.synthetic.material import Material
+        from research.composites import CompositeMaker
+        from research.material import Material
 
         make = CompositeMaker(Material.load(args.material), args.size)
         started = time.process_time()

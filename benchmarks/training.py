@@ -17,18 +17,20 @@ import types
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import _root  # noqa: F401
 import numpy as np
 import torch
 
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
-from napari_sam2s.training.clip_sources import Composites, Procedural
+from napari_sam2s.training.clip_families import Procedural
 from napari_sam2s.training.clips import Batch, Role
 from napari_sam2s.training.data import StepDataset
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
 from napari_sam2s.training.training_config import read_config
+from research.composite_family import Composites
 
 
 def clip(size: int, frames: int, objects: int) -> Batch:

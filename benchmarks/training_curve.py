@@ -5,7 +5,7 @@
 
 Checkpoints are files that ``training.pack`` wrote: the configurations of all runs that led to each are in its provenance, and
 how much these showed it is added up from them. That of ``sam2s-nano`` begins with its second run, so the first one's is taken
-from ``configs/nano-1-start.toml``. The built-in weights of earlier runs are in this repository's history:
+from ``research/recipes/nano-1-start.toml``. The built-in weights of earlier runs are in this repository's history:
 
     git show REVISION:src/napari_sam2s/model/weights/sam2s-nano.pt > nano-4.pt
 

@@ -16,6 +16,16 @@ os.environ.setdefault("QT_API", "pyqt6")
 REAL_DATA = Path(os.environ.get("SAM2S_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
 
 
+GUI_FIXTURES = {"make_napari_viewer", "qtbot", "qapp"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
+    for item in items:
+        if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.gui)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Return the folder of real videos and pictures, which are not part of the repository."""

@@ -34,7 +34,7 @@ OWNERS = {
     "qtpy": {"widgets"},
     "magicgui": {"widgets"},
 }
-OWNERS |= {"superqt": {"widgets"}, "vispy": {"widgets"}, "safetensors": {"model", "tracking", "training"}}
+OWNERS |= {"vispy": {"widgets"}, "safetensors": {"model", "tracking", "training"}}
 
 
 def _imports(path: Path) -> set[str]:

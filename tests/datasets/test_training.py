@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.formats import read_davis
-from napari_sam2s.training.clip_sources import Recorded
+from napari_sam2s.training.clip_families import Recorded
 
 
 @pytest.mark.parametrize("name", ["endovis17", "cholecseg8k", "cis", "dsad"])

@@ -11,7 +11,7 @@ from napari_sam2s.masklets import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, cut_away, jitter_labels
 from napari_sam2s.training.clips import Role, Sample, collate, draw_sample, sample_divemem, sample_vanilla
-from napari_sam2s.training.data import _made
+from napari_sam2s.training.data import make_ahead
 
 
 def clip_of(frames, visible=None):
@@ -134,4 +134,4 @@ def test_workers_keep_opencv_to_one_thread():
     """Many workers with as many threads as there are cores each stand in each other's way."""
     cv2 = pytest.importorskip("cv2")
     threads = defaultdict(cv2.getNumThreads)  # its items are made where they are asked for; a worker can import it
-    assert list(_made(threads, [(0,), (1,)], 1)) == [1, 1]
+    assert list(make_ahead(threads, [(0,), (1,)], 1)) == [1, 1]

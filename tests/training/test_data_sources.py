@@ -11,8 +11,8 @@ from PIL import Image
 from napari_sam2s import Project, open_video
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import write_video
-from napari_sam2s.training.clip_sources import Recorded
-from napari_sam2s.training.validation_sets import recorded_cases
+from napari_sam2s.training.clip_families import Recorded
+from napari_sam2s.training.validation_cases import recorded_cases
 
 SIZE = (64, 96)
 

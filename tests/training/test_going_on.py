@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from napari_sam2s import load_model
 from napari_sam2s.cli import main
@@ -22,57 +21,24 @@ from napari_sam2s.tracking.policy import find_policy
 from napari_sam2s.training.checkpoint import save_atomically
 from napari_sam2s.training.curves import append_row, forget_after
 from napari_sam2s.training.learner import SKIPPED_STEPS
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.setup import start
 
-CONFIG = """
-model = "sam2s-nano"
-seed = 3
-image_size = 64
-max_objects = 1
-weight_decay = 0.05
-clip_gradient = 1.0
-warmup_steps = 2
-ema = 0.9
-loss_stride = 1
-class_names = ["grasper", "hook"]
-
-[families]
-laparoscopy = 1.0
-
-[[stages]]
-name = "first"
-steps = 2
-frames = 1
-batch = 1
-learning_rate = 1e-3
-divemem = 0.0
-images = 0.0
-
-[[stages]]
-name = "second"
-steps = 2
-frames = 1
-batch = 1
-learning_rate = 1e-3
-divemem = 0.0
-images = 0.0
-"""
+STAGES, CLASSES = ({"name": "first"}, {"name": "second"}), {"more": 'class_names = ["grasper", "hook"]'}
 
 
 @pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "c.toml"
-    path.write_text(CONFIG)
-    return path
+def config(write_config):
+    return write_config(*STAGES, **CLASSES)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    kept = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(kept)
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory, config_text):
+    """The folder of a run that has taken three steps, to copy."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "c.toml").write_text(config_text(*STAGES, **CLASSES))
+    taken(folder / "c.toml", folder / "run", 3)
+    return folder / "run"
 
 
 def change(config, old, new, count=-1):
@@ -85,7 +51,7 @@ def taken(config, folder, steps=2):
     """A run that has taken some steps and was saved."""
     run, data = start(config, folder)
     for step in range(steps):
-        run.take_step(data[step])
+        run.learner.take_step(data[step])
     run.save()
     return run
 
@@ -98,24 +64,12 @@ def of_before(folder):
     torch.save(state, folder / "last.pt")
 
 
-def draw_video(root, frames=6):
-    """A DAVIS root of one drawn video, all of whose frames are annotated."""
-    for kind in ("JPEGImages", "Annotations"):
-        (root / kind / "v").mkdir(parents=True)
-    for t in range(frames):
-        mask = np.zeros((64, 64), np.uint8)
-        mask[20:40, 5 + 2 * t : 25 + 2 * t] = 1
-        Image.fromarray(np.repeat(40 + 180 * mask[..., None], 3, axis=2)).save(root / "JPEGImages" / "v" / f"{t:05d}.jpg")
-        Image.fromarray(mask).save(root / "Annotations" / "v" / f"{t:05d}.png")
-    return root
-
-
 def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
     change(config, "seed = 3", 'seed = 3\ninit = "sam2s-nano"')
     run = taken(config, tmp_path / "run", 1)
     own = find_policy("divemem", load_model(device="cpu").metadata)
     assert own.iou_threshold == 0.8
-    assert find_policy("divemem", run.model.metadata) == own  # in validation
+    assert find_policy("divemem", run.learner.model.metadata) == own  # in validation
     assert find_policy("divemem", load_model(tmp_path / "run" / "model.pt", device="cpu").metadata) == own
 
 
@@ -133,8 +87,8 @@ def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
         ('["grasper", "hook"]', '["grasper", "hook", "stapler"]', r"other classes \(stapler"),
     ],
 )
-def test_what_decides_a_run_is_not_changed_on_the_way(config, tmp_path, old, new, words, early):
-    taken(config, tmp_path / "run")
+def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, tmp_path, old, new, words, early):
+    shutil.copytree(begun, tmp_path / "run")
     if early:
         of_before(tmp_path / "run")
     change(config, old, new)
@@ -143,8 +97,8 @@ def test_what_decides_a_run_is_not_changed_on_the_way(config, tmp_path, old, new
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
-def test_what_is_still_to_come_may_be_changed(config, tmp_path, early):
-    taken(config, tmp_path / "run", 3)
+def test_what_is_still_to_come_may_be_changed(config, begun, tmp_path, early):
+    shutil.copytree(begun, tmp_path / "run")
     if early:
         of_before(tmp_path / "run")
     head, second = config.read_text().split('name = "second"')
@@ -154,8 +108,8 @@ def test_what_is_still_to_come_may_be_changed(config, tmp_path, early):
     assert (run.step, run.config.steps) == (3, 7)
 
 
-def test_a_damaged_checkpoint_is_said(config, tmp_path):
-    taken(config, tmp_path / "run", 1)
+def test_a_damaged_checkpoint_is_said(config, begun, tmp_path):
+    shutil.copytree(begun, tmp_path / "run")
     path = tmp_path / "run" / "last.pt"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
@@ -179,11 +133,11 @@ def test_no_picture_of_curves_is_announced_before_there_is_one(config, tmp_path,
     assert not (tmp_path / "run" / "curves.png").exists()
 
 
-def test_other_recordings_are_told_of(config, tmp_path):
+def test_other_recordings_are_told_of(config, draw_davis, tmp_path):
     change(config, "laparoscopy", "recorded")
-    first, second = draw_video(tmp_path / "a"), draw_video(tmp_path / "b", 7)
+    first, second = draw_davis(tmp_path / "a"), draw_davis(tmp_path / "b", 7)
     run, data = start(config, tmp_path / "run", recorded=[first])
-    run.take_step(data[0])
+    run.learner.take_step(data[0])
     run.save()
     start(config, tmp_path / "run", recorded=[first])  # a warning would be an error
     with pytest.warns(UserWarning, match=r"begun with other recorded videos \(v: 6 frames of 1 objects\)"):
@@ -194,7 +148,7 @@ def test_steps_taken_again_are_written_once(config, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 1)
     run, data = start(config, tmp_path / "run")
     for step in range(4):
-        run._log(*run.take_step(data[step]))
+        run._log(*run.learner.take_step(data[step]))
         if step == 1:
             run.save()
     again, data = start(config, tmp_path / "run")
@@ -239,21 +193,21 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     whole, data = start(config, tmp_path / "whole")
     whole.train(data, workers=0, report=lambda line: None)
     run, data = start(config, tmp_path / "run")
-    learn = run._learn
+    learn = run.learner._learn
 
     def interrupted(*args, **kwargs):
         if run.step == 1:
             signal.raise_signal(signal.SIGINT)
         return learn(*args, **kwargs)
 
-    run._learn = interrupted
+    run.learner._learn = interrupted
     with pytest.raises(KeyboardInterrupt):
         run.train(data, workers=0, report=lambda line: None)
     again, data = start(config, tmp_path / "run")
     assert again.step == 2
     again.train(data, workers=0, report=lambda line: None)
-    for name, value in whole.model.state_dict().items():
-        assert torch.equal(value, again.model.state_dict()[name]), name
+    for name, value in whole.learner.model.state_dict().items():
+        assert torch.equal(value, again.learner.model.state_dict()[name]), name
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes, as a terminal does")
@@ -271,7 +225,7 @@ def test_ctrl_c_on_the_command_line(config, tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "the same command goes on" in said
+    assert "the same command resumes it" in said
     assert "Traceback" not in said
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert f"Stopped after step {state['step']}," in said
@@ -281,19 +235,19 @@ def test_ctrl_c_on_the_command_line(config, tmp_path):
 def test_gradients_that_are_not_finite_are_told(config, tmp_path):
     run, data = start(config, tmp_path / "run")
     batch = data[0]
-    run.model.no_mem_embed.register_hook(lambda gradient: gradient * float("nan"))
-    before = run.model.no_mem_embed.detach().clone()
+    run.learner.model.no_mem_embed.register_hook(lambda gradient: gradient * float("nan"))
+    before = run.learner.model.no_mem_embed.detach().clone()
     with pytest.warns(UserWarning, match=r"gradients of step 0 have the norm nan \(clips laparoscopy-"):
-        run.take_step(batch)
-    assert torch.equal(run.model.no_mem_embed, before)
-    run._skipped = SKIPPED_STEPS - 1
+        run.learner.take_step(batch)
+    assert torch.equal(run.learner.model.no_mem_embed, before)
+    run.learner._skipped = SKIPPED_STEPS - 1
     with pytest.raises(TrainingError, match=f"gradients of {SKIPPED_STEPS} steps in a row.*begin again"):
-        run.take_step(batch)
+        run.learner.take_step(batch)
 
 
 def test_a_run_within_a_time_is_not_gone_on_with(config, tmp_path):
     run, _ = start(config, tmp_path / "run")
-    run.clocked = True
+    run.one_sitting = True
     run.save()
     with pytest.raises(TrainingError, match="one sitting"):
         start(config, tmp_path / "run")
@@ -301,8 +255,8 @@ def test_a_run_within_a_time_is_not_gone_on_with(config, tmp_path):
 
 def test_a_run_is_not_gone_on_with_other_text_embeddings(config, tmp_path):
     run = taken(config, tmp_path / "run", 1)
-    other = Run(replace(run.config), run.model, tmp_path / "run")
-    other.model.semantic.set_classes(["grasper", "hook"], torch.eye(2, other.model.config.text_dim))
+    other = TrainingRun(replace(run.config), run.learner.model, tmp_path / "run")
+    other.learner.model.semantic.set_classes(["grasper", "hook"], torch.eye(2, other.learner.model.config.text_dim))
     with pytest.raises(TrainingError, match="other text embeddings"):
         other.resume()
     save_atomically({}, tmp_path / "run" / "model.pt")  # from which early checkpoints are completed

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 from napari_sam2s import load_model
 from napari_sam2s.cli import main
@@ -15,37 +13,12 @@ from napari_sam2s.training.setup import start
 from napari_sam2s.training.text import add_names, embed_names, fixed_embeddings
 from napari_sam2s.training.training_config import read_config
 
-CONFIG = """
-model = "sam2s-nano"
-seed = 3
-image_size = 64
-max_objects = 1
-weight_decay = 0.05
-clip_gradient = 1.0
-warmup_steps = 2
-ema = 0.9
-loss_stride = 1
-
-[families]
-recorded = 1.0
-
-[[stages]]
-name = "only"
-steps = 2
-frames = 2
-batch = 1
-learning_rate = 1e-3
-divemem = 0.0
-images = 0.0
-"""
 VALIDATION = '\n[validation]\nevery = 2\ncases = 1\nfamilies = ["recorded"]\n'
 
 
 @pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "c.toml"
-    path.write_text(CONFIG)
-    return path
+def config(write_config):
+    return write_config({"frames": 2}, family="recorded")
 
 
 def change(config, old, new):
@@ -54,22 +27,9 @@ def change(config, old, new):
     config.write_text(text.replace(old, new))
 
 
-def draw_video(root, annotated=range(6), name="v", drawn=True):
-    """A DAVIS root of one drawn video."""
-    for kind in ("JPEGImages", "Annotations"):
-        (root / kind / name).mkdir(parents=True)
-    for t in range(6):
-        mask = np.zeros((64, 64), np.uint8)
-        mask[20:40, 5 + 2 * t : 25 + 2 * t] = 1
-        Image.fromarray(np.repeat(40 + 180 * mask[..., None], 3, axis=2)).save(root / "JPEGImages" / name / f"{t:05d}.jpg")
-        if t in annotated:
-            Image.fromarray(mask * drawn).save(root / "Annotations" / name / f"{t:05d}.png")
-    return root
-
-
 @pytest.fixture
-def davis(tmp_path):
-    return draw_video(tmp_path / "davis")
+def davis(draw_davis, tmp_path):
+    return draw_davis(tmp_path / "davis")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +67,7 @@ def test_settings_of_the_wrong_kind(config, old, new, words):
 def test_what_is_no_configuration(config, tmp_path):
     with pytest.raises(TrainingError, match="cannot be read"):
         read_config(tmp_path)
-    config.write_bytes(CONFIG.encode() + b"# \xe9\n")
+    config.write_bytes(config.read_bytes() + b"# \xe9\n")
     with pytest.raises(TrainingError, match="not valid TOML"):
         read_config(config)
 
@@ -138,9 +98,9 @@ def test_what_is_not_there_or_not_used_is_told(config, davis, tmp_path, option):
         start(config, tmp_path / "run", **{option: [davis]})
 
 
-def test_validation_is_opened_before_training(config, davis, tmp_path):
-    config.write_text(CONFIG + VALIDATION)
-    single = draw_video(tmp_path / "single", annotated=[2], name="once")
+def test_validation_is_opened_before_training(config, davis, draw_davis, tmp_path):
+    config.write_text(config.read_text() + VALIDATION)
+    single = draw_davis(tmp_path / "single", annotated=[2], name="once")
     with (
         pytest.warns(UserWarning, match="once is left out of validation"),
         pytest.raises(TrainingError, match="nothing to validate"),
@@ -153,8 +113,8 @@ def test_validation_is_opened_before_training(config, davis, tmp_path):
     assert 0 <= run.validator(load_model(device="cpu", image_size=64))["recorded"] <= 1
 
 
-def test_an_error_in_a_worker_process_is_one_sentence(config, tmp_path, capsys):
-    empty = draw_video(tmp_path / "empty", drawn=False)
+def test_an_error_in_a_worker_process_is_one_sentence(config, draw_davis, tmp_path, capsys):
+    empty = draw_davis(tmp_path / "empty", drawn=False)
     meta = empty / "meta.json"
     meta.write_text('{"videos": {"v": {"objects": {"1": {"category": "hook"}}}}}')
     command = ["train", str(config), "--out", str(tmp_path / "run"), "--data", str(empty), "--workers", "1", "--threads", "1"]
@@ -172,13 +132,13 @@ def test_classes_are_added_to_those_of_the_network(config, davis, tmp_path):
     change(config, "seed = 3", 'seed = 3\nclass_names = ["grasper", "stapler"]')
     run, data = start(config, tmp_path / "run", recorded=[davis])
     known = load_model(device="cpu")
-    assert run.model.class_names == (*known.class_names, "stapler")
-    embeddings = run.model.semantic.text_embeddings
+    assert run.learner.model.class_names == (*known.class_names, "stapler")
+    embeddings = run.learner.model.semantic.text_embeddings
     torch.testing.assert_close(embeddings[:-1], known.semantic.text_embeddings)
     torch.testing.assert_close(embeddings[:-1] @ embeddings[-1], torch.zeros(len(known.class_names)), atol=1e-4, rtol=0)
     batch = data[0]
     assert (batch.classes == len(known.class_names)).all()
-    run.take_step(batch)
+    run.learner.take_step(batch)
     run.save()
     assert load_model(tmp_path / "run" / "model.pt", device="cpu").class_names[-1] == "stapler"
     start(config, tmp_path / "run", recorded=[davis])

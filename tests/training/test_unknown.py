@@ -202,35 +202,9 @@ def test_a_thin_object_is_visible_however_much_the_losses_are_reduced(thick):
     assert missed["dice"] > found["dice"] > 0
 
 
-CUTS = """
-model = "sam2s-nano"
-seed = 1
-image_size = 64
-max_objects = 2
-weight_decay = 0.05
-clip_gradient = 1.0
-warmup_steps = 2
-ema = 0.9
-loss_stride = 1
-cuts = 1.0
-[families]
-recorded = 1.0
-[[stages]]
-name = "s"
-steps = 4
-frames = 6
-batch = 4
-learning_rate = 1e-4
-divemem = 0.0
-images = 0.0
-"""
-
-
-def test_cuts_are_from_other_videos_only(tmp_path):
+def test_cuts_are_from_other_videos_only(write_config):
     """In its own video an object would be in sight while it is taught to be absent."""
-    path = tmp_path / "c.toml"
-    path.write_text(CUTS)
-    config = read_config(path)
+    config = read_config(write_config({"steps": 4, "frames": 6, "batch": 4}, objects=2, family="recorded", more="cuts = 1.0"))
     own = clip_of(ArrayClip)
     own.stack[:] |= own.stack.any(axis=0)
     alone = StepDataset(config, {"recorded": lambda seed, frames: own}, [])

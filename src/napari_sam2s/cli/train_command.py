@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam2s.training.loop import Run
+    from napari_sam2s.training.data import Family, Ordered, StepDataset
+    from napari_sam2s.training.loop import TrainingRun
+    from napari_sam2s.training.validation_run import MakeCases
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("train", help="train or fine-tune a network")
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("config", type=Path, help="a TOML file, such as configs/finetune.toml")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is gone on with")
-    parser.add_argument("--material", type=Path, help="of the family composites (needs napari-sam2s[train])")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is resumed")
     parser.add_argument(
         "--data", type=Path, action="append", default=[], help="of the family recorded: a project or a DAVIS root (repeat)"
     )
-    parser.add_argument("--nuclei", type=Path, help="of the family microscopy: pictures NNNN.jpg with labels NNNN.png")
-    parser.add_argument("--held-out", type=Path, help="held_out.npz, of the validation family composites")
     parser.add_argument(
         "--validation",
         type=Path,
@@ -29,17 +35,24 @@ def add_parser(subparsers: Any) -> None:
         help="of the validation family recorded: like --data, not in it",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
-    parser.add_argument("--minutes", type=float, help="stop after so long; go on later with the same command")
-    parser.add_argument(
-        "--within", type=float, metavar="MINUTES", help="fit the whole run into so long, with as many steps as that allows"
-    )
+    parser.add_argument("--minutes", type=float, help="stop after so long; the same command resumes the run")
     parser.add_argument("--workers", type=int, default=1, help="processes that make clips (1)")
     parser.add_argument("--threads", type=int, help="of torch")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
+    train(args)
+    return 0
+
+
+def train(
+    args: argparse.Namespace,
+    families: Mapping[str, Family] | None = None,
+    cases: Mapping[str, MakeCases] | None = None,
+    order: Callable[[StepDataset], Iterable[Ordered]] | None = None,
+) -> TrainingRun:
+    """Train as the command's arguments say; further families, cases and steps may come from outside of this package."""
     import math
     import re
     import sys
@@ -47,49 +60,35 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from napari_sam2s.training.setup import start
-    from napari_sam2s.training.time_budget import Clock
 
     _check_numbers(args)
-    run, dataset = start(
-        args.config,
-        args.out,
-        material=args.material,
-        recorded=args.data,
-        threads=args.threads,
-        nuclei=args.nuclei,
-        held_out_material=args.held_out,
-        validation=args.validation,
-        device=args.device,
-    )
+    options = {"recorded": args.data, "threads": args.threads, "validation": args.validation, "device": args.device}
+    run, dataset = start(args.config, args.out, families=families, cases=cases, **options)
     finished = run.step >= run.config.steps
-    with tqdm(total=None if args.within else run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
+    with tqdm(total=None if order else run.config.steps, initial=run.step, unit="step", disable=not run.main) as bar:
 
         def report(line: str) -> None:
             bar.update(run.step - bar.n)
-            bar.set_postfix_str(re.sub(r"^step \d+(/\d+|,) ", "", line))  # the bar counts the steps itself
+            bar.set_postfix_str(re.sub(r"^step \d+(/\d+)? ", "", line))  # the bar counts the steps itself
 
         seconds = args.minutes * 60 if args.minutes else math.inf
-        clock = Clock(run.config, args.within * 60) if args.within else None
+        ordered = order(dataset) if order else None
         try:
-            run.train(dataset, workers=args.workers, seconds=seconds, clock=clock, report=report)
+            run.train(dataset, workers=args.workers, seconds=seconds, ordered=ordered, report=report)
         except KeyboardInterrupt:
             if run.main and (args.out / "last.pt").exists():
-                on = "the same command goes on" if clock is None else "such a run within a time is not gone on with"
-                bar.write(f"Stopped after step {run.step}, which {args.out / 'model.pt'} has; {on}.", file=sys.stderr)
+                then = "a run --within a time cannot be resumed" if order else "the same command resumes it"
+                bar.write(f"Stopped after step {run.step}, which {args.out / 'model.pt'} has; {then}.", file=sys.stderr)
             raise
         bar.update(run.step - bar.n)
     if run.main:
         _tell(run, args.out, finished)
-    return 0
+    return run
 
 
 def _check_numbers(args: argparse.Namespace) -> None:
-    import math
-
     from napari_sam2s.errors import TrainingError
 
-    if args.within is not None and (args.minutes is not None or not 0 < args.within < math.inf):
-        raise TrainingError("--within takes minutes above 0, and does not go together with --minutes.")
     if args.minutes is not None and not args.minutes > 0:
         raise TrainingError(
             f"--minutes {args.minutes:g} leaves no time to train: give more, or leave it out to train to the end."
@@ -98,9 +97,9 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise TrainingError("--workers must be at least 0, and --threads at least 1.")
 
 
-def _tell(run: Run, out: Path, finished: bool) -> None:
+def _tell(run: TrainingRun, out: Path, finished: bool) -> None:
     """Say what there is now."""
-    before = "This run was finished already, and nothing was learned: take another folder, or add a stage to go on. "
+    before = "This run was finished already, and nothing was learned: take another folder, or add a stage. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
     curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
     print(f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}{curves}")

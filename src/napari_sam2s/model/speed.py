@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.network_config import STRIDE, ModelConfig
 
-if TYPE_CHECKING:
-    from napari_sam2s.model.network import SAM2S
-
 Mode = Literal["exact", "fast"]
 P = ParamSpec("P")
 R = TypeVar("R")
+N = TypeVar("N", bound="_Network")
 FAST_MEMORIES = 4  # of a conditioning frame, two recent ones and a long-term one
 
 
@@ -48,7 +46,22 @@ class Speed:
 EXACT = Speed()
 
 
-def in_own_arithmetic(method: Callable[Concatenate[SAM2S, P], R]) -> Callable[Concatenate[SAM2S, P], R]:
+class _Network(Protocol):
+    """What is changed here of a :class:`SAM2S`, which needs this file."""
+
+    speed: Speed
+    arithmetic: torch.dtype | None
+    image_encoder: Any
+    memory_attention: Any
+    memory_encoder: Any
+    obj_ptr_proj: Any
+    sam_mask_decoder: Any
+
+    @property
+    def device(self) -> torch.device: ...
+
+
+def in_own_arithmetic(method: Callable[Concatenate[N, P], R]) -> Callable[Concatenate[N, P], R]:
     """Make a method of the network compute in ``model.arithmetic``, as SAM 2's own predictor does in bfloat16.
 
     The weights stay as they are; what needs float32, such as norms and softmax, keeps it. Without an arithmetic of its own
@@ -56,7 +69,7 @@ def in_own_arithmetic(method: Callable[Concatenate[SAM2S, P], R]) -> Callable[Co
     """
 
     @functools.wraps(method)
-    def run(model: SAM2S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(model: N, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if model.arithmetic is None:
             return method(model, *args, **kwargs)
         # Weights that were cast are worth keeping for the backward pass only.
@@ -104,7 +117,7 @@ def fast_image_size(config: ModelConfig) -> int:
     return max(config.image_size // unit, 1) * unit
 
 
-def apply_speed(model: SAM2S, speed: Speed) -> None:
+def apply_speed(model: _Network, speed: Speed) -> None:
     """Make a network work with these shortcuts; its weights are converted in place, for good.
 
     Raises
@@ -123,7 +136,7 @@ def apply_speed(model: SAM2S, speed: Speed) -> None:
     model.speed = speed
 
 
-def round_weights(model: SAM2S, dtype: torch.dtype) -> None:
+def round_weights(model: _Network, dtype: torch.dtype) -> None:
     """Store the weights of products in the type that mixed precision rounds them to at every call, in place.
 
     The results stay the same; a frame needs some hundred small steps less. Norms, embeddings and what is computed from

@@ -1,7 +1,9 @@
-"""Checkpoints: of a run, to go on from, and of a model, to ship."""
+"""Checkpoints: of a run, to resume, and of a model, to use; and what a checkpoint says of the machine it was made on."""
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +29,15 @@ def model_state(model: SAM2S, metadata: dict[str, Any], *, half: bool = True) ->
     if model.semantic is not None and model.semantic.class_names:
         classes = {"class_names": list(model.semantic.class_names), "text_embeddings": model.semantic.text_embeddings.cpu()}
     return {"model": weights, "config": model.config.to_dict(), "sam2s": {**metadata, **classes}}
+
+
+def hardware() -> str:
+    """Return the processor (and graphics card) of this machine in words."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    words = f"{name}, {os.cpu_count()} cores"
+    return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words

@@ -25,7 +25,7 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Take the rows of later steps out of a CSV file: the run goes on from this step, and will write them again."""
+    """Take the rows of later steps out of a CSV file: the run resumes from this step, and will write them again."""
     if not path.is_file():
         return
     with path.open(newline="", encoding="utf-8") as file:

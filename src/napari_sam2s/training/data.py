@@ -11,10 +11,11 @@ from napari_sam2s.errors import Sam2sError, TrainingError
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away, jitter_labels
 from napari_sam2s.training.clips import Batch, Sample, collate, draw_sample
-from napari_sam2s.training.time_budget import Clock
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 Family = Callable[[int, int], Clip]  # (seed, frames) -> a clip of at least so many frames, or of its own length
+Place = tuple[Stage, int]  # a step's stage, and its number within it
+Ordered = tuple[list[Batch], Place]  # what makes a step, and which one it is
 
 
 class StepDataset(Dataset[Batch]):
@@ -33,7 +34,9 @@ class StepDataset(Dataset[Batch]):
     def __init__(self, config: TrainingConfig, families: Mapping[str, Family], class_names: Sequence[str]) -> None:
         missing = set(config.families) - set(families)
         if missing:
-            raise TrainingError(f"There is no material for {sorted(missing)}: give its folder, or take it out of [families].")
+            raise TrainingError(
+                f"There is no material for {sorted(missing)}: give it ('recorded' is --data), or take it out of [families]."
+            )
         self.config = config
         self.families = families
         self.class_names = list(class_names)
@@ -97,7 +100,7 @@ class StepDataset(Dataset[Batch]):
         return self.class_names.index(name) if name in self.class_names else -1
 
 
-def stage_of(config: TrainingConfig, step: int) -> tuple[Stage, int]:
+def stage_of(config: TrainingConfig, step: int) -> Place:
     """Return the stage of a step and the step's number within it."""
     for stage in config.stages:
         if step < stage.steps:
@@ -111,28 +114,20 @@ def entropy(*numbers: int) -> tuple[int, ...]:
     return numbers if numbers[-1] else numbers[:-1]
 
 
-def batches(dataset: StepDataset, start: int, workers: int, rank: int = 0, processes: int = 1) -> Iterator[list[Batch]]:
-    """Yield from step ``start`` on the batches that make a step on process ``rank``, made ahead by worker processes."""
-    counts = [stage_of(dataset.config, step)[0].accumulate for step in range(start, len(dataset))]
+def batches(dataset: StepDataset, start: int, workers: int, rank: int = 0, processes: int = 1) -> Iterator[Ordered]:
+    """Yield from step ``start`` on the batches that make a step on process ``rank``, made ahead, and the step's place."""
+    places = [stage_of(dataset.config, step) for step in range(start, len(dataset))]
+    counts = [stage.accumulate for stage, _ in places]
     parts = [(start + i, rank + k * processes) for i, count in enumerate(counts) for k in range(count)]
-    made = _made(dataset, parts, workers)
-    for count in counts:
-        yield [next(made) for _ in range(count)]
+    made = make_ahead(dataset, parts, workers)
+    for place, count in zip(places, counts, strict=True):
+        yield [next(made) for _ in range(count)], place
 
 
-def clocked_batches(dataset: StepDataset, clock: Clock, workers: int) -> Iterator[list[Batch]]:
-    """Yield the batches that a clock orders, until its time is over."""
-    for batch in _made(dataset, clock.order(), workers):
-        clock.start()
-        if clock.over:
-            return
-        yield [batch]
-
-
-def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) -> Iterator[Batch]:
-    """Yield batches in this order, made ahead by worker processes."""
+def make_ahead(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) -> Iterator[Batch]:
+    """Yield batches in this order of the indices of a dataset, made ahead by worker processes."""
     loader: DataLoader[Batch | Sam2sError] = DataLoader(
-        _Told(dataset),
+        _OrError(dataset),
         batch_size=None,
         sampler=order,
         num_workers=workers,
@@ -146,7 +141,7 @@ def _made(dataset: StepDataset, order: Iterable[tuple[int, ...]], workers: int) 
         yield made
 
 
-class _Told(Dataset[Batch | Sam2sError]):
+class _OrError(Dataset[Batch | Sam2sError]):
     """Batches, or the error of ours that came instead: raised in a worker process, it would carry a traceback in its words."""
 
     def __init__(self, dataset: StepDataset) -> None:

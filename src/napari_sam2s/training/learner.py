@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.clips import Batch
-from napari_sam2s.training.data import entropy, stage_of
+from napari_sam2s.training.data import Place, entropy, stage_of
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
 from napari_sam2s.training.optimizer import make_optimizer, set_rates
@@ -55,14 +55,32 @@ class Learner:
         if accelerator is not None:
             self._forward, self.optimizer = accelerator.prepare(self.clips, self.optimizer)
 
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state` returned; ``KeyError``, ``RuntimeError`` or ``ValueError`` if it does not fit."""
+        self.model.load_state_dict(state["model"])
+        for group, saved in zip(self.optimizer.param_groups, state["optimizer"]["param_groups"], strict=True):
+            saved.setdefault("factor", group["factor"])  # of checkpoints from before there were factors
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.step = state["step"]
+
+    def state(self) -> dict[str, Any]:
+        """Return what decides all further steps."""
+        optimizer = self.optimizer.state_dict()
+        return {"model": self.model.state_dict(), "optimizer": optimizer, "average": self.average, "step": self.step}
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """Number of this process, and how many there are."""
+        a = self.accelerator
+        return (0, 1) if a is None else (a.process_index, a.num_processes)
+
     @property
     def main(self) -> bool:
         """Whether this process is the one that writes."""
         return self.accelerator is None or bool(self.accelerator.is_main_process)
 
-    def take_step(
-        self, parts: Batch | Sequence[Batch], rank: int = 0, processes: int = 1, place: tuple[Stage, int] | None = None
-    ) -> tuple[dict[str, float], float]:
+    def take_step(self, parts: Batch | Sequence[Batch], place: Place | None = None) -> tuple[dict[str, float], float]:
         """Learn from one batch, or from several whose gradients add up; return the mean losses and IoU.
 
         ``place`` is the stage and the step's number within it, by default those of the configuration.
@@ -73,6 +91,7 @@ class Learner:
         self.clips.corrections, self.clips.later_corrections = stage.corrections, stage.later_corrections
         self.optimizer.zero_grad(set_to_none=True)
         outputs = []
+        rank, processes = self.process
         for k, batch in enumerate(parts):
             rng = np.random.default_rng(entropy(self.config.seed, 1, self.step, rank + k * processes))
             outputs.append(self._learn(batch, rng, stage, len(parts), last=k + 1 == len(parts)))
@@ -103,11 +122,11 @@ class Learner:
             )
 
     def _good(self) -> str:
-        """Say what to go on from after a run went wrong."""
+        """Say what to resume after a run went wrong."""
         path = self.folder / "last.pt"
         if not path.exists():
             return "lower the learning rate, and begin again"
-        return f"the last good checkpoint is {path}; lower the learning rate and go on from it"
+        return f"the last good checkpoint is {path}; lower the learning rate and resume from it"
 
     def _learn(
         self, batch: Batch, rng: np.random.Generator, stage: Stage, parts: int, *, last: bool

@@ -1,4 +1,4 @@
-"""Going on with a run: its last checkpoint is read, and what it was begun with is compared with what is asked now."""
+"""Resuming a run: its last checkpoint is read, and what it was begun with is compared with what is asked now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPARED_OTHERWISE = ("stages", "validation", "class_names", "text_embeddings")
 
 
 def read_last(path: Path, device: torch.device) -> dict[str, Any]:
-    """Return the checkpoint that a run goes on from.
+    """Return the checkpoint that a run resumes from.
 
     Raises
     ------
@@ -37,14 +37,14 @@ def read_last(path: Path, device: torch.device) -> dict[str, Any]:
             f"{path} is damaged or no checkpoint of a run: begin anew in another folder, with the model.pt beside it as init."
         ) from error
     if not isinstance(state, dict) or not {"model", "optimizer", "average", "step", "seed", "name"} <= set(state):
-        raise TrainingError(f"{path} is not what a run wrote to go on from: take another folder.")
+        raise TrainingError(f"{path} is not what a run wrote to be resumed: take another folder.")
     return state
 
 
 def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, model: SAM2S) -> None:
     """Make sure that a checkpoint is one of this run.
 
-    Stages that are not over may be edited while a run goes on, and how it is validated; nothing else may.
+    Stages that are not over may be edited between two sittings of a run, and how it is validated; nothing else may.
 
     Raises
     ------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -17,14 +17,13 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
-from napari_sam2s.synthetic.microscopy import Nuclei
-from napari_sam2s.training.clip_sources import Cells, Composites, Procedural, Recorded
+from napari_sam2s.training.clip_families import Cells, Procedural, Recorded
 from napari_sam2s.training.data import Family, StepDataset
-from napari_sam2s.training.loop import Run
+from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.optimizer import PRETRAINED
 from napari_sam2s.training.text import add_names, embed_names
 from napari_sam2s.training.training_config import TrainingConfig, read_config
-from napari_sam2s.training.validator import make_validator
+from napari_sam2s.training.validation_run import MakeCases, make_validator
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
@@ -38,15 +37,14 @@ def start(
     config_path: Path,
     folder: Path,
     *,
-    material: Path | None = None,
     recorded: Sequence[Path] = (),
     threads: int | None = None,
-    nuclei: Path | None = None,
-    held_out_material: Path | None = None,
     validation: Sequence[Path] = (),
     device: str = "auto",
-) -> tuple[Run, StepDataset]:
-    """Make a run and its dataset; the run goes on where its folder says it stopped.
+    families: Mapping[str, Family] | None = None,
+    cases: Mapping[str, MakeCases] | None = None,
+) -> tuple[TrainingRun, StepDataset]:
+    """Make a run and its dataset; the run resumes where its folder says it stopped.
 
     Parameters
     ----------
@@ -54,19 +52,16 @@ def start(
         A TOML file, see :class:`TrainingConfig`.
     folder
         Of the run.
-    material
-        Of the family ``composites``, made by ``python -m napari_sam2s.synthetic.material``.
     recorded
         Of the family ``recorded``: projects and DAVIS roots.
-    nuclei
-        Of the family ``microscopy``: a folder of pictures ``NNNN.jpg`` with labels ``NNNN.png``.
     threads
         Of torch, in this process; ``None`` leaves its own choice.
-    held_out_material, validation
-        Of the validation families ``composites`` (``held_out.npz``) and ``recorded`` (projects and DAVIS roots that are not
-        trained on).
+    validation
+        Of the validation family ``recorded``: projects and DAVIS roots that are not trained on.
     device
         See :func:`load_model`; under ``accelerate launch`` each process has its own.
+    families, cases
+        What clips are drawn from, and what is judged on, by names that a configuration may use beside those known here.
 
     Raises
     ------
@@ -74,35 +69,39 @@ def start(
         If the configuration is wrong, a family has nothing to draw from, or the folder holds another run.
     """
     config = read_config(config_path)
-    trained, judged = set(config.families), set(config.validation.families if config.validation else ())
-    _check_given("material", [material] if material else [], "composites", trained, "learned from")
-    _check_given("data", recorded, "recorded", trained, "learned from")
-    _check_given("nuclei", [nuclei] if nuclei else [], "microscopy", trained, "learned from")
-    _check_given("held-out", [held_out_material] if held_out_material else [], "composites", judged, "judged on")
-    _check_given("validation", validation, "recorded", judged, "judged on")
+    check_given("data", recorded, "recorded", config.families, "learned from")
+    check_given("validation", validation, "recorded", config.validation.families if config.validation else (), "judged on")
     _make_folder(folder)
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
     accelerator = _accelerator()
     model, history = _model(config)
-    families = _families(config, material, recorded, nuclei)
+    makers: dict[str, Family] = {"laparoscopy": Procedural(config.image_size), "cells": Cells(config.image_size)}
+    makers |= families or {}
+    if "recorded" in config.families and recorded:
+        makers["recorded"] = Recorded(recorded, config.image_size)
     _name_classes(model, config)
-    if config.unknown_classes == "error" and model.class_names and "recorded" in families:
-        _check_classes(cast(Recorded, families["recorded"]), model.class_names)
-    run = Run(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
+    run = TrainingRun(config, model.to(accelerator.device if accelerator else choose_device(device)), folder, accelerator)
     run.history = history
+    if isinstance(real := makers.get("recorded"), Recorded):
+        if config.unknown_classes == "error" and model.class_names:
+            _check_classes(real, model.class_names)
+        run.recordings = [f"{clip.name}: {len(clip)} frames of {len(clip.objects)} objects" for clip in real.clips]
     if run.main:
-        run.validator = make_validator(config, held_out_material, validation)
-    if "recorded" in families:
-        clips = cast(Recorded, families["recorded"]).clips
-        run.recordings = [f"{clip.name}: {len(clip)} frames of {len(clip.objects)} objects" for clip in clips]
+        run.validator = make_validator(config, validation, cases)
     run.resume()
-    return run, StepDataset(config, families, model.class_names)
+    return run, StepDataset(config, {n: makers[n] for n in config.families if n in makers}, model.class_names)
 
 
-def _check_given(option: str, paths: Sequence[Path], family: str, wanted: set[str], use: str) -> None:
-    """Say that something is not there, or that this configuration does not use it."""
+def check_given(option: str, paths: Sequence[Path], family: str, wanted: Collection[str], use: str) -> None:
+    """Say that something is not there, or that a configuration does not use it.
+
+    Raises
+    ------
+    TrainingError
+        If one of the paths that ``--option`` names is not there.
+    """
     for path in paths:
         if not path.exists():
             raise TrainingError(f"There is no {path}, which --{option} names.")
@@ -230,21 +229,3 @@ def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
         frozen = config.trunk_rate == 0 and name.startswith(PRETRAINED)
         parameter.requires_grad_(not frozen and (not config.parts or name.startswith(config.parts)))
     return model
-
-
-def _families(
-    config: TrainingConfig, material: Path | None, recorded: Sequence[Path], nuclei: Path | None
-) -> dict[str, Family]:
-    size = config.image_size
-    families: dict[str, Family] = {}
-    if "laparoscopy" in config.families:
-        families["laparoscopy"] = Procedural(size)
-    if "cells" in config.families:
-        families["cells"] = Cells(size)
-    if "microscopy" in config.families and nuclei is not None:
-        families["microscopy"] = Nuclei(nuclei, size)
-    if "composites" in config.families and material is not None:
-        families["composites"] = Composites(material, size, config.departures)
-    if "recorded" in config.families and recorded:
-        families["recorded"] = Recorded(recorded, size)
-    return families

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,14 +96,9 @@ def clip_embeddings(names: Sequence[str], model: str = "openai/clip-vit-base-pat
         A name on the model hub, or a local folder.
     """
     transformers = _transformers()
-    tokenizer = transformers.CLIPTokenizerFast.from_pretrained(model)
     network = transformers.CLIPTextModelWithProjection.from_pretrained(model).eval()
-
-    def encode(sentences: list[str]) -> Tensor:
-        tokens = tokenizer(sentences, padding=True, return_tensors="pt")
-        return network(**tokens).text_embeds
-
-    return _averaged(names, encode)
+    tokenizer = transformers.CLIPTokenizerFast.from_pretrained(model)
+    return _averaged(names, tokenizer, lambda tokens: network(**tokens).text_embeds)
 
 
 def sentence_embeddings(names: Sequence[str], folder: Path) -> Tensor:
@@ -114,25 +110,24 @@ def sentence_embeddings(names: Sequence[str], folder: Path) -> Tensor:
         Of a local encoder that ``transformers`` reads, such as MiniLM.
     """
     transformers = _transformers()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     network = transformers.AutoModel.from_pretrained(folder).eval()
 
-    def encode(sentences: list[str]) -> Tensor:
-        tokens = tokenizer(sentences, padding=True, return_tensors="pt")
-        hidden = network(**tokens).last_hidden_state
+    def encode(tokens: Any) -> Tensor:
         kept = tokens["attention_mask"][..., None]
-        return (hidden * kept).sum(1) / kept.sum(1)
+        return (network(**tokens).last_hidden_state * kept).sum(1) / kept.sum(1)
 
-    return _averaged(names, encode)
+    return _averaged(names, transformers.AutoTokenizer.from_pretrained(folder), encode)
 
 
-def _averaged(names: Sequence[str], encode) -> Tensor:  # type: ignore[no-untyped-def]
+def _averaged(names: Sequence[str], tokenizer: Any, encode: Callable[[Any], Tensor]) -> Tensor:
+    """Return the mean of what each name's sentences are encoded as."""
+    sentences = [[template.format(name) for template in TEMPLATES] for name in names]
     with torch.inference_mode():
-        embeddings = [F.normalize(encode([t.format(name) for t in TEMPLATES]), dim=1).mean(0) for name in names]
-    return F.normalize(torch.stack(embeddings), dim=1).clone()
+        tokens = [tokenizer(alike, padding=True, return_tensors="pt") for alike in sentences]
+        return F.normalize(torch.stack([F.normalize(encode(t), dim=1).mean(0) for t in tokens]), dim=1).clone()
 
 
-def _transformers():  # type: ignore[no-untyped-def]
+def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:

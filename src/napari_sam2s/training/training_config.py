@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.network_config import CONFIGS
 
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)  # "2" and true are no numbers, 2 is one with a point
+WANTED: dict[Any, str] = {  # of a setting, in words
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    tuple[str, ...]: "a list of texts",
+    dict[str, float]: "a table of numbers",
+}
 AUGMENTATIONS, PRECISIONS = ("light", "sam2"), ("float32", "tfloat32", "bfloat16")
 
 
@@ -39,7 +49,7 @@ class Validation:
 
     every: int  # steps
     cases: int  # of each family
-    families: tuple[str, ...] = ("laparoscopy",)  # of training/held_out.py; "recorded" are the projects of --validation
+    families: tuple[str, ...] = ("laparoscopy",)  # see training/validation_cases.py; "recorded" is --validation
     prompt: str = "mask"
     longest: int = 60  # frames of a procedural case
 
@@ -139,21 +149,11 @@ def _make(cls: Any, data: dict[str, Any], path: Path) -> Any:
 
 def _misfit(value: Any, hint: Any) -> str:
     """Say what a setting should be, "" if it is that."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if hint is int:
-        return "" if number and isinstance(value, int) else "a whole number"
-    if hint is float:
-        return "" if number else "a number"
-    if hint is bool:
-        return "" if isinstance(value, bool) else "true or false"
-    if hint is str:
-        return "" if isinstance(value, str) else "a text"
-    if hint == tuple[str, ...]:
-        return "" if isinstance(value, tuple) and all(isinstance(v, str) for v in value) else "a list of texts"
-    if hint == dict[str, float]:
-        fits = isinstance(value, dict) and not any(_misfit(v, float) for v in value.values())
-        return "" if fits else "a table of numbers"
-    return ""  # stages and validation, which are checked as such
+    try:
+        TypeAdapter(hint, config=STRICT).validate_python(value)
+    except ValidationError:
+        return WANTED[hint]
+    return ""
 
 
 def _check(config: TrainingConfig, path: Path) -> None:

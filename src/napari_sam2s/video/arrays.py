@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.frame_index import Stamp
+from napari_sam2s.video.frame_index import MOVED, Stamp
 from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
 
 SAMPLE_FRAMES = 16
@@ -113,8 +113,8 @@ class ArrayFrames:
         VideoError
             If it holds values that are not finite, cannot be read, or its file changed since it was opened.
         """
-        if self.file is not None and self.stamp is not None and not self.stamp.still_fits(self.file):
-            raise VideoError(f"{self.file} changed or disappeared while it was open: open it again.")
+        if self.file is not None and self.stamp is not None:
+            self.stamp.check(self.file)
         values = self._channels(i, self.mapping.channels)
         if values.dtype == np.uint8 and all(limit == (0.0, 255.0) for limit in self.mapping.limits):
             shown = values
@@ -145,8 +145,7 @@ class ArrayFrames:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         if self.file is not None and self.stamp is not None:
-            if not self.stamp.still_fits(self.file):
-                raise VideoError(f"{self.file} is not here, or not the file it was: open it again.")
+            self.stamp.check(self.file, MOVED)
             self.raw = open_tiff(self.file)[0]
 
     def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:

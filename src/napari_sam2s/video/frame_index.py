@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
-from napari_sam2s.video.matroska import read_blocks
 from napari_sam2s.video.mp4_index import read_sample_tables
 from napari_sam2s.video.order import left_out, shown
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 
 CACHE_VERSION = 2
 SAMPLE_BYTES = 65536
+MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
 
@@ -41,13 +41,21 @@ class Stamp:
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns, content_digest(path))
 
-    def still_fits(self, path: Path) -> bool:
-        """Whether size and time of the file are unchanged; cheap enough for every read."""
+    def check(self, path: Path, otherwise: str = "changed or disappeared while it was open") -> None:
+        """Make sure that size and time of the file are unchanged; cheap enough for every read.
+
+        Raises
+        ------
+        VideoError
+            If they are not; the sentence says ``otherwise`` of the file.
+        """
         try:
             status = path.stat()
+            fits = (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
         except OSError:
-            return False
-        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+            fits = False
+        if not fits:
+            raise VideoError(f"{path} {otherwise}: open it again.")
 
 
 def content_digest(path: Path) -> str:
@@ -94,7 +102,7 @@ class Index:
 
 
 def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
-    """Index a file by the tables in its header or the heads of its blocks, else by one pass of ffmpeg over its packets."""
+    """Index a file by the tables in its header, else by one pass of ffmpeg over its packets."""
     first, packets = _list_packets(path, progress)
     facts = first.time_base, first.size, first.codec, first.container
     if first.container in ELEMENTARY:
@@ -120,7 +128,7 @@ def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> 
 
 def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
     """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
-    packets = read_sample_tables(path) or read_blocks(path, progress)
+    packets = read_sample_tables(path)
     if packets is not None:
         first = probe(path)
         if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:
@@ -163,7 +171,7 @@ def load_index(path: Path, progress: Callable[[float], bool] | None = None) -> t
 
 def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
     try:
-        with np.load(cached) as data:
+        with cached.open("rb") as file, np.load(file) as data:  # NumPy leaves a damaged one open that it opened itself
             facts = [str(fact) for fact in data["facts"]]
             if facts[:4] != _facts(stamp):
                 return None

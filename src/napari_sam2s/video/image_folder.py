@@ -22,7 +22,7 @@ class PictureFolder(LazyFrames):
     """Numbered pictures of one folder, in the order of their last number, as an array that reads one at a time."""
 
     def __init__(self, folder: Path) -> None:
-        pictures = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+        pictures = _pictures(folder)
         if not pictures:
             raise VideoError(f"{folder} holds no pictures ({', '.join(PICTURES)}) and is not a zarr array.")
         unnumbered = [p.name for p in pictures if not _NUMBER.search(p.stem)]
@@ -68,8 +68,11 @@ def _further_pages(more: list[bool]) -> list[str]:
 
 def picture_numbers(folder: Path) -> list[int]:
     """Return the number of each picture of a folder, in the order in which :class:`PictureFolder` has them; nothing is read."""
-    pictures = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
-    return sorted(_number(p) for p in pictures if _NUMBER.search(p.stem))
+    return sorted(_number(p) for p in _pictures(folder) if _NUMBER.search(p.stem))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
 
 
 def _number(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -68,24 +69,31 @@ def _written_one_by_one(tiff: Any) -> int:
 
 def _series(path: Path) -> Any:
     import tifffile
-    import zarr
 
     try:
         return tifffile.memmap(path, mode="r")
     except ValueError:  # compressed or scattered pages
-        return zarr.open(tifffile.imread(path, aszarr=True), mode="r")
+        return _read_lazily(tifffile.imread(path, aszarr=True))
 
 
 def _pages(path: Path) -> Any:
     """Open all pages, which are alike, as one array over time."""
     import tifffile
-    import zarr
 
     tiff = tifffile.TiffFile(path)
     pages = [series.pages[0] for series in tiff.series]
     first = tiff.series[0]
     whole = tifffile.TiffPageSeries(pages, (len(pages), *first.shape), first.dtype, "I" + first.axes, parent=tiff)
-    return zarr.open(whole.aszarr(), mode="r")
+    return _read_lazily(whole.aszarr(), tiff)
+
+
+def _read_lazily(store: Any, tiff: Any = None) -> Any:
+    """Open pages as an array; their file is closed when nobody has the array any more."""
+    import zarr
+
+    array = zarr.open(store, mode="r")
+    weakref.finalize(array, (tiff or store).close)
+    return array
 
 
 def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:

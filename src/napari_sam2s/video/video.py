@@ -118,10 +118,6 @@ class Video:
         rate = "" if self.fps is None else f", {self.fps:.3f} fps"
         return f"<Video {self.name!r} {self.shape}{rate}>"
 
-    def read(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Return frames ``start`` to ``stop - 1``, ``(n, Y, X, 3)``."""
-        return self[start:stop]
-
     def fingerprint(self) -> str:
         """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed."""
         if isinstance(self.source, VideoFile):

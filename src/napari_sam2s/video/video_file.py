@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.decoder import ForwardDecoder
-from napari_sam2s.video.frame_index import load_index
+from napari_sam2s.video.frame_index import MOVED, load_index
 
 CACHE_BYTES = 256 * 2**20
 READ_ON = 48  # frames: up to here reading on is cheaper than a new process
@@ -65,9 +65,11 @@ class VideoFile:
             If the frame is damaged, or the file changed since it was opened.
         """
         with self._lock:
-            if not self.stamp.still_fits(self.path):
+            try:
+                self.stamp.check(self.path)
+            except VideoError:
                 self.close()
-                raise VideoError(f"{self.path} changed or disappeared while it was open: open it again.")
+                raise
             if i in self._cache:
                 self._cache.move_to_end(i)
                 return self._cache[i]
@@ -172,6 +174,5 @@ class VideoFile:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.path, self.index, self.stamp = state["path"], state["index"], state["stamp"]
         self._cache_bytes, self.index_cached = state["cache_bytes"], True
-        if not self.stamp.still_fits(self.path):
-            raise VideoError(f"{self.path} is not here, or not the file it was: open it again.")
+        self.stamp.check(self.path, MOVED)
         self._start()

@@ -1,0 +1,109 @@
+"""Packing a checkpoint for shipping."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_sam2s import load_model
+from napari_sam2s.errors import ModelError, TrainingError
+from napari_sam2s.model.checkpoints import find_weights
+from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.tracking.policy import find_policy
+from napari_sam2s.training.checkpoint import model_state, save_atomically
+from research import export_checkpoint as module
+from research.export_checkpoint import pack
+
+
+def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
+    config = tmp_path / "a.toml"
+    config.write_text("seed = 1\n")
+    scores = {"composites": {"mask": {"ours": {"jf": 0.5}}}}
+    out = tmp_path / "packed.pt"
+    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8)
+    assert out.stat().st_size < 10e6
+    model = load_model(out, device="cpu")
+    known = model.metadata["provenance"]
+    assert known["scores"] == scores
+    assert known["configs"] == {"a.toml": "seed = 1\n"}
+    assert known["hours"] == 1.5
+    assert "cores" in known["hardware"]
+    assert known["data_seed"] == known["config"]["seed"]
+    assert find_policy("divemem", model.metadata).iou_threshold == 0.8
+    assert find_policy("vanilla", model.metadata).long_term == 0
+    for name, value in load_model("sam2s-nano", device="cpu").state_dict().items():
+        # It was in half precision already, or in 8 bits.
+        tolerance = float(value.abs().max()) / 1e5 if name.startswith("interactive.") else 0.0
+        torch.testing.assert_close(model.state_dict()[name], value, atol=tolerance, rtol=0, msg=name)
+
+
+def test_the_head_for_first_prompts_is_stored_in_8_bits(tmp_path):
+    torch.manual_seed(0)
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64, interactive=True))
+    save_atomically(model_state(model, {}, half=False), tmp_path / "run.pt")
+    pack(tmp_path / "run.pt", tmp_path / "packed.pt")
+    assert (tmp_path / "packed.pt").stat().st_size < 10e6
+    packed = load_model(tmp_path / "packed.pt", device="cpu").state_dict()
+    rounded = 0
+    for name, value in model.state_dict().items():
+        rough = name.startswith("interactive.") and value.ndim >= 2 and value.numel() >= 4096
+        rows = value.abs().flatten(1).amax(1).view(-1, *[1] * (value.ndim - 1)) if rough else value.abs()
+        error = (packed[name] - value).abs()
+        assert (error <= rows / 127 * 0.501 if rough else error <= rows / 1024 + 1e-7).all(), name
+        rounded += rough
+    assert rounded > 50
+    file = torch.load(tmp_path / "packed.pt", weights_only=True)
+    del file["scales"]
+    torch.save(file, tmp_path / "bare.pt")
+    with pytest.raises(ModelError, match="8 bits without their scales"):
+        load_model(tmp_path / "bare.pt", device="cpu")
+
+
+def test_the_border_of_the_object_score_is_brought_to_zero(tmp_path):
+    pack(find_weights("sam2s-nano"), tmp_path / "o.pt", object_score_shift=1.5)
+    before, after = (load_model(source, device="cpu") for source in ("sam2s-nano", tmp_path / "o.pt"))
+    assert after.metadata["provenance"]["object_score_shift"] == 1.5
+    token = torch.zeros(1, before.config.hidden_dim)
+    with torch.no_grad():
+        scores = [model.sam_mask_decoder.pred_obj_score_head(token).item() for model in (before, after)]
+    assert scores[0] - scores[1] == pytest.approx(1.5, abs=2e-3)  # half precision
+
+
+def test_another_input_than_it_was_trained_with(tmp_path):
+    pack(find_weights("sam2s-nano"), tmp_path / "o.pt", image_size=448)
+    model = load_model(tmp_path / "o.pt", device="cpu")
+    assert model.image_size == model.metadata["provenance"]["image_size"] == 448
+    with pytest.raises(ModelError, match="multiple of 32"):
+        pack(find_weights("sam2s-nano"), tmp_path / "no.pt", image_size=400)
+    assert not (tmp_path / "no.pt").exists()
+
+
+def test_weights_that_went_wrong_are_refused(tmp_path):
+    state = torch.load(find_weights("sam2s-nano"), weights_only=True)
+    state["model"]["no_mem_embed"] = state["model"]["no_mem_embed"].float() + 1e6
+    torch.save(state, tmp_path / "bad.pt")
+    with pytest.raises(TrainingError, match=r"no_mem_embed .* not finite"):
+        pack(tmp_path / "bad.pt", tmp_path / "out.pt")
+    del state["config"]
+    torch.save(state, tmp_path / "foreign.pt")
+    with pytest.raises(TrainingError, match="no configuration"):
+        pack(tmp_path / "foreign.pt", tmp_path / "out.pt")
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    (tmp_path / "s.json").write_text(json.dumps({"a": 1}))
+    command = ["pack", str(find_weights("sam2s-nano")), str(tmp_path / "o.pt"), "--scores", str(tmp_path / "s.json")]
+    monkeypatch.setattr(sys, "argv", command)
+    module.main()
+    assert "M parameters" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["pack", str(tmp_path / "no.pt"), str(tmp_path / "o.pt")])
+    with pytest.raises(SystemExit) as error:
+        module.main()
+    assert error.value.code == 2
+    assert "missing" in capsys.readouterr().err
