@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_sam2s.cli import main
-from napari_sam2s.evaluation.recordings import find_recordings
+from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
 from napari_sam2s.formats import write_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 
@@ -57,10 +57,10 @@ def run(capsys, *words):
 
 
 def test_subsets_are_found_by_the_papers_names(data):
-    found = find_recordings(data)
+    found = find_benchmark_videos(data)
     assert [(r.subset, r.name) for r in found] == [("CIS-Test", "VID14"), ("PolypGen", "seq1"), ("mine", "a")]
-    assert [r.subset for r in find_recordings(data, ["polypgen"])] == ["PolypGen"]
-    assert [r.subset for r in find_recordings(data, ["CIS-Train"])] == ["CIS-Train"]
+    assert [r.subset for r in find_benchmark_videos(data, ["polypgen"])] == ["PolypGen"]
+    assert [r.subset for r in find_benchmark_videos(data, ["CIS-Train"])] == ["CIS-Train"]
 
 
 def test_the_papers_table_with_ours(data, capsys, tmp_path):

@@ -122,7 +122,7 @@ def test_track_to_a_project_show_export(folder, capsys, tmp_path):
     assert "--pixel-size small is not one or two numbers" in error
     code, _, error = run(capsys, "export", project, tmp_path / "out", *size)
     assert code == 2
-    assert "options of 'csv'" in error
+    assert "'pixel_size' is an option of 'csv', not of 'davis'" in error
     assert run(capsys, "export", project, tmp_path / "o.mp4", "--format", "overlay")[0] == 0
     assert (tmp_path / "o.mp4").stat().st_size > 1000
 

@@ -182,7 +182,7 @@ def test_interrupted_while_prompting_the_same_command_can_be_given_again(numbere
     assert run(capsys, *words)[0] == 0
 
 
-def test_a_killed_run_is_shown_with_the_way_to_go_on(numbered, capsys, tmp_path):
+def test_a_killed_run_is_shown_with_the_command_that_resumes_it(numbered, capsys, tmp_path):
     from napari_sam2s.video import open_video
 
     with Project.create(tmp_path / "p.sam2s", open_video(numbered / "pictures")) as project:
@@ -190,4 +190,4 @@ def test_a_killed_run_is_shown_with_the_way_to_go_on(numbered, capsys, tmp_path)
         code, out, _ = run(capsys, "show", tmp_path / "p.sam2s")  # as whoever looks at it sees it
     assert code == 0
     assert "running" in out
-    assert f"at frame 3; if nothing is at work on it any more, go on with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out
+    assert f"at frame 3; if nothing works on it any more, resume it with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out

@@ -205,7 +205,7 @@ def test_overlaps_are_kept_whole_beside(converted):
     hook = np.asarray(Image.open(whole / "002" / "00000.png"))
     assert hook[13, 12]
     masklets = read_davis(target / "CIS-Test")["VID14"]
-    assert masklets.labels(0)[13, 12] == 1  # the lowest id wins
+    assert masklets.labels(0)[13, 12] == 2  # the higher id covers
     assert masklets.masks(0)[2][13, 12]  # but nothing is lost
     assert not (whole / "002" / "00002.png").exists()  # annotated, absent
     assert masklets.masks(2) == {}

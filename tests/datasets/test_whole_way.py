@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_sam2s.cli import main
-from napari_sam2s.cli.convert_command import _Tracking
+from napari_sam2s.cli.convert_command import follow_with
 from napari_sam2s.datasets import DATASETS, convert
 from napari_sam2s.formats import read_davis, write_video
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
@@ -153,5 +153,5 @@ def test_our_tracker_links_what_overlap_cannot(cases, tmp_path):
         Image.fromarray(np.where(disk, 255, 0).astype(np.uint8)).save(folder / "masks_seq1" / f"seq1_C1_{t}_mask.jpg")
     alone = convert(DATASETS["polypgen"], tmp_path, tmp_path / "alone")
     assert (alone.made[0].masklets, alone.made[0].uncertain) == (2, 1)
-    helped = convert(DATASETS["polypgen"], tmp_path, tmp_path / "helped", propagate=_Tracking("sam2s-nano", "cpu"))
+    helped = convert(DATASETS["polypgen"], tmp_path, tmp_path / "helped", propagate=follow_with("sam2s-nano", "cpu"))
     assert (helped.made[0].masklets, helped.made[0].uncertain) == (1, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.clicks import next_click, prompt_first
+from napari_sam2s.evaluation.clicks import correction, next_click, prompt_first
 
 
 def test_the_first_click_is_the_middle():
@@ -25,6 +25,12 @@ def test_then_the_larger_error():
     assert label == 1
     assert truth[y, x]
     assert x >= 9
+
+
+def test_nothing_to_correct_and_a_single_wrong_pixel():
+    empty = np.zeros((8, 8), bool)
+    assert correction(~empty, ~empty) is None
+    assert correction(empty, np.eye(8, dtype=bool)) == (0, 0, 0)
 
 
 class Dilating:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import numpy as np
 import pytest
 
+from napari_sam2s.cli import main
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.identity import score_identity
+from napari_sam2s.formats import write_davis
+from napari_sam2s.masklets.protocol import LabelMasklets
 
 
 def squares(rows):
@@ -50,6 +54,19 @@ def test_our_switches_are_those_of_trackeval(seed):
     ours[moved] = np.roll(ours, 6, axis=1)[moved]  # IoU 0.25: nothing is matched there
     scores = evaluate(ours, truth, skip="none", late="all")
     assert sum(o.id_switches for o in scores.objects) == score_identity(ours, truth)["video"].id_switches
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    pytest.importorskip("trackeval")
+    for name, rows in (("truth", [(1, 2, 0)] * 6), ("ours", [(1, 2, 0)] * 3 + [(2, 1, 0)] * 3)):
+        write_davis(LabelMasklets(squares(rows)), tmp_path / name, "v")
+    words = ["evaluate", str(tmp_path / "ours"), str(tmp_path / "truth"), "--identity"]
+    assert main(words) == 0
+    assert "| v | 50.0 | " in capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["identity"]["v"]["idf1"], found["identity"]["v"]["id_switches"]) == (0.5, 2)
+    assert "overall" in found
 
 
 def test_without_trackeval_the_remedy_is_named(monkeypatch):

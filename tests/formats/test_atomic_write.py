@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats import WRITERS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
+from napari_sam2s.formats import FORMATS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
 from napari_sam2s.masklets import LabelMasklets, Project
+
+INTO_FOLDERS = [name for name, known in FORMATS.items() if not known.file_ending]
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def frozen(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_a_file_in_place_of_the_folder(tmp_path, tracked, name):
     (tmp_path / "out").write_text("mine")
     for folder in (tmp_path / "out", tmp_path / "out" / "further"):
@@ -48,7 +50,7 @@ def test_a_file_in_place_of_the_folder(tmp_path, tracked, name):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_a_folder_that_cannot_be_written(frozen, tracked, name):
     for folder in (frozen, frozen / "further"):
         with pytest.raises(FormatError, match=r"cannot be written \(.*[Rr]ead-only"):
@@ -113,13 +115,13 @@ def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
     with pytest.raises(FormatError, match="frame 3 of case is not known"):
         tracked.export(tmp_path / "out", "ctc")
     tracked.delete(1)
-    for name in WRITERS:
+    for name in INTO_FOLDERS:
         with pytest.raises(FormatError, match=r"annotated|not known"):
             tracked.export(tmp_path / "out", name)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     other = tracked.add_object("other").id
     tracked.write_masks([(t, other, np.ones((24, 30), bool), None) for t in range(6)])

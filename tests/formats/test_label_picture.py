@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.davis import davis_palette
+from napari_sam2s.formats.davis_layout import davis_palette
 from napari_sam2s.formats.label_picture import read_label_picture
 
 LABELS = np.zeros((20, 30), np.uint8)

@@ -8,7 +8,7 @@ import pytest
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import contact_sheet, overlay, write_overlay, write_video
 from napari_sam2s.formats.overlay import ENDINGS
-from napari_sam2s.masklets import LabelMasklets
+from napari_sam2s.masklets import LabelMasklets, Object
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.video import open_video
 
@@ -17,7 +17,7 @@ def test_masks_are_tinted_and_the_rest_is_untouched():
     frame = np.full((20, 30, 3), 100, np.uint8)
     mask = np.zeros((20, 30), bool)
     mask[5:15, 5:15] = True
-    image = overlay(frame, {1: mask}, {1: (255, 0, 0)})
+    image = overlay(frame, {1: mask}, [Object(1, "red", colour=(255, 0, 0))])
     np.testing.assert_array_equal(image[~mask], frame[~mask])
     assert tuple(image[5, 5]) == (255, 0, 0)  # the outline
     assert image[10, 10, 0] > 150 > 100 > image[10, 10, 1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_sam2s import Project, open_video
-from napari_sam2s.errors import TrainingError
+from napari_sam2s.errors import FormatError, TrainingError
 from napari_sam2s.formats import write_video
 from napari_sam2s.training.clip_families import Recorded
 from napari_sam2s.training.validation_cases import recorded_cases
@@ -69,9 +69,9 @@ def test_masks_belong_to_the_picture_of_their_number(tmp_path, numbers, annotate
 def test_a_mask_without_a_picture_of_its_number_is_said(tmp_path):
     root = davis(tmp_path / "root", range(1, 7), {1, 2})
     (root / "Annotations" / "v" / "00002.png").rename(root / "Annotations" / "v" / "00000.png")
-    with pytest.raises(TrainingError, match="has no picture of the annotated frame 0"):
+    with pytest.raises(FormatError, match="has no picture of the annotated frame 0"):
         Recorded([root], 64)
-    with pytest.raises(TrainingError, match="has no picture of the annotated frame 0"):
+    with pytest.raises(FormatError, match="has no picture of the annotated frame 0"):
         list(recorded_cases([root]))
 
 

@@ -71,9 +71,9 @@ def saved(path, network):
 
 
 def one_step(run, data):
-    before = {n: w.clone() for n, w in model_state(run.model).items()}
-    run.take_step(next(batches(data, 0, 0)))
-    return {n for n, w in model_state(run.model).items() if not torch.equal(w, before[n])}
+    before = {n: w.clone() for n, w in model_state(run.learner.model).items()}
+    run.learner.take_step(next(batches(data, 0, 0)))
+    return {n for n, w in model_state(run.learner.model).items() if not torch.equal(w, before[n])}
 
 
 def test_a_frozen_trunk_stays_as_it_is_to_the_bit(config, beside, tmp_path):
@@ -85,8 +85,8 @@ def test_a_frozen_trunk_stays_as_it_is_to_the_bit(config, beside, tmp_path):
 
 def test_a_trunk_with_a_rate_of_its_own_learns_so_much_slower(config, beside, tmp_path):
     run, data = start(config(beside, "trunk_rate = 0.1"), tmp_path / "run")
-    factor = {id(p): g["factor"] for g in make_optimizer(run.model, run.config).param_groups for p in g["params"]}
-    factors = {n: factor[id(p)] for n, p in run.model.named_parameters()}
+    factor = {id(p): g["factor"] for g in make_optimizer(run.learner.model, run.config).param_groups for p in g["params"]}
+    factors = {n: factor[id(p)] for n, p in run.learner.model.named_parameters()}
     assert {f for n, f in factors.items() if n.startswith(PRETRAINED)} == {0.1}
     assert {f for n, f in factors.items() if not n.startswith(PRETRAINED)} == {1.0}
     assert any(n.startswith(PRETRAINED) for n in one_step(run, data))
@@ -94,9 +94,9 @@ def test_a_trunk_with_a_rate_of_its_own_learns_so_much_slower(config, beside, tm
 
 def test_the_architecture_of_a_pretrained_checkpoint_is_kept(config, beside, tmp_path):
     run, _ = start(config(beside), tmp_path / "run")
-    assert run.model.config.match_pretrained == 16
+    assert run.learner.model.config.match_pretrained == 16
     state = torch.load(beside, weights_only=True)["model"]
-    assert all(torch.equal(w, state[n]) for n, w in run.model.state_dict().items())
+    assert all(torch.equal(w, state[n]) for n, w in run.learner.model.state_dict().items())
 
 
 def test_a_checkpoint_of_other_shapes_starts_a_run_that_says_what_is_new(config, earlier, tmp_path):
@@ -107,8 +107,8 @@ def test_a_checkpoint_of_other_shapes_starts_a_run_that_says_what_is_new(config,
         start(config(earlier, f'trunk = "efficientnet_lite"\nnew_parts = {some}'), tmp_path / "run")
     run, _ = start(config(earlier, f'trunk = "efficientnet_lite"\nnew_parts = {NEW}'), tmp_path / "run")
     state = torch.load(earlier, weights_only=True)["model"]
-    own = run.model.state_dict()
-    assert run.model.config.trunk.kind == "efficientnet_lite"
+    own = run.learner.model.state_dict()
+    assert run.learner.model.config.trunk.kind == "efficientnet_lite"
     assert torch.equal(own["interactive.stages.0.0.weight"], state["interactive.stages.0.0.weight"])
     assert torch.equal(own["matching.fine.weight"], state["matching.fine.weight"])  # fits, so it is not new
     assert own["matching.mix.0.weight"].shape != state["matching.mix.0.weight"].shape

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from napari_sam2s.evaluation.clicks import correction, deepest
 from napari_sam2s.model.prompt_encoder import NEGATIVE, POSITIVE
 from napari_sam2s.training import prompt_sampling
 
@@ -27,10 +28,9 @@ def test_inner_distance_is_euclidean_and_ends_at_the_edge(monkeypatch, with_open
         monkeypatch.setattr(prompt_sampling, "cv2", None)
     for mask in blobs(10):
         expected = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        np.testing.assert_allclose(prompt_sampling._inner_distance(mask), expected, rtol=1e-6)
-        y, x = prompt_sampling.innermost(mask)
+        np.testing.assert_allclose(prompt_sampling.fast_inner_distance(mask), expected, rtol=1e-6)
+        _, y, x = deepest(mask, prompt_sampling.fast_inner_distance)
         assert expected[y, x] == expected.max()
-    assert prompt_sampling.correction(np.zeros((8, 8), bool), np.eye(8, dtype=bool)) == (0, 0, NEGATIVE)
 
 
 def test_corrections_of_many_objects_are_those_of_each():
@@ -40,12 +40,12 @@ def test_corrections_of_many_objects_are_those_of_each():
     first = prompt_sampling.sample_prompts(np.random.default_rng(0), truth)
     after = prompt_sampling.add_corrections(first, truth, answers)
     for n in range(20):
-        click = prompt_sampling.correction(truth[n], answers[n])
+        click = correction(truth[n], answers[n], prompt_sampling.fast_inner_distance)
         label = int(after.labels[n, -1])
         if n == 3:
             assert click is None
             assert label not in (POSITIVE, NEGATIVE)
             continue
         y, x, expected = click
-        assert (label, after.points[n, -1].tolist()) == (expected, [x, y])
+        assert (label, after.points[n, -1].tolist()) == (POSITIVE if expected else NEGATIVE, [x, y])
         assert truth[n, y, x] == (label == POSITIVE)

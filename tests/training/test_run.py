@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_sam2s import Project, load_model, open_video
 from napari_sam2s.cli import main
-from napari_sam2s.errors import TrainingError
+from napari_sam2s.errors import FormatError, TrainingError
 from napari_sam2s.formats import write_davis, write_video
 from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.model.network import SAM2S
@@ -416,12 +416,12 @@ def test_bad_data(config, tmp_path, davis):
     with pytest.raises(TrainingError, match="no material for"):
         start(config, tmp_path / "run")
     (davis / "JPEGImages" / "case").rename(davis / "JPEGImages" / "other")
-    with pytest.raises(TrainingError, match="have no pictures"):
+    with pytest.raises(FormatError, match="have no pictures"):
         start(config, tmp_path / "run", recorded=[davis])
     (davis / "JPEGImages" / "other").rename(davis / "JPEGImages" / "case")
     for picture in sorted((davis / "JPEGImages" / "case").iterdir())[5:]:
         picture.unlink()
-    with pytest.raises(TrainingError, match="no picture of the annotated frame 6"):
+    with pytest.raises(FormatError, match="no picture of the annotated frame 6"):
         start(config, tmp_path / "run", recorded=[davis])
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
-from napari_sam2s.formats import WRITERS, read_coco, read_davis
-from napari_sam2s.masklets import Scores
-from napari_sam2s.widgets.export_menu import OVERLAY, TITLES, pixel_size_of
+from napari_sam2s.formats import FORMATS, read_coco, read_davis
+from napari_sam2s.masklets import Project, Scores
+from napari_sam2s.widgets import napari_writers
+from napari_sam2s.widgets.export_menu import pixel_size_of
 from napari_sam2s.widgets.layer_factory import OBJECTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
@@ -40,9 +43,8 @@ def filled(widget):
 
 
 def test_every_format_is_in_the_menu(widget):
-    assert TITLES.keys() == WRITERS.keys()
-    shown = [a.text() for a in widget.exporter.menu.actions() if a.text()]
-    assert shown == [*(title for title, _ in TITLES.values()), "Overlay video ..."]
+    shown = [(a.text(), a.toolTip()) for a in widget.exporter.menu.actions() if a.text()]
+    assert shown == [(f"{known.title} ...", known.tip) for known in FORMATS.values()]
     assert widget.parts.export.menu() is widget.exporter.menu
     widget.exporter.ask("davis")
     assert "no masks to export" in widget.status.text()
@@ -60,7 +62,7 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
         filled.exporter.wait()
         qtbot.waitUntil(lambda: "exported to" in filled.status.text(), timeout=60_000)
         if action.text().startswith("DAVIS"):
-            assert "pixels went to the object with the lower id" in filled.status.text()
+            assert "pixels went to the object further down the object table" in filled.status.text()
         filled.say("")
     made = {p.name for p in out.iterdir()}
     name = filled.session.project.name
@@ -69,20 +71,30 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
 
 
 def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):
-    filled.exporter.write(OVERLAY, tmp_path / "nowhere" / "o.mp4")
+    filled.exporter.write("overlay", tmp_path / "nowhere" / "o.mp4")
     filled.exporter.wait()
     qtbot.waitUntil(lambda: "Nothing was exported: There is no folder" in filled.status.text(), timeout=10_000)
 
 
 def test_whatever_goes_wrong_in_an_export_is_said(filled, tmp_path, monkeypatch, qtbot):
-    def broken(*_):
+    def broken(*_, **__):
         raise ValueError("no such codec")
 
-    monkeypatch.setattr("napari_sam2s.widgets.export_menu.write_overlay", broken)
-    filled.exporter.write(OVERLAY, tmp_path / "o.mp4")
+    monkeypatch.setattr(Project, "export", broken)
+    filled.exporter.write("overlay", tmp_path / "o.mp4")
     filled.exporter.wait()
     qtbot.waitUntil(lambda: "no such codec" in filled.status.text())
     assert "Nothing was exported" in filled.status.text()
+
+
+def test_naparis_list_of_writers_is_that_of_the_registry():
+    manifest = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))["contributions"]
+    commands = {command["id"]: command["python_name"] for command in manifest["commands"]}
+    listed = {commands[w["command"]]: (w["display_name"], w["filename_extensions"]) for w in manifest["writers"]}
+    saved = [known for known in FORMATS.values() if known.layer_ending]
+    assert listed == {f"{napari_writers.__name__}:save_{f.name}": (f.title, [f.layer_ending]) for f in saved}
+    for known in FORMATS.values():
+        assert hasattr(napari_writers, f"save_{known.name}") == (known in saved)
 
 
 def test_napari_saves_our_layer_with_all_that_the_project_knows(filled, tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s import __version__
+from napari_sam2s.cli.terminal import say
 from napari_sam2s.errors import Sam2sError, is_out_of_memory
 
 # In the order of ``--help``. A command's module imports what is heavy inside its ``run``, so that help stays instant.
@@ -56,27 +57,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.filterwarnings("always", category=UserWarning, module="napari_sam2s")
             warnings.showwarning = _tell(args.command, warnings.showwarning)
             return int(args.run(args) or 0)
-    except Sam2sError as error:
-        print(f"napari-sam2s {args.command}: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        print(
-            f"napari-sam2s {args.command}: the memory does not suffice: take a smaller --image-size or model.", file=sys.stderr
-        )
-        return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as ``head``, went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        remedy = "look at the path, its permissions and the room on its disk"
-        print(f"napari-sam2s {args.command}: {where}{error.strerror or error}; {remedy}.", file=sys.stderr)
+    except (Sam2sError, OSError, MemoryError, RuntimeError) as error:
+        say(args.command, _sentence(error))
         return 2
+
+
+def _sentence(error: Exception) -> str:
+    """Say what a user can mend; anything else is a bug of ours, and raised again."""
+    if isinstance(error, Sam2sError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "the memory does not suffice: take a smaller --image-size or model."
+    if not isinstance(error, OSError):
+        raise error
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error}; look at the path, its permissions and the room on its disk."
 
 
 def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:
@@ -84,7 +85,7 @@ def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
         if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
-            print(f"napari-sam2s {command}: {message}", file=sys.stderr)
+            say(command, message)
         else:
             otherwise(message, category, filename, *rest)
 

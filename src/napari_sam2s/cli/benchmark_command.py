@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument("--processes", type=int, default=1, help="on this machine; the cores are shared out (1)")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster that sees ROOT under the same path")
-    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; run again to go on")
+    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; the same command resumes")
     parser.add_argument("--keep-masks", action="store_true", help="write masks too; reports then show the worst frames")
     parser.add_argument("--again", action="store_true", help="replace results that were made under other settings")
     parser.add_argument("--json", action="store_true", help="for scripts")
@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, print the tables of all."""
     from napari_sam2s.evaluation.benchmark import Setting, collect, plan, write_reports
-    from napari_sam2s.evaluation.recordings import find_recordings
+    from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
     from napari_sam2s.evaluation.scores import Protocol
     from napari_sam2s.evaluation.tables import page
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         raise EvaluationError(f"--processes {args.processes}: there must be at least one.")
     if args.out.resolve().is_relative_to(args.root.resolve()):
         raise EvaluationError(f"{args.out} lies in {args.root}, which is scored: choose a folder elsewhere with --out.")
-    recordings = find_recordings(args.root, args.subset)
+    videos = find_benchmark_videos(args.root, args.subset)
     models, memories = args.model or ["sam2s-nano"], args.memory or ["divemem"]
     settings = [
         Setting(model, memory, prompt, args.image_size)
@@ -63,18 +63,18 @@ def run(args: argparse.Namespace) -> int:
         for memory in dict.fromkeys(memories)
     ]
     protocol = Protocol(args.skip, "error", 255, args.late, surface=args.nsd)
-    jobs = plan(recordings, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
+    jobs = plan(videos, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
     args.out.mkdir(parents=True, exist_ok=True)  # now, and not when the first video is done
     failed = work(jobs, device=args.device, processes=args.processes, scheduler=args.scheduler, again=args.again)
     broken = [job for job, _ in failed]  # which may have results of other settings still
     done = [job for job in jobs if job not in broken]
     outcomes = list(collect(done))
     if outcomes:
-        text = page(outcomes, videos=Counter(r.subset for r in recordings))
+        text = page(outcomes, videos=Counter(v.subset for v in videos))
         path = write_reports(done, outcomes, text)
         print(_as_json(outcomes) if args.json else f"{text}\n\n{path}")
     for job, error in failed:
-        print(f"{job.recording.subset}/{job.recording.name} ({job.setting.folder}): {error}", file=sys.stderr)
+        print(f"{job.source.subset}/{job.source.name} ({job.setting.folder}): {error}", file=sys.stderr)
     return 2 if failed else 0
 
 
@@ -112,7 +112,7 @@ def _results(
         yield from _in_processes(jobs, device, min(processes, len(jobs)))
     else:
         for job in jobs:
-            name = f"{job.recording.subset}/{job.recording.name}"
+            name = f"{job.source.subset}/{job.source.name}"
 
             def progress(done: int, total: int, name: str = name) -> None:
                 if done % 25 == 0 or done == total:

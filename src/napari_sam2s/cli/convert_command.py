@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_sam2s.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from napari_sam2s.datasets.linking import Propagate
@@ -49,9 +52,10 @@ def run(args: argparse.Namespace) -> int:
     dataset = find_dataset(args.name)
     if dataset.status != "verified":
         print(f"{dataset.title}: {STATUS[dataset.status]}. Read as: {dataset.layout}.", file=sys.stderr)
-    propagate = None if args.dry_run or args.no_tracking else _Tracking(args.model, args.device)
-    with _Bar(dataset.name, quiet=args.json) as bar:
-        report = convert(dataset, args.source, None if args.dry_run else args.target, propagate=propagate, progress=bar)
+    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device)
+    target = None if args.dry_run else args.target
+    with progress_bar(dataset.name, "frame", quiet=args.json) as show:
+        report = convert(dataset, args.source, target, propagate=propagate, progress=lambda name, n, of: show(n, of, name))
     if args.json:
         print(json.dumps(report.as_json(), indent=1))
         return 0
@@ -61,62 +65,37 @@ def run(args: argparse.Namespace) -> int:
     for line in dataset.doubts:
         print(f"note: {line}")
     for made in report.made:
-        if made.uncertain and args.target is not None and not args.dry_run:
-            print(f"review: {made.uncertain} uncertain links are in {args.target / made.subset.name / 'review.json'}")
+        if made.uncertain and target is not None:
+            print(f"review: {made.uncertain} uncertain links are in {target / made.subset.name / 'review.json'}")
     return 0
 
 
-class _Tracking:
-    """Our tracker as the linker asks for it; the model is loaded when it is first needed."""
+def follow_with(model: str, device: str) -> Propagate:
+    """Return our tracker as the linker asks for it; the model is loaded when it is first needed."""
 
-    def __init__(self, model: str, device: str) -> None:
-        self._name, self._device = model, device
-        self._model: Any = None
-        self.propagate: Propagate = self.__call__
+    @cache
+    def loaded() -> Any:
+        from napari_sam2s.model import load_model
 
-    def __call__(self, pictures: Any, masks: Any) -> dict[int, Any]:
+        return load_model(model, device=device)
+
+    def propagate(pictures: Any, masks: Any) -> dict[int, Any]:
         """Follow masks from the first picture to the last."""
         import numpy as np
 
         from napari_sam2s.masklets import Object
-        from napari_sam2s.model import load_model
         from napari_sam2s.tracking import Tracker
         from napari_sam2s.tracking.track_video import Masks
 
-        if self._model is None:
-            self._model = load_model(self._name, device=self._device)
         clip = np.stack(pictures)
         results = Masks(clip.shape[:3], tuple(Object(i, f"object {i}") for i in masks))
-        tracker = Tracker(self._model, clip, results)
+        tracker = Tracker(loaded(), clip, results)
         for i, mask in masks.items():
             tracker.prompt(i, 0, mask=mask)
         *_, (_, found) = tracker.propagate(start=0)
         return found
 
-
-class _Bar:
-    """A progress bar over frames."""
-
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        self._name, self._quiet = name, quiet
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __call__(self, video: str, done: int, total: int) -> None:
-        if self._quiet:
-            return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="frame", desc=self._name)
-        self._bar.set_postfix_str(video, refresh=False)
-        self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    return propagate
 
 
 def _list(datasets: list[Any], as_json: bool) -> None:

@@ -12,9 +12,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("demo", help="track a built-in case with the built-in model, and score it")
     parser.add_argument("--out", type=Path, default=Path("napari-sam2s-demo"), help="a new folder (napari-sam2s-demo)")
-    parser.add_argument("--frames", type=int, default=80)
-    parser.add_argument("--prompt", default="mask", choices=("1-click", "3-click", "5-click", "box", "mask"))
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"))
+    parser.add_argument("--frames", type=int, default=80, help="of the case (80)")
+    prompts = ("1-click", "3-click", "5-click", "box", "mask")
+    parser.add_argument("--prompt", default="mask", choices=prompts, help="of each object's first frame (mask)")
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
     parser.set_defaults(run=run)
 
 
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.evaluation import evaluate
     from napari_sam2s.evaluation.clicks import prompt_first
     from napari_sam2s.formats import contact_sheet, write_davis, write_overlay, write_video
+    from napari_sam2s.formats.atomic_write import make_folder, refuse_full
     from napari_sam2s.masklets import Project
     from napari_sam2s.model import load_model
     from napari_sam2s.synthetic.samples import demo_case
@@ -34,12 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.frames < 3:
         raise FormatError(f"--frames {args.frames} is too short to score: take at least 3.")
-    if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise FormatError(f"{args.out} exists already: give another folder with --out.")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(f"The folder {args.out} cannot be made ({error.strerror}): give another one with --out.") from error
+    refuse_full(args.out)
+    make_folder(args.out)
     case = demo_case(args.frames)
     path = write_video((case[t] for t in tqdm(range(len(case)), unit="frame", desc="making the case")), args.out / "case.mp4")
     write_davis(case, args.out / "truth", "case")

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.terminal import progress_bar
 from napari_sam2s.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from napari_sam2s.evaluation import Evaluation
+    from napari_sam2s.evaluation.identity import IdentityScore
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--late", default="first-seen", choices=late, help="from when an object counts")
     parser.add_argument("--keep-void", action="store_true", help="let 255 be an object like any other")
     parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="also HD95 and NSD at this tolerance")
+    parser.add_argument("--identity", action="store_true", help="also IDF1 and HOTA, by TrackEval")
     parser.add_argument("--spacing", metavar="Y,X", help="millimetres of a pixel: distances are in millimetres then")
     parser.add_argument("--offset", type=int, help="added to the prediction's frame numbers, such as 1 where it counts from 0")
     parser.add_argument("--processes", type=int, default=1)
@@ -32,19 +40,12 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate."""
-    from tqdm import tqdm
-
     from napari_sam2s.evaluation import evaluate
 
     spacing = _spacing(args.spacing)
     _check_places(args)
-    bar = tqdm(unit="frame" if args.processes == 1 else "video", desc="scoring", leave=False)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    with bar:
+    identity = _identity(args) if args.identity else None
+    with progress_bar("scoring", "frame" if args.processes == 1 else "video", leave=False) as show:
         scores = evaluate(
             args.prediction,
             args.truth,
@@ -58,12 +59,28 @@ def run(args: argparse.Namespace) -> int:
             processes=args.processes,
             progress=show,
         )
-    print(scores.to_json() if args.json else scores, flush=True)  # first: whatever becomes of the files, the work is not lost
+    print(_shown(scores, identity, as_json=args.json), flush=True)  # first: whatever becomes of the files, the work is not lost
     if args.csv is not None:
         scores.write_csv(args.csv)
     if args.report is not None:
         _write_report(args, scores)
     return 0
+
+
+def _identity(args: argparse.Namespace) -> dict[str, IdentityScore]:
+    from napari_sam2s.evaluation.identity import score_identity
+
+    return score_identity(args.prediction, args.truth, void=None if args.keep_void else 255, offset=args.offset)
+
+
+def _shown(scores: Evaluation, identity: dict[str, IdentityScore] | None, *, as_json: bool) -> str:
+    from napari_sam2s.evaluation.identity import identity_table
+
+    if not as_json:
+        return str(scores) if identity is None else f"{scores}\n\n{identity_table(identity)}"
+    if identity is None:
+        return scores.to_json()
+    return json.dumps(json.loads(scores.to_json()) | {"identity": {n: asdict(s) for n, s in identity.items()}}, indent=1)
 
 
 def _check_places(args: argparse.Namespace) -> None:
@@ -115,13 +132,13 @@ def _write_report(args: argparse.Namespace, scores: Any) -> None:
 
 def _videos(path: Path, names: list[str]) -> dict[str, Any]:
     """Return the frames of each video: one file, one folder of pictures, or a folder of these."""
-    from napari_sam2s.evaluation.recordings import Frames
+    from napari_sam2s.formats.davis_layout import PICTURES, NumberedPictures
     from napari_sam2s.video import open_video
 
-    pictures = path / "JPEGImages" if (path / "JPEGImages").is_dir() else path
+    pictures = path / PICTURES if (path / PICTURES).is_dir() else path
     inner = {name: pictures / name for name in names if (pictures / name).is_dir()}
     if inner:
-        return {name: Frames(folder) for name, folder in inner.items()}
+        return {name: NumberedPictures(folder) for name, folder in inner.items()}
     if len(names) > 1:
         raise EvaluationError(f"{path} has no folder for {names[0]!r}: give a folder with one folder of pictures a video.")
-    return {names[0]: Frames(path) if path.is_dir() else open_video(path)}
+    return {names[0]: NumberedPictures(path) if path.is_dir() else open_video(path)}

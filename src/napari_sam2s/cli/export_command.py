@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from napari_sam2s.cli.terminal import project_video
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.registry import FORMATS
+
+OPTIONS = {option.name: option for known in FORMATS.values() for option in known.options}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -12,40 +19,34 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("export", help="write a project's masks in another format")
     parser.add_argument("project", type=Path)
     parser.add_argument("out", type=Path, help="a folder; for overlay a file such as overlay.mp4")
-    parser.add_argument("--format", default="davis", choices=("davis", "coco", "csv", "sav", "ctc", "ome-zarr", "overlay"))
+    titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
+    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (davis)")
     parser.add_argument("--video", help="where the video is now, if it has moved (for overlay)")
-    parser.add_argument("--pixel-size", metavar="Y[,X]", help="size of a pixel, for areas in physical units (for csv)")
-    parser.add_argument("--unit", default="", help="of the pixel size, such as micrometer (for csv)")
+    for option in OPTIONS.values():
+        owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
+        parser.add_argument(_flag(option.name), metavar=option.metavar, help=f"{option.help} (for {owners})")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Export."""
-    from napari_sam2s.errors import ProjectError
-    from napari_sam2s.formats import write_overlay
     from napari_sam2s.masklets import Project
-    from napari_sam2s.video import open_video
 
-    with Project.open(args.project, mode="r") as project:
-        if args.format != "overlay":
-            print(project.export(args.out, args.format, **_options(args)))
-            return 0
-        source = args.video or project.video_path
-        if source is None or not Path(source).exists():
-            raise ProjectError(f"The video {source} of {args.project} is gone: say where it is with --video.")
-        with open_video(source) as video:
-            project.check_video(video)
-            print(write_overlay(video, project, args.out))
+    options = {name: _read(name, getattr(args, name)) for name in OPTIONS if getattr(args, name) is not None}
+    with ExitStack() as opened:
+        project = opened.enter_context(Project.open(args.project, mode="r"))
+        if FORMATS[args.format].needs_video:
+            options["video"] = opened.enter_context(project_video(project, args.video, "export"))
+        print(project.export(args.out, args.format, **options))
     return 0
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    from napari_sam2s.errors import FormatError
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
-    if args.pixel_size is None:
-        return {}
+
+def _read(name: str, word: str) -> Any:
     try:
-        sides = [float(side) for side in args.pixel_size.split(",")]
-    except ValueError as error:
-        raise FormatError(f"--pixel-size {args.pixel_size} is not one or two numbers, such as 0.5 or 0.5,0.4.") from error
-    return {"pixel_size": (sides[0], sides[-1]) if len(sides) <= 2 else tuple(sides), "unit": args.unit}
+        return OPTIONS[name].read(word)
+    except FormatError as error:
+        raise FormatError(f"{_flag(name)} {error}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from napari_sam2s.cli.terminal import progress_bar
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -28,15 +30,8 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "verify":
         print(f"{item.name}: SHA-256 {verify(item)}")
         return 0
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, desc=item.name) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        print(download(item, progress))
+    with progress_bar(item.name, "B", unit_scale=True) as show:
+        print(download(item, show))
     return 0
 
 

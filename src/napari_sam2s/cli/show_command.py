@@ -72,10 +72,10 @@ def _print_run(item: dict[str, Any], project: Path) -> None:
         f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
     )
     if item["status"] == "running":
-        hint = f"if nothing is at work on it any more, go on with: napari-sam2s resume {project}"
+        hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {project}"
         print(f"         at frame {item['next_frame']}; {hint}")
     if item["status"] in ("paused", "interrupted", "failed"):
-        print(f"         stopped at frame {item['next_frame']}; go on with: napari-sam2s resume {project}")
+        print(f"         stopped at frame {item['next_frame']}; resume it with: napari-sam2s resume {project}")
 
 
 def describe_review(project: Any) -> dict[str, Any]:
@@ -149,13 +149,9 @@ def _describe_object(project: Any, o: Any) -> dict[str, Any]:
 
 
 def _describe_run(r: Any) -> dict[str, Any]:
+    facts = ("id", "status", "direction", "start_frame", "next_frame", "stop_frame")
     return {
-        "id": r.id,
-        "status": r.status,
-        "direction": r.direction,
-        "start_frame": r.start_frame,
-        "next_frame": r.next_frame,
-        "stop_frame": r.stop_frame,
+        **{name: getattr(r, name) for name in facts},
         "model": r.provenance.get("model"),
         "memory": (r.provenance.get("memory") or {}).get("name"),
         "seconds": round(r.seconds, 2),

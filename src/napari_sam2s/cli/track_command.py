@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
+from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError
 
 if TYPE_CHECKING:
@@ -65,18 +66,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def tell_warnings(command: str, video: Any) -> None:
-    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
-    for warning in video.warnings:
-        print(f"napari-sam2s {command}: {warning}", file=sys.stderr)
-
-
 def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
     """Refuse what would fail when everything is tracked."""
-    from napari_sam2s.formats.davis import LARGEST_ID
+    from napari_sam2s.formats.atomic_write import refuse_full
+    from napari_sam2s.formats.davis_layout import LARGEST_ID
 
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+    refuse_full(folder)
     if (largest := max(p.object_id for p in prompts)) > LARGEST_ID:
         raise FormatError(
             f"A folder of palette PNGs holds the objects 1 to {LARGEST_ID}, and the prompts name {largest}: write a project "
@@ -197,7 +192,7 @@ def show(run: Any) -> None:
             pass
     except KeyboardInterrupt:
         run.pause()
-        print(f"paused; go on with: napari-sam2s resume {run.project.path}")
+        print(f"paused; resume it with: napari-sam2s resume {run.project.path}")
         raise
 
 
@@ -214,13 +209,13 @@ def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
 
 def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
-    from napari_sam2s.evaluation.recordings import Renumbered
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
 
     numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
     own = len(numbers) == video.shape[0]
-    write_davis(Renumbered(results, numbers) if own else results, folder, video.name)
+    write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
     with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])

@@ -14,7 +14,6 @@ The first three give a *class map* ``(Y, X)`` int16: 0 is background, ``IGNORE``
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.source import Instance, Reading, read_picture
 from napari_sam2s.errors import DatasetError, FormatError
 from napari_sam2s.formats.coco_rle import decode_rle
@@ -140,16 +140,6 @@ def object_pictures(
         mask: NDArray[np.bool_] = np.any(array[..., :3], axis=-1) if array.ndim == 3 else array > 0
         instances.append(Instance(category, mask, identity, hint))
     return instances
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON, or say why not."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DatasetError(f"There is no file {path}; the download may be incomplete.") from error
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{path} is not JSON that can be read ({error}); download it again.") from error
 
 
 def labelme(path: Path, categories: Mapping[str, int], size: tuple[int, int]) -> Reading:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
+from napari_sam2s.datasets.json_files import read_json, write_json
+from napari_sam2s.datasets.link_file import REVIEW, LinkFile
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import ANNOTATIONS, LARGEST_ID, LAYERS, davis_palette
+from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, LARGEST_ID, LAYERS, META, layer_folders, palette_picture, read_mask
+from napari_sam2s.masklets.labels import label_image
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:
@@ -28,19 +28,14 @@ def apply_review(folder: Path | str) -> tuple[int, int]:
         If the folder has no review, or a decision names an object that is not there or is on a frame with the other.
     """
     root = Path(folder)
-    review, meta = _load(root / REVIEW), _load(root / META)
-    decided: dict[str, dict[int, int]] = {}
-    for link in review.get("links", []):
-        if link.get("same_as") is not None:
-            known = {int(i) for i in meta["videos"].get(link["video"], {}).get("objects", {})}
-            if link["same_as"] not in known or link["object"] not in known:
-                raise DatasetError(
-                    f"{root / REVIEW}: {link['video']}, frame {link['frame']} says same_as {link['same_as']!r}; "
-                    f"its objects are {sorted(known)}."
-                )
-            if link["same_as"] != link["object"]:
-                decided.setdefault(link["video"], {})[link["object"]] = link["same_as"]
-    resolved = {video: _resolve(root, video, pairs) for video, pairs in decided.items()}
+    links, meta = LinkFile(root), read_json(root / META, damaged="convert anew into another folder")
+    decided = [entry for entry in links.entries if entry.get("same_as") is not None]
+    pairs_of: dict[str, dict[int, int]] = {}
+    for entry in decided:
+        links.check(entry, sorted(int(i) for i in meta["videos"].get(entry["video"], {}).get("objects", {})))
+        if entry["same_as"] != entry["object"]:
+            pairs_of.setdefault(entry["video"], {})[entry["object"]] = entry["same_as"]
+    resolved = {video: _resolve(root, video, pairs) for video, pairs in pairs_of.items()}
     for video, pairs in resolved.items():
         _check_apart(root, video, pairs)
     for video, pairs in resolved.items():
@@ -50,25 +45,15 @@ def apply_review(folder: Path | str) -> tuple[int, int]:
         meta["videos"][video]["made"]["masklets"] -= len(pairs)
         if meta.get("made", {}).get("masklets") is not None:
             meta["made"]["masklets"] -= len(pairs)
-    open_links = [link for link in review["links"] if link.get("same_as") is None]
-    for link in open_links:
-        pairs = resolved.get(link["video"], {})
-        link["object"] = pairs.get(link["object"], link["object"])
-        link["candidates"] = [{**c, "object": pairs.get(c["object"], c["object"])} for c in link["candidates"]]
+    links.entries = [entry for entry in links.entries if entry.get("same_as") is None]
+    for entry in links.entries:
+        pairs = resolved.get(entry["video"], {})
+        entry["object"] = pairs.get(entry["object"], entry["object"])
+        entry["candidates"] = [{**c, "object": pairs.get(c["object"], c["object"])} for c in entry["candidates"]]
+    links.settled += decided
     write_json(root / META, meta)
-    settled = [link for link in review["links"] if link.get("same_as") is not None]
-    write_json(root / REVIEW, {"links": open_links, "settled": review.get("settled", []) + settled})
-    return sum(len(pairs) for pairs in resolved.values()), len(open_links)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DatasetError(f"There is no {path}: give the folder of a converted subset with uncertain links.") from error
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}).") from error
-    return loaded
+    links.save()
+    return sum(len(pairs) for pairs in resolved.values()), len(links.entries)
 
 
 def _resolve(root: Path, video: str, pairs: Mapping[int, int]) -> dict[int, int]:
@@ -86,7 +71,7 @@ def _resolve(root: Path, video: str, pairs: Mapping[int, int]) -> dict[int, int]
 
 
 def _check_apart(root: Path, video: str, pairs: Mapping[int, int]) -> None:
-    layers = _layers(root, video)
+    layers = layer_folders(root, video)
     for path in _pictures(root, video):
         seen: dict[int, int] = {}
         for i in sorted({*_ids(path), *_ids_of_layers(layers, path.name)}):
@@ -103,51 +88,29 @@ def _pictures(root: Path, video: str) -> list[Path]:
     return sorted((root / ANNOTATIONS / video).glob("*.png"))
 
 
-def _layers(root: Path, video: str) -> dict[int, Path]:
-    """Return the folders with a picture an object, by object: there are some where objects overlap or are more than 254."""
-    folders = (root / LAYERS / video).glob("*")
-    return {int(folder.name): folder for folder in sorted(folders) if folder.is_dir() and folder.name.isdigit()}
-
-
 def _ids(path: Path) -> list[int]:
-    return [int(i) for i in np.unique(_read(path)) if i]
+    return [int(i) for i in np.unique(read_mask(path)) if i]
 
 
 def _ids_of_layers(layers: Mapping[int, Path], name: str) -> list[int]:
     """Return the objects that have pixels of their own in the picture of this name."""
-    return [i for i, folder in layers.items() if (folder / name).is_file() and _read(folder / name).any()]
-
-
-def _read(path: Path) -> NDArray[Any]:
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error}).") from error
+    return [i for i, folder in layers.items() if (folder / name).is_file() and read_mask(folder / name).any()]
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    """Write a picture whole or not at all."""
-    part = path.with_suffix(".part")
-    picture.save(part, format="PNG")
-    part.replace(path)
+    with whole_file(path) as part:
+        picture.save(part, format="PNG")
 
 
 def _join(root: Path, video: str, pairs: Mapping[int, int]) -> None:
-    if _layers(root, video):
+    if layer_folders(root, video):
         _join_layers(root, video, pairs)
         _draw_layers(root, video)
         return
     table = np.arange(256, dtype=np.uint8)
     table[list(pairs)] = list(pairs.values())
     for path in _pictures(root, video):
-        _save(_palette_picture(table[_read(path)]), path)
-
-
-def _palette_picture(labels: NDArray[np.uint8]) -> Image.Image:
-    picture = Image.fromarray(labels, mode="P")
-    picture.putpalette(davis_palette())
-    return picture
+        _save(palette_picture(table[read_mask(path)]), path)
 
 
 def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
@@ -159,7 +122,7 @@ def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
             other = root / LAYERS / video / f"{new:03d}" / path.name
             other.parent.mkdir(exist_ok=True)
             if other.is_file():
-                _save(Image.fromarray((_read(path) > 0) | (_read(other) > 0)), other)
+                _save(Image.fromarray((read_mask(path) > 0) | (read_mask(other) > 0)), other)
                 path.unlink()
             else:
                 path.rename(other)
@@ -167,11 +130,8 @@ def _join_layers(root: Path, video: str, pairs: Mapping[int, int]) -> None:
 
 
 def _draw_layers(root: Path, video: str) -> None:
-    """Draw the pictures of all objects anew from those of each, as far as a palette goes; the lowest id wins."""
-    drawn = [(i, folder) for i, folder in sorted(_layers(root, video).items(), reverse=True) if i <= LARGEST_ID]
+    """Draw the pictures of all objects anew from those of each, as far as a palette goes."""
+    drawn = {i: folder for i, folder in layer_folders(root, video).items() if i <= LARGEST_ID}
     for path in _pictures(root, video):
-        labels = np.zeros(_read(path).shape, dtype=np.uint8)
-        for i, folder in drawn:
-            if (folder / path.name).is_file():
-                labels[_read(folder / path.name) > 0] = i
-        _save(_palette_picture(labels), path)
+        masks = {i: read_mask(folder / path.name) > 0 for i, folder in drawn.items() if (folder / path.name).is_file()}
+        _save(palette_picture(label_image(masks, (), read_mask(path).shape, np.uint8)), path)

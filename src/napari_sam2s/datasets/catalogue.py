@@ -1,54 +1,29 @@
-"""All source datasets of SA-SV by name, and its subsets in the order of the paper's Table 1."""
+"""All source datasets of SA-SV by name, and its subsets in the order of the paper's Table 1.
+
+Every ``Dataset`` in a module of ``sources/`` is one of them: a new one is a new file there.
+"""
 
 from __future__ import annotations
 
+import pkgutil
+from collections.abc import Sequence
+from importlib import import_module
+
+from napari_sam2s.datasets import sources
 from napari_sam2s.datasets.metadata import Dataset, Subset
-from napari_sam2s.datasets.sources import (
-    autolaparo,
-    cholecseg8k,
-    cis,
-    clinicdb,
-    dsad,
-    endoscapes,
-    endovis17,
-    endovis18,
-    grasp,
-    polypgen,
-    rarp50,
-    stills,
-    unpublished,
-)
 from napari_sam2s.errors import DatasetError
 
-DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset
-    for dataset in (
-        stills.ARTNET,
-        stills.BKAI,
-        endoscapes.DATASET,
-        stills.KVASIR,
-        stills.ROBOTOOL,
-        autolaparo.DATASET,
-        cholecseg8k.DATASET,
-        cis.DATASET,
-        clinicdb.DATASET,
-        dsad.DATASET,
-        grasp.DATASET,
-        endovis17.DATASET,
-        endovis18.DATASET,
-        unpublished.HYST_YT,
-        polypgen.DATASET,
-        rarp50.DATASET,
-        unpublished.SURGAI,
-    )
-}
-_ORDER = (
-    *("ART-Net", "BKAI-IGH", "DSAD-I", "Endoscapes", "Kvasir-SEG", "RoboTool"),
-    *("AutoLaparo", "CholecSeg8k", "CIS-Train", "ClinicDB", "DSAD-V", "GraSP"),
-    *("CIS-Test", "EndoVis17", "EndoVis18-I", "EndoVis18-T", "Hyst-YT", "PolypGen", "RARP50", "SurgAI3.8k"),
-)
-_BY_NAME = {subset.name: subset for dataset in DATASETS.values() for subset in dataset.subsets}
-SUBSETS: dict[str, Subset] = {name: _BY_NAME[name] for name in _ORDER}
+
+def _order(name: str, subsets: Sequence[Subset]) -> tuple[bool, bool, str]:
+    """Return the key of Table 1's order: stills, videos, then what is tested on, each by name."""
+    return subsets[0].split == "test", not all(s.stills for s in subsets), name.lower()
+
+
+_MODULES = [import_module(f"{sources.__name__}.{module.name}") for module in pkgutil.iter_modules(sources.__path__)]
+_FOUND = [value for module in _MODULES for value in vars(module).values() if isinstance(value, Dataset)]
+DATASETS: dict[str, Dataset] = {d.name: d for d in sorted(_FOUND, key=lambda d: _order(d.name, d.subsets))}
+_SUBSETS = [subset for dataset in _FOUND for subset in dataset.subsets]
+SUBSETS: dict[str, Subset] = {s.name: s for s in sorted(_SUBSETS, key=lambda s: _order(s.name, [s]))}
 
 
 def find_dataset(name: str) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Any
 from napari_sam2s.datasets.linking import Linker
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset
 from napari_sam2s.datasets.source import SourceVideo
-from napari_sam2s.formats.davis import LARGEST_ID
+from napari_sam2s.formats.davis_layout import LARGEST_ID
 from napari_sam2s.masklets import rle
 
 

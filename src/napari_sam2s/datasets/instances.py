@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,17 @@ def split(
             instances += [Instance(category, part) for part in parts(mask, least_pixels)]
     ignore: Any = classes == IGNORE
     return Reading(size_of_map(classes), instances, ignore if ignore.any() else None)
+
+
+def objects_of(
+    class_map: Callable[[Path], ClassMap],
+    categories: Collection[int],
+    *,
+    single: Collection[int] = (),
+    merge: Mapping[int, int] | None = None,
+) -> Callable[[Path], Reading]:
+    """Return what reads a mask and makes its objects; see :func:`split`."""
+    return lambda path: split(class_map(path), categories, single=single, merge=merge)
 
 
 def size_of_map(classes: ClassMap) -> tuple[int, int]:

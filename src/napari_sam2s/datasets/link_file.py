@@ -1,28 +1,71 @@
-"""The uncertain links of a converted video in a project: taken up with its masks, and their answers written back.
+"""The uncertain links of a converted subset, ``review.json``, and their answers: the file, and its links in a project.
 
-``take_up`` makes objects, masks and links (:meth:`Project.add_link`) of a video that was converted; they are then answered
-like the rest of the review queue. ``store`` writes the answers into ``review.json``, where ``apply_review`` finds them.
+An entry asks whether ``object``, new on ``frame`` of ``video``, is one of the ``candidates``. Its answer is ``same_as``: null
+while nobody has decided, the object's own number where it is another one, else the number of the object that it is.
+``take_up`` makes objects, masks and links (:meth:`Project.add_link`) of a converted video; they are then answered like the
+rest of the review queue. ``store`` writes the answers into the file, where :func:`apply_review` finds them.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.datasets.subset_folder import META, REVIEW, write_json
-from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import ANNOTATIONS, DavisFolder
+from napari_sam2s.datasets.json_files import read_json, write_json
+from napari_sam2s.errors import DatasetError, FormatError
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, META, PICTURES, DavisFolder, picture_places
 from napari_sam2s.masklets import rle
-from napari_sam2s.video.image_folder import picture_numbers
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Link, Project
 
-PICTURES = "JPEGImages"
-SOURCE = "review.json"  # of a link that came from here
+REVIEW = "review.json"
+Entry = dict[str, Any]
+
+
+class LinkFile:
+    """``review.json`` of a subset: its ``entries``, open and decided, and the ``settled``, which are applied.
+
+    Raises
+    ------
+    DatasetError
+        If it cannot be read, or is something else.
+    """
+
+    def __init__(self, root: Path, *, new: bool = False) -> None:
+        self.path = root / REVIEW
+        self.entries: list[Entry] = []
+        self.settled: list[Entry] = []
+        if new and not self.path.is_file():
+            return
+        remedy = "give the folder of a converted subset with uncertain links"
+        loaded = read_json(self.path, absent=remedy, damaged="convert anew into another folder")
+        if not isinstance(loaded, dict) or not isinstance(loaded.get("links", []), list):
+            raise DatasetError(f"{self.path} is not a list of links as `napari-sam2s convert` writes it.")
+        self.entries, self.settled = loaded.get("links", []), loaded.get("settled", [])
+
+    def of_video(self, video: str) -> list[Entry]:
+        """Return the entries of a video."""
+        return [entry for entry in self.entries if entry.get("video") == video]
+
+    def check(self, entry: Entry, objects: Container[int], frames: Container[int] | None = None) -> None:
+        """Refuse an entry that names an object or a frame that is not there."""
+        try:
+            video, frame, answer = entry["video"], entry["frame"], entry["same_as"]
+            named = [entry["object"], *(c["object"] for c in entry["candidates"]), *([] if answer is None else [answer])]
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"{self.path}: a link lacks {error}.") from error
+        if not all(i in objects for i in named) or (frames is not None and frame not in frames):
+            raise DatasetError(
+                f"{self.path}: the link of object {named[0]} of {video} on frame {frame} names a frame or an object that is "
+                f"not there: it says same_as {answer!r}; its objects are {objects}."
+            )
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        write_json(self.path, {"links": self.entries} | ({"settled": self.settled} if self.settled else {}))
 
 
 @dataclass(frozen=True)
@@ -45,7 +88,7 @@ class ReviewList:
         DatasetError
             If it cannot be read.
         """
-        return [entry for entry in _load(self.path).get("links", []) if entry.get("video") == self.video]
+        return LinkFile(self.root).of_video(self.video)
 
     def undecided(self) -> int:
         """Count the links that nobody has decided."""
@@ -56,7 +99,7 @@ class ReviewList:
         return any(self._is_mine(link) for link in project.links)
 
     def _is_mine(self, link: Link) -> bool:
-        return link.source.get("list") == SOURCE and link.source.get("video") == self.video
+        return link.source.get("list") == REVIEW and link.source.get("video") == self.video
 
     def take_up(self, project: Project, progress: Callable[[int, int], None] | None = None) -> int:
         """Put the converted objects, masks and links of the video into a project, as one step of undo.
@@ -76,22 +119,22 @@ class ReviewList:
         Raises
         ------
         DatasetError
-            If the project has them already, its video is another one, or the files are not as a conversion leaves them.
+            If the project has them already, its video is another one, or a link names what is not there.
+        FormatError
+            If masks cannot be read, or have no picture.
         """
         if self.taken_up(project):
             raise DatasetError(f"{project.name} has the links of {self.path} already.")
-        numbers = picture_numbers(self.root / PICTURES / self.video)
         folder = DavisFolder(self.root / ANNOTATIONS / self.video)
-        places = {number: place for place, number in enumerate(numbers)}
-        lacking = [frame for frame in folder.frames if frame not in places]
-        if lacking:
-            raise DatasetError(f"{self.root / PICTURES / self.video} has no picture of the annotated frame {lacking[0]}.")
-        if len(numbers) != project.shape[0]:
+        places = picture_places(self.root / PICTURES / self.video, folder.frames)
+        if len(places) != project.shape[0]:
             raise DatasetError(
-                f"{project.name} belongs to a video of {project.shape[0]} frames, {self.video} has {len(numbers)}."
+                f"{project.name} belongs to a video of {project.shape[0]} frames, {self.video} has {len(places)}."
             )
-        entries = self.entries()
-        self._check(entries, {o.id for o in folder.objects}, places)
+        links_of_file = LinkFile(self.root)
+        entries = links_of_file.of_video(self.video)
+        for entry in entries:
+            links_of_file.check(entry, sorted(o.id for o in folder.objects), places)
         masks: list[tuple[int, int, rle.Mask]] = []  # read before the project is held
         for n, frame in enumerate(folder.frames):
             masks += [(places[frame], i, rle.encode(mask)) for i, mask in folder.masks(frame).items() if mask.any()]
@@ -106,23 +149,10 @@ class ReviewList:
                     project.decide_link(link.id, ids[entry["same_as"]])
         return len(links)
 
-    def _check(self, entries: Sequence[Mapping[str, Any]], objects: set[int], places: Mapping[int, int]) -> None:
-        for entry in entries:
-            try:
-                named = {entry["object"], *(c["object"] for c in entry["candidates"])} | ({entry["same_as"]} - {None})
-                known = entry["frame"] in places and named <= objects
-            except (KeyError, TypeError) as error:
-                raise DatasetError(f"{self.path}: a link of {self.video} lacks {error}.") from error
-            if not known:
-                raise DatasetError(
-                    f"{self.path}: the link of object {entry['object']} of {self.video} on frame {entry['frame']} names "
-                    f"a frame or an object that is not there; its objects are {sorted(objects)}."
-                )
-
     def _add(self, project: Project, entry: Mapping[str, Any], ids: Mapping[int, int], places: Mapping[int, int]) -> Link:
         named = [entry["object"], *(c["object"] for c in entry["candidates"]), entry.get("same_as")]
         source = {
-            "list": SOURCE,
+            "list": REVIEW,
             "video": self.video,
             "frame": entry["frame"],
             "object": entry["object"],
@@ -144,20 +174,18 @@ class ReviewList:
             for link in project.links
             if self._is_mine(link)
         }
-        review = _load(self.path)
+        file = LinkFile(self.root)
         changed = 0
-        for entry in review.get("links", []):
+        for entry in file.of_video(self.video):
             key = entry.get("frame"), entry.get("object")
-            if entry.get("video") == self.video and key in decided and entry.get("same_as") != decided[key]:
+            if key in decided and entry.get("same_as") != decided[key]:
                 entry["same_as"] = decided[key]
                 changed += 1
         if changed:
             try:
-                write_json(self.path, review)
-            except OSError as error:
-                raise DatasetError(
-                    f"{self.path} cannot be written ({error}): what you decided is in the project alone."
-                ) from error
+                file.save()
+            except FormatError as error:
+                raise DatasetError(f"{error} What you decided is in the project alone.") from error
         return changed
 
 
@@ -186,13 +214,3 @@ def _add_objects(project: Project, folder: DavisFolder) -> dict[int, int]:
         else:
             ids[o.id] = project.add_object(o.name, o.class_name).id
     return ids
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("links", []), list):
-        raise DatasetError(f"{path} is not a list of links as `napari-sam2s convert` writes it.")
-    return loaded

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from napari_sam2s.errors import DatasetError
 JPEG = (".jpg", ".jpeg")
 PICTURES = (*JPEG, ".png", ".tif", ".tiff", ".bmp")
 JPEG_QUALITY = 95
+Found = TypeVar("Found", bound=Collection[Any])
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,13 @@ def close_videos() -> None:
     _open.cache_clear()
 
 
+def need(found: Found, lack: str, layout: str) -> Found:
+    """Return what was found, or say what is lacking if that is nothing."""
+    if not found:
+        raise DatasetError(f"{lack}. Expected is: {layout}.")
+    return found
+
+
 def need_folder(folder: Path, layout: str) -> Path:
     """Return a folder that must be there."""
     if not folder.is_dir():
@@ -178,15 +186,16 @@ def need_folder(folder: Path, layout: str) -> Path:
     return folder
 
 
-def folders(root: Path, pattern: str, layout: str) -> list[Path]:
+def folders(root: Path, pattern: str, layout: str, within: Collection[str] | None = None) -> list[Path]:
     """Return the folders below ``root`` that match, at any depth, by the numbers in their paths; at least one.
+
+    ``within`` are names that the folder around it may have.
 
     Archives of one dataset are unpacked side by side or into each other, so depth says nothing.
     """
-    found = [p for p in need_folder(root, layout).rglob(pattern) if p.is_dir()]
-    if not found:
-        raise DatasetError(f"{root} holds no folder {pattern}. Expected is: {layout}.")
-    return sorted(found, key=natural)
+    found = [p for p in need_folder(root, layout).rglob(pattern) if p.is_dir() and (within is None or p.parent.name in within)]
+    place = f"{' or '.join(within)}/" if within else ""
+    return sorted(need(found, f"{root} holds no folder {place}{pattern}", layout), key=natural)
 
 
 def pictures(folder: Path, pattern: str = "*") -> list[Path]:
@@ -216,3 +225,21 @@ def partner(path: Path, folder: Path, names: Iterable[str]) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise DatasetError(f"{path} has no partner in {folder}: looked for {' or '.join(tried)}.")
+
+
+def paired_frames(
+    images: Iterable[Path],
+    masks: Path,
+    names: Iterable[str],
+    reading: Callable[[Path], Reading],
+    index: Callable[[Path], int] = number,
+) -> list[SourceFrame]:
+    """Return a frame for each picture with a mask of its own in the folder ``masks``.
+
+    ``names`` are those a mask may have, ``{0}`` being the picture's without its ending: the first that is there is read.
+    """
+    patterns = list(names)
+    return [
+        SourceFrame(index(p), Picture(p), partial(reading, partner(p, masks, [n.format(p.stem) for n in patterns])))
+        for p in images
+    ]

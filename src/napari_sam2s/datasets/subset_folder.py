@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,14 @@ from PIL import Image
 
 from napari_sam2s import __version__
 from napari_sam2s.datasets.conversion_report import Linked, Made
+from napari_sam2s.datasets.json_files import read_json, write_json
+from napari_sam2s.datasets.link_file import LinkFile
 from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.davis import LARGEST_ID, DavisWriter
+from napari_sam2s.formats.davis import DavisWriter
+from napari_sam2s.formats.davis_layout import IGNORE, LARGEST_ID, LAYERS, META, PICTURES
 from napari_sam2s.masklets import rle
 
-META, REVIEW = "meta.json", "review.json"
 STILLS_A_COMMIT = 100  # stills are noted in meta.json by the hundred, videos each
 
 
@@ -30,33 +30,28 @@ class SubsetFolder:
     def __init__(self, root: Path, dataset: Dataset, subset: Subset) -> None:
         self.root, self.dataset, self.subset = root, dataset, subset
         self._unwritten = 0
-        self._meta: dict[str, Any] = self._load(META) or {
-            "dataset": dataset.name,
-            "subset": subset.name,
-            "split": subset.split,
-            "title": dataset.title,
-            "licence": dataset.licence,
-            "link": dataset.link,
-            "citation": dataset.citation,
-            "layout_status": dataset.status,
-            "fps": subset.fps,
-            "published": asdict(subset.published),
-            "napari_sam2s": __version__,
-            "videos": {},
-        }
-        if self._meta.get("dataset") != dataset.name or (not (root / META).is_file() and root.is_dir() and any(root.iterdir())):
+        known = (root / META).is_file()
+        self._meta: dict[str, Any] = (
+            read_json(root / META, damaged="remove the folder and convert anew")
+            if known
+            else {
+                "dataset": dataset.name,
+                "subset": subset.name,
+                "split": subset.split,
+                "title": dataset.title,
+                "licence": dataset.licence,
+                "link": dataset.link,
+                "citation": dataset.citation,
+                "layout_status": dataset.status,
+                "fps": subset.fps,
+                "published": asdict(subset.published),
+                "napari_sam2s": __version__,
+                "videos": {},
+            }
+        )
+        if self._meta.get("dataset") != dataset.name or (not known and root.is_dir() and any(root.iterdir())):
             raise DatasetError(f"{root} exists already and is no conversion of {dataset.name}: choose another folder.")
-        self._review: dict[str, Any] = self._load(REVIEW) or {"links": []}
-
-    def _load(self, name: str) -> dict[str, Any] | None:
-        path = self.root / name
-        if not path.is_file():
-            return None
-        try:
-            loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DatasetError(f"{path} is damaged ({error}): remove the folder and convert anew.") from error
-        return loaded
+        self._links = LinkFile(root, new=True)
 
     def has(self, video: str) -> bool:
         """Whether a video is finished."""
@@ -83,7 +78,7 @@ class SubsetFolder:
     def write(self, kept: Linked) -> None:
         """Write one video."""
         video, size = kept.video, kept.size
-        pictures = self.root / "JPEGImages" / video.name
+        pictures = self.root / PICTURES / video.name
         pictures.mkdir(parents=True, exist_ok=True)
         if not (self.root / META).is_file():
             write_json(self.root / META, self._meta)  # so that a conversion killed in its first video is known as one
@@ -94,13 +89,13 @@ class SubsetFolder:
             masks = {i: rle.decode(mask, size) for i, mask in packed.items()}
             davis.write(frame.index, {i: mask for i, mask in masks.items() if i <= LARGEST_ID})
             for i, mask in masks.items() if whole else ():  # where there is none, the object is absent
-                _save_mask(self.root / "Annotations_objects" / video.name / f"{i:03d}" / f"{frame.index:05d}.png", mask)
+                _save_mask(self.root / LAYERS / video.name / f"{i:03d}" / f"{frame.index:05d}.png", mask)
             if ignore is not None:
-                _save_mask(self.root / "Ignore" / video.name / f"{frame.index:05d}.png", rle.decode(ignore, size))
+                _save_mask(self.root / IGNORE / video.name / f"{frame.index:05d}.png", rle.decode(ignore, size))
         made = Made(self.subset)
         made.add(kept, self.dataset, linked=True)
         self._meta["videos"][video.name] = {"objects": self._objects(kept), "made": _facts(made)}
-        self._review["links"] += [u.as_json() for u in kept.linker.uncertain]
+        self._links.entries += [u.as_json() for u in kept.linker.uncertain]
         self._unwritten += 1
         if not self.subset.stills or self._unwritten >= STILLS_A_COMMIT:
             self.commit()
@@ -126,8 +121,8 @@ class SubsetFolder:
         if not self._unwritten:
             return
         self._unwritten = 0
-        if self._review["links"]:
-            write_json(self.root / REVIEW, self._review)  # first: what meta.json has is not read again
+        if self._links.entries:
+            self._links.save()  # first: what meta.json has is not read again
         write_json(self.root / META, self._meta)
 
     def finish(self, made: Made) -> None:
@@ -149,10 +144,3 @@ def _facts(made: Made) -> dict[str, Any]:
 def _save_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(mask).save(path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(path)

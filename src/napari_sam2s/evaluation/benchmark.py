@@ -10,18 +10,21 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import EvaluationError
+from napari_sam2s.evaluation.benchmark_videos import BenchmarkVideo
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.evaluation.evaluate import evaluate
 from napari_sam2s.evaluation.protocols import prompt_all
-from napari_sam2s.evaluation.recordings import Recording, Renumbered
-from napari_sam2s.evaluation.scores import Evaluation, Protocol, finite, merge
+from napari_sam2s.evaluation.report import write_report
+from napari_sam2s.evaluation.result import Evaluation, merge
+from napari_sam2s.evaluation.scores import Protocol, finite
 from napari_sam2s.formats import read_davis, write_davis
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
+from napari_sam2s.masklets.protocol import Renumbered
 
 PROTOCOL = Protocol(skip="ends", missing="error", void=255, late="own-clip")
 MASKS = "masks"
@@ -53,7 +56,7 @@ class Setting:
 class Job:
     """One video under one setting; it can be sent to another process or machine that sees the same folders."""
 
-    recording: Recording
+    source: BenchmarkVideo
     setting: Setting
     protocol: Protocol
     out: Path
@@ -62,16 +65,16 @@ class Job:
     @property
     def path(self) -> Path:
         """Its result file."""
-        return self.out / self.setting.folder / self.recording.subset / f"{self.recording.name}.json"
+        return self.out / self.setting.folder / self.source.subset / f"{self.source.name}.json"
 
     @property
     def masks(self) -> Path:
         """DAVIS root of its masks, if they are kept."""
-        return self.out / self.setting.folder / self.recording.subset / MASKS
+        return self.out / self.setting.folder / self.source.subset / MASKS
 
 
 def plan(
-    recordings: Iterable[Recording],
+    videos: Iterable[BenchmarkVideo],
     settings: Iterable[Setting],
     out: Path,
     *,
@@ -79,8 +82,8 @@ def plan(
     keep_masks: bool = False,
 ) -> list[Job]:
     """Return a job for each video under each setting."""
-    recordings = list(recordings)
-    jobs = [Job(recording, setting, protocol, out, keep_masks) for setting in settings for recording in recordings]
+    videos = list(videos)
+    jobs = [Job(video, setting, protocol, out, keep_masks) for setting in settings for video in videos]
     paths = [job.path for job in jobs]
     if len(set(paths)) < len(paths):
         raise EvaluationError("Two of the models have the same name: rename the file of one, so that results have their place.")
@@ -107,14 +110,14 @@ def run_video(
     ``seconds`` are those of propagation from end to end: reading and decoding frames, the network, masks at the size of the
     video. Prompting and scoring are not in it.
     """
-    recording = job.recording
-    if not recording.root.is_dir():
-        raise EvaluationError(f"{recording.root} is not there; workers on other machines must see it under the same path.")
-    numbers = recording.numbers()
-    truth = recording.truth()
-    with recording.video() as video:
+    source = job.source
+    if not source.root.is_dir():
+        raise EvaluationError(f"{source.root} is not there; workers on other machines must see it under the same path.")
+    truth, places = source.truth(), source.places()
+    numbers = {place: number for number, place in places.items()}
+    with source.video() as video:
         tracker = make_tracker(video)
-        prompted = prompt_all(tracker, _AtPlaces(truth, numbers), job.setting.prompt)
+        prompted = prompt_all(tracker, Renumbered(truth, places), job.setting.prompt)
         total = len(video) - min(prompted.values())
         frames = 0
         started = time.perf_counter()
@@ -123,13 +126,13 @@ def run_video(
                 progress(frames, total)
         seconds = time.perf_counter() - started
     found = Renumbered(_Found(tracker.results, truth.objects, (len(numbers), *video.shape[1:3])), numbers)
-    name = f"{recording.subset}/{recording.name}"
-    scores = evaluate({name: found}, {name: truth}, **asdict(job.protocol), subset_of={name: recording.subset})
+    name = f"{source.subset}/{source.name}"
+    scores = evaluate({name: found}, {name: truth}, **asdict(job.protocol), subset_of={name: source.subset})
     if job.keep_masks:
-        write_davis(found, job.masks, recording.name)
+        write_davis(found, job.masks, source.name)
     return {
-        "subset": recording.subset,
-        "video": recording.name,
+        "subset": source.subset,
+        "video": source.name,
         "settings": settings_of(job, tracker.describe()),
         "frames": frames,
         "objects": len(prompted),
@@ -153,22 +156,6 @@ def settings_of(job: Job, facts: Mapping[str, Any]) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
-
-
-@dataclass
-class _AtPlaces:
-    """Ground truth by places in the video instead of the source's numbers."""
-
-    truth: Any
-    numbers: list[int]
-
-    def __post_init__(self) -> None:
-        self.objects = self.truth.objects
-        place = {number: n for n, number in enumerate(self.numbers)}
-        self.frames = [place[number] for number in self.truth.frames]
-
-    def masks(self, frame: int) -> Any:
-        return self.truth.masks(self.numbers[frame])
 
 
 @dataclass
@@ -213,14 +200,9 @@ def finished(job: Job, settings: Mapping[str, Any], *, again: bool = False) -> b
 
 def save(job: Job, result: Mapping[str, Any]) -> None:
     """Write a result, whole or not at all."""
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    part = job.path.with_name(f"{job.path.name}.{os.getpid()}.part")
-    try:
+    make_folder(job.path.parent)
+    with whole_file(job.path, job.path.with_name(f"{job.path.name}.{os.getpid()}.part")) as part:
         part.write_text(json.dumps(result, indent=1), encoding="utf-8")
-        part.replace(job.path)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
 
 
 @dataclass(frozen=True)
@@ -264,25 +246,22 @@ def collect(jobs: Iterable[Job]) -> Iterator[Outcome]:
 
 def write_reports(jobs: list[Job], outcomes: Iterable[Outcome], page: str) -> Path:
     """Write ``benchmark.md`` with the tables, and a report for each setting beside its results; return the former."""
-    from napari_sam2s.evaluation.report import write_report
-
     out = jobs[0].out
     for outcome in outcomes:
         mine = [job for job in jobs if job.setting == outcome.setting and job.path.is_file()]
         folder = out / outcome.setting.folder / "report"
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier run of ours
-        names = {f"{job.recording.subset}/{job.recording.name}": job for job in mine}
-        with_masks = {n: job for n, job in names.items() if (job.masks / "Annotations" / job.recording.name).is_dir()}
+        names = {f"{job.source.subset}/{job.source.name}": job for job in mine}
+        with_masks = {n: job for n, job in names.items() if (job.masks / "Annotations" / job.source.name).is_dir()}
         whole = len(with_masks) == len(names)
         write_report(
             outcome.evaluation,
             folder,
-            prediction={n: read_davis(j.masks)[j.recording.name] for n, j in with_masks.items()} if whole else None,
-            truth={n: j.recording.truth() for n, j in names.items()} if whole else None,
-            videos={n: j.recording.frames() for n, j in names.items()} if whole else None,
+            prediction={n: read_davis(j.masks)[j.source.name] for n, j in with_masks.items()} if whole else None,
+            truth={n: j.source.truth() for n, j in names.items()} if whole else None,
+            videos={n: j.source.frames() for n, j in names.items()} if whole else None,
         )
     path = out / "benchmark.md"
-    part = path.with_suffix(".part")
-    part.write_text(page + "\n", encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(page + "\n", encoding="utf-8")
     return path

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.masklet_sources import closed, find_videos, name_alike
+from napari_sam2s.evaluation.masklet_sources import aligned, closed, find_videos, name_alike
 from napari_sam2s.evaluation.region import iou
+from napari_sam2s.evaluation.score_tables import table
 from napari_sam2s.masklets.protocol import Masklets
 
 
@@ -32,7 +33,9 @@ class IdentityScore:
     id_switches: int  # CLEAR MOT's, at IoU 0.5
 
 
-def score_identity(prediction: Any, truth: Any, *, void: int | None = 255) -> dict[str, IdentityScore]:
+def score_identity(
+    prediction: Any, truth: Any, *, void: int | None = 255, offset: int | None = None
+) -> dict[str, IdentityScore]:
     """Return IDF1 and HOTA of each video, by its name.
 
     Parameters
@@ -42,6 +45,8 @@ def score_identity(prediction: Any, truth: Any, *, void: int | None = 255) -> di
         beyond those of the ground truth do cost.
     void
         Value of ground-truth pictures whose pixels count nowhere.
+    offset
+        Added to the prediction's frame numbers; see :class:`Protocol`.
 
     Raises
     ------
@@ -61,7 +66,7 @@ def score_identity(prediction: Any, truth: Any, *, void: int | None = 255) -> di
     scores = {}
     for name, true in truths.items():
         with closed(true), closed(predictions[name]):
-            data = _as_trackeval(predictions[name], true)
+            data = _as_trackeval(aligned(name, predictions[name], true, offset), true)
         h = hota.eval_sequence(data)
         whole, detection, association, location = (float(np.mean(h[key])) for key in ("HOTA", "DetA", "AssA", "LocA"))
         scores[name] = IdentityScore(
@@ -73,6 +78,13 @@ def score_identity(prediction: Any, truth: Any, *, void: int | None = 255) -> di
             int(clear.eval_sequence(data)["IDSW"]),
         )
     return scores
+
+
+def identity_table(scores: Mapping[str, IdentityScore]) -> str:
+    """Return a Markdown table with a row for each video, shares in percent."""
+    heads = ["video", "IDF1", "HOTA", "DetA", "AssA", "LocA", "id switches"]
+    shares = {name: (s.idf1, s.hota, s.detection, s.association, s.localisation) for name, s in scores.items()}
+    return table(heads, [[n, *(f"{100 * v:.1f}" for v in row), str(scores[n].id_switches)] for n, row in shares.items()])
 
 
 def _as_trackeval(prediction: Masklets, truth: Masklets) -> dict[str, Any]:

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.recordings import Renumbered
-from napari_sam2s.formats.davis import read_davis
+from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.masklets import Project
-from napari_sam2s.masklets.protocol import LabelMasklets, Masklets
+from napari_sam2s.masklets.protocol import LabelMasklets, Masklets, Renumbered
 from napari_sam2s.masklets.types import Object
 
 
@@ -118,7 +117,7 @@ def aligned(name: str, prediction: Masklets, truth: Masklets, offset: int | None
             )
     if not offset:
         return prediction
-    return Renumbered(prediction, range(offset, offset + max(prediction.frames, default=-1) + 1))
+    return Renumbered(prediction, {frame: frame + offset for frame in prediction.frames})
 
 
 def name_alike(predictions: Mapping[str, Masklets], truths: Mapping[str, Masklets]) -> dict[str, Masklets]:

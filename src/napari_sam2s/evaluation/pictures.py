@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.scores import Evaluation, FrameScore
-from napari_sam2s.formats.overlay import colours_of, overlay
+from napari_sam2s.evaluation.result import Evaluation
+from napari_sam2s.evaluation.scores import FrameScore
+from napari_sam2s.formats.overlay import overlay
 from napari_sam2s.masklets.protocol import Masklets
 
 WIDTH, LANE, MARGIN, HEAD = 960, 90, 150, 24  # pixels
@@ -73,7 +74,6 @@ def worst_frames(
     for t in ranked:
         if len(chosen) < count and all(abs(t - other) >= apart for other in chosen):
             chosen.append(t)
-    colours = colours_of(truth.objects)
     predicted = set(prediction.frames)
     for t in chosen:
         true = truth.masks(t)
@@ -82,7 +82,7 @@ def worst_frames(
         if size is None:
             continue
         frame = _frame(name, video, t, size) if video is not None else np.zeros((*size, 3), np.uint8)
-        picture = Image.fromarray(_outlined(overlay(frame, ours, colours), true))
+        picture = Image.fromarray(_outlined(overlay(frame, ours, truth.objects), true))
         picture.thumbnail((width, width))
         yield t, float(np.mean(means[t])), picture
 

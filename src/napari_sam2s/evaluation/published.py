@@ -12,7 +12,7 @@ SOURCE = "arXiv 2511.16618 v1"
 
 
 @dataclass(frozen=True)
-class Subset:
+class PublishedSubset:
     """A test subset of SA-SV, and how much it holds (Table 1)."""
 
     name: str
@@ -22,14 +22,14 @@ class Subset:
 
 
 SUBSETS = (  # in the order of the paper's tables
-    Subset("EndoVis17", 3, 900, long=True),
-    Subset("EndoVis18-I", 4, 596),
-    Subset("RARP50", 10, 3252, long=True),
-    Subset("Hyst-YT", 6, 1973, long=True),
-    Subset("CIS-Test", 4, 7229, long=True),
-    Subset("EndoVis18-T", 4, 596),
-    Subset("SurgAI3.8k", 51, 3817),
-    Subset("PolypGen", 21, 2037),
+    PublishedSubset("EndoVis17", 3, 900, long=True),
+    PublishedSubset("EndoVis18-I", 4, 596),
+    PublishedSubset("RARP50", 10, 3252, long=True),
+    PublishedSubset("Hyst-YT", 6, 1973, long=True),
+    PublishedSubset("CIS-Test", 4, 7229, long=True),
+    PublishedSubset("EndoVis18-T", 4, 596),
+    PublishedSubset("SurgAI3.8k", 51, 3817),
+    PublishedSubset("PolypGen", 21, 2037),
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from napari_sam2s.evaluation.benchmark import Outcome
 from napari_sam2s.evaluation.published import SOURCE, SUBSETS, published
-from napari_sam2s.evaluation.report import table
+from napari_sam2s.evaluation.score_tables import table
 
 _PAPER = [s.name for s in SUBSETS]
 

@@ -1,34 +1,27 @@
-"""Masks in and out of other formats."""
+"""Masks in and out of other formats; :mod:`registry` lists them."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import warnings
+from typing import Any
 
 from napari_sam2s.formats.coco import CocoMasklets, read_coco, write_coco
 from napari_sam2s.formats.ctc import CtcFolder, read_ctc, write_ctc
-from napari_sam2s.formats.davis import DavisFolder, DavisWriter, read_davis, write_davis
+from napari_sam2s.formats.davis import DavisWriter, write_davis
+from napari_sam2s.formats.davis_layout import DavisFolder, read_davis
 from napari_sam2s.formats.measurements import measurements, write_measurements
 from napari_sam2s.formats.ome_zarr import OmeZarrLabels, read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import contact_sheet, overlay, write_overlay, write_video
+from napari_sam2s.formats.registry import FORMATS, Format, Option
 from napari_sam2s.formats.sav import SavFile, read_sav, write_sav
 
-# What writes masklets of one video into a folder: (masklets, folder, name of the video) -> what was made. That of "csv" also
-# takes ``pixel_size`` and ``unit``.
-WRITERS: Mapping[str, Callable[..., Path]] = {
-    "davis": write_davis,
-    "coco": write_coco,
-    "csv": write_measurements,
-    "sav": write_sav,
-    "ctc": write_ctc,
-    "ome-zarr": write_ome_zarr,
-}
-
 __all__ = [
-    "WRITERS",
+    "FORMATS",
     "CocoMasklets",
     "CtcFolder",
     "DavisFolder",
     "DavisWriter",
+    "Format",
     "OmeZarrLabels",
+    "Option",
     "SavFile",
     "contact_sheet",
     "measurements",
@@ -47,3 +40,10 @@ __all__ = [
     "write_sav",
     "write_video",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WRITERS":
+        warnings.warn("WRITERS is FORMATS now: FORMATS[name].write.", DeprecationWarning, stacklevel=2)
+        return {known.name: known.write for known in FORMATS.values() if not known.needs_video}
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Files and folders that cannot be written, and what other exports left in them: one sentence each."""
+"""Files and folders written whole or not at all; one sentence for what cannot be, and for what other exports left there."""
 
 from __future__ import annotations
 
@@ -47,6 +47,42 @@ def make_folder(folder: Path) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse a file, and a folder with something in it, as the place of new files.
+
+    Raises
+    ------
+    FormatError
+        Naming it.
+    """
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
+
+
+def file_in(place: Path | str, name: str, ending: str) -> Path:
+    """Return ``<name><ending>`` in the folder ``place``, which is made; or ``place``, if that is the name of such a file."""
+    place = Path(place)
+    if place.suffix == Path(ending).suffix and not place.is_dir():
+        make_folder(place.parent)
+        return place
+    return make_folder(place) / f"{name}{ending}"
+
+
+def files_in(place: Path | str, ending: str) -> list[Path]:
+    """Return the files of a folder that have an ending, or a file itself.
+
+    Raises
+    ------
+    FormatError
+        If the folder has none.
+    """
+    place = Path(place)
+    found = sorted(place.glob(f"*{ending}")) if place.is_dir() else [place]
+    if not found:
+        raise FormatError(f"{place} holds no *{ending}.")
+    return found
 
 
 def refuse_left_over(folder: Path, files: Sequence[Path]) -> None:

@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, whole_file
-from napari_sam2s.formats.coco_rle import decode_rle, encode_crop
-from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.entries import entries_of
-from napari_sam2s.formats.label_image import shape_of
-from napari_sam2s.masklets import rle
+from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
+from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
+from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -31,23 +29,16 @@ NO_CLASS = "object"  # category of an object without a class
 
 
 def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
-    """Write masklets as ``root/<video>_coco.json``; return the file.
+    """Write masklets as ``root/<video>_coco.json``, or as the file ``root`` if that ends in ``.json``; return the file.
 
     Raises
     ------
     FormatError
-        If nothing is annotated.
+        If nothing is annotated, or the file cannot be written.
     """
-    folder = make_folder(Path(root))
-    return write_coco_file(masklets, folder / f"{video}{ENDING}", video)
-
-
-def write_coco_file(masklets: Masklets, path: Path, video: str) -> Path:
-    """Write masklets to a file of any name; see :func:`write_coco`."""
-    frames = list(masklets.frames)
-    if not frames:
-        raise FormatError(f"{video} has no annotated frames to write.")
+    frames = annotated_frames(masklets, video)
     _, height, width = shape_of(masklets)
+    path = file_in(root, video, ENDING)
     objects = sorted(masklets.objects, key=lambda o: o.id)
     names = sorted({o.class_name or NO_CLASS for o in objects})
     category = {name: n for n, name in enumerate(names, 1)}
@@ -100,7 +91,7 @@ def _annotation(number: int, frame: int, entry: Entry, category: int, size: tupl
         "image_id": frame + 1,
         "category_id": category,
         "track_id": entry.object_id,
-        "segmentation": encode_crop(rle.decode_crop(mask), (mask.y0, mask.x0), size),
+        "segmentation": encode_rle(mask, size),
         "area": mask.area,
         "bbox": [mask.x0, mask.y0, mask.width, mask.height],
         "iscrowd": 0,
@@ -157,9 +148,4 @@ class CocoMasklets:
 
 def read_coco(path: Path | str) -> dict[str, CocoMasklets]:
     """Read a file, or all ``*_coco.json`` of a folder: ``{video name: masklets}``."""
-    root = Path(path)
-    found = sorted(root.glob(f"*{ENDING}")) if root.is_dir() else [root]
-    if not found:
-        raise FormatError(f"{root} holds no *{ENDING}.")
-    videos = [CocoMasklets(file) for file in found]
-    return {video.name: video for video in videos}
+    return {video.name: video for video in map(CocoMasklets, files_in(path, ENDING))}

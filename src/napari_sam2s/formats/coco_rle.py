@@ -9,25 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.masklets import rle
 
 
-def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return ``{"size": [Y, X], "counts": str}`` of a mask, as pycocotools writes it."""
-    flat = np.asarray(mask, dtype=bool).ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate(([0] if flat.size and flat[0] else [], [0], edges, [flat.size])).astype(np.int64)
-    return {"size": [int(n) for n in mask.shape], "counts": pack_counts(np.diff(bounds).tolist())}
+def encode_rle(mask: rle.Mask, size: tuple[int, int]) -> dict[str, Any]:
+    """Return ``{"size": [Y, X], "counts": str}`` of a mask in a frame of ``size (Y, X)``, as pycocotools writes it.
 
-
-def encode_crop(crop: NDArray[np.bool_], offset: tuple[int, int], size: tuple[int, int]) -> dict[str, Any]:
-    """Return :func:`encode_rle` of a frame of ``size (Y, X)`` that is empty but for a crop at ``offset (y, x)``.
-
-    The time it takes goes with the crop, not with the frame.
+    The time it takes goes with the mask's box, not with the frame.
     """
     height, width = size
-    closed = np.pad(crop.T, ((0, 0), (1, 1)))  # (x, y): runs end with their column
+    closed = np.pad(rle.decode_crop(mask).T, ((0, 0), (1, 1)))  # (x, y): runs end with their column
     x, y = np.nonzero(closed[:, 1:] != closed[:, :-1])  # where runs start and end by turns
-    bounds = (x + offset[1]) * height + y + offset[0]
+    bounds = (x + mask.x0) * height + y + mask.y0
     # A run that reaches the frame's lower edge goes on at the top of the next column.
     joined = np.flatnonzero(bounds[1:-1:2] == bounds[2::2]) * 2 + 1
     bounds = np.delete(bounds, np.concatenate((joined, joined + 1)))
@@ -37,7 +30,7 @@ def encode_crop(crop: NDArray[np.bool_], offset: tuple[int, int], size: tuple[in
     return {"size": [height, width], "counts": pack_counts(counts.tolist())}
 
 
-def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
+def decode_rle(runs: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Return the mask ``(Y, X)`` of packed or plain runs.
 
     Raises
@@ -46,8 +39,8 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
         If the runs do not fill the size, or are no runs.
     """
     try:
-        height, width = (int(n) for n in rle["size"])
-        counts = unpack_counts(rle["counts"]) if isinstance(rle["counts"], str) else [int(n) for n in rle["counts"]]
+        height, width = (int(n) for n in runs["size"])
+        counts = unpack_counts(runs["counts"]) if isinstance(runs["counts"], str) else [int(n) for n in runs["counts"]]
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"A mask is no run lengths of COCO ({error!r}).") from error
     if sum(counts) != height * width or min(counts, default=0) < 0:

@@ -7,7 +7,6 @@ would mean division). ``objects.csv`` beside says which tracks are which object;
 from __future__ import annotations
 
 import csv
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, writing
-from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.label_image import flatten, shape_of
+from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.entries import labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -48,8 +47,7 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     refuse_left_over(folder, sorted(p for p in folder.glob("mask*.tif") if p.name not in names))
     with writing(make_folder(folder)):
         lost = _write_frames(masklets, folder, frames, (height, width), digits, video)
-    if lost:
-        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
+    warn_of_overlaps(video, lost)
     return folder
 
 
@@ -57,9 +55,10 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
     """Write pictures and tracks; return the pixels lost where objects overlap."""
     tracks: list[tuple[int, int, int, int]] = []  # label, begin, end, object
     running: dict[int, int] = {}  # place in tracks, by object
+    objects = masklets.objects
     lost = 0
     for frame in frames:
-        labels, overlap = flatten(masklets.masks(frame), size)
+        labels, overlap = labels_of(masklets.masks(frame), objects, size)
         lost += overlap
         present = [int(i) for i in np.unique(labels) if i]
         picture = np.zeros(size, dtype=np.uint16)
@@ -75,7 +74,7 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
             picture[labels == i] = label
         tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", picture, compression="zlib")
     (folder / TRACKS).write_text("".join(f"{label} {begin} {end} 0\n" for label, begin, end, _ in tracks), encoding="ascii")
-    _write_objects(folder / OBJECTS, tracks, {o.id: o for o in masklets.objects})
+    _write_objects(folder / OBJECTS, tracks, {o.id: o for o in objects})
     return lost
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.davis import VOID
+from napari_sam2s.formats.davis_layout import VOID
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 _PHOTOMETRIC = 262  # TIFF's tag: what a value looks like

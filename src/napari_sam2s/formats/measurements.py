@@ -17,33 +17,16 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, whole_file
-from napari_sam2s.formats.entries import entries_of
+from napari_sam2s.formats.atomic_write import file_in, whole_file
+from napari_sam2s.formats.entries import annotated_frames, entries_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
-from napari_sam2s.masklets.types import Object
 
 ENDING = "_measurements.csv"
 COLUMNS = (
-    "frame",
-    "time_s",
-    "object_id",
-    "name",
-    "class",
-    "area_px",
-    "area",
-    "unit",
-    "centroid_y",
-    "centroid_x",
-    "y0",
-    "x0",
-    "y1",
-    "x1",
-    "predicted_iou",
-    "object_score",
-    "origin",
-    "confirmed",
+    *("frame", "time_s", "object_id", "name", "class", "area_px", "area", "unit"),
+    *("centroid_y", "centroid_x", "y0", "x0", "y1", "x1", "predicted_iou", "object_score", "origin", "confirmed"),
 )
 PixelSize = tuple[float, float]  # (y, x)
 
@@ -51,7 +34,7 @@ PixelSize = tuple[float, float]  # (y, x)
 def write_measurements(
     masklets: Masklets, root: Path | str, video: str, *, pixel_size: PixelSize | None = None, unit: str = ""
 ) -> Path:
-    """Write the table as ``root/<video>_measurements.csv``; return the file.
+    """Write the table as ``root/<video>_measurements.csv``, or as the file ``root`` if that ends in ``.csv``; return the file.
 
     Parameters
     ----------
@@ -63,21 +46,24 @@ def write_measurements(
     FormatError
         If nothing is annotated, or the pixel size is not positive.
     """
-    folder = make_folder(Path(root))
-    return write_measurements_file(masklets, folder / f"{video}{ENDING}", pixel_size=pixel_size, unit=unit)
-
-
-def write_measurements_file(masklets: Masklets, path: Path, *, pixel_size: PixelSize | None = None, unit: str = "") -> Path:
-    """Write the table to a file of any name; see :func:`write_measurements`."""
-    if not list(masklets.frames):
-        raise FormatError("Nothing is annotated, so there is nothing to measure.")
+    annotated_frames(masklets, video)
     if pixel_size is not None and not (len(pixel_size) == 2 and all(0 < side < math.inf for side in pixel_size)):
         raise FormatError(f"A pixel size is two numbers above 0, height and width; got {pixel_size}.")
+    path = file_in(root, video, ENDING)
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(measurements(masklets, pixel_size=pixel_size, unit=unit))
     return path
+
+
+def read_pixel_size(word: str) -> PixelSize:
+    """Return the size of a pixel ``(y, x)`` from words such as ``0.5`` (a square) and ``0.5,0.4``."""
+    try:
+        y, x = [float(side) for side in word.split(",")] * (1 if "," in word else 2)
+    except ValueError as error:
+        raise FormatError(f"{word} is not one or two numbers, such as 0.5 or 0.5,0.4.") from error
+    return y, x
 
 
 def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, unit: str = "") -> Iterator[dict[str, Any]]:
@@ -93,17 +79,13 @@ def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, uni
             yield {
                 "frame": frame,
                 "time_s": round(frame / fps, 4) if fps else "",
-                **_identity(known),
+                **{"object_id": known.id, "name": known.name, "class": known.class_name or ""},
                 "area_px": entry.mask.area,
                 "area": "" if pixel is None else f"{entry.mask.area * pixel:.12g}",
                 "unit": "" if pixel is None else unit,
                 **_place(entry.mask),
                 **_judgement(entry),
             }
-
-
-def _identity(known: Object) -> dict[str, Any]:
-    return {"object_id": known.id, "name": known.name, "class": known.class_name or ""}
 
 
 def _place(mask: rle.Mask) -> dict[str, Any]:

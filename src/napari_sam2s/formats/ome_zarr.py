@@ -7,7 +7,6 @@ an empty frame takes no room. Which frames are annotated, which labels alone can
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, writing
-from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.label_image import flatten, shape_of
+from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -37,10 +36,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
     """
     import zarr
 
-    frames = list(masklets.frames)
-    if not frames:
-        raise FormatError(f"{video} has no annotated frames to write.")
-    shape = shape_of(masklets)
+    frames, shape = annotated_frames(masklets, video), shape_of(masklets)
     path = Path(root) / f"{video}.ome.zarr"
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
@@ -54,16 +50,15 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
         labels.attrs["labels"] = [NAME]
         image = labels.create_group(NAME)
         array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
-        lost = 0
+        objects, lost = masklets.objects, 0
         for frame in frames:
-            flat, overlap = flatten(masklets.masks(frame), (shape[1], shape[2]))
+            drawn, overlap = labels_of(masklets.masks(frame), objects, shape[1:])
             lost += overlap
-            if flat.any():
-                array[frame] = flat
-        image.attrs.update(_metadata(masklets.objects, frames, getattr(masklets, "fps", None)))
+            if drawn.any():
+                array[frame] = drawn
+        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None)))
         part.rename(path)
-    if lost:
-        warnings.warn(f"{video}: objects overlap; {lost} pixels went to the object with the lower id.", stacklevel=2)
+    warn_of_overlaps(video, lost)
     return path
 
 

@@ -18,6 +18,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -25,25 +26,20 @@ OPACITY = 0.45
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".avi")  # containers that hold H.264
 
 
-def overlay(
-    frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]], colours: Mapping[int, Sequence[int]]
-) -> NDArray[np.uint8]:
-    """Return a frame ``(Y, X, 3)`` with masks tinted and outlined in the colours of their objects."""
+def overlay(frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]], objects: Sequence[Object]) -> NDArray[np.uint8]:
+    """Return a frame ``(Y, X, 3)`` whose label image is tinted and outlined in the colours of the objects."""
+    labels = label_image(masks, objects, frame.shape[:2])
+    colours = {o.id: o.colour for o in objects}
+    padded = np.pad(labels, 1)
+    neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
+    outline = np.logical_or.reduce([labels != other for other in neighbours])
     image = frame.astype(np.float32)
-    for object_id, mask in masks.items():
-        if not mask.any():
-            continue
-        colour = np.array(colours.get(object_id, (255, 255, 255)), dtype=np.float32)
+    for object_id in np.unique(labels[labels > 0]):
+        mask = labels == object_id
+        colour = np.array(colours.get(int(object_id), (255, 255, 255)), dtype=np.float32)
         image[mask] = (1 - OPACITY) * image[mask] + OPACITY * colour
-        padded = np.pad(mask, 1)
-        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        image[mask & ~inner] = colour
+        image[mask & outline] = colour
     return image.astype(np.uint8)
-
-
-def colours_of(objects: Iterable[Object]) -> dict[int, tuple[int, int, int]]:
-    """Return the colour of each object."""
-    return {o.id: o.colour for o in objects}
 
 
 def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: float | None = None) -> Path:
@@ -61,9 +57,9 @@ def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: floa
     frames = list(masklets.frames)
     if not frames:
         raise FormatError("There are no masks to make a video of.")
-    colours = colours_of(masklets.objects)
+    objects = masklets.objects
     rate = fps or getattr(video, "fps", None) or 25.0
-    images = (overlay(np.asarray(video[t]), masklets.masks(t), colours) for t in frames)
+    images = (overlay(np.asarray(video[t]), masklets.masks(t), objects) for t in frames)
     return write_video(images, path, fps=rate)
 
 
@@ -121,11 +117,11 @@ def contact_sheet(video: Any, masklets: Masklets, *, columns: int = 4, rows: int
     if not frames:
         raise FormatError("There are no masks to make a picture of.")
     chosen = [frames[int(i)] for i in np.linspace(0, len(frames) - 1, min(columns * rows, len(frames)))]
-    colours = colours_of(masklets.objects)
+    objects = masklets.objects
     first = np.asarray(video[chosen[0]])
     height = round(width * first.shape[0] / first.shape[1])
     sheet = Image.new("RGB", (columns * width, -(-len(chosen) // columns) * height))
     for n, t in enumerate(chosen):
-        picture = Image.fromarray(overlay(np.asarray(video[t]), masklets.masks(t), colours))
+        picture = Image.fromarray(overlay(np.asarray(video[t]), masklets.masks(t), objects))
         sheet.paste(picture.resize((width, height)), (n % columns * width, n // columns * height))
     return sheet

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, whole_file
+from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
-from napari_sam2s.formats.davis import object_colour
-from napari_sam2s.formats.label_image import shape_of
+from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.entries import annotated_frames, entries_of, shape_of
+from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -66,40 +67,29 @@ class SavFile:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
         row = self._masklet[frame // self.every]
         try:
-            return {i: decode_rle(rle) for i, rle in zip(self._ids, row, strict=True) if rle is not None}
+            return {i: decode_rle(runs) for i, runs in zip(self._ids, row, strict=True) if runs is not None}
         except FormatError as error:
             raise FormatError(f"{self.path}, frame {frame}: {error}") from error
 
 
 def read_sav(path: Path | str) -> dict[str, SavFile]:
     """Read a file, or all ``*_manual.json`` of a folder: ``{video name: masklets}``."""
-    root = Path(path)
-    found = sorted(root.glob(f"*{ENDING}")) if root.is_dir() else [root]
-    if not found:
-        raise FormatError(f"{root} holds no *{ENDING}.")
-    videos = [SavFile(file) for file in found]
-    return {video.name: video for video in videos}
+    return {video.name: video for video in map(SavFile, files_in(path, ENDING))}
 
 
 def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
-    """Write masklets as ``root/<video>_manual.json``; return the file."""
-    frames = list(masklets.frames)
-    if not frames:
-        raise FormatError(f"{video} has no annotated frames to write.")
+    """Write masklets as ``root/<video>_manual.json``, or as the file ``root`` if that ends in ``.json``; return the file."""
+    frames = annotated_frames(masklets, video)
     count, height, width = shape_of(masklets)
     every = reduce(gcd, frames, 0) or 1
     objects = sorted(masklets.objects, key=lambda o: o.id)
-    empty = np.zeros((height, width), dtype=bool)
-    annotated = set(frames)
-    rows: list[list[dict[str, Any] | None]] = []
+    rows: list[list[dict[str, Any] | None]] = [[None] * len(objects) for _ in range(frames[-1] // every + 1)]
     areas = np.zeros((len(objects), len(frames)), dtype=np.int64)
-    for frame in range(0, frames[-1] + 1, every):
-        if frame not in annotated:
-            rows.append([None] * len(objects))
-            continue
-        masks = masklets.masks(frame)
-        areas[:, frames.index(frame)] = [np.count_nonzero(masks.get(o.id, empty)) for o in objects]
-        rows.append([encode_rle(masks.get(o.id, empty)) for o in objects])
+    for n, frame in enumerate(frames):
+        known = {e.object_id: e.mask for e in entries_of(masklets, frame)}
+        masks = [known.get(o.id, rle.EMPTY) for o in objects]
+        areas[:, n] = [mask.area for mask in masks]
+        rows[frame // every] = [encode_rle(mask, (height, width)) for mask in masks]
     fps = getattr(masklets, "fps", None)
     facts = {
         "video_id": video,
@@ -119,7 +109,7 @@ def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
         "masklet_num": len(objects),
         "masklet": rows,
     }
-    path = make_folder(Path(root)) / f"{video}{ENDING}"
+    path = file_in(root, video, ENDING)
     with whole_file(path) as part:
         part.write_text(json.dumps(facts), encoding="utf-8")
     return path

@@ -1,38 +1,103 @@
-"""A project as a label array: what a napari Labels layer takes as its data."""
+"""Masks as one image of ids a frame, and a project as an array of them: what a napari Labels layer takes as its data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from napari_sam2s.errors import ProjectError
-
-if TYPE_CHECKING:
-    from napari_sam2s.masklets.project import Project
+from napari_sam2s.errors import FormatError, ProjectError
+from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.types import Object
 
 CACHED_FRAMES = 16
 LARGEST_COPY = 8 * 2**30  # bytes
 
 
+def label_image(
+    masks: Mapping[int, NDArray[np.bool_] | rle.Mask],
+    objects: Iterable[Object],
+    size: tuple[int, int],
+    dtype: DTypeLike = np.int32,
+) -> NDArray[Any]:
+    """Return masks as one image of ids, ``(Y, X)`` of ``dtype``; 0 is background.
+
+    Where objects overlap, the one further down the object table covers the others: the one of higher ``order``, and of two
+    with the same order the one of higher id. Objects without a place in a table (of folders and arrays) are of order 0, so
+    the higher id covers. This is the one rule: the Labels view, every file with one label a pixel and every picture of masks
+    follow it.
+
+    Raises
+    ------
+    FormatError
+        If a mask has another size.
+    """
+    order = {o.id: o.order for o in objects}
+    image = np.zeros(size, dtype=dtype)
+    for object_id in sorted(masks, key=lambda i: (order.get(i, 0), i)):
+        mask = masks[object_id]
+        if isinstance(mask, rle.Mask):
+            part = image[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
+            part[rle.decode_crop(mask)] = object_id
+        elif mask.shape != size:
+            raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {size}.")
+        else:
+            image[mask] = object_id
+    return image
+
+
+class LabelSource(Protocol):
+    """What a label view shows and edits: a :class:`Project`."""
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(T, Y, X)``."""
+
+    @property
+    def objects(self) -> Sequence[Object]:
+        """The objects."""
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id ever given."""
+
+    @property
+    def mask_stamp(self) -> int:
+        """A number that grows whenever masks or objects change."""
+
+    def entries(self, frame: int) -> list[Entry]:
+        """Return what is known of a frame."""
+
+    def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Take over what a person changed in the label image of a frame."""
+
+
 class LabelView:
     """A lazy ``(T, Y, X)`` integer array over the masks of a project.
 
-    Reading decodes the frames that are asked for; of overlapping masks the object with the higher order is shown.
-    Writing changes the masks of the frames written to, marks them painted, and is one undo step each. Painting over an
-    object takes those pixels from it, but only pixels that were seen change: what lies hidden under another object stays.
+    Reading decodes the frames that are asked for; hidden objects are left out, and :func:`label_image` says which object
+    covers which. Writing changes the masks of the frames written to, marks them painted, and is one undo step each. Painting
+    over an object takes those pixels from it, but only pixels that were seen change: what lies hidden under another object
+    stays.
     """
 
     ndim = 3
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: LabelSource) -> None:
         self._project = project
         self._cache: dict[int, NDArray[Any]] = {}
         self._stamp = -1
 
     @property
-    def project(self) -> Project:
+    def project(self) -> LabelSource:
         """Whose masks they are."""
         return self._project
 
@@ -67,12 +132,18 @@ class LabelView:
             self._stamp = self._project.mask_stamp
         image = self._cache.get(index)
         if image is None:
-            image = self._project.label_image(index, self.dtype)
+            image = self._drawn(index)
             image.flags.writeable = False
             self._cache[index] = image
             while len(self._cache) > CACHED_FRAMES:
                 self._cache.pop(next(iter(self._cache)))
         return image
+
+    def _drawn(self, index: int) -> NDArray[Any]:
+        shown = [o for o in self._project.objects if o.visible]
+        ids = {o.id for o in shown}
+        masks = {e.object_id: e.mask for e in self._project.entries(index) if e.mask.area and e.object_id in ids}
+        return label_image(masks, shown, self.shape[1:], self.dtype)
 
     def __getitem__(self, key: Any) -> Any:
         first, *rest = _split(key)

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,19 +114,6 @@ class MaskReader(RunStore):
         """Return where the masks of a frame come from, by object."""
         sql = f"SELECT object_id, origin FROM masks WHERE frame = ? AND {LIVING}"
         return {row[0]: row[1] for row in self._rows(sql, (frame_of(frame),))}
-
-    def label_image(self, frame: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return the masks of a frame as one image of ids ``(Y, X)``; the object with the higher order covers the others."""
-        sql = (
-            f"SELECT object_id, {', '.join(f'm.{c.strip()}' for c in _RLE.split(','))} FROM masks m JOIN objects o "
-            "ON o.id = m.object_id WHERE frame = ? AND area > 0 AND o.visible AND NOT o.removed ORDER BY o.sort, o.id"
-        )
-        image = np.zeros(self.shape[1:], dtype=dtype)
-        for row in self._rows(sql, (frame_of(frame),)):
-            mask = rle.Mask(*row[1:])
-            part = image[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
-            part[rle.decode_crop(mask)] = row[0]
-        return image
 
     def _unpack_classes(self, packed: bytes | None) -> dict[str, float]:
         if packed is None:

@@ -185,20 +185,17 @@ class Project(Reviewing, ObjectStore):
 
         ``"davis"``: palette PNGs and a ``meta.json``; ``"coco"``: COCO instances; ``"csv"``: a table of measurements, with
         the options ``pixel_size=(y, x)`` and ``unit=`` for areas in physical units; ``"sav"``: SA-V's JSON; ``"ctc"``: Cell
-        Tracking Challenge; ``"ome-zarr"``: labels of OME-Zarr.
+        Tracking Challenge; ``"ome-zarr"``: labels of OME-Zarr; ``"overlay"``: a file such as ``masks.mp4`` to look at, drawn
+        on the frames of ``video=``. :data:`napari_sam2s.formats.FORMATS` lists them.
 
         Raises
         ------
         ProjectError
             If there is no such format, or it does not have these options.
         """
-        from napari_sam2s.formats import WRITERS
+        from napari_sam2s.formats.registry import export
 
-        if format not in WRITERS:
-            raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, WRITERS))}.")
-        if options and format != "csv":
-            raise ProjectError(f"{', '.join(options)}: these are options of 'csv', not of {format!r}.")
-        return WRITERS[format](self, folder, self.name, **options)
+        return export(self, folder, format, **options)
 
 
 def _whereabouts(video: Path | str | None, project: Path) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,3 +59,39 @@ class LabelMasklets:
         """Return the masks of a frame."""
         labels = np.asarray(self.labels[frame])
         return {int(i): labels == i for i in np.unique(labels) if i}
+
+
+@dataclass
+class Renumbered:
+    """Masklets under other frame numbers, ``{frame there: frame here}``: places in a video for the numbers of its files, say.
+
+    The new numbers ascend with the old ones.
+    """
+
+    masklets: Any  # Masklets, with ``ignored`` or without
+    numbers: Mapping[int, int]
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The objects."""
+        return tuple(self.masklets.objects)
+
+    @property
+    def frames(self) -> list[int]:
+        """The annotated frames by their new numbers."""
+        return [self.numbers[frame] for frame in self.masklets.frames]
+
+    @cached_property
+    def _there(self) -> Mapping[int, int]:
+        return {here: there for there, here in self.numbers.items()}
+
+    def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``."""
+        masks: Mapping[int, NDArray[np.bool_]] = self.masklets.masks(self._there[frame])
+        return masks
+
+    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
+        """Return the pixels ``(Y, X)`` that count nowhere; ``None`` if there are none, or none can be."""
+        ignored = getattr(self.masklets, "ignored", None)
+        pixels: NDArray[np.bool_] | None = None if ignored is None else ignored(self._there[frame])
+        return pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError, TrainingError
-from napari_sam2s.formats.davis import ANNOTATIONS, META, DavisFolder, read_davis
+from napari_sam2s.formats.davis_layout import (
+    ANNOTATIONS,
+    META,
+    find_roots,
+    picture_places,
+    pictures_of,
+    read_davis,
+    split_of,
+)
 from napari_sam2s.masklets import Masklets, Project
+from napari_sam2s.masklets.protocol import Renumbered
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
-from napari_sam2s.video.image_folder import picture_numbers
-
-PICTURES = "JPEGImages"
 
 
 class Truth(Masklets, Protocol):
@@ -63,37 +68,12 @@ class ProjectTruth:
         """Return ``None``: a project has no void pixels."""
 
 
-class FolderTruth:
-    """The masks of a DAVIS folder, whose files are named by the source's numbers; here a frame is a picture's place."""
-
-    def __init__(self, folder: DavisFolder, pictures: Path) -> None:
-        places = {number: place for place, number in enumerate(picture_numbers(pictures))}
-        lacking = [number for number in folder.frames if number not in places]
-        if lacking:
-            raise TrainingError(
-                f"{pictures} has no picture of the annotated frame {lacking[0]} ({len(lacking)} lack): pictures and masks "
-                "belong together by their numbers, so give both the same."
-            )
-        self._folder = folder
-        self._numbers = {places[number]: number for number in folder.frames}
-        self.frames = sorted(self._numbers)
-
-    @property
-    def objects(self) -> Sequence[Object]:
-        """The objects."""
-        return self._folder.objects
-
-    def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
-        """Return ``{object id: (Y, X) bool}``."""
-        return self._folder.masks(self._numbers[frame])
+class FolderTruth(Renumbered):
+    """The masks of a DAVIS folder; a frame is a picture's place, as in the video of its pictures."""
 
     def unknown(self, frame: int) -> frozenset[int]:
         """Return no objects: all are annotated on a frame that has a file."""
         return frozenset()
-
-    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
-        """Return the pixels ``(Y, X)`` that are void or unlabelled; ``None`` if there are none."""
-        return self._folder.ignored(self._numbers[frame])
 
 
 def open_recordings(source: Path) -> Iterator[Recording]:
@@ -106,7 +86,7 @@ def open_recordings(source: Path) -> Iterator[Recording]:
     TrainingError
         If a video is gone or not the one the masks belong to, or there are only test splits.
     FormatError
-        If there are no masks.
+        If there are no masks, or masks have no picture.
     """
     if source.is_file():
         yield _open_project(source)
@@ -115,8 +95,9 @@ def open_recordings(source: Path) -> Iterator[Recording]:
     for root in roots:
         for name, folder in read_davis(root).items():
             shown = name if roots == [source] else f"{root.name}/{name}"
-            pictures = _pictures(root, folder, shown)
-            yield Recording(shown, open_video(pictures), FolderTruth(folder, pictures), pictures.resolve())
+            pictures = pictures_of(root, folder)
+            truth = FolderTruth(folder, picture_places(pictures, folder.frames))
+            yield Recording(shown, open_video(pictures), truth, pictures.resolve())
 
 
 def _open_project(path: Path) -> Recording:
@@ -131,34 +112,14 @@ def _open_project(path: Path) -> Recording:
     return Recording(path.stem, video, ProjectTruth(project), project.video_path.resolve())
 
 
-def _pictures(root: Path, folder: DavisFolder, name: str) -> Path:
-    """Return where the pictures of a video are: under a resolution, as DAVIS's 480p, if its masks are."""
-    inside = folder.folder.relative_to(root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root)
-    for pictures in (root / PICTURES / inside, root / PICTURES / folder.name):
-        if pictures.is_dir():
-            return pictures
-    raise TrainingError(f"The masks of {name} have no pictures: there is no folder {root / PICTURES / inside}.")
-
-
 def _roots(source: Path) -> list[Path]:
     """Return a DAVIS root itself, or those up to two levels below a folder."""
     if (source / ANNOTATIONS).is_dir():
         return [source]
-    below = [*sorted(source.glob("*")), *sorted(source.glob("*/*"))]
-    roots = [folder for folder in below if (folder / PICTURES).is_dir() and (folder / ANNOTATIONS).is_dir()]
+    roots = find_roots(source)
     if not roots:
         return [source]
-    kept = [root for root in roots if not _is_test(root)]
+    kept = [root for root in roots if split_of(root) != "test"]
     if not kept:
         raise TrainingError(f"{source} holds nothing but test splits (so says their {META}): name one to use it all the same.")
     return kept
-
-
-def _is_test(root: Path) -> bool:
-    path = root / META
-    if not path.is_file():
-        return False
-    try:
-        return bool(json.loads(path.read_text(encoding="utf-8")).get("split") == "test")
-    except (ValueError, AttributeError) as error:
-        raise TrainingError(f"{path} cannot be read ({error}).") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QPoint, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.formats import write_overlay
+from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.measurements import PixelSize
 from napari_sam2s.masklets import Project
 
@@ -22,15 +22,6 @@ if TYPE_CHECKING:
 
     from napari_sam2s.widgets.segment_widget import SegmentWidget
 
-TITLES = {
-    "davis": ("DAVIS folders ...", "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read."),
-    "coco": ("COCO instances ...", "One JSON with run-length masks, a track_id for each object, scores and origins."),
-    "csv": ("Measurements (CSV) ...", "Area, centroid, box, scores and origin of every object on every frame."),
-    "sav": ("SA-V JSON ...", "Run lengths of all objects; they may overlap."),
-    "ctc": ("Cell Tracking Challenge ...", "16-bit TIFF and res_track.txt; every frame must be known."),
-    "ome-zarr": ("OME-Zarr labels ...", "One compressed array (t, y, x) with names and colours."),
-}
-OVERLAY = "overlay"
 _log = logging.getLogger(__name__)
 
 
@@ -46,15 +37,12 @@ class Exporter(QObject):
         self._over.connect(host.say)
         self.menu = QMenu(host)
         self.menu.setToolTipsVisible(True)
-        for name, (title, tip) in TITLES.items():
-            self._add(title, tip, lambda _=False, name=name: self.ask(name))
-        self.menu.addSeparator()
-        self._add("Overlay video ...", "An MP4 with the masks drawn in, to look at.", lambda _=False: self.ask(OVERLAY))
-
-    def _add(self, title: str, tip: str, run: Callable[..., None]) -> None:
-        action = self.menu.addAction(title)
-        action.setToolTip(tip)
-        action.triggered.connect(run)
+        for known in FORMATS.values():
+            if known.needs_video:  # to look at
+                self.menu.addSeparator()
+            action = self.menu.addAction(f"{known.title} ...")
+            action.setToolTip(known.tip)
+            action.triggered.connect(lambda _=False, name=known.name: self.ask(name))
 
     def attach(self, button: QPushButton) -> None:
         """Show the menu at a button."""
@@ -70,17 +58,17 @@ class Exporter(QObject):
         if session is None or not session.project.frames:
             self._host.say("There are no masks to export: click an object first.")
             return
-        beside = str(session.project.path.parent)
-        if name == OVERLAY:
-            suggestion = str(session.project.path.with_suffix(".mp4").with_stem(f"{session.project.name}-overlay"))
-            chosen, _ = QFileDialog.getSaveFileName(self._host, "Write the overlay video as", suggestion, "Videos (*.mp4)")
+        known, folder = FORMATS[name], session.project.path.parent
+        if known.file_ending:
+            suggestion = str(folder / f"{session.project.name}-{name}{known.file_ending}")
+            chosen, _ = QFileDialog.getSaveFileName(self._host, f"{known.title} as", suggestion, f"*{known.file_ending}")
         else:
-            chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {TITLES[name][0].rstrip(' .')}", beside)
+            chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {known.title}", str(folder))
         if chosen:
             self.write(name, Path(chosen))
 
     def write(self, name: str, target: Path) -> None:
-        """Write a format into a folder (an overlay: to a file), in a thread."""
+        """Write a format into a folder (or to a file, if it is one), in a thread."""
         host = self._host
         if self._thread is not None and self._thread.is_alive():
             host.say("An export is being written; wait for its end.")
@@ -88,7 +76,8 @@ class Exporter(QObject):
         session, image = host.session, host.image
         if session is None or image is None:
             return
-        path, video, options = session.project.path, session.video, measures_of(image) if name == "csv" else {}
+        path, known = session.project.path, {"video": session.video, **measures_of(image)}
+        options = {option: known[option] for option in FORMATS[name].keywords & known.keys()}
         host.say(f"exporting to {target} ...")
 
         def work() -> None:
@@ -97,11 +86,7 @@ class Exporter(QObject):
                     warnings.simplefilter("always", UserWarning)
                     # A look of its own at the file: tracking may go on meanwhile.
                     with Project.open(path, mode="r") as project:
-                        made = (
-                            write_overlay(video, project, target)
-                            if name == OVERLAY
-                            else project.export(target, name, **options)
-                        )
+                        made = project.export(target, name, **options)
                 notes = "".join(f" {w.message}" for w in told if issubclass(w.category, UserWarning))
                 message = f"exported to {made}.{notes}"
             except (Sam2sError, OSError) as error:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import grey_map
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import SourceVideo, folders, need, paired_frames, pictures
 
 LAYOUT = "imgs/XXXYYY.jpg and masks/XXXYYY.png: XXX the clip, YYY the frame (001, 025, 050, 075, 100, 125)"
 # Manipulator and shaft of each instrument have a value of their own.
@@ -20,24 +20,19 @@ INSTRUMENTS = {1: "grasping forceps", 2: "LigaSure", 3: "dissecting and grasping
 TISSUES = {5: "uterus"}
 
 
+# Each tool is there once; only grasping forceps may come in pairs.
+READING = objects_of(partial(grey_map, values=GREYS), {*INSTRUMENTS, *TISSUES}, single={2, 4, 5})
+
+
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read clips of six frames."""
     images = folders(root, "imgs", LAYOUT)[0]
-    clips: dict[str, list[SourceFrame]] = {}
-    for path in pictures(images):
-        if not re.fullmatch(r"\d{6}", path.stem):
-            raise DatasetError(f"{path} is not named by six digits. Expected is: {LAYOUT}.")
-        mask = partner(path, images.parent / "masks", [f"{path.stem}.png"])
-        clips.setdefault(path.stem[:3], []).append(SourceFrame(int(path.stem[3:]), Picture(path), partial(_reading, mask)))
-    if not clips:
-        raise DatasetError(f"{images} holds no pictures. Expected is: {LAYOUT}.")
-    for clip, frames in clips.items():
+    paths = need(pictures(images), f"{images} holds no pictures", LAYOUT)
+    for path in paths:
+        need(re.findall(r"^\d{6}$", path.stem), f"{path} is not named by six digits", LAYOUT)
+    for clip, group in groupby(paths, key=lambda path: path.stem[:3]):
+        frames = paired_frames(group, images.parent / "masks", ["{0}.png"], READING, lambda path: int(path.stem[3:]))
         yield SourceVideo(clip, "AutoLaparo", frames)
-
-
-def _reading(path: Path) -> Reading:
-    # Each tool is there once; only grasping forceps may come in pairs.
-    return split(grey_map(path, GREYS), {*INSTRUMENTS, *TISSUES}, single={2, 4, 5})
 
 
 DATASET = Dataset(

@@ -7,10 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import IGNORE, grey_map
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, number, partner, pictures
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import SourceFrame, SourceVideo, folders, need, paired_frames, pictures
 
 LAYOUT = "videoXX/videoXX_STARTFRAME/frame_N_endo.png with frame_N_endo_watershed_mask.png"
 # Grey values of the watershed masks. 255 is a frame of one pixel around the picture, 0 what nobody has labelled.
@@ -29,38 +28,24 @@ TISSUES = {
 INSTRUMENTS = {5: "grasper", 9: "L-hook electrocautery"}
 
 
+READING = objects_of(partial(grey_map, values=GREYS), {*TISSUES, *INSTRUMENTS}, single=TISSUES)
+
+
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read clips; folders whose frames follow on each other are one clip."""
     clip: list[SourceFrame] = []
     name = video = ""
     for folder in folders(root, "video*_*", LAYOUT):
-        frames = _frames(folder)
-        goes_on = clip and folder.name.split("_")[0] == video and frames[0].index == clip[-1].index + 1
-        if clip and not goes_on:
+        images = need(pictures(folder, "*_endo.png"), f"{folder} holds no frame_N_endo.png", LAYOUT)
+        frames = paired_frames(images, folder, ["{0}_watershed_mask.png"], READING)
+        follows = clip and folder.name.split("_")[0] == video and frames[0].index == clip[-1].index + 1
+        if clip and not follows:
             yield SourceVideo(name, "CholecSeg8k", clip)
-        if goes_on:
+        if follows:
             clip = clip + frames
         else:
             clip, name, video = frames, folder.name, folder.name.split("_")[0]
     yield SourceVideo(name, "CholecSeg8k", clip)
-
-
-def _frames(folder: Path) -> list[SourceFrame]:
-    frames = [
-        SourceFrame(
-            number(path),
-            Picture(path),
-            partial(_reading, partner(path, folder, [f"{path.stem}_watershed_mask.png"])),
-        )
-        for path in pictures(folder, "*_endo.png")
-    ]
-    if not frames:
-        raise DatasetError(f"{folder} holds no frame_N_endo.png. Expected is: {LAYOUT}.")
-    return frames
-
-
-def _reading(path: Path) -> Reading:
-    return split(grey_map(path, GREYS), {*TISSUES, *INSTRUMENTS}, single=TISSUES)
 
 
 DATASET = Dataset(

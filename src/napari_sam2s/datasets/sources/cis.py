@@ -6,10 +6,21 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-from napari_sam2s.datasets.annotation_readers import labelme, read_json
+from napari_sam2s.datasets.annotation_readers import labelme
+from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, natural, number, partner, size_of
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import (
+    Picture,
+    Reading,
+    SourceFrame,
+    SourceVideo,
+    folders,
+    natural,
+    need,
+    number,
+    partner,
+    size_of,
+)
 
 LAYOUT = (
     "{train,test}/VIDxx_t50_full/ann_dir/*.json, with the pictures of CholecT50 (a download of its own) as img_dir/*.png beside"
@@ -20,13 +31,9 @@ SUBSETS = {"train": "CIS-Train", "test": "CIS-Test"}
 
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read the fully annotated videos of the train and test splits."""
-    found = [p for p in folders(root, "VID*_t50_full", LAYOUT) if p.parent.name in SUBSETS]
-    if not found:
-        raise DatasetError(f"The VID*_t50_full of {root} lie in neither train nor test. Expected is: {LAYOUT}.")
-    for folder in found:
+    for folder in folders(root, "VID*_t50_full", LAYOUT, within=list(SUBSETS)):
         files = sorted((folder / "ann_dir").glob("*.json"), key=natural)
-        if not files:
-            raise DatasetError(f"{folder} has no ann_dir/*.json. Expected is: {LAYOUT}.")
+        need(files, f"{folder} has no ann_dir/*.json", LAYOUT)
         yield SourceVideo(folder.name.split("_")[0], SUBSETS[folder.parent.name], [_frame(path) for path in files])
 
 

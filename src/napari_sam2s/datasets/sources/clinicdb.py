@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import threshold
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
+from napari_sam2s.datasets.source import SourceVideo, folders, paired_frames, pictures
 from napari_sam2s.errors import DatasetError
 
 LAYOUT = "Original/{1..612}.tif and 'Ground Truth'/{1..612}.tif (or .png)"
@@ -21,6 +20,9 @@ STARTS = (
 )
 
 
+READING = objects_of(threshold, {1})
+
+
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read the sequences."""
     originals = folders(root, "Original", LAYOUT)[0]
@@ -29,21 +31,10 @@ def read(root: Path) -> Iterator[SourceVideo]:
     if strange or not paths:
         raise DatasetError(f"{strange[0] if strange else originals} does not fit. Expected is: {LAYOUT}.")
     for sequence, (start, stop) in enumerate(zip(STARTS, (*STARTS[1:], LAST + 1), strict=True), 1):
-        frames = [
-            SourceFrame(i, Picture(paths[str(i)]), partial(_reading, _mask(paths[str(i)], originals.parent / "Ground Truth")))
-            for i in range(start, stop)
-            if str(i) in paths
-        ]
+        images = [paths[str(i)] for i in range(start, stop) if str(i) in paths]
+        frames = paired_frames(images, originals.parent / "Ground Truth", ["{0}.tif", "{0}.png"], READING)
         if frames:
             yield SourceVideo(f"seq_{sequence:02d}", "ClinicDB", frames)
-
-
-def _mask(path: Path, folder: Path) -> Path:
-    return partner(path, folder, dict.fromkeys([path.name, f"{path.stem}.tif", f"{path.stem}.png"]))
-
-
-def _reading(path: Path) -> Reading:
-    return split(threshold(path), {1})
 
 
 DATASET = Dataset(

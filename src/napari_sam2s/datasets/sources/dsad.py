@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import threshold
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, tissues
-from napari_sam2s.datasets.source import (
-    Instance,
-    Picture,
-    Reading,
-    SourceFrame,
-    SourceVideo,
-    need_folder,
-    number,
-    partner,
-    pictures,
-)
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import SourceVideo, need, need_folder, paired_frames, pictures
 
 LAYOUT = "{organ}/{surgery}/imageNN.png and maskNN.png, organs such as colon or abdominal_wall, in SRC or SRC/data"
 NAMES = {
@@ -44,26 +33,14 @@ def read(root: Path) -> Iterator[SourceVideo]:
     """Read every organ of every surgery as a video."""
     base = root / "data" if (root / "data").is_dir() else root
     organs = [p for p in sorted(need_folder(base, LAYOUT).iterdir()) if p.is_dir() and p.name in FOLDERS]
-    if not organs:
-        raise DatasetError(f"{base} holds no folder of an organ. Expected is: {LAYOUT}.")
-    for organ in organs:
+    for organ in need(organs, f"{base} holds no folder of an organ", LAYOUT):
+        category = FOLDERS[organ.name]
+        reading = objects_of(threshold, {category}, single={category}, merge={1: category})
         for surgery in sorted(p for p in organ.iterdir() if p.is_dir() and p.name.isdigit()):
-            frames = [
-                SourceFrame(
-                    number(path),
-                    Picture(path),
-                    partial(_reading, partner(path, surgery, [path.name.replace("image", "mask")]), FOLDERS[organ.name]),
-                )
-                for path in pictures(surgery, "image*")
-            ]
+            images = pictures(surgery, "image*")
+            frames = [f for p in images for f in paired_frames([p], surgery, [p.name.replace("image", "mask")], reading)]
             if frames:
                 yield SourceVideo(f"{organ.name}_{surgery.name}", "DSAD-V", frames)
-
-
-def _reading(path: Path, category: int) -> Reading:
-    mask = threshold(path) == 1
-    height, width = mask.shape
-    return Reading((height, width), [Instance(category, mask, identity=f"category {category}")] if mask.any() else [])
 
 
 DATASET = Dataset(

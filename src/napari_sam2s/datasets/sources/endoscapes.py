@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam2s.datasets.annotation_readers import grey, stack
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures, size_of
+from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, need, partner, pictures, size_of
 from napari_sam2s.errors import DatasetError
 
 LAYOUT = "{train,val,test}_seg/VIDEO_FRAME.jpg, insseg/VIDEO_FRAME.npy with VIDEO_FRAME.csv, semseg/VIDEO_FRAME.png"
@@ -21,9 +21,8 @@ TOOL = {6: "instrument"}
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read the 493 segmented frames; they lie 30 s apart, so each is a video of its own."""
     places = {p.name: p for p in folders(root, "*seg", LAYOUT)}
-    lacking = sorted({"insseg", "train_seg", "val_seg", "test_seg"} - set(places))
-    if lacking:
-        raise DatasetError(f"{root} holds no folder {lacking[0]}. Expected is: {LAYOUT}.")
+    for name in ("insseg", "train_seg", "val_seg", "test_seg"):
+        need([p for p in places if p == name], f"{root} holds no folder {name}", LAYOUT)
     for name in ("train_seg", "val_seg", "test_seg"):
         for path in pictures(places[name]):
             arrays = places["insseg"]

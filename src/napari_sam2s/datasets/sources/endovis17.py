@@ -18,6 +18,7 @@ from napari_sam2s.datasets.source import (
     SourceFrame,
     SourceVideo,
     folders,
+    need,
     number,
     pictures,
 )
@@ -61,8 +62,7 @@ def read(root: Path) -> Iterator[SourceVideo]:
         places = [p for p in found if number(p) == sequence]
         frames = _pictures(root, places, sequence)
         objects, types = _objects(root, places), _types(places)
-        if not objects and not types:
-            raise DatasetError(f"Sequence {sequence} of {root} has no masks. Expected is: {LAYOUT}.")
+        need(objects or types, f"Sequence {sequence} of {root} has no masks", LAYOUT)
         # A type that only one folder has is that folder's object on the test frames as well.
         owners: dict[int, list[str]] = {}
         for folder in {folder for per_frame in objects.values() for folder, _ in per_frame}:
@@ -92,9 +92,7 @@ def _pictures(root: Path, places: Sequence[Path], sequence: int) -> dict[int, Pa
     for place in places:
         for path in pictures(place / "left_frames"):
             frames[_frame(path, place, root)] = path
-    if not frames:
-        raise DatasetError(f"Sequence {sequence} has no left_frames. Expected is: {LAYOUT}.")
-    return frames
+    return need(frames, f"Sequence {sequence} has no left_frames", LAYOUT)
 
 
 def _frame(path: Path, place: Path, root: Path) -> int:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
-from napari_sam2s.datasets.annotation_readers import RGB, colour_map, object_pictures, read_json
+from napari_sam2s.datasets.annotation_readers import RGB, colour_map, object_pictures
+from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Instance, Picture, Reading, SourceFrame, SourceVideo, folders, number, pictures
+from napari_sam2s.datasets.source import Instance, Picture, Reading, SourceFrame, SourceVideo, folders, need, number, pictures
 from napari_sam2s.errors import DatasetError
 
 TEST_SEQUENCES = (2, 5, 9, 15)
@@ -72,8 +73,7 @@ def read(root: Path) -> Iterator[SourceVideo]:
         places = [p for p in found if number(p) == sequence]
         frames = {number(path): path for place in places for path in pictures(place / "left_frames")}
         labels = {number(path): path for place in places for path in pictures(place / "labels")}
-        if not frames or not labels:
-            raise DatasetError(f"Sequence {sequence} of {root} is not complete. Expected is: {LAYOUT}.")
+        need(frames and labels, f"Sequence {sequence} of {root} is not complete", LAYOUT)
         added = _instances(places)
         for subset in ("EndoVis18-I", "EndoVis18-T"):
             if subset == "EndoVis18-I" and not added:

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_sam2s.datasets.annotation_readers import CocoFile, by_plain_name
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, need_folder, size_of
+from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, need, need_folder, size_of
 from napari_sam2s.errors import DatasetError
 
 LAYOUT = "frames_1fps/CASEnnn/NNNNN.jpg and annotations/grasp_short-term_{train,test}.json (or psiava_v2_{train,test}.json)"
@@ -29,10 +29,8 @@ def read(root: Path) -> Iterator[SourceVideo]:
     """Read every case of both splits; the frames between key frames help to follow objects from one to the next."""
     frames = need_folder(root / "frames_1fps", LAYOUT)
     for split in SPLITS:
-        names = [root / "annotations" / f"{stem}_{split}.json" for stem in ("grasp_short-term", "psiava_v2")]
-        path = next((p for p in names if p.is_file()), None)
-        if path is None:
-            raise DatasetError(f"{root} has no annotations for {split}. Expected is: {LAYOUT}.")
+        paths = [root / "annotations" / f"{stem}_{split}.json" for stem in ("grasp_short-term", "psiava_v2")]
+        path = need([p for p in paths if p.is_file()], f"{root} has no annotations for {split}", LAYOUT)[0]
         coco = CocoFile(path)
         cases: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         for image in coco.images:

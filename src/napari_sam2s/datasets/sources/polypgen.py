@@ -7,34 +7,24 @@ from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import threshold
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, number, partner, pictures
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import SourceVideo, folders, need, number, paired_frames, pictures
 
 LAYOUT = "sequenceData/positive/seqN/images_seqN/*.jpg and masks_seqN/*_mask.jpg"
 
 
+MASK_NAMES = ("{0}_mask.jpg", "{0}.jpg", "{0}_mask.png")
+READING = objects_of(partial(threshold, above=128), {1})
+
+
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read the positive sequences, in the order of the last number in the names."""
-    found = [p for p in folders(root, "seq*", LAYOUT) if p.parent.name == "positive"]
-    if not found:
-        raise DatasetError(f"{root} holds no sequenceData/positive. Expected is: {LAYOUT}.")
-    for folder in found:
-        paths = sorted(pictures(folder / f"images_{folder.name}"), key=number)
-        if not paths:
-            raise DatasetError(f"{folder} has no images_{folder.name}. Expected is: {LAYOUT}.")
-        masks = folder / f"masks_{folder.name}"
-        frames = [SourceFrame(number(p), Picture(p), partial(_reading, _mask(p, masks))) for p in paths]
+    for folder in folders(root, "seq*", LAYOUT, within=["positive"]):
+        images = sorted(pictures(folder / f"images_{folder.name}"), key=number)
+        need(images, f"{folder} has no images_{folder.name}", LAYOUT)
+        frames = paired_frames(images, folder / f"masks_{folder.name}", MASK_NAMES, READING)
         yield SourceVideo(folder.name, "PolypGen", frames)
-
-
-def _mask(path: Path, masks: Path) -> Path:
-    return partner(path, masks, [f"{path.stem}_mask.jpg", f"{path.stem}.jpg", f"{path.stem}_mask.png"])
-
-
-def _reading(path: Path) -> Reading:
-    return split(threshold(path, above=128), {1})
 
 
 DATASET = Dataset(

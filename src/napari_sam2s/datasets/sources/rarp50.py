@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import grey_map
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, number, pictures
+from napari_sam2s.datasets.source import Picture, SourceFrame, SourceVideo, folders, need, number, pictures
 from napari_sam2s.errors import DatasetError
 
 LAYOUT = "test/video_NN/video_left.avi (or rgb/NNNNNNNNN.png of its toolkit) and test/video_NN/segmentation/NNNNNNNNN.png"
@@ -26,36 +26,24 @@ MERGE = {2: 1, 3: 1}  # tool wrist and shaft
 SINGLE = frozenset({4, 5, 6, 9})
 
 
+# Three channels that are said to be equal; the toolkit reads the first.
+READING = objects_of(partial(grey_map, values={i: i for i in range(10)}, channel=0), NAMES, single=SINGLE, merge=MERGE)
+
+
 def read(root: Path) -> Iterator[SourceVideo]:
     """Read the test videos; a mask's name is the number of its frame at 60 Hz."""
-    tests = [p for p in folders(root, "video_*", LAYOUT) if p.parent.name == "test"]
-    if not tests:
-        raise DatasetError(f"{root} holds no test/video_*: SA-SV takes the ten official test videos. Expected is: {LAYOUT}.")
-    for folder in tests:
-        masks = pictures(folder / "segmentation", "*.png")
-        if not masks:
-            raise DatasetError(f"{folder} has no segmentation/*.png. Expected is: {LAYOUT}.")
+    for folder in folders(root, "video_*", LAYOUT, within=["test"]):
+        masks = need(pictures(folder / "segmentation", "*.png"), f"{folder} has no segmentation/*.png", LAYOUT)
         extracted = {number(path): path for path in pictures(folder / "rgb")}
         video = folder / "video_left.avi"
         if not extracted and not video.is_file():
             raise DatasetError(f"{folder} has neither video_left.avi nor rgb/: frames cannot be shown without one of them.")
-        yield SourceVideo(
-            folder.name,
-            "RARP50",
-            [
-                SourceFrame(
-                    number(path),
-                    Picture(extracted[number(path)]) if number(path) in extracted else Picture(video, frame=number(path)),
-                    partial(_reading, path),
-                )
-                for path in masks
-            ],
-        )
-
-
-def _reading(path: Path) -> Reading:
-    # Three channels that are said to be equal; the toolkit reads the first.
-    return split(grey_map(path, {i: i for i in range(10)}, channel=0), NAMES, single=SINGLE, merge=MERGE)
+        frames = []
+        for path in masks:
+            index = number(path)
+            picture = Picture(extracted[index]) if index in extracted else Picture(video, frame=index)
+            frames.append(SourceFrame(index, picture, partial(READING, path)))
+        yield SourceVideo(folder.name, "RARP50", frames)
 
 
 DATASET = Dataset(

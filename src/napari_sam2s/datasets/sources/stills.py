@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import nearest_colour, threshold
-from napari_sam2s.datasets.instances import split
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Category, Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import Picture, Reading, SourceFrame, SourceVideo, folders, partner, pictures
-from napari_sam2s.errors import DatasetError
+from napari_sam2s.datasets.source import Reading, SourceVideo, folders, need, paired_frames, pictures
 
+Reader = Callable[[Path], Reading]
 MASK_NAMES = ("{0}.png", "{0}.jpg", "{0}.jpeg", "{0}_mask.png", "{0}_mask.jpg", "{0}.tif", "{0}.bmp")
 
 
-def _still(path: Path, subset: str, reading: partial[Reading]) -> SourceVideo:
-    return SourceVideo(path.stem, subset, [SourceFrame(0, Picture(path), reading)])
+BINARY = objects_of(threshold, {1})
 
 
-def _binary(path: Path) -> Reading:
-    return split(threshold(path), {1})
+def _stills(images: Path, masks: Path, subset: str, names: Sequence[str], reading: Reader) -> Iterator[SourceVideo]:
+    for path in pictures(images):
+        yield SourceVideo(path.stem, subset, paired_frames([path], masks, names, reading, lambda _: 0))
 
 
 # --- Kvasir-SEG ------------------------------------------------------------------------------------------------------
@@ -30,14 +30,7 @@ KVASIR_LAYOUT = "images/*.jpg and masks/*.jpg of the same names"
 
 def _pairs(root: Path, subset: str, layout: str) -> Iterator[SourceVideo]:
     for images in folders(root, "images", layout):
-        for path in pictures(images):
-            names = [name.format(path.stem) for name in MASK_NAMES]
-            yield _still(path, subset, partial(_binary, partner(path, images.parent / "masks", names)))
-
-
-def read_kvasir(root: Path) -> Iterator[SourceVideo]:
-    """Read pictures and masks, both JPEG."""
-    return _pairs(root, "Kvasir-SEG", KVASIR_LAYOUT)
+        yield from _stills(images, images.parent / "masks", subset, MASK_NAMES, BINARY)
 
 
 KVASIR = Dataset(
@@ -52,7 +45,7 @@ KVASIR = Dataset(
     status="secondary",
     categories=tissues({1: "polyp"}),
     subsets=(Subset("Kvasir-SEG", "train", Counts(None, 1000, None, 1064, None), stills=True),),
-    read=read_kvasir,
+    read=partial(_pairs, subset="Kvasir-SEG", layout=KVASIR_LAYOUT),
 )
 
 # --- BKAI-IGH --------------------------------------------------------------------------------------------------------
@@ -65,14 +58,9 @@ def read_bkai(root: Path) -> Iterator[SourceVideo]:
     """Read the training pictures; the masks are colours that JPEG has blurred."""
     truths = [p for p in folders(root, "train_gt", BKAI_LAYOUT) if pictures(p)]
     images = [p for p in folders(root, "train", BKAI_LAYOUT) if pictures(p)]
-    if not truths or not images:
-        raise DatasetError(f"{root} holds no pictures in train and train_gt. Expected is: {BKAI_LAYOUT}.")
-    for path in pictures(images[0]):
-        yield _still(path, "BKAI-IGH", partial(_bkai, partner(path, truths[0], [path.name])))
-
-
-def _bkai(path: Path) -> Reading:
-    return split(nearest_colour(path, BKAI_COLOURS), {1, 2})
+    need(truths and images, f"{root} holds no pictures in train and train_gt", BKAI_LAYOUT)
+    reading = objects_of(partial(nearest_colour, colours=BKAI_COLOURS), {1, 2})
+    yield from _stills(images[0], truths[0], "BKAI-IGH", ["{0}.jpeg", "{0}.jpg", "{0}.png"], reading)
 
 
 BKAI = Dataset(

@@ -7,18 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from napari_sam2s.datasets.annotation_readers import grey, present, threshold
+from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
-from napari_sam2s.datasets.source import (
-    Instance,
-    Picture,
-    Reading,
-    SourceFrame,
-    SourceVideo,
-    need_folder,
-    number,
-    partner,
-    pictures,
-)
+from napari_sam2s.datasets.source import Instance, Reading, SourceVideo, need, need_folder, paired_frames, pictures
 from napari_sam2s.errors import DatasetError
 
 LAYOUT = "<video>/images/NNN.* and <video>/masks/NNN.png (rearrange the download into this): {0}"
@@ -29,21 +20,10 @@ MOST_OBJECTS = 50  # in a mask of numbers; more is a mask of something else
 def _videos(root: Path, subset: str, reading: Callable[[Path], Reading], what: str) -> Iterator[SourceVideo]:
     layout = LAYOUT.format(what)
     found = [p for p in sorted(need_folder(root, layout).iterdir()) if (p / "images").is_dir()]
-    if not found:
-        raise DatasetError(f"{root} holds no <video>/images. Expected is: {layout}.")
-    for folder in found:
-        frames = [
-            SourceFrame(number(p), Picture(p), partial(reading, partner(p, folder / "masks", [f"{p.stem}.png"])))
-            for p in pictures(folder / "images")
-        ]
+    for folder in need(found, f"{root} holds no <video>/images", layout):
+        frames = paired_frames(pictures(folder / "images"), folder / "masks", ["{0}.png"], reading)
         if frames:
             yield SourceVideo(folder.name, subset, frames)
-
-
-def _uterus(path: Path) -> Reading:
-    mask = threshold(path) == 1
-    height, width = mask.shape
-    return Reading((height, width), [Instance(1, mask, identity="uterus")] if mask.any() else [])
 
 
 def _numbered(path: Path) -> Reading:
@@ -67,7 +47,7 @@ SURGAI = Dataset(
     status="unverified",
     categories=tissues({1: "uterus"}),
     subsets=(Subset("SurgAI3.8k", "test", Counts(51, 3817, None, 3817, 51)),),
-    read=partial(_videos, subset="SurgAI3.8k", reading=_uterus, what=BINARY),
+    read=partial(_videos, subset="SurgAI3.8k", reading=objects_of(threshold, {1}, single={1}), what=BINARY),
     doubts=("3,800 pictures of 79 videos; SA-SV counts 51 videos, one uterus each.",),
 )
 HYST_YT = Dataset(

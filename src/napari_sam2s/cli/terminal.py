@@ -1,0 +1,73 @@
+"""What commands do beside their work: progress bars, sentences on stderr, the video of a project."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam2s.errors import ProjectError
+
+if TYPE_CHECKING:
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.video import Video
+
+
+def say(command: str, sentence: object) -> None:
+    """Print a sentence beside the output of a command."""
+    print(f"napari-sam2s {command}: {sentence}", file=sys.stderr)
+
+
+def tell_warnings(command: str, video: Video) -> None:
+    """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
+    for warning in video.warnings:
+        say(command, warning)
+
+
+@contextmanager
+def progress_bar(name: str, unit: str, *, quiet: bool = False, **options: Any) -> Iterator[Callable[..., None]]:
+    """Give a function of what is done and of how much (and of what is at work), which moves a bar.
+
+    The bar appears with the first call, so that bad input is one sentence alone; ``options`` are those of tqdm.
+    """
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def show(done: int, total: int, at_work: str = "") -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(unit=unit, desc=name, disable=quiet, **options)
+        bar.total = total
+        bar.set_postfix_str(at_work, refresh=False)
+        bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+@contextmanager
+def project_video(project: Project, moved: str | None, command: str, *, relink: bool = False) -> Iterator[Video]:
+    """Open the video of a project, where the user says it is now, or where the project knows it.
+
+    Raises
+    ------
+    ProjectError
+        If it is not there, or is not the project's video and ``relink`` does not say to take it all the same.
+    """
+    from napari_sam2s.video import open_video
+
+    source = moved or project.video_path
+    if source is None or not Path(source).exists():
+        raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
+    with open_video(source, fps=project.fps) as video:  # which pictures and arrays do not know
+        tell_warnings(command, video)
+        if relink:
+            project.relink(video)
+        project.check_video(video)
+        yield video

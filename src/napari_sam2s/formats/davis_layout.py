@@ -1,0 +1,278 @@
+"""DAVIS folders and those of converted data sets (SA-SV): what lies where, read in this one place.
+
+::
+
+    <root>/Annotations/<video>/00012.png               palette PNG: the value of a pixel is the object's id
+    <root>/Annotations_objects/<video>/001/00012.png   where objects overlap: each of them whole
+    <root>/Ignore/<video>/00012.png                    pixels above 0 are unlabelled
+    <root>/JPEGImages/<video>/00012.jpg                the pictures
+    <root>/meta.json                                   names and classes of the objects, as in YouTube-VOS; the split
+
+A number in a file's name is the *frame*: 00012.png belongs to 00012.jpg, be that the 13th picture of its folder or the
+first. What counts frames from 0 (an open video, a tracker) has a picture's *place* instead; :func:`picture_places` leads from
+one to the other. A frame without a PNG is not annotated; one with an empty PNG is annotated and nothing is there. Of
+overlapping objects without a picture in ``Annotations_objects`` on a frame, none is there. DAVIS itself has a folder for the
+resolution (``480p``) between, and a folder of PNGs alone is a video as well.
+
+This module is in ``formats``, the lowest folder by the arrows that may read it: ``datasets``, ``evaluation``, ``training`` and
+``cli`` call it, and none of them may call another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.masklets.types import Object
+from napari_sam2s.video import open_video
+from napari_sam2s.video.image_folder import picture_numbers
+
+VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
+LARGEST_ID = 254  # that a palette PNG holds
+META = "meta.json"
+PICTURES, ANNOTATIONS, LAYERS, IGNORE = "JPEGImages", "Annotations", "Annotations_objects", "Ignore"
+
+
+@lru_cache(maxsize=1)
+def davis_palette() -> tuple[int, ...]:
+    """Return the palette of PASCAL VOC that DAVIS uses, 768 numbers: bits of the id spread over red, green and blue."""
+    colours = []
+    for index in range(256):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+        colours += channels
+    return tuple(colours)
+
+
+def object_colour(object_id: int) -> tuple[int, int, int]:
+    """Return the colour of an id in DAVIS's palette."""
+    start = 3 * (object_id % 256)
+    r, g, b = davis_palette()[start : start + 3]
+    return r, g, b
+
+
+def palette_picture(labels: NDArray[np.uint8]) -> Image.Image:
+    """Return a picture of ids ``(Y, X)`` in DAVIS's palette, to be saved as PNG."""
+    picture = Image.fromarray(labels, mode="P")
+    picture.putpalette(davis_palette())
+    return picture
+
+
+class DavisFolder:
+    """Masklets of one video in a folder of PNGs; pictures are read when asked for."""
+
+    def __init__(self, folder: Path, *, void: int | None = VOID) -> None:
+        if not folder.is_dir():
+            raise FormatError(f"There is no folder {folder}.")
+        self.folder = folder
+        self.void = void
+        pictures = numbered_masks(folder)
+        if not pictures:
+            raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
+        self._paths = _by_number(pictures)
+        root = folder.parent.parent
+        self._layers = {i: _by_number(layer.glob("*.png")) for i, layer in layer_folders(root, folder.name).items()}
+        self._ignore = _by_number((root / IGNORE / folder.name).glob("*.png"))
+        self._last: tuple[int, NDArray[np.integer]] | None = None
+
+    @property
+    def name(self) -> str:
+        """The video's name."""
+        return self.folder.name
+
+    @property
+    def frames(self) -> list[int]:
+        """Annotated frames."""
+        return sorted(self._paths)
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """Objects of ``meta.json`` if there is one, else of all pictures."""
+        described = self._described()
+        if described is not None:
+            return described
+        ids = {i for frame in self.frames for i in self.masks(frame)}
+        return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
+
+    def labels(self, frame: int) -> NDArray[np.integer]:
+        """Return the picture of a frame, ``(Y, X)``, with void as background."""
+        array = self._picture(frame)
+        void = self._void(array)
+        return array if void is None else np.where(void, array.dtype.type(0), array)
+
+    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``; of overlapping objects whole, if they have pictures of their own."""
+        labels = self.labels(frame)
+        if self._layers:
+            return {i: read_mask(paths[frame]) > 0 for i, paths in self._layers.items() if frame in paths}
+        return {int(i): labels == i for i in np.flatnonzero(np.bincount(labels.ravel())) if i}
+
+    def ignored(self, frame: int) -> NDArray[np.bool_] | None:
+        """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
+        void = self._void(self._picture(frame))
+        if frame in self._ignore:
+            unlabelled = read_mask(self._ignore[frame]) > 0
+            void = unlabelled if void is None else void | unlabelled
+        return void if void is not None and void.any() else None
+
+    def _void(self, array: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Return the void pixels; where ids have more than 8 bits, 255 is one of them."""
+        return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
+
+    def _picture(self, frame: int) -> NDArray[np.integer]:
+        if frame not in self._paths:
+            raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
+        if self._last is None or self._last[0] != frame:
+            self._last = frame, read_mask(self._paths[frame])
+        return self._last[1]
+
+    def _described(self) -> tuple[Object, ...] | None:
+        for path in (self.folder / META, self.folder.parent.parent / META):
+            if path.is_file():
+                try:
+                    videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
+                if isinstance(videos, dict) and self.name in videos:
+                    return tuple(_object(int(i), facts) for i, facts in videos[self.name]["objects"].items())
+        return None
+
+
+def numbered_masks(folder: Path) -> list[Path]:
+    """Return the PNGs of a folder that have a frame number at the end of their names."""
+    return [p for p in folder.glob("*.png") if re.search(r"\d+$", p.stem)]
+
+
+def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
+    return {int(re.findall(r"\d+", p.stem)[-1]): p for p in sorted(pictures)}
+
+
+def layer_folders(root: Path, video: str) -> dict[int, Path]:
+    """Return the folders with a picture an object, by object: there are some where objects overlap or are more than 254."""
+    folders = sorted((root / LAYERS / video).glob("*"))
+    return {int(folder.name): folder for folder in folders if folder.is_dir() and folder.name.isdigit()}
+
+
+def read_mask(path: Path) -> NDArray[np.integer]:
+    """Return a picture of ids, or of one object, ``(Y, X)``."""
+    try:
+        with Image.open(path) as picture:
+            array = np.asarray(picture)
+    except (UnidentifiedImageError, OSError) as error:
+        raise FormatError(f"{path} cannot be read ({error}).") from error
+    if array.ndim != 2:
+        raise FormatError(f"{path} is a {picture.mode} picture; ids are read from palette or grey PNGs.")
+    return array
+
+
+def _object(object_id: int, facts: Mapping[str, object]) -> Object:
+    category = facts.get("category")
+    return Object(
+        object_id,
+        str(facts.get("name") or f"object {object_id}"),
+        str(category) if category else None,
+        object_colour(object_id),
+    )
+
+
+def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisFolder]:
+    """Read a DAVIS root, a folder of videos, or a folder of PNGs: ``{video name: masklets}``.
+
+    Raises
+    ------
+    FormatError
+        If no PNGs are found there.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise FormatError(f"There is no folder {root}.")
+    annotations = root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root
+    if any(annotations.glob("*.png")):
+        return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
+    videos: dict[str, DavisFolder] = {}
+    for folder in sorted(p for p in annotations.iterdir() if p.is_dir()):
+        inner = [p for p in folder.iterdir() if p.is_dir()]
+        if not any(folder.glob("*.png")) and inner:  # a resolution between, as DAVIS's 480p
+            videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
+        elif any(folder.glob("*.png")):
+            videos[folder.name] = DavisFolder(folder, void=void)
+    if not videos:
+        raise FormatError(f"{root} holds no folders of PNGs.")
+    return videos
+
+
+def is_root(folder: Path) -> bool:
+    """Whether a folder has pictures beside masks."""
+    return (folder / PICTURES).is_dir() and (folder / ANNOTATIONS).is_dir()
+
+
+def find_roots(folder: Path) -> list[Path]:
+    """Return the roots with pictures beside masks: the folder itself and those up to two levels below it."""
+    return [root for root in (folder, *sorted(folder.glob("*")), *sorted(folder.glob("*/*"))) if is_root(root)]
+
+
+def split_of(root: Path) -> str | None:
+    """Return the split that ``meta.json`` names, ``"train"`` or ``"test"``; ``None`` if it names none."""
+    path = root / META
+    if not path.is_file():
+        return None
+    try:
+        split = json.loads(path.read_text(encoding="utf-8")).get("split")
+    except (OSError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path} cannot be read ({error}).") from error
+    return None if split is None else str(split)
+
+
+def pictures_of(root: Path, masks: DavisFolder) -> Path:
+    """Return the folder with the pictures of a video of a root: under a resolution, as DAVIS's 480p, if its masks are.
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    """
+    inside = masks.folder.relative_to(root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root)
+    for pictures in (root / PICTURES / inside, root / PICTURES / masks.name):
+        if pictures.is_dir():
+            return pictures
+    raise FormatError(f"The masks of {masks.name} have no pictures: there is no folder {root / PICTURES / inside}.")
+
+
+def picture_places(pictures: Path, frames: Iterable[int] = ()) -> dict[int, int]:
+    """Return the place of each picture among those of a folder by its number; ``frames`` are annotated ones.
+
+    Raises
+    ------
+    FormatError
+        If an annotated frame has no picture.
+    """
+    places = {number: place for place, number in enumerate(picture_numbers(pictures))}
+    lacking = sorted(set(frames) - places.keys())
+    if lacking:
+        raise FormatError(
+            f"{pictures} has no picture of the annotated frame {lacking[0]} ({len(lacking)} lack): pictures and masks "
+            "belong together by their numbers, so give both the same."
+        )
+    return places
+
+
+class NumberedPictures:
+    """The pictures of a folder by their own numbers: ``pictures[25]`` is ``00025.jpg``, ``(Y, X, 3)``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._video = open_video(folder)
+        self._places = picture_places(folder)
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        return self._video[self._places[number]]

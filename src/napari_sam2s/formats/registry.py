@@ -1,0 +1,125 @@
+"""The list of formats: what each is called, what can be chosen, who reads and writes it.
+
+The command line, the widget's menu, napari's writers and :meth:`Project.export` read this list. A new format is a file of this
+folder with a writer (and a reader), and an entry here; where napari is to save layers in it, also a writer in ``napari.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.formats.coco import read_coco, write_coco
+from napari_sam2s.formats.ctc import read_ctc, write_ctc
+from napari_sam2s.formats.davis import write_davis
+from napari_sam2s.formats.davis_layout import read_davis
+from napari_sam2s.formats.measurements import read_pixel_size, write_measurements
+from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
+from napari_sam2s.formats.overlay import write_overlay
+from napari_sam2s.formats.sav import read_sav, write_sav
+from napari_sam2s.masklets.protocol import Masklets
+
+
+@dataclass(frozen=True)
+class Option:
+    """What can be chosen of a format: a keyword of its writer, and an option of the command line."""
+
+    name: str
+    metavar: str
+    help: str
+    read: Callable[[str], Any] = str  # from a word of the command line to what the writer takes
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format that masks are written in, and perhaps read from."""
+
+    name: str  # in ``project.export(folder, name)`` and ``--format``
+    title: str
+    tip: str
+    write: Callable[..., Path]  # (masklets, folder or file, name of the video, **options) -> what was made
+    read: Callable[[Path | str], Mapping[str, Masklets]] | None = None  # path -> {name of the video: masklets}
+    options: tuple[Option, ...] = ()
+    file_ending: str = ""  # of a format that is one file which the user names; else the user names a folder
+    needs_video: bool = False  # the writer takes ``video`` too, with the frames
+    layer_ending: str = ""  # of what napari saves Labels layers as; empty where it does not
+
+    @property
+    def keywords(self) -> frozenset[str]:
+        """What the writer takes by name."""
+        return frozenset(option.name for option in self.options) | ({"video"} if self.needs_video else set())
+
+
+def _write_overlay(masklets: Masklets, path: Path | str, name: str, *, video: Any) -> Path:
+    return write_overlay(video, masklets, path)
+
+
+_ALL = (
+    Format(
+        "davis",
+        "DAVIS folders",
+        "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read.",
+        write_davis,
+        read_davis,
+        layer_ending=".davis",
+    ),
+    Format(
+        "coco",
+        "COCO instances",
+        "One JSON with run-length masks, a track_id for each object, scores and origins.",
+        write_coco,
+        read_coco,
+        layer_ending=".json",
+    ),
+    Format(
+        "csv",
+        "Measurements (CSV)",
+        "Area, centroid, box, scores and origin of every object on every frame.",
+        write_measurements,
+        options=(
+            Option("pixel_size", "Y[,X]", "size of a pixel, for areas in physical units", read_pixel_size),
+            Option("unit", "UNIT", "of the pixel size, such as micrometer"),
+        ),
+        layer_ending=".csv",
+    ),
+    Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav),
+    Format("ctc", "Cell Tracking Challenge", "16-bit TIFF and res_track.txt; every frame must be known.", write_ctc, read_ctc),
+    Format(
+        "ome-zarr", "OME-Zarr labels", "One compressed array (t, y, x) with names and colours.", write_ome_zarr, read_ome_zarr
+    ),
+    Format(
+        "overlay",
+        "Overlay video",
+        "An MP4 with the masks drawn in, to look at.",
+        _write_overlay,
+        file_ending=".mp4",
+        needs_video=True,
+    ),
+)
+FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
+
+
+class Exported(Masklets, Protocol):
+    """What can be exported: masklets with the name of their video, as a project is."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+
+
+def export(masklets: Exported, target: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
+    """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`."""
+    if format not in FORMATS:
+        raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, FORMATS))}.")
+    chosen = FORMATS[format]
+    for option in sorted(options.keys() - chosen.keywords):
+        owners = [repr(known.name) for known in FORMATS.values() if option in known.keywords]
+        raise ProjectError(
+            f"{option!r} is an option of {' and '.join(owners) or 'no format'}, not of {format!r}: leave it out."
+        )
+    if chosen.needs_video and options.get("video") is None:
+        raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
+    return chosen.write(masklets, target, masklets.name, **options)

@@ -1,0 +1,115 @@
+"""Formats are registered once, and files agree with the screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sam2s import formats
+from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.formats import FORMATS, overlay, read_ctc, read_davis, read_ome_zarr
+from napari_sam2s.masklets import LabelMasklets, Project
+from napari_sam2s.masklets.labels import label_image
+
+SIZE = (24, 30)
+FRAMES = 4
+
+
+@pytest.fixture
+def overlapping(tmp_path):
+    """Three objects that overlap two by two and all three, on every frame elsewhere."""
+    with Project.create(tmp_path / "case.sam2s", np.zeros((FRAMES, *SIZE, 3), np.uint8)) as project:
+        for i in range(3):
+            project.add_object()
+            rows = []
+            for t in range(FRAMES):
+                mask = np.zeros(SIZE, bool)
+                mask[3 + 3 * i : 15 + 3 * i, t + 4 * i : t + 4 * i + 12] = True
+                rows.append((t, i + 1, mask, None))
+            project.write_masks(rows)
+        yield project
+
+
+def label_array(masklets):
+    """Return the labels that were read back, whose masks do not overlap any more."""
+    return np.stack([sum(i * mask.astype(int) for i, mask in masklets.masks(t).items()) for t in range(FRAMES)])
+
+
+@pytest.mark.filterwarnings("ignore:case. objects overlap")
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
+def test_files_show_what_the_screen_shows(overlapping, tmp_path, order):
+    overlapping.reorder(order)
+    shown = np.asarray(overlapping.labels)
+    assert shown[0, 12, 10] == order[-1]  # all three are there
+    made = {name: overlapping.export(tmp_path / name, name) for name in ("davis", "ctc", "ome-zarr")}
+    back = {
+        "davis": read_davis(tmp_path / "davis"),
+        "ctc": read_ctc(made["ctc"]),
+        "ome-zarr": read_ome_zarr(made["ome-zarr"]),
+    }
+    for name, videos in back.items():
+        np.testing.assert_array_equal(label_array(videos["case"]), shown, err_msg=name)
+    grey = np.full((*SIZE, 3), 90, np.uint8)
+    for t in range(FRAMES):
+        visible = {i: shown[t] == i for i in (1, 2, 3)}
+        drawn = overlay(grey, overlapping.masks(t), overlapping.objects)
+        np.testing.assert_array_equal(drawn, overlay(grey, visible, overlapping.objects))
+        assert (drawn[shown[t] > 0] != 90).any(axis=-1).all()
+        assert (drawn[shown[t] == 0] == 90).all()
+
+
+def test_the_higher_id_covers_where_there_is_no_table():
+    masks = {i: np.ones((2, 2), bool) for i in (7, 2, 5)}
+    assert (label_image(masks, (), (2, 2)) == 7).all()
+
+
+def test_the_command_line_offers_every_format_and_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    text = capsys.readouterr().out
+    for known in FORMATS.values():
+        assert f"{known.name}: {known.title}" in " ".join(text.split())
+        for option in known.options:
+            assert f"--{option.name.replace('_', '-')} {option.metavar}" in text
+
+
+def test_the_page_tells_of_every_format_and_option():
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    assert [(name.strip(" `"), title.strip()) for name, title in rows] == [(f.name, f.title) for f in FORMATS.values()]
+    for known in FORMATS.values():
+        assert all(f"--{option.name.replace('_', '-')}" in page for option in known.options)
+
+
+@pytest.mark.parametrize("name", [name for name, known in FORMATS.items() if known.layer_ending and name != "davis"])
+def test_a_file_of_any_name(tmp_path, name):
+    labels = LabelMasklets(np.ones((2, 5, 6), np.uint8))
+    ending = FORMATS[name].layer_ending
+    assert FORMATS[name].write(labels, tmp_path / f"mine{ending}", "case") == tmp_path / f"mine{ending}"
+    (tmp_path / f"folder{ending}").mkdir()
+    made = FORMATS[name].write(labels, tmp_path / f"folder{ending}", "case")
+    assert made.parent == tmp_path / f"folder{ending}"
+    assert made.name.startswith("case_")
+
+
+def test_what_a_format_does_not_have_is_told(overlapping, tmp_path):
+    with pytest.raises(ProjectError, match=r"'gif' is not a format we write; there are 'davis', 'coco', .*'overlay'"):
+        overlapping.export(tmp_path, "gif")
+    with pytest.raises(ProjectError, match="'video' is an option of 'overlay', not of 'csv'"):
+        overlapping.export(tmp_path, "csv", video=None)
+    with pytest.raises(ProjectError, match="'depth' is an option of no format"):
+        overlapping.export(tmp_path, "csv", depth=3)
+    with pytest.raises(ProjectError, match="'overlay' draws on the frames: give the video"):
+        overlapping.export(tmp_path / "o.mp4", "overlay")
+    video = np.zeros((FRAMES, *SIZE, 3), np.uint8)
+    assert overlapping.export(tmp_path / "o.mp4", "overlay", video=video).stat().st_size > 0
+
+
+def test_the_old_name_of_the_list_still_works():
+    with pytest.warns(DeprecationWarning, match="WRITERS is FORMATS now"):
+        assert formats.WRITERS["coco"] is FORMATS["coco"].write
+    with pytest.raises(AttributeError, match="nonsense"):
+        formats.nonsense  # noqa: B018
