@@ -1,7 +1,7 @@
 """Give the built-in model a pretrained trunk: from its file and the converted weights to a checkpoint to train from.
 
     python -m research.start_pretrained sam2s-nano LITE.pt OUT.pt --material MATERIAL/train.npz --nuclei REAL/nuclei
-        [--keys 32] [--cut 16]
+        [--keys 32] [--weight 20] [--cut 16]
 
 What the model has learned stays as it is. New are the pretrained trunk, its maps' way into the coarse ones (nothing, to begin
 with), and its matching keys: maps of strides 8 and 16, each of variance one, centred, and reduced by PCA on training material.
@@ -29,7 +29,7 @@ from napari_sam2s.model.frames import normalise, resize_frame
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import NANO_LITE
 
-KEYS_SCALE = 20.0  # of the cosine of pretrained keys, beside the 21 of the learned ones: chosen without training
+WEIGHT = 20.0  # of the cosine of pretrained keys, beside the 21 of the learned ones, to begin with
 FRAMES, NUCLEI, CELLS = 6, 40, 150  # of every video; pictures; cells of every picture
 
 
@@ -71,7 +71,9 @@ def principal(
     return kernel[:, fine_part].float(), kernel[:, ~fine_part].float(), (-kernel @ mean).float(), kept
 
 
-def start(source: str, lite: Path, material: Path, nuclei: Path | None, keys: int, cut: int) -> tuple[dict[str, object], float]:
+def start(
+    source: str, lite: Path, material: Path, nuclei: Path | None, keys: int, cut: int, weight: float = WEIGHT
+) -> tuple[dict[str, object], float]:
     """Return the checkpoint, and the share of the variance that its keys keep."""
     weights, config, metadata = read_checkpoint(find_weights(source))
     assert config is not None
@@ -95,7 +97,7 @@ def start(source: str, lite: Path, material: Path, nuclei: Path | None, keys: in
         made.coarse.weight.copy_(coarse[..., None, None])
         made.fine.bias.zero_()
         made.coarse.bias.copy_(bias)
-        made.log_weight.bias.fill_(0.5 * (math.log(KEYS_SCALE) - float(model.matching.log_scale)))
+        made.log_weight.bias.fill_(0.5 * (math.log(weight) - float(model.matching.log_scale)))
     metadata["pretrained"] = origin["provenance"]
     return {"model": model.state_dict(), "config": new.to_dict(), "sam2s": metadata}, kept
 
@@ -109,10 +111,11 @@ def main() -> None:
     parser.add_argument("--material", type=Path, required=True, help="train.npz")
     parser.add_argument("--nuclei", type=Path)
     parser.add_argument("--keys", type=int, default=NANO_LITE.match_pretrained, help="channels of the pretrained matching keys")
+    parser.add_argument("--weight", type=float, default=WEIGHT, help="of their cosine in the logits of matching")
     parser.add_argument("--cut", type=int, choices=(16, 32), default=16)
     args = parser.parse_args()
     torch.manual_seed(0)
-    checkpoint, kept = start(args.model, args.lite, args.material, args.nuclei, args.keys, args.cut)
+    checkpoint, kept = start(args.model, args.lite, args.material, args.nuclei, args.keys, args.cut, args.weight)
     torch.save(checkpoint, args.out)
     told = f"its {args.keys} keys keep {100 * kept:.0f} % of the variance of the pretrained maps"
     sys.stdout.write(f"{args.out}: {told}\n")

@@ -10,7 +10,6 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE
-from napari_sam2s.training.checkpoint import model_state
 from napari_sam2s.training.data import batches
 from napari_sam2s.training.optimizer import PRETRAINED, make_optimizer
 from napari_sam2s.training.setup import start
@@ -71,9 +70,9 @@ def saved(path, network):
 
 
 def one_step(run, data):
-    before = {n: w.clone() for n, w in model_state(run.learner.model).items()}
+    before = {n: w.clone() for n, w in run.learner.model.state_dict().items()}
     run.learner.take_step(next(batches(data, 0, 0)))
-    return {n for n, w in model_state(run.learner.model).items() if not torch.equal(w, before[n])}
+    return {n for n, w in run.learner.model.state_dict().items() if not torch.equal(w, before[n])}
 
 
 def test_a_frozen_trunk_stays_as_it_is_to_the_bit(config, beside, tmp_path):
