@@ -177,18 +177,19 @@ def agreement(found: list[dict], other: list[dict]) -> dict[str, float]:
 
 def last_logits(tracker: Tracker, frame: int) -> torch.Tensor:
     """Return the logits of all objects on the frame tracked last."""
-    kept = [tracker._objects.logits(i, frame) for i in tracker.object_ids]
+    kept = [tracker._actor.objects.logits(i, frame) for i in tracker.object_ids]
     return torch.cat([logits.float() for logits in kept]).cpu()
 
 
 def split(tracker: Tracker, frame: int, times: int = 20) -> dict[str, float]:
     """Return the GPU's milliseconds for each part of the network, replayed as a graph (eager on a CPU)."""
-    model, sight = tracker.model, tracker._sight
+    model, actor = tracker.model, tracker._actor
+    assert isinstance(model, SAM2S)
     device = model.device
     with torch.inference_mode():
-        image = normalise(sight.pixels(frame)[None], device)
+        image = normalise(tracker._frames(frame)[None], device)
         features = model.encode(image)
-        memories = sight._memories([tracker._objects._recall(i, frame, 1) for i in tracker.object_ids])
+        memories = model.recalled([actor.objects._recall(i, frame, 1) for i in tracker.object_ids])
         attended = model.attend(features, memories)
         decoded = model.decode(attended)
         parts = {

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 
 from napari_sam2s import Tracker, load_model
+from napari_sam2s.model import recalled_memories
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.synthetic.microscopy import Microscopy
-from napari_sam2s.tracking.predictor import Sight
 
-together = Sight._alike
+together = recalled_memories.find_alike
 
 
-def each_by_itself(sight: Sight, recalls: Sequence[object]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def each_by_itself(recalls: Sequence[object], **_: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Tell that no two objects remember the same frames."""
     return (tuple(range(len(recalls))),) * 2
 
@@ -61,7 +61,7 @@ def main() -> None:
         for _ in range(args.rounds):
             found = []
             for way, taken in times.items():
-                Sight._alike = way  # type: ignore[method-assign, assignment]
+                recalled_memories.find_alike = way  # type: ignore[assignment]
                 seconds, shown = follow(model, video, masks[:count], args.threads)
                 taken.append(seconds)
                 found.append(shown)

@@ -90,7 +90,7 @@ def main() -> None:
         path = Path(folder) / "a.sam2s"
         with Project.create(path, Long(frames)) as project:
             ids = [project.add_object().id for _ in range(OBJECTS)]
-            run = project.start_run(model="benchmark")
+            run = project.runs.start(model="benchmark")
             live = min(frames, LIVE)
             reader = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-c", READER, str(path)], stdout=subprocess.PIPE, text=True
@@ -109,13 +109,13 @@ def main() -> None:
                 project.write_masks(
                     [(t, i, m, scores) for t in span for i, m in zip(ids, encoded[t % 40], strict=True)], run=run
                 )
-            project.finish_run(run)
+            project.runs.finish(run)
             order = rng.integers(0, frames, 300)
             decode = timed(lambda n: LabelView(project).frame(int(order[n])), 300)
             span = min(10_000, frames)
-            project.swap(1, 2, 0, span)
+            project.tracks.swap(1, 2, 0, span)
             undo = timed(lambda _: project.undo())[0]
-            presence = timed(lambda _: project.presence(1), 2)
+            presence = timed(lambda _: project.masks.presence(1), 2)
         size = path.stat().st_size
         opened = timed(lambda _: Project.open(path).close())[0]
         store = zarr.create_array(

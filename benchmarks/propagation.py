@@ -107,7 +107,7 @@ def ours(size: int, video: np.ndarray, objects: int, *, fast: bool = False, part
     tracker = Tracker(model.eval(), video, memory="vanilla")
     for i in range(objects):
         tracker.prompt(i + 1, 0, points=[(50, 40 + 30 * i)])
-    for bank in tracker._objects.banks.values():
+    for bank in tracker._actor.objects.banks.values():
         for t in range(1, FULL + 1):
             bank.append(replace(bank.conditioning[0], frame=t), FORWARD)
     yield from tracker.propagate(FULL + 1)

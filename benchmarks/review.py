@@ -67,11 +67,11 @@ def main() -> None:
         made = make(Path(folder, "long.sam2s"), args.frames) if args.project is None else Project.open(args.project)
         with made as project:
             sql = "SELECT frame, object_id, area, iou, object_score, y0, x0, height, width, origin, confirmed FROM masks"
-            rows, plain, plain_cpu = timed(lambda: project._rows(sql))
+            rows, plain, plain_cpu = timed(lambda: project.store.rows(sql))
             count = len(rows)
             del rows
             _, first, first_cpu = timed(project.review)
-            project.delete(1, 500, 600)
+            project.tracks.delete(1, 500, 600)
             review, second, second_cpu = timed(project.review)
             project.undo()
             print(f"{project.shape[0]} frames, {count} masks: {len(review)} spans, about {review.minutes:.0f} minutes\n")

@@ -29,7 +29,9 @@ from qtpy.QtWidgets import QApplication
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.rle import encode
 from napari_sam2s.widgets.segment_widget import SegmentWidget
-from napari_sam2s.widgets.timeline import Timeline, lanes_of
+from napari_sam2s.widgets.timeline import Timeline
+from napari_sam2s.widgets.timeline_model import timeline_rows
+from napari_sam2s.widgets.video_picker import VideoPicker
 
 OBJECTS = 5
 HOURS = {"6 minutes": 9_000, "2 hours": 180_000}
@@ -76,11 +78,11 @@ def measure(path: Path) -> tuple[float, float, float, float]:
     with Project.open(path) as project:
         timeline = Timeline()
         timeline.resize(1600, 120)
-        timeline.show_lanes(project.shape[0], lanes_of(project), project.fps)
+        timeline.show_rows(project.shape[0], timeline_rows(project), project.fps)
         timeline.grab()
         opened = time.perf_counter() - start
         start = time.perf_counter()
-        lanes_of(project)
+        timeline_rows(project)
         again = time.perf_counter() - start
         timeline.zoom(20, project.shape[0] / 2)
         pans, zooms = [], []
@@ -109,7 +111,7 @@ def in_napari(path: Path, frames: int) -> list[tuple[str, float, float]]:
     settle()
     process = psutil.Process()
     alone = process.memory_info().rss / 2**20
-    SegmentWidget._default_path = lambda self, video: path  # it belongs to no file
+    VideoPicker._default_path = lambda self, video: path  # it belongs to no file
     made = []
 
     def open_widget() -> None:
@@ -122,7 +124,7 @@ def in_napari(path: Path, frames: int) -> list[tuple[str, float, float]]:
     places = np.random.default_rng(0).integers(0, frames, 30).tolist()
 
     def jump(frame: int) -> None:
-        widget.go_to(frame)
+        widget.session.go_to(frame)
         settle()
 
     jumps = np.median([timed(lambda frame=frame: jump(frame)) for frame in places], axis=0)

@@ -65,19 +65,19 @@ class Desk:
 
     def click(self, y: float, x: float) -> None:
         """Click on a pixel."""
-        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        world = self.widget.session.image.data_to_world((self.widget.session.frame, y, x))
         at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
         button, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         QTest.mouseClick(self.canvas, button, none, QPoint(int(at[0]), int(at[1])))
 
     def click_to_mask(self, frame: int) -> float:
         """Return the seconds from a click to the drawn mask."""
-        self.widget.go_to(frame)
-        self.until(lambda: self.widget.frame == frame)
+        self.widget.session.go_to(frame)
+        self.until(lambda: self.widget.session.frame == frame)
         QApplication.processEvents()
         answered: list[int] = []
         session = self.widget.session
-        session.prompted.connect(lambda *_: answered.append(1))
+        session.worker.prompted.connect(lambda *_: answered.append(1))
         start = time.monotonic()
         self.click(*CLICK)
         self.until(lambda: bool(answered))
@@ -86,7 +86,7 @@ class Desk:
 
     def gaps(self, condition, move: bool) -> np.ndarray:
         """Return :func:`gaps` of this viewer."""
-        return gaps(condition, self.widget.go_to if move else None, self.widget.session.project.shape[0])
+        return gaps(condition, self.widget.session.go_to if move else None, self.widget.session.project.shape[0])
 
 
 def gaps(condition, go_to, frames: int) -> np.ndarray:
@@ -153,9 +153,9 @@ def headless(file: Path, project: Path) -> float:
 
 def tracked(desk: Desk) -> float:
     """Track the whole clip, untouched, and return the frames a second."""
-    desk.widget.go_to(0)
+    desk.widget.session.go_to(0)
     start = time.monotonic()
-    desk.widget.track()
+    desk.widget.run_view.track()
     desk.until(lambda: not desk.widget.session.tracking)
     return desk.widget.session.project.shape[0] / (time.monotonic() - start)
 
@@ -228,8 +228,8 @@ def responsiveness(desk: Desk, file: Path, clip: np.ndarray, table: Table) -> No
     table.add_gaps("nothing running", still, still)
     for every, what in ((1, "tracking (our engine)"), (5, "tracking every 5th frame")):
         desk.widget.run_panel.rate.take(every)
-        desk.widget.go_to(0)
-        desk.widget.track()
+        desk.widget.session.go_to(0)
+        desk.widget.run_view.track()
         table.add_gaps(what, desk.gaps(lambda: not session.tracking, move=True), still)
     desk.widget.run_panel.rate.take(1)
     table.add_gaps("tracking in a thread", in_a_thread(desk, file), still)
@@ -238,15 +238,15 @@ def responsiveness(desk: Desk, file: Path, clip: np.ndarray, table: Table) -> No
 def pause(desk: Desk, frame_seconds: float, table: Table) -> None:
     """Measure how many frames are still tracked after the key."""
     session, project = desk.widget.session, desk.widget.session.project
-    desk.widget.go_to(0)
+    desk.widget.session.go_to(0)
     seen: list[int] = []
-    session.progressed.connect(lambda done, total, frame, rate: seen.append(done))
-    desk.widget.track()
+    session.worker.progressed.connect(lambda done, total, frame, rate: seen.append(done))
+    desk.widget.run_view.track()
     desk.until(lambda: bool(seen))
     run = project.runs[-1].id
     before = _done(project, run)
     start = time.monotonic()
-    desk.widget.track()
+    desk.widget.run_view.track()
     desk.until(lambda: not session.tracking)
     took, after = time.monotonic() - start, project.runs[-1].next_frame or 0
     table.add("pause: frames after the key", f"{after - before}", f"{took * 1e3:.0f} ms, a frame {frame_seconds * 1e3:.0f} ms")
@@ -276,7 +276,7 @@ def main() -> None:
 
 def _done(project: Project, run: int) -> int:
     """Return the frame after the last that a run has written."""
-    rows = project._rows("SELECT ifnull(max(frame), 0) + 1 FROM masks WHERE run = ?", (run,))
+    rows = project.store.rows("SELECT ifnull(max(frame), 0) + 1 FROM masks WHERE run = ?", (run,))
     return int(rows[0][0])
 
 

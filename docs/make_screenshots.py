@@ -1,7 +1,7 @@
 """Make the pictures of the documentation: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py``.
 
 The window and every panel in both of napari's themes, on the drawn case, into ``docs/images``. ``--only NAME`` makes some of
-them (``--only review,surgery``); ``--scale 1.5`` shows how it looks at another scaling of the desktop.
+them (``--only review,edit-tracks``); ``--scale 1.5`` shows how it looks at another scaling of the desktop.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ class Studio:
         for mine, true in zip(session.project.objects, self.case.objects, strict=True):
             areas = [self.case.masks(t).get(true.id, np.zeros(1)).sum() for t in range(FRAMES)]
             shown = next(t for t in range(FRAMES) if areas[t] > 0.3 * max(areas))
-            session.project.rename(mine.id, true.name)
+            session.project.objects.rename(mine.id, true.name)
             if mine.id % 2:
-                session.project.set_class(mine.id, true.class_name)
+                session.project.objects.set_class(mine.id, true.class_name)
             self.click(mine.id, shown, self.case.masks(shown)[true.id])
         self.rest()
 
@@ -93,9 +93,9 @@ class Studio:
         widget = self.widget
         widget.timeline.set_bounds(first, stop)
         widget.run_panel.rate.take(every)
-        widget.go_to(first)
+        widget.session.go_to(first)
         self.rest()
-        widget.track()
+        widget.run_view.track()
 
     def finished(self) -> None:
         """Wait for the end of the run."""
@@ -124,12 +124,12 @@ class Studio:
             for mine, true in zip(self.widget.session.project.objects, self.case.objects, strict=True):
                 if true.id in (masks := self.case.masks(t)):
                     truth[t][masks[true.id]] = mine.id
-        layer = self.viewer.add_labels(truth, name="ground truth", visible=False, **spatial(self.widget.image))
+        layer = self.viewer.add_labels(truth, name="ground truth", visible=False, **spatial(self.widget.session.image))
         dock, panel = self.viewer.window.add_plugin_dock_widget("napari-sam2s", "Evaluate masks")
         dock.setFloating(True)
         dock.resize(720, 460)
         panel.truth.value = layer
-        panel.prediction.value = self.widget.objects
+        panel.prediction.value = self.widget.session.layers.objects
         panel.score()
         self.until(lambda: panel.scores is not None)
         self.rest()
@@ -156,7 +156,7 @@ def links(studio: Studio, folder: Path) -> QWidget:
     (folder / "SA-SV" / "review.json").write_text(json.dumps({"links": [link]}))
     studio.viewer.layers.clear()
     studio.viewer.open(str(pictures), plugin="napari-sam2s")
-    studio.until(lambda: studio.widget.session is not None and "ready" in studio.widget.status.text())
+    studio.until(lambda: studio.widget.session.worker is not None and "ready" in studio.widget.status.text())
     panel = studio.widget.review_panel
     studio.widget.tabs.setCurrentWidget(panel)
     panel.links.take_up()
@@ -188,22 +188,22 @@ def main() -> None:
         studio.finished()
         studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)
         studio.finished()
-        widget.go_to(FRAMES // 2)
-        widget.confirm()
+        widget.session.go_to(FRAMES // 2)
+        widget.session.confirm()
         widget.timeline.set_bounds(5, FRAMES - 6)
         shoot("timeline", widget.timeline)
         for panel, name in (
             (widget.objects_panel, "objects"),
             (widget.review_panel, "review"),
-            (widget.surgery_panel, "surgery"),
+            (widget.track_editing_panel, "edit-tracks"),
         ):
             widget.tabs.setCurrentWidget(panel)
             if panel is widget.review_panel:
                 studio.until(lambda: len(widget.review_panel.review) > 0, 60)
                 widget.review_panel.next()
-            if panel is widget.surgery_panel:
-                widget.surgery_panel.start.setValue(8)
-                widget.surgery_panel.last.setValue(11)
+            if panel is widget.track_editing_panel:
+                widget.track_editing_panel.start.setValue(8)
+                widget.track_editing_panel.last.setValue(11)
             studio.rest(2)
             shoot(name, panel)
         widget.tabs.setCurrentIndex(0)
@@ -215,9 +215,9 @@ def main() -> None:
         studio.rest()
         shoot("export", widget.exporter.menu)
         widget.exporter.menu.close()
-        widget.help()
-        shoot("keys", widget._help)
-        widget.help()
+        widget.help.toggle()
+        shoot("keys", widget.help.overlay)
+        widget.help.toggle()
         shoot("evaluation", studio.evaluation())
         if not only or "links" in only:
             shoot("links", links(studio, Path(folder)))

@@ -75,7 +75,7 @@ class Walk:
 
     def place(self, y: float, x: float) -> QPoint:
         """Return where a pixel is on the canvas."""
-        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        world = self.widget.session.image.data_to_world((self.widget.session.frame, y, x))
         at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
         return QPoint(int(at[0]), int(at[1]))
 
@@ -130,7 +130,7 @@ def main() -> None:
         walk.shoot("tracked")
         last = (args.frames or walk.widget.session.project.shape[0]) - 1
         for frame in (last // 4, last // 2, 3 * last // 4, last):
-            walk.widget.go_to(frame)
+            walk.widget.session.go_to(frame)
             walk.shoot(f"frame {frame}")
         for n in range(walk.widget.tabs.count()):
             walk.widget.tabs.setCurrentIndex(n)

@@ -162,7 +162,7 @@ def test_both_ways_interrupted_and_resumed_at_a_rate(numbered, capsys, tmp_path,
         assert [(r.direction, r.status) for r in again.runs] == [("forward", "finished"), ("backward", "finished")]
         assert again.frames == whole.frames == list(range(FRAMES))
         np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
-        assert [again.origins(t) for t in range(FRAMES)] == [whole.origins(t) for t in range(FRAMES)]
+        assert [again.masks.origins(t) for t in range(FRAMES)] == [whole.origins(t) for t in range(FRAMES)]
 
 
 def test_the_stop_of_both_ways_is_that_of_the_way_forward(numbered, capsys, tmp_path):
@@ -186,7 +186,7 @@ def test_a_killed_run_is_shown_with_the_command_that_resumes_it(numbered, capsys
     from napari_sam2s.video import open_video
 
     with Project.create(tmp_path / "p.sam2s", open_video(numbered / "pictures")) as project:
-        project.start_run(next_frame=3, stop_frame=6)
+        project.runs.start(next_frame=3, stop_frame=6)
         code, out, _ = run(capsys, "show", tmp_path / "p.sam2s")  # as whoever looks at it sees it
     assert code == 0
     assert "running" in out

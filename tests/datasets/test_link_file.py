@@ -59,9 +59,9 @@ def test_taken_up_answered_and_applied(subset, project):
     best = max(entry(subset)["candidates"], key=lambda c: c["overlap"])
     assert question.candidate == best["object"]
     if question.candidate != 1:
-        project.refuse(span)
+        project.review.refuse(span)
         [span] = project.review()
-    project.accept(span)
+    project.review.accept(span)
     assert found.store(project) == 1
     assert entry(subset)["same_as"] == 1
     assert found.store(project) == 0
@@ -81,7 +81,7 @@ def test_refused_it_is_another_one(subset, project):
     found = find_review_list(subset / "JPEGImages" / "seq1")
     found.take_up(project)
     while queue := project.review():
-        project.refuse(queue[0])
+        project.review.refuse(queue[0])
     found.store(project)
     assert entry(subset)["same_as"] == 3
     assert found.undecided() == 0
@@ -104,12 +104,12 @@ def test_what_was_decided_by_hand_is_decided(subset, project):
 
 def test_objects_that_are_there_stay(subset, project):
     project.write_masks([(0, 1, np.ones(project.shape[1:], bool), None)])
-    project.rename(1, "mine")
+    project.objects.rename(1, "mine")
     find_review_list(subset / "JPEGImages" / "seq1").take_up(project)
     assert [o.name for o in project.objects] == ["mine", "polyp", "polyp 2", "polyp 3"]
-    [question] = project.questions()
+    [question] = project.links.questions()
     assert question.object_id == 4
-    project.accept_link(question.link.id)
+    project.links.accept(question.link.id)
     found = find_review_list(subset / "JPEGImages" / "seq1")
     found.store(project)
     assert entry(subset)["same_as"] == question.candidate - 1  # by the conversion's numbers

@@ -111,10 +111,10 @@ def test_a_meta_json_of_something_else(tmp_path, tracked, content):
 
 
 def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
-    tracked.delete(1, 3, 6)
+    tracked.tracks.delete(1, 3, 6)
     with pytest.raises(FormatError, match="frame 3 of case is not known"):
         tracked.export(tmp_path / "out", "ctc")
-    tracked.delete(1)
+    tracked.tracks.delete(1)
     for name in INTO_FOLDERS:
         with pytest.raises(FormatError, match=r"annotated|not known"):
             tracked.export(tmp_path / "out", name)
@@ -125,7 +125,7 @@ def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
 def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     other = tracked.add_object("other").id
     tracked.write_masks([(t, other, np.ones((24, 30), bool), None) for t in range(6)])
-    tracked.remove_object(1)
+    tracked.objects.remove(1)
     made = tracked.export(tmp_path / "out", name)  # a warning of overlaps would fail the test
     readers = {"davis": lambda: read_davis(tmp_path / "out")["case"], "ctc": lambda: read_ctc(made)["case"]}
     if name in readers:

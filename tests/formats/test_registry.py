@@ -41,7 +41,7 @@ def label_array(masklets):
 @pytest.mark.filterwarnings("ignore:case. objects overlap")
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
 def test_files_show_what_the_screen_shows(overlapping, tmp_path, order):
-    overlapping.reorder(order)
+    overlapping.objects.reorder(order)
     shown = np.asarray(overlapping.labels)
     assert shown[0, 12, 10] == order[-1]  # all three are there
     made = {name: overlapping.export(tmp_path / name, name) for name in ("davis", "ctc", "ome-zarr")}

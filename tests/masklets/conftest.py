@@ -21,9 +21,9 @@ def project(tmp_path, video):
     with Project.create(tmp_path / "case.sam2s", video) as made:
         for n in range(2):
             made.add_object(f"thing {n + 1}")
-        run = made.start_run(model="none")
+        run = made.runs.start(model="none")
         made.write_masks([(t, i, square(t, i), None) for t in range(30) for i in (1, 2)], run=run)
-        made.finish_run(run)
+        made.runs.finish(run)
         yield made
 
 

@@ -51,7 +51,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
     ballast.write_bytes(bytes(400_000))
     with Project.create(small_disk / "case.sam2s", Clip()) as project:
         project.add_object()
-        run = project.start_run(next_frame=0, stop_frame=30, model="x")
+        run = project.runs.start(next_frame=0, stop_frame=30, model="x")
         kept = fill(project, run, noise)
         assert 0 < kept < 30
         assert project.frames == list(range(kept))
@@ -60,7 +60,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
         project.write_masks([(kept, 1, noise[kept], None)], run=run)
         fill(project, run, noise[::-1])
     with Project.open(small_disk / "case.sam2s", mode="r") as again:
-        assert again._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert again.store.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert again.frames[: kept + 1] == list(range(kept + 1))
         np.testing.assert_array_equal(again.mask(kept, 1), noise[kept])
 
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_looked_at(small_disk, project, video
     with Project.open(path, mode="r") as looking:
         assert looking.frames == list(range(30))
         assert looking.labels[3].any()
-        assert len(looking.series(1)) == 30
+        assert len(looking.masks.series(1)) == 30
         with pytest.raises(ProjectError, match="reading only"):
             looking.add_object()
     with pytest.raises(ProjectError, match="cannot be written"):

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project, Prompt, Scores
-from napari_sam2s.masklets.operations import KINDS, Operation
+from napari_sam2s.masklets.track_edits import KINDS, TrackEdit
 
 
 def test_the_dabs_of_a_stroke_are_one_step(project):
     one = project.add_object()
     project.labels[0, 0:4, 0:4] = one.id
-    steps = len(project.steps)
+    steps = len(project.history.steps)
     before = project.labels[0].copy()
-    since = project.last_step
+    since = project.history.last
     project.labels[0, 2:8, 2:8] = one.id
     project.labels[0, 6:9, 6:9] = 0
-    project.add_prompt(Prompt(one.id, 0, mask=project.mask(0, one.id)))
+    project.prompts.add(Prompt(one.id, 0, mask=project.mask(0, one.id)))
     after = project.labels[0].copy()
-    project.merge_steps(since, "paint", "prompt")
-    assert project.steps[-1] == ("paint", False)
-    assert len(project.steps) == steps + 1
+    project.history.merge(since, "paint", "prompt")
+    assert project.history.steps[-1] == ("paint", False)
+    assert len(project.history.steps) == steps + 1
     assert project.undo() == "paint"
     np.testing.assert_array_equal(project.labels[0], before)
     assert not project.prompts()
@@ -38,8 +38,8 @@ def test_the_dabs_of_a_stroke_are_one_step(project):
 
 def test_nothing_to_merge_is_no_harm(project):
     project.add_object()
-    project.merge_steps(project.last_step, "paint")
-    assert project.steps[-1] == ("add object", False)
+    project.history.merge(project.history.last, "paint")
+    assert project.history.steps[-1] == ("add object", False)
 
 
 def test_only_the_steps_of_a_stroke_are_merged(project):
@@ -49,16 +49,16 @@ def test_only_the_steps_of_a_stroke_are_merged(project):
     clicked = empty.copy()
     clicked[10:20, 10:20] = True
     states = [everything(project)]
-    since = project.last_step
+    since = project.history.last
     project.labels[0, 0:4, 0:4] = one.id
     project.keep_prompt(Prompt(one.id, 0, ((12.0, 12.0),), (1,)), clicked, None)
-    run = project.start_run(model="none")
+    run = project.runs.start(model="none")
     project.labels[0, 2:8, 2:8] = one.id
     project.write_masks([(t, two.id, clicked, None) for t in (0, 1)], run=run)
-    project.merge_steps(since, "paint")
+    project.history.merge(since, "paint")
     project.write_masks([(2, two.id, clicked, None)], run=run)  # it goes on
-    project.finish_run(run)
-    assert [label for label, _ in project.steps[-3:]] == ["prompt", "track", "paint"]
+    project.runs.finish(run)
+    assert [label for label, _ in project.history.steps[-3:]] == ["prompt", "track", "paint"]
     states.append(everything(project))
     assert project.undo() == "paint"
     np.testing.assert_array_equal(project.mask(0, one.id), clicked)
@@ -75,27 +75,27 @@ def test_steps_after_undone_ones_are_merged(project):
     """Their numbers are those of the steps that were undone, which are gone then."""
     one = project.add_object()
     for _ in range(3):
-        project.rename(one.id, "other")
+        project.objects.rename(one.id, "other")
     for _ in range(3):
         project.undo()
-    since, steps = project.last_step, len(done(project))
+    since, steps = project.history.last, len(done(project))
     project.labels[0, 0:4, 0:4] = one.id
     project.labels[0, 2:8, 2:8] = one.id
-    project.merge_steps(since, "paint")
-    assert len(project.steps) == steps + 1
+    project.history.merge(since, "paint")
+    assert len(project.history.steps) == steps + 1
     project.undo()
     assert project.mask(0, one.id) is None
 
 
 def everything(project):
     """Return all that a user owns: objects, prompts, and every row of masks with what is said of it."""
-    rows = project._db.execute("SELECT * FROM masks ORDER BY frame, object_id").fetchall()
+    rows = project.store.db.execute("SELECT * FROM masks ORDER BY frame, object_id").fetchall()
     prompts = sorted((repr((p.object_id, p.frame, p.points, p.labels, p.box)), p.mask is not None) for p in project.prompts())
-    series = {o.id: project.series(o.id) for o in project.objects}
+    series = {o.id: project.masks.series(o.id) for o in project.objects}
     for i, numbers in series.items():  # what is kept of the rows in memory agrees with them
         assert numbers.frames.tolist() == [row["frame"] for row in rows if row["object_id"] == i]
         assert numbers.area.tolist() == [row["area"] for row in rows if row["object_id"] == i]
-    return project.objects, prompts, [tuple(row) for row in rows]
+    return tuple(project.objects), prompts, [tuple(row) for row in rows]
 
 
 FRAMES = st.integers(0, 29)
@@ -113,12 +113,12 @@ def mask_in(box):
 
 def track(project, draw):
     """Write masks as a run does."""
-    run = project.start_run(model="none")
+    run = project.runs.start(model="none")
     start, stop = draw(SPANS)
     shape = mask_in(draw(BOXES))
     ids = [o.id for o in project.objects]
     project.write_masks([(t, i, shape, Scores(0.5, 1.0, {"hook": 1.0})) for t in range(start, stop) for i in ids], run=run)
-    project.finish_run(run)
+    project.runs.finish(run)
 
 
 def prompt(project, draw):
@@ -134,21 +134,20 @@ EDITS = {
         (draw(FRAMES), slice(*draw(st.tuples(st.integers(0, 9), st.integers(10, 24))))),
         draw(st.sampled_from([0, *(o.id for o in p.objects)])),
     ),
-    "operation": lambda p, draw: Operation(
+    "track edit": lambda p, draw: TrackEdit(
         draw(st.sampled_from(KINDS)), draw(IDS), draw(IDS), *draw(SPANS), frame=draw(FRAMES)
     ).apply(p),
-    "fill gap": lambda p, draw: p.fill_gap(draw(IDS), *draw(SPANS)),
     "confirm": lambda p, draw: p.confirm(draw(FRAMES), confirmed=draw(st.booleans())),
-    "confirm span": lambda p, draw: p.confirm_span([draw(IDS)], *draw(SPANS)),
+    "confirm span": lambda p, draw: p.tracks.confirm([draw(IDS)], *draw(SPANS)),
     "add": lambda p, draw: p.add_object(class_name=draw(st.sampled_from([None, "hook"]))),
-    "remove": lambda p, draw: p.remove_object(draw(IDS)),
-    "rename": lambda p, draw: p.rename(draw(IDS), draw(st.text("abc", min_size=1))),
-    "class": lambda p, draw: p.set_class(draw(IDS), draw(st.sampled_from([None, "grasper"]))),
-    "colour": lambda p, draw: p.set_colour(draw(IDS), draw(st.tuples(*[st.integers(0, 255)] * 3))),
-    "flags": lambda p, draw: p.set_flags(draw(IDS), locked=draw(st.booleans()), visible=draw(st.booleans())),
-    "reorder": lambda p, draw: p.reorder(draw(st.permutations([o.id for o in p.objects]))),
+    "remove": lambda p, draw: p.objects.remove(draw(IDS)),
+    "rename": lambda p, draw: p.objects.rename(draw(IDS), draw(st.text("abc", min_size=1))),
+    "class": lambda p, draw: p.objects.set_class(draw(IDS), draw(st.sampled_from([None, "grasper"]))),
+    "colour": lambda p, draw: p.objects.set_colour(draw(IDS), draw(st.tuples(*[st.integers(0, 255)] * 3))),
+    "flags": lambda p, draw: p.objects.set_flags(draw(IDS), locked=draw(st.booleans()), visible=draw(st.booleans())),
+    "reorder": lambda p, draw: p.objects.reorder(draw(st.permutations([o.id for o in p.objects]))),
     "prompt": prompt,
-    "take prompts back": lambda p, draw: p.remove_prompts(draw(IDS), draw(st.one_of(st.none(), FRAMES))),
+    "take prompts back": lambda p, draw: p.prompts.remove(draw(IDS), draw(st.one_of(st.none(), FRAMES))),
     "track": track,
 }
 
@@ -181,4 +180,4 @@ def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
 
 def done(project):
     """Return the steps that can be undone."""
-    return [label for label, undone in project.steps if not undone]
+    return [label for label, undone in project.history.steps if not undone]

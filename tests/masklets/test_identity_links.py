@@ -19,8 +19,8 @@ def split(tmp_path, video):
             made.add_object(name)
         for i, frames in ((1, range(10)), (2, range(12, 18)), (3, range(20, 30)), (4, range(8, 22))):
             made.write_masks([(t, i, square(t, i), None) for t in frames], origin="imported")
-        made.add_link(2, 12, [(1, 0.4), (4, 0.1)], "it came back")
-        made.add_link(3, 20, [(2, 0.6), (1, 0.3), (4, 0.0)])
+        made.links.add(2, 12, [(1, 0.4), (4, 0.1)], "it came back")
+        made.links.add(3, 20, [(2, 0.6), (1, 0.3), (4, 0.0)])
         yield made
 
 
@@ -31,12 +31,12 @@ def square(t, i):
 
 
 def shown(project, object_id):
-    series = project.series(object_id)
+    series = project.masks.series(object_id)
     return series.frames[series.area > 0].tolist()
 
 
 def test_what_is_asked(split):
-    first, second = split.questions()
+    first, second = split.links.questions()
     assert (first.object_id, first.frame, first.candidate, first.seen, first.others) == (2, 12, 1, 9, 0)  # 4 is beside it
     assert (second.object_id, second.candidate, second.seen, second.others) == (3, 2, 17, 1)
     spans = list(split.review())
@@ -53,14 +53,14 @@ def test_what_is_asked(split):
 
 
 def test_the_same_object(split):
-    split.accept(split.review()[1])
+    split.review.accept(split.review()[1])
     assert [o.name for o in split.objects] == ["left", "left at last", "other"]
     assert shown(split, 1) == [*range(10), *range(12, 18)]
     np.testing.assert_array_equal(split.mask(13, 1), square(13, 2))
-    [question] = split.questions()  # the one that may be 2 may now be 1, by either of its candidates
+    [question] = split.links.questions()  # the one that may be 2 may now be 1, by either of its candidates
     assert (question.object_id, question.candidate, question.overlap, question.seen) == (3, 1, 0.6, 17)
     assert question.others == 0
-    split.accept_link(question.link.id)
+    split.links.accept(question.link.id)
     assert shown(split, 1) == [*range(10), *range(12, 18), *range(20, 30)]
     assert not split.review()
     assert [link.same_as for link in split.links] == [1, 2]  # as they were listed: 3 is 2, and 2 is 1
@@ -68,70 +68,70 @@ def test_the_same_object(split):
 
 def test_answers_are_undone_and_redone_one_by_one(split):
     before = np.asarray(split.labels)
-    split.accept_link(1)
-    split.refuse_link(2)
+    split.links.accept(1)
+    split.links.refuse(2)
     after = np.asarray(split.labels)
     assert split.undo() == "3 is not 1"
-    assert len(split.questions()) == 1
+    assert len(split.links.questions()) == 1
     assert split.undo() == "2 is 1"
-    assert len(split.questions()) == 2
+    assert len(split.links.questions()) == 2
     np.testing.assert_array_equal(np.asarray(split.labels), before)
     split.redo()
     split.redo()
     np.testing.assert_array_equal(np.asarray(split.labels), after)
-    assert not split.questions()
+    assert not split.links.questions()
 
 
 def test_another_object_once_no_candidate_is_left(split):
     span = split.review()[0]
-    split.refuse(span)  # 3 is not 2 ...
-    question = split.question(2)
+    split.review.refuse(span)  # 3 is not 2 ...
+    question = split.links.question(2)
     assert question.candidate == 1
-    split.refuse_link(2)  # ... and not 1: it is itself
-    assert split.link(2).same_as == 3
-    assert split.link(2).ruled_out == (2, 1)
+    split.links.refuse(2)  # ... and not 1: it is itself
+    assert split.links.get(2).same_as == 3
+    assert split.links.get(2).ruled_out == (2, 1)
     assert shown(split, 3) == list(range(20, 30))
     with pytest.raises(ProjectError, match="nothing to ask"):
-        split.refuse_link(2)
+        split.links.refuse(2)
     path = split.path
     split.close()
     with Project.open(path) as again:  # it does not come back
-        assert [q.link.id for q in again.questions()] == [1]
+        assert [q.link.id for q in again.links.questions()] == [1]
 
 
 def test_those_that_have_met_are_not_the_same(split):
     split.write_masks([(25, 1, square(25, 1), None)])  # where 3 is, too
-    assert split.question(2).candidate == 2
-    split.refuse_link(2)
-    assert split.link(2).same_as == 3
-    split.remove_object(2)
-    assert split.questions() == []  # whose object is gone asks nothing
+    assert split.links.question(2).candidate == 2
+    split.links.refuse(2)
+    assert split.links.get(2).same_as == 3
+    split.objects.remove(2)
+    assert split.links.questions() == []  # whose object is gone asks nothing
 
 
 def test_known_absence_does_not_take_the_place_of_a_mask(split):
     nothing = np.zeros((24, 32), dtype=bool)
     split.write_masks([(t, 2, nothing, None) for t in range(10)])
     split.write_masks([(t, 1, nothing, None) for t in range(12, 18)])
-    split.accept_link(1)
+    split.links.accept(1)
     assert shown(split, 1) == [*range(10), *range(12, 18)]
     split.undo()
     assert shown(split, 1) == list(range(10))
-    assert len(split.series(2)) == 16
+    assert len(split.masks.series(2)) == 16
 
 
 def test_refused(split):
     with pytest.raises(ProjectError, match="no object 9"):
-        split.add_link(2, 12, [(9, 0.5)])
+        split.links.add(2, 12, [(9, 0.5)])
     with pytest.raises(ProjectError, match="two different"):
-        split.add_link(2, 12, [(2, 0.5)])
+        split.links.add(2, 12, [(2, 0.5)])
     with pytest.raises(ProjectError, match="not in the video"):
-        split.add_link(2, FRAMES, [(1, 0.5)])
-    split.set_flags(1, locked=True)
+        split.links.add(2, FRAMES, [(1, 0.5)])
+    split.objects.set_flags(1, locked=True)
     before = np.asarray(split.labels)
     with pytest.raises(ProjectError, match="left is locked"):
-        split.accept_link(1)
+        split.links.accept(1)
     np.testing.assert_array_equal(np.asarray(split.labels), before)
-    assert len(split.questions()) == 2
+    assert len(split.links.questions()) == 2
     split.write_masks([(t, 4, np.ones((24, 32), bool), None) for t in (5, 6)])
     with pytest.raises(ProjectError, match="Only a link is refused"):
-        split.refuse(next(s for s in split.review() if s.link is None))
+        split.review.refuse(next(s for s in split.review() if s.link is None))

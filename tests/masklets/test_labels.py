@@ -61,9 +61,9 @@ def test_looks_like_an_array(project):
 def test_overlaps_stay_whole_and_order_decides_what_is_seen(project):
     project.write_masks([(0, i, np.ones((24, 32), bool), None) for i in (1, 2)])
     assert (project.labels[0] == 2).all()
-    project.reorder([2, 1])
+    project.objects.reorder([2, 1])
     assert (project.labels[0] == 1).all()
-    project.set_flags(1, visible=False)
+    project.objects.set_flags(1, visible=False)
     assert (project.labels[0] == 2).all()
     project.labels[0, :4] = 0  # only what is seen is erased
     assert project.mask(0, 1).all()

@@ -12,11 +12,14 @@ from napari_sam2s.masklets.mask_statistics import IOU_ONE, ORIGINS, SCORE_ONE, U
 def slowly(project, object_id):
     """Return what a series should be, from the masks themselves."""
     rows = []
-    for t, mask in project.masklet(object_id):
+    for t in project.frames:
+        mask = project.mask(t, object_id)
+        if mask is None:
+            continue
         score = project.scores(t).get(object_id)
         where = np.argwhere(mask)
         y0, x0, y1, x1 = (*where.min(axis=0), *(where.max(axis=0) + 1)) if len(where) else (0, 0, 0, 0)
-        origin, sure = project.origins(t)[object_id], t in project.confirmed_frames(object_id)
+        origin, sure = project.masks.origins(t)[object_id], t in project.masks.confirmed_frames(object_id)
         numbers = (None, None) if score is None else (score.iou, score.object_score)
         rows.append((t, int(mask.sum()), *numbers, y0, x0, y1 - y0, x1 - x0, origin, sure))
     return Series.of_rows(rows)
@@ -29,7 +32,7 @@ def same(one, other):
 
 def check(project):
     for o in project.objects:
-        same(project.series(o.id), slowly(project, o.id))
+        same(project.masks.series(o.id), slowly(project, o.id))
 
 
 def test_follows_every_change(project):
@@ -39,16 +42,16 @@ def test_follows_every_change(project):
     project.labels[7, 2:5, 2:5] = 2
     project.confirm(7)
     check(project)
-    project.swap(1, 2, 5, 20)
+    project.tracks.swap(1, 2, 5, 20)
     check(project)
-    project.delete(2, 10, 15)
+    project.tracks.delete(2, 10, 15)
     check(project)
-    project.merge(1, 2, 20)
+    project.tracks.merge(1, 2, 20)
     check(project)
     new = project.add_object().id
-    project.move(2, new, 0, 4)
+    project.tracks.move(2, new, 0, 4)
     check(project)
-    project.copy(new, 2, 10, 12)
+    project.tracks.copy(new, 2, 10, 12)
     check(project)
     while project.undo():
         check(project)
@@ -58,7 +61,7 @@ def test_follows_every_change(project):
 
 def test_says_what_it_is_made_of(project):
     project.write_masks([(3, 1, np.zeros((24, 32), dtype=bool), Scores(0.25, -1.5))])
-    series = project.series(1)
+    series = project.masks.series(1)
     assert len(series) == 30
     assert series.iou[3] == np.float32(0.25)
     assert np.isnan(series.iou[4])
@@ -69,49 +72,49 @@ def test_says_what_it_is_made_of(project):
     assert series.where("propagated").tolist() == list(range(30))
     with pytest.raises(ValueError, match="read-only"):
         series.area[0] = 1
-    empty = project.series(project.add_object().id)
+    empty = project.masks.series(project.add_object().id)
     assert len(empty) == 0
     assert empty.bbox.shape == (0, 4)
     assert [s.state for s in empty.spans(30)] == ["unseen"]
 
 
 def test_what_did_not_happen_is_not_in_it(project):
-    before = project.series(1)
+    before = project.masks.series(1)
 
     def fail():
-        with project.step("will fail"):
+        with project.history.step("will fail"):
             project.write_masks([(0, 1, np.ones((24, 32), dtype=bool), None)])
-            assert project.series(1).area[0] == 24 * 32
+            assert project.masks.series(1).area[0] == 24 * 32
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    same(project.series(1), before)
+    same(project.masks.series(1), before)
 
 
 def test_a_reader_sees_what_the_writer_does(project):
     with Project.open(project.path, mode="r") as reader:
         told = []
         reader.masks_changed.connect(told.append)
-        same(reader.series(1), project.series(1))
+        same(reader.masks.series(1), project.masks.series(1))
         assert reader.labels[5, 0, 0] == 0
-        assert not reader.refresh()
+        assert not reader.store.refresh()
         project.labels[5, 0, 0] = 1
-        same(reader.series(1), slowly(project, 1))
+        same(reader.masks.series(1), slowly(project, 1))
         assert reader.labels[5, 0, 0] == 1
         assert told == [()]
 
 
 def test_only_what_changed_is_read_again(project):
-    project.series(1)
+    project.masks.series(1)
     asked = []
-    read = project._series._read
-    project._series._read = lambda *key: asked.append(key) or read(*key)
-    project.series(1)
+    read = project.masks._series._read
+    project.masks._series._read = lambda *key: asked.append(key) or read(*key)
+    project.masks.series(1)
     assert asked == []
     project.labels[5, 2:5, :] = 1
     project.labels[6, 2:5, :] = 1
-    project.series(1)
+    project.masks.series(1)
     assert asked == [(1, 5, 6)]
 
 
@@ -128,7 +131,7 @@ def test_scores_of_float32_come_back_exactly_and_what_has_none_has_none(project)
     scores = [Scores(float(u), float(v)) for u, v in zip(ious, values, strict=True)]
     project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), s) for t, s in enumerate(scores)])
     project.write_masks([(29, 1, np.eye(24, 32, dtype=bool), None)])
-    series = project.series(1)
+    series = project.masks.series(1)
     np.testing.assert_array_equal(series.object_score[:29], values)
     np.testing.assert_array_equal(series.iou[:29], ious)
     assert np.isnan(series.object_score[29])
@@ -154,6 +157,6 @@ def test_the_order_of_the_file_does_not_matter():
 def test_scores_are_kept_within_what_they_can_mean(project):
     odd = [Scores(1.5, 1e9), Scores(-0.1, -1e9), Scores(float("nan"), 3.0), Scores(0.5, 1 / 3)]
     project.write_masks([(t, 1, np.eye(24, 32, dtype=bool), s) for t, s in enumerate(odd)])
-    series = project.series(1)
+    series = project.masks.series(1)
     np.testing.assert_array_equal(series.iou[:4], np.array([1, 0, np.nan, 0.5], np.float32))
     np.testing.assert_allclose(series.object_score[:4], [63, -63, np.nan, 1 / 3], atol=2**-25)

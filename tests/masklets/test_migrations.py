@@ -46,13 +46,13 @@ def test_a_file_of_the_first_version_becomes_one_of_this(old, tmp_path, video):
         assert [(o.name, o.class_name) for o in project.objects] == [("left", "grasper"), ("right", None)]
         assert project.frames == list(range(10))
         assert (project.labels[3, :4, :4] == 2).all()
-        assert project.confirmed_frames(1) == [5]
+        assert project.masks.confirmed_frames(1) == [5]
         assert project.prompts()[0].points == ((4.0, 5.0),)
-        assert project.series(1).bbox[4].tolist() == [2, 4, 9, 12]
+        assert project.masks.series(1).bbox[4].tolist() == [2, 4, 9, 12]
         run = project.runs[0]
         assert (run.status, run.next_frame, run.stop_frame, run.start_frame) == ("paused", 10, 30, None)
         assert run.seconds == run.finished - run.started
-        assert project.latest_snapshot(run.id) == (10, "forward", b"state")
+        assert project.runs.latest_snapshot(run.id) == (10, "forward", b"state")
         before = np.asarray(project.labels)
         assert project.redo() == "swap 1 and 2"
         while project.undo():

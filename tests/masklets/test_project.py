@@ -36,11 +36,11 @@ def test_everything_is_there_after_reopening(tmp_path, video):
         grasper = project.add_object("grasper left", class_name="grasper", colour=(1, 2, 3))
         project.add_object()
         for prompt in prompts:
-            project.add_prompt(prompt)
+            project.prompts.add(prompt)
         project.write_masks([(3, grasper.id, square(3, 1), Scores(0.9, 4.5, {"grasper": 0.75, "hook": 0.25}))])
         project.confirm(3)
-        run = project.start_run(model="sam2s-nano", seed=5)
-        project.save_snapshot(run, 7, "forward", b"state")
+        run = project.runs.start(model="sam2s-nano", seed=5)
+        project.runs.save_snapshot(run, 7, "forward", b"state")
     with Project.open(path) as again:
         assert again.shape == (30, 24, 32)
         assert [(o.name, o.class_name) for o in again.objects] == [("grasper left", "grasper"), ("object 2", None)]
@@ -50,17 +50,17 @@ def test_everything_is_there_after_reopening(tmp_path, video):
         np.testing.assert_array_equal(loaded[2].mask, prompts[2].mask)
         np.testing.assert_array_equal(again.mask(3, 1), square(3, 1))
         assert again.scores(3)[1] == Scores(0.9, 4.5, {"grasper": 0.75, "hook": 0.25})
-        assert again.suggested_class(1) == ("grasper", 0.75)
-        assert again.confirmed_frames(1) == [3]
+        assert again.masks.suggested_class(1) == ("grasper", 0.75)
+        assert again.masks.confirmed_frames(1) == [3]
         assert again.runs[0].status == "interrupted"
         assert again.runs[0].provenance == {"model": "sam2s-nano", "seed": 5}
-        assert again.latest_snapshot(run) == (7, "forward", b"state")
-        again.check_video(video)
+        assert again.runs.latest_snapshot(run) == (7, "forward", b"state")
+        again.video.check(video)
 
 
 def test_ids_are_never_given_twice(project):
     third = project.add_object()
-    project.remove_object(third.id)
+    project.objects.remove(third.id)
     assert project.add_object().id == third.id + 1
     project.undo()
     project.undo()
@@ -77,7 +77,7 @@ def test_absent_unseen_and_low_scores_are_told_apart(tmp_path, video):
         rows += [(t, i, empty, Scores(0.9, -5.0)) for t in range(5, 8)]
         rows += [(t, i, square(t, 1), Scores(0.2, 1.0)) for t in range(8, 10)]
         project.write_masks(rows)
-        spans = [(s.start, s.stop, s.state) for s in project.presence(i)]
+        spans = [(s.start, s.stop, s.state) for s in project.masks.presence(i)]
         assert spans == [(0, 5, "present"), (5, 8, "absent"), (8, 10, "low score"), (10, 30, "unseen")]
         assert not project.mask(6, i).any()
         assert project.mask(20, i) is None
@@ -86,7 +86,7 @@ def test_absent_unseen_and_low_scores_are_told_apart(tmp_path, video):
 def test_propagation_never_overwrites_a_person(project):
     project.labels[4, 20:22, 20:22] = 1
     project.confirm(6, 2)
-    project.set_flags(2, locked=True)
+    project.objects.set_flags(2, locked=True)
     before = {t: project.masks(t) for t in (4, 6, 8)}
     other = np.ones((24, 32), dtype=bool)
     project.write_masks([(t, i, other, None) for t in (4, 6, 8) for i in (1, 2)])
@@ -103,23 +103,23 @@ def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
     shorter = open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8))
     with Project.open(path) as project:
         with pytest.raises(ProjectError, match="other content"):
-            project.check_video(other)
+            project.video.check(other)
         with pytest.raises(ProjectError, match="20 frames"):
-            project.check_video(shorter)
-        project.relink(other)
-        project.check_video(other)
+            project.video.check(shorter)
+        project.video.relink(other)
+        project.video.check(other)
         i = project.add_object().id
         project.write_masks([(24, i, square(0, 1), None)])
         with pytest.raises(ProjectError, match=r"20 frames, but the project knows something of frame 24"):
-            project.relink(shorter)
+            project.video.relink(shorter)
         with pytest.raises(ProjectError, match="would not fit"):
-            project.relink(open_video(np.zeros((30, 24, 40, 3), dtype=np.uint8)))
+            project.video.relink(open_video(np.zeros((30, 24, 40, 3), dtype=np.uint8)))
         assert project.shape == (30, 24, 32)
         longer = open_video(np.zeros((40, 24, 32, 3), dtype=np.uint8))
-        project.relink(longer)  # the recording went on
+        project.video.relink(longer)  # the recording went on
         assert project.labels.shape == (40, 24, 32)
     with Project.open(path) as project:
-        project.check_video(longer)
+        project.video.check(longer)
         np.testing.assert_array_equal(project.mask(24, i), square(0, 1))
 
 
@@ -127,14 +127,14 @@ def test_undo_brings_nothing_back_behind_the_end_of_a_video_that_was_cut(tmp_pat
     with Project.create(tmp_path / "a.sam2s", video) as project:
         i = project.add_object().id
         project.write_masks([(t, i, square(0, 1), None) for t in range(30)])
-        project.delete(i, 20, 30)
-        project.relink(open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8)))
+        project.tracks.delete(i, 20, 30)
+        project.video.relink(open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8)))
         with pytest.raises(ProjectError, match=r"bring back something of frame 29.*20 frames now: relink"):
             project.undo()
         assert project.frames == list(range(20))
-        project.rename(i, "thing")
+        project.objects.rename(i, "thing")
         assert project.undo() == "rename"  # what is within the video is undone as ever
-        project.relink(video)
+        project.video.relink(video)
         assert project.undo() == "delete 1"
         assert project.frames == list(range(30))
 
@@ -215,9 +215,9 @@ def test_bad_input_is_one_sentence(project, tmp_path):
     with pytest.raises(ProjectError, match="does not fit"):
         project.write_masks([(0, 1, np.zeros((5, 5), bool), None)])
     with pytest.raises(ProjectError, match="no object 7"):
-        project.rename(7, "x")
+        project.objects.rename(7, "x")
     with pytest.raises(ProjectError, match="at least one character"):
-        project.rename(1, " ")
+        project.objects.rename(1, " ")
     with pytest.raises(ProjectError, match="no object 9 to paint"):
         project.labels[0, 0, 0] = 9
     with pytest.raises(ProjectError, match=r"no object 99 \(it has \[1, 2\]\): add_object makes one"):
@@ -230,13 +230,13 @@ def test_bad_input_is_one_sentence(project, tmp_path):
 
 def test_a_full_disk_loses_nothing(project):
     before = [project.labels[t] for t in range(30)]
-    pages = project._db.execute("PRAGMA page_count").fetchone()[0]
-    project._db.execute(f"PRAGMA max_page_count = {pages}")
+    pages = project.store.db.execute("PRAGMA page_count").fetchone()[0]
+    project.store.db.execute(f"PRAGMA max_page_count = {pages}")
     noise = np.random.default_rng(0).random((30, 24, 32)) < 0.5
     with pytest.raises(ProjectError, match="full"):
         write_often(project, noise)
-    project._db.execute("PRAGMA max_page_count = 1000000")
-    assert project._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    project.store.db.execute("PRAGMA max_page_count = 1000000")
+    assert project.store.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     changed = [t for t in range(30) if not np.array_equal(project.labels[t], before[t])]
     assert len(changed) in (0, 30)  # a transaction is whole or not there
     project.write_masks([(0, 1, noise[0], None)])
@@ -253,7 +253,7 @@ from napari_sam2s.masklets import Project
 class Clip: shape, fps, path = (100000, 24, 32, 3), 25.0, None
 project = Project.create(sys.argv[1], Clip())
 project.add_object(), project.add_object()
-run = project.start_run(model="x")
+run = project.runs.start(model="x")
 rng = np.random.default_rng(0)
 for t in range(100000):
     project.write_masks([(t, 1, rng.random((24, 32)) < 0.5, None)], run=run)
@@ -279,7 +279,7 @@ def test_kill_at_any_moment(tmp_path, moment):
     process.stdout.close()
     done = max(reported, default=5 + moment)
     with Project.open(path) as project:
-        assert project._db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert project.store.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert project.frames[: done + 1] == list(range(done + 1))
         again = np.random.default_rng(0)
         for t in range(done + 1):
@@ -314,7 +314,7 @@ def test_it_moves_with_its_video(tmp_path, real_data):
         Project.create(here / "case.sam2s", clip).close()
     here.rename(there)
     with Project.open(there / "case.sam2s") as project:
-        assert project.video_path == there / "case.mp4"
-        with open_video(project.video_path) as clip:
-            project.check_video(clip)
+        assert project.video.path == there / "case.mp4"
+        with open_video(project.video.path) as clip:
+            project.video.check(clip)
     assert not Path(here).exists()

@@ -120,14 +120,14 @@ def test_a_small_object_that_is_always_fast_is_not_doubted(tmp_path):
 
 
 def test_a_working_rate_is_no_gap(calm):
-    calm.delete(1)
+    calm.tracks.delete(1)
     calm.write_masks([(t, 1, block(5, 5 + t // 6), GOOD) for t in range(0, FRAMES, 10)])
     assert not calm.review()
 
 
 def test_what_was_accepted_stays_away_until_its_masks_change(calm, tmp_path):
     calm.write_masks([(t, 1, block(5, 5 + t // 6), Scores(0.9, 0.1)) for t in range(50, 60)])
-    calm.accept(only(calm))
+    calm.review.accept(only(calm))
     assert not calm.review()
     calm.write_masks([(t, 1, block(30, 50), Scores(0.1, 0.1)) for t in range(55, 58)])  # propagation may not
     assert not calm.review()
@@ -143,17 +143,17 @@ def test_what_was_accepted_stays_away_until_its_masks_change(calm, tmp_path):
 
 def test_accepting_an_overlap_vouches_for_both(calm):
     calm.write_masks([(t, 2, block(5, 5 + t // 6), GOOD) for t in range(FRAMES)])
-    calm.accept(only(calm))
+    calm.review.accept(only(calm))
     assert not calm.review()
-    assert calm.confirmed_frames(1) == calm.confirmed_frames(2) == list(range(FRAMES))
+    assert calm.masks.confirmed_frames(1) == calm.masks.confirmed_frames(2) == list(range(FRAMES))
 
 
 def test_marking_absent(calm):
     calm.write_masks([(t, 1, np.ones((HEIGHT, WIDTH), bool), GOOD) for t in range(50, 60)])
-    calm.mark_absent(1, 50, 60)
+    calm.tracks.mark_absent(1, 50, 60)
     assert not calm.mask(55, 1).any()
-    assert calm.origins(55)[1] == "painted"
-    assert [(s.start, s.stop, s.state) for s in calm.presence(1)][1] == (50, 60, "absent")
+    assert calm.masks.origins(55)[1] == "painted"
+    assert [(s.start, s.stop, s.state) for s in calm.masks.presence(1)][1] == (50, 60, "absent")
     assert [span.reasons[0].kind for span in calm.review()] == []
     assert calm.undo() == "absent 1"
     assert calm.mask(55, 1).all()
@@ -162,10 +162,10 @@ def test_marking_absent(calm):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda p: p.mark_absent(3, 0, 5), "no object 3"),
-        (lambda p: p.mark_absent(1, 5, 5), "span 5 to 5"),
-        (lambda p: (p.set_flags(1, locked=True), p.mark_absent(1, 0, 5)), "locked"),
-        (lambda p: p.confirm_span([1], 0, FRAMES + 1), "121"),
+        (lambda p: p.tracks.mark_absent(3, 0, 5), "no object 3"),
+        (lambda p: p.tracks.mark_absent(1, 5, 5), "span 5 to 5"),
+        (lambda p: (p.objects.set_flags(1, locked=True), p.tracks.mark_absent(1, 0, 5)), "locked"),
+        (lambda p: p.tracks.confirm([1], 0, FRAMES + 1), "121"),
     ],
 )
 def test_what_makes_no_sense_is_refused(calm, act, words):
@@ -174,18 +174,18 @@ def test_what_makes_no_sense_is_refused(calm, act, words):
 
 
 def test_a_locked_object_may_be_vouched_for(calm):
-    calm.set_flags(1, locked=True)
-    calm.confirm_span([1], 3, 6)
-    assert calm.confirmed_frames(1) == [3, 4, 5]
-    calm.confirm_span([1], 4, 5, confirmed=False)
-    assert calm.confirmed_frames(1) == [3, 5]
+    calm.objects.set_flags(1, locked=True)
+    calm.tracks.confirm([1], 3, 6)
+    assert calm.masks.confirmed_frames(1) == [3, 4, 5]
+    calm.tracks.confirm([1], 4, 5, confirmed=False)
+    assert calm.masks.confirmed_frames(1) == [3, 5]
 
 
 def test_a_part_of_the_video_and_removed_objects(calm):
     calm.write_masks([(t, 1, block(5, 5 + t // 6), Scores(0.9, 0.1)) for t in range(50, 60)])
     assert not calm.review(0, 50)
     assert calm.review(55, 1000)[0].start == 55
-    calm.remove_object(1)
+    calm.objects.remove(1)
     assert not calm.review()
 
 

@@ -63,8 +63,8 @@ def test_65_535_objects_on_a_frame(tmp_path):
     image[image > 65_535] = 0
     one = np.ones((1, 1), dtype=bool)
     with Project.create(tmp_path / "plate.sam2s", Plate()) as project:
-        with project.step("add many"):
-            project._db.executemany(
+        with project.history.step("add many"):
+            project.store.db.executemany(
                 "INSERT INTO objects (id, name, colour, sort) VALUES (?1, 'cell', '[9, 9, 9]', ?1)",
                 ((i,) for i in range(1, 65_536)),
             )

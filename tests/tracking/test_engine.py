@@ -13,7 +13,7 @@ from napari_sam2s.errors import ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.tracking import Engine, EngineLost, ProjectRun, RemoteTracker, Tracker, continue_run, unfinished
+from napari_sam2s.tracking import Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
 
@@ -57,7 +57,7 @@ def labels(project):
 
 def test_the_same_masks_as_in_this_process(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
-        for tracker in (Tracker(load_model(), video, here), RemoteTracker(engine, "sam2s-nano", video, there)):
+        for tracker in (Tracker(load_model(), video, here), Tracker(engine.model("sam2s-nano"), video, there)):
             give(tracker)
             for _ in ProjectRun(tracker, 0, 16):
                 pass
@@ -71,14 +71,14 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
     slow = open_video(np.stack([case[t] for t in range(16)]), fps=25)
     origins = []
     with project_of(tmp_path, "a.sam2s", slow) as here, project_of(tmp_path, "b.sam2s", slow) as there:
-        for tracker in (Tracker(load_model(), slow, here), RemoteTracker(engine, "sam2s-nano", slow, there)):
+        for tracker in (Tracker(load_model(), slow, here), Tracker(engine.model("sam2s-nano"), slow, there)):
             tracker.prompt(1, 0, mask=case.masks(0)[1])
             tracker.prompt(2, 7, mask=case.masks(7)[2])
             for _ in ProjectRun(tracker, 0, 16, rate=5):
                 pass
             for _ in ProjectRun(tracker, 8, 10):  # tracked anew, with the masks before it remembered
                 pass
-            origins.append([tuple(r) for r in tracker.results._rows("SELECT frame, object_id, origin FROM masks")])
+            origins.append([tuple(r) for r in tracker.results.store.rows("SELECT frame, object_id, origin FROM masks")])
         np.testing.assert_array_equal(labels(here), labels(there))
     assert origins[0] == origins[1]
     assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}
@@ -91,18 +91,18 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
         for _ in ProjectRun(here, 0, 16):
             pass
         with Engine() as first:
-            tracker = RemoteTracker(first, "sam2s-nano", video, broken)
+            tracker = Tracker(first.model("sam2s-nano"), video, broken)
             give(tracker)
             run = ProjectRun(tracker, 0, 16)
             with pytest.raises(EngineLost, match="ended unexpectedly"):
                 kill_at(run, 6, first.pid)
-        assert unfinished(broken).status == "interrupted"
+        assert resumable_run(broken).status == "interrupted"
         assert len(broken.frames) >= 7
         with Engine() as second:
-            for _ in continue_run(RemoteTracker(second, "sam2s-nano", video, broken)):
+            for _ in ProjectRun.resume(Tracker(second.model("sam2s-nano"), video, broken)):
                 pass
         np.testing.assert_array_equal(labels(whole), labels(broken))
-        assert unfinished(broken) is None
+        assert resumable_run(broken) is None
 
 
 def kill_at(run, frame, pid):
@@ -113,21 +113,21 @@ def kill_at(run, frame, pid):
 
 def test_paused_runs_go_on(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as project:
-        tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+        tracker = Tracker(engine.model("sam2s-nano"), video, project)
         give(tracker)
         run = ProjectRun(tracker, 0, 16)
         frames = iter(run)
         reached = [next(frames)[0] for _ in range(5)]
         frames.close()
         run.pause()
-        again = continue_run(RemoteTracker(engine, "sam2s-nano", video, project))
+        again = ProjectRun.resume(Tracker(engine.model("sam2s-nano"), video, project))
         assert [t for t, _ in again] == list(range(reached[-1] + 1, 16))
         assert [r.status for r in project.runs] == ["finished"]
 
 
 def test_errors_arrive_as_they_are(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as project:
-        tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+        tracker = Tracker(engine.model("sam2s-nano"), video, project)
         with pytest.raises(PromptError, match="outside"):
             tracker.prompt(1, 0, points=[(500, 80)])
         with pytest.raises(PromptError, match="negative"):
@@ -141,7 +141,7 @@ def test_errors_arrive_as_they_are(engine, video, tmp_path):
 
 def test_nothing_to_resume(video, tmp_path, engine):
     with project_of(tmp_path, "a.sam2s", video) as project, pytest.raises(TrackingError, match="no interrupted run"):
-        continue_run(RemoteTracker(engine, "sam2s-nano", video, project))
+        ProjectRun.resume(Tracker(engine.model("sam2s-nano"), video, project))
 
 
 def test_an_address_where_nothing_answers(monkeypatch):
@@ -170,7 +170,7 @@ def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
     thread.start()
     try:
         with project_of(tmp_path, "a.sam2s", video) as project:
-            tracker = RemoteTracker(engine, "sam2s-nano", video, project)
+            tracker = Tracker(engine.model("sam2s-nano"), video, project)
             give(tracker)
             for _ in tracker.propagate(0, 6):
                 pass

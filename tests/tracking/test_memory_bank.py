@@ -7,8 +7,9 @@ import torch
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.model.stages import LONG_TERM
+from napari_sam2s.model.video_model import Memory
 from napari_sam2s.tracking import DIVEMEM, VANILLA
-from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, Memory, MemoryBank
+from napari_sam2s.tracking.memory_bank import BACKWARD, FORWARD, MemoryBank
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
 
 
@@ -32,7 +33,7 @@ def long_frames(bank, direction=FORWARD):
 
 def test_vanilla_sees_the_condition_and_the_last_six():
     recall = bank_of(VANILLA).recall(30, FORWARD)
-    assert [float(m) for m in recall.maps] == [0, 24, 25, 26, 27, 28, 29]
+    assert [float(m) for m in recall.frames] == [0, 24, 25, 26, 27, 28, 29]
     assert recall.slots == [6, 5, 4, 3, 2, 1, 0]
     assert len(recall.pointers) == 16
     assert recall.distances == [30, *range(1, 16)]
@@ -81,7 +82,7 @@ def test_a_long_term_memory_among_the_last_six_is_read_once():
 def test_each_direction_has_its_own():
     bank = bank_of(DIVEMEM, range(1, 20), angle=lambda t: 0.1 * t)
     assert long_frames(bank, BACKWARD) == []
-    assert [float(m) for m in bank.recall(5, BACKWARD).maps] == [0]
+    assert [float(m) for m in bank.recall(5, BACKWARD).frames] == [0]
 
 
 def test_a_correction_forgets_what_was_chosen_beyond_it():
@@ -105,9 +106,9 @@ def test_after_a_long_absence_divemem_holds_what_vanilla_has_lost():
     """Seen from many sides for 40 frames, then away for 60: only then does the object come back."""
     facts = {"score": lambda t: 5.0 if t < 40 else -5.0, "angle": lambda t: 0.03 * t}
     vanilla, divemem = (bank_of(p, range(1, 100), **facts) for p in (VANILLA, DIVEMEM))
-    seen = [int(m) for m in vanilla.recall(100, FORWARD).maps]
+    seen = [int(m) for m in vanilla.recall(100, FORWARD).frames]
     assert [t for t in seen if t < 40] == [0]  # the other six are of its absence
-    diverse = [int(m) for m in divemem.recall(100, FORWARD).maps if m < 40]
+    diverse = [int(m) for m in divemem.recall(100, FORWARD).frames if m < 40]
     assert len(diverse) == 5
     views = torch.stack([m.image.flatten().float() for m in divemem.trails[FORWARD].long_term])
     assert float((views @ views.T).min()) < 0.95
@@ -119,21 +120,21 @@ def test_at_a_stride_distances_count_in_strides():
     for t in range(5, 80, 5):
         bank.append(memory(t, angle=0.02 * t), FORWARD, 5)
     recall = bank.recall(80, FORWARD, 5)
-    recent = [(int(m), s) for m, s in zip(recall.maps, recall.slots, strict=True) if 0 <= s < 6]
+    recent = [(int(m), s) for m, s in zip(recall.frames, recall.slots, strict=True) if 0 <= s < 6]
     assert recent == [(50, 5), (55, 4), (60, 3), (65, 2), (70, 1), (75, 0)]
     assert recall.distances[:3] == [16, 1, 2]
     assert long_frames(bank)  # five key frames in a row are consecutive
     off_grid = bank.recall(77, FORWARD, 5)  # the last frame of a video
-    assert [int(m) for m, s in zip(off_grid.maps, off_grid.slots, strict=True) if s == 0] == [75]
+    assert [int(m) for m, s in zip(off_grid.frames, off_grid.slots, strict=True) if s == 0] == [75]
 
 
 def test_of_too_many_memories_the_foremost_are_read():
     bank = bank_of(DIVEMEM, range(1, 61), angle=lambda t: 0.01 * t)
     whole, four = bank.recall(61, FORWARD), bank.recall(61, FORWARD, most=4)
-    assert len(whole.maps) > 7
-    assert [int(m) for m in four.maps[:3]] == [0, 59, 60]
+    assert len(whole.frames) > 7
+    assert [int(m) for m in four.frames[:3]] == [0, 59, 60]
     assert four.slots == [6, 1, 0, LONG_TERM]
-    assert int(four.maps[3]) == max(t for t in long_frames(bank) if t < 55)
+    assert int(four.frames[3]) == max(t for t in long_frames(bank) if t < 55)
     assert bank_of(VANILLA).recall(30, FORWARD, most=3).slots == [6, 1, 0]
 
 
@@ -204,7 +205,7 @@ def test_state_and_back():
             b.append(memory(t, angle=0.1 * t), FORWARD)
     a, b = bank.recall(45, FORWARD), again.recall(45, FORWARD)
     assert a.slots == b.slots
-    assert [float(m) for m in a.maps] == [float(m) for m in b.maps]
+    assert [float(m) for m in a.frames] == [float(m) for m in b.frames]
 
 
 def test_policies_are_data():

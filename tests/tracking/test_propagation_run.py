@@ -10,9 +10,17 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import Speed, apply_speed, load_model
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
-from napari_sam2s.tracking import MemoryPolicy, ProjectRun, Tracker, continue_run, reload_prompts, resume_run, unfinished
-from napari_sam2s.tracking.propagation_plan import remaining, stretches
-from napari_sam2s.tracking.propagation_run import one_after_the_other, still_to_come
+from napari_sam2s.tracking import (
+    MemoryPolicy,
+    ProjectRun,
+    Segment,
+    Tracker,
+    reload_prompts,
+    resumable_run,
+    resume_run,
+    segment_runs,
+)
+from napari_sam2s.tracking.propagation_plan import cut_where_confirmed, remaining
 from napari_sam2s.video import open_video
 
 
@@ -41,16 +49,16 @@ def test_a_correction_of_one_object_is_gone_on_with_for_that_one(random_nano, vi
         corrected(tmp_path / "whole.sam2s", random_nano, video, None) as whole,
         corrected(tmp_path / "broken.sam2s", random_nano, video, 11) as broken,
     ):
-        assert unfinished(whole) is None
-        assert unfinished(broken).status == "interrupted"
+        assert resumable_run(whole) is None
+        assert resumable_run(broken).status == "interrupted"
         others = [broken.mask(t, 2) for t in range(20)]
-        followed = [sorted(masks) for _, masks in continue_run(Tracker(random_nano, video, broken))]
+        followed = [sorted(masks) for _, masks in ProjectRun.resume(Tracker(random_nano, video, broken))]
         assert followed == [[1]] * len(followed)
         for t in range(20):
             np.testing.assert_array_equal(broken.mask(t, 1), whole.mask(t, 1))
             np.testing.assert_array_equal(broken.mask(t, 2), others[t])
         with pytest.raises(TrackingError, match="no interrupted run"):
-            continue_run(Tracker(random_nano, video, broken))
+            ProjectRun.resume(Tracker(random_nano, video, broken))
 
 
 @pytest.mark.parametrize("frame", [4, 6, 9])
@@ -70,7 +78,7 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
     for _ in ProjectRun(tracker, 0, 20):
         pass
     broken, tracker = started(tmp_path / "broken.sam2s")
-    read, calls = tracker._sight.follow, []
+    read, calls = tracker._actor.predictor.follow, []
 
     def follow(t, recalls):
         calls.append(t)
@@ -78,15 +86,15 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
             raise KeyboardInterrupt
         return read(t, recalls)
 
-    monkeypatch.setattr(tracker._sight, "follow", follow)
+    monkeypatch.setattr(tracker._actor.predictor, "follow", follow)
     run = ProjectRun(tracker, 0, 20)
     with whole, broken:
         with pytest.raises(KeyboardInterrupt):
             for _ in run:
                 pass
         run.pause()
-        assert unfinished(broken).status == "paused"
-        for _ in continue_run(Tracker(random_nano, video, broken, tracker.policy)):
+        assert resumable_run(broken).status == "paused"
+        for _ in ProjectRun.resume(Tracker(random_nano, video, broken, tracker.policy)):
             pass
         for t in range(20):
             assert {i: m.tobytes() for i, m in broken.masks(t).items()} == {i: m.tobytes() for i, m in whole.masks(t).items()}
@@ -94,7 +102,7 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
 
 def test_an_object_is_cut_out_where_it_is_confirmed_and_comes_back_where_it_is_prompted():
     prompts, confirmed = {1: [0, 12], 2: [0], 3: [8]}, {1: [0, 6, 7], 2: [9], 3: [4, 8, 15]}
-    cut = stretches(range(0, 20), (1, 2, 3), prompts, confirmed)
+    cut = cut_where_confirmed(range(0, 20), (1, 2, 3), prompts, confirmed)
     assert cut == [
         (0, 4, (1, 2, 3)),
         (4, 6, (1, 2)),
@@ -104,10 +112,10 @@ def test_an_object_is_cut_out_where_it_is_confirmed_and_comes_back_where_it_is_p
         (12, 15, (1, 3)),
         (15, 20, (1,)),
     ]
-    assert stretches(range(5, 20), (2,), {2: [0]}, {2: [5, 9]}) == [(5, 9, (2,))]
-    back = stretches(range(19, -1, -1), (1, 2), {1: [19], 2: [5]}, {1: [7], 2: [2]})
+    assert cut_where_confirmed(range(5, 20), (2,), {2: [0]}, {2: [5, 9]}) == [(5, 9, (2,))]
+    back = cut_where_confirmed(range(19, -1, -1), (1, 2), {1: [19], 2: [5]}, {1: [7], 2: [2]})
     assert back == [(19, 7, (1, 2)), (7, 2, (2,))]
-    assert stretches(range(4), (1,), {1: [0]}, {}) == [(0, 4, (1,))]
+    assert cut_where_confirmed(range(4), (1,), {1: [0]}, {}) == [(0, 4, (1,))]
     assert remaining(cut, range(7, 20)) == [(7, 8, (2,)), *cut[3:]]
     assert remaining([(9, None, [1])], range(12, 30)) == [(12, 30, (1,))]
     assert remaining(back, range(4, -1, -1)) == [(4, 2, (2,))]
@@ -134,9 +142,9 @@ def test_tracking_stops_at_a_confirmed_mask_also_when_it_is_gone_on_with(random_
                     break
             if stop is not None:
                 run.pause()
-                for _ in continue_run(Tracker(random_nano, video, project)):
+                for _ in ProjectRun.resume(Tracker(random_nano, video, project)):
                     pass
-            assert unfinished(project) is None
+            assert resumable_run(project) is None
             return [{i: mask.tobytes() for i, mask in project.masks(t).items()} for t in range(20)]
 
     whole = masks_of(None)
@@ -151,20 +159,18 @@ def test_runs_that_are_still_to_come_are_known_to_whoever_goes_on(random_nano, v
         tracker = Tracker(random_nano, video, project)
         i = project.add_object().id
         tracker.prompt(i, 20, points=[(20, 30)])
-        ways = (("forward", 40), ("backward", -1))
-        legs = [{"start": 20, "stop": stop, "way": way, "objects": (i,), "every": 5} for way, stop in ways]
-        first = next(one_after_the_other(tracker, legs))
+        first = next(segment_runs(tracker, [Segment(20, 40, "forward", (i,), 5), Segment(20, -1, "backward", (i,), 5)]))
         assert first.rate == 5
         for t, _ in first:
             if t == 30:
                 break
         first.pause()
-        again = continue_run(Tracker(random_nano, video, project))
+        again = ProjectRun.resume(Tracker(random_nano, video, project))
         assert [t for t, _ in again] == list(range(31, 40))
-        (later,) = still_to_come(again)
+        (later,) = segment_runs(again.tracker, again.later)
         assert (later.direction, later.rate, later.objects) == ("backward", 5, (i,))
         assert [t for t, _ in later] == list(range(20, -1, -1))
-        assert list(still_to_come(later)) == []
+        assert later.later == []
 
 
 @pytest.mark.parametrize("rate", [None, 5])
@@ -179,11 +185,11 @@ def test_a_run_goes_on_in_the_recording_continued_or_cut(random_nano, clip, tmp_
             if t == (10 if rate else 11):
                 break
         run.pause()
-        project.relink(other)
-        for _ in continue_run(Tracker(random_nano, other, project)):
+        project.video.relink(other)
+        for _ in ProjectRun.resume(Tracker(random_nano, other, project)):
             pass
         assert project.frames == list(range(reached))
-        assert unfinished(project) is None
+        assert resumable_run(project) is None
 
 
 def test_a_click_where_tracking_was_undone_knows_nothing_of_it(random_nano, video, tmp_path):
@@ -200,7 +206,7 @@ def test_a_click_where_tracking_was_undone_knows_nothing_of_it(random_nano, vide
                 reload_prompts(tracker, project, i)
                 assert project.mask(5, i) is None
             tracker.prompt(i, 5, points=[(30, 60)])
-            answers.append(tracker._objects.logits(i, 5).clone())
+            answers.append(tracker._actor.objects.logits(i, 5).clone())
     np.testing.assert_array_equal(*answers)
 
 
@@ -230,8 +236,8 @@ def test_interrupted_on_the_last_frame_nothing_is_left(random_nano, video, tmp_p
             if t == 39:
                 break
         run.pause()
-        assert list(continue_run(Tracker(random_nano, video, project))) == []
-        assert unfinished(project) is None
+        assert list(ProjectRun.resume(Tracker(random_nano, video, project))) == []
+        assert resumable_run(project) is None
         with pytest.raises(TrackingError, match="no frames from 8 up to 2 going forward"):
             ProjectRun(tracker, 8, 2)
         assert len(project.runs) == 1
@@ -255,14 +261,14 @@ def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, monkeypa
         reload_prompts(opened, project, i)
         assert sorted(opened.conditioning[i]) == sorted(live.conditioning[i]) == sorted((first, second))
         for tracker in (live, opened):
-            patches = tracker._objects.banks[i].conditioning[second].patches.float()
+            patches = tracker._actor.objects.banks[i].conditioning[second].patches.float()
             small = F.pixel_shuffle(patches[None], 2)
             remembered = F.interpolate(small, answer.shape, mode="bilinear")[0, 0].numpy() > 0.5
             assert (remembered & answer).sum() > 0.8 * (remembered | answer).sum()  # in cells of stride 4
         np.testing.assert_array_equal(project.mask(second, i), answer)
         reads = []
-        answered = opened._objects.sight.answer
-        monkeypatch.setattr(opened._objects.sight, "answer", lambda *args: (reads.append(args), answered(*args))[1])
+        answered = opened._actor.predictor.answer
+        monkeypatch.setattr(opened._actor.predictor, "answer", lambda *args: (reads.append(args), answered(*args))[1])
         opened.prompt(i, second, points=[places[0]])
         ((whole, recall, _),) = reads
         assert whole.labels == (0, 1)  # adds to the click of before

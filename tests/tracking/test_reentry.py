@@ -59,10 +59,10 @@ def test_divemem_holds_views_from_all_sides_where_vanilla_holds_the_absence(told
         tracker.prompt(1, 0, box=(12, 12, 52, 52))
         for _ in tracker.propagate(0, BACK):
             pass
-        recall = tracker._objects.banks[1].recall(BACK, FORWARD)
-        trail = tracker._objects.banks[1].trails[FORWARD]
+        recall = tracker._actor.objects.banks[1].recall(BACK, FORWARD)
+        trail = tracker._actor.objects.banks[1].trails[FORWARD]
         frames = [*tracker.conditioning[1], *sorted(trail.recent)[-6:], *(m.frame for m in trail.long_term)]
-        assert len(recall.maps) == len(frames)
+        assert len(recall.memories) == len(frames)
         seen[policy.name] = sorted(t for t in frames if t < SEEN)
     assert seen["vanilla"] == [0]
     long_term = seen["divemem"][1:]

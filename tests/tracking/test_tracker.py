@@ -153,7 +153,7 @@ def test_propagating_twice_gives_the_same_masks(random_nano, clip):
     tracker = Tracker(random_nano, clip, memory=policy)
     tracker.prompt(1, 12, points=[(20, 30)])
     first = [(t, masks[1].copy()) for t, masks in tracker.propagate(direction="both")]
-    assert len(tracker._objects.banks[1].trails[1].long_term) == policy.long_term
+    assert len(tracker._actor.objects.banks[1].trails[1].long_term) == policy.long_term
     for (t, known), (again, masks) in zip(first, tracker.propagate(direction="both"), strict=True):
         assert t == again
         np.testing.assert_array_equal(masks[1], known)
@@ -165,7 +165,7 @@ def test_fewer_recent_frames_and_too_many(random_nano, clip):
     tracker = Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=2))
     tracker.prompt(1, 0, mask=BOX)
     assert len(run(tracker, 0, 9)) == 9
-    assert tracker._objects.banks[1].recall(9, 1).slots == [6, 1, 0]
+    assert tracker._actor.objects.banks[1].recall(9, 1).slots == [6, 1, 0]
 
 
 def test_an_object_is_not_followed_before_it_was_shown(random_nano, clip):
@@ -270,7 +270,7 @@ def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(random_nano, clip):
         tracker.prompt(1, 0, points=[(10, 10)], labels=[0], reset=True)
     more = {"points": [(40, 70)], "labels": [0]}
     np.testing.assert_array_equal(tracker.prompt(1, 0, **more), other.prompt(1, 0, **more))
-    np.testing.assert_array_equal(tracker._objects.logits(1, 0), other._objects.logits(1, 0))
+    np.testing.assert_array_equal(tracker._actor.objects.logits(1, 0), other._actor.objects.logits(1, 0))
 
 
 def test_an_object_that_the_project_does_not_have(random_nano, clip, tmp_path):
@@ -351,8 +351,7 @@ def test_many_objects_go_in_batches_that_fit(random_nano, clip, monkeypatch):
     sizes = []
     decode = type(random_nano).decode
     monkeypatch.setattr(type(random_nano), "decode", lambda m, a, **k: sizes.append(len(a.embedding)) or decode(m, a, **k))
-    tracker = Tracker(random_nano, clip)
-    monkeypatch.setattr("napari_sam2s.tracking.predictor.BATCH_BYTES", 15 * tracker._sight.bytes_per_memory)
+    monkeypatch.setattr("napari_sam2s.tracking.predictor.BATCH_BYTES", 15 * random_nano.facts.bytes_per_memory)
     parts = track(clip, prompts, model=random_nano, stop=4)
     tracked = sizes[12:]
     assert sum(tracked) == 36
@@ -368,8 +367,8 @@ def test_memory_is_bounded(random_nano, clip):
     tracker.prompt(1, 0, points=[(20, 30)])
     sizes = [len(tracker.snapshot()) for t, _ in tracker.propagate() if t in (50, 180)]
     assert sizes[1] <= sizes[0] * 1.01
-    assert tracker._sight.cached_bytes <= 2**20
-    assert len(tracker._objects._recent_logits) <= 8
+    assert tracker._actor.predictor.cached_bytes <= 2**20
+    assert len(tracker._actor.objects._recent_logits) <= 8
 
 
 def test_mixed_precision_takes_every_prompt_stays_near_and_goes_on_from_a_snapshot(another_nano, random_nano, clip):

@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, Tracker, continue_run
+from napari_sam2s.tracking import ProjectRun, Tracker
 from napari_sam2s.tracking.working_rate import find_stride, read_order, spans
 from napari_sam2s.video import open_video
 
@@ -96,7 +96,7 @@ def test_backward_and_both(random_nano, video):
 
 
 def origins(project):
-    rows = project._rows("SELECT frame, origin FROM masks WHERE object_id = 1 ORDER BY frame")
+    rows = project.store.rows("SELECT frame, origin FROM masks WHERE object_id = 1 ORDER BY frame")
     return {r[0]: r[1] for r in rows}
 
 
@@ -135,7 +135,7 @@ def test_paused_anywhere_and_gone_on_to_the_same_masks(random_nano, video, tmp_p
                 if project is parts and t == stop:
                     break
         propagation.pause()
-        for _ in continue_run(Tracker(random_nano, video, parts)):
+        for _ in ProjectRun.resume(Tracker(random_nano, video, parts)):
             pass
         for t in range(33):
             np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
@@ -157,7 +157,7 @@ def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_pa
                 if project is parts and t == stop:
                     break
         propagation.pause()
-        for _ in continue_run(Tracker(random_nano, video, parts)):
+        for _ in ProjectRun.resume(Tracker(random_nano, video, parts)):
             pass
         for t in range(25):
             np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
@@ -171,7 +171,7 @@ def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, cl
     assert tracker.lacking(20, [1], 1, 1) == {t: [1] for t in range(14, 20)}
     assert tracker.lacking(0, [1], 1, 1) == {}
     run(tracker, 20, 21)
-    assert sorted(tracker._objects.banks[1].trails[1].recent) == list(range(14, 21))
+    assert sorted(tracker._actor.objects.banks[1].trails[1].recent) == list(range(14, 21))
     tracker.prompt(1, 30, points=[(20, 30)])
     assert tracker.lacking(30, [1], 1, 1) == {}  # the prompt may correct what is known before it
     assert tracker.lacking(33, [1], 1, 1) == {31: [1], 32: [1]}

@@ -95,7 +95,7 @@ def project(tmp_path):
         made.write_masks([(t, a, picture(t)[1], None) for t in range(10)])
         made.write_masks([(t, b, picture(t)[1] & (t < 7), None) for t in range(4, 8)])
         made.write_masks([(t, removed, picture(t)[1], None) for t in range(12)])
-        made.remove_object(removed)
+        made.objects.remove(removed)
     return tmp_path / "p.sam2s"
 
 

@@ -48,7 +48,7 @@ class User:
 
     def place(self, y, x):
         """Return where a pixel of the video is on the canvas."""
-        world = self.widget.image.data_to_world((self.widget.frame, y, x))
+        world = self.widget.session.image.data_to_world((self.widget.session.frame, y, x))
         at = self.viewer.window._qt_viewer.canvas.view.camera.transform.map([world[2], world[1], 0, 1])
         return QPoint(int(at[0]), int(at[1]))
 
@@ -143,3 +143,32 @@ def user(make_user, shared_engine):
 def local_user(make_user):
     """A user with an engine of their own, as it is by default."""
     return make_user()
+
+
+@pytest.fixture(scope="module")
+def shared_viewer(encoded, shared_engine, tmp_path_factory, qapp):
+    """One viewer with a warm widget for all tests of a module; starting one costs seconds."""
+    folder = tmp_path_factory.mktemp("shared")
+    remember("model", address=shared_engine.address)
+    viewer = napari.Viewer(show=True)
+    viewer.open(str(shutil.copy(encoded, folder / "case.mp4")), plugin="napari-sam2s")
+    widget = SegmentWidget(viewer, project_folder=folder)
+    viewer.window.add_dock_widget(widget)
+    yield viewer, widget
+    widget.close()
+    viewer.close()
+
+
+@pytest.fixture
+def sharing_user(shared_viewer, qtbot, tmp_path):
+    """A user with a new project in the shared viewer; for tests that close nothing and remove no layer."""
+    viewer, widget = shared_viewer
+    widget.status.clear()
+    widget.picker.use_project(tmp_path / "case.sam2s")
+    widget.run_panel.direction.setCurrentText("forward")
+    widget.run_panel.follow.setChecked(True)
+    widget.keys.bind()
+    someone = User(viewer, widget, qtbot)
+    someone.wait(lambda: "ready" in widget.status.text())
+    qtbot.wait(100)
+    return someone

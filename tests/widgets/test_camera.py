@@ -29,10 +29,10 @@ def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_fil
     qtbot.waitUntil(lambda: corners_shown(viewer, image), timeout=10_000)
     height = widget.timeline.height()
     for _ in range(12):
-        widget.new_object()
+        widget.session.new_object()
     qtbot.wait(300)
     assert widget.timeline.height() == height  # or the picture would move under the mouse
-    assert len(widget.timeline.lanes) == 13
+    assert len(widget.timeline.rows) == 13
     assert corners_shown(viewer, image)
     widget.close()
 

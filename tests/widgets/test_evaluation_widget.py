@@ -145,5 +145,5 @@ def test_the_worst_frame_beside_a_faster_layer(panel, labels, qtbot):
     viewer.add_labels(truth, name="truth", scale=(0.04, 1, 1))
     panel.prediction.value, panel.truth.value = viewer.layers["ours"], viewer.layers["truth"]
     press(panel, qtbot)
-    panel._go_to_worst(0)
+    panel.go_to_worst(0)
     assert round(float(viewer.layers["ours"].world_to_data(viewer.dims.point)[0])) == 7

@@ -33,7 +33,7 @@ def widget(make_napari_viewer, case_file, tmp_path):
 @pytest.fixture
 def filled(widget):
     project = widget.session.project
-    project.rename(1, "left")
+    project.objects.rename(1, "left")
     project.add_object("right", class_name="hook")
     for i in (1, 2):
         mask = np.zeros((270, 480), bool)
@@ -45,7 +45,7 @@ def filled(widget):
 def test_every_format_is_in_the_menu(widget):
     shown = [(a.text(), a.toolTip()) for a in widget.exporter.menu.actions() if a.text()]
     assert shown == [(f"{known.title} ...", known.tip) for known in FORMATS.values()]
-    assert widget.parts.export.menu() is widget.exporter.menu
+    assert widget.export_button.menu() is widget.exporter.menu
     widget.exporter.ask("davis")
     assert "no masks to export" in widget.status.text()
 
@@ -60,12 +60,12 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
             continue
         action.trigger()
         filled.exporter.wait()
-        qtbot.waitUntil(lambda: "exported to" in filled.status.text(), timeout=60_000)
+        qtbot.waitUntil(lambda: "Exported to" in filled.status.text(), timeout=60_000)
         if action.text().startswith("DAVIS"):
             assert "pixels went to the object further down the object table" in filled.status.text()
-        filled.say("")
+        filled.session.tell("")
     made = {p.name for p in out.iterdir()}
-    name = filled.session.project.name
+    name = filled.session.project.path.stem
     assert {"Annotations", f"{name}_coco.json", f"{name}_measurements.csv", f"{name}_RES", f"{name}.ome.zarr", "o.mp4"} <= made
     assert read_coco(out)[name].masks(3)[2].sum() == 2400
 

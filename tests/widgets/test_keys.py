@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 from qtpy.QtCore import Qt
 
 from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.keys import SAVED_AS
 from napari_sam2s.widgets.settings import remember
 
 MANIFEST = yaml.safe_load((Path(__file__).parents[2] / "napari.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
 
 
 def test_no_key_is_one_of_naparis(user):
@@ -30,7 +38,12 @@ def test_no_key_is_one_of_naparis(user):
 def test_every_key_can_be_changed_and_is_listed(user):
     keys = user.widget.keys
     declared = MANIFEST["contributions"]["configurations"]["keys"]["properties"]
-    assert {name: keys.actions[name].key for name in keys.actions} == {n: declared[n]["default"] for n in keys.actions}
+    assert {name: keys.actions[name].key for name in keys.actions} == {
+        n: declared[SAVED_AS.get(n, n)]["default"] for n in keys.actions
+    }
+    remember("keys", go_on="Y")  # as users saved their key for "resume"
+    assert keys.key("resume") == "Y"
+    remember("keys", go_on="Shift-G")
     remember("keys", new_object="J")
     try:
         user.press(Qt.Key.Key_N)
@@ -46,9 +59,9 @@ def test_every_key_can_be_changed_and_is_listed(user):
 
 def test_the_help_comes_and_goes(user):
     user.press(Qt.Key.Key_H)
-    assert user.widget._help.isVisible()
+    assert user.widget.help.overlay.isVisible()
     user.press(Qt.Key.Key_H)
-    assert user.widget._help is None
+    assert user.widget.help.overlay is None
 
 
 def test_commands_of_the_palette(user):

@@ -13,7 +13,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, RemoteTracker
+from napari_sam2s.tracking import ProjectRun, Tracker
 
 pytestmark = pytest.mark.slow
 PATIENCE = 240.0  # seconds
@@ -30,8 +30,8 @@ viewer = napari.Viewer(show=True)
 viewer.open(sys.argv[1], plugin="napari-sam2s")
 widget = SegmentWidget(viewer, project_folder=Path(sys.argv[2]))
 viewer.window.add_dock_widget(widget)
-widget.prompt(Prompt(1, 0, ((130.0, 240.0),), (1,)))
-widget.session.prompted.connect(lambda *_: widget.track())
+widget.session.prompt(Prompt(1, 0, ((130.0, 240.0),), (1,)))
+widget.session.worker.prompted.connect(lambda *_: widget.run_view.track())
 napari.run()
 """
 
@@ -64,7 +64,8 @@ def test_napari_killed_in_mid_run(make_user, case_file, tmp_path):
         np.testing.assert_array_equal(project.labels[t], labels)
     with Project.create(tmp_path / "whole.sam2s", session.video) as whole:
         whole.add_object()
-        tracker = RemoteTracker(session.engine, session.choice.model, session.video, whole)
+        source = session.worker.source
+        tracker = Tracker(source.engine.model(source.choice.model), session.video, whole)
         tracker.prompt(1, 0, points=[(130, 240)], labels=[1])
         for _ in ProjectRun(tracker, 0):
             pass

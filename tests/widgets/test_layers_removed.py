@@ -48,20 +48,20 @@ def test_of_two_videos_the_picked_one_is_removed(user, stack):
     viewer.add_image(stack, name="stack")
     user.qtbot.wait(300)
     viewer.layers.remove("case")
-    user.wait(lambda: widget.image is viewer.layers["stack"])
+    user.wait(lambda: widget.session.image is viewer.layers["stack"])
     assert names(viewer) == [OBJECTS, PROMPTS, "stack"]
-    assert widget.parts.project.text() == widget.session.project.path.name
+    assert widget.picker.project.text() == widget.session.project.path.name
     user.wait(lambda: "ready" in widget.status.text())
     assert viewer.layers[OBJECTS].data.shape == stack.shape
 
 
 def test_the_other_video_is_removed(user, stack):
-    viewer, session = user.viewer, user.widget.session
+    viewer, worker = user.viewer, user.widget.session.worker
     viewer.add_image(stack, name="stack")
     viewer.layers.remove("stack")
     user.qtbot.wait(100)
-    assert user.widget.session is session
-    assert user.widget.parts.video.choices == (viewer.layers["case"],)
+    assert user.widget.session.worker is worker
+    assert user.widget.picker.video.choices == (viewer.layers["case"],)
 
 
 def test_all_layers_are_removed_at_once(user):
@@ -70,7 +70,7 @@ def test_all_layers_are_removed_at_once(user):
     viewer.layers.selection = set(viewer.layers)
     user.qtbot.wait(50)
     viewer.window._qt_viewer.layerButtons.deleteButton.click()
-    user.wait(lambda: widget.session is None)
+    user.wait(lambda: widget.session.worker is None)
     assert not viewer.layers
     assert "Drop a video" in widget.status.text()
     with Project.open(path) as project:  # it was let go of
@@ -79,7 +79,7 @@ def test_all_layers_are_removed_at_once(user):
 
 def test_a_click_is_where_the_image_lies_by_now(user):
     """Also once the image was scaled, moved or measured in another unit."""
-    image, project = user.widget.image, user.widget.session.project
+    image, project = user.widget.session.image, user.widget.session.project
     image.scale = (image.scale[0], 2, 2)
     image.translate = (0, 30, 10)
     user.viewer.reset_view()
@@ -88,10 +88,10 @@ def test_a_click_is_where_the_image_lies_by_now(user):
     user.settle()
     [prompt] = project.prompts()
     np.testing.assert_allclose(prompt.points[0], (100, 200), atol=2)
-    for layer in (user.widget.prompts, user.widget.objects):
+    for layer in (user.widget.session.layers.prompts, user.widget.session.layers.objects):
         np.testing.assert_array_equal(layer.scale, image.scale)
         np.testing.assert_array_equal(layer.translate, image.translate)
-    user.widget.close_session(leave_masks=True)
+    user.widget.session.close(leave_masks=True)
     image.scale = (1, 1, 1)  # nobody follows any more
     assert user.viewer.layers[OBJECTS].scale[1] == 2
 
@@ -110,8 +110,8 @@ def test_a_duplicate_of_the_masks_is_a_copy_and_stays(user, tmp_path):
     np.testing.assert_array_equal(copy.data[3], mask)
     assert project.mask(0, 1) is None
     path = project.path
-    user.widget.use_project(tmp_path / "other.sam2s")
-    user.widget.use_project(path)
+    user.widget.picker.use_project(tmp_path / "other.sam2s")
+    user.widget.picker.use_project(path)
     assert copy in viewer.layers
 
 
@@ -121,19 +121,19 @@ def test_what_is_not_in_the_project_is_not_drawn(user):
     user.click(100, 100, Qt.MouseButton.RightButton)  # only what the object is not
     user.settle()
     assert not project.prompts()
-    assert len(widget.prompts.data) == 0
+    assert len(widget.session.layers.prompts.data) == 0
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
-    assert len(widget.prompts.data) == 1
-    widget.remove_object()
+    assert len(widget.session.layers.prompts.data) == 1
+    widget.session.remove_object()
     user.settle()
-    assert len(widget.prompts.data) == 0
-    widget.undo()  # the object that took its place
-    widget.undo()
+    assert len(widget.session.layers.prompts.data) == 0
+    widget.session.undo()  # the object that took its place
+    widget.session.undo()
     user.settle()
     assert [p.object_id for p in project.prompts()] == [1]
-    assert len(widget.prompts.data) == 1
+    assert len(widget.session.layers.prompts.data) == 1
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_layer_of_any_name_has_a_project(make_napari_viewer, stack, tmp_path):
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     path = widget.session.project.path
     assert path.parent == tmp_path
-    widget.session.project.rename(1, "nucleus")
+    widget.session.project.objects.rename(1, "nucleus")
     widget.close()
     viewer.layers[name].name = "of mine"  # a layer that is renamed keeps its work
     again = SegmentWidget(viewer, project_folder=tmp_path)
@@ -176,3 +176,17 @@ def test_the_viewer_is_closed_by_a_script(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert "closed" in done.stdout
     assert "Error" not in done.stderr, done.stderr[-2000:]
+
+
+def test_another_project_while_the_objects_are_chosen(user, tmp_path):
+    """Napari looks at the masks of the layer that is chosen while others go."""
+    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
+    user.qtbot.wait(50)
+    user.widget.picker.use_project(tmp_path / "other.sam2s")
+    assert user.widget.session.project.path.name == "other.sam2s"
+    assert [layer.name for layer in user.viewer.layers] == ["case", "SAM2S objects", "SAM2S prompts"]
+    user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
+    user.qtbot.wait(50)
+    user.viewer.layers.remove("case")
+    user.wait(lambda: user.widget.session.worker is None)  # let go of once napari is done removing
+    assert len(user.viewer.layers) == 0

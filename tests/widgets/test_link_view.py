@@ -54,10 +54,10 @@ def test_a_link_is_decided_and_does_not_come_back(make_napari_viewer, qtbot, sub
         qtbot.waitUntil(lambda: panel.table.rowCount() == 1, timeout=PATIENCE)
         assert panel.links.offer.isHidden()
         assert [o.name for o in project.objects] == ["polyp", "polyp 2", "polyp 3"]
-        assert any(words in widget.status.text() for words in ("1 link taken up", "ready"))  # whichever came last
+        assert any(words in widget.status.text() for words in ("links added: 1.", "ready"))  # whichever came last
 
         QTest.keyClick(canvas, Qt.Key.Key_J)
-        assert widget.frame == 3
+        assert widget.session.frame == 3
         buttons = {b.objectName(): b.isEnabled() for b in panel.findChildren(QPushButton)}
         assert buttons["review_refuse"]
         assert not buttons["review_absent"]
@@ -65,16 +65,16 @@ def test_a_link_is_decided_and_does_not_come_back(make_napari_viewer, qtbot, sub
         assert "Shift-Q: no" in widget.status.text()
         assert panel.links.pictures.isVisible()
         asked = panel.span.link
-        old, new = (project.object(i) for i in (asked.candidate, asked.object_id))
+        old, new = (project.objects.get(i) for i in (asked.candidate, asked.object_id))
         assert panel.links.before_name.text() == f"{old.name}, frame {asked.seen}"
         assert panel.links.new_name.text() == "polyp 3, frame 3"
         for label, known in ((panel.links.before, old), (panel.links.new, new)):  # each is outlined in its own colour
             far = np.abs(shades(label).astype(int) - QColor(*known.colour).getRgb()[:3]).sum(axis=2)
             assert (far < 60).sum() > 50
         QTest.mouseClick(panel.links.before, Qt.MouseButton.LeftButton)
-        assert widget.frame == asked.seen
+        assert widget.session.frame == asked.seen
         QTest.keyClick(canvas, Qt.Key.Key_Q)  # on one frame there is nothing to mark absent: it asks again
-        assert widget.frame == 3
+        assert widget.session.frame == 3
         assert project.mask(3, 3).any()
 
         first = asked.candidate
@@ -85,7 +85,7 @@ def test_a_link_is_decided_and_does_not_come_back(make_napari_viewer, qtbot, sub
         qtbot.waitUntil(lambda: panel.table.rowCount() == 0, timeout=PATIENCE)
         assert panel.links.pictures.isHidden()
         assert project.mask(3, second).any()
-        assert len(project.objects) == widget.table.rowCount() == 2
+        assert len(project.objects) == widget.objects_panel.table.rowCount() == 2
         qtbot.waitUntil(lambda: said(subset) == second, timeout=PATIENCE)
 
         QTest.keyClick(canvas, Qt.Key.Key_U)

@@ -43,7 +43,7 @@ def test_the_built_in_one_is_chosen(panel):
 
 def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
     said = []
-    panel.said.connect(said.append)
+    panel.message.connect(said.append)
     pick(panel, "sam2.1-tiny")
     assert "8 MB" in panel.terms.text()
     assert "Apache-2.0" in panel.terms.text()
@@ -51,7 +51,7 @@ def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
     assert panel.get_button.isVisible()
     panel.get_button.click()
     qtbot.waitUntil(lambda: bool(said), timeout=60_000)
-    assert said == ["sam2.1-tiny is here."]
+    assert said == ["sam2.1-tiny is downloaded."]
     assert panel.choice().model == "sam2.1-tiny"
     assert "installed" in panel.model.currentText()
     assert not panel.get_button.isVisible()
@@ -61,7 +61,7 @@ def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
     item = Download("sam2.1-tiny", "file:///nowhere/at/all.pt", 8)
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     said = []
-    panel.said.connect(said.append)
+    panel.message.connect(said.append)
     pick(panel, "sam2.1-tiny")
     panel.get_button.click()
     qtbot.waitUntil(lambda: bool(said), timeout=60_000)

@@ -49,7 +49,7 @@ class Desk:
         self.qtbot.wait(50)
 
     def edit_cell(self, row, column):
-        table = self.widget.table
+        table = self.widget.objects_panel.table
         self.show(self.widget.objects_panel)
         place = table.visualItemRect(table.item(row, column)).center()
         QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
@@ -64,7 +64,7 @@ def desk(make_napari_viewer, qtbot, case_file, tmp_path):
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     project = widget.session.project
-    project.rename(1, "left")
+    project.objects.rename(1, "left")
     project.add_object("right")
     project.write_masks([(t, 1, block(20, 20 + t), GOOD) for t in range(24)])
     project.write_masks([(t, 2, block(150, 300 - t), GOOD) for t in range(24)])
@@ -75,7 +75,7 @@ def desk(make_napari_viewer, qtbot, case_file, tmp_path):
 
 def test_review_by_key(desk):
     widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
-    desk.wait(lambda: panel._project is project)
+    desk.wait(lambda: panel.project is project)
     assert panel.table.rowCount() == 0
     desk.press(Qt.Key.Key_J)
     assert "Nothing to review" in widget.status.text()
@@ -89,38 +89,38 @@ def test_review_by_key(desk):
     assert [span.objects for span in panel.review] == [(2,), (1, 2), (1,)]
 
     desk.press(Qt.Key.Key_J)  # the worst
-    assert widget.frame == panel.review[0].frame
-    assert widget.current_object == 2
+    assert widget.session.frame == panel.review[0].frame
+    assert widget.session.current_object == 2
     assert "of the frame" in widget.status.text()
     assert "of the frame" in panel.detail.text()
     desk.press(Qt.Key.Key_Q)  # it is not there
     desk.wait(lambda: panel.table.rowCount() == 1)
     assert not project.mask(19, 2).any()
-    desk.wait(lambda: widget.current_object == 1)  # what is left came up by itself
-    assert 4 <= widget.frame < 8
+    desk.wait(lambda: widget.session.current_object == 1)  # what is left came up by itself
+    assert 4 <= widget.session.frame < 8
     desk.press(Qt.Key.Key_W)  # that one is right
     desk.wait(lambda: panel.table.rowCount() == 0)
-    assert project.confirmed_frames(1) == [4, 5, 6, 7]
+    assert project.masks.confirmed_frames(1) == [4, 5, 6, 7]
     desk.press(Qt.Key.Key_U)
     desk.wait(lambda: panel.table.rowCount() == 1)
-    widget.viewer.layers.selection.active = widget.image
+    widget.viewer.layers.selection.active = widget.session.image
     desk.press(Qt.Key.Key_J)
     desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)  # to correct it
-    assert widget.viewer.layers.selection.active.name == widget.prompts.name
+    assert widget.viewer.layers.selection.active.name == widget.session.layers.prompts.name
     assert "right-click" in widget.status.text()
 
 
-def test_surgery_with_preview(desk):
-    widget, project, panel = desk.widget, desk.project, desk.widget.surgery_panel
+def test_a_track_edit_with_preview(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.track_editing_panel
     desk.show(panel)
     desk.wait(lambda: "Exchanges 24 masks of left and 24 of right" in panel.text.text())
-    widget.go_to(10)
+    widget.session.go_to(10)
     desk.click(desk.button(panel, "From here"))
     desk.wait(lambda: "on frames 10 to 23" in panel.text.text())
     before, after = (label.pixmap().toImage() for label in (panel.before, panel.after))
     scale = panel.before.pixmap().width() / 480
     at = round(60 * scale), round(50 * scale)  # in the mask of the left object
-    left, right = (np.array(project.object(i).colour) for i in (1, 2))
+    left, right = (np.array(project.objects.get(i).colour) for i in (1, 2))
     for image, colour in ((before, left), (after, right)):
         shown = np.array(QColor(image.pixel(*at)).getRgb()[:3])
         other = right if colour is left else left
@@ -139,23 +139,23 @@ def test_surgery_with_preview(desk):
     desk.wait(lambda: panel.text.text() == "Gives 1 mask of left to a new object on frames 10 to 10.")
     assert not panel.second.isEnabled()
     desk.click(panel.apply_button)
-    desk.wait(lambda: widget.table.rowCount() == 3)
+    desk.wait(lambda: widget.objects_panel.table.rowCount() == 3)
     desk.wait(lambda: panel.first.count() == 3)
     np.testing.assert_array_equal(project.mask(10, 3), block(20, 30))
 
-    project.set_flags(1, locked=True)
+    project.objects.set_flags(1, locked=True)
     widget.refresh()
     desk.wait(lambda: "locked" in panel.text.text())
     assert not panel.apply_button.isEnabled()
 
 
 def test_the_table_is_edited_in_place(desk):
-    widget, project, table = desk.widget, desk.project, desk.widget.table
+    widget, project, table = desk.widget, desk.project, desk.widget.objects_panel.table
     editor = desk.edit_cell(0, NAME)
     editor.selectAll()
     QTest.keyClicks(editor, "grasper of the left hand")
     QTest.keyClick(editor, Qt.Key.Key_Return)
-    desk.wait(lambda: project.object(1).name == "grasper of the left hand")
+    desk.wait(lambda: project.objects.get(1).name == "grasper of the left hand")
     assert table.item(0, CLASS).text() == "grasper?"
     assert "90 %" in table.item(0, CLASS).toolTip()
 
@@ -165,24 +165,24 @@ def test_the_table_is_edited_in_place(desk):
     assert set(widget.objects_panel.chooser.current.classes) <= set(offered)
     editor.setCurrentIndex(offered.index("gallbladder"))
     editor.activated.emit(editor.currentIndex())
-    assert project.object(2).class_name == "gallbladder"
+    assert project.objects.get(2).class_name == "gallbladder"
 
     table.set_colour(0, QColor(1, 2, 3))
-    assert project.object(1).colour == (1, 2, 3)
-    assert widget.objects.colormap.color_dict[1][:3] == pytest.approx(np.array([1, 2, 3]) / 255)
+    assert project.objects.get(1).colour == (1, 2, 3)
+    assert widget.session.layers.objects.colormap.color_dict[1][:3] == pytest.approx(np.array([1, 2, 3]) / 255)
     table.selectRow(0)
     desk.click(desk.button(widget.objects_panel, "Down"))
     assert [o.id for o in project.objects] == [2, 1]
     assert table.object_of(table.currentRow()) == 1
     table.item(0, SHOW).setCheckState(Qt.CheckState.Unchecked)
-    assert not project.object(2).visible
+    assert not project.objects.get(2).visible
     for _ in range(5):
         project.undo()
-    assert project.object(1).name == "left"
+    assert project.objects.get(1).name == "left"
 
 
 def test_class_lists_are_chosen_and_remembered(desk, tmp_path):
-    chooser, table = desk.widget.objects_panel.chooser, desk.widget.table
+    chooser, table = desk.widget.objects_panel.chooser, desk.widget.objects_panel.table
     own = tmp_path / "theatre 3.txt"
     own.write_text("grasper\nvessel loop\n")
     assert chooser.take("CholecSeg8k")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sam2s.widgets.plan import Leg
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.preflight import HOUR, Preflight, duration, full_rate, ordinal, setup_of, size
 
 
 def test_a_long_run_says_the_rate_that_ends_within_the_hour():
-    legs = [Leg(0, 180_000, "forward", (1, 2))]
+    legs = [Segment(0, 180_000, "forward", (1, 2))]
     run = Preflight(legs, 20.0, 1000, 50 * 10**9, "cuda", (2_100_000_000, 8_000_000_000), 25.0)
     assert run.every_for_an_hour == 5
     assert run.disk_bytes == 360e6
@@ -18,23 +18,23 @@ def test_a_long_run_says_the_rate_that_ends_within_the_hour():
         "cuda memory 2.1 GB of 8.0 GB · would end within the hour at every 5th frame (5 a second)"
     )
     assert '<a href="5">would end' in run.html
-    taken = Preflight([Leg(0, 180_000, "forward", (1, 2), 5)], 20.0, 1000)
+    taken = Preflight([Segment(0, 180_000, "forward", (1, 2), 5)], 20.0, 1000)
     assert 0.9 * HOUR < taken.seconds <= HOUR
     assert taken.every_for_an_hour is None
     assert str(taken).startswith("180,000 frames, 36,001 of them tracked · 2 objects · about 58 min")
-    faster = Preflight([Leg(0, 180_000, "forward", (1, 2), 4)], 20.0)
+    faster = Preflight([Segment(0, 180_000, "forward", (1, 2), 4)], 20.0)
     assert faster.seconds > HOUR  # so 5 is the least that will do
 
 
 def test_a_run_that_no_rate_brings_under_an_hour_proposes_none():
     many = tuple(range(1, 9))
-    assert Preflight([Leg(0, 180_000, "forward", many)], 20.0).every_for_an_hour is None  # filling alone takes longer
-    assert "hour" not in str(Preflight([Leg(0, 180_000, "forward", many)], 20.0))
+    assert Preflight([Segment(0, 180_000, "forward", many)], 20.0).every_for_an_hour is None  # filling alone takes longer
+    assert "hour" not in str(Preflight([Segment(0, 180_000, "forward", many)], 20.0))
 
 
 @pytest.mark.parametrize("every", [1, 2, 5, 25])
 def test_a_run_at_a_working_rate_tells_how_long_one_at_every_frame_takes(every):
-    run = Preflight([Leg(0, 10_000, "forward", (1, 2, 3), every)], 8.0)
+    run = Preflight([Segment(0, 10_000, "forward", (1, 2, 3), every)], 8.0)
     assert full_rate(10_000 / run.seconds, every, 3) == pytest.approx(8.0, rel=0.01)
 
 
@@ -46,7 +46,7 @@ def test_setups_of_different_speed_have_different_names():
 
 def test_what_is_not_known_is_not_said():
     assert str(Preflight([], None)) == ""
-    assert str(Preflight([Leg(3, 4, "forward", (1,))], None)) == "1 frame · 1 object · 2 kB disk"
+    assert str(Preflight([Segment(3, 4, "forward", (1,))], None)) == "1 frame · 1 object · 2 kB disk"
 
 
 def test_words():

@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import ProjectRun, RemoteTracker
+from napari_sam2s.tracking import ProjectRun, Tracker
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
-from napari_sam2s.widgets.plan import Leg
 
 MENU_ACTIONS = 2  # Plugins > Segment video
 
@@ -24,7 +24,7 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
     widget = user.widget
     user.actions = MENU_ACTIONS
     assert [layer.name for layer in user.viewer.layers] == ["case", OBJECTS, PROMPTS]
-    assert widget.frame == 0
+    assert widget.session.frame == 0
     target = next(o.id for o in case.objects if o.class_name == "gallbladder")
     (y, x), _ = next_click(case.masks(0)[target])
     user.click(y, x)
@@ -37,7 +37,7 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
     truth = {"case": [case.masks(t)[target] for t in range(24)]}
     labels = np.stack([np.where(m, 1, 0) for m in truth["case"]]).astype(np.uint8)
     assert evaluate(project, labels, skip="prompt").overall.jf > 0.7
-    assert widget.timeline.lanes[0].spans[0].stop == 24
+    assert widget.timeline.rows[0].spans[0].stop == 24
     np.testing.assert_array_equal(user.viewer.layers[OBJECTS].data[10], project.labels[10])
 
 
@@ -53,10 +53,10 @@ def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     assert f"predicted IoU {project.scores(0)[1].iou:.2f}" in widget.status.text()
     assert widget.status.text().endswith("Press G to track from here.")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="prompted")
-    widget.session.prompted.emit(0, 1)
-    assert widget.status.text().startswith("Nothing was found here")
+    widget.session.worker.prompted.emit(0, 1)
+    assert widget.status.text().startswith("The model found nothing here")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="painted")
-    widget.session.prompted.emit(0, 1)
+    widget.session.worker.prompted.emit(0, 1)
     assert widget.status.text().startswith("Press G"), "who wipes a mask out needs no word on it"
 
 
@@ -71,9 +71,9 @@ def test_a_further_object_takes_two_actions_and_a_box_is_dragged(user):
     assert user.actions == 2
     box = project.prompts(2)[0].box
     np.testing.assert_allclose(box, (60, 60, 160, 200), atol=2)
-    assert widget.table.rowCount() == 2
+    assert widget.objects_panel.table.rowCount() == 2
     user.settle()
-    kinds = list(widget.prompts.features["kind"])
+    kinds = list(widget.session.layers.prompts.features["kind"])
     assert kinds.count("positive") == 1
     assert kinds.count("box") > 20
 
@@ -87,15 +87,15 @@ def test_a_correction_takes_two_actions_and_changes_no_other_object(user, case):
     user.wait(lambda: len(project.prompts()) == 2)
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
-    widget.go_to(18)
+    widget.session.go_to(18)
     user.press(Qt.Key.Key_K)
     first = {t: project.mask(t, 1).copy() for t in range(24)}
     second = {t: project.mask(t, 2).copy() for t in range(24)}
-    widget.go_to(10)
+    widget.session.go_to(10)
     user.actions = 0
     user.click(200, 100)
     user.settle()
-    assert widget.legs() == [Leg(10, 18, "forward", (2,))]
+    assert widget.run_view.segments() == [Segment(10, 18, "forward", (2,))]
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     assert user.actions == 2
@@ -118,7 +118,7 @@ def test_negative_clicks(user, how):
     user.wait(lambda: len(project.prompts()) == 2)
     assert project.prompts()[1].labels == (0,)
     user.settle()
-    assert list(user.widget.prompts.features["kind"]) == ["positive", "negative"]
+    assert list(user.widget.session.layers.prompts.features["kind"]) == ["positive", "negative"]
 
 
 def test_tracking_goes_on_from_a_negative_click_after_undo(user):
@@ -128,7 +128,7 @@ def test_tracking_goes_on_from_a_negative_click_after_undo(user):
     user.wait(lambda: bool(project.frames))
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
-    widget.go_to(10)
+    widget.session.go_to(10)
     inside = np.argwhere(project.mask(10, 1))
     y, x = inside[len(inside) // 2]
     user.click(y, x, Qt.MouseButton.RightButton)
@@ -139,7 +139,7 @@ def test_tracking_goes_on_from_a_negative_click_after_undo(user):
     user.settle()
     user.press(Qt.Key.Key_U)
     user.settle()
-    assert not project.confirmed_frames(1)
+    assert not project.masks.confirmed_frames(1)
     user.press(Qt.Key.Key_G)
     user.settle()
     user.wait(user.finished)
@@ -161,9 +161,9 @@ def test_pause_correct_undo_redo(user):
     assert len(project.frames) == reached < 24
     assert widget.run_panel.resume_button.isVisible()
     user.press(Qt.Key.Key_K)
-    assert project.confirmed_frames(1) == [widget.frame]
+    assert project.masks.confirmed_frames(1) == [widget.session.frame]
     user.press(Qt.Key.Key_U)
-    user.wait(lambda: not project.confirmed_frames(1))
+    user.wait(lambda: not project.masks.confirmed_frames(1))
     user.press(Qt.Key.Key_U)
     user.wait(lambda: project.frames == [0])
     user.press(Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
@@ -175,23 +175,23 @@ def test_a_stroke_is_a_mask_prompt_one_step_of_undo_and_survives_tracking(user):
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
-    steps = len(project.steps)
+    steps = len(project.history.steps)
     layer = user.viewer.layers[OBJECTS]
-    widget.go_to(5)
+    widget.session.go_to(5)
     user.viewer.layers.selection.active = layer
     layer.selected_label, layer.brush_size, layer.mode = 1, 10, "paint"
     user.drag((30, 30), (60, 60))
     user.settle()
-    assert len(project.steps) == steps + 1
+    assert len(project.history.steps) == steps + 1
     assert project.mask(5, 1)[45, 45]
-    assert project.origins(5) == {1: "painted"}
+    assert project.masks.origins(5) == {1: "painted"}
     assert [(p.frame, p.mask is not None) for p in project.prompts(1)] == [(0, False), (5, True)]
     painted = project.mask(5, 1)
-    widget.go_to(0)
+    widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     np.testing.assert_array_equal(project.mask(5, 1), painted)
-    assert project.origins(6) == {1: "propagated"}
+    assert project.masks.origins(6) == {1: "propagated"}
     user.press(Qt.Key.Key_U)
     user.wait(lambda: project.frames == [0, 5])
     user.press(Qt.Key.Key_U)
@@ -206,9 +206,9 @@ def test_an_engine_that_is_killed_costs_one_key(local_user, tmp_path):
     user.wait(lambda: bool(project.frames))
     user.press(Qt.Key.Key_G)
     user.wait(lambda: len(project.frames) > 3)
-    os.kill(widget.session.engine.pid, signal.SIGKILL)
+    os.kill(widget.session.worker.source.engine.pid, signal.SIGKILL)
     user.wait(lambda: "ended unexpectedly" in widget.status.text())
-    assert "Go on (Shift-G)" in widget.status.text()
+    assert "Resume (Shift-G)" in widget.status.text()
     kept = {t: project.labels[t].copy() for t in project.frames}
     assert len(kept) > 3
     user.wait(lambda: widget.run_panel.resume_button.isVisible())
@@ -227,7 +227,8 @@ def uninterrupted(project, session, path):
     with Project.create(path, session.video) as again:
         for o in project.objects:
             again.add_object(o.name)
-        tracker = RemoteTracker(session.engine, session.choice.model, session.video, again, session.choice.memory)
+        source = session.worker.source
+        tracker = Tracker(source.engine.model(source.choice.model), session.video, again, source.choice.memory)
         for p in project.prompts():
             tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box)
         for _ in ProjectRun(tracker, 0):

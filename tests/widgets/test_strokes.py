@@ -13,9 +13,15 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
 @pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
+
+
+@pytest.fixture
 def painter(user):
     """A user with the brush in hand on frame 5."""
-    user.widget.go_to(5)
+    user.widget.session.go_to(5)
     layer = user.viewer.layers[OBJECTS]
     user.viewer.layers.selection.active = layer
     layer.brush_size, layer.mode = 10, "paint"
@@ -32,7 +38,7 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     project, session, layer = painter.widget.session.project, painter.widget.session, painter.viewer.layers[OBJECTS]
     painter.drag((30, 30), (60, 60))
     painter.settle()
-    first, steps = project.mask(5, 1), len(project.steps)
+    first, steps = project.mask(5, 1), len(project.history.steps)
     painter.drag((100, 100), (160, 160))
     painter.settle()
     second = project.mask(5, 1)
@@ -42,7 +48,7 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
         settle(painter)
         np.testing.assert_array_equal(project.mask(5, 1), mask)
         np.testing.assert_array_equal(project.prompts(1)[0].mask, mask)
-    assert len(project.steps) == steps + 3
+    assert len(project.history.steps) == steps + 3
     painter.press(Qt.Key.Key_Z, CONTROL)
     settle(painter)
     np.testing.assert_array_equal(project.prompts(1)[0].mask, first)
@@ -50,14 +56,14 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     settle(painter)
     assert not project.mask(5, 1).any()
     assert not project.prompts()
-    assert session.tracker.conditioning == {}
+    assert session.worker.source.tracker.conditioning == {}
 
 
 def test_an_object_that_is_erased_is_forgotten_there(user):
     widget, project = user.widget, user.widget.session.project
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
-    widget.go_to(8)
+    widget.session.go_to(8)
     user.click(60, 60)
     user.wait(lambda: len(project.prompts()) == 2)
     user.settle()
@@ -69,7 +75,7 @@ def test_an_object_that_is_erased_is_forgotten_there(user):
     settle(user)
     assert not project.mask(8, 1).any()
     assert [p.frame for p in project.prompts()] == [0]
-    assert widget.session.tracker.conditioning == {1: [0]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [0]}
 
 
 def test_the_label_chosen_in_napari_is_the_object(painter):
@@ -78,12 +84,12 @@ def test_the_label_chosen_in_napari_is_the_object(painter):
     widget.refresh()
     layer = painter.viewer.layers[OBJECTS]
     layer.selected_label = 2
-    assert widget.current_object == 2
-    assert widget.table.currentRow() == 1
+    assert widget.session.current_object == 2
+    assert widget.objects_panel.table.currentRow() == 1
     for start, stop in (((30, 30), (60, 60)), ((100, 100), (140, 140))):
         painter.drag(start, stop)
         settle(painter)
-    assert project.origins(5) == {2: "painted"}
+    assert project.masks.origins(5) == {2: "painted"}
     assert project.mask(5, 2)[45, 45]
     assert project.mask(5, 2)[120, 120]
     layer.selected_label = 0  # to erase
@@ -92,14 +98,14 @@ def test_the_label_chosen_in_napari_is_the_object(painter):
     painter.drag((100, 100), (140, 140))
     painter.settle()
     assert not project.mask(5, 2)[120, 120]
-    assert widget.current_object == 2
-    widget.choose(1)
+    assert widget.session.current_object == 2
+    widget.session.choose(1)
     assert layer.selected_label == 1
 
 
 def test_a_run_that_begins_during_a_stroke_is_not_lost(user):
     widget, project = user.widget, user.widget.session.project
-    widget.go_to(8)
+    widget.session.go_to(8)
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
@@ -107,7 +113,7 @@ def test_a_run_that_begins_during_a_stroke_is_not_lost(user):
     widget.run_panel.follow.setChecked(False)
     user.press(Qt.Key.Key_G)
     user.wait(lambda: len(project.frames) > 2)
-    widget.go_to(2)
+    widget.session.go_to(2)
     layer = user.viewer.layers[OBJECTS]
     user.viewer.layers.selection.active = layer
     layer.brush_size, layer.mode = 10, "paint"
@@ -120,5 +126,5 @@ def test_a_run_that_begins_during_a_stroke_is_not_lost(user):
     user.wait(user.finished)
     assert [r.status for r in project.runs] == ["finished", "finished"]
     assert project.frames == list(range(24))
-    assert project.origins(2) == {1: "painted"}
-    assert [label for label, _ in project.steps].count("paint") == 1
+    assert project.masks.origins(2) == {1: "painted"}
+    assert [label for label, _ in project.history.steps].count("paint") == 1

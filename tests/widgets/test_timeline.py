@@ -9,13 +9,13 @@ from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
 from napari_sam2s.widgets.timeline import RULER, Timeline
-from napari_sam2s.widgets.timeline_model import CODES, ROWS, Lane
+from napari_sam2s.widgets.timeline_model import CODES, ROWS, TimelineRow
 
 FRAMES = 1000
 
 
 def lane(*spans):
-    return Lane("grasper", (230, 159, 0), [Span(*s) for s in spans], [0], [50])
+    return TimelineRow("grasper", (230, 159, 0), [Span(*s) for s in spans], [0], [50])
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def strip(qtbot):
     timeline = Timeline()
     qtbot.addWidget(timeline)
     timeline.resize(500, 60)
-    timeline.show_lanes(FRAMES, [lane((0, 500, "present"), (500, FRAMES, "unseen"))], 25.0)
+    timeline.show_rows(FRAMES, [lane((0, 500, "present"), (500, FRAMES, "unseen"))], 25.0)
     timeline.show()
     qtbot.waitExposed(timeline)
     timeline.resize(500, timeline.height())
@@ -91,7 +91,7 @@ def test_a_click_on_a_handle_goes_there_and_moves_no_bound(strip):
 def test_zooming_keeps_the_frame_under_the_mouse(strip):
     strip.zoom(4, 600.0)
     assert strip.view == (450.0, 700.0)
-    assert strip.frame_at(strip._x(600.0)) == 600
+    assert strip.frame_at(strip.x_of(600.0)) == 600
     strip.pan(10_000)
     assert strip.view == (750.0, 1000.0)
     strip.zoom(1 / 100, 800.0)
@@ -110,7 +110,7 @@ def test_the_picture_shows_colour_where_the_object_is(strip):
 
 def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
     filled = np.array([t for t in range(20) if t % 5], np.int64)
-    one = Lane("grasper", (230, 159, 0), [Span(0, 15, "present"), Span(15, 20, "unseen")], [0], [], [], filled)
+    one = TimelineRow("grasper", (230, 159, 0), [Span(0, 15, "present"), Span(15, 20, "unseen")], [0], [], [], filled)
     image = one.pixels(0, 20, 40, (0, 0, 0))  # two pixels a frame
     pale = image[0, :, 0] < 200
     assert pale[:30].reshape(-1, 2).all(axis=1).tolist() == [bool(t % 5) for t in range(15)]
@@ -118,4 +118,4 @@ def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
     assert (image[:, 30:, :3] == 0).all()  # nothing where nothing is known
     assert one.fills(0, 20, 4).all()  # five frames a pixel: each has some
     assert not one.fills(0, 1, 10).any()
-    assert not Lane("x", (1, 2, 3), [], [], []).fills(0, 20, 5).any()
+    assert not TimelineRow("x", (1, 2, 3), [], [], []).fills(0, 20, 5).any()

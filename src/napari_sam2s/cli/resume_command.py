@@ -22,13 +22,12 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.cli.terminal import project_video
     from napari_sam2s.cli.track_command import show
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking import resume_run
-    from napari_sam2s.tracking.propagation_run import still_to_come
+    from napari_sam2s.tracking import resume_run, segment_runs
 
     with Project.open(args.project) as project, project_video(project, args.video, "resume", relink=args.relink) as video:
         run = resume_run(project, video, device=args.device)
         show(run)
-        for later in still_to_come(run):
+        for later in segment_runs(run.tracker, run.later):
             show(later)
     print(args.project)
     return 0

@@ -101,7 +101,7 @@ def describe_review(project: Any) -> dict[str, Any]:
 def describe(project: Any) -> dict[str, Any]:
     """Return a project's facts as plain data."""
     frames, height, width = project.shape
-    video = project.video_path
+    video = project.video.path
     return {
         "frames": frames,
         "height": height,
@@ -110,14 +110,14 @@ def describe(project: Any) -> dict[str, Any]:
         "video_found": video is not None and video.exists(),
         "objects": [_describe_object(project, o) for o in project.objects],
         "runs": [_describe_run(r) for r in project.runs],
-        "history": [name for name, undone in project.steps if not undone],
+        "history": [name for name, undone in project.history.steps if not undone],
     }
 
 
 def _describe_object(project: Any, o: Any) -> dict[str, Any]:
     from napari_sam2s.masklets.mask_statistics import ORIGINS
 
-    series = project.series(o.id)
+    series = project.masks.series(o.id)
     shown, judged = series.area > 0, np.flatnonzero((series.area > 0) & ~np.isnan(series.iou))
     scores = None
     if len(judged):
@@ -129,7 +129,7 @@ def _describe_object(project: Any, o: Any) -> dict[str, Any]:
             "object_score_mean": round(float(series.object_score[judged].mean()), 3),
         }
     made = np.bincount(series.origin, minlength=len(ORIGINS))
-    guess = project.suggested_class(o.id)
+    guess = project.masks.suggested_class(o.id)
     return {
         "id": o.id,
         "name": o.name,
@@ -142,9 +142,9 @@ def _describe_object(project: Any, o: Any) -> dict[str, Any]:
         "mean_area": round(float(series.area[shown].mean()), 1) if shown.any() else None,
         "origins": {name: int(n) for name, n in zip(ORIGINS, made, strict=True) if n},
         "scores": scores,
-        "presence": [vars(s) for s in project.presence(o.id) if s.state != "unseen"],
+        "presence": [vars(s) for s in project.masks.presence(o.id) if s.state != "unseen"],
         "prompts": sorted({p.frame for p in project.prompts(o.id)}),
-        "confirmed": project.confirmed_frames(o.id),
+        "confirmed": project.masks.confirmed_frames(o.id),
     }
 
 

@@ -62,12 +62,12 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
     """
     from napari_sam2s.video import open_video
 
-    source = moved or project.video_path
+    source = moved or project.video.path
     if source is None or not Path(source).exists():
         raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
     with open_video(source, fps=project.fps) as video:  # which pictures and arrays do not know
         tell_warnings(command, video)
         if relink:
-            project.relink(video)
-        project.check_video(video)
+            project.video.relink(video)
+        project.video.check(video)
         yield video

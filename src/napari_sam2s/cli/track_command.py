@@ -81,30 +81,24 @@ def _check_folder(folder: Path, prompts: Sequence[Prompt]) -> None:
 
 def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> None:
     """Refuse prompts, ranges and rates that do not fit the video, before anything is loaded or made."""
-    from napari_sam2s.tracking.frame_ranges import check_frames, frame_range, ways
-    from napari_sam2s.tracking.prompts import make_prompt
+    from napari_sam2s.tracking.frame_ranges import check_frames, directions, frame_range
+    from napari_sam2s.tracking.prompts import check_prompt
     from napari_sam2s.tracking.working_rate import find_stride
 
     shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
     shown: dict[int, list[int]] = {}
     for p in prompts:
-        make_prompt(p.object_id, p.frame, shape, **_words(p))
+        check_prompt(p, shape)
         shown.setdefault(p.object_id, []).append(p.frame)
     find_stride(video, args.rate)
-    legs = ways(args.direction, args.stop)
-    ranges = [check_frames(frame_range(shown, shape[0], list(shown), args.start, stop, sign)) for sign, stop in legs]
+    ends = directions(args.direction, args.stop)
+    ranges = [check_frames(frame_range(shown, shape[0], list(shown), args.start, stop, sign)) for sign, stop in ends]
     for i, frames in shown.items():
         if not any((reached[-1] - t) * reached.step >= 0 for reached in ranges for t in frames):
             raise PromptError(
                 f"Object {i} is prompted on frame {frames[0]}, and tracking {args.direction} ends before that: change --start, "
                 "--stop or --direction."
             )
-
-
-def _words(prompt: Prompt) -> dict[str, Any]:
-    """Return a prompt as the keywords of :meth:`Tracker.prompt`."""
-    points, labels = prompt.points or None, prompt.labels or None
-    return {"points": points, "labels": labels, "box": prompt.box, "mask": prompt.mask}
 
 
 def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
@@ -133,9 +127,9 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
 
 def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking import Tracker
-    from napari_sam2s.tracking.frame_ranges import ways
-    from napari_sam2s.tracking.propagation_run import one_after_the_other
+    from napari_sam2s.tracking import Segment, Tracker, segment_runs
+    from napari_sam2s.tracking.frame_ranges import directions
+    from napari_sam2s.tracking.propagation_plan import OneDirection
     from napari_sam2s.tracking.working_rate import find_stride
 
     with Project.create(args.out, video) as project:
@@ -153,13 +147,13 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
             for ending in ("", "-wal", "-shm"):
                 args.out.with_name(args.out.name + ending).unlink(missing_ok=True)
             raise
-        every = find_stride(video, args.rate)
-        legs = []
-        for sign, stop in ways(args.direction, args.stop):
+        stride = find_stride(video, args.rate)
+        segments = []
+        for sign, stop in directions(args.direction, args.stop):
             frames = tracker.frames(tracker.object_ids, args.start, stop, sign)
-            way = "forward" if sign > 0 else "backward"
-            legs.append({"start": frames.start, "stop": frames.stop, "way": way, "objects": tracker.object_ids, "every": every})
-        for each in one_after_the_other(tracker, legs):
+            one: OneDirection = "forward" if sign > 0 else "backward"
+            segments.append(Segment(frames.start, frames.stop, one, tracker.object_ids, stride))
+        for each in segment_runs(tracker, segments):
             show(each)
 
 
@@ -168,7 +162,7 @@ def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     from tqdm import tqdm
 
     for p in tqdm(prompts, unit="prompt", desc="prompting", disable=len(prompts) < MANY):
-        tracker.prompt(p.object_id, p.frame, **_words(p))
+        tracker.give(p)
     _doubt(tracker, prompts)
 
 

@@ -2,7 +2,7 @@
 
 An entry asks whether ``object``, new on ``frame`` of ``video``, is one of the ``candidates``. Its answer is ``same_as``: null
 while nobody has decided, the object's own number where it is another one, else the number of the object that it is.
-``take_up`` makes objects, masks and links (:meth:`Project.add_link`) of a converted video; they are then answered like the
+``take_up`` makes objects, masks and links (:meth:`Project.links.add`) of a converted video; they are then answered like the
 rest of the review queue. ``store`` writes the answers into the file, where :func:`apply_review` finds them.
 """
 
@@ -124,12 +124,12 @@ class ReviewList:
             If masks cannot be read, or have no picture.
         """
         if self.taken_up(project):
-            raise DatasetError(f"{project.name} has the links of {self.path} already.")
+            raise DatasetError(f"{project.path.stem} has the links of {self.path} already.")
         folder = DavisFolder(self.root / ANNOTATIONS / self.video)
         places = picture_places(self.root / PICTURES / self.video, folder.frames)
         if len(places) != project.shape[0]:
             raise DatasetError(
-                f"{project.name} belongs to a video of {project.shape[0]} frames, {self.video} has {len(places)}."
+                f"{project.path.stem} belongs to a video of {project.shape[0]} frames, {self.video} has {len(places)}."
             )
         links_of_file = LinkFile(self.root)
         entries = links_of_file.of_video(self.video)
@@ -140,13 +140,13 @@ class ReviewList:
             masks += [(places[frame], i, rle.encode(mask)) for i, mask in folder.masks(frame).items() if mask.any()]
             if progress is not None:
                 progress(n + 1, len(folder.frames))
-        with project.step("take up the conversion"):
+        with project.history.step("take up the conversion"):
             ids = _add_objects(project, folder)
             project.write_masks([(t, ids[i], mask, None) for t, i, mask in masks], origin="imported")
             links = [(entry, self._add(project, entry, ids, places)) for entry in entries]
             for entry, link in links:
                 if entry.get("same_as") is not None:
-                    project.decide_link(link.id, ids[entry["same_as"]])
+                    project.links.decide(link.id, ids[entry["same_as"]])
         return len(links)
 
     def _add(self, project: Project, entry: Mapping[str, Any], ids: Mapping[int, int], places: Mapping[int, int]) -> Link:
@@ -159,7 +159,7 @@ class ReviewList:
             "ids": {str(ids[i]): i for i in named if i is not None},  # of the project's objects in the conversion
         }
         candidates = [(ids[c["object"]], float(c["overlap"])) for c in entry["candidates"]]
-        return project.add_link(ids[entry["object"]], places[entry["frame"]], candidates, str(entry.get("reason", "")), source)
+        return project.links.add(ids[entry["object"]], places[entry["frame"]], candidates, str(entry.get("reason", "")), source)
 
     def store(self, project: Project) -> int:
         """Write what the project has decided of its links, or has undone, into the file; return how many entries changed.
@@ -204,12 +204,12 @@ def find_review_list(pictures: Path | str | None) -> ReviewList | None:
 def _add_objects(project: Project, folder: DavisFolder) -> dict[int, int]:
     """Add the objects of a conversion; return their ids in the project."""
     first = project.objects[0] if len(project.objects) == 1 else None
-    free = first is not None and not len(project.series(first.id)) and not project.prompts(first.id)
+    free = first is not None and not len(project.masks.series(first.id)) and not project.prompts(first.id)
     ids = {}
     for n, o in enumerate(folder.objects):
         if n == 0 and free and first is not None:
-            project.rename(first.id, o.name)
-            project.set_class(first.id, o.class_name)
+            project.objects.rename(first.id, o.name)
+            project.objects.set_class(first.id, o.class_name)
             ids[o.id] = first.id
         else:
             ids[o.id] = project.add_object(o.name, o.class_name).id

@@ -28,7 +28,7 @@ Mask = NDArray[np.bool_]
 
 
 class Tracks(Protocol):
-    """What tracks: :class:`napari_sam2s.Tracker`, :class:`RemoteTracker`, or anything of the same two methods."""
+    """What tracks: :class:`napari_sam2s.Tracker`, or anything of the same two methods."""
 
     def prompt(self, object_id: int, frame: int, **prompt: Any) -> Mask:
         """Take ``points`` with ``labels``, a ``box`` or a ``mask``, and return the mask ``(Y, X)``."""

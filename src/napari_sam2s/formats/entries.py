@@ -51,7 +51,7 @@ def shape_of(masklets: Masklets) -> tuple[int, int, int]:
 
 def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     """Return what is known of the objects on an annotated frame, by object id: of projects all, of others the masks."""
-    known = getattr(masklets, "entries", None)
+    known = getattr(masklets.masks, "entries", None)
     if known is not None:
         return list(known(frame))
     masks = sorted(masklets.masks(frame).items())

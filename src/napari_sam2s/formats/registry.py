@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.formats.coco import read_coco, write_coco
@@ -102,15 +102,7 @@ _ALL = (
 FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
 
 
-class Exported(Masklets, Protocol):
-    """What can be exported: masklets with the name of their video, as a project is."""
-
-    @property
-    def name(self) -> str:
-        """The name."""
-
-
-def export(masklets: Exported, target: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
+def export(masklets: Masklets, name: str, target: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
     """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`."""
     if format not in FORMATS:
         raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, FORMATS))}.")
@@ -122,4 +114,4 @@ def export(masklets: Exported, target: Path | str, format: str = "davis", **opti
         )
     if chosen.needs_video and options.get("video") is None:
         raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
-    return chosen.write(masklets, target, masklets.name, **options)
+    return chosen.write(masklets, target, name, **options)

@@ -17,107 +17,41 @@ class ClassList:
     classes: tuple[str, ...]
 
 
-_ENDOVIS17 = (
-    "bipolar forceps",
-    "prograsp forceps",
-    "large needle driver",
-    "vessel sealer",
-    "grasping retractor",
-    "monopolar curved scissors",
-    "ultrasound probe",
-)
+_ENDOVIS17 = """
+    bipolar forceps, prograsp forceps, large needle driver, vessel sealer, grasping retractor, monopolar curved scissors,
+    ultrasound probe
+"""
 # Instrument types of the ISINet annotations, then what only the challenge's own labels have.
-_ENDOVIS18 = (
-    "bipolar forceps",
-    "prograsp forceps",
-    "large needle driver",
-    "monopolar curved scissors",
-    "ultrasound probe",
-    "suction instrument",
-    "clip applier",
-    "kidney parenchyma",
-    "covered kidney",
-    "thread",
-    "clamps",
-    "suturing needle",
-    "small intestine",
-)
-_CHOLECSEG8K = (
-    "abdominal wall",
-    "liver",
-    "GI tract",
-    "fat",
-    "grasper",
-    "connective tissue",
-    "blood",
-    "cystic duct",
-    "L-hook electrocautery",
-    "gallbladder",
-    "hepatic vein",
-    "liver ligament",
-)
-_CHOLECINSTANCESEG = ("grasper", "hook", "irrigator", "clipper", "bipolar", "scissors", "snare")
-_SAR_RARP50 = (
-    "tool clasper",
-    "tool wrist",
-    "tool shaft",
-    "suturing needle",
-    "thread",
-    "suction tool",
-    "needle holder",
-    "clamps",
-    "catheter",
-)
+_ENDOVIS18 = """
+    bipolar forceps, prograsp forceps, large needle driver, monopolar curved scissors, ultrasound probe, suction
+    instrument, clip applier, kidney parenchyma, covered kidney, thread, clamps, suturing needle, small intestine
+"""
+_CHOLECSEG8K = """
+    abdominal wall, liver, GI tract, fat, grasper, connective tissue, blood, cystic duct, L-hook electrocautery,
+    gallbladder, hepatic vein, liver ligament
+"""
+_CHOLECINSTANCESEG = "grasper, hook, irrigator, clipper, bipolar, scissors, snare"
+_SAR_RARP50 = """
+    tool clasper, tool wrist, tool shaft, suturing needle, thread, suction tool, needle holder, clamps, catheter
+"""
 # The 37 categories of SA-SV (arXiv 2511.16618, figure 1), abbreviations written out; 21 instruments, then 16 tissues, each by
 # size. "ligature" is as printed.
-_SA_SV = (
-    "ligature",
-    "grasper",
-    "dissecting and grasping forceps",
-    "hook",
-    "needle driver",
-    "bipolar forceps",
-    "clip applier",
-    "monopolar scissors",
-    "prograsp forceps",
-    "scissors",
-    "bipolar",
-    "suction",
-    "needle holder",
-    "snare",
-    "catheter",
-    "ultrasound probe",
-    "vessel sealer",
-    "grasping retractor",
-    "suturing needle",
-    "thread",
-    "clamp",
-    "uterus",
-    "liver",
-    "fat",
-    "abdominal wall",
-    "polyp",
-    "GI tract",
-    "gallbladder",
-    "connective tissue",
-    "spleen",
-    "liver ligament",
-    "hepatic vein",
-    "colon",
-    "kidney parenchyma",
-    "covered kidney",
-    "small intestine",
-    "cystic duct",
-)
+_SA_SV = """
+    ligature, grasper, dissecting and grasping forceps, hook, needle driver, bipolar forceps, clip applier, monopolar
+    scissors, prograsp forceps, scissors, bipolar, suction, needle holder, snare, catheter, ultrasound probe, vessel
+    sealer, grasping retractor, suturing needle, thread, clamp, uterus, liver, fat, abdominal wall, polyp, GI tract,
+    gallbladder, connective tissue, spleen, liver ligament, hepatic vein, colon, kidney parenchyma, covered kidney, small
+    intestine, cystic duct
+"""
 PRESETS: dict[str, ClassList] = {
-    entry.name: entry
-    for entry in (
-        ClassList("SA-SV", _SA_SV),
-        ClassList("CholecSeg8k", _CHOLECSEG8K),
-        ClassList("CholecInstanceSeg", _CHOLECINSTANCESEG),
-        ClassList("EndoVis 2017", _ENDOVIS17),
-        ClassList("EndoVis 2018", _ENDOVIS18),
-        ClassList("SAR-RARP50", _SAR_RARP50),
+    name: ClassList(name, tuple(" ".join(names.split()).split(", ")))
+    for name, names in (
+        ("SA-SV", _SA_SV),
+        ("CholecSeg8k", _CHOLECSEG8K),
+        ("CholecInstanceSeg", _CHOLECINSTANCESEG),
+        ("EndoVis 2017", _ENDOVIS17),
+        ("EndoVis 2018", _ENDOVIS18),
+        ("SAR-RARP50", _SAR_RARP50),
     )
 }
 

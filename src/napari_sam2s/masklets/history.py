@@ -1,112 +1,80 @@
-"""Undo and redo, without limit, in the project file."""
+"""Undo and redo, without limit and also after a restart."""
 
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 
-from napari_sam2s.masklets.schema import COLUMNS, KEYS
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.store import Store
 
 
 class History:
-    """The steps of a project. All methods run inside the caller's transaction."""
+    """The steps of undo of a project."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
-    def begin(self, label: str) -> int:
-        """Start a step and return its id; what was undone before can no longer be redone."""
-        undone = [row[0] for row in self._connection.execute("SELECT id FROM steps WHERE undone")]
-        for step in undone:
-            self.drop(step)
-        cursor = self._connection.execute("INSERT INTO steps (label, made) VALUES (?, ?)", (label, time.time()))
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+    @property
+    def steps(self) -> list[tuple[str, bool]]:
+        """All steps, oldest first: ``(name, undone)``."""
+        return [(row["label"], bool(row["undone"])) for row in self._store.rows("SELECT * FROM steps ORDER BY id")]
 
-    def drop(self, step: int) -> None:
-        """Forget a step without undoing it."""
-        # Its number may be given again, which must not make a later step this run's.
-        self._connection.execute("UPDATE runs SET step = NULL WHERE step = ?", (step,))
-        for table in KEYS:
-            self._connection.execute(f"DELETE FROM {table}_changes WHERE step = ?", (step,))
-        self._connection.execute("DELETE FROM steps WHERE id = ?", (step,))
+    @property
+    def last(self) -> int:
+        """The number of the latest step that is not undone; 0 if there is none."""
+        return int(self._store.rows("SELECT ifnull(max(id), 0) FROM steps WHERE NOT undone")[0][0])
 
-    def fold(self, steps: Sequence[int], label: str) -> None:
-        """Make the last of several steps, which are ascending, all of them: of what they changed, the oldest version counts.
+    def step(self, label: str) -> AbstractContextManager[sqlite3.Connection]:
+        """Make everything that changes inside one step of undo; a step within a step belongs to the outer one."""
+        return self._store.step(label)
 
-        Where a step between them, which is not one of them, changed the same row, the older version goes to that one: undone
-        after the last, it brings back what was there before all of them.
+    def merge(self, since: int, label: str, *others: str) -> None:
+        """Make the steps after number ``since`` that are called ``label`` or as ``others`` one step of undo of that name.
+
+        Such as the dabs of one stroke of a brush. Steps of other names stay what they are: a run may begin meanwhile.
         """
-        *earlier, last = steps
-        for table in KEYS:
-            keys, columns = ", ".join(KEYS[table]), ", ".join(COLUMNS[table])
-            same = " AND ".join(f"later.{name} = c.{name}" for name in KEYS[table])
-            following = f"SELECT min(step) FROM {table}_changes later WHERE {same} AND later.step > ?1 AND later.step <= ?2"
-            sql = (
-                f"INSERT OR REPLACE INTO {table}_changes (step, {keys}, present, {columns}) "
-                f"SELECT ifnull(({following}), ?2), {keys}, present, {columns} FROM {table}_changes c WHERE step = ?1"
-            )
-            for step in earlier:
-                self._connection.execute(sql, (step, last))
-        for step in earlier:
-            self.drop(step)
-        self._connection.execute("UPDATE steps SET label = ? WHERE id = ?", (label, last))
+        names = (label, *others)
+        with self._store.transaction() as db:
+            sql = f"SELECT id FROM steps WHERE id > ? AND NOT undone AND label IN ({', '.join('?' * len(names))}) ORDER BY id"
+            steps = [row[0] for row in db.execute(sql, (since, *names))]
+            if steps:
+                self._store.log.fold(steps, label)
 
-    def touch(self, step: int, table: str, keys: Iterable[Sequence[int]]) -> None:
-        """Keep the version that rows have before a step's first change of them."""
-        names, columns = KEYS[table], COLUMNS[table]
-        numbered = [f"?{n + 2}" for n in range(len(names))]
-        matches = " AND ".join(f"t.{name} = {number}" for name, number in zip(names, numbered, strict=True))
-        self._connection.executemany(
-            f"INSERT OR IGNORE INTO {table}_changes (step, {', '.join(names)}, present, {', '.join(columns)}) "
-            f"SELECT ?1, {', '.join(numbered)}, t.{names[0]} IS NOT NULL, {', '.join(f't.{c}' for c in columns)} "
-            f"FROM (SELECT 1) LEFT JOIN {table} t ON {matches}",
-            ((step, *key) for key in keys),
-        )
+    def undo(self) -> str | None:
+        """Undo the last step and return its name, or ``None`` if there is none.
 
-    def masks_of(self, step: int) -> list[tuple[int, int]]:
-        """Return the ``(frame, object id)`` of the masks that a step changed."""
-        sql = "SELECT frame, object_id FROM masks_changes WHERE step = ?"
-        return [(row[0], row[1]) for row in self._connection.execute(sql, (step,))]
+        Raises
+        ------
+        ProjectError
+            If that step is a run that is still going on, or would bring back what lies behind the end of the video.
+        """
+        with self._store.transaction() as db:
+            row = self._store.log.last_done()
+            if row is None:
+                return None
+            if db.execute("SELECT 1 FROM runs WHERE step = ? AND status = 'running'", (row["id"],)).fetchone():
+                raise ProjectError("Tracking is still going on: pause it before undoing it.")
+            return self._toggle(row, undone=True)
 
-    def swap(self, step: int) -> None:
-        """Exchange the two versions of every row of a step: undo it if it is done, redo it if it is undone."""
-        self._connection.execute("PRAGMA defer_foreign_keys = ON")
-        for table in KEYS:
-            self._swap_table(step, table)
+    def redo(self) -> str | None:
+        """Redo the step that was undone last and return its name, or ``None``."""
+        with self._store.transaction():
+            row = self._store.log.first_undone()
+            return None if row is None else self._toggle(row, undone=False)
 
-    def _swap_table(self, step: int, table: str) -> None:
-        names, columns = KEYS[table], COLUMNS[table]
-        run = self._connection.execute
-        keys, values = ", ".join(names), ", ".join(columns)
-        join = " AND ".join(f"t.{n} = c.{n}" for n in names)
-        run("DROP TABLE IF EXISTS temp.swapped")
-        run(
-            f"CREATE TEMP TABLE swapped AS SELECT {', '.join(f'c.{n}' for n in names)}, t.{names[0]} IS NOT NULL AS present, "
-            f"{', '.join(f't.{c}' for c in columns)} FROM {table}_changes c LEFT JOIN {table} t ON {join} WHERE c.step = ?",
-            (step,),
-        )
-        run(f"DELETE FROM {table} WHERE ({keys}) IN (SELECT {keys} FROM {table}_changes WHERE step = ?)", (step,))
-        run(
-            f"INSERT INTO {table} ({keys}, {values}) SELECT {keys}, {values} FROM {table}_changes WHERE step = ? AND present",
-            (step,),
-        )
-        run(f"DELETE FROM {table}_changes WHERE step = ?", (step,))
-        run(
-            f"INSERT INTO {table}_changes (step, {keys}, present, {values}) SELECT ?, {keys}, present, {values} FROM swapped",
-            (step,),
-        )
-        run("DROP TABLE swapped")
-
-    def last_done(self) -> sqlite3.Row | None:
-        """Return the step that undo would undo."""
-        return self._connection.execute("SELECT * FROM steps WHERE NOT undone ORDER BY id DESC LIMIT 1").fetchone()
-
-    def first_undone(self) -> sqlite3.Row | None:
-        """Return the step that redo would redo."""
-        return self._connection.execute("SELECT * FROM steps WHERE undone ORDER BY id LIMIT 1").fetchone()
-
-    def mark(self, step: int, undone: bool) -> None:
-        """Say whether a step is undone."""
-        self._connection.execute("UPDATE steps SET undone = ? WHERE id = ?", (undone, step))
+    def _toggle(self, row: sqlite3.Row, *, undone: bool) -> str:
+        store, step, label = self._store, row["id"], str(row["label"])
+        for table in ("masks", "prompts", "links"):  # of a video that was cut since
+            behind = f"SELECT max(frame) FROM {table}_changes WHERE step = ? AND frame >= ? AND present"
+            last = store.rows(behind, (step, store.shape[0]))[0][0]
+            if last is not None:
+                raise ProjectError(
+                    f"To {'undo' if undone else 'redo'} {label!r} would bring back something of frame {last}, and the "
+                    f"video has {store.shape[0]} frames now: relink the project to the whole recording first."
+                )
+        store.touched(store.log.masks_of(step))
+        store.log.swap(step)
+        store.log.mark(step, undone)
+        store.note()
+        return label

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.track_editing import Surgery
+from napari_sam2s.masklets.live_sequence import LiveSequence
+from napari_sam2s.masklets.mask_queries import MaskQueries
+from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.track_editing import TrackEditor
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,24 @@ class Question:
         return self.link.frame
 
 
-class Linking(Surgery):
-    """Keep uncertain links, ask about them, and do what was answered."""
+class Links(LiveSequence[Link]):
+    """All links, decided and open ones, in the order of their frames."""
 
-    def add_link(
+    def __init__(self, store: Store, masks: MaskQueries, tracks: TrackEditor) -> None:
+        self._store, self._masks, self._tracks = store, masks, tracks
+
+    def read(self) -> tuple[Link, ...]:
+        """Return all links, decided and open ones, in the order of their frames."""
+        return tuple(_link(row) for row in self._store.rows("SELECT * FROM links ORDER BY frame, id"))
+
+    def get(self, link_id: int) -> Link:
+        """Return a link by its id."""
+        rows = self._store.rows("SELECT * FROM links WHERE id = ?", (link_id,))
+        if not rows:
+            raise ProjectError(f"There is no link {link_id}.")
+        return _link(rows[0])
+
+    def add(
         self,
         object_id: int,
         frame: int,
@@ -81,34 +98,18 @@ class Linking(Surgery):
         """
         ranked = [(int(i), float(v)) for i, v in candidates]
         for i, _ in ranked:
-            self._range(frame, frame + 1, object_id, i)
-        self._range(frame, frame + 1, object_id)
+            self._tracks.check_span(frame, frame + 1, object_id, i)
+        self._tracks.check_span(frame, frame + 1, object_id)
         content = json.dumps({"candidates": ranked, "reason": reason, "source": dict(source or {})})
-        with self.step("add link"):
-            new = 1 + self._last_link()
-            self._touch("links", [(new,)])
-            self._db.execute(
-                "INSERT INTO links (id, object_id, frame, content) VALUES (?, ?, ?, ?)", (new, object_id, frame, content)
-            )
-            self._note(None)
-        return self.link(new)
-
-    def _last_link(self) -> int:
         # Of what was undone, too: redoing brings it back under its number.
-        sql = "SELECT max(ifnull((SELECT max(id) FROM links), 0), ifnull((SELECT max(id) FROM links_changes), 0))"
-        return int(self._rows(sql)[0][0])
-
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """All links, decided and open ones, in the order of their frames."""
-        return tuple(_link(row) for row in self._rows("SELECT * FROM links ORDER BY frame, id"))
-
-    def link(self, link_id: int) -> Link:
-        """Return a link."""
-        rows = self._rows("SELECT * FROM links WHERE id = ?", (link_id,))
-        if not rows:
-            raise ProjectError(f"There is no link {link_id}.")
-        return _link(rows[0])
+        last = "SELECT max(ifnull((SELECT max(id) FROM links), 0), ifnull((SELECT max(id) FROM links_changes), 0))"
+        with self._store.step("add link") as db:
+            new = 1 + int(db.execute(last).fetchone()[0])
+            self._store.touch("links", [(new,)])
+            values = (new, object_id, frame, content)
+            db.execute("INSERT INTO links (id, object_id, frame, content) VALUES (?, ?, ?, ?)", values)
+            self._store.note()
+        return self.get(new)
 
     def questions(self) -> list[Question]:
         """Return what is open: of each undecided link its best candidate that is still possible.
@@ -116,9 +117,9 @@ class Linking(Surgery):
         A candidate that is on one frame together with the object cannot be it, and is not asked about; nor is a link whose
         object or candidates have no masks left.
         """
-        links = self.links
+        links = self.read()
         now = _joined(links)
-        alive = {row[0] for row in self._rows("SELECT id FROM objects WHERE NOT removed")}
+        alive = {row[0] for row in self._store.rows("SELECT id FROM objects WHERE NOT removed")}
         asked = []
         for link in links:
             mine = now.get(link.object_id, link.object_id)
@@ -136,7 +137,7 @@ class Linking(Surgery):
         return asked
 
     def _shown(self, object_id: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-        series = self.series(object_id)
+        series = self._masks.series(object_id)
         return series.frames[series.area > 0]
 
     def _apart(self, first: int, second: int) -> bool:
@@ -161,7 +162,7 @@ class Linking(Surgery):
                 return question
         raise ProjectError("That link is decided, or its objects are no longer there: there is nothing to ask.")
 
-    def accept_link(self, link_id: int) -> None:
+    def accept(self, link_id: int) -> None:
         """Say that a link's object is the candidate in question: its masks become the candidate's, and it goes; one step.
 
         Raises
@@ -169,9 +170,9 @@ class Linking(Surgery):
         ProjectError
             If nothing is asked about the link, or one of the two objects is locked.
         """
-        self.decide_link(link_id, self.question(link_id).listed_as)
+        self.decide(link_id, self.question(link_id).listed_as)
 
-    def decide_link(self, link_id: int, same_as: int) -> None:
+    def decide(self, link_id: int, same_as: int) -> None:
         """Say which object a link's object is, without being asked: any other, which it joins, or itself; one step of undo.
 
         Raises
@@ -179,47 +180,47 @@ class Linking(Surgery):
         ProjectError
             If the link is decided, one of the objects does not exist or is locked, or the two are on one frame together.
         """
-        link = self.link(link_id)
+        link = self.get(link_id)
         if link.same_as is not None:
             raise ProjectError("That link is decided: undo it to decide it anew.")
-        now = _joined(self.links)
+        now = _joined(self)
         mine, other = (now.get(i, i) for i in (link.object_id, same_as))
         if mine == other:
-            with self.step(f"{mine} is itself"):
+            with self._store.step(f"{mine} is itself"):
                 self._answer(link, same_as=same_as)
             return
-        self._range(0, None, mine, other)
+        self._tracks.check_span(0, None, mine, other)
         if not self._apart(mine, other):
             raise ProjectError(f"The objects {mine} and {other} are on one frame together, so they are not the same.")
-        with self.step(f"{mine} is {other}"):
+        with self._store.step(f"{mine} is {other}"):
             self._forget_absence(mine, other)
-            self.move(mine, other)
-            self._touch("objects", [(mine,)])
-            self._db.execute("UPDATE objects SET removed = 1 WHERE id = ?", (mine,))
+            self._tracks.move(mine, other)
+            self._store.touch("objects", [(mine,)])
+            self._store.db.execute("UPDATE objects SET removed = 1 WHERE id = ?", (mine,))
             self._answer(link, same_as=same_as)
 
     def _forget_absence(self, mine: int, other: int) -> None:
         """Forget where the first is known to be absent and the second is known: moving would put the absence in its place."""
         where = "object_id = ?1 AND area = 0 AND frame IN (SELECT frame FROM masks WHERE object_id = ?2)"
-        frames = [row[0] for row in self._rows(f"SELECT frame FROM masks WHERE {where}", (mine, other))]
-        self._touch("masks", [(t, mine) for t in frames])
-        self._db.execute(f"DELETE FROM masks WHERE {where}", (mine, other))
+        frames = [row[0] for row in self._store.rows(f"SELECT frame FROM masks WHERE {where}", (mine, other))]
+        self._store.touch("masks", [(t, mine) for t in frames])
+        self._store.db.execute(f"DELETE FROM masks WHERE {where}", (mine, other))
 
-    def refuse_link(self, link_id: int) -> None:
+    def refuse(self, link_id: int) -> None:
         """Say that a link's object is not the candidate in question; without a further one it is another object. One step."""
         question = self.question(link_id)
         link, mine, other = question.link, question.object_id, question.candidate
-        with self.step(f"{mine} is not {other}"):
+        with self._store.step(f"{mine} is not {other}"):
             ruled_out = (*link.ruled_out, question.listed_as)
             self._answer(link, same_as=None if question.others else link.object_id, ruled_out=ruled_out)
 
     def _answer(self, link: Link, same_as: int | None, ruled_out: tuple[int, ...] | None = None) -> None:
-        self._touch("links", [(link.id,)])
-        self._db.execute(
+        self._store.touch("links", [(link.id,)])
+        self._store.db.execute(
             "UPDATE links SET same_as = ?, ruled_out = ? WHERE id = ?",
             (same_as, json.dumps(link.ruled_out if ruled_out is None else ruled_out), link.id),
         )
-        self._note(None)
+        self._store.note()
 
 
 def _link(row: sqlite3.Row) -> Link:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.mask_queries import MaskQueries
+from napari_sam2s.masklets.mask_writer import MaskWriter, Row
+from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
 
 CACHED_FRAMES = 16
@@ -50,36 +53,6 @@ def label_image(
     return image
 
 
-class LabelSource(Protocol):
-    """What a label view shows and edits: a :class:`Project`."""
-
-    @property
-    def path(self) -> Path:
-        """Its file."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(T, Y, X)``."""
-
-    @property
-    def objects(self) -> Sequence[Object]:
-        """The objects."""
-
-    @property
-    def largest_id(self) -> int:
-        """The largest id ever given."""
-
-    @property
-    def mask_stamp(self) -> int:
-        """A number that grows whenever masks or objects change."""
-
-    def entries(self, frame: int) -> list[Entry]:
-        """Return what is known of a frame."""
-
-    def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
-        """Take over what a person changed in the label image of a frame."""
-
-
 class LabelView:
     """A lazy ``(T, Y, X)`` integer array over the masks of a project.
 
@@ -91,20 +64,32 @@ class LabelView:
 
     ndim = 3
 
-    def __init__(self, project: LabelSource) -> None:
-        self._project = project
+    def __init__(
+        self,
+        store: Store,
+        objects: Objects,
+        masks: MaskQueries,
+        writer: MaskWriter,
+        before_write: Callable[[int], object] | None = None,
+    ) -> None:
+        self._store, self._objects, self._masks, self._writer = store, objects, masks, writer
+        self._before_write = before_write
         self._cache: dict[int, NDArray[Any]] = {}
         self._stamp = -1
 
+    def watched(self, before_write: Callable[[int], object]) -> LabelView:
+        """Return a view of the same masks that calls ``before_write`` with a frame before it is written to."""
+        return LabelView(self._store, self._objects, self._masks, self._writer, before_write)
+
     @property
-    def project(self) -> LabelSource:
-        """Whose masks they are."""
-        return self._project
+    def path(self) -> Path:
+        """The project's file."""
+        return self._store.path
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(T, Y, X)``."""
-        return self._project.shape
+        return self._store.shape
 
     @property
     def size(self) -> int:
@@ -115,7 +100,7 @@ class LabelView:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The smallest unsigned integers that hold every id, with room for some more."""
-        return np.min_scalar_type(max(255, self._project.largest_id + 1))
+        return np.min_scalar_type(max(255, self._objects.largest_id + 1))
 
     @property
     def nbytes(self) -> int:
@@ -127,9 +112,9 @@ class LabelView:
 
     def frame(self, index: int) -> NDArray[Any]:
         """Return the label image of a frame, ``(Y, X)``; read-only."""
-        if self._stamp != self._project.mask_stamp:
+        if self._stamp != self._store.mask_stamp:
             self._cache.clear()
-            self._stamp = self._project.mask_stamp
+            self._stamp = self._store.mask_stamp
         image = self._cache.get(index)
         if image is None:
             image = self._drawn(index)
@@ -140,9 +125,9 @@ class LabelView:
         return image
 
     def _drawn(self, index: int) -> NDArray[Any]:
-        shown = [o for o in self._project.objects if o.visible]
+        shown = [o for o in self._objects if o.visible]
         ids = {o.id for o in shown}
-        masks = {e.object_id: e.mask for e in self._project.entries(index) if e.mask.area and e.object_id in ids}
+        masks = {e.object_id: e.mask for e in self._masks.entries(index) if e.mask.area and e.object_id in ids}
         return label_image(masks, shown, self.shape[1:], self.dtype)
 
     def __getitem__(self, key: Any) -> Any:
@@ -183,10 +168,40 @@ class LabelView:
                 self._write(int(t), tuple(p[here] for p in parts[1:]), values[here])
 
     def _write(self, t: int, where: tuple[Any, ...], value: Any) -> None:
+        if self._before_write is not None:
+            self._before_write(t)
         before = self.frame(t)
         after = before.copy()
         after[where] = value
-        self._project.paint(t, before, after)
+        self.paint(t, before, after)
+
+    def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """Take over what a person changed in the label image of a frame, as one step of undo.
+
+        Raises
+        ------
+        ProjectError
+            If a label is not the id of an object, or the object is locked.
+        """
+        changed = before != after
+        if not changed.any():
+            return
+        ids = sorted({int(i) for i in np.unique(np.concatenate((before[changed], after[changed])))} - {0})
+        objects = {o.id: o for o in self._objects}
+        for i in ids:
+            if i not in objects:
+                raise ProjectError(f"There is no object {i} to paint: add an object first.")
+            if objects[i].locked:
+                raise ProjectError(f"{objects[i].name} is locked: unlock it to paint.")
+        known = self._masks(frame)
+        rows: list[Row] = []
+        for i in ids:
+            mask = known.get(i, np.zeros(self.shape[1:], dtype=bool)).copy()
+            mask[changed & (before == i)] = False
+            mask[changed & (after == i)] = True
+            rows.append((frame, i, mask, None))
+        with self._store.step("paint"):
+            self._writer.write(rows, origin="painted")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
         """Return the masks as they are now, in an array of their own: what a duplicate of their layer holds.

@@ -66,7 +66,7 @@ class Series:
         return self.frames[self.of(origin)]
 
     def spans(self, frames: int, low_score: float = LOW_SCORE) -> list[Span]:
-        """Return where the object is over a video of ``frames`` frames, see :meth:`Project.presence`."""
+        """Return where the object is over a video of ``frames`` frames, see ``project.masks.presence``."""
         return spans(frames, self.frames, self.area, self.iou, low_score)
 
     @classmethod
@@ -110,14 +110,16 @@ class Series:
         order = np.argsort(series.frames)
         return cls(*(getattr(series, f.name)[order] for f in fields(series)))
 
+    def part(self, start: int, stop: int) -> Series:
+        """Return what is known on the frames ``start`` to ``stop - 1``."""
+        here = slice(*np.searchsorted(self.frames, (start, stop)))
+        return Series(*(getattr(self, f.name)[here] for f in fields(self)))
+
     def replaced(self, start: int, stop: int, other: Series) -> Series:
         """Return this series with another one in place of the frames ``start`` to ``stop - 1``."""
         first, last = np.searchsorted(self.frames, (start, stop))
-        parts = (
-            np.concatenate((getattr(self, f.name)[:first], getattr(other, f.name), getattr(self, f.name)[last:]))
-            for f in fields(self)
-        )
-        return Series(*parts)
+        parts = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Series(*(np.concatenate((mine[:first], new, mine[last:])) for mine, new in parts))
 
 
 def _unscaled(score: NDArray[Any], one: int, judged: NDArray[np.bool_]) -> NDArray[np.float32]:

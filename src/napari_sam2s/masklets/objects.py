@@ -1,21 +1,16 @@
-"""The objects of a project, and what the user said about them."""
+"""The objects of a project: their names, classes, colours, order, and whether they are locked or hidden."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.mask_queries import LIVING
-from napari_sam2s.masklets.mask_writer import MaskStore
-from napari_sam2s.masklets.types import Object, Prompt, Scores
-from napari_sam2s.masklets.validation import frame_of, id_of
+from napari_sam2s.masklets.live_sequence import LiveSequence
+from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import id_of
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
 COLOURS = (
@@ -30,15 +25,17 @@ COLOURS = (
     (140, 200, 75),
     (255, 127, 140),
 )
+LIVING = "object_id IN (SELECT id FROM objects WHERE NOT removed)"  # in SQL: of objects that were not removed
 
 
-class ObjectStore(MaskStore):
-    """Objects and prompts."""
+class Objects(LiveSequence[Object]):
+    """The objects, lowest order first."""
 
-    @property
-    def objects(self) -> tuple[Object, ...]:
-        """The objects, lowest order first."""
-        rows = self._rows("SELECT * FROM objects WHERE NOT removed ORDER BY sort, id")
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def read(self) -> tuple[Object, ...]:
+        """Return the objects, lowest order first."""
         return tuple(
             Object(
                 r["id"],
@@ -49,37 +46,56 @@ class ObjectStore(MaskStore):
                 bool(r["locked"]),
                 bool(r["visible"]),
             )
-            for r in rows
+            for r in self._store.rows("SELECT * FROM objects WHERE NOT removed ORDER BY sort, id")
         )
 
     @property
     def largest_id(self) -> int:
         """The largest id ever given."""
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'objects'")
+        rows = self._store.rows("SELECT seq FROM sqlite_sequence WHERE name = 'objects'")
         return rows[0][0] if rows else 0
 
-    def object(self, object_id: int) -> Object:
-        """Return an object."""
-        wanted = id_of(object_id)
-        for known in self.objects:
-            if known.id == wanted:
-                return known
-        raise ProjectError(f"There is no object {object_id}; there are {[o.id for o in self.objects]}.")
+    def get(self, object_id: int) -> Object:
+        """Return an object by its id.
 
-    def add_object(
-        self, name: str | None = None, class_name: str | None = None, colour: tuple[int, int, int] | None = None
-    ) -> Object:
+        Raises
+        ------
+        ProjectError
+            If there is none, or it was removed.
+        """
+        wanted, known = id_of(object_id), self.read()
+        for one in known:
+            if one.id == wanted:
+                return one
+        raise ProjectError(f"There is no object {object_id}; there are {[o.id for o in known]}.")
+
+    def check(self, *object_ids: int, removed_too: bool = False) -> None:
+        """Refuse objects that the project does not have, or (``removed_too``) never had.
+
+        Raises
+        ------
+        ProjectError
+            Naming the objects that there are.
+        """
+        rows = self._store.rows("SELECT id, removed FROM objects ORDER BY id")
+        missing = set(map(id_of, object_ids)) - {row["id"] for row in rows if removed_too or not row["removed"]}
+        if missing:
+            known = [row["id"] for row in rows if not row["removed"]]
+            there = f"it has {known}" if known else "it has none"
+            raise ProjectError(f"The project has no object {min(missing)} ({there}): add_object makes one.")
+
+    def add(self, name: str | None = None, class_name: str | None = None, colour: tuple[int, int, int] | None = None) -> Object:
         """Add an object; its id is new for ever."""
-        with self.step("add object"):
+        with self._store.step("add object") as db:
             new = self.largest_id + 1
             chosen = colour if colour is not None else COLOURS[(new - 1) % len(COLOURS)]
-            self._touch("objects", [(new,)])
-            self._db.execute(
+            self._store.touch("objects", [(new,)])
+            db.execute(
                 "INSERT INTO objects (id, name, class_name, colour, sort) VALUES (?, ?, ?, ?, ?)",
                 (new, name or f"object {new}", class_name, json.dumps(list(chosen)), new),
             )
-            self._note(None)
-        return self.object(new)
+            self._store.note()
+        return self.get(new)
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object another name."""
@@ -102,93 +118,20 @@ class ObjectStore(MaskStore):
 
     def reorder(self, object_ids: Sequence[int]) -> None:
         """Put the objects in this order; the last one covers the others."""
-        if sorted(object_ids) != sorted(o.id for o in self.objects):
+        if sorted(object_ids) != sorted(o.id for o in self):
             raise ProjectError("An order names every object once.")
-        with self.step("reorder"):
+        with self._store.step("reorder"):
             for place, i in enumerate(object_ids):
                 self._update(i, "reorder", sort=place)
 
-    def remove_object(self, object_id: int) -> None:
+    def remove(self, object_id: int) -> None:
         """Remove an object; undo brings it and its masks back."""
         self._update(object_id, "remove object", removed=1)
 
     def _update(self, object_id: int, label: str, **values: Any) -> None:
-        self.object(object_id)
-        with self.step(label):
-            self._touch("objects", [(object_id,)])
+        self.get(object_id)
+        with self._store.step(label) as db:
+            self._store.touch("objects", [(object_id,)])
             columns = ", ".join(f"{name} = ?" for name in values)
-            self._db.execute(f"UPDATE objects SET {columns} WHERE id = ?", (*values.values(), object_id))
-            self._note(None)
-
-    # Prompts
-
-    def add_prompt(self, prompt: Prompt) -> int:
-        """Keep a prompt and return its id."""
-        self.object(prompt.object_id)
-        key = id_of(prompt.object_id), frame_of(prompt.frame)
-        content = {"points": prompt.points, "labels": prompt.labels, "box": prompt.box}
-        mask = None if prompt.mask is None else _pack(rle.encode(prompt.mask))
-        with self.step("prompt"):
-            new = self._db.execute("SELECT ifnull(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'prompts'").fetchone()[0]
-            self._touch("prompts", [(new,)])
-            self._db.execute(
-                "INSERT INTO prompts (id, object_id, frame, content, mask) VALUES (?, ?, ?, ?, ?)",
-                (new, *key, json.dumps(content, default=lambda number: number.item()), mask),
-            )
-        return int(new)
-
-    def check_object(self, object_id: int) -> None:
-        """Refuse prompts of an object that the project does not have.
-
-        Raises
-        ------
-        ProjectError
-            Naming the objects that there are.
-        """
-        if id_of(object_id) not in [o.id for o in self.objects]:
-            raise ProjectError(self._no_object(object_id))
-
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
-        """Keep a prompt and the mask that answers it, as one step of undo.
-
-        With ``reset`` it takes the place of what was said of the object on that frame before, else it adds to it.
-        """
-        with self.step("prompt"):
-            if reset:
-                self.remove_prompts(prompt.object_id, prompt.frame)
-            self.add_prompt(prompt)
-            self.write_masks([(prompt.frame, prompt.object_id, mask, scores)], origin="prompted")
-
-    def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
-        """Return prompts in the order they were given; those of a removed object are gone with it."""
-        wanted = f"(?1 IS NULL OR object_id = ?1) AND (?2 IS NULL OR frame = ?2) AND {LIVING}"
-        rows = self._rows(f"SELECT * FROM prompts WHERE NOT removed AND {wanted} ORDER BY id", _which(object_id, frame))
-        return [self._prompt(row) for row in rows]
-
-    def _prompt(self, row: sqlite3.Row) -> Prompt:
-        content = json.loads(row["content"])
-        mask = None if row["mask"] is None else rle.decode(_unpack(row["mask"]), self.shape[1:])
-        points = tuple(tuple(p) for p in content["points"])
-        box = tuple(content["box"]) if content["box"] else None
-        return Prompt(row["object_id"], row["frame"], points, tuple(content["labels"]), box, mask)
-
-    def remove_prompts(self, object_id: int, frame: int | None = None) -> None:
-        """Take back the prompts of an object, on one frame or all."""
-        sql = "SELECT id FROM prompts WHERE NOT removed AND object_id = ?1 AND (?2 IS NULL OR frame = ?2)"
-        keys = [(row[0],) for row in self._rows(sql, _which(object_id, frame))]
-        with self.step("remove prompts"):
-            self._touch("prompts", keys)
-            self._db.executemany("UPDATE prompts SET removed = 1 WHERE id = ?", keys)
-
-
-def _which(object_id: int | None, frame: int | None) -> tuple[int | None, int | None]:
-    return None if object_id is None else id_of(object_id), None if frame is None else frame_of(frame)
-
-
-def _pack(mask: rle.Mask) -> bytes:
-    return np.array([mask.y0, mask.x0, mask.height, mask.width, mask.area], "<i8").tobytes() + mask.counts
-
-
-def _unpack(data: bytes) -> rle.Mask:
-    y0, x0, height, width, area = (int(n) for n in np.frombuffer(data[:40], "<i8"))
-    return rle.Mask(y0, x0, height, width, data[40:], area)
+            db.execute(f"UPDATE objects SET {columns} WHERE id = ?", (*values.values(), object_id))
+            self._store.note()

@@ -2,49 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from psygnal import Signal
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
+from napari_sam2s.masklets.class_scores import ClassScores
+from napari_sam2s.masklets.history import History
+from napari_sam2s.masklets.identity_links import Links
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.masklets.lock import WriterLock
-from napari_sam2s.masklets.objects import ObjectStore
-from napari_sam2s.masklets.review import Reviewing
+from napari_sam2s.masklets.mask_queries import MaskQueries
+from napari_sam2s.masklets.mask_writer import MaskWriter, Row
+from napari_sam2s.masklets.moved_names import MOVED
+from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.prompt_records import Prompts
+from napari_sam2s.masklets.review import Reviewer
+from napari_sam2s.masklets.run_records import Runs
+from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.track_editing import TrackEditor
+from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
+from napari_sam2s.masklets.video_reference import VideoReference, facts_of
 
 
-class Project(Reviewing, ObjectStore):
+class Project:
     """Objects, prompts, masks and their history. Made by :meth:`create` or :meth:`open`; a context manager.
 
     Nothing is ever unsaved: every method that changes something has committed it when it returns.
+
+    The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits), ``links``, ``review``, ``runs``,
+    ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
     """
 
-    masks_changed = Signal(tuple)  # frames
-    objects_changed = Signal()
-
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
-        super().__init__(path, connection, lock)
+        self.store = store = Store(path, connection, lock)
         try:
-            self._read_facts()
-        except (KeyError, ValueError) as error:
-            self.close()
-            raise ProjectError(f"{path} is damaged: it does not say which video it belongs to.") from error
-        self.labels = LabelView(self)
-
-    def _read_facts(self) -> None:
-        meta = {row["key"]: row["value"] for row in self._rows("SELECT * FROM meta")}
-        self.shape = tuple(json.loads(meta["shape"]))
-        self.fingerprint: str = meta["fingerprint"]
-        self.fps: float | None = meta.get("fps")
-        self._video_path: str | None = meta.get("video")
-        self._video_relative: str | None = meta.get("video_relative")
+            self.video = VideoReference(store)
+            classes = ClassScores(store)
+            self.history = History(store)
+            self.objects = Objects(store)
+            self.runs = Runs(store)
+            self.masks = MaskQueries(store, classes)
+            self._writer = MaskWriter(store, self.objects, self.runs, classes)
+            self.prompts = Prompts(store, self.objects)
+            self.tracks = TrackEditor(store, self.masks, self._writer)
+            self.links = Links(store, self.masks, self.tracks)
+            self.review = Reviewer(store, self.objects, self.masks, self.tracks, self.links)
+            self.labels = LabelView(store, self.objects, self.masks, self._writer)
+        except BaseException:
+            store.close()
+            raise
+        self.masks_changed = store.masks_changed
+        self.objects_changed = store.objects_changed
 
     @classmethod
     def create(cls, path: Path | str, video: Any) -> Project:
@@ -56,18 +73,8 @@ class Project(Reviewing, ObjectStore):
             If the file exists already or cannot be written.
         """
         path = Path(path).expanduser()
-        if path.exists():
-            raise ProjectError(f"{path} exists already: open it, or choose another name.")
-        if not path.parent.is_dir():
-            raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
-        source = getattr(video, "path", None)
-        facts = {
-            "shape": json.dumps([int(n) for n in video.shape[:3]]),
-            "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
-            "fps": getattr(video, "fps", None),
-            **_whereabouts(source, path),
-            "created": time.time(),
-        }
+        schema.check_new(path)
+        facts = {**facts_of(video, path), "created": time.time()}
         lock = WriterLock(path)
         try:
             schema.create(path, facts)
@@ -98,6 +105,10 @@ class Project(Reviewing, ObjectStore):
                 lock.release()
             raise
 
+    def close(self) -> None:
+        """Close the file. Nothing is unsaved."""
+        self.store.close()
+
     def __enter__(self) -> Project:
         return self
 
@@ -105,80 +116,91 @@ class Project(Reviewing, ObjectStore):
         self.close()
 
     @property
-    def name(self) -> str:
-        """The file's name without ending."""
-        return self.path.stem
+    def path(self) -> Path:
+        """The file."""
+        return self.store.path
 
     @property
-    def video_path(self) -> Path | None:
-        """Where the video is: where it lay from the project's folder, if it has moved along, else where it was."""
-        places = [self.path.parent / self._video_relative] if self._video_relative else []
-        places += [Path(self._video_path), self.path.parent / Path(self._video_path).name] if self._video_path else []
-        found = next((p for p in places if p.exists()), None)
-        if found is not None:
-            return Path(os.path.normpath(found.absolute()))
-        return Path(self._video_path) if self._video_path else None
+    def shape(self) -> tuple[int, int, int]:
+        """``(T, Y, X)`` of the video."""
+        return self.store.shape
 
-    def check_video(self, video: Any) -> None:
-        """Make sure that a video is the one this project belongs to.
+    @property
+    def fps(self) -> float | None:
+        """Frames per second of the video, if it has any."""
+        return self.video.fps
+
+    def add_object(
+        self, name: str | None = None, class_name: str | None = None, colour: tuple[int, int, int] | None = None
+    ) -> Object:
+        """Add an object; its id is new for ever."""
+        return self.objects.add(name, class_name, colour)
+
+    @property
+    def frames(self) -> list[int]:
+        """Frames on which at least one object is known, ascending."""
+        return self.masks.frames
+
+    def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
+        """Return a mask ``(Y, X)``, also of an object that was removed, or ``None`` where nobody looked."""
+        return self.masks.one(frame, object_id)
+
+    def scores(self, frame: int) -> dict[int, Scores]:
+        """Return what the model thought of the masks of a frame."""
+        return self.masks.scores(frame)
+
+    def check_object(self, object_id: int) -> None:
+        """Refuse an object that the project does not have; see :meth:`Objects.check`."""
+        self.objects.check(object_id)
+
+    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
+        """Keep a prompt and the mask that answers it, as one step of undo.
+
+        With ``reset`` it takes the place of what was said of the object on that frame before, else it adds to it.
+        """
+        with self.store.step("prompt"):
+            if reset:
+                self.prompts.remove(prompt.object_id, prompt.frame)
+            self.prompts.add(prompt)
+            self.write_masks([(prompt.frame, prompt.object_id, mask, scores)], origin="prompted")
+
+    def write_masks(
+        self, rows: Iterable[Row], *, origin: Origin = "propagated", run: int | None = None, confirmed: bool = False
+    ) -> None:
+        """Keep masks, in one transaction.
+
+        What a person painted or confirmed, and every mask of a locked object, is not overwritten by propagation; nor is what
+        was changed by a later step than the run's own, when a run that is resumed comes by again.
+
+        Parameters
+        ----------
+        rows
+            ``(frame, object id, mask (Y, X) bool or encoded, scores or None)``; an empty mask says that it is not there.
+        origin
+            Where they come from.
+        run
+            The run that made them, whose step of undo they belong to.
+        confirmed
+            Whether a person vouches for them.
 
         Raises
         ------
         ProjectError
-            If it has another size or length, or other content.
+            If a mask does not fit the video, or its object does not exist.
         """
-        shape = tuple(int(n) for n in video.shape[:3])
-        if shape != self.shape:
-            raise ProjectError(
-                f"The video has {shape[0]} frames of {shape[1]} x {shape[2]}, the project's had {self.shape[0]} of "
-                f"{self.shape[1]} x {self.shape[2]}: it is another one. Give the right file, or start a new project; if it "
-                "is the same recording cut or continued, say so with relink (--relink)."
-            )
-        if self.fingerprint and hasattr(video, "fingerprint") and video.fingerprint() != self.fingerprint:
-            raise ProjectError(
-                "The video has the right size but other content than the project's; if it is a copy that was encoded anew, "
-                "say so with relink (--relink)."
-            )
+        self._writer.write(rows, origin=origin, run=run, confirmed=confirmed)
 
-    def relink(self, video: Any) -> None:
-        """Take another file as the project's video from now on: a copy encoded anew, or the recording continued or cut.
+    def confirm(self, frame: int, object_id: int | None = None, *, confirmed: bool = True) -> None:
+        """Vouch for the masks of a frame: propagation stops there and never overwrites them."""
+        self._writer.confirm(frame, object_id, confirmed=confirmed)
 
-        Raises
-        ------
-        ProjectError
-            If its frames have another size, or it ends before the last frame that has masks, prompts or links.
-        """
-        shape = tuple(int(n) for n in video.shape[:3])
-        if shape[1:] != self.shape[1:]:
-            raise ProjectError(
-                f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {self.shape[1]} x {self.shape[2]}: the masks "
-                "would not fit. Start a new project for it."
-            )
-        known = "UNION ALL".join(f" SELECT max(frame) AS frame FROM {table} " for table in ("masks", "prompts", "links"))
-        last = self._rows(f"SELECT max(frame) FROM ({known})")[0][0]
-        if last is not None and last >= shape[0]:
-            raise ProjectError(
-                f"The video has {shape[0]} frames, but the project knows something of frame {last}: it cannot stand in for "
-                f"one of {self.shape[0]} frames. Give the whole recording."
-            )
-        facts = {
-            "shape": json.dumps(shape),
-            "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
-            "fps": getattr(video, "fps", None),
-            **_whereabouts(getattr(video, "path", None), self.path),
-        }
-        with self.transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
-            self._fit_runs(self.shape[0], shape[0])
-            self._note(None)
-        self._read_facts()
+    def undo(self) -> str | None:
+        """Undo the last step and return its name, or ``None`` if there is none; see :meth:`History.undo`."""
+        return self.history.undo()
 
-    def _everything_changed(self) -> None:
-        self.objects_changed.emit()
-        self.masks_changed.emit(())
-
-    def _masks_changed(self, frames: Sequence[int]) -> None:
-        self.masks_changed.emit(tuple(frames))
+    def redo(self) -> str | None:
+        """Redo the step that was undone last and return its name, or ``None``."""
+        return self.history.redo()
 
     def export(self, folder: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
         """Write the masks in another format and return what was made.
@@ -195,16 +217,12 @@ class Project(Reviewing, ObjectStore):
         """
         from napari_sam2s.formats.registry import export
 
-        return export(self, folder, format, **options)
+        return export(self, self.path.stem, folder, format, **options)
 
+    if not TYPE_CHECKING:  # else a misspelled name would pass for a moved one
 
-def _whereabouts(video: Path | str | None, project: Path) -> dict[str, str | None]:
-    """Return where a video is, and where from the folder of its project."""
-    if video is None:
-        return {"video": None, "video_relative": None}
-    whole = Path(video).absolute()
-    try:
-        relative = Path(os.path.relpath(whole, project.parent.absolute())).as_posix()
-    except ValueError:  # on another drive
-        relative = None
-    return {"video": str(whole), "video_relative": relative}
+        def __getattr__(self, name: str) -> Any:
+            if name not in MOVED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            warnings.warn(f"Project.{name} is project.{MOVED[name]} now.", DeprecationWarning, stacklevel=2)
+            return attrgetter(MOVED[name])(self)

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.identity_links import Linking, Question
+from napari_sam2s.masklets.identity_links import Links, Question
+from napari_sam2s.masklets.mask_queries import MaskQueries
+from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
+from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.track_editing import TrackEditor
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
 # frames that are watched for 30 s, to click. Three clicks correct a mask.
@@ -85,50 +89,49 @@ class Review(Sequence[ReviewSpan]):
         return (len(self.spans) * each + self.frames * SECONDS_PER_FRAME) / 60
 
 
-class Reviewing(Linking):
-    """Ask what wants eyes, and answer."""
+class Reviewer:
+    """Asks what wants eyes, and takes the answers; called, it lists the spans."""
 
-    def review(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:
+    def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: TrackEditor, links: Links) -> None:
+        self._store, self._objects, self._masks, self._tracks, self._links = store, objects, masks, tracks, links
+
+    def __call__(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:
         """Return the spans that want eyes between two frames, worst first.
 
         Doubted are: a low object score or predicted IoU, a sudden jump in area or position, flicker, a mask over most of the
         frame, coming back after an absence, and two objects that claim the same pixels. What a person prompted, painted,
         imported or confirmed is not doubted; so an accepted span stays away until its masks change. Uncertain links
-        (:meth:`add_link`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
+        (:meth:`Links.add`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
 
-        It is computed from :meth:`series`: the first call reads them all (seconds for a video of hours), later ones only
+        It is computed from ``project.series``: the first call reads them all (seconds for a video of hours), later ones only
         what changed.
         """
         limits = thresholds or Thresholds()
-        stop = self.shape[0] if stop is None else min(stop, self.shape[0])
-        start = max(start, 0)
-        pixels = self.shape[1] * self.shape[2]
-        known = [row[0] for row in self._rows("SELECT id FROM objects WHERE NOT removed")]
-        series = {i: self.series(i) for i in known}
+        frames, height, width = self._store.shape
+        start, stop = max(start, 0), frames if stop is None else min(stop, frames)
+        series = {o.id: self._masks.series(o.id) for o in self._objects}
         found: list[ReviewSpan] = []
         for i, mine in series.items():
-            found += _spans(doubts_of(i, mine, pixels, limits), start, stop)
+            found += _spans(doubts_of(i, mine, height * width, limits), start, stop)
         for doubts in overlaps(series, self._shared, limits, (start, stop)):
             found += _spans([doubts], start, stop)
-        found += [self._link_span(question) for question in self.questions() if start <= question.frame < stop]
+        found += [self._link_span(question) for question in self._links.questions() if start <= question.frame < stop]
         return Review(tuple(sorted(found, key=lambda s: (s.link is None, -s.severity, s.start, s.objects))))
 
     def _shared(self, frame: int, first: int, second: int) -> float:
         """Return the part of the smaller of two masks that both claim."""
-        sql = "SELECT y0, x0, height, width, counts, area FROM masks WHERE frame = ? AND object_id IN (?, ?)"
-        masks = [rle.Mask(*row) for row in self._rows(sql, (frame, first, second))]
-        if len(masks) < 2 or not all(mask.area for mask in masks):
+        a, b = self._masks.encoded(frame, first), self._masks.encoded(frame, second)
+        if a is None or b is None or not (a.area and b.area):
             return 0.0
-        a, b = masks
         y0, y1 = max(a.y0, b.y0), min(a.y0 + a.height, b.y0 + b.height)
         x0, x1 = max(a.x0, b.x0), min(a.x0 + a.width, b.x0 + b.width)
         if y0 >= y1 or x0 >= x1:
             return 0.0
-        both = [rle.decode_crop(m)[y0 - m.y0 : y1 - m.y0, x0 - m.x0 : x1 - m.x0] for m in masks]
+        both = [rle.decode_crop(m)[y0 - m.y0 : y1 - m.y0, x0 - m.x0 : x1 - m.x0] for m in (a, b)]
         return float(np.count_nonzero(both[0] & both[1])) / min(a.area, b.area)
 
     def _link_span(self, question: Question) -> ReviewSpan:
-        names = {row["id"]: row["name"] for row in self._rows("SELECT id, name FROM objects")}
+        names = {o.id: o.name for o in self._objects}
         text = (
             f"{names[question.object_id]}, new here, may be {names[question.candidate]} of frame {question.seen} "
             f"(overlap {question.overlap:.2f}{f', {question.others} more to ask about' if question.others else ''})"
@@ -143,15 +146,15 @@ class Reviewing(Linking):
         """Answer yes, as one step of undo, and the span leaves the queue.
 
         The masks of the span are right: they are confirmed, and propagation keeps them. Of a link: the two objects are the
-        same, and become one, see :meth:`accept_link`.
+        same, and become one, see :meth:`Links.accept`.
         """
         if span.link is not None:
-            self.accept_link(span.link.link.id)
+            self._links.accept(span.link.link.id)
         else:
-            self.confirm_span(span.objects, span.start, span.stop)
+            self._tracks.confirm(span.objects, span.start, span.stop)
 
     def refuse(self, span: ReviewSpan) -> None:
-        """Answer no to a link, as one step of undo: the two objects are not the same, see :meth:`refuse_link`.
+        """Answer no to a link, as one step of undo: the two objects are not the same, see :meth:`Links.refuse`.
 
         Raises
         ------
@@ -160,36 +163,7 @@ class Reviewing(Linking):
         """
         if span.link is None:
             raise ProjectError("Only a link is refused. Masks that are wrong: correct them, or mark the object absent.")
-        self.refuse_link(span.link.link.id)
-
-    def confirm_span(self, objects: Iterable[int], start: int = 0, stop: int | None = None, *, confirmed: bool = True) -> None:
-        """Vouch for the masks of some objects on the frames ``start`` to ``stop - 1``, or take it back; one step of undo."""
-        chosen = tuple(objects)
-        stop = self._span_of(start, stop, *chosen)
-        with self.step("confirm" if confirmed else "unconfirm"):
-            for i in chosen:
-                frames = self._known(i, start, stop)
-                self._touch("masks", [(t, i) for t in frames])
-                self._db.execute(
-                    "UPDATE masks SET confirmed = ? WHERE object_id = ? AND frame >= ? AND frame < ?",
-                    (int(confirmed), i, start, stop),
-                )
-            self._note(None)
-
-    def mark_absent(self, object_id: int, start: int = 0, stop: int | None = None) -> None:
-        """Say that an object is not there on the frames ``start`` to ``stop - 1``; confirmed, and one step of undo.
-
-        Prompts that said otherwise go.
-        """
-        stop = self._range(start, stop, object_id)
-        with self.step(f"absent {object_id}"):
-            self._give_prompts({object_id: None}, start, stop)
-            self.write_masks([(t, object_id, rle.EMPTY, None) for t in range(start, stop)], origin="painted", confirmed=True)
-
-    def _span_of(self, start: int, stop: int | None, *objects: int) -> int:
-        """Check a span as surgery does, but let locked objects be: vouching changes no mask."""
-        locked = {row[0] for row in self._rows("SELECT id FROM objects WHERE locked AND NOT removed")}
-        return self._range(start, stop, *(i for i in objects if i not in locked))
+        self._links.refuse(span.link.link.id)
 
 
 _WORDS: dict[Kind, str] = {

@@ -1,20 +1,19 @@
-"""Propagations as a project keeps them: how they were made, how far they came, what they go on from."""
+"""Propagations as a project keeps them: how they were made, how far they came, what they resume from."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.lock import WriterLock
+from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 
 
@@ -27,7 +26,7 @@ class Run:
     started: float  # seconds since 1970
     finished: float | None
     provenance: Mapping[str, Any]
-    next_frame: int | None  # where it goes on
+    next_frame: int | None  # where it resumes
     stop_frame: int | None  # where it stops before
     direction: str | None
     start_frame: int | None = None  # where it began
@@ -35,79 +34,25 @@ class Run:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it did not come to its end, and can be gone on with."""
+        """Whether it did not come to its end, and can be resumed."""
         return self.status in ("running", "paused", "interrupted", "failed")
 
 
-class RunStore(Store):
-    """Runs and their snapshots."""
+class Runs(LiveSequence[Run]):
+    """All runs, the oldest first, with their snapshots."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
-        super().__init__(path, connection, lock)
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._clocks: dict[int, float] = {}  # since when the time of a run is not yet written down
-        if self.writable:
+        if store.writable:
             # Nobody else can be at it, so whoever was has died.
-            with self.transaction() as db:
+            with store.transaction() as db:
                 db.execute("UPDATE runs SET status = 'interrupted' WHERE status = 'running'")
 
-    def start_run(
-        self, *, next_frame: int | None = None, stop_frame: int | None = None, direction: str = "forward", **provenance: Any
-    ) -> int:
-        """Note that a propagation begins, with how it is made; return its id. All it writes is one step of undo."""
-        with self.step("track") as step:
-            cursor = self._db.execute(
-                "INSERT INTO runs (started, status, provenance, step, start_frame, next_frame, stop_frame, direction) "
-                "VALUES (?1, 'running', ?2, ?3, ?4, ?4, ?5, ?6)",
-                (time.time(), json.dumps(provenance, default=_plain), step, next_frame, stop_frame, direction),
-            )
-            run = cursor.lastrowid
-            assert run is not None
-            # Only the latest run can be gone on with, and the one before if that is undone.
-            self._db.execute("DELETE FROM snapshots WHERE run NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT 2)")
-        self._clocks[run] = time.monotonic()
-        return run
-
-    def continue_run(self, run: int) -> None:
-        """Note that a propagation goes on.
-
-        Raises
-        ------
-        ProjectError
-            If there is no such run, or it was undone.
-        """
-        with self.transaction() as db:
-            self._step_id(run)
-            db.execute("UPDATE runs SET status = 'running', finished = NULL WHERE id = ?", (run,))
-        self._clocks[run] = time.monotonic()
-
-    def finish_run(self, run: int, status: str = "finished") -> None:
-        """Note that a propagation is over: ``"finished"``, ``"paused"`` or ``"failed"``."""
-        with self.transaction() as db:
-            db.execute("UPDATE runs SET finished = ?, status = ? WHERE id = ?", (time.time(), status, run))
-            self._count_time(run)
-            if status == "finished":
-                db.execute("DELETE FROM snapshots WHERE run = ?", (run,))
-        self._clocks.pop(run, None)
-
-    def _fit_runs(self, before: int, frames: int) -> None:
-        """Let runs forward that can be gone on with end with a video that has another number of frames now."""
-        self._db.execute(
-            "UPDATE runs SET stop_frame = ?2 WHERE direction = 'forward' AND status != 'finished' "
-            "AND (stop_frame = ?1 OR stop_frame > ?2)",
-            (before, frames),
-        )
-
-    def _count_time(self, run: int) -> None:
-        if run in self._clocks:
-            now = time.monotonic()
-            self._db.execute("UPDATE runs SET seconds = seconds + ? WHERE id = ?", (now - self._clocks[run], run))
-            self._clocks[run] = now
-
-    @property
-    def runs(self) -> list[Run]:
-        """All runs, the oldest first."""
+    def read(self) -> tuple[Run, ...]:
+        """Return all runs, the oldest first."""
         sql = "SELECT r.*, s.undone FROM runs r LEFT JOIN steps s ON s.id = r.step ORDER BY r.id"
-        return [
+        return tuple(
             Run(
                 r["id"],
                 r["status"] if r["undone"] == 0 else "undone",
@@ -120,48 +65,89 @@ class RunStore(Store):
                 r["start_frame"],
                 r["seconds"],
             )
-            for r in self._rows(sql)
-        ]
+            for r in self._store.rows(sql)
+        )
+
+    def start(
+        self, *, next_frame: int | None = None, stop_frame: int | None = None, direction: str = "forward", **provenance: Any
+    ) -> int:
+        """Note that a propagation begins, with how it is made; return its id. All it writes is one step of undo."""
+        with self._store.step("track") as db:
+            cursor = db.execute(
+                "INSERT INTO runs (started, status, provenance, step, start_frame, next_frame, stop_frame, direction) "
+                "VALUES (?1, 'running', ?2, ?3, ?4, ?4, ?5, ?6)",
+                (
+                    time.time(),
+                    json.dumps(provenance, default=_plain),
+                    self._store.current_step,
+                    next_frame,
+                    stop_frame,
+                    direction,
+                ),
+            )
+            run = cursor.lastrowid
+            assert run is not None
+            # Only the latest run can be resumed, and the one before if that is undone.
+            db.execute("DELETE FROM snapshots WHERE run NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT 2)")
+        self._clocks[run] = time.monotonic()
+        return run
+
+    def resume(self, run: int) -> None:
+        """Note that a propagation is resumed.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such run, or it was undone.
+        """
+        with self._store.transaction() as db:
+            self._step_id(run)
+            db.execute("UPDATE runs SET status = 'running', finished = NULL WHERE id = ?", (run,))
+        self._clocks[run] = time.monotonic()
+
+    def finish(self, run: int, status: str = "finished") -> None:
+        """Note that a propagation is over: ``"finished"``, ``"paused"`` or ``"failed"``."""
+        with self._store.transaction() as db:
+            db.execute("UPDATE runs SET finished = ?, status = ? WHERE id = ?", (time.time(), status, run))
+            self._count_time(db, run)
+            if status == "finished":
+                db.execute("DELETE FROM snapshots WHERE run = ?", (run,))
+        self._clocks.pop(run, None)
 
     def save_snapshot(self, run: int, frame: int, direction: str, data: bytes) -> None:
         """Keep the tracker's state from before ``frame``, in place of the run's earlier one of that direction."""
-        with self.transaction() as db:
+        with self._store.transaction() as db:
             db.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", (run, frame, direction, data))
             db.execute("UPDATE runs SET next_frame = ?, direction = ? WHERE id = ?", (frame, direction, run))
-            self._count_time(run)
+            self._count_time(db, run)
 
     def latest_snapshot(self, run: int) -> tuple[int, str, bytes] | None:
-        """Return ``(frame to go on with, direction, state)`` of a run, or ``None``."""
+        """Return ``(frame to resume from, direction, state)`` of a run, or ``None``."""
         sql = (
             "SELECT s.frame, s.direction, s.data FROM snapshots s JOIN runs r ON r.id = s.run "
             "WHERE run = ? AND s.direction = r.direction"
         )
-        rows = self._rows(sql, (run,))
+        rows = self._store.rows(sql, (run,))
         return tuple(rows[0]) if rows else None
 
+    def step_of(self, run: int | None, label: str) -> AbstractContextManager[sqlite3.Connection]:
+        """Open a transaction whose changes belong to the step of a run, or to the current or a new one."""
+        return self._store.step(label, None if run is None else lambda: self._step_id(run))
+
+    def _count_time(self, db: sqlite3.Connection, run: int) -> None:
+        if run in self._clocks:
+            now = time.monotonic()
+            db.execute("UPDATE runs SET seconds = seconds + ? WHERE id = ?", (now - self._clocks[run], run))
+            self._clocks[run] = now
+
     def _step_id(self, run: int) -> int:
-        row = self._db.execute(
-            "SELECT s.id, s.undone FROM runs r LEFT JOIN steps s ON s.id = r.step WHERE r.id = ?", (run,)
-        ).fetchone()
+        sql = "SELECT s.id, s.undone FROM runs r LEFT JOIN steps s ON s.id = r.step WHERE r.id = ?"
+        row = self._store.db.execute(sql, (run,)).fetchone()
         if row is None:
             raise ProjectError(f"There is no run {run}.")
         if row["id"] is None or row["undone"]:
             raise ProjectError(f"Run {run} was undone: track again from a prompt.")
         return int(row["id"])
-
-    @contextmanager
-    def _step_of(self, run: int | None, label: str) -> Iterator[sqlite3.Connection]:
-        """Open a transaction whose changes belong to the step of a run, or to the current or a new one."""
-        with self.transaction() as db:
-            if run is None or self._step is not None:
-                with self.step(label):
-                    yield db
-                return
-            self._step = self._step_id(run)
-            try:
-                yield db
-            finally:
-                self._step = None
 
 
 def _plain(value: object) -> object:

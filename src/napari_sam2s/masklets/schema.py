@@ -23,20 +23,7 @@ BUSY_SECONDS = 10.0
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
 # Columns that one version of a row consists of, after its key.
-MASK_COLUMNS = (
-    "y0",
-    "x0",
-    "height",
-    "width",
-    "counts",
-    "area",
-    "iou",
-    "object_score",
-    "class_scores",
-    "origin",
-    "confirmed",
-    "run",
-)
+MASK_COLUMNS = tuple("y0 x0 height width counts area iou object_score class_scores origin confirmed run".split())  # noqa: SIM905
 OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed")
 PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
 LINK_COLUMNS = ("object_id", "frame", "content", "ruled_out", "same_as")
@@ -210,6 +197,14 @@ def _migrate(connection: sqlite3.Connection, version: int, path: Path) -> None:
         ) from error
 
 
+def check_new(path: Path) -> None:
+    """Refuse to make a file where there is one already, or no folder for it."""
+    if path.exists():
+        raise ProjectError(f"{path} exists already: open it, or choose another name.")
+    if not path.parent.is_dir():
+        raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
+
+
 def create(path: Path, facts: Mapping[str, object]) -> None:
     """Make a new file that knows ``facts``; it appears whole or not at all.
 
@@ -218,10 +213,7 @@ def create(path: Path, facts: Mapping[str, object]) -> None:
     ProjectError
         If there is one already, or it cannot be written there.
     """
-    if path.exists():
-        raise ProjectError(f"{path} exists already: open it, or choose another name.")
-    if not path.parent.is_dir():
-        raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
+    check_new(path)
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
     draft.unlink(missing_ok=True)
     try:

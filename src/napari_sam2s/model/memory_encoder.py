@@ -71,3 +71,12 @@ class MemoryEncoder(nn.Module):
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Map features ``(1 or B, C, g, g)`` and masks ``(B, 1, S, S)`` to memories ``(B, D, g, g)``."""
         return self.out_proj(self.fuser(self.pix_feat_proj(features) + self.mask_downsampler(mask)))
+
+
+def remembered_mask(logits: Tensor, size: int, prompted: Tensor | bool) -> Tensor:
+    """Return logits ``(B, 1, h, w)`` as masks ``(B, 1, size, size)`` of 0 to 1; prompted ones are cut at 0 first."""
+    if logits.shape[-1] != size:
+        logits = F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
+    if isinstance(prompted, bool):
+        return (logits > 0).float() if prompted else logits.sigmoid()
+    return torch.where(prompted[:, None, None, None], (logits > 0).float(), logits.sigmoid())

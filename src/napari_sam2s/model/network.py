@@ -11,7 +11,8 @@ the input.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,24 +20,26 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sam2s.model.frames import normalise, resize_frame
+from napari_sam2s.model.frames import normalise, resize_frame, scale, upload
 from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.mask_decoder import MaskDecoder, choose_mask
-from napari_sam2s.model.matching import MaskMatching
+from napari_sam2s.model.matching import PLACE, MaskMatching
 from napari_sam2s.model.memory_attention import MemoryAttention
-from napari_sam2s.model.memory_encoder import MemoryEncoder
+from napari_sam2s.model.memory_encoder import MemoryEncoder, remembered_mask
 from napari_sam2s.model.memory_tokens import lay_out, padding_mask
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.recalled_memories import batch_memories
 from napari_sam2s.model.semantic import SemanticPath
 from napari_sam2s.model.speed import EXACT, Speed, in_own_arithmetic
-from napari_sam2s.model.stages import Attended, Decoded, Features, Memories
+from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, MEMORY_DTYPE, Attended, Decoded, Features, Memories
+from napari_sam2s.model.video_model import ModelFacts, PointPrompt, Recall
 
-MASK_SCALE, MASK_SHIFT = 20.0, -10.0  # of masks on their way into the memory encoder, and of masks given as prompts
+T = TypeVar("T")
 
 
 class SAM2S(nn.Module):
@@ -269,10 +272,8 @@ class SAM2S(nn.Module):
 
         The decoder still runs, for the object pointer and the class.
         """
-        b = len(mask)
-        small = F.interpolate(
-            mask * MASK_SCALE + MASK_SHIFT, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True
-        )
+        b, wide = len(mask), mask * MASK_SCALE + MASK_SHIFT
+        small = F.interpolate(wide, scale_factor=0.25, mode="bilinear", align_corners=False, antialias=True)
         attended = Attended(features.embedding.expand(b, -1, -1, -1), features.skips, self._blank_token(b))
         own = self.decode(attended, mask=self.mask_downsample(mask), multimask=False)
         present = mask.flatten(1).gt(0).any(dim=1)
@@ -306,13 +307,7 @@ class SAM2S(nn.Module):
         -------
         ``(B, D, g, g)``.
         """
-        size = self.image_size
-        if logits.shape[-1] != size:
-            logits = F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
-        if isinstance(prompted, bool):
-            mask = (logits > 0).float() if prompted else logits.sigmoid()
-        else:
-            mask = torch.where(prompted[:, None, None, None], (logits > 0).float(), logits.sigmoid())
+        mask = remembered_mask(logits, self.image_size, prompted)
         memory = self.memory_encoder(features.embedding, mask * MASK_SCALE + MASK_SHIFT)
         if self.no_obj_embed_spatial is not None:
             absent = (object_score <= 0).to(memory.dtype)[:, None, None, None]
@@ -329,3 +324,77 @@ class SAM2S(nn.Module):
         if self.semantic is None or decoded.class_embedding is None or not self.class_names:
             return None
         return self.semantic.class_logits(decoded.class_embedding).softmax(dim=-1)
+
+    # What a predictor asks, see VideoModel; the rest of it stands above.
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What a predictor knows of this network."""
+        config = self.config
+        matching = config.match_dim and max(config.match_dim + config.match_pretrained + PLACE, 64)
+        return ModelFacts(
+            image_size=config.image_size,
+            mask_size=config.image_size,
+            logits_size=4 * config.grid,
+            class_names=self.class_names,
+            recent_memories=config.num_maskmem - 1,
+            most_memories=self.speed.memories,
+            # The map's tokens as keys and values, their rotation, and what the matching reads at stride 8.
+            bytes_per_memory=4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * matching),
+            encodes_prompted=self.interactive is not None,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what results depend on, for a project's provenance."""
+        return {
+            "model": self.config.name,
+            "model_source": self.metadata.get("source", ""),
+            "model_hash": self.metadata.get("sha256", ""),
+            "mode": self.metadata.get("mode", "exact"),
+            "precision": "float32" if self.arithmetic is None else str(self.arithmetic).removeprefix("torch."),
+            "speed": dict(vars(self.speed)),
+        }
+
+    def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
+        """Encode a frame ``(S, S, 3)``."""
+        image = upload(torch.from_numpy(pixels[None]), self.device)
+        return self._replay("encode", lambda image: self.encode(scale(image)), image)
+
+    def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
+        """Encode a frame ``(S, S, 3)`` for the interactive head."""
+        return self.encode_interactive(normalise(pixels[None], self.device))
+
+    def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
+        """Answer the points and the box of one object; see :class:`VideoModel`."""
+        multimask = given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
+        said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
+        if recall is None:
+            return self.segment(features, prompted, **said)
+        return self.decode(self.attend(features, self.recalled([recall])), **said)
+
+    def recalled(self, recalls: Sequence[Recall]) -> Memories:
+        """Return what objects remember, as :meth:`attend` reads it."""
+        return batch_memories(recalls, self.config.hidden_dim, self.device, all_or_none=self.graphs is not None)
+
+    def track(self, features: Features, recalls: Sequence[Recall]) -> tuple[Decoded, Tensor, Tensor | None]:
+        """Find objects by what they remember; see :class:`VideoModel`."""
+        return self._replay("follow", self._track, features, self.recalled(recalls))
+
+    def _track(self, features: Features, memories: Memories) -> tuple[Decoded, Tensor, Tensor | None]:
+        decoded = self.decode(self.attend(features, memories), multimask=True)
+        return decoded, *self.remember(features, decoded)
+
+    def remember(self, features: Features, decoded: Decoded, *, prompted: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Return maps ``(B, D, g, g)`` and patches ``(B, 4, 2g, 2g)`` of the memories."""
+        maps = self.memorize(features, decoded.logits, decoded.object_score, prompted=prompted).to(MEMORY_DTYPE)
+        patches = self.patches(decoded.logits)
+        return maps, None if patches is None else patches.half()
+
+    def _replay(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        if self.graphs is None:
+            return function(*arguments)
+        weight = self.no_mem_embed
+        version = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        state = (self.device, self.arithmetic, self.speed, self.image_size, version)
+        result: T = self.graphs(name, state, function, *arguments)
+        return result

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 LONG_TERM = -1  # slot of a long-term memory
+MASK_SCALE, MASK_SHIFT = 20.0, -10.0  # of masks on their way into the memory encoder, and of masks given as prompts
+MEMORY_DTYPE = torch.bfloat16  # of memory maps that a tracker keeps, as in SAM 2
 
 
 @dataclass

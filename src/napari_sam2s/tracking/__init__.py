@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking.engine import Engine, EngineLost
+    from napari_sam2s.tracking.deprecated import RemoteTracker, continue_run, still_to_come, unfinished
+    from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
-    from napari_sam2s.tracking.propagation_run import ProjectRun, continue_run, reload_prompts, resume_run, unfinished
-    from napari_sam2s.tracking.remote import RemoteTracker
+    from napari_sam2s.tracking.prompt_replacement import replace_prompts
+    from napari_sam2s.tracking.propagation_plan import Segment, plan
+    from napari_sam2s.tracking.propagation_run import ProjectRun, reload_prompts, resumable_run, resume_run, segment_runs
+    from napari_sam2s.tracking.run_controller import RunController
     from napari_sam2s.tracking.track_video import Masks, track
     from napari_sam2s.tracking.tracker import Tracker
 
@@ -23,12 +26,20 @@ __all__ = [
     "EngineLost",
     "Masks",
     "MemoryPolicy",
+    "ModelChoice",
     "ProjectRun",
     "RemoteTracker",
+    "RunController",
+    "Segment",
     "Tracker",
     "continue_run",
+    "plan",
     "reload_prompts",
+    "replace_prompts",
+    "resumable_run",
     "resume_run",
+    "segment_runs",
+    "still_to_come",
     "track",
     "unfinished",
 ]
@@ -40,14 +51,22 @@ _HOME = {
     "EngineLost": "engine",
     "Masks": "track_video",
     "MemoryPolicy": "policy",
+    "ModelChoice": "engine",
     "ProjectRun": "propagation_run",
-    "RemoteTracker": "remote",
+    "RemoteTracker": "deprecated",
+    "RunController": "run_controller",
+    "Segment": "propagation_plan",
     "Tracker": "tracker",
-    "continue_run": "propagation_run",
+    "continue_run": "deprecated",
+    "plan": "propagation_plan",
     "reload_prompts": "propagation_run",
+    "replace_prompts": "prompt_replacement",
+    "resumable_run": "propagation_run",
     "resume_run": "propagation_run",
+    "segment_runs": "propagation_run",
+    "still_to_come": "deprecated",
     "track": "track_video",
-    "unfinished": "propagation_run",
+    "unfinished": "deprecated",
 }
 
 

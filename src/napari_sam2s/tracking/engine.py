@@ -1,8 +1,8 @@
 """Where the model runs: never in the process that draws (design decision 4).
 
-Threads beside Qt starve torch, torch's threads starve Qt, and a fault of the GPU would take the viewer down. So the
-tracker lives as a dask.distributed actor: in a process of its own on this machine by default, or on any cluster by the
-address of its scheduler. The client sends frames and receives run-length masks: no shared file system is needed.
+Threads beside Qt starve torch, torch's threads starve Qt, and a fault of the GPU would take the viewer down. So what runs
+beside the network lives as a dask.distributed actor: in a process of its own on this machine by default, or on any cluster
+by the address of its scheduler. The client sends frames and receives run-length masks: no shared file system is needed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import TrackingError
+
+if TYPE_CHECKING:
+    from napari_sam2s.model.network import SAM2S
+    from napari_sam2s.model.speed import Mode
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.2
@@ -25,6 +31,26 @@ _POLL_S = 0.2
 
 class EngineLost(TrackingError):
     """The process that ran the model is gone; what it had finished is in the project."""
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which network is loaded, and how it computes; names and paths are those of the machine that it is loaded on."""
+
+    name: str  # or a path
+    device: str = "auto"
+    image_size: int | None = None  # None: the model's own
+    precision: str = "float32"
+    mode: Mode = "exact"
+
+    def load(self) -> SAM2S:
+        """Load it in this process."""
+        import torch
+
+        from napari_sam2s.model.checkpoints import load_model
+
+        dtype = getattr(torch, self.precision)
+        return load_model(self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode)
 
 
 class Engine:
@@ -63,6 +89,18 @@ class Engine:
         if self._process is not None and self._process.poll() is not None:
             return False
         return bool(self._client.status == "running")
+
+    def model(
+        self,
+        name: str,
+        *,
+        device: str = "auto",
+        image_size: int | None = None,
+        precision: str = "float32",
+        mode: Mode = "exact",
+    ) -> EngineModel:
+        """Return a model that runs here, for a :class:`Tracker`; arguments are those of :func:`load_model`."""
+        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode))
 
     def create(self, cls: type, *arguments: Any) -> RemoteObject:
         """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""
@@ -140,32 +178,45 @@ _LOST = (
 )
 
 
+@dataclass(frozen=True)
+class EngineModel:
+    """A model and the engine that it runs in."""
+
+    engine: Engine
+    choice: ModelChoice
+
+    def create(self, cls: type, *arguments: Any) -> Any:
+        """Make an object of a class in the engine, with the model that it is to load as the first argument."""
+        return self.engine.create(cls, self.choice, *arguments)
+
+
 class RemoteObject:
-    """An object that lives in the engine."""
+    """An object that lives in the engine. Its methods are called as if it were here.
+
+    Raises
+    ------
+    EngineLost
+        If the engine dies before it answers. Whatever the method itself raises is raised here.
+    """
 
     def __init__(self, engine: Engine, actor: Any) -> None:
         self._engine = engine
         self._actor = actor
 
-    def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        """Call a method there and wait for its result.
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_"):
+            raise AttributeError(method)
+        return partial(self._call, method)
 
-        Raises
-        ------
-        EngineLost
-            If the engine dies before it answers. Whatever the method itself raises is raised here.
-        """
-        return self._engine._wait(self.submit(method, *arguments, **keywords))
-
-    def submit(self, method: str, *arguments: Any, **keywords: Any) -> Any:
-        """Call a method there; return a future at once."""
+    def _call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         if not self._engine.alive:
             raise EngineLost(_LOST)
         with self._engine._lock, self._engine._attached():
             try:
-                return getattr(self._actor, method)(*arguments, **keywords)
+                future = getattr(self._actor, method)(*arguments, **keywords)
             except RuntimeError as error:  # dask's "Worker holding Actor was lost"
                 raise EngineLost(_LOST) from error
+        return self._engine._wait(future)
 
 
 def _start_process(threads: int | None) -> tuple[subprocess.Popen[str], str]:

@@ -25,8 +25,8 @@ def known_masks(
     return masks, bool(followed) and len(masks) == len(followed)
 
 
-def ways(direction: str, stop: int | None) -> list[tuple[int, int | None]]:
-    """Return the sign of each way of a direction, and where it stops: going both ways, ``stop`` is that of the way forward.
+def directions(direction: str, stop: int | None) -> list[tuple[int, int | None]]:
+    """Return the sign of each direction, and where it stops: in ``"both"``, ``stop`` is that of going forward.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def ways(direction: str, stop: int | None) -> list[tuple[int, int | None]]:
 def check_frames(frames: range) -> range:
     """Return the frames of a run, or raise a :class:`TrackingError` if there are none."""
     if not frames:
-        way = "forward" if frames.step > 0 else "backward"
-        raise TrackingError(f"There are no frames from {frames.start} up to {frames.stop} going {way}.")
+        direction = "forward" if frames.step > 0 else "backward"
+        raise TrackingError(f"There are no frames from {frames.start} up to {frames.stop} going {direction}.")
     return frames
 
 

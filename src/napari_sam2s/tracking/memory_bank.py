@@ -7,7 +7,7 @@ same as of a video that was thinned out.
 
 What lies ahead of a frame in the direction of tracking was found by an earlier pass, and does not count there: a second
 pass finds what the first one found. Long-term memories ahead are kept until the new pass has come over them, so that one
-that does a stretch anew takes nothing away from the frames behind that stretch.
+that tracks a segment anew takes nothing away from the frames behind it.
 """
 
 from __future__ import annotations
@@ -21,24 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2s.model.stages import LONG_TERM
+from napari_sam2s.model.video_model import Memory, Recall
 from napari_sam2s.tracking.policy import MemoryPolicy
 
 FORWARD, BACKWARD = 1, -1
 T = TypeVar("T")
-
-
-@dataclass
-class Memory:
-    """What is remembered of one object on one frame."""
-
-    frame: int
-    map: Tensor  # (D, g, g) bfloat16, as SAM 2 stores it
-    pointer: Tensor  # (C,)
-    iou: float
-    object_score: float
-    image: Tensor | None = None  # (C, g, g) float16 features of the frame, shared by all objects on it; for DiveMem
-    keys: Tensor | None = None  # (K, 2g, 2g) float16, shared likewise; for matching (nano)
-    patches: Tensor | None = None  # (4, 2g, 2g) float16
 
 
 @dataclass
@@ -51,19 +38,6 @@ class Trail:
     candidates: list[Memory] = field(default_factory=list)
 
 
-@dataclass
-class Recall:
-    """What an object remembers when it looks at one frame."""
-
-    maps: list[Tensor]
-    slots: list[int]
-    pointers: list[Tensor]
-    distances: list[float]  # in strides, signed: positive for frames that the tracking has passed
-    frames: list[int]  # of the maps
-    keys: list[Tensor] = field(default_factory=list)  # as many as maps, or none without matching
-    patches: list[Tensor] = field(default_factory=list)
-
-
 class MemoryBank:
     """Everything the tracker knows of one object.
 
@@ -71,14 +45,13 @@ class MemoryBank:
     ----------
     policy
         What to keep.
-    embeddings
-        How many kinds of frames the network's temporal embeddings tell apart (``num_maskmem``): the most recent ones, one by
-        one, and the conditioning ones.
+    recent
+        How many recent frames the network tells apart; the slot after theirs is that of conditioning ones.
     """
 
-    def __init__(self, policy: MemoryPolicy, embeddings: int = 7) -> None:
+    def __init__(self, policy: MemoryPolicy, recent: int = 6) -> None:
         self.policy = policy
-        self.conditioning_slot = embeddings - 1
+        self.conditioning_slot = recent
         self.conditioning: dict[int, Memory] = {}
         self.trails = {FORWARD: Trail(), BACKWARD: Trail()}
 
@@ -164,15 +137,7 @@ class MemoryBank:
         for slot, pointer in sorted(_by_slot(trail.pointers, frame, direction, stride, policy.pointers).items()):
             pointers.append(pointer)
             distances.append(slot + 1.0)
-        return Recall(
-            [m.map for _, m in entries],
-            [slot for slot, _ in entries],
-            pointers,
-            distances,
-            [m.frame for _, m in entries],
-            [m.keys for _, m in entries if m.keys is not None],
-            [m.patches for _, m in entries if m.patches is not None],
-        )
+        return Recall([m for _, m in entries], [slot for slot, _ in entries], pointers, distances)
 
     def _consider(self, memory: Memory, direction: int, stride: int) -> None:
         """DiveMem: collect confident frames; of each full set keep the one that differs most from the last kept (Eq. 2)."""
@@ -228,9 +193,9 @@ class MemoryBank:
         }
 
     @classmethod
-    def from_state(cls, policy: MemoryPolicy, state: dict[str, Any], embeddings: int = 7) -> MemoryBank:
+    def from_state(cls, policy: MemoryPolicy, state: dict[str, Any], recent: int = 6) -> MemoryBank:
         """Make the bank that :meth:`state` described."""
-        bank = cls(policy, embeddings)
+        bank = cls(policy, recent)
         bank.conditioning = _by_frame(state["conditioning"])
         for direction, trail in state["trails"].items():
             bank.trails[direction] = Trail(

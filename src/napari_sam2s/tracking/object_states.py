@@ -12,40 +12,40 @@ from torch import Tensor
 
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.model.network import MASK_SCALE, MASK_SHIFT
-from napari_sam2s.model.stages import Decoded
-from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank, Recall
-from napari_sam2s.tracking.predictor import Sight
+from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded
+from napari_sam2s.model.video_model import Recall
+from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank
+from napari_sam2s.tracking.predictor import FramePredictor
 from napari_sam2s.tracking.prompts import mask_to_network, merge
-from napari_sam2s.tracking.results import Row
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
 LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
 Key = tuple[int, int]  # object id, frame
+Found = tuple[int, int, NDArray[np.bool_], Scores]  # frame, object id, mask (Y, X), scores
 
 
-class TrackedObjects:
+class ObjectStates:
     """A memory bank for each object, and the answers that its prompts got.
 
     Knows neither ranges of frames nor where results go: that is :class:`Tracker`.
 
     Parameters
     ----------
-    sight
-        The network, looking at the video.
+    predictor
+        The network and the video's frames.
     """
 
-    def __init__(self, sight: Sight) -> None:
-        self.sight = sight
-        self.model = sight.model
+    def __init__(self, predictor: FramePredictor) -> None:
+        self.predictor = predictor
+        self.model = predictor.model
         self.banks: dict[int, MemoryBank] = {}
         self._stride = 1  # of the latest propagation
         self._prompts: dict[Key, Prompt] = {}  # all that was said so far
         self._corrected: set[Key] = set()  # frames that had been tracked when they were prompted
         self._logits: dict[Key, Tensor] = {}  # low-resolution answers to that, (1, 1, 4g, 4g)
         self._recent_logits: OrderedDict[Key, Tensor] = OrderedDict()  # of the last frames tracked
-        self._upsample = MaskUpsampler(4 * self.model.config.grid, sight.size)
+        self._upsample = MaskUpsampler(self.model.facts.logits_size, predictor.size)
 
     @property
     def conditioning(self) -> dict[int, list[int]]:
@@ -92,12 +92,12 @@ class TrackedObjects:
             corrects = seen is not None and self._corrects(key)
             recall = self._recall(object_id, frame, FORWARD) if corrects else None
             earlier = None if reset else self._earlier_logits(key, seen)
-            decoded = self.sight.answer(whole, recall, earlier)
+            decoded = self.predictor.answer(whole, recall, earlier)
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
         mask = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
-        return mask, self.sight.scores(decoded, 0)
+        return mask, self.predictor.scores(decoded, 0)
 
     def _corrects(self, key: Key) -> bool:
         """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""
@@ -108,8 +108,8 @@ class TrackedObjects:
     def _condition(self, whole: Prompt, decoded: Decoded, *, corrects: bool) -> None:
         """Make a frame a conditioning one, with this as the answer to all that was said of the object there."""
         key = (whole.object_id, whole.frame)
-        memory = self.sight.remember(whole.frame, decoded, prompted=True)[0]
-        bank = MemoryBank(self.sight.policy, self.model.config.num_maskmem)
+        memory = self.predictor.remember(whole.frame, decoded, prompted=True)[0]
+        bank = MemoryBank(self.predictor.policy, self.model.facts.recent_memories)
         self.banks.setdefault(whole.object_id, bank).condition(memory)
         self._prompts[key] = whole
         self._logits[key] = decoded.logits
@@ -129,9 +129,8 @@ class TrackedObjects:
         if prompt.mask is not None or not ((excludes and first) or (corrects and known is not None)):
             self.condition(prompt, known, reset=first)
             return
-        mask = np.zeros(self.sight.size, dtype=bool) if known is None else known
-        given = mask_to_network(mask, self.model.image_size).to(self.model.device)
-        decoded = self.model.decode_mask(self.sight.encode(prompt.frame), given)
+        mask = np.zeros(self.predictor.size, dtype=bool) if known is None else known
+        decoded = self.predictor.answer_mask(prompt.frame, mask)
         self._condition(merge(self._prompts.get(key), prompt), decoded, corrects=corrects)
 
     def _earlier_logits(self, key: Key, seen: NDArray[np.bool_] | None) -> Tensor | None:
@@ -140,7 +139,7 @@ class TrackedObjects:
         logits = self.logits(*key) if seen is not None else self._logits.get(key)
         if logits is None and seen is not None and seen.any():
             # Of a frame tracked long ago only the mask is kept, not its logits.
-            small = mask_to_network(seen, 4 * self.model.config.grid).to(self.model.device)
+            small = mask_to_network(seen, self.model.facts.logits_size).to(self.model.device)
             logits = small * MASK_SCALE + MASK_SHIFT
         return None if logits is None else logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
 
@@ -159,7 +158,7 @@ class TrackedObjects:
             del self.banks[object_id]
 
     @torch.inference_mode()
-    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int) -> list[Row]:
+    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int) -> list[Found]:
         """Find objects on a frame, ``stride`` frames after the last in the direction ``sign``, and remember it.
 
         Left out are objects that were prompted there, and those that come to be known only further on.
@@ -167,12 +166,12 @@ class TrackedObjects:
         self._stride = stride
         known = {i: self.banks[i].conditioning for i in ids}
         followed = [i for i, at in known.items() if frame not in at and any((frame - t) * sign > 0 for t in at)]
-        rows: list[Row] = []
-        for group in self.sight.batches([(i, self._recall(i, frame, sign)) for i in followed]):
-            decoded, maps, patches = self.sight.follow(frame, [recall for _, recall in group])
+        rows: list[Found] = []
+        for group in self.predictor.batches([(i, self._recall(i, frame, sign)) for i in followed]):
+            decoded, maps, patches = self.predictor.follow(frame, [recall for _, recall in group])
             ahead = frame + sign if stride == 1 else None  # else the frames between are read first
-            masks, scores = self.sight.read(decoded, self._upsample, ahead)
-            memories = self.sight.keep(frame, decoded, maps, patches, scores)
+            masks, scores = self.predictor.read(decoded, self._upsample, ahead)
+            memories = self.predictor.keep(frame, decoded, maps, patches, scores)
             for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
                 self.banks[i].append(memory, sign, stride)
                 self._recent_logits[i, frame] = decoded.logits[row : row + 1]
@@ -182,15 +181,15 @@ class TrackedObjects:
         return rows
 
     def _recall(self, object_id: int, frame: int, sign: int) -> Recall:
-        return self.banks[object_id].recall(frame, sign, self._stride, self.model.speed.memories)
+        recall = self.banks[object_id].recall(frame, sign, self._stride, self.model.facts.most_memories)
+        recall.unit = self.predictor.pointer_unit
+        return recall
 
     @torch.inference_mode()
     def recollect(self, frame: int, masks: Mapping[int, NDArray[np.bool_]], scores: Mapping[int, Scores], sign: int) -> None:
         """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
-        features = self.sight.encode(frame)
         for i, mask in masks.items():
-            prompt = mask_to_network(mask, self.model.image_size).to(self.model.device)
-            memory = self.sight.remember(frame, self.model.decode_mask(features, prompt))[0]
+            memory = self.predictor.remember(frame, self.predictor.answer_mask(frame, mask))[0]
             if i in scores:
                 memory.iou, memory.object_score = scores[i].iou, scores[i].object_score
             self.banks[i].recollect(memory, sign)

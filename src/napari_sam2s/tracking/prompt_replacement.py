@@ -14,25 +14,25 @@ def replace_prompts(
 
     ``ask`` has a prompt answered, and kept with its answer. Masks are the user's own and need none.
     """
-    since = project.last_step
+    since = project.history.last
     whole = _as_understood(prompts)
     # Where nothing is left but where it is not, that corrects the mask that is there.
     corrects = bool(whole) and all(p.mask is None and p.box is None and not any(p.labels) for p in whole)
     unanswered = [] if corrects else [p for p in whole if p.mask is None]
     try:
-        with project.step("change prompts"):
-            project.remove_prompts(object_id, frame)
+        with project.history.step("change prompts"):
+            project.prompts.remove(object_id, frame)
             if not corrects:
-                project.delete(object_id, frame, frame + 1)
+                project.tracks.delete(object_id, frame, frame + 1)
             for prompt in whole:
                 if corrects or prompt.mask is not None:
-                    project.add_prompt(prompt)
+                    project.prompts.add(prompt)
                 if prompt.mask is not None:
                     project.write_masks([(frame, object_id, prompt.mask, None)], origin="painted")
         for prompt in unanswered:
             ask(prompt)
     finally:
-        project.merge_steps(since, "change prompts", "prompt")
+        project.history.merge(since, "change prompts", "prompt")
 
 
 def _as_understood(prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -53,6 +53,13 @@ def make_prompt(
     return Prompt(object_id, frame, points_yx, kinds, corners)
 
 
+def check_prompt(prompt: Prompt, shape: tuple[int, int, int]) -> Prompt:
+    """Check a prompt that was made elsewhere against a video, as :func:`make_prompt` does."""
+    points, labels = (prompt.points, prompt.labels) if prompt.points else (None, prompt.labels or None)
+    given = {"points": points, "labels": labels, "box": prompt.box, "mask": prompt.mask}
+    return make_prompt(prompt.object_id, prompt.frame, shape, **given)  # type: ignore[arg-type]
+
+
 def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
     if points is None:
         return ()

@@ -1,37 +1,32 @@
-"""Propagation into a project: with provenance, snapshots to go on from, and resuming after any death."""
+"""Propagation into a project: with provenance and snapshots, resumed after any death to the same masks."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
-
-import torch
+from dataclasses import replace
+from typing import Any
 
 from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
-from napari_sam2s.model.checkpoints import load_model
-from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.speed import Speed, apply_speed
+from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.propagation_plan import remaining, stretches
+from napari_sam2s.tracking.propagation_plan import OneDirection, Segment, cut_where_confirmed, remaining
 from napari_sam2s.tracking.tracker import Tracker
 
-if TYPE_CHECKING:
-    from napari_sam2s.tracking.remote import RemoteTracker
-
 SNAPSHOT_SECONDS = 2.0
-OneWay = Literal["forward", "backward"]
 _SIGN = {"forward": 1, "backward": -1}
 
 
 class ProjectRun:
     """One propagation in one direction, whose every frame is on disk when it is yielded.
 
-    An object leaves it at the next frame on which its mask is confirmed, see :func:`stretches`. Iterate over it; stop anywhere
-    and call :meth:`pause`, or let the process die: :func:`resume_run` goes on, to the same masks as an uninterrupted run.
+    An object leaves it at the next frame on which its mask is confirmed, see :mod:`propagation_plan`. Iterate over it; stop
+    anywhere and call :meth:`pause`, or let the process die: :func:`resume_run` comes to the masks of an uninterrupted run.
 
     Parameters
     ----------
@@ -40,17 +35,17 @@ class ProjectRun:
     start, stop, direction, rate
         As in :meth:`Tracker.propagate`.
     objects
-        Ids to follow; all by default.
+        Ids to track; all by default.
     run
-        A run to go on with, whose snapshot the tracker has taken up.
+        A run to resume, whose snapshot the tracker has taken up: see :meth:`resume`.
     """
 
     def __init__(
         self,
-        tracker: Tracker | RemoteTracker,
+        tracker: Tracker,
         start: int | None = None,
         stop: int | None = None,
-        direction: OneWay = "forward",
+        direction: OneDirection = "forward",
         *,
         objects: Sequence[int] | None = None,
         rate: float | None = None,
@@ -72,22 +67,23 @@ class ProjectRun:
         facts: dict[str, Any] = {**tracker.describe(), "objects": list(self.objects), "rate": self.rate, **(provenance or {})}
         self.id = run
         if run is None:
-            confirmed = {i: self.project.confirmed_frames(i) for i in self.objects}
-            cut = stretches(check_frames(self.frames), self.objects, tracker.conditioning, confirmed)
-            if any(leave in self.frames or objects != self.objects for _, leave, objects in cut):
-                # As they are now: whoever goes on with the run must come by the same.
-                facts["stretches"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in cut]
-            self.id = self.project.start_run(
+            confirmed = {i: self.project.masks.confirmed_frames(i) for i in self.objects}
+            parts = cut_where_confirmed(check_frames(self.frames), self.objects, tracker.conditioning, confirmed)
+            if any(end in self.frames or objects != self.objects for _, end, objects in parts):
+                # As they are now: whoever resumes the run must come by the same.
+                facts["parts"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in parts]
+            self.id = self.project.runs.start(
                 next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
             )
             self._snapshot(self.frames.start)
         else:
-            cut = facts.get("stretches") or [(self.frames.start, None, self.objects)]
-            self.project.continue_run(run)
-        self._stretches = remaining(cut, self.frames)
+            everything: Any = [(self.frames.start, None, self.objects)]
+            parts = facts.get("parts") or facts.get("stretches") or everything  # the second name in older projects
+            self.project.runs.resume(run)
+        self._parts = remaining(parts, self.frames)
 
     def __len__(self) -> int:
-        return sum(abs(end - begin) for begin, end, _ in self._stretches)
+        return sum(abs(end - begin) for begin, end, _ in self._parts)
 
     def __iter__(self) -> Iterator[tuple[int, dict[int, Any]]]:
         saved = time.monotonic()
@@ -108,26 +104,26 @@ class ProjectRun:
                     saved = time.monotonic()
                 yield frame, masks
         except BaseException:
-            # Left behind by its caller, or failed: it can be gone on with, and no longer stands in the way of undo.
+            # Left behind by its caller, or failed: it can be resumed, and no longer stands in the way of undo.
             with suppress(ProjectError):
-                self.project.finish_run(self._id, "interrupted")
+                self.project.runs.finish(self._id, "interrupted")
             raise
         finally:
             self.tracker.run = None
-        self.project.finish_run(self._id)
+        self.project.runs.finish(self._id)
 
     def _steps(self) -> Iterator[tuple[int, dict[int, Any]]]:
-        for begin, end, objects in self._stretches:
+        for begin, end, objects in self._parts:
             yield from self.tracker.propagate(begin, end, self.direction, objects=objects, rate=self.rate)
 
     def pause(self) -> None:
-        """Keep what is needed to go on later.
+        """Keep what is needed to resume.
 
-        A run that was interrupted in the middle of a frame, as Ctrl+C does, goes on from the latest snapshot that is whole.
+        A run that was interrupted in the middle of a frame, as Ctrl+C does, is resumed from the latest snapshot that is whole.
         """
         if self._whole:
             self._snapshot(self._next)
-        self.project.finish_run(self._id, "paused")
+        self.project.runs.finish(self._id, "paused")
 
     @property
     def _id(self) -> int:
@@ -135,115 +131,115 @@ class ProjectRun:
         return self.id
 
     def _after(self, frame: int) -> int:
-        """Return the frame that the tracker's state goes on with: at a working rate it is ahead of what is yielded."""
+        """Return the frame that comes next for the tracker's state: at a working rate it is ahead of what is yielded."""
         reached = self.tracker.reached
         return (frame if reached is None else reached) + _SIGN[self.direction]
 
     def _snapshot(self, frame: int) -> None:
-        self.project.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
+        self.project.runs.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
+
+    @classmethod
+    def resume(cls, tracker: Tracker) -> ProjectRun:
+        """Resume the latest run of a tracker's project; the tracker must be as the run was made.
+
+        Raises
+        ------
+        TrackingError
+            If nothing was interrupted, or the weights are others.
+        """
+        project = tracker.results
+        if not isinstance(project, Project):
+            raise TrackingError("A run is kept in a project: give the tracker one.")
+        run, (frame, direction, state) = _to_resume(project)
+        _check_alike(run, tracker.describe())
+        tracker.restore(state)
+        assert direction in ("forward", "backward")
+        facts = run.provenance
+        objects, rate = facts.get("objects"), facts.get("rate")
+        stop = run.stop_frame
+        return cls(tracker, frame, stop, direction, objects=objects, rate=rate, run=run.id, provenance=facts)  # type: ignore[arg-type]
+
+    @property
+    def later(self) -> list[Segment]:
+        """The segments that are to be propagated after this run."""
+        facts = next(r for r in self.project.runs if r.id == self.id).provenance
+        return [
+            Segment.from_facts(each) for each in facts.get("later") or facts.get("then") or ()
+        ]  # the second name in older projects
 
 
-def unfinished(project: Project) -> Run | None:
-    """Return the latest run that did not come to its end, if it is the latest of all."""
+def resumable_run(project: Project) -> Run | None:
+    """Return the run that can be resumed: the latest of all, if it did not come to its end."""
     runs = project.runs
     return runs[-1] if runs and runs[-1].unfinished else None
 
 
-def resume_run(project: Project, video: Any, model: SAM2S | None = None, device: str = "auto") -> ProjectRun:
-    """Take up the latest run of a project where it stopped, in this process.
+def resume_run(project: Project, video: Any, model: VideoModel | None = None, device: str = "auto") -> ProjectRun:
+    """Resume the latest run of a project where it stopped, in this process.
 
     Raises
     ------
     TrackingError
         If nothing was interrupted, or the model is not the one it was made with.
     """
-    run, _ = interrupted(project)
-    facts = run.provenance
+    facts = _to_resume(project)[0].provenance
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
-        dtype = getattr(torch, facts.get("precision", "float32"))
-        model = load_model(source, device=device, image_size=facts["image_size"], mode=mode, dtype=dtype)
+        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode).load()
         if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
-            apply_speed(model, Speed(**facts["speed"]))
-    return continue_run(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
+            apply_speed(network, Speed(**facts["speed"]))
+        model = network
+    return ProjectRun.resume(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
 
 
-def interrupted(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
-    """Return the run to go on with and its snapshot.
-
-    Raises
-    ------
-    TrackingError
-        If there is none.
-    """
-    run = unfinished(project)
+def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
+    """Return the run to resume and its snapshot, or raise a :class:`TrackingError`."""
+    run = resumable_run(project)
     if run is None:
-        raise TrackingError(f"{project.path.name} has no interrupted run to go on with.")
-    snapshot = project.latest_snapshot(run.id)
+        raise TrackingError(f"{project.path.name} has no interrupted run to resume.")
+    snapshot = project.runs.latest_snapshot(run.id)
     if snapshot is None:
         raise TrackingError(f"Run {run.id} of {project.path.name} has no snapshot: track again from a prompt.")
     return run, snapshot
 
 
-def continue_run(tracker: Tracker | RemoteTracker) -> ProjectRun:
-    """Go on with the latest run of a tracker's project; the tracker must be as the run was made.
-
-    Raises
-    ------
-    TrackingError
-        If nothing was interrupted, or the weights are others.
-    """
-    project = tracker.results
-    assert isinstance(project, Project)
-    run, (frame, direction, state) = interrupted(project)
-    facts = tracker.describe()
-    made_with, now = run.provenance.get("model_hash"), facts["model_hash"]
-    if made_with and made_with != now:
+def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
+    """Raise a :class:`TrackingError` if a run was made with another model, or one that computes otherwise."""
+    then = run.provenance
+    if then.get("model_hash") and then["model_hash"] != now["model_hash"]:
         raise TrackingError(
-            f"Run {run.id} was made with other weights than {run.provenance['model']} has now: take those, or track again "
-            "from a prompt."
+            f"Run {run.id} was made with other weights than {then['model']} has now: take those, or track again from a prompt."
         )
     for name in ("image_size", "mode", "precision"):
-        if name in run.provenance and run.provenance[name] != facts[name]:
+        if name in then and then[name] != now[name]:
             raise TrackingError(
-                f"Run {run.id} was made with {name} {run.provenance[name]}, this tracker has {facts[name]}: take the same, or "
-                "track again from a prompt."
+                f"Run {run.id} was made with {name} {then[name]}, this tracker has {now[name]}: take the same, or track again "
+                "from a prompt."
             )
-    speed = run.provenance.get("speed")
-    if speed and facts["mode"] == "exact" and speed != facts["speed"]:
+    speed = then.get("speed")
+    if speed and now["mode"] == "exact" and speed != now["speed"]:
         given = ", ".join(f"{name}={value!r}" for name, value in speed.items())
         raise TrackingError(
             f"Run {run.id} was made with other shortcuts than this tracker takes: apply Speed({given}) to the model, or track "
             "again from a prompt."
         )
-    tracker.restore(state)
-    assert direction in ("forward", "backward")
-    more = {"objects": run.provenance.get("objects"), "rate": run.provenance.get("rate"), "provenance": run.provenance}
-    return ProjectRun(tracker, frame, run.stop_frame, direction, **more, run=run.id)  # type: ignore[arg-type]
 
 
-def one_after_the_other(tracker: Tracker | RemoteTracker, legs: Sequence[Mapping[str, Any]]) -> Iterator[ProjectRun]:
-    """Begin runs, each when the one before it has come to its end and the next is asked for.
+def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
+    """Begin a run for each segment, when the one before it has come to its end and the next is asked for.
 
-    Parameters
-    ----------
-    legs
-        ``start``, ``stop``, ``way``, ``objects``, and ``every`` which frame is tracked. Every run keeps those that are to come
-        after it in its provenance, so that whoever goes on with it can go on with them.
+    Objects without a prompt are left out. Every run keeps the segments that are to come after it in its provenance, so that
+    whoever resumes it can do those too: see :attr:`ProjectRun.later`.
     """
-    for n, leg in enumerate(legs):
-        rate = None if leg["every"] == 1 or not (fps := getattr(tracker.video, "fps", None)) else fps / leg["every"]
-        then = {"then": [dict(later) for later in legs[n + 1 :]]}
-        yield ProjectRun(tracker, leg["start"], leg["stop"], leg["way"], objects=leg["objects"], rate=rate, provenance=then)
+    known = [replace(s, objects=tuple(i for i in s.objects if i in tracker.object_ids)) for s in segments]
+    known = [segment for segment in known if segment.objects]
+    for n, s in enumerate(known):
+        later = {"later": [each.facts() for each in known[n + 1 :]]}
+        rate = s.rate(tracker.video)
+        yield ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
 
 
-def still_to_come(run: ProjectRun) -> Iterator[ProjectRun]:
-    """Begin the runs that were to come after one that was gone on with, each when it is asked for."""
-    known = next(r for r in run.project.runs if r.id == run.id)
-    return one_after_the_other(run.tracker, known.provenance.get("then", []))
-
-
-def reload_prompts(tracker: Tracker | RemoteTracker, project: Project, object_id: int) -> None:
+def reload_prompts(tracker: Tracker, project: Project, object_id: int) -> None:
     """Let a tracker know exactly the prompts that a project has of an object: after undo, or on opening it."""
     tracker.forget(object_id)
     for prompt in project.prompts(object_id):

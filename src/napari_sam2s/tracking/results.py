@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.types import Origin, Prompt, Scores
 
-Row = tuple[int, int, NDArray[np.bool_], Scores | None]  # frame, object id, mask (Y, X), scores
+Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
 
 
 class ResultStore(Protocol):
@@ -48,7 +48,7 @@ class MemoryResults:
     def write_masks(self, rows: Iterable[Row], *, origin: Origin = "propagated", run: int | None = None) -> None:
         """Keep masks; where they come from is not kept here."""
         for frame, object_id, mask, scores in rows:
-            self._masks.setdefault(frame, {})[object_id] = rle.encode(mask)
+            self._masks.setdefault(frame, {})[object_id] = mask if isinstance(mask, rle.Mask) else rle.encode(mask)
             if scores is not None:
                 self._scores.setdefault(frame, {})[object_id] = scores
             else:

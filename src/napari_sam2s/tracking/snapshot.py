@@ -29,9 +29,9 @@ def write_snapshot(shape: tuple[int, ...], policy: MemoryPolicy, banks: Mapping[
 
 
 def read_snapshot(
-    snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy, embeddings: int, device: torch.device
+    snapshot: bytes, shape: tuple[int, ...], policy: MemoryPolicy, recent: int, device: torch.device
 ) -> dict[int, MemoryBank]:
-    """Return the banks that :func:`write_snapshot` wrote, on a device; ``embeddings`` as in :class:`MemoryBank`.
+    """Return the banks that :func:`write_snapshot` wrote, on a device; ``recent`` as in :class:`MemoryBank`.
 
     Raises
     ------
@@ -52,4 +52,4 @@ def read_snapshot(
     last = max((m["frame"] for bank in state["banks"].values() for m in bank["conditioning"]), default=-1)
     if last >= shape[0]:
         raise TrackingError(f"The snapshot has a prompt on frame {last}, the video only {shape[0]} frames; propagate again.")
-    return {i: MemoryBank.from_state(policy, bank, embeddings) for i, bank in state["banks"].items()}
+    return {i: MemoryBank.from_state(policy, bank, recent) for i, bank in state["banks"].items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
-from napari_sam2s.model.network import SAM2S
-from napari_sam2s.tracking.frame_ranges import Direction, ways
+from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.frame_ranges import Direction, directions
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.tracker import Tracker
@@ -29,7 +30,7 @@ def track(
     video: Any,
     prompts: Iterable[Prompt],
     *,
-    model: SAM2S | str = "sam2s-nano",
+    model: VideoModel | str | Path = "sam2s-nano",
     memory: str | MemoryPolicy = "divemem",
     start: int | None = None,
     stop: int | None = None,
@@ -39,7 +40,7 @@ def track(
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> ResultStore:
-    """Follow objects through a video.
+    """Track objects through a video.
 
     Parameters
     ----------
@@ -65,13 +66,13 @@ def track(
     if not prompts:
         raise TrackingError("There is nothing to follow: give at least one Prompt(object_id, frame, points=...).")
     opened = open_video(video)
-    network = load_model(model, device=device) if not isinstance(model, SAM2S) else model
+    network: VideoModel = load_model(model, device=device) if isinstance(model, str | Path) else model
     ids = sorted({p.object_id for p in prompts})
     shape = (opened.shape[0], opened.shape[1], opened.shape[2])
     results = project if project is not None else Masks(shape, tuple(Object(i, f"object {i}") for i in ids))
     tracker = Tracker(network, opened, results, memory)
     for p in prompts:
-        tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box, mask=p.mask)
+        tracker.give(p)
     total = count_frames(tracker, start, stop, direction)
     for done, _ in enumerate(tracker.propagate(start, stop, direction, rate=rate), 1):
         if progress is not None:
@@ -81,4 +82,4 @@ def track(
 
 def count_frames(tracker: Tracker, start: int | None, stop: int | None, direction: Direction) -> int:
     """Return how many frames a run visits."""
-    return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in ways(direction, stop))
+    return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in directions(direction, stop))

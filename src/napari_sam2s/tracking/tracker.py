@@ -1,39 +1,39 @@
-"""The tracker: prompts and frames in, masks out."""
+"""The tracker: prompts and frames in, masks out.
+
+It owns the ranges, the results and the loop. What knows the objects and the network is a :class:`TrackerActor`: here, or in
+the process of an :class:`Engine`. A frame is tracked when it is asked for, so whoever stops asking has paused.
+"""
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam2s import __version__
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.model.network import SAM2S
-from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, frame_range, known_masks, ways
-from napari_sam2s.tracking.object_states import TrackedObjects
-from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
-from napari_sam2s.tracking.predictor import Sight
-from napari_sam2s.tracking.prompts import make_prompt
+from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.engine import EngineModel
+from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range, known_masks
+from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.tracking.prompts import check_prompt, make_prompt
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
-from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
-from napari_sam2s.tracking.working_rate import Filled, find_stride, spans, walk
-
-FEATURE_CACHE_BYTES = 256 * 2**20
+from napari_sam2s.tracking.small_frames import SmallFrames
+from napari_sam2s.tracking.tracker_actor import FEATURE_CACHE_BYTES, AnyMask, TrackerActor
+from napari_sam2s.tracking.working_rate import Filled, Masks, find_stride, read_order, spans, walk
 
 
 class Tracker:
-    """Follow objects through a video.
+    """Track objects through a video.
 
     Parameters
     ----------
     model
-        From :func:`napari_sam2s.load_model`.
+        From :func:`napari_sam2s.load_model`, or :meth:`Engine.model` for one that runs in another process.
     video
         Anything with ``shape (T, Y, X, 3)`` whose ``video[i]`` is a frame ``(Y, X, 3)`` uint8 RGB, such as what
         :func:`napari_sam2s.open_video` returns.
@@ -52,7 +52,7 @@ class Tracker:
 
     def __init__(
         self,
-        model: SAM2S,
+        model: VideoModel | EngineModel,
         video: Any,
         project: ResultStore | None = None,
         memory: str | MemoryPolicy = "divemem",
@@ -64,45 +64,40 @@ class Tracker:
             raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
         if (kind := np.dtype(getattr(video, "dtype", np.uint8))) != np.uint8:
             raise TrackingError(f"The frames are of {kind}, where uint8 is wanted: open them with sam2s.open_video.")
-        self.model = model.eval()
+        self.model = model
         self.video = video
-        self.policy = find_policy(memory, model.metadata, model.config.num_maskmem - 1)
         self.shape = shape[:3]
-        self._sight = Sight(self.model, video, self.policy, cache_bytes)
-        self._objects = TrackedObjects(self._sight)
-        self.results: ResultStore = project if project is not None else MemoryResults(shape[1:3])
+        self._remote = isinstance(model, EngineModel)
+        self._actor: TrackerActor
+        if isinstance(model, EngineModel):
+            self._actor = model.create(TrackerActor, self.shape, memory, cache_bytes)
+            self._frames = SmallFrames(video, int(self._actor.describe()["image_size"]))
+        else:
+            self._frames = SmallFrames(video, model.facts.image_size)
+            self._actor = TrackerActor(model, self.shape, memory, cache_bytes, self._frames)
+        self.results: ResultStore = project if project is not None else MemoryResults(self.shape[1:])
+        self.conditioning: dict[int, list[int]] = {}  # the conditioning frames of each object
         self.run: int | None = None  # of the project, that propagated masks belong to
         self.reached: int | None = None  # the frame up to which a propagation has kept everything
 
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The objects that have a prompt."""
-        return tuple(self._objects.banks)
+        return tuple(self.conditioning)
 
     @property
-    def conditioning(self) -> dict[int, list[int]]:
-        """The conditioning frames of each object."""
-        return self._objects.conditioning
+    def policy(self) -> MemoryPolicy:
+        """What is remembered."""
+        return MemoryPolicy(**self._actor.describe()["memory"])
 
     def describe(self) -> dict[str, Any]:
         """Return what results depend on, for a project's provenance."""
-        metadata = self.model.metadata
-        return {
-            "model": self.model.config.name,
-            "model_source": metadata.get("source", ""),
-            "model_hash": metadata.get("sha256", ""),
-            "image_size": self.model.image_size,
-            "mode": metadata.get("mode", "exact"),
-            "precision": "float32" if self.model.arithmetic is None else str(self.model.arithmetic).removeprefix("torch."),
-            "speed": asdict(self.model.speed),
-            "memory": asdict(self.policy),
-            "objects": list(self.object_ids),
-            "napari_sam2s": __version__,
-            "torch": torch.__version__,
-            "device": str(self.model.device),
-            "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
-        }
+        return {**self._actor.describe(), "objects": list(self.object_ids)}
+
+    def device_memory(self) -> tuple[int, int]:
+        """Return how many bytes are taken where the model runs, and how many there are: of the GPU, or of that machine."""
+        used, total = self._actor.device_memory()
+        return int(used), int(total)
 
     def prompt(
         self,
@@ -144,19 +139,33 @@ class Tracker:
         ProjectError
             If the project does not have the object.
         """
-        new = make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask)
-        self.results.check_object(object_id)
-        result, scores = self._objects.condition(new, self.results.mask(frame, object_id), reset=reset)
-        self.results.keep_prompt(new, result, scores, reset=reset)
-        return result
+        return self._give(make_prompt(object_id, frame, self.shape, points=points, labels=labels, box=box, mask=mask), reset)
+
+    def give(self, prompt: Prompt, *, reset: bool = False) -> NDArray[np.bool_]:
+        """Do as :meth:`prompt` does, with a :class:`Prompt`."""
+        return self._give(check_prompt(prompt, self.shape), reset)
+
+    def _give(self, prompt: Prompt, reset: bool) -> NDArray[np.bool_]:
+        self.results.check_object(prompt.object_id)
+        answer = self._actor.prompt(prompt, *self._known_there(prompt), reset)
+        self.conditioning = answer.conditioning
+        mask = self._decode(answer.mask)
+        self.results.keep_prompt(prompt, mask, answer.scores, reset=reset)
+        return mask
 
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already, as when a project is opened."""
-        self._objects.take_up(prompt, self.results.mask(prompt.frame, prompt.object_id))
+        self.conditioning = self._actor.replay(prompt, *self._known_there(prompt))
+
+    def _known_there(self, prompt: Prompt) -> tuple[NDArray[np.uint8] | None, AnyMask | None]:
+        """Return what the actor may lack when it is prompted: the frame, and the mask that is known there."""
+        image = None if self._actor.has_frame(prompt.frame) else self._frames(prompt.frame)
+        mask = self.results.mask(prompt.frame, prompt.object_id)
+        return image, None if mask is None else self._encode(mask)
 
     def forget(self, object_id: int, frame: int | None = None) -> None:
         """Forget the prompts of an object, on one frame or altogether; its masks stay."""
-        self._objects.forget(object_id, frame)
+        self.conditioning = self._actor.forget(object_id, frame)
 
     def propagate(
         self,
@@ -166,11 +175,11 @@ class Tracker:
         *,
         objects: Sequence[int] | None = None,
         rate: float | None = None,
-    ) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
-        """Follow objects from frame to frame.
+    ) -> Iterator[tuple[int, Masks]]:
+        """Track objects from frame to frame.
 
         Each step is done when it is asked for, so the loop may stop anywhere; everything until then is in the results.
-        An object is followed from its first conditioning frame on in the direction of tracking, and is absent before.
+        An object is tracked from its first conditioning frame on in the direction of tracking, and is absent before.
         A run that starts where the tracker has not just been takes up the masks that are known of the frames before it.
 
         Parameters
@@ -183,7 +192,7 @@ class Tracker:
         direction
             ``"both"`` goes forward from ``start`` up to ``stop``, then backward from ``start`` to the beginning.
         objects
-            Ids to follow; all by default.
+            Ids to track; all by default.
         rate
             Frames per second to track at. The frames between are filled by :mod:`napari_sam2s.tracking.interpolation` and
             kept with the origin ``"interpolated"``, without scores; propagating over them again without a rate tracks them.
@@ -197,56 +206,46 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If there is nothing to follow, the range is empty or lies outside the video, or the rate fits no frame rate.
+            If there is nothing to track, the range is empty or lies outside the video, or the rate fits no frame rate.
         """
         ids = check_followed(self.conditioning, objects)
-        ranges = [check_frames(self.frames(ids, start, end, sign)) for sign, end in ways(direction, stop)]
+        ranges = [check_frames(self.frames(ids, start, end, sign)) for sign, end in directions(direction, stop)]
         return self._run(ids, ranges, find_stride(self.video, rate))
 
-    def _run(
-        self, ids: tuple[int, ...], ranges: Sequence[range], stride: int
-    ) -> Iterator[tuple[int, dict[int, NDArray[np.bool_]]]]:
+    def _run(self, ids: tuple[int, ...], ranges: Sequence[range], stride: int) -> Iterator[tuple[int, Masks]]:
         for frames in ranges:
             sign = frames.step
             before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
-            conditioning = {t for i in ids for t in self._objects.banks[i].conditioning}
-            pieces = spans(frames, stride, conditioning, known_before=known_before)
+            conditioning = {t for i in ids for t in self.conditioning[i]}
+            parts = spans(frames, stride, conditioning, known_before=known_before)
             self._take_up(frames.start, ids, sign, stride)
-            walked = walk(
-                pieces,
-                image=self._sight.pixels,
-                step=lambda frame, sign=sign: self.step(frame, ids, sign, stride),  # type: ignore[misc]
-                before=before,
-                mask=lambda mask: mask,
-                keep=self._keep_filled,
-            )
-            for frame, self.reached, masks in walked:
-                yield frame, masks
+            # An engine computes meanwhile; here a thread would only take the processor from the network.
+            order = read_order(parts, from_before=known_before)
+            with self._frames.ahead(order) if self._remote else nullcontext():
+                walked = walk(
+                    parts,
+                    image=self._frames,
+                    step=lambda frame, sign=sign: self.step(frame, ids, sign, stride),  # type: ignore[misc]
+                    before=before,
+                    keep=self._keep_filled,
+                )
+                for frame, self.reached, masks in walked:
+                    yield frame, masks
 
     def _take_up(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
         """Remember what is known of the frames before a run, where the tracker has not just been."""
         for frame, lacking in self.lacking(start, ids, sign, stride).items():
-            known = {i: mask for i in lacking if (mask := self.results.mask(frame, i)) is not None}
+            known = {i: self._encode(mask) for i in lacking if (mask := self.results.mask(frame, i)) is not None}
             if known:
-                self.recollect(frame, known, self.results.scores(frame), sign)
+                self._actor.recollect(frame, self._image(frame), known, self.results.scores(frame), sign)
 
-    def _keep_filled(self, filled: Filled) -> dict[int, dict[int, NDArray[np.bool_]]]:
+    def _keep_filled(self, filled: Filled) -> None:
         rows = [(t, i, mask, None) for t, masks in filled for i, mask in masks.items()]
         self.results.write_masks(rows, origin="interpolated", run=self.run)
-        return dict(filled)
 
     def lacking(self, start: int, ids: Sequence[int], sign: int, stride: int) -> dict[int, list[int]]:
         """Return ``{frame: object ids}`` that a run from ``start`` would remember had it been here before."""
-        wanted: dict[int, list[int]] = {}
-        for i in ids:
-            for t in self._objects.banks[i].missing(start, sign, stride):
-                if 0 <= t < self.shape[0]:
-                    wanted.setdefault(t, []).append(i)
-        return dict(sorted(wanted.items(), reverse=sign < 0))
-
-    def recollect(self, frame: int, masks: Mapping[int, NDArray[np.bool_]], scores: Mapping[int, Scores], sign: int) -> None:
-        """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
-        self._objects.recollect(frame, masks, scores, sign)
+        return self._actor.lacking(start, ids, sign, stride)
 
     def frames(self, ids: Sequence[int], start: int | None, stop: int | None, sign: int) -> range:
         """Return the frames a run of this direction (1 forward, -1 backward) visits."""
@@ -257,8 +256,8 @@ class Tracker:
         return self.results.scores(frame)
 
     def snapshot(self) -> bytes:
-        """Return the state of all memory banks; :meth:`restore` goes on from it to the same masks, bit for bit."""
-        return write_snapshot(self.shape, self.policy, self._objects.banks)
+        """Return the state of all memory banks; :meth:`restore` goes back to it, and on to the same masks, bit for bit."""
+        return self._actor.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Take up the state of a snapshot.
@@ -268,17 +267,26 @@ class Tracker:
         TrackingError
             If it was made by another version, for a video of another size, or under another memory policy.
         """
-        embeddings = self.model.config.num_maskmem
-        self._objects.banks = read_snapshot(snapshot, self.shape, self.policy, embeddings, self.model.device)
+        self.conditioning = self._actor.restore(snapshot)
 
-    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> dict[int, NDArray[np.bool_]]:
+    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> Masks:
         """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""
-        rows = self._objects.step(frame, ids, sign, stride)
+        rows = self._actor.step(frame, self._image(frame), tuple(ids), sign, stride)
         if rows:
             self.results.write_masks(rows, origin="propagated", run=self.run)
         masks = {}
         for i in ids:
-            if frame in self._objects.banks[i].conditioning:
+            if frame in self.conditioning[i]:
                 known = self.results.mask(frame, i)
                 masks[i] = known if known is not None else np.zeros(self.shape[1:], dtype=bool)
-        return masks | {i: mask for _, i, mask, _ in rows}
+        return masks | {i: self._decode(mask) for _, i, mask, _ in rows}
+
+    def _image(self, frame: int) -> NDArray[np.uint8] | None:
+        """Return a frame to send along; in this process the actor takes it when it needs it."""
+        return self._frames(frame) if self._remote else None
+
+    def _encode(self, mask: NDArray[np.bool_]) -> AnyMask:
+        return rle.encode(mask) if self._remote else mask
+
+    def _decode(self, mask: AnyMask) -> NDArray[np.bool_]:
+        return rle.decode(mask, self.shape[1:]) if isinstance(mask, rle.Mask) else mask

@@ -1,102 +1,95 @@
-"""The tracker in another process, the far end: what :class:`RemoteTracker` talks to, beside the model.
+"""What runs beside the network, in this process or in an engine: objects, what they remember, and the predictor.
 
-It has no video and no project: frames are sent to it, and it sends back what it finds.
+It has no video and no project: it takes small frames and prompts, and gives masks back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_sam2s import __version__
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.types import Origin, Prompt, Scores
-from napari_sam2s.model.checkpoints import load_model
-from napari_sam2s.model.speed import Mode
-from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.tracker import Tracker
+from napari_sam2s.masklets.types import Prompt, Scores
+from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.engine import ModelChoice
+from napari_sam2s.tracking.object_states import ObjectStates
+from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
+from napari_sam2s.tracking.predictor import FramePredictor
+from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
 
-EncodedRow = tuple[int, int, rle.Mask, Scores | None]  # frame, object id, mask, scores
-FED_FRAMES = 48  # small frames that are kept: enough for clicks back and forth around the cursor
-
-
-class _FedFrames:
-    """The video as the host sees it: small frames that were sent."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.shape = (*shape, 3)
-        self.frames: dict[int, NDArray[np.uint8]] = {}
-
-    def feed(self, frame: int, image: NDArray[np.uint8] | None) -> None:
-        if image is not None:
-            self.frames.pop(frame, None)
-            self.frames[frame] = image
-        while len(self.frames) > FED_FRAMES:
-            del self.frames[next(iter(self.frames))]
-
-    def __getitem__(self, frame: int) -> NDArray[np.uint8]:
-        return self.frames[frame]
+AnyMask = NDArray[np.bool_] | rle.Mask  # (Y, X); as run lengths on its way to an engine and back
+AnyRow = tuple[int, int, AnyMask, Scores | None]  # frame, object id, mask, scores
+Conditioning = dict[int, list[int]]  # the conditioning frames of each object
+FEATURE_CACHE_BYTES = 256 * 2**20
+SENT_FRAMES = 48  # small frames that an engine keeps: enough for clicks back and forth around the cursor
 
 
-class _Outbox:
-    """Results on their way back. Knows only the masks that came with the question."""
+class PromptAnswer(NamedTuple):
+    """What comes of a prompt."""
 
-    def __init__(self) -> None:
-        self.rows: list[EncodedRow] = []
-        self.seen: dict[tuple[int, int], NDArray[np.bool_]] = {}
-
-    def write_masks(self, rows: Iterable[Any], *, origin: Origin = "propagated", run: int | None = None) -> None:
-        self.rows += [(frame, i, rle.encode(mask), scores) for frame, i, mask, scores in rows]
-
-    def check_object(self, object_id: int) -> None:
-        """Take any object: the near end has asked the project."""
-
-    def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
-        self.write_masks([(prompt.frame, prompt.object_id, mask, scores)])
-
-    def mask(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
-        return self.seen.get((frame, object_id))
-
-    def scores(self, frame: int) -> dict[int, Scores]:
-        return {i: s for t, i, _, s in self.rows if t == frame and s is not None}
-
-    def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
-        return []
-
-    def take(self) -> list[EncodedRow]:
-        """Return what has gathered, and forget it."""
-        rows, self.rows, self.seen = self.rows, [], {}
-        return rows
+    mask: AnyMask
+    scores: Scores
+    conditioning: Conditioning
 
 
-class TrackerHost:
-    """A tracker and its model, where they run. Arguments are those of :func:`load_model` and :class:`Tracker`."""
+class TrackerActor:
+    """The objects of one video, and the network that finds them.
+
+    Parameters
+    ----------
+    model
+        A network, or which one to load.
+    shape
+        Of the video, ``(T, Y, X)``.
+    memory, cache_bytes
+        As in :class:`Tracker`.
+    pixels
+        Gives a frame at the network's resolution, in this process. Without it frames come with the questions, as ``image``
+        ``(S, S, 3)``, and masks go back as run lengths.
+    """
 
     def __init__(
         self,
-        model: str,
-        device: str,
-        image_size: int | None,
+        model: VideoModel | ModelChoice,
         shape: tuple[int, int, int],
         memory: str | MemoryPolicy,
-        precision: str = "float32",
-        mode: Mode = "exact",
+        cache_bytes: int = FEATURE_CACHE_BYTES,
+        pixels: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
-        self._frames = _FedFrames(shape)
-        self._outbox = _Outbox()
-        network = load_model(model, device=device, image_size=image_size, dtype=getattr(torch, precision), mode=mode)
-        self._tracker = Tracker(network, self._frames, self._outbox, memory)
+        self.model = model.load() if isinstance(model, ModelChoice) else model
+        self.model.eval()
+        self.policy = find_policy(memory, self.model.metadata, self.model.facts.recent_memories)
+        self._shape = shape
+        self._sent: dict[int, NDArray[np.uint8]] | None = {} if pixels is None else None
+        read = pixels if pixels is not None else self._sent_frame
+        self.predictor = FramePredictor(self.model, read, shape, self.policy, cache_bytes)
+        self.objects = ObjectStates(self.predictor)
 
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
-        return {**self._tracker.describe(), "class_names": list(self._tracker.model.class_names)}
+        facts = self.model.facts
+        return {
+            **self.model.describe(),
+            "image_size": facts.image_size,
+            "class_names": list(facts.class_names),
+            "memory": asdict(self.policy),
+            "napari_sam2s": __version__,
+            "torch": torch.__version__,
+            "device": str(self.model.device),
+            "threads": torch.get_num_threads(),
+            "machine": platform.machine(),
+        }
 
-    def memory(self) -> tuple[int, int]:
+    def device_memory(self) -> tuple[int, int]:
         """Return how many bytes are taken where the model runs, and how many there are: of the GPU, or of this machine."""
-        device = self._tracker.model.device
+        device = self.model.device
         if device.type == "cuda":
             free, total = torch.cuda.mem_get_info(device)
             return total - free, total
@@ -105,63 +98,77 @@ class TrackerHost:
         return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
 
     def has_frame(self, frame: int) -> bool:
-        """Whether a frame was sent and is still here."""
-        return frame in self._frames.frames
+        """Whether the pixels of a frame need not be sent."""
+        return self._sent is None or frame in self._sent
 
-    def prompt(
-        self, prompt: Prompt, image: NDArray[np.uint8] | None, seen: rle.Mask | None, reset: bool, replay: bool
-    ) -> list[EncodedRow]:
-        """Take a prompt; see :meth:`Tracker.prompt`."""
-        self._frames.feed(prompt.frame, image)
-        if seen is not None:
-            self._outbox.seen[prompt.frame, prompt.object_id] = rle.decode(seen, self._tracker.shape[1:])
-        if replay:
-            self._tracker.replay(prompt)
-        else:
-            points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
-            self._tracker.prompt(
-                prompt.object_id,
-                prompt.frame,
-                points=points,
-                labels=labels,
-                box=prompt.box,
-                mask=prompt.mask,
-                reset=reset,
-            )
-        return self._outbox.take()
+    def prompt(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None, reset: bool) -> PromptAnswer:
+        """Answer a prompt; ``known`` is the object's mask on the frame so far."""
+        self._receive(prompt.frame, image)
+        mask, scores = self.objects.condition(prompt, self._unpack(known), reset=reset)
+        return PromptAnswer(self._pack(mask), scores, self.objects.conditioning)
 
-    def forget(self, object_id: int, frame: int | None) -> None:
-        """See :meth:`Tracker.forget`."""
-        self._tracker.forget(object_id, frame)
+    def replay(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None) -> Conditioning:
+        """Take up a prompt that was answered before."""
+        self._receive(prompt.frame, image)
+        self.objects.take_up(prompt, self._unpack(known))
+        return self.objects.conditioning
 
-    def step(
-        self, frame: int, image: NDArray[np.uint8], objects: tuple[int, ...], sign: int, stride: int = 1
-    ) -> list[EncodedRow]:
-        """Track one frame; see :meth:`Tracker.step`."""
-        self._frames.feed(frame, image)
-        self._tracker.step(frame, objects, sign, stride)
-        return self._outbox.take()
+    def forget(self, object_id: int, frame: int | None) -> Conditioning:
+        """Forget the prompts of an object, on one frame or altogether."""
+        self.objects.forget(object_id, frame)
+        return self.objects.conditioning
 
-    def lacking(self, start: int, objects: tuple[int, ...], sign: int, stride: int) -> dict[int, list[int]]:
-        """See :meth:`Tracker.lacking`."""
-        return self._tracker.lacking(start, objects, sign, stride)
+    def step(self, frame: int, image: NDArray[np.uint8] | None, ids: Sequence[int], sign: int, stride: int) -> list[AnyRow]:
+        """Track one frame, ``stride`` frames after the last in the direction ``sign``."""
+        self._receive(frame, image)
+        return [(t, i, self._pack(mask), scores) for t, i, mask, scores in self.objects.step(frame, ids, sign, stride)]
+
+    def lacking(self, start: int, ids: Sequence[int], sign: int, stride: int) -> dict[int, list[int]]:
+        """Return ``{frame: object ids}`` that a run from ``start`` would remember had it been there before."""
+        wanted: dict[int, list[int]] = {}
+        for i in ids:
+            for t in self.objects.banks[i].missing(start, sign, stride):
+                if 0 <= t < self._shape[0]:
+                    wanted.setdefault(t, []).append(i)
+        return dict(sorted(wanted.items(), reverse=sign < 0))
 
     def recollect(
-        self, frame: int, image: NDArray[np.uint8], masks: dict[int, rle.Mask], scores: dict[int, Scores], sign: int
+        self,
+        frame: int,
+        image: NDArray[np.uint8] | None,
+        masks: Mapping[int, AnyMask],
+        scores: Mapping[int, Scores],
+        sign: int,
     ) -> None:
-        """See :meth:`Tracker.recollect`."""
-        self._frames.feed(frame, image)
-        size = self._tracker.shape[1:]
-        self._tracker.recollect(frame, {i: rle.decode(mask, size) for i, mask in masks.items()}, scores, sign)
-
-    def conditioning(self) -> dict[int, list[int]]:
-        """Return the conditioning frames of each object."""
-        return self._tracker.conditioning
+        """Remember masks that are known already, as if they had just been tracked in the direction ``sign``."""
+        self._receive(frame, image)
+        known = {i: found for i, mask in masks.items() if (found := self._unpack(mask)) is not None}
+        self.objects.recollect(frame, known, scores, sign)
 
     def snapshot(self) -> bytes:
-        """See :meth:`Tracker.snapshot`."""
-        return self._tracker.snapshot()
+        """Return the state of all memory banks."""
+        return write_snapshot(self._shape, self.policy, self.objects.banks)
 
-    def restore(self, snapshot: bytes) -> None:
-        """See :meth:`Tracker.restore`."""
-        self._tracker.restore(snapshot)
+    def restore(self, snapshot: bytes) -> Conditioning:
+        """Take up the state of a snapshot; see :meth:`Tracker.restore`."""
+        recent, device = self.model.facts.recent_memories, self.model.device
+        self.objects.banks = read_snapshot(snapshot, self._shape, self.policy, recent, device)
+        return self.objects.conditioning
+
+    def _receive(self, frame: int, image: NDArray[np.uint8] | None) -> None:
+        if self._sent is None or image is None:
+            return
+        self._sent.pop(frame, None)
+        self._sent[frame] = image
+        while len(self._sent) > SENT_FRAMES:
+            del self._sent[next(iter(self._sent))]
+
+    def _sent_frame(self, frame: int) -> NDArray[np.uint8]:
+        assert self._sent is not None
+        return self._sent[frame]
+
+    def _pack(self, mask: NDArray[np.bool_]) -> AnyMask:
+        return mask if self._sent is None else rle.encode(mask)
+
+    def _unpack(self, mask: AnyMask | None) -> NDArray[np.bool_] | None:
+        return rle.decode(mask, self._shape[1:]) if isinstance(mask, rle.Mask) else mask

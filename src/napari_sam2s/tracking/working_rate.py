@@ -7,8 +7,8 @@ visits the same ones. At a stride of 1 every frame is a key frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,8 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.interpolation import fill, knots
 from napari_sam2s.tracking.optical_flow import shrink
 
-T = TypeVar("T")
-Filled = list[tuple[int, dict[int, NDArray[np.bool_]]]]
+Masks = dict[int, NDArray[np.bool_]]  # {object id: (Y, X)} of a frame
+Filled = list[tuple[int, Masks]]
 
 
 def find_stride(video: Any, rate: float | None) -> int:
@@ -64,19 +64,18 @@ def spans(frames: range, stride: int, conditioning: Collection[int], *, known_be
 
 
 def walk(
-    pieces: Sequence[range],
+    parts: Sequence[range],
     *,
     image: Callable[[int], NDArray[np.uint8]],
-    step: Callable[[int], dict[int, T]],
-    before: dict[int, T],
-    mask: Callable[[T], NDArray[np.bool_]],
-    keep: Callable[[Filled], Mapping[int, dict[int, T]]],
-) -> Iterator[tuple[int, int, dict[int, T]]]:
+    step: Callable[[int], Masks],
+    before: Masks,
+    keep: Callable[[Filled], None],
+) -> Iterator[tuple[int, int, Masks]]:
     """Track the key frames of a run and fill those between.
 
     Parameters
     ----------
-    pieces
+    parts
         From :func:`spans`.
     image
         Gives the pixels of a frame, of any size; asked for in the order of tracking.
@@ -84,10 +83,8 @@ def walk(
         Tracks a frame and keeps its masks.
     before
         What is known of the frame before the first span.
-    mask
-        Turns one result of ``step`` into a mask ``(Y, X)``.
     keep
-        Keeps filled masks, and returns them as ``step`` would.
+        Keeps filled masks.
 
     Yields
     ------
@@ -95,33 +92,34 @@ def walk(
         Every frame in order; ``reached`` is the key frame up to which everything is kept by then.
     """
     pictures: dict[int, Tensor] = {}
-    filling = any(len(piece) > 1 for piece in pieces)
-    for piece in pieces:
-        key = piece[-1]
-        if len(piece) == 1:
+    filling = any(len(part) > 1 for part in parts)
+    for part in parts:
+        key = part[-1]
+        if len(part) == 1:
             if filling:
                 pictures = {key: shrink(image(key))}
             masks = step(key)
             yield key, key, masks
         else:
-            frames = [piece[0] - piece.step, *piece]
+            frames = [part[0] - part.step, *part]
             pictures = {t: pictures[t] if t in pictures else shrink(image(t)) for t in knots(frames)}
             masks = step(key)
-            both = before.keys() & masks.keys()
-            first, last = ({i: mask(known[i]) for i in sorted(both)} for known in (before, masks))
-            kept = keep(list(fill(frames, pictures.__getitem__, first, last)))
-            for t in piece[:-1]:
-                yield t, key, kept[t]
+            both = sorted(before.keys() & masks.keys())
+            first, last = ({i: known[i] for i in both} for known in (before, masks))
+            filled = list(fill(frames, pictures.__getitem__, first, last))
+            keep(filled)
+            for t, found in filled:
+                yield t, key, found
             yield key, key, masks
         before = masks
 
 
-def read_order(pieces: Sequence[range], *, from_before: bool) -> list[int]:
+def read_order(parts: Sequence[range], *, from_before: bool) -> list[int]:
     """Return the frames whose pixels :func:`walk` and its steps ask for, in order, each once."""
     order: list[int] = []
-    for n, piece in enumerate(pieces):
-        looked_at = knots([piece[0] - piece.step, *piece])[1:] if len(piece) > 1 else [piece[-1]]
-        if n == 0 and len(piece) > 1 and from_before:
-            order.append(piece[0] - piece.step)
+    for n, part in enumerate(parts):
+        looked_at = knots([part[0] - part.step, *part])[1:] if len(part) > 1 else [part[-1]]
+        if n == 0 and len(part) > 1 and from_before:
+            order.append(part[0] - part.step)
         order += looked_at
     return order

@@ -53,7 +53,7 @@ class ProjectTruth:
         self._project = project
         self.objects: Sequence[Object] = project.objects
         # Masks of removed objects are still in the file, and their frames among the project's.
-        self._known = {o.id: frozenset(map(int, project.series(o.id).frames)) for o in self.objects}
+        self._known = {o.id: frozenset(map(int, project.masks.series(o.id).frames)) for o in self.objects}
         self.frames = sorted(frozenset[int]().union(*self._known.values()))
 
     def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
@@ -102,14 +102,14 @@ def open_recordings(source: Path) -> Iterator[Recording]:
 
 def _open_project(path: Path) -> Recording:
     project = Project.open(path, mode="r")
-    if project.video_path is None or not project.video_path.exists():
-        raise TrainingError(f"The video {project.video_path} of {path} is gone: put it beside the project.")
-    video = open_video(project.video_path)
+    if project.video.path is None or not project.video.path.exists():
+        raise TrainingError(f"The video {project.video.path} of {path} is gone: put it beside the project.")
+    video = open_video(project.video.path)
     try:
-        project.check_video(video)
+        project.video.check(video)
     except ProjectError as error:
-        raise TrainingError(f"{project.video_path} is not the video of {path}. {error}") from error
-    return Recording(path.stem, video, ProjectTruth(project), project.video_path.resolve())
+        raise TrainingError(f"{project.video.path} is not the video of {path}. {error}") from error
+    return Recording(path.stem, video, ProjectTruth(project), project.video.path.resolve())
 
 
 def _roots(source: Path) -> list[Path]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import napari
 from napari.utils.notifications import show_info
 
-if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.keys import Keys
 
-OPEN: weakref.WeakSet[SegmentWidget] = weakref.WeakSet()
+OPEN: weakref.WeakSet[Keys] = weakref.WeakSet()  # of the widgets that are open
 
 
 def _act(viewer: napari.Viewer, action: str) -> None:
     bare = getattr(viewer, "__wrapped__", viewer)
-    for widget in OPEN:
-        if getattr(widget.viewer, "__wrapped__", widget.viewer) is bare:
-            widget.keys.actions[action].run()
+    for keys in OPEN:
+        if getattr(keys.viewer, "__wrapped__", keys.viewer) is bare:
+            keys.actions[action].run()
             return
     show_info("Open Plugins > SAM2S > Segment video first.")
 
@@ -33,7 +32,7 @@ def _command(action: str) -> Any:
 
 
 track = _command("track")
-go_on = _command("go_on")
+resume = _command("resume")
 new_object = _command("new_object")
 confirm = _command("confirm")
 undo = _command("undo")

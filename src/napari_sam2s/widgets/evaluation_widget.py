@@ -11,31 +11,21 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import create_widget
 from napari.layers import Labels
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDoubleSpinBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDoubleSpinBox, QFileDialog, QFormLayout, QHeaderView, QProgressBar, QTableWidgetItem, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.evaluation import Evaluation, evaluate, write_report
 from napari_sam2s.evaluation.masklet_sources import ProjectFile, find_videos
 from napari_sam2s.masklets.labels import LabelView
+from napari_sam2s.widgets.close_watcher import CloseWatcher
+from napari_sam2s.widgets.form_parts import button, menu, plain_table, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layer_factory import OBJECTS
+from napari_sam2s.widgets.time_axis import show_frame
 
 if TYPE_CHECKING:
     import napari
 
+STRONG = Qt.FocusPolicy.StrongFocus
 COLUMNS = ("object", "J&F", "J", "F", "Dice", "longest lost", "found again", "worst frame")
 
 
@@ -70,52 +60,40 @@ class EvaluationWidget(QWidget):
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             event.connect(self._layers_changed)
         self._layers_changed()
+        self._watcher = CloseWatcher(self, self.let_go)
 
     def _build(self) -> None:
         self.prediction: Any = create_widget(annotation=Labels, label="prediction")
         self.truth: Any = create_widget(annotation=Labels, label="ground truth")
-        self.skip = QComboBox()
-        self.skip.addItems(["ends", "prompt", "none"])
-        self.skip.setToolTip("Frames that do not count: the first and the last; the first, where the prompt was; none.")
-        self.late = QComboBox()
-        self.late.addItems(["first-seen", "own-clip", "all"])
-        self.late.setToolTip("From when an object counts: seen in either; from its first frame in the truth; always.")
+        self.skip = menu(
+            ("ends", "prompt", "none"),
+            "Frames that do not count: the first and the last; the first, where the prompt was; none.",
+        )
+        self.late = menu(
+            ("first-seen", "own-clip", "all"),
+            "From when an object counts: seen in either; from its first frame in the truth; always.",
+        )
         self.surface = QDoubleSpinBox()
         self.surface.setRange(0, 100)
         self.surface.setSpecialValueText("off")
         self.surface.setToolTip("Tolerance of NSD in pixels; with it HD95 and NSD are computed, which takes longer.")
-        self.button = QPushButton("Score")
-        self.button.clicked.connect(self.score)
-        self.save_button = QPushButton("Save report ...")
-        self.save_button.setToolTip("Tables as CSV and JSON, a page with pictures of J&F over time and of the worst frames.")
-        self.save_button.clicked.connect(self._choose_folder)
+        self.button = button("Score", self.score, "Score the masks; press again to stop.", STRONG)
+        tip = "Tables as CSV and JSON, a page with pictures of J&F over time and of the worst frames."
+        self.save_button = button("Save report ...", self._choose_folder, tip, STRONG)
         self.save_button.setEnabled(False)
         self.progress = QProgressBar()
-        self.table = QTableWidget(0, len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(list(COLUMNS))
-        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.table = plain_table(COLUMNS, "Click a row to see the object's worst frame.")
         self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.verticalHeader().setVisible(False)
-        self.table.setToolTip("Click a row to see the object's worst frame.")
-        self.table.cellClicked.connect(self._go_to_worst)
-        self.status = QLabel("Choose the masks and the ground truth: two Labels layers (T, Y, X) of one size.")
-        self.status.setWordWrap(True)
+        self.table.cellClicked.connect(self.go_to_worst)
+        self.status = wrapped("Choose the masks and the ground truth: two Labels layers (T, Y, X) of one size.")
         form = QFormLayout()
         form.addRow("prediction", self.prediction.native)
         form.addRow("ground truth", self.truth.native)
         form.addRow("skip", self.skip)
         form.addRow("late objects", self.late)
         form.addRow("NSD tolerance", self.surface)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.button)
-        buttons.addWidget(self.save_button)
-        layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.table)
-        layout.addWidget(self.status)
+        buttons = side_by_side(self.button, self.save_button)
+        stacked(form, buttons, self.progress, self.table, self.status, into=self, margins=True)
 
     def _layers_changed(self, event: Any = None) -> None:
         with self.prediction.changed.blocked():  # what is chosen here is not the user's choice
@@ -145,7 +123,7 @@ class EvaluationWidget(QWidget):
             return None
         sizes = [tuple(layer.data.shape) for layer in (prediction, truth)]
         if sizes[0] != sizes[1]:
-            self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X): they must be of one size.")
+            self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X). They must be of one size.")
             return None
         self._sides, self._scored = (_side(prediction), _side(truth)), prediction
         options = {"skip": self.skip.currentText(), "late": self.late.currentText(), "surface": self.surface.value() or None}
@@ -157,12 +135,12 @@ class EvaluationWidget(QWidget):
         try:
             self.scored.emit(evaluate(prediction, truth, missing="empty", progress=self._report, **options))
         except _Cancelled:
-            self.failed.emit("stopped")
+            self.failed.emit("Scoring was stopped.")
         except Sam2sError as error:
             self.failed.emit(str(error))
-        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
             _log.exception("scoring failed")
-            self.failed.emit(f"That went wrong ({type(error).__name__}: {error}); the log has more.")
+            self.failed.emit(f"An error stopped this ({type(error).__name__}: {error}). See the log.")
 
     def _report(self, done: int, total: int) -> None:
         if self._cancel.is_set():
@@ -201,12 +179,11 @@ class EvaluationWidget(QWidget):
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.table.setItem(row, column, item)
 
-    def _go_to_worst(self, row: int, column: int = 0) -> None:
+    def go_to_worst(self, row: int, column: int = 0) -> None:
+        """Show the worst frame of the object of a row."""
         item = self.table.item(row, len(COLUMNS) - 1)
         if item is not None and item.text() and self._scored is not None:
-            # Not a step of the slider: beside a layer of another rate that is another frame.
-            place = self._scored.data_to_world((int(item.text()), 0, 0))[0]
-            self.viewer.dims.set_point(self.viewer.dims.ndim - 3, place)
+            show_frame(self.viewer, self._scored, int(item.text()))
 
     def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "An empty folder for the report")
@@ -230,19 +207,18 @@ class EvaluationWidget(QWidget):
                 if isinstance(side, ProjectFile):
                     side.close()
 
-    def closeEvent(self, event: Any) -> None:
-        """Let go of everything."""
+    def let_go(self) -> None:
+        """Let go of the thread and of the viewer."""
         self._cancel.set()
         self._jobs.shutdown(wait=True, cancel_futures=True)
-        for signal in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            signal.disconnect(self._layers_changed)
-        super().closeEvent(event)
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.disconnect(self._layers_changed)
 
 
 def _side(layer: Labels) -> Any:
     """Return what to score of a layer: of our own the project, whose overlapping objects are whole, else the array."""
     data = layer.data
-    return ProjectFile(data.project.path) if isinstance(data, LabelView) else data
+    return ProjectFile(data.path) if isinstance(data, LabelView) else data
 
 
 def _percents(score: Any) -> list[str]:

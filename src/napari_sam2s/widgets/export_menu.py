@@ -1,4 +1,4 @@
-"""The menu of formats: choose one, say where, and it is written in a thread while work goes on."""
+"""The menu of formats: choose one and a place, and it is written in a thread while you work."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from napari_sam2s.masklets import Project
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
+    from napari_sam2s.widgets.session import Session
 
 _log = logging.getLogger(__name__)
 
 
 class Exporter(QObject):
-    """Writes the project of a widget in other formats, one at a time."""
+    """Writes the open project in other formats, one at a time."""
 
     _over = Signal(str)
 
-    def __init__(self, host: SegmentWidget) -> None:
-        super().__init__(host)
-        self._host = host
+    def __init__(self, session: Session, button: QPushButton) -> None:
+        super().__init__(button)
+        self._session, self._button = session, button
         self._thread: threading.Thread | None = None
-        self._over.connect(host.say)
-        self.menu = QMenu(host)
+        self._over.connect(session.tell)
+        self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for known in FORMATS.values():
             if known.needs_video:  # to look at
@@ -43,63 +43,61 @@ class Exporter(QObject):
             action = self.menu.addAction(f"{known.title} ...")
             action.setToolTip(known.tip)
             action.triggered.connect(lambda _=False, name=known.name: self.ask(name))
-
-    def attach(self, button: QPushButton) -> None:
-        """Show the menu at a button."""
+        button.setToolTip("Write the masks in another format; the project stays as it is.")
         button.setMenu(self.menu)
 
     def popup(self) -> None:
-        """Show the menu, as by key."""
-        self.menu.popup(self._host.mapToGlobal(QPoint(0, self._host.height() - self.menu.sizeHint().height())))
+        """Show the menu above its button, as by key."""
+        self.menu.popup(self._button.mapToGlobal(QPoint(0, -self.menu.sizeHint().height())))
 
     def ask(self, name: str) -> None:
         """Ask where to, and write."""
-        session = self._host.session
-        if session is None or not session.project.frames:
-            self._host.say("There are no masks to export: click an object first.")
+        session, project = self._session, self._session.project
+        if project is None or not project.frames:
+            session.tell("There are no masks to export. Click an object first.")
             return
-        known, folder = FORMATS[name], session.project.path.parent
+        known, folder = FORMATS[name], project.path.parent
         if known.file_ending:
-            suggestion = str(folder / f"{session.project.name}-{name}{known.file_ending}")
-            chosen, _ = QFileDialog.getSaveFileName(self._host, f"{known.title} as", suggestion, f"*{known.file_ending}")
+            suggestion = str(folder / f"{project.path.stem}-{name}{known.file_ending}")
+            chosen, _ = QFileDialog.getSaveFileName(self._button, f"{known.title} as", suggestion, f"*{known.file_ending}")
         else:
-            chosen = QFileDialog.getExistingDirectory(self._host, f"Folder for {known.title}", str(folder))
+            chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))
         if chosen:
             self.write(name, Path(chosen))
 
     def write(self, name: str, target: Path) -> None:
         """Write a format into a folder (or to a file, if it is one), in a thread."""
-        host = self._host
+        session = self._session
         if self._thread is not None and self._thread.is_alive():
-            host.say("An export is being written; wait for its end.")
+            session.tell("Another export is being written. Wait until it is done.")
             return
-        session, image = host.session, host.image
-        if session is None or image is None:
+        worker, image = session.worker, session.image
+        if worker is None or image is None:
             return
-        path, known = session.project.path, {"video": session.video, **measures_of(image)}
+        path, known = worker.project.path, {"video": worker.video, **measures_of(image)}
         options = {option: known[option] for option in FORMATS[name].keywords & known.keys()}
-        host.say(f"exporting to {target} ...")
+        session.tell(f"Exporting to {target} ...")
 
         def work() -> None:
             try:
-                with warnings.catch_warnings(record=True) as told:
+                with warnings.catch_warnings(record=True) as noted:
                     warnings.simplefilter("always", UserWarning)
-                    # A look of its own at the file: tracking may go on meanwhile.
+                    # A look of its own at the file: a run may be at work meanwhile.
                     with Project.open(path, mode="r") as project:
                         made = project.export(target, name, **options)
-                notes = "".join(f" {w.message}" for w in told if issubclass(w.category, UserWarning))
-                message = f"exported to {made}.{notes}"
+                notes = "".join(f" {w.message}" for w in noted if issubclass(w.category, UserWarning))
+                message = f"Exported to {made}.{notes}"
             except (Sam2sError, OSError) as error:
                 message = f"Nothing was exported: {error}"
-            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
+            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 _log.exception("an export failed")
-                message = f"Nothing was exported ({type(error).__name__}: {error}); the log has more."
-            self._tell(message)
+                message = f"Nothing was exported ({type(error).__name__}: {error}). See the log."
+            self._report(message)
 
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
         self._thread.start()
 
-    def _tell(self, message: str) -> None:
+    def _report(self, message: str) -> None:
         try:
             self._over.emit(message)
         except RuntimeError:  # the widget is gone; what was written stays
@@ -121,6 +119,6 @@ def pixel_size_of(scale: Sequence[float], units: Sequence[Any] | None) -> tuple[
 
 
 def measures_of(image: Image) -> dict[str, Any]:
-    """Return what the table of measurements is told of the pixels of a layer."""
+    """Return the options of the table of measurements: the size of the pixels of a layer."""
     size, unit = pixel_size_of(image.scale, image.units)
     return {} if size is None else {"pixel_size": size, "unit": unit}

@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from napari_sam2s.widgets.keys import Keys
 
 MOUSE = (
-    ("click", "what the object is"),
-    ("right-click or Alt-click", "what it is not"),
+    ("click", "the object"),
+    ("right-click or Alt-click", "what the object is not"),
     ("drag", "a box around it"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
 )
@@ -23,7 +23,7 @@ class HelpOverlay(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         text = QLabel(
             f"<h3>SAM2S</h3>{keys.help(MOUSE)}"
-            "<p>Keys work while the canvas has the focus.<br>Change them in Preferences &gt; Plugins &gt; SAM2S.</p>"
+            "<p>Keys work while the canvas has the focus.<br>Change keys in Preferences &gt; Plugins &gt; SAM2S.</p>"
         )
         text.setTextFormat(Qt.TextFormat.RichText)
         layout = QVBoxLayout(self)
@@ -36,3 +36,29 @@ class HelpOverlay(QWidget):
     def mousePressEvent(self, event: object) -> None:
         """Close."""
         self.close()
+
+
+class Help:
+    """Shows the overlay over the window of a widget, and hides it."""
+
+    def __init__(self, keys: Keys, widget: QWidget) -> None:
+        self._keys, self._widget = keys, widget
+        self.overlay: HelpOverlay | None = None  # while it is shown
+
+    def toggle(self) -> None:
+        """Show all keys, or hide them."""
+        if self.overlay is not None:
+            self.hide()
+        else:
+            self.overlay = HelpOverlay(self._keys, self._widget.window())
+            self.overlay.destroyed.connect(self._gone)
+            self.overlay.show()
+
+    def hide(self) -> None:
+        """Hide them."""
+        shown, self.overlay = self.overlay, None
+        if shown is not None:
+            shown.close()
+
+    def _gone(self) -> None:
+        self.overlay = None

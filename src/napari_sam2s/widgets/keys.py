@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import napari
 
 
+SAVED_AS = {"resume": "go_on"}  # settings that keep the name under which users saved their keys
+
+
 @dataclass(frozen=True)
 class Action:
     """Something the user can do."""
@@ -33,7 +36,7 @@ class Keys:
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         self.actions: dict[str, Action] = {}
-        self._viewer = viewer
+        self.viewer = viewer
         self._bound: set[str] = set()
         self._settings = section("keys")
         if self._settings is not None:
@@ -46,7 +49,7 @@ class Keys:
 
     def key(self, name: str) -> str:
         """Return the key of an action: the user's own, else the default."""
-        chosen = getattr(self._settings, name, "") if self._settings is not None else ""
+        chosen = getattr(self._settings, SAVED_AS.get(name, name), "")
         return str(chosen or self.actions[name].key)
 
     def bind(self, event: Any = None) -> None:
@@ -58,19 +61,19 @@ class Keys:
     def _bind(self, action: Action) -> None:
         key = self.key(action.name)
         if key in self._bound:
-            show_warning(f"SAM2S: {key} is given to two actions; '{action.title}' goes without a key.")
+            show_warning(f"SAM2S: {key} belongs to two actions. '{action.title}' has no key now.")
             return
         try:
-            self._viewer.bind_key(key, lambda _viewer: action.run(), overwrite=True)
+            self.viewer.bind_key(key, lambda _: action.run(), overwrite=True)
         except (ValueError, TypeError, KeyError) as error:
-            show_warning(f"SAM2S: {key!r} is not a key for '{action.title}' ({error}): change it in the preferences.")
+            show_warning(f"SAM2S: {key!r} is not a key for '{action.title}' ({error}). Change it in the preferences.")
             return
         self._bound.add(key)
 
     def unbind(self) -> None:
         """Let go of all keys."""
         for key in self._bound:
-            self._viewer.bind_key(key, None)
+            self.viewer.bind_key(key, None)
         self._bound.clear()
 
     def close(self) -> None:

@@ -98,7 +98,7 @@ def colormap(objects: Iterable[Object]) -> ObjectColours:
 
 
 def set_next(layer: Points, kind: str, object_id: int) -> None:
-    """Say what the next point is; selecting a point overwrites it, so it is said before every click."""
+    """Set what the next point is; selecting a point overwrites that, so it is set before every click."""
     layer.feature_defaults = _features([kind], [object_id])
     layer.current_face_color = KIND_COLOURS[kind]
 

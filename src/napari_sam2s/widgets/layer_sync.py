@@ -42,14 +42,14 @@ class User(Protocol):
     def prompt(self, prompt: Prompt) -> None:
         """Hear that the user clicked, or dragged a box."""
 
-    def take_back(self, object_id: int, frame: int, left: Sequence[Prompt]) -> None:
-        """Hear that the user deleted points; these prompts are left of that object and frame."""
+    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
+        """Hear that the user deleted points; these prompts of that object and frame are left."""
 
     def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
         """Hear that the user changed masks by hand, in the steps of undo after ``since``."""
 
 
-class Companions:
+class LayerSync:
     """The layers of prompts and of objects of one video."""
 
     def __init__(self, viewer: napari.viewer.Viewer, image: Image, project: Project, user: User) -> None:
@@ -160,7 +160,7 @@ class Companions:
         self._user.prompt(Prompt(self._user.current_object, frame, box=inside))
 
     def _points_changed(self, event: Any) -> None:
-        """Say the rest again when a point was deleted in the layer."""
+        """Leave the other prompts when a point was deleted in the layer."""
         if str(getattr(event, "action", "")) not in ("removed", "ActionType.REMOVED") or self.prompts is None:
             return
         drawn: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
@@ -174,7 +174,7 @@ class Companions:
         for (owner, t), prompts in known.items():
             left = still_drawn(prompts, drawn.get((owner, t), ()))
             if _dots(left) < _dots(prompts):
-                self._user.take_back(owner, t, left)
+                self._user.replace_prompts(owner, t, left)
 
 
 def _dots(prompts: Sequence[Prompt]) -> int:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QMouseEvent, QPixmap
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_sam2s.datasets import ReviewList, find_review_list
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Question
-
-if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
-    from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.form_parts import button, stacked
+from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.session import Session
 
 SIDE = 180  # pixels of a picture
+OFFER_TIP = (
+    "`napari-sam2s convert` was not certain who is who in this video. Click to take its masks and questions into the project. "
+    "Your answers are written into review.json, too."
+)
 AROUND = 1.8  # how much wider than the larger of the two masks they are
 LEAST = 24  # pixels of the video that are shown
 
@@ -45,84 +47,69 @@ class LinkView(QWidget):
 
     taken_up = Signal(int)  # so many links
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._host = host
-        self._session: Session | None = None
-        self._list: ReviewList | None = None
-        self.offer = QPushButton()
-        self.offer.setToolTip(
-            "This video was converted with `napari-sam2s convert`, which left it to you who is who where it was not certain. "
-            "Its masks and these questions come into the project; what you answer is written into review.json, too."
-        )
-        self.offer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.offer.clicked.connect(self.take_up)
+        self._session = session
+        self._worker: ProjectWorker | None = None  # of the video that the list is of
+        self.list: ReviewList | None = None  # that the project's answers go to
+        self.offer = button("", self.take_up, OFFER_TIP, Qt.FocusPolicy.NoFocus)
         self.pictures = QWidget()
         self.before, self.new = ClickedPicture(), ClickedPicture()
         self.before_name, self.new_name = QLabel(), QLabel()
         grid = QGridLayout(self.pictures)
         grid.setContentsMargins(0, 0, 0, 0)
-        for column, (picture, name) in enumerate(((self.before, self.before_name), (self.new, self.new_name))):
+        for n, (picture, name) in enumerate(((self.before, self.before_name), (self.new, self.new_name))):
             picture.setToolTip("Click to go there.")
             name.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            grid.addWidget(picture, 0, column, Qt.AlignmentFlag.AlignHCenter)
-            grid.addWidget(name, 1, column)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.offer)
-        layout.addWidget(self.pictures)
+            grid.addWidget(picture, 0, n, Qt.AlignmentFlag.AlignHCenter)
+            grid.addWidget(name, 1, n)
+        stacked(self.offer, self.pictures, into=self)
         self.refresh()
         self.show_question(None)
 
     def refresh(self) -> None:
         """Look whether there is something to offer."""
-        session = self._host.session
-        if session is not self._session:
-            self._session, self._list = session, None
-            if session is not None:
+        worker = self._session.worker
+        if worker is not self._worker:
+            self._worker, self.list = worker, None
+            if worker is not None:
                 try:
-                    self._list = find_review_list(session.video.path)
+                    self.list = find_review_list(worker.video.path)
                 except Sam2sError as error:
-                    self._host.say(str(error))
+                    self._session.tell(str(error))
         count = 0
-        if session is not None and self._list is not None and not self._list.taken_up(session.project):
+        if worker is not None and self.list is not None and not self.list.taken_up(worker.project):
             try:
-                count = self._list.undecided()
+                count = self.list.undecided()
             except Sam2sError as error:
-                self._host.say(str(error))
+                self._session.tell(str(error))
         self.offer.setVisible(count > 0)
         self.offer.setText(f"Decide {count} uncertain link{'s' * (count != 1)} of the conversion")
 
     def take_up(self) -> None:
         """Put the conversion's masks and links into the project."""
-        session, found = self._host.session, self._list
-        if session is not None and found is not None:
+        if (found := self.list) is not None:
             self.offer.setVisible(False)
-            self._host.say(f"reading the masks of {found.video} ...")
-            session.edit(lambda project: self.taken_up.emit(found.take_up(project)))
-
-    @property
-    def list(self) -> ReviewList | None:
-        """The list that the project's answers go to."""
-        return self._list
+            self._session.tell(f"Reading the masks of {found.video} ...")
+            self._session.edit(lambda project: self.taken_up.emit(found.take_up(project)))
 
     def show_question(self, question: Question | None) -> None:
         """Show both objects, the one that was there before on the left; nothing without a question."""
-        session = self._host.session
-        self.pictures.setVisible(question is not None and session is not None)
-        if question is None or session is None:
+        worker = self._session.worker
+        self.pictures.setVisible(question is not None and worker is not None)
+        if question is None or worker is None:
             return
-        project = session.project
+        project = worker.project
         places = ((question.candidate, question.seen), (question.object_id, question.frame))
         masks = [project.mask(frame, i) for i, frame in places]
         side = max(_extent(mask) for mask in masks if mask is not None)
         for (i, frame), mask, picture, name in zip(
             places, masks, (self.before, self.new), (self.before_name, self.new_name), strict=True
         ):
-            known = project.object(i)
+            known = project.objects.get(i)
             if mask is not None:
-                picture.setPixmap(_outlined(np.asarray(session.video[frame]), mask, known.colour, round(AROUND * side)))
-            picture.go = lambda frame=frame: self._host.go_to(frame)  # type: ignore[misc]
+                picture.setPixmap(_outlined(np.asarray(worker.video[frame]), mask, known.colour, round(AROUND * side)))
+            picture.go = lambda frame=frame: self._session.go_to(frame)  # type: ignore[misc]
             name.setText(f"{known.name}, frame {frame}")
 
 

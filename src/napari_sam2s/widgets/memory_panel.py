@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QSpinBox, QWidget
 
 from napari_sam2s.tracking.policy import POLICIES, MemoryPolicy
+from napari_sam2s.widgets.form_parts import menu
 from napari_sam2s.widgets.settings import remember, remembered
 
 NUMBERS = (
@@ -16,6 +17,7 @@ NUMBERS = (
     ("long_term", 0, 16, "long-term frames", "Diverse frames of long ago that are kept (N_l); 0 is SAM 2."),
     ("candidates", 1, 50, "candidates", "Confident frames collected before one of them is kept (Delta)."),
     ("pointers", 0, 64, "pointers", "Most recent frames whose object pointers are kept."),
+    ("iou_threshold", 0.0, 1.0, "confidence", "Predicted IoU above which a frame is confident enough to be kept (gamma)."),
 )
 
 
@@ -26,39 +28,32 @@ class MemoryPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.name = QComboBox()
-        self.name.addItems(list(POLICIES))
-        self.name.setToolTip("divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2).")
+        tip = "divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2)."
+        self.name = menu(POLICIES, tip)
         self.own = QCheckBox("own parameters")
         self.own.setToolTip("Use the numbers below in place of those that come with the model.")
-        self.numbers = {}
+        self.numbers: dict[str, Any] = {}  # of QSpinBox and QDoubleSpinBox
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("memory", self.name)
         form.addRow("", self.own)
         for key, least, most, title, tip in NUMBERS:
-            box = QSpinBox()
+            box: Any = QSpinBox() if isinstance(most, int) else QDoubleSpinBox()
+            box.setSingleStep(1 if isinstance(most, int) else 0.05)
             box.setRange(least, most)
             box.setToolTip(tip)
             self.numbers[key] = box
             form.addRow(title, box)
-        self.threshold = QDoubleSpinBox()
-        self.threshold.setRange(0.0, 1.0)
-        self.threshold.setSingleStep(0.05)
-        self.threshold.setToolTip("Predicted IoU above which a frame is confident enough to be kept (gamma).")
-        form.addRow("confidence", self.threshold)
         self.name.setCurrentText(str(remembered("model", "memory", "divemem")))
         self._show_defaults()
         self.own.setChecked(bool(remembered("memory", "own", False)))
         if self.own.isChecked():
             for key, box in self.numbers.items():
-                box.setValue(int(remembered("memory", key, box.value())))
-            self.threshold.setValue(float(remembered("memory", "iou_threshold", self.threshold.value())))
+                box.setValue(remembered("memory", key, box.value()))
         self._enable()
         self.name.currentTextChanged.connect(self._named)
         self.own.toggled.connect(self._change)
-        numbers: list[Any] = [*self.numbers.values(), self.threshold]
-        for number in numbers:
+        for number in self.numbers.values():
             number.valueChanged.connect(self._change)
 
     def policy(self) -> str | MemoryPolicy:
@@ -66,30 +61,30 @@ class MemoryPanel(QWidget):
         name = self.name.currentText()
         if not self.own.isChecked():
             return name
-        values: dict[str, Any] = {key: box.value() for key, box in self.numbers.items()}
-        return replace(POLICIES[name], iou_threshold=self.threshold.value(), **values)
+        return replace(POLICIES[name], **self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return {key: box.value() for key, box in self.numbers.items()}
 
     def _show_defaults(self) -> None:
         policy = POLICIES[self.name.currentText()]
         for key, box in self.numbers.items():
             box.setValue(getattr(policy, key))
-        self.threshold.setValue(policy.iou_threshold)
 
     def _enable(self) -> None:
-        for number in (*self.numbers.values(), self.threshold):
+        for number in self.numbers.values():
             number.setEnabled(self.own.isChecked())
 
     def _named(self, _: str) -> None:
-        for number in (*self.numbers.values(), self.threshold):
+        for number in self.numbers.values():
             number.blockSignals(True)
         self._show_defaults()
-        for number in (*self.numbers.values(), self.threshold):
+        for number in self.numbers.values():
             number.blockSignals(False)
         self._change()
 
     def _change(self, _: object = None) -> None:
         self._enable()
         remember("model", memory=self.name.currentText())
-        remember("memory", own=self.own.isChecked(), iou_threshold=self.threshold.value())
-        remember("memory", **{key: box.value() for key, box in self.numbers.items()})
+        remember("memory", own=self.own.isChecked(), **self._values())
         self.changed.emit()

@@ -6,23 +6,12 @@ import threading
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
+from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
-from napari_sam2s.widgets.run_panel import button
 from napari_sam2s.widgets.settings import remember, remembered
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -32,16 +21,16 @@ PRECISIONS = ("float32", "bfloat16")
 OWN_SIZE = "the model's own"
 SIZES = (256, 320, 384, 448, 512, 640, 768, 896, 1024)
 SIZE_TIP = (
-    "What each frame is scaled to before the network sees it. Smaller is faster, larger keeps small things; half the side "
-    "takes a quarter of the time or less. Far from the model's own size, masks get worse."
+    "Each frame is scaled to this size for the network. Smaller is faster, larger keeps small things. Half the side takes a "
+    "quarter of the time or less. Far from the model's own size, masks get worse."
 )
 MODE_TIP = (
-    "exact is the reference. fast does less for slightly different masks: fewer memories at half resolution, no padded "
-    "windows, and SAM 2's image encoders in 8 bits (CPU) or bfloat16 (GPU)."
+    "exact is the reference. fast gives slightly different masks in less time. It uses fewer memories at half resolution, no "
+    "padded windows, and 8 bits (CPU) or bfloat16 (GPU) in SAM 2's image encoders."
 )
 PRECISION_TIP = (
-    "Number format of the arithmetic. bfloat16 is mixed precision, as SAM 2 itself runs: faster on GPUs and on CPUs with AMX "
-    "or AVX512-BF16, much slower on other CPUs."
+    "Number format of the arithmetic. bfloat16 is mixed precision, as in SAM 2 itself. It is faster on GPUs and on CPUs with "
+    "AMX or AVX512-BF16, and much slower on other CPUs."
 )
 
 
@@ -49,34 +38,32 @@ class ModelPanel(QWidget):
     """A menu of models, and behind "advanced" where the model runs and how it remembers; kept in napari's settings."""
 
     changed = Signal()
-    said = Signal(str)
+    message = Signal(str)
     _fetched = Signal(int, int)  # bytes done, in all
     _got = Signal(str, str)  # name, error or ""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.model = QComboBox()
-        self.model.setToolTip("The built-in model is for trying things out; the others need a download or a file.")
+        self.model = menu((), "The built-in model is for trying things out; the others need a download or a file.")
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.more = QToolButton()
         self.more.setText("advanced")
         self.more.setCheckable(True)
         self.more.setToolTip("Device, input size, mode, precision, scheduler and memory policy.")
-        self.terms = QLabel()
-        self.terms.setWordWrap(True)
+        self.terms = wrapped()
         self.get_button = button("Download", self._download, "Fetch these weights, once; nothing is fetched without asking.")
         self.bar = QProgressBar()
-        self.device = _menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")
-        self.input_size = _menu((OWN_SIZE,), SIZE_TIP)
+        self.device = menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")
+        self.input_size = menu((OWN_SIZE,), SIZE_TIP)
         for side in SIZES:
             self.input_size.addItem(f"{side} x {side}", side)
-        self.mode = _menu(MODES, MODE_TIP)
-        self.precision = _menu(PRECISIONS, PRECISION_TIP)
+        self.mode = menu(MODES, MODE_TIP)
+        self.precision = menu(PRECISIONS, PRECISION_TIP)
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
-            "Address of a dask scheduler, such as tcp://gpu-box:8786, whose worker runs the model; empty for this machine. "
-            "Frames are sent to it."
+            "Address of a dask scheduler, such as tcp://gpu-box:8786. Its worker gets the frames and runs the model. "
+            "Leave it empty for this machine."
         )
         self.memory = MemoryPanel()
         self._chosen = BUILT_IN
@@ -84,42 +71,33 @@ class ModelPanel(QWidget):
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self._restore()
         self.model.activated.connect(self._pick)
-        for menu in (self.device, self.input_size, self.mode, self.precision):
-            menu.currentTextChanged.connect(self._change)
+        for choice in (self.device, self.input_size, self.mode, self.precision):
+            choice.currentTextChanged.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
         self._fetched.connect(self._show_fetched)
         self._got.connect(self._show_got)
 
     def _restore(self) -> None:
-        """Take up what was chosen last time."""
-        self.device.setCurrentText(str(remembered("model", "device", "auto")))
+        """Show what was chosen last time."""
+        for key, choice in (("device", self.device), ("precision", self.precision), ("mode", self.mode)):
+            choice.setCurrentText(str(remembered("model", key, choice.currentText())))
         self.input_size.setCurrentIndex(max(0, self.input_size.findData(remembered("model", "input_size", 0))))
-        self.precision.setCurrentText(str(remembered("model", "precision", PRECISIONS[0])))
-        self.mode.setCurrentText(str(remembered("model", "mode", MODES[0])))
         self.address.setText(str(remembered("model", "address", "")))
 
     def _lay_out(self) -> None:
-        first = QHBoxLayout()
-        first.addWidget(QLabel("model"))
-        first.addWidget(self.model, 1)
-        first.addWidget(self.more)
         advanced = QWidget()
         form = QFormLayout(advanced)
         form.setContentsMargins(12, 0, 0, 0)
-        form.addRow("device", self.device)
-        form.addRow("input", self.input_size)
-        form.addRow("mode", self.mode)
+        for title, choice in (("device", self.device), ("input", self.input_size), ("mode", self.mode)):
+            form.addRow(title, choice)
         form.addRow("precision", self.precision)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)
         self.more.toggled.connect(advanced.setVisible)
         advanced.setVisible(False)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(first)
-        for part in (self.terms, self.get_button, self.bar, advanced):
-            layout.addWidget(part)
+        first = side_by_side(QLabel("model"), (self.model, 1), self.more)
+        stacked(first, self.terms, self.get_button, self.bar, advanced, into=self)
         for part in (self.terms, self.get_button, self.bar):
             part.setVisible(False)
 
@@ -210,18 +188,10 @@ class ModelPanel(QWidget):
         self.bar.setVisible(False)
         self.get_button.setEnabled(True)
         if error:
-            self.said.emit(error)
+            self.message.emit(error)
             return
         self.get_button.setVisible(False)
         self.terms.setVisible(False)
         self._fill(name)
-        self.said.emit(f"{name} is here.")
+        self.message.emit(f"{name} is downloaded.")
         self._change()
-
-
-def _menu(items: tuple[str, ...], tip: str) -> QComboBox:
-    """Return a drop-down menu with a tooltip."""
-    menu = QComboBox()
-    menu.addItems(items)
-    menu.setToolTip(tip)
-    return menu

@@ -35,7 +35,7 @@ def _save(chosen: Format, path: str, data: Any, attributes: dict[str, Any]) -> l
     project = (attributes.get("metadata") or {}).get(OURS)
     if project is not None:
         with Project.open(project, mode="r") as known:
-            return [str(chosen.write(known, Path(path), known.name, **options))]
+            return [str(chosen.write(known, Path(path), known.path.stem, **options))]
     shape = np.shape(data)
     if len(shape) not in (2, 3):
         raise FormatError(f"Labels of the shape {shape} cannot be written: they are (T, Y, X), or one frame (Y, X).")

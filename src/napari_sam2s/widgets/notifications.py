@@ -1,4 +1,4 @@
-"""What is said beyond the widget: napari's activity dock while a run goes on, a notification when a long one ends."""
+"""Messages beyond the widget: napari's activity dock during a run, a notification when a long one ends."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ SHOW_SECONDS = 1.0  # between two texts
 SPINNER_PERCENT = 10  # of its speed, at which napari's spinner turns meanwhile
 
 
-class RunNotices:
-    """The notices of one run after another."""
+class RunNotifications:
+    """The notifications of one run after another."""
 
     def __init__(self, widget: QWidget) -> None:
         self._widget = widget
@@ -41,7 +41,7 @@ class RunNotices:
             self._bar.events.eta(value=f"{done} of {total}, {text}")
 
     def end(self, how: str, text: str) -> None:
-        """Take note that a run is over, and say so if it was long or failed."""
+        """Take note that a run is over, and notify the user if it was long or failed."""
         lasted = time.monotonic() - self._started
         self.close()
         if how == "failed":

@@ -28,7 +28,7 @@ COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
 # Probability from which a class is suggested. There is no class for "none of these": below this, nuclei were called hooks.
 SURE = 0.8
-TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture says little of what it is
+TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture shows little of what it is
 SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
     SWATCH: "The colour of its masks. Double-click to choose another.",
@@ -126,7 +126,7 @@ class ObjectTable(QTableWidget):
         # In napari's dark theme Qt draws the border of an empty box in the colour of what is around it.
         self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid #8a8f98; width: 11px; height: 11px; }")
         self.setMinimumWidth(340)
-        self.setToolTip("Double-click to rename an object or to say what it is; the chosen one receives the clicks.")
+        self.setToolTip("Double-click a name or a class to change it. The chosen object receives the clicks.")
         self.itemSelectionChanged.connect(self._choose)
         self.itemChanged.connect(self._edit)
         self.cellDoubleClicked.connect(self._double_clicked)
@@ -149,15 +149,15 @@ class ObjectTable(QTableWidget):
 
     def _fill(self, row: int, o: Object) -> None:
         assert self._project is not None
-        series, length = self._project.series(o.id), self._project.shape[0]
+        series, length = self._project.masks.series(o.id), self._project.shape[0]
         shown = int(np.count_nonzero(series.area))
         filled = int(np.count_nonzero(series.area[series.of("interpolated")]))
         tip = f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %."
         tip += f" {filled} of these masks were filled in between tracked frames." if filled else ""
         kind, kind_tip, guessed = o.class_name or "", "Double-click to choose a class from the list below, or type one.", False
-        guess = self._project.suggested_class(o.id)
+        guess = self._project.masks.suggested_class(o.id)
         if guess is not None:
-            kind_tip = f"The model takes it for: {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
+            kind_tip = f"The model suggests {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
             if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
                 kind, guessed = f"{guess[0]}?", True
         cells = (
@@ -181,7 +181,7 @@ class ObjectTable(QTableWidget):
         """Return the classes to choose from for a row: what the model takes it for, then the list, then what is in use."""
         if self._project is None:
             return []
-        guess = self._project.suggested_class(self.object_of(row))
+        guess = self._project.masks.suggested_class(self.object_of(row))
         used = [o.class_name for o in self._project.objects if o.class_name]
         return list(dict.fromkeys([*([guess[0]] if guess else []), *self.classes, *used]))
 
@@ -192,16 +192,16 @@ class ObjectTable(QTableWidget):
             return
         order = [self.object_of(n) for n in range(self.rowCount())]
         order.insert(row + by, order.pop(row))
-        self._do(lambda project: project.reorder(order))
+        self._do(lambda project: project.objects.reorder(order))
 
     def set_colour(self, row: int, colour: QColor) -> None:
         """Give a row's object a colour."""
         rgb = colour.red(), colour.green(), colour.blue()
-        self._do(lambda project: project.set_colour(self.object_of(row), rgb))
+        self._do(lambda project: project.objects.set_colour(self.object_of(row), rgb))
 
     def _double_clicked(self, row: int, column: int) -> None:
         if column == SWATCH and self._project is not None:
-            now = QColor(*self._project.object(self.object_of(row)).colour)
+            now = QColor(*self._project.objects.get(self.object_of(row)).colour)
             chosen = QColorDialog.getColor(now, self, "Colour")
             if chosen.isValid():
                 self.set_colour(row, chosen)
@@ -218,13 +218,13 @@ class ObjectTable(QTableWidget):
         i = self.object_of(item.row())
         checked = item.checkState() == Qt.CheckState.Checked
         if item.column() == NAME:
-            self._do(lambda project: project.rename(i, item.text()))
+            self._do(lambda project: project.objects.rename(i, item.text()))
         elif item.column() == CLASS:
-            self._do(lambda project: project.set_class(i, item.text().strip().rstrip("?") or None))
+            self._do(lambda project: project.objects.set_class(i, item.text().strip().rstrip("?") or None))
         elif item.column() == LOCK:
-            self._do(lambda project: project.set_flags(i, locked=checked))
+            self._do(lambda project: project.objects.set_flags(i, locked=checked))
         elif item.column() == SHOW:
-            self._do(lambda project: project.set_flags(i, visible=checked))
+            self._do(lambda project: project.objects.set_flags(i, visible=checked))
 
     def _do(self, change) -> None:  # type: ignore[no-untyped-def]
         try:

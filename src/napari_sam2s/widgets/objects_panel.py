@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
 from napari_sam2s.widgets.object_table import ObjectTable
+from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember, remembered
-
-if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 OWN = "a list of your own …"
 
@@ -28,9 +26,7 @@ class ClassChooser(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setToolTip(
-            "Where the classes come from that objects are offered; your own: a text file with a name a line, or JSON."
-        )
+        self.setToolTip("The classes that objects are offered. Your own list is a text file with a name a line, or JSON.")
         self.current: ClassList | None = None
         self.source = ""  # a preset's name, or a path
         self._fill()
@@ -74,33 +70,32 @@ class ClassChooser(QComboBox):
 class ObjectsPanel(QWidget):
     """The table and its buttons."""
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
+        self._session = session
         self.table = ObjectTable()
+        self.table.chosen.connect(session.select)
+        self.table.edited.connect(session.changed)
+        self.table.refused.connect(session.tell)
         self.chooser = ClassChooser()
         self.chooser.listed.connect(self._listed)
-        self.chooser.refused.connect(self.table.refused)
+        self.chooser.refused.connect(session.tell)
         self.chooser.load_remembered()
-        buttons = QHBoxLayout()
-        for text, tip, action in (
-            ("New", "Add an object; the next click says where it is.", host.new_object),
-            ("Remove", "Remove the chosen object; undo brings it back.", host.remove_object),
-            ("Up", "Move the chosen object up: behind those below it.", lambda: self.table.move_chosen(-1)),
-            ("Down", "Move the chosen object down: in front of those above it.", lambda: self.table.move_chosen(1)),
-        ):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            button.clicked.connect(lambda _checked=False, action=action: action())
-            buttons.addWidget(button)
-        lists = QHBoxLayout()
-        lists.addWidget(QLabel("classes"))
-        lists.addWidget(self.chooser, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.table)
-        layout.addLayout(buttons)
-        layout.addLayout(lists)
+        table = self.table
+        actions = buttons(
+            ("New", session.new_object, "Add an object; the next click prompts it."),
+            ("Remove", session.remove_object, "Remove the chosen object; undo brings it back."),
+            ("Up", lambda: table.move_chosen(-1), "Move the chosen object up: behind those below it."),
+            ("Down", lambda: table.move_chosen(1), "Move the chosen object down: in front of those above it."),
+        )
+        stacked(table, actions, side_by_side(QLabel("classes"), (self.chooser, 1)), into=self)
+
+    def refresh(self) -> None:
+        """Show the objects as they are."""
+        if self._session.project is None:
+            self.table.show_project(None, None)
+        elif self.table.state() != self.table.State.EditingState:  # or a name is lost while it is typed
+            self.table.show_project(self._session.project, self._session.current_object)
 
     def _listed(self, chosen: ClassList) -> None:
         self.table.classes = chosen.classes

@@ -1,4 +1,4 @@
-"""What a run would cost, said before it starts. Nothing here touches Qt."""
+"""What a run would cost, shown before it starts. Nothing here touches Qt."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from napari_sam2s.widgets.plan import Leg
+from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
 
 HOUR = 3600.0
-MASK_BYTES = 1200  # of one object on one frame in the project, until the project itself tells
-TELLING_MASKS = 50  # from which it does
+MASK_BYTES = 1200  # of one object on one frame in the project, until it has masks enough to measure that
+TELLING_MASKS = 50  # which are enough
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
 JOINER = "\u2060"  # no line ends here
 MOST_EVERY = 250  # of a rate that is worth offering
@@ -23,7 +23,7 @@ MOST_EVERY = 250  # of a rate that is worth offering
 class Preflight:
     """The size of a run."""
 
-    legs: Sequence[Leg]
+    segments: Sequence[Segment]
     rate: float | None  # frames a second when every frame is tracked, if that was measured
     mask_bytes: float = MASK_BYTES
     free_bytes: int | None = None  # of the disk
@@ -34,17 +34,17 @@ class Preflight:
     @property
     def frames(self) -> int:
         """Frames to visit."""
-        return sum(leg.frames for leg in self.legs)
+        return sum(segment.frames for segment in self.segments)
 
     @property
     def tracked(self) -> int:
         """Frames of these that are tracked; the others are filled."""
-        return sum(leg.tracked for leg in self.legs)
+        return sum(segment.tracked for segment in self.segments)
 
     @property
     def every(self) -> int:
-        """Every which frame is tracked."""
-        return max((leg.every for leg in self.legs), default=1)
+        """The N of "track every N-th frame"."""
+        return max((segment.stride for segment in self.segments), default=1)
 
     @property
     def seconds(self) -> float | None:
@@ -59,16 +59,16 @@ class Preflight:
     @property
     def _fill_seconds(self) -> float:
         """How long it would take to fill every mask."""
-        return FILL_SECONDS * sum(leg.frames * len(leg.objects) for leg in self.legs)
+        return FILL_SECONDS * sum(segment.frames * len(segment.objects) for segment in self.segments)
 
     @property
     def disk_bytes(self) -> float:
         """What the project grows by."""
-        return sum(leg.frames * len(leg.objects) for leg in self.legs) * self.mask_bytes
+        return sum(segment.frames * len(segment.objects) for segment in self.segments) * self.mask_bytes
 
     @property
     def every_for_an_hour(self) -> int | None:
-        """Every which frame would have to be tracked for it to end within the hour; ``None`` if it does so, or never would."""
+        """The least N of "every N-th frame" that ends within the hour; ``None`` if the run does so anyway, or never would."""
         if not self.rate or self.seconds is None or self.seconds <= HOUR:
             return None
         left = HOUR - self._fill_seconds
@@ -89,9 +89,9 @@ class Preflight:
         return " · ".join(parts)
 
     def _parts(self) -> list[str]:
-        if not self.legs:
+        if not self.segments:
             return []
-        objects = len({i for leg in self.legs for i in leg.objects})
+        objects = len({i for segment in self.segments for i in segment.objects})
         parts = [f"{self.frames:,} frame{_s(self.frames)}", f"{objects} object{_s(objects)}"]
         if self.tracked < self.frames:
             parts[0] += f", {self.tracked:,} of them tracked"

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QLabel,
-    QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Review, ReviewSpan
+from napari_sam2s.widgets.form_parts import plain_table, quiet_timer, stacked, wrapped
 from napari_sam2s.widgets.key_buttons import key_buttons
+from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.link_view import LinkView
+from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
-
-if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
 DELAY = 300  # milliseconds of quiet before the queue is computed anew
@@ -34,6 +24,10 @@ COLUMNS = ("", "frames", "why", "object")
 SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
 NOTHING = "Nothing to review: no mask is in doubt."
+SUMMARY_TIP = (
+    "An estimate from above. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
+    "The SAM 2 paper assumes these times."
+)
 
 
 class ReviewPanel(QWidget):
@@ -42,30 +36,23 @@ class ReviewPanel(QWidget):
     found = Signal(object, object)  # project, review
     refused = Signal(str)
 
-    def __init__(self, host: SegmentWidget) -> None:
+    titled = Signal(str)  # what is to be written on the panel's tab
+
+    def __init__(self, session: Session, keys: Keys) -> None:
         super().__init__()
-        self._host = host
+        self._session, self._keys = session, keys
         self.review = Review(())
-        self._project: Project | None = None
-        self._stamp = -1  # of the masks that `review` is about
+        self.project: Project | None = None  # that `review` is about, or will be in a moment
+        self._stamp = -1  # of its masks
         self._filling = False
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-review")
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY)
-        self._timer.timeout.connect(self._compute)
+        self._timer = quiet_timer(self, DELAY, self._compute)
         self.found.connect(self._show)
-        self.refused.connect(host.say)
-        self.summary = QLabel(NOTHING)
-        self.summary.setWordWrap(True)
-        self.summary.setToolTip(
-            "An estimate from above: each span is looked at frame by frame (0.1 s each) and corrected once (5.5 s), "
-            "the times of people that the SAM 2 paper assumes."
-        )
+        self.refused.connect(session.tell)
+        self.summary = wrapped(NOTHING, SUMMARY_TIP)
         self.table = self._build_table()
-        self.detail = QLabel()
-        self.detail.setWordWrap(True)
-        self.links = LinkView(host)
+        self.detail = wrapped()
+        self.links = LinkView(session)
         self.links.taken_up.connect(self._taken_up)
         actions = (
             ("review_next", "J", "next span of the review queue", "Next", self.next),
@@ -75,51 +62,38 @@ class ReviewPanel(QWidget):
             ("review_absent", "Q", "mark the object absent on the span", "Absent", self.mark_absent),
             ("review_refuse", "Shift-Q", "refuse the link: not the same object", "Refuse", self.refuse),
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.summary)
-        layout.addWidget(self.table)
-        layout.addWidget(self.detail)
-        layout.addWidget(self.links)
-        self._buttons = key_buttons(host.keys, actions)
-        layout.addWidget(self._buttons)
+        self._buttons = key_buttons(keys, actions)
+        stacked(self.summary, self.table, self.detail, self.links, self._buttons, into=self)
 
     def _build_table(self) -> QTableWidget:
-        table = QTableWidget(0, len(COLUMNS))
-        table.setHorizontalHeaderLabels(COLUMNS)
-        table.verticalHeader().setVisible(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys go on reaching the canvas
-        table.setWordWrap(False)
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        made = plain_table(COLUMNS)
+        made.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        made.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        made.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the canvas keeps the keyboard
+        made.setWordWrap(False)
+        header = made.horizontalHeader()
         header.setSectionResizeMode(WHY, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(OBJECT, QHeaderView.ResizeMode.Interactive)
-        table.setColumnWidth(OBJECT, OBJECT_WIDTH)
-        table.itemSelectionChanged.connect(self._selected)
-        return table
-
-    # What the host calls
+        made.setColumnWidth(OBJECT, OBJECT_WIDTH)
+        made.itemSelectionChanged.connect(self._selected)
+        return made
 
     def refresh(self) -> None:
         """Compute the queue anew, once it has been quiet for a moment and nothing is tracking."""
-        session = self._host.session
         self.links.refresh()
-        if session is None:
+        project = self._session.project
+        if project is None:
             self._timer.stop()
-            self._project, self._stamp = None, -1
+            self.project, self._stamp = None, -1
             self._show(None, Review(()))
-        elif not session.tracking and (session.project is not self._project or session.project.mask_stamp != self._stamp):
+        elif not self._session.tracking and (project is not self.project or project.store.mask_stamp != self._stamp):
             self._timer.start()
 
     def _compute(self) -> None:
-        session = self._host.session
-        if session is None or session.tracking:
+        project = self._session.project
+        if project is None or self._session.tracking:
             return
-        project = self._project = session.project
-        self._stamp = project.mask_stamp
+        self.project, self._stamp = project, project.store.mask_stamp
         answers = self.links.list
 
         def work() -> None:
@@ -142,19 +116,18 @@ class ReviewPanel(QWidget):
         self._jobs.shutdown(wait=True, cancel_futures=True)
 
     def _taken_up(self, links: int) -> None:
-        key = self._host.keys.key("review_next")
-        self._host.say(f"{links} link{'s' * (links != 1)} taken up: {key} goes to the first that is open.")
+        key = self._keys.key("review_next")
+        self._session.tell(f"Uncertain links added: {links}. Press {key} to see the first that is open.")
 
     # What is shown
 
     def _show(self, project: Project | None, review: Review) -> None:
-        if project is not self._project:
+        if project is not self.project:
             return
         row, before = self.table.currentRow(), self.span
         self.review = review
-        self.summary.setText(self._words(review))
-        tabs = self._host.tabs
-        tabs.setTabText(tabs.indexOf(self), f"Review ({len(review)})" if review else "Review")
+        self.summary.setText(_summary(review))
+        self.titled.emit(f"Review ({len(review)})" if review else "Review")
         names = {} if project is None else {o.id: o for o in project.objects}
         self._filling = True
         try:
@@ -175,29 +148,17 @@ class ReviewPanel(QWidget):
             self.table.setCurrentCell(same, FRAMES) if same >= 0 else self.table.clearSelection()
         finally:
             self._filling = False
-        self._tell()
+        self._show_detail()
         if self.span is not None and before is not None and self.span != before:
             self._go()
 
-    def _tell(self) -> None:
+    def _show_detail(self) -> None:
         span = self.span
-        self.detail.setText("" if span is None else self._told(span))
+        self.detail.setText("" if span is None else _described(span))
         link = None if span is None else span.link
         self.links.show_question(link)
         for name, fits in (("review_refuse", link is not None), ("review_absent", link is None)):
             self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
-
-    @staticmethod
-    def _told(span: ReviewSpan) -> str:
-        where = f"Frame {span.start}" if span.stop == span.start + 1 else f"Frames {span.start} to {span.stop - 1}"
-        return f"{where}: {span.text}."
-
-    @staticmethod
-    def _words(review: Review) -> str:
-        if not review:
-            return NOTHING
-        text = f"{len(review)} span{'s' * (len(review) != 1)} to review, about {max(1, round(review.minutes))} min"
-        return text + (f" (the worst {SHOWN} are listed)" if len(review) > SHOWN else "")
 
     @property
     def span(self) -> ReviewSpan | None:
@@ -214,13 +175,13 @@ class ReviewPanel(QWidget):
     def _go(self) -> None:
         span = self.span
         if span is not None:
-            if self._host.current_object not in span.objects:
-                self._host.choose(span.objects[0])
-            self._host.go_to(span.frame)
-            self._tell()
-            keys = self._host.keys
-            ask = f" The same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
-            self._host.say(self._told(span) + ask)
+            if self._session.current_object not in span.objects:
+                self._session.choose(span.objects[0])
+            self._session.go_to(span.frame)
+            self._show_detail()
+            keys = self._keys
+            ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
+            self._session.tell(_described(span) + ask)
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
@@ -232,7 +193,7 @@ class ReviewPanel(QWidget):
             else:
                 self.table.setCurrentCell(new, FRAMES)
         else:
-            self._host.say(NOTHING)
+            self._session.tell(NOTHING)
 
     def next(self) -> None:
         """Go to the next span."""
@@ -243,32 +204,43 @@ class ReviewPanel(QWidget):
         self._move(-1)
 
     def accept(self) -> None:
-        """Vouch for the masks of the span, or for a link; the next one takes its place."""
-        span, session = self.span, self._host.session
-        if span is not None and session is not None:
-            session.edit(lambda project: project.accept(span))
+        """Confirm the masks of the span, or a link; the next span takes its place."""
+        if (span := self.span) is not None:
+            self._session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
-        """Say that the two objects of a link are not the same."""
-        span, session = self.span, self._host.session
-        if span is not None and session is not None:
-            session.edit(lambda project: project.refuse(span))
+        """Answer that the two objects of a link are not the same."""
+        if (span := self.span) is not None:
+            self._session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
-        """Say that the object is not there on the span; of two that overlap, the chosen one."""
-        span, session = self.span, self._host.session
+        """Mark the object absent on the span; of two that overlap, the chosen one."""
+        span, chosen = self.span, self._session.current_object
         if span is not None and span.link is not None:
             self._go()  # asks again: on one frame there is nothing to mark
-        elif span is not None and session is not None:
-            who = self._host.current_object if self._host.current_object in span.objects else span.objects[0]
-            session.edit(lambda project: project.mark_absent(who, span.start, span.stop))
+        elif span is not None:
+            who = chosen if chosen in span.objects else span.objects[0]
+            self._session.edit(lambda project: project.tracks.mark_absent(who, span.start, span.stop))
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
         if self.span is not None:
             self._go()
-            self._host.activate_prompts()
-            self._host.say(f"Click what is right, or right-click what is not; then {self._host.keys.key('track')} tracks on.")
+            self._session.activate_prompts()
+            key = self._keys.key("track")
+            self._session.tell(f"Click the object, or right-click what it is not. Then press {key} to track.")
+
+
+def _described(span: ReviewSpan) -> str:
+    where = f"Frame {span.start}" if span.stop == span.start + 1 else f"Frames {span.start} to {span.stop - 1}"
+    return f"{where}: {span.text}."
+
+
+def _summary(review: Review) -> str:
+    if not review:
+        return NOTHING
+    text = f"{len(review)} span{'s' * (len(review) != 1)} to review, about {max(1, round(review.minutes))} min"
+    return text + (f" (the worst {SHOWN} are listed)" if len(review) > SHOWN else "")
 
 
 def _shade(severity: float) -> QColor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QWidget
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
-
-from napari_sam2s.widgets.stride_spinbox import RateBox
+from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.stride_spinbox import StrideSpinBox
 
 
 class RunPanel(QWidget):
@@ -20,42 +19,30 @@ class RunPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.direction = QComboBox()
-        self.direction.addItems(["forward", "backward", "both"])
-        self.direction.setToolTip("Where tracking goes from the frame on show; 'both' goes forward, then backward from it.")
+        tip = "Where tracking goes from the frame on show; 'both' goes forward, then backward from it."
+        self.direction = menu(("forward", "backward", "both"), tip)
         self.direction.currentTextChanged.connect(lambda _: self.changed.emit())
         self.whole_button = button("all frames", self.whole.emit, "Take the whole video again.")
-        self.rate = RateBox()
+        self.rate = StrideSpinBox()
         self.rate.chosen.connect(lambda _: self.changed.emit())
         self.follow = QCheckBox("follow")
         self.follow.setChecked(True)
         self.follow.setToolTip("Show the frames as they are tracked. Moving the slider yourself stops this until the next run.")
-        self.track_button = button("Track", self.track.emit, "Follow the objects from this frame on; press again to pause.")
-        self.resume_button = button("Go on", self.resume.emit, "Go on with the run that was interrupted, to the same masks.")
+        self.track_button = button("Track", self.track.emit, "Track the objects from this frame on; press again to pause.")
+        self.resume_button = button("Resume", self.resume.emit, "Resume the interrupted run; it leads to the same masks.")
         self.resume_button.setVisible(False)
-        self.preflight = QLabel()
-        self.preflight.setWordWrap(True)
-        self.preflight.setToolTip("What Track would cost: frames, objects, time, disk, and memory where the model runs.")
+        self.preflight = wrapped(tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.")
         self.preflight.linkActivated.connect(lambda every: self.rate.take(int(every)))
         self.progress = QProgressBar()
         self.progress.setToolTip("How far the run is.")
-        where = QHBoxLayout()
-        where.addWidget(QLabel("direction"))
-        where.addWidget(self.direction, 1)
-        where.addWidget(self.whole_button)
-        how = QHBoxLayout()
-        how.addWidget(QLabel("track"))
-        how.addWidget(self.rate, 1)
-        how.addWidget(self.follow)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.track_button, 2)
-        buttons.addWidget(self.resume_button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        for part in (where, how, buttons):
-            layout.addLayout(part)
-        for line in (self.preflight, self.progress):
-            layout.addWidget(line)
+        stacked(
+            side_by_side(QLabel("direction"), (self.direction, 1), self.whole_button),
+            side_by_side(QLabel("track"), (self.rate, 1), self.follow),
+            side_by_side((self.track_button, 2), (self.resume_button, 1)),
+            self.preflight,
+            self.progress,
+            into=self,
+        )
         self.progress.setVisible(False)
         self.show_bounds(0, 1, 1)
 
@@ -79,16 +66,7 @@ class RunPanel(QWidget):
         self.whole_button.setText("all frames" if everything else f"{first} to {stop - 1}  ✕")
         self.whole_button.setEnabled(not everything)
         self.whole_button.setToolTip(
-            "Tracking may go through the whole video; drag the handles of the timeline to bound it."
+            "Tracking may go through the whole video. Drag the handles of the timeline to bound it."
             if everything
-            else "Tracking stays between the handles of the timeline; press to take the whole video again."
+            else "Tracking stays between the handles of the timeline. Press to take the whole video again."
         )
-
-
-def button(text: str, action: Any, tip: str) -> QPushButton:
-    """Return a button with a tooltip, that leaves the keyboard to the canvas."""
-    made = QPushButton(text)
-    made.setToolTip(tip)
-    made.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-    made.clicked.connect(lambda: action())
-    return made

@@ -2,287 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QPushButton, QTabWidget, QWidget
 
-from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
 from napari_sam2s.widgets import commands
+from napari_sam2s.widgets.camera import keep_whole_picture
+from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.export_menu import Exporter
-from napari_sam2s.widgets.help_overlay import HelpOverlay
+from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
+from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.layout import Parts
-from napari_sam2s.widgets.plan import Leg, plan
+from napari_sam2s.widgets.layout import dock_timeline, lay_out, undock_timeline
+from napari_sam2s.widgets.model_panel import ModelPanel
+from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.preflight import setup_of
+from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.review_panel import ReviewPanel
+from napari_sam2s.widgets.run_panel import RunPanel
 from napari_sam2s.widgets.run_view import RunView
-from napari_sam2s.widgets.session import NOTHING_TO_FOLLOW, Session
-from napari_sam2s.widgets.track_editing_panel import SurgeryPanel
-from napari_sam2s.widgets.tracker_source import Choice
-from napari_sam2s.widgets.video_widget import WARMING, WELCOME, VideoWidget
+from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.timeline import Timeline
+from napari_sam2s.widgets.track_editing_panel import TrackEditingPanel
+from napari_sam2s.widgets.video_picker import LOADING, WELCOME, VideoPicker
 
 if TYPE_CHECKING:
     import napari
 
 
-class SegmentWidget(VideoWidget):
+class SegmentWidget(QWidget):
     """Segment a video: everything here can be scripted through :class:`Session`, :class:`Project` and :class:`Tracker`.
 
     Further panels go into the tabs by :meth:`add_panel`, their keys into :attr:`keys`.
     """
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, *, project_folder: Path | None = None) -> None:
-        super().__init__(napari_viewer, project_folder)
-        self._help: HelpOverlay | None = None
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = session = Session(napari_viewer)
         self.keys = Keys(napari_viewer)
-        self.parts = Parts(self)
-        self.table, self.timeline, self.tabs = self.parts.table, self.parts.timeline, self.parts.tabs
-        self.run_panel, self.model_panel, self.status = self.parts.run, self.parts.model, self.parts.status
-        self.run_view = RunView(self)
-        self.exporter = Exporter(self)
-        self.exporter.attach(self.parts.export)
+        self.status = wrapped(tip="What happens now, and what to do next.")
+        self.timeline = Timeline()
+        self.model_panel, self.run_panel = ModelPanel(), RunPanel()
+        self.run_view = RunView(session, self.run_panel, self.timeline, self.keys)
+        self.picker = VideoPicker(session, self.model_panel.choice, project_folder)
+        self.help = Help(self.keys, self)
+        self.export_button = QPushButton("Export")
+        self.exporter = Exporter(session, self.export_button)
         self._bind_keys()
-        self.objects_panel, self.review_panel, self.surgery_panel = self.parts.objects, ReviewPanel(self), SurgeryPanel(self)
+        self.objects_panel = ObjectsPanel(session)
+        self.review_panel = ReviewPanel(session, self.keys)
+        self.track_editing_panel = TrackEditingPanel(session)
+        self.tabs = QTabWidget()
+        self.add_panel("Objects", self.objects_panel)
         self.add_panel("Review", self.review_panel)
-        self.add_panel("Surgery", self.surgery_panel)
+        self.add_panel("Edit tracks", self.track_editing_panel)
+        self._lay_out()
         self._connect()
-        commands.OPEN.add(self)
-        self.say(WELCOME)
-        self._layers_changed()
+        self._watcher = CloseWatcher(self, self.let_go)
+        commands.OPEN.add(self.keys)
+        session.tell(WELCOME)
+        self.picker.look()
+
+    def _lay_out(self) -> None:
+        session = self.session
+        last = side_by_side(
+            button("Confirm", session.confirm, "Confirm the masks of this frame: tracking stops here and never changes them."),
+            button("Undo", session.undo, "Undo the last step, whatever it was."),
+            button("Redo", session.redo, "Redo what was undone."),
+            button("Keys", self.help.toggle, "Show all keys."),
+            self.export_button,
+        )
+        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), self.run_panel, last, self.status)
 
     def _bind_keys(self) -> None:
-        add = self.keys.add
-        add("track", "G", "track from this frame, or pause", self.track)
-        add("go_on", "Shift-G", "go on with the run that was interrupted", self.resume)
-        add("new_object", "N", "new object", self.new_object)
-        add("confirm", "K", "confirm the masks of this frame", self.confirm)
-        add("undo", "U", "undo", self.undo)
-        add("redo", "Shift-U", "redo", self.redo)
-        add("mark_in", "Shift-I", "track from here on only", self.mark_in)
-        add("mark_out", "Shift-O", "track up to here only", self.mark_out)
+        add, session = self.keys.add, self.session
+        add("track", "G", "track from this frame, or pause", self.run_view.track)
+        add("resume", "Shift-G", "resume the interrupted run", self.run_view.resume)
+        add("new_object", "N", "new object", session.new_object)
+        add("confirm", "K", "confirm the masks of this frame", session.confirm)
+        add("undo", "U", "undo", session.undo)
+        add("redo", "Shift-U", "redo", session.redo)
+        add("mark_in", "Shift-I", "track from here on only", self.timeline.mark_in)
+        add("mark_out", "Shift-O", "track up to here only", self.timeline.mark_out)
         add("export", "Shift-E", "export the masks", self.exporter.popup)
-        add("help", "H", "show these keys, or hide them", self.help)
+        add("help", "H", "show these keys, or hide them", self.help.toggle)
         self.run_panel.show_running(False, self.keys.key("track"))
 
     def _connect(self) -> None:
-        self._watch_layers()
+        session = self.session
+        session.message.connect(self.status.setText)
+        session.opened.connect(self._opened)
+        session.changed.connect(self._refresh)
         self.model_panel.changed.connect(self._change_model)
-        self.model_panel.said.connect(self.say)
-        self.table.chosen.connect(self._choose)
-        self.table.edited.connect(self.refresh)
-        self.table.refused.connect(self.say)
-        self.timeline.jumped.connect(self.go_to)
-        self.run_panel.track.connect(self.track)
-        self.run_panel.resume.connect(self.resume)
-        self.run_panel.whole.connect(lambda: self.timeline.set_bounds(0, self.timeline.frames))
-        self.viewer.dims.events.current_step.connect(self._moved)
+        self.model_panel.message.connect(session.tell)
+        self.timeline.jumped.connect(session.go_to)
+        self.run_view.redrawn.connect(self.objects_panel.refresh)
+        self.review_panel.titled.connect(self._title_review)
 
     def add_panel(self, title: str, panel: QWidget) -> None:
         """Add a page to the tabs. If it has a method ``refresh()``, that is called whenever the project changed."""
         self.tabs.addTab(panel, title)
 
-    # What the user does
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """First frame and the one after the last between the in and out handles; the whole video unless they were moved."""
-        return self.timeline.bounds
-
-    def mark_in(self) -> None:
-        """Put the in handle at the frame on show."""
-        self.timeline.set_bounds(self.frame, max(self.frame + 1, self.timeline.bounds[1]))
-
-    def mark_out(self) -> None:
-        """Put the out handle after the frame on show."""
-        self.timeline.set_bounds(min(self.frame, self.timeline.bounds[0]), self.frame + 1)
-
-    def new_object(self) -> None:
-        """Add an object; the next click says where it is."""
-        if self.session is not None and self.layers is not None:
-            self.current_object = self.session.project.add_object().id
-            self.layers.activate_prompts()
-            self.refresh()
-
-    def remove_object(self) -> None:
-        """Remove the chosen object."""
-        if self.session is not None:
-            project = self.session.project
-            self._try(lambda: project.remove_object(self.current_object))
-            left = project.objects
-            self.current_object = left[-1].id if left else project.add_object().id
-            self.refresh()
-
-    def choose(self, object_id: int) -> None:
-        """Make an object the one that clicks belong to."""
-        self._choose(object_id)
-        self.refresh()
-
-    def _choose(self, object_id: int) -> None:
-        self.current_object = object_id
-        if self.layers is not None:
-            self.layers.select(object_id)
-
-    def legs(self) -> list[Leg]:
-        """Return what pressing the key would do."""
-        return [] if self.session is None else self._planned(self.session)()
-
-    def _planned(self, session: Session) -> Callable[[], list[Leg]]:
-        """Return what plans a run from the frame on show, later on: by then, clicks may be answered that are not yet."""
-        way = self.run_panel.direction.currentText()
-        project, frame, bounds, every = session.project, self.frame, self.range, self.run_panel.rate.every
-        return lambda: plan(project, frame, way, bounds, session.corrected, every)  # type: ignore[arg-type]
-
-    def track(self) -> None:
-        """Follow objects from the frame on show, each to its next confirmed frame; or pause.
-
-        Whoever has clicked while tracking goes on has paused it thereby, and wants to track from the click.
-        """
-        session = self.session
-        if session is None:
-            return
-        if session.tracking and not (session.pausing and session.answering):
-            session.pause()
-        elif session.answering or self.legs():
-            self.run_view.start()
-            session.track(self._planned(session))
-        else:
-            self.say(NOTHING_TO_FOLLOW)
-
-    def resume(self) -> None:
-        """Go on with the run that was interrupted."""
-        if self.session is None or self.session.tracking:
-            return
-        if self.session.interrupted:
-            self.run_view.start(*self.session.interrupted_as)
-            self.session.resume()
-        else:
-            self.say("No run was interrupted; press the key to track.")
-
-    def confirm(self) -> None:
-        """Vouch for the masks on show."""
-        if self.session is not None:
-            project, frame = self.session.project, self.frame
-            if not project.origins(frame):
-                self.say(f"Nothing is known of frame {frame} yet: click or track first, then confirm it.")
-                return
-            self._try(lambda: project.confirm(frame))
-            self.refresh()
-
-    def undo(self) -> None:
-        """Undo the last step."""
-        if self.session is not None:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Redo it."""
-        if self.session is not None:
-            self.session.redo()
-
-    def help(self) -> None:
-        """Show all keys, or hide them."""
-        shown, self._help = self._help, None
-        if shown is not None:
-            shown.close()
-        else:
-            self._help = HelpOverlay(self.keys, self.window())
-            self._help.destroyed.connect(self._help_closed)
-            self._help.show()
-
-    def _help_closed(self) -> None:
-        self._help = None
-
-    def _try(self, action: Callable[[], Any]) -> None:
-        try:
-            action()
-        except Sam2sError as error:
-            self.say(str(error))
-
-    # What the session says
-
-    def _choice(self) -> Choice:
-        return self.model_panel.choice()
-
-    def _opened(self, session: Session) -> None:
-        session.ready.connect(self._ready)
-        session.failed.connect(self._failed)
-        session.lost.connect(self._lost)
-        session.prompted.connect(self._prompted)
-        session.changed.connect(self.refresh)
-        self.run_view.watch(session)
-
-    def _closed(self, session: Session) -> None:
-        self.run_view.forget(session)
-
-    def _change_model(self) -> None:
-        if self.session is not None:
-            self.say(WARMING)
-            self.session.change(self._choice())
-
-    def _ready(self, facts: dict[str, Any]) -> None:
-        self.say(f"{setup_of(facts)}: ready. Click an object; right-click says what it is not.")
-        self.run_view.facts = facts
-        self.refresh()
-
-    def _prompted(self, frame: int, object_id: int) -> None:
-        self.say(f"{self._doubt(frame, object_id)} Press {self.keys.key('track')} to track from here.".lstrip())
-        self.refresh()
-
-    def _doubt(self, frame: int, object_id: int) -> str:
-        """Return what is to be said of an answer that is likely wrong: tracking would carry it through the video."""
-        if self.session is None:
-            return ""
-        project = self.session.project
-        entry = next((e for e in project.entries(frame) if e.object_id == object_id), None)
-        if entry is None or entry.origin != "prompted":  # painted masks are the user's own
-            return ""
-        where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
-        if entry.mask.area == 0 and where_it_is:
-            return "Nothing was found here: click again, draw a box, or paint it."
-        if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
-            iou = entry.scores.iou
-            return f"The model is unsure of it (predicted IoU {iou:.2f}): click again where it is wrong, or paint it."
-        return ""
-
-    def _failed(self, message: str) -> None:
-        self.say(message)
-        self.refresh()  # a click that was refused is drawn already
-
-    def _lost(self, message: str) -> None:
-        go_on = self.session is not None and self.session.interrupted
-        self.say(f"{message} Press Go on ({self.keys.key('go_on')})." if go_on else message)
-        self.refresh()
-
-    def say(self, message: str) -> None:
-        """Show a message below everything."""
-        self.status.setText(message)
-
-    def _moved(self, event: Any = None) -> None:
-        self.timeline.set_current(self.frame)
-        self.run_view.moved()
-
-    # Keeping the picture up to date
+    def _title_review(self, title: str) -> None:
+        self.tabs.setTabText(self.tabs.indexOf(self.review_panel), title)
 
     def refresh(self) -> None:
         """Show the project as it is."""
-        objects = [o.id for o in self.session.project.objects] if self.session is not None else []
-        if objects and self.current_object not in objects:  # its step was undone
-            self.current_object = objects[-1]
+        self.session.changed.emit()
+
+    def _refresh(self) -> None:
         self.run_view.refresh()
-        if self.layers is not None:
-            self.layers.show()
         for n in range(self.tabs.count()):
             if hasattr(panel := self.tabs.widget(n), "refresh"):
                 panel.refresh()
 
+    # What the worker of the open video reports
+
+    def _opened(self, worker: ProjectWorker) -> None:
+        worker.ready.connect(self._ready)
+        worker.failed.connect(self._failed)
+        worker.lost.connect(self._lost)
+        worker.prompted.connect(self._prompted)
+        worker.changed.connect(self.session.changed)
+        keep_whole_picture(self.viewer, self)
+        dock_timeline(self.viewer, self.timeline)
+
+    def _change_model(self) -> None:
+        if self.session.worker is not None:
+            self.session.tell(LOADING)
+            self.session.worker.change(self.model_panel.choice())
+
+    def _ready(self, facts: dict[str, Any]) -> None:
+        self.session.tell(f"{setup_of(facts)}: ready. Click an object; right-click what it is not.")
+        self.run_view.facts = facts
+        self.refresh()
+
+    def _prompted(self, frame: int, object_id: int) -> None:
+        doubt = self._doubt(frame, object_id)
+        self.session.tell(f"{doubt} Press {self.keys.key('track')} to track from here.".lstrip())
+        self.refresh()
+
+    def _doubt(self, frame: int, object_id: int) -> str:
+        """Return a warning of an answer that is likely wrong: tracking would carry it through the video."""
+        if (project := self.session.project) is None:
+            return ""
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
+        if entry is None or entry.origin != "prompted":  # painted masks are the user's own
+            return ""
+        where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
+        if entry.mask.area == 0 and where_it_is:
+            return "The model found nothing here. Click again, draw a box, or paint the mask."
+        if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
+            iou = entry.scores.iou
+            return f"The model is unsure (predicted IoU {iou:.2f}). Click again where the mask is wrong, or paint it."
+        return ""
+
+    def _failed(self, message: str) -> None:
+        self.session.tell(message)
+        self.refresh()  # a click that was refused is drawn already
+
+    def _lost(self, message: str) -> None:
+        worker = self.session.worker
+        interrupted = worker is not None and worker.interrupted
+        self.session.tell(f"{message} Press Resume ({self.keys.key('resume')})." if interrupted else message)
+        self.refresh()
+
     def let_go(self) -> None:
-        """Let go of keys, threads, the video and the viewer."""
-        commands.OPEN.discard(self)
+        """Let go of keys, threads, the video and the viewer; the masks stay to look at."""
+        commands.OPEN.discard(self.keys)
         self.keys.close()
         self.review_panel.shut_down()
-        if self._help is not None:
-            self._help.close()
-        self.viewer.dims.events.current_step.disconnect(self._moved)
-        super().let_go()
+        self.help.hide()
+        self.picker.let_go()
+        self.session.let_go()
+        undock_timeline(self.viewer, self.timeline)

@@ -1,290 +1,238 @@
-"""One video at work: its project, its engine, and the thread in which both are talked to.
+"""What the panels share: the video and project at hand, the object and frame chosen, messages, and what happens.
 
-Everything here is the public API put in order; nothing touches napari, and torch is imported in the thread only, so that
-the widget is there at once. Jobs run one after the other in one thread, and what happens is told through Qt signals, which
-arrive in the main thread.
+A session lasts as long as its widget; videos are opened and closed in it. Work on the project of an open one is done by its
+:class:`ProjectWorker`, in a thread.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
+from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.tracking.engine import Engine, EngineLost
-from napari_sam2s.tracking.prompt_replacement import replace_prompts
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.plan import Leg
-from napari_sam2s.widgets.run_controller import Follower
-from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
+from napari_sam2s.widgets.layer_sync import LayerSync
+from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
+from napari_sam2s.widgets.tracker_source import Choice
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking import RemoteTracker
-
-NOTHING_TO_FOLLOW = "Click an object first: then there is something to follow."
-_log = logging.getLogger(__name__)
+    import napari
+    from napari.layers import Image
 
 
 class Session(QObject):
-    """A video, its project and its tracker."""
+    """The video that is open in a viewer, its project and layers, and what is chosen there; ``None`` where nothing is open."""
 
-    ready = Signal(object)  # the engine's facts: model, device, threads, and memory_bytes (taken, in all)
-    failed = Signal(str)
-    lost = Signal(str)  # the engine died, or its device is full: going on is possible
-    prompted = Signal(int, int)  # frame, object
-    started = Signal(object)  # a run begins: its legs
-    progressed = Signal(int, int, int, float)  # done, of, frame, frames a second
-    stopped = Signal(str)  # a run is over: finished, paused, failed, or idle if there was nothing to follow
-    changed = Signal()  # objects, prompts or history
+    opened = Signal(object)  # the ProjectWorker of a video
+    closing = Signal(object)  # it
+    closed = Signal()
+    changed = Signal()  # the project, or which object is chosen: show it anew
+    moved = Signal()  # another frame is on show
+    message = Signal(str)  # for the user
 
-    def __init__(self, video: Video, path: Path, choice: Choice) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.video = video
-        self.project = Project.open(path) if path.exists() else Project.create(path, video)
-        try:
-            self.project.check_video(video)
-        except ProjectError:
-            self.project.close()
-            raise
-        self.source = TrackerSource(video, self.project, choice, self.ready.emit)
-        self._follower = Follower(self.project, self.source, self.progressed.emit)
-        self._pauses: list[threading.Event] = []  # of the run that goes on, and of those that wait for it
-        self._change: Future[Any] | None = None  # the latest job that changes prompts or masks
-        self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s")
-        self._closed = False
+        self.viewer = viewer
+        self.worker: ProjectWorker | None = None
+        self.image: Image | None = None
+        self.layers: LayerSync | None = None
+        self.current_object = 1
+        self.bounds = (0, 1)  # first frame and the one after the last that tracking may touch: the timeline's handles
+        self._time: TimeAxis | None = None  # of the image
+        viewer.dims.events.current_step.connect(self._moved)
+        self.changed.connect(self._show)  # first of all
 
-    def start(self) -> Future[Any]:
-        """Warm up in the background: start the engine, load the model, and tell it the prompts that are known."""
+    # What is open
 
-        def warm() -> None:
-            self.source.fresh()
+    def open(self, layer: Image, video: Video, path: Path, choice: Choice) -> ProjectWorker:
+        """Open the video of a layer with the project at ``path``, new or known; its worker is yet to be started.
 
-        return self._do(warm)
-
-    def change(self, choice: Choice) -> Future[Any]:
-        """Go on with another model, device or memory policy; what was found stays."""
-        self.pause()
-
-        def change() -> None:
-            self.source.change(choice)
-            self.source.get()
-
-        return self._do(change)
-
-    def prompt(self, prompt: Prompt) -> Future[Any]:
-        """Prompt an object; pauses tracking first."""
-        self.pause()
-
-        def ask() -> None:
-            self._ask(prompt)
-            self.prompted.emit(prompt.frame, prompt.object_id)
-
-        return self._do_change(ask)
-
-    def _ask(self, prompt: Prompt) -> None:
-        tracker = self.source.fresh()
-        points, labels = (prompt.points, prompt.labels) if prompt.points else (None, None)
-        tracker.prompt(prompt.object_id, prompt.frame, points=points, labels=labels, box=prompt.box, mask=prompt.mask)
-        self._follower.note_prompt(prompt.object_id)
-
-    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
-        """Take back what was said of an object on a frame, and say this instead, as one step of undo."""
-        self.pause()
-
-        def ask() -> None:
-            self.source.stale.add(object_id)
-            self._follower.note_prompt(object_id)
-            try:
-                replace_prompts(self.project, object_id, frame, prompts, self._ask)
-            finally:
-                self.prompted.emit(frame, object_id)
-
-        return self._do_change(ask)
-
-    def painted(self, frame: int, objects: Sequence[int]) -> Future[Any]:
-        """Let the tracker know masks that were painted, as mask prompts that the project holds already."""
-
-        def tell() -> None:
-            tracker = self.source.fresh()
-            for i in objects:
-                mask = self.project.mask(frame, i)
-                if mask is not None and mask.any():
-                    tracker.replay(Prompt(i, frame, mask=mask))
-                    self._follower.note_prompt(i)
-                elif frame in tracker.conditioning.get(i, ()):  # all of it was erased, and its prompts along with it
-                    tracker.forget(i, frame)
-                    self._follower.note_prompt(i)
-            self.prompted.emit(frame, objects[0])
-
-        return self._do_change(tell)
-
-    def track(self, legs: Callable[[], Sequence[Leg]]) -> Future[Any]:
-        """Propagate one leg after the other, until paused.
-
-        ``legs`` is asked in the session's thread, once everything that was said before is answered.
+        Raises
+        ------
+        Sam2sError
+            If the project cannot be opened or is another video's.
         """
+        self.worker = worker = ProjectWorker(video, path, choice)
+        self.image, self._time = layer, TimeAxis(layer)
+        if not worker.project.objects:
+            worker.project.add_object()
+        self.current_object = worker.project.objects[0].id
+        self.layers = LayerSync(self.viewer, layer, worker.project, self)
+        self.opened.emit(worker)
+        return worker
 
-        def follow(pause: threading.Event) -> str:
-            self.source.fresh()
-            chosen = legs()
-            if not chosen:
-                self.failed.emit(NOTHING_TO_FOLLOW)
-                return "idle"
-            self.started.emit(chosen)
-            return "finished" if self._follower.follow(chosen, pause) else "paused"
+    def close(self, *, leave_masks: bool = False) -> None:
+        """Let go of the video; the masks stay in the project, and in the viewer to look at if ``leave_masks``."""
+        worker, self.worker = self.worker, None
+        layers, self.layers = self.layers, None
+        if self._time is not None:
+            self._time.close()
+        self.image = self._time = None
+        if worker is not None:
+            self.closing.emit(worker)
+        if layers is not None and not leave_masks:
+            layers.remove()  # while their masks can be read: napari looks at the layer that is chosen next
+        if worker is not None:
+            worker.close()
+            if layers is not None and leave_masks:
+                layers.leave(Project.open(worker.project.path, mode="r"))
+        self.closed.emit()
+        self.changed.emit()
 
-        return self._run(follow)
+    def let_go(self) -> None:
+        """Let go of the viewer, for good; the masks stay there to look at."""
+        self.viewer.dims.events.current_step.disconnect(self._moved)
+        self.close(leave_masks=True)
 
-    def resume(self) -> Future[Any]:
-        """Go on with the run that was interrupted, and with the legs that were to come after it."""
-        return self._run(lambda pause: "finished" if self._follower.go_on(pause) else "paused")
+    @property
+    def project(self) -> Project | None:
+        """The project that is open."""
+        return None if self.worker is None else self.worker.project
 
-    def _run(self, work: Callable[[threading.Event], str]) -> Future[Any]:
-        pause = threading.Event()
-        self._pauses.append(pause)
-
-        def run() -> None:
-            try:
-                how = "paused" if pause.is_set() else work(pause)
-            finally:
-                self._pauses.remove(pause)  # before the signal arrives: whoever hears it may ask
-            self.stopped.emit(how)
-
-        return self._do(run, running=True)
+    @property
+    def video(self) -> Video | None:
+        """The video that is open."""
+        return None if self.worker is None else self.worker.video
 
     @property
     def tracking(self) -> bool:
-        """Whether a run goes on, or is to begin."""
-        return bool(self._pauses)
+        """Whether a run is at work, or is to begin."""
+        return self.worker is not None and self.worker.tracking
+
+    # What is on show and chosen
 
     @property
-    def pausing(self) -> bool:
-        """Whether nothing goes on after the frame that is being tracked."""
-        return all(pause.is_set() for pause in self._pauses)
+    def frame(self) -> int:
+        """The frame on show."""
+        return 0 if self._time is None else self._time.frame(self.viewer.dims.point)
 
-    @property
-    def answering(self) -> bool:
-        """Whether what was said last is yet to be answered."""
-        return self._change is not None and not self._change.done()
+    def go_to(self, frame: int) -> None:
+        """Show a frame."""
+        if self.image is not None:
+            show_frame(self.viewer, self.image, frame)
 
-    @property
-    def corrected(self) -> set[int]:
-        """Objects that got a prompt since they were last tracked."""
-        return self._follower.corrected
+    def _moved(self, event: Any = None) -> None:
+        self.moved.emit()
 
-    @property
-    def choice(self) -> Choice:
-        """Which model runs, and where."""
-        return self.source.choice
+    def select(self, object_id: int) -> None:
+        """Make an object the one that clicks belong to, without showing everything anew."""
+        self.current_object = object_id
+        if self.layers is not None:
+            self.layers.select(object_id)
 
-    @property
-    def engine(self) -> Engine | None:
-        """The process or cluster that the model runs in."""
-        return self.source.engine
+    def choose(self, object_id: int) -> None:
+        """Make an object the one that clicks belong to."""
+        self.select(object_id)
+        self.changed.emit()
 
-    @property
-    def tracker(self) -> RemoteTracker | None:
-        """The tracker, once it is there."""
-        return self.source.tracker
+    def _show(self) -> None:
+        """Show the layers as the project is now; if the chosen object is gone, as after undo, another one is chosen."""
+        objects = [o.id for o in self.project.objects] if self.project is not None else []
+        if objects and self.current_object not in objects:
+            self.current_object = objects[-1]
+        if self.layers is not None:
+            self.layers.show()
 
-    def pause(self) -> None:
-        """Stop tracking after the current frame; a run that waits does not begin."""
-        for pause in tuple(self._pauses):
-            pause.set()
+    def activate_prompts(self) -> None:
+        """Make the next click a prompt."""
+        if self.layers is not None:
+            self.layers.activate_prompts()
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether there is a run to go on with."""
-        if self.tracking:
-            return False
-        runs = self.project.runs
-        return bool(runs) and runs[-1].unfinished
+    def tell(self, message: str) -> None:
+        """Show the user a message."""
+        self.message.emit(message)
 
-    @property
-    def interrupted_as(self) -> tuple[int, int]:
-        """Every which frame the run to go on with tracks, and how many objects."""
-        facts = self.project.runs[-1].provenance
-        rate = facts.get("rate")
-        return (max(round(self.video.fps / rate), 1) if rate and self.video.fps else 1, len(facts.get("objects") or (0,)))
+    # What the user does
 
-    def edit(self, change: Callable[[Project], Any]) -> Future[Any]:
-        """Change the project otherwise, as by surgery; pauses tracking first."""
-        self.pause()
-
-        def apply() -> None:
-            try:
-                change(self.project)
-            finally:
-                self.source.all_stale()
-                self.changed.emit()
-
-        return self._do_change(apply)
-
-    def undo(self) -> Future[Any]:
-        """Undo the last step."""
-        return self._history("undo")
-
-    def redo(self) -> Future[Any]:
-        """Redo what was undone."""
-        return self._history("redo")
-
-    def _history(self, what: Literal["undo", "redo"]) -> Future[Any]:
-        self.pause()
-
-        def toggle() -> None:
-            getattr(self.project, what)()
-            self.source.all_stale()
+    def new_object(self) -> None:
+        """Add an object; the next click prompts it."""
+        if self.project is not None:
+            self.current_object = self.project.add_object().id
+            self.activate_prompts()
             self.changed.emit()
 
-        return self._do_change(toggle)
+    def remove_object(self) -> None:
+        """Remove the chosen object."""
+        if (project := self.project) is not None:
+            self._try(lambda: project.objects.remove(self.current_object))
+            left = project.objects
+            self.current_object = left[-1].id if left else project.add_object().id
+            self.changed.emit()
+
+    def confirm(self) -> None:
+        """Confirm the masks on show."""
+        if (project := self.project) is None:
+            return
+        frame = self.frame
+        if not project.masks.origins(frame):
+            self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")
+            return
+        self._try(lambda: project.confirm(frame))
+        self.changed.emit()
+
+    def prompt(self, prompt: Prompt) -> None:
+        """Prompt an object; pauses tracking. An id that no object has gets a new object."""
+        if self.worker is None or self._refuse_locked(prompt.object_id):
+            return
+        project = self.worker.project
+        if prompt.object_id not in {o.id for o in project.objects}:
+            self.current_object = project.add_object().id
+            prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
+        self.worker.prompt(prompt)
+
+    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
+        """Leave only these prompts of an object on a frame; pauses tracking."""
+        if self.worker is not None and not self._refuse_locked(object_id):
+            self.worker.replace_prompts(object_id, frame, prompts)
+
+    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
+        """Take what was painted as mask prompts, all of a stroke as one step of undo."""
+        if self.worker is None or not objects:
+            return
+        project = self.worker.project
+        with project.history.step("paint"):
+            for i in objects:
+                mask = project.mask(frame, i)
+                project.prompts.remove(i, frame)
+                if mask is not None and mask.any():
+                    project.prompts.add(Prompt(i, frame, mask=mask))
+        project.history.merge(since, "paint")
+        self.worker.painted(frame, objects)
+
+    def edit(self, change: Callable[[Project], Any]) -> None:
+        """Change the project in the worker's thread; pauses tracking."""
+        if self.worker is not None:
+            self.worker.edit(change)
+
+    def undo(self) -> None:
+        """Undo the last step."""
+        self.edit(lambda project: project.undo())
+
+    def redo(self) -> None:
+        """Redo what was undone."""
+        self.edit(lambda project: project.redo())
 
     def settle(self, timeout: float = 60.0) -> None:
         """Wait until all jobs given so far are done; for scripts and tests."""
-        self._jobs.submit(lambda: None).result(timeout=timeout)
+        if self.worker is not None:
+            self.worker.settle(timeout)
 
-    def _do_change(self, job: Callable[[], None]) -> Future[Any]:
-        self._change = self._do(job)
-        return self._change
+    def _refuse_locked(self, object_id: int) -> bool:
+        """Tell the user if an object is locked, draw its prompts as they were, and return whether it is."""
+        objects = self.project.objects if self.project is not None else ()
+        locked = next((o for o in objects if o.id == object_id and o.locked), None)
+        if locked is not None:
+            self.tell(f"{locked.name} is locked. Unlock it to change its masks.")
+            QTimer.singleShot(0, self.changed.emit)  # napari draws a click after we have heard of it
+        return locked is not None
 
-    def _do(self, job: Callable[[], None], *, running: bool = False) -> Future[Any]:
-        def guarded() -> None:
-            try:
-                job()
-            except EngineLost as error:
-                self.source.drop_tracker()
-                self._tell(self.lost, str(error), running)
-            except Sam2sError as error:
-                self._tell(self.failed, str(error), running)
-            except Exception as error:  # noqa: BLE001  the edge of the thread: what is not told here is told nowhere
-                if is_out_of_memory(error):
-                    self.source.close()
-                    self._tell(self.lost, OUT_OF_MEMORY, running)
-                else:
-                    _log.exception("a job of the session failed")
-                    self._tell(self.failed, f"That went wrong ({type(error).__name__}: {error}); the log has more.", running)
-
-        return self._jobs.submit(guarded)
-
-    def _tell(self, signal: Any, message: str, running: bool) -> None:
-        if self._closed:
-            return
-        if running:
-            self.stopped.emit("failed")
-        signal.emit(message)
-
-    def close(self) -> None:
-        """Stop, and let go of the engine and the file. What was found stays in the project."""
-        if self._closed:
-            return
-        self._closed = True
-        self.pause()
-        self._jobs.shutdown(wait=True, cancel_futures=True)
-        self.source.close()
-        self.project.close()
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Sam2sError as error:
+            self.tell(str(error))

@@ -1,4 +1,4 @@
-"""Every which frame is tracked: a number that reads as a sentence."""
+"""Track every N-th frame: the number N, read as a sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_sam2s.widgets.preflight import MOST_EVERY, ordinal
 from napari_sam2s.widgets.settings import remember, remembered
 
 
-class RateBox(QSpinBox):
+class StrideSpinBox(QSpinBox):
     """The working rate: "every frame", or "every 5th frame (5/s)" with the frames between filled in. Remembered."""
 
     chosen = Signal(int)
@@ -27,7 +27,7 @@ class RateBox(QSpinBox):
 
     @property
     def every(self) -> int:
-        """Every which frame is tracked."""
+        """The N of "every N-th frame"."""
         return self.value() if self.isEnabled() else 1
 
     def show_video(self, fps: float | None) -> None:
@@ -35,10 +35,10 @@ class RateBox(QSpinBox):
         self._fps = fps
         self.setEnabled(bool(fps))
         self.setToolTip(
-            "Track every frame, or fewer: the frames between are filled by shapes that follow the motion, and marked as "
-            "filled. Several times faster; too coarse for what moves far within a few frames."
+            "Track every N-th frame. The frames between are filled with shapes that follow the motion, and marked as filled. "
+            "This is several times faster, but too coarse for fast motion."
             if fps
-            else "Every frame is tracked: this image does not know its frames per second, which a working rate needs."
+            else "Every frame is tracked: a stride needs frames per second, which this image does not know."
         )
         self.lineEdit().setText(self.textFromValue(self.value()))
 

@@ -10,25 +10,12 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.masklets.labels import LabelView
-
-
-class WatchedLabels(LabelView):
-    """The masks of a project that say, before a frame is written to, which one it is."""
-
-    def __init__(self, project: Project, before_write: Callable[[int], None]) -> None:
-        super().__init__(project)
-        self._before_write = before_write
-
-    def _write(self, t: int, where: tuple[Any, ...], value: Any) -> None:
-        self._before_write(t)
-        super()._write(t, where, value)
 
 
 class Strokes:
-    """Gathers what a layer writes, and tells it when a stroke is over; or at once, where the mouse did not do it.
+    """Gathers what a layer writes, and hands it on when a stroke is over; or at once, where the mouse did not do it.
 
-    Napari says when it paints, but not when it undoes that, so the writing itself is watched.
+    Napari has an event for painting, but none for its undo, so the writing itself is watched.
 
     Parameters
     ----------
@@ -38,7 +25,7 @@ class Strokes:
 
     def __init__(self, project: Project, tell: Callable[[int, Sequence[int], int], None]) -> None:
         self._project, self._tell = project, tell
-        self.labels = WatchedLabels(project, self._writes)
+        self.labels = project.labels.watched(self._writes)
         self._before: dict[int, NDArray[Any]] = {}  # label images of the frames written to, as they were
         self._since = 0
         self._drawing = False
@@ -64,7 +51,7 @@ class Strokes:
 
     def _writes(self, frame: int) -> None:
         if not self._before:
-            self._since = self._project.last_step
+            self._since = self._project.history.last
         if frame not in self._before:
             self._before[frame] = self._project.labels.frame(frame)
         if not self._drawing:  # as napari's undo and a script do, which may write several times

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    import napari
+    from napari.layers import Image, Labels
 
 MOVES = ("scale", "translate", "rotate", "shear", "affine", "units")  # events after which the image lies elsewhere
 
@@ -47,3 +48,8 @@ class TimeAxis:
         for name in MOVES:
             if name in self._image.events.emitters:
                 self._image.events.emitters[name].disconnect(self._moved)
+
+
+def show_frame(viewer: napari.viewer.Viewer, layer: Image | Labels, frame: int) -> None:
+    """Show a frame of a layer: not a step of the slider, which beside a layer of another rate is another frame."""
+    viewer.dims.set_point(viewer.dims.ndim - 3, layer.data_to_world((frame, 0, 0))[0])

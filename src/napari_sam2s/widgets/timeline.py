@@ -9,16 +9,14 @@ from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_sam2s.widgets.timeline_model import Lane, lanes_of
+from napari_sam2s.widgets.timeline_model import TimelineRow
 
-__all__ = ["Lane", "Timeline", "lanes_of"]
-
-LANE, GAP, RULER = 14, 3, 18  # pixels
-# All lanes together are as high as these, and with more objects they get thinner: a strip that grew with each new object would
+ROW, GAP, RULER = 14, 3, 18  # pixels
+# All rows together are as high as these, and with more objects they get thinner: a strip that grew with each new object would
 # move the picture under the mouse that is about to click the next one.
-USUAL_LANES = 4
-LEAST_PITCH = 3.0  # from one lane to the next; only when they cannot get thinner the strip grows
-NAMES_FROM = 11  # height of a lane from which its name is written on it
+USUAL_ROWS = 4
+LEAST_PITCH = 3.0  # from one row to the next; only when they cannot get thinner the strip grows
+NAMES_FROM = 11  # height of a row from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
@@ -26,7 +24,7 @@ STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)  # seco
 
 
 class Timeline(QWidget):
-    """Lanes over the length of the video.
+    """Rows of objects over the length of the video.
 
     A click or a drag goes to that frame; the wheel zooms around the mouse, with Shift it pans, as dragging with the middle
     button does. The two handles on the ruler bound what is tracked; double-click the ruler to take all of it.
@@ -40,10 +38,10 @@ class Timeline(QWidget):
         self.frames = 1
         self.fps: float | None = None
         self.current = 0
-        self.lanes: Sequence[Lane] = ()
+        self.rows: Sequence[TimelineRow] = ()
         self.bounds = (0, 1)
         self.view = (0.0, 1.0)  # frames at the left and the right edge
-        self._picture: QPixmap | None = None  # ruler and lanes; the cursor moves over it
+        self._picture: QPixmap | None = None  # ruler and rows; the cursor moves over it
         self._held: str | None = None  # what the mouse moves: "cursor", "in", "out" or "view"
         self._held_at = 0.0
         self._pressed_at: float | None = None  # where, in pixels, on a handle that has not been dragged yet
@@ -51,29 +49,30 @@ class Timeline(QWidget):
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
         self.setToolTip(
-            "Where each object is. Full colour: present; faded above: filled in between tracked frames; orange below: the "
-            "model doubts it; faint: looked for and absent; empty: not looked for yet.\n"
-            "White ticks: prompts; green: confirmed; violet: painted by you.\n"
-            "Click to go there; the wheel zooms, with Shift it pans; drag the handles to bound what is tracked, double-click "
-            "the ruler to take all of it."
+            "Where each object is. Full colour: present. Faded above: filled between tracked frames. Orange below: the model "
+            "doubts it. Faint: absent. Empty: not tracked yet.\n"
+            "White ticks: prompts. Green: confirmed. Violet: painted by you.\n"
+            "Click to go there. The wheel zooms, with Shift it pans. Drag the handles to bound tracking; double-click the "
+            "ruler to track all of it."
         )
 
     def sizeHint(self) -> QSize:
-        """Return a height for all lanes."""
-        lanes = max(USUAL_LANES * (LANE + GAP), round(LEAST_PITCH * len(self.lanes)))
-        return QSize(480, RULER + GAP + lanes)
+        """Return a height for all rows."""
+        height = max(USUAL_ROWS * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
+        return QSize(480, RULER + GAP + height)
 
     @property
     def _pitch(self) -> float:
-        """Pixels from the top of one lane to the top of the next."""
-        return max(LEAST_PITCH, min(LANE + GAP, USUAL_LANES * (LANE + GAP) / max(1, len(self.lanes))))
+        """Pixels from the top of one row to the top of the next."""
+        return max(LEAST_PITCH, min(ROW + GAP, USUAL_ROWS * (ROW + GAP) / max(1, len(self.rows))))
 
-    def show_lanes(self, frames: int, lanes: Sequence[Lane], fps: float | None = None) -> None:
-        """Draw these lanes; for a video of another length, all of it."""
+    def show_rows(self, frames: int, rows: Sequence[TimelineRow], fps: float | None = None) -> None:
+        """Draw these rows; for a video of another length, all of it."""
         if frames != self.frames:
             self.frames = max(1, frames)
             self.view, self.bounds = (0.0, float(self.frames)), (0, self.frames)
-        self.lanes, self.fps = lanes, fps
+            self.bounds_changed.emit(*self.bounds)
+        self.rows, self.fps = rows, fps
         height = self.sizeHint().height()
         if height != self.height():
             self.setFixedHeight(height)
@@ -93,6 +92,14 @@ class Timeline(QWidget):
             self.bounds = (first, stop)
             self._redraw()
             self.bounds_changed.emit(first, stop)
+
+    def mark_in(self) -> None:
+        """Put the in handle at the frame on show."""
+        self.set_bounds(self.current, max(self.current + 1, self.bounds[1]))
+
+    def mark_out(self) -> None:
+        """Put the out handle after the frame on show."""
+        self.set_bounds(min(self.current, self.bounds[0]), self.current + 1)
 
     def zoom(self, factor: float, around: float) -> None:
         """Show ``factor`` times fewer frames; the one at ``around`` (a position in frames) stays where it is."""
@@ -118,7 +125,8 @@ class Timeline(QWidget):
         left, right = self.view
         return left + x / max(1, self.width()) * (right - left)
 
-    def _x(self, frame: float) -> float:
+    def x_of(self, frame: float) -> float:
+        """Return the horizontal position of a frame in pixels."""
         left, right = self.view
         return (frame - left) / (right - left) * self.width()
 
@@ -144,7 +152,7 @@ class Timeline(QWidget):
         painter = QPainter(self)
         painter.drawPixmap(0, 0, self._picture)
         painter.setPen(QPen(self.palette().text().color(), 1))
-        x = int(self._x(self.current + 0.5))
+        x = int(self.x_of(self.current + 0.5))
         painter.drawLine(x, 0, x, self.height())
         painter.end()
 
@@ -157,30 +165,30 @@ class Timeline(QWidget):
         painter = QPainter(picture)
         self._draw_ruler(painter)
         pitch = self._pitch
-        for n, lane in enumerate(self.lanes):
+        for n, row in enumerate(self.rows):
             top, bottom = (round(RULER + GAP + k * pitch) for k in (n, n + 1))
-            self._draw_lane(painter, lane, top, bottom - top - (GAP if pitch >= LANE else 1), background)
+            self._draw_row(painter, row, top, bottom - top - (GAP if pitch >= ROW else 1), background)
         self._draw_bounds(painter)
         painter.end()
         return picture
 
-    def _draw_lane(self, painter: QPainter, lane: Lane, top: int, height: int, background: QColor) -> None:
+    def _draw_row(self, painter: QPainter, row: TimelineRow, top: int, height: int, background: QColor) -> None:
         width = self.width()
-        shade = 24 if background.lightness() < 128 else -24  # a lane is seen where nothing is known, too
+        shade = 24 if background.lightness() < 128 else -24  # a row is seen where nothing is known, too
         red, green, blue = (min(255, max(0, c + shade)) for c in (background.red(), background.green(), background.blue()))
-        pixels = lane.pixels(*self.view, width, (red, green, blue))
+        pixels = row.pixels(*self.view, width, (red, green, blue))
         image = QImage(pixels.tobytes(), width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
         painter.drawImage(QRectF(0, top, width, height), image)
         if height >= NAMES_FROM:
             font = self.font()
             font.setPixelSize(height - 3)
             painter.setFont(font)
-            box = QRectF(0, top, painter.fontMetrics().horizontalAdvance(lane.name) + 8, height)
+            box = QRectF(0, top, painter.fontMetrics().horizontalAdvance(row.name) + 8, height)
             painter.fillRect(box, QColor(0, 0, 0, 150))
             painter.setPen(QColor("white"))
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, lane.name)
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, row.name)
         for kind, colour in TICKS.items():
-            for x in self._columns(getattr(lane, kind)):
+            for x in self._columns(getattr(row, kind)):
                 painter.fillRect(QRectF(x, top, 2, height), colour)
 
     def _columns(self, frames: Sequence[int]) -> list[float]:
@@ -199,7 +207,7 @@ class Timeline(QWidget):
         painter.setFont(font)
         painter.setPen(self.palette().text().color())
         for mark in range(int(left // step) * step, int(right) + 1, step):
-            x = self._x(mark * rate)
+            x = self.x_of(mark * rate)
             painter.drawLine(QPointF(x, RULER - 4), QPointF(x, RULER))
             painter.drawText(QRectF(x + HANDLE + 1, 0, 70, RULER), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
 
@@ -211,7 +219,7 @@ class Timeline(QWidget):
         return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
     def _draw_bounds(self, painter: QPainter) -> None:
-        first, stop = (self._x(t) for t in self.bounds)
+        first, stop = (self.x_of(t) for t in self.bounds)
         colour = self.palette().text().color()
         outside = QColor(colour)
         outside.setAlpha(70)
@@ -228,7 +236,7 @@ class Timeline(QWidget):
 
     def _grip(self, x: float, y: float) -> str:
         """Return what the mouse would take hold of."""
-        first, stop = (self._x(t) for t in self.bounds)
+        first, stop = (self.x_of(t) for t in self.bounds)
         if y <= RULER and min(abs(x - first), abs(x - stop)) <= HANDLE + 2:
             return "in" if abs(x - first) <= abs(x - stop) else "out"
         return "cursor"

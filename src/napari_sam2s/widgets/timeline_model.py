@@ -15,13 +15,13 @@ CODES = {"unseen": 0, "absent": 1, "present": 2, "low score": 3}
 DOUBT = (230, 126, 34)
 ABSENT_OPACITY = 0.25
 FILLED_OPACITY = 0.55
-# Rows of pixels that a lane is made of before it is stretched: the upper ones are pale where masks were filled between tracked
-# frames, so that tracked ones stand out like teeth; the lowest say whether the model doubts.
+# Rows of pixels that an object's row is made of before it is stretched: the upper ones are pale where masks were filled
+# between tracked frames, so that tracked ones stand out like teeth; the lowest show whether the model doubts.
 ROWS, FILLED_ROWS, DOUBT_ROWS = 6, 3, 2
 
 
 @dataclass(frozen=True)
-class Lane:
+class TimelineRow:
     """One object on the strip."""
 
     name: str
@@ -52,7 +52,7 @@ class Lane:
         return seen
 
     def pixels(self, first: float, last: float, width: int, background: tuple[int, int, int]) -> NDArray[np.uint8]:
-        """Return the lane between two frames as an image ``(ROWS, width, 4)`` uint8 RGBA."""
+        """Return the row between two frames as an image ``(ROWS, width, 4)`` uint8 RGBA."""
         codes = self.codes(first, last, width)
         base, colour = np.array(background, float), np.array(self.colour, float)
         palette = np.stack([base, base + ABSENT_OPACITY * (colour - base), colour, colour])
@@ -74,20 +74,20 @@ class Lane:
         return found
 
 
-def lanes_of(project: Project) -> list[Lane]:
-    """Read the lanes of a project."""
+def timeline_rows(project: Project) -> list[TimelineRow]:
+    """Read the rows of a project."""
     prompted: dict[int, list[int]] = {}
     for p in project.prompts():
         prompted.setdefault(p.object_id, []).append(p.frame)
     return [
-        Lane(
+        TimelineRow(
             o.name,
             o.colour,
-            project.presence(o.id),
+            project.masks.presence(o.id),
             prompted.get(o.id, []),
-            project.confirmed_frames(o.id),
-            project.series(o.id).where("painted").tolist(),
-            project.series(o.id).where("interpolated"),
+            project.masks.confirmed_frames(o.id),
+            project.masks.series(o.id).where("painted").tolist(),
+            project.masks.series(o.id).where("interpolated"),
         )
         for o in project.objects
     ]

@@ -1,24 +1,23 @@
-"""Identity surgery: what, whom, on which frames; what it would change, in words and as a picture; then doing it."""
+"""Track edits: which, of which objects, on which frames; what would change, in words and as a picture; then doing it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QSpinBox, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.masklets import Object, Operation
-from napari_sam2s.masklets.operations import PAIRED, OperationKind, draw
+from napari_sam2s.masklets import Object, TrackEdit
+from napari_sam2s.masklets.track_edits import PAIRED, TrackEditKind, draw
+from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
 
-if TYPE_CHECKING:
-    from napari_sam2s.widgets.segment_widget import SegmentWidget
-
-TITLES: dict[OperationKind, str] = {
+TITLES: dict[TrackEditKind, str] = {
     "swap": "swap with",
     "move": "give masks to",
     "merge": "merge into",
@@ -31,18 +30,18 @@ DELAY = 150  # milliseconds of quiet before the preview is made
 WIDE = 200  # pixels of a swatch
 
 
-class SurgeryPanel(QWidget):
-    """Shows an :class:`Operation` and applies it."""
+class TrackEditingPanel(QWidget):
+    """Shows a track edit and applies it."""
 
-    def __init__(self, host: SegmentWidget) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._host = host
+        self._session = session
         self._objects: tuple[Object, ...] = ()
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(DELAY)
-        self._timer.timeout.connect(self.show_preview)
-        self.first, self.second, self.kind = QComboBox(), QComboBox(), QComboBox()
+        self._timer = quiet_timer(self, DELAY, self.show_preview)
+        session.moved.connect(self._timer.start)
+        self.first = menu((), "The object whose masks are edited.")
+        self.second = menu((), "The other object.")
+        self.kind = menu((), "What to do with its masks on these frames; one step of undo.")
         for kind, title in TITLES.items():
             self.kind.addItem(title, kind)
         self.start, self.last = QSpinBox(), QSpinBox()
@@ -52,15 +51,9 @@ class SurgeryPanel(QWidget):
             box.valueChanged.connect(self._changed)
         for choice in (self.first, self.second, self.kind):
             choice.currentIndexChanged.connect(self._changed)
-        self.first.setToolTip("The object whose masks are operated on.")
-        self.second.setToolTip("The other object.")
-        self.kind.setToolTip("What to do with its masks on these frames; one step of undo.")
-        self.text = QLabel()
-        self.text.setWordWrap(True)
+        self.text = wrapped()
         self.before, self.after = QLabel(), QLabel()
-        self.apply_button = QPushButton("Apply")
-        self.apply_button.setToolTip("Do it; undo takes it back.")
-        self.apply_button.clicked.connect(self.apply)
+        self.apply_button = button("Apply", self.apply, "Do it; undo takes it back.", Qt.FocusPolicy.StrongFocus)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -68,50 +61,32 @@ class SurgeryPanel(QWidget):
         form.addRow("object", self.first)
         form.addRow("do", self.kind)
         form.addRow("other", self.second)
-        frames = QHBoxLayout()
-        frames.addWidget(self.start)
-        frames.addWidget(QLabel("to"))
-        frames.addWidget(self.last)
-        form.addRow("frames", frames)
-        spans = QHBoxLayout()
-        for text, tip, action in (
-            ("In–out", "Take the frames between the timeline's in and out handles.", self.take_range),
-            ("From here", "Take all frames from the one on show.", self.take_rest),
-            ("This", "Take the frame on show alone.", self.take_frame),
-        ):
-            button = QPushButton(text)
-            button.setToolTip(tip)
-            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            button.clicked.connect(lambda _checked=False, action=action: action())
-            spans.addWidget(button)
+        form.addRow("frames", side_by_side(self.start, QLabel("to"), self.last))
+        spans = buttons(
+            ("In–out", self.take_range, "Take the frames between the timeline's in and out handles."),
+            ("From here", self.take_rest, "Take all frames from the one on show."),
+            ("This", self.take_frame, "Take the frame on show alone."),
+        )
         form.addRow("", spans)
         pictures = QGridLayout()
-        for column, (title, label) in enumerate((("before", self.before), ("after", self.after))):
+        for n, (title, label) in enumerate((("before", self.before), ("after", self.after))):
             head = QLabel(title)
             head.setAlignment(Qt.AlignmentFlag.AlignHCenter)
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
-            pictures.addWidget(head, 0, column)
-            pictures.addWidget(label, 1, column)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(form)
-        layout.addWidget(self.text)
-        layout.addLayout(pictures)
-        layout.addWidget(self.apply_button)
-        layout.addStretch()
-
-    # What the host calls
+            pictures.addWidget(head, 0, n)
+            pictures.addWidget(label, 1, n)
+        stacked(form, self.text, pictures, self.apply_button, into=self).addStretch()
 
     def refresh(self) -> None:
         """Show the project's objects as they are."""
-        session = self._host.session
-        objects = session.project.objects if session is not None else ()
+        project = self._session.project
+        objects = tuple(project.objects) if project is not None else ()
         if objects != self._objects:
             self._objects = objects
             for choice, other in ((self.first, 0), (self.second, 1)):
                 self._fill(choice, min(other, len(objects) - 1))
             self._keep_apart()
-        last = 0 if session is None else session.project.shape[0] - 1
+        last = 0 if project is None else project.shape[0] - 1
         if last != self.last.maximum():
             for box, value in ((self.start, 0), (self.last, last)):
                 box.setMaximum(last)
@@ -129,33 +104,24 @@ class SurgeryPanel(QWidget):
         choice.blockSignals(False)
 
     def showEvent(self, event: Any) -> None:
-        """Look at the project as it is now, and follow the slider."""
+        """Look at the project as it is now."""
         super().showEvent(event)
-        self._host.viewer.dims.events.current_step.connect(self._moved)
-        self._timer.start()
-
-    def hideEvent(self, event: Any) -> None:
-        """Look away."""
-        super().hideEvent(event)
-        self._host.viewer.dims.events.current_step.disconnect(self._moved)
-
-    def _moved(self, event: Any = None) -> None:
         self._timer.start()
 
     # What the user does
 
     def take_range(self) -> None:
         """Take the frames between the timeline's handles."""
-        start, stop = self._host.range
+        start, stop = self._session.bounds
         self._take(start, stop - 1)
 
     def take_rest(self) -> None:
         """Take all frames from the one on show."""
-        self._take(self._host.frame, self.last.maximum())
+        self._take(self._session.frame, self.last.maximum())
 
     def take_frame(self) -> None:
         """Take the frame on show."""
-        self._take(self._host.frame, self._host.frame)
+        self._take(self._session.frame, self._session.frame)
 
     def _take(self, start: int, last: int) -> None:
         self.start.setValue(start)
@@ -176,7 +142,7 @@ class SurgeryPanel(QWidget):
         self._timer.start()
 
     @property
-    def operation(self) -> Operation:
+    def edit(self) -> TrackEdit:
         """What is chosen.
 
         Raises
@@ -185,37 +151,36 @@ class SurgeryPanel(QWidget):
             If something is missing.
         """
         kind = self.kind.currentData()
-        return Operation(
+        return TrackEdit(
             kind,
             int(self.first.currentData() or 0),
             self.second.currentData() if kind in PAIRED else None,
             self.start.value(),
             self.last.value() + 1,
-            self._host.frame if kind == "copy" else None,
+            self._session.frame if kind == "copy" else None,
         )
 
     def apply(self) -> None:
         """Do it."""
-        session = self._host.session
-        if session is None:
+        if (project := self._session.project) is None:
             return
         try:
-            operation = self.operation
-            operation.preview(session.project)  # says what is wrong, before anything is paused
+            edit = self.edit
+            edit.preview(project)  # shows what is wrong, before anything is paused
         except Sam2sError as error:
             self.text.setText(str(error))
             return
-        session.edit(operation.apply)
+        self._session.edit(edit.apply)
 
     def show_preview(self) -> None:
-        """Say and draw what would change, if anybody looks."""
-        session = self._host.session
+        """Show what would change, if anybody looks."""
+        worker = self._session.worker
         self.apply_button.setEnabled(False)
-        if session is None or not self.isVisible():
+        if worker is None or not self.isVisible():
             return
         try:
-            operation = self.operation
-            change = operation.preview(session.project)
+            edit = self.edit
+            change = edit.preview(worker.project)
         except Sam2sError as error:
             self.text.setText(str(error))
             self.before.clear()
@@ -226,15 +191,15 @@ class SurgeryPanel(QWidget):
             text += f" You confirmed {change.confirmed} of them."
         self.text.setText(text)
         self.apply_button.setEnabled(change.masks > 0)
-        frame = self._host.frame
-        if not operation.start <= frame < int(operation.stop or 0):
-            frame = operation.start
-        picture = np.asarray(session.video[frame])
+        frame = self._session.frame
+        if not edit.start <= frame < int(edit.stop or 0):
+            frame = edit.start
+        picture = np.asarray(worker.video[frame])
         for label, masks in (
-            (self.before, session.project.masks(frame)),
-            (self.after, operation.masks_after(session.project, frame)),
+            (self.before, worker.project.masks(frame)),
+            (self.after, edit.masks_after(worker.project, frame)),
         ):
-            label.setPixmap(_pixmap(draw(masks, session.project.objects, picture)))
+            label.setPixmap(_pixmap(draw(masks, worker.project.objects, picture)))
             label.setToolTip(f"frame {frame}")
 
 

@@ -13,11 +13,10 @@ from napari_sam2s.video import Video
 
 if TYPE_CHECKING:
     from napari_sam2s.model.speed import Mode
-    from napari_sam2s.tracking import RemoteTracker
+    from napari_sam2s.tracking import Tracker
 
 OUT_OF_MEMORY = (
-    "The device ran out of memory; everything finished is saved. Take a smaller model, another device or fewer objects, "
-    "and go on."
+    "The device ran out of memory. Everything finished is saved. Take a smaller model, another device or fewer objects."
 )
 
 
@@ -44,35 +43,26 @@ class TrackerSource:
         self._video, self._project, self._on_ready = video, project, on_ready
         self.choice = choice
         self.engine: Engine | None = None
-        self.tracker: RemoteTracker | None = None
+        self.tracker: Tracker | None = None
         self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
 
-    def get(self) -> RemoteTracker:
+    def get(self) -> Tracker:
         """Return the tracker, after starting what is missing."""
         if self.engine is None or not self.engine.alive:
             if self.engine is not None:
                 self.engine.close()
             self.engine, self.tracker = Engine(self.choice.address), None
         if self.tracker is None:
-            from napari_sam2s.tracking.remote import RemoteTracker
+            from napari_sam2s.tracking.tracker import Tracker
 
             c = self.choice
-            self.tracker = RemoteTracker(
-                self.engine,
-                c.model,
-                self._video,
-                self._project,
-                c.memory,
-                device=c.device,
-                image_size=c.image_size,
-                precision=c.precision,
-                mode=c.mode,
-            )
+            model = self.engine.model(c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode)
+            self.tracker = Tracker(model, self._video, self._project, c.memory)
             self.stale = {o.id for o in self._project.objects}
-            self._on_ready({**self.tracker.facts, "memory_bytes": self.tracker.memory()})
+            self._on_ready({**self.tracker.describe(), "memory_bytes": self.tracker.device_memory()})
         return self.tracker
 
-    def fresh(self) -> RemoteTracker:
+    def fresh(self) -> Tracker:
         """Return the tracker once it knows all prompts as they are now."""
         from napari_sam2s.tracking.propagation_run import reload_prompts
 

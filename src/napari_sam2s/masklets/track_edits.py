@@ -1,4 +1,4 @@
-"""Identity surgery as something to look at before it is done: what would change, and then doing it."""
+"""A track edit as something to look at before it is done: what would change, and then doing it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from napari_sam2s.masklets.types import Object
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
 
-OperationKind = Literal["swap", "merge", "split", "move", "delete", "copy", "absent"]
-KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
+TrackEditKind = Literal["swap", "merge", "split", "move", "delete", "copy", "absent"]
+KINDS: tuple[TrackEditKind, ...] = get_args(TrackEditKind)
 PAIRED = ("swap", "merge", "move")  # those that need a second object
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an operation would do."""
+    """What a track edit would do."""
 
     text: str  # in words
     masks: int  # how many change hands, go or come
@@ -31,15 +31,15 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One piece of surgery on the frames ``start`` to ``stop - 1`` (``None``: to the end), one step of undo.
+class TrackEdit:
+    """One edit on the frames ``start`` to ``stop - 1`` (``None``: to the end), one step of undo.
 
     ``swap`` exchanges ``first`` and ``second``; ``merge`` adds the first to the second; ``move`` gives the first's masks to the
     second; ``split`` gives them to a new object; ``delete`` forgets them; ``absent`` says that the first is not there; ``copy``
     puts the first's mask of ``frame`` on the span.
     """
 
-    kind: OperationKind
+    kind: TrackEditKind
     first: int
     second: int | None = None
     start: int = 0
@@ -48,7 +48,7 @@ class Operation:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ProjectError(f"{self.kind!r} is no operation; there are {', '.join(KINDS)}.")
+            raise ProjectError(f"{self.kind!r} is no track edit; there are {', '.join(KINDS)}.")
         if self.kind in PAIRED and self.second is None:
             raise ProjectError(f"To {self.kind}, choose a second object.")
         if self.kind == "copy" and self.frame is None:
@@ -64,21 +64,21 @@ class Operation:
         """
         first, second, start, stop = self.first, self.second, self.start, self.stop
         if self.kind == "split":
-            with project.step(f"split {first}"):
-                old = project.object(first)
+            with project.history.step(f"split {first}"):
+                old = project.objects.get(first)
                 new = project.add_object(f"{old.name} (split)", old.class_name)
-                project.move(first, new.id, start, stop)
+                project.tracks.move(first, new.id, start, stop)
             return new
         if self.kind in PAIRED:
             assert second is not None
-            {"swap": project.swap, "merge": project.merge, "move": project.move}[self.kind](first, second, start, stop)
+            getattr(project.tracks, self.kind)(first, second, start, stop)
         elif self.kind == "delete":
-            project.delete(first, start, stop)
+            project.tracks.delete(first, start, stop)
         elif self.kind == "absent":
-            project.mark_absent(first, start, stop)
+            project.tracks.mark_absent(first, start, stop)
         else:
             assert self.frame is not None
-            project.copy(first, self.frame, start, project.shape[0] if stop is None else stop)
+            project.tracks.copy(first, self.frame, start, project.shape[0] if stop is None else stop)
         return None
 
     def preview(self, project: Project) -> Change:
@@ -90,19 +90,19 @@ class Operation:
             As for :meth:`apply`.
         """
         pair = (self.first,) if self.kind not in PAIRED or self.second is None else (self.first, self.second)
-        stop = project.check_span(self.start, self.stop, *pair)
-        counts = {i: project.count_masks(i, self.start, stop) for i in pair}
-        mine, confirmed = counts[self.first].known, sum(c.confirmed for c in counts.values())
-        name = project.object(self.first).name
+        stop = project.tracks.check_span(self.start, self.stop, *pair)
+        parts = {i: project.masks.series(i).part(self.start, stop) for i in pair}
+        mine, confirmed = len(parts[self.first]), int(sum(part.confirmed.sum() for part in parts.values()))
+        name = project.objects.get(self.first).name
         where = f"on frames {self.start} to {stop - 1}"
         second = pair[-1]
         if self.kind == "swap":
-            other = counts[second].known
-            text = f"Exchanges {_masks(mine)} of {name} and {other} of {project.object(second).name} {where}."
+            other = len(parts[second])
+            text = f"Exchanges {_masks(mine)} of {name} and {other} of {project.objects.get(second).name} {where}."
             return Change(text, mine + other, 0, confirmed)
         if self.kind in ("merge", "move"):
-            both = project.count_shared_frames(self.first, second, self.start, stop)
-            target = project.object(second).name
+            both = len(np.intersect1d(parts[self.first].frames, parts[second].frames, assume_unique=True))
+            target = project.objects.get(second).name
             if self.kind == "merge":
                 text = f"Adds {_masks(mine)} of {name} to {target} {where}, on {both} of them to one that is there."
                 return Change(text, mine, 0, confirmed)
@@ -114,7 +114,7 @@ class Operation:
             return Change(f"Gives {_masks(mine)} of {name} to a new object {where}.", mine, 0, confirmed)
         if self.kind == "delete":
             return Change(f"Forgets {_masks(mine)} of {name} {where}: it is unseen there.", mine, mine, confirmed)
-        length, shown = stop - self.start, counts[self.first].shown
+        length, shown = stop - self.start, int(np.count_nonzero(parts[self.first].area))
         if self.kind == "absent":
             text = f"Says that {name} is absent {where}: {length} frames, {_masks(shown)} to go."
             return Change(text, length, shown, confirmed)

@@ -9,11 +9,11 @@ from qtpy.QtTest import QTest
 
 from napari_sam2s.widgets.object_table import FRAMES
 from napari_sam2s.widgets.settings import remembered
-from napari_sam2s.widgets.stride_spinbox import RateBox
+from napari_sam2s.widgets.stride_spinbox import StrideSpinBox
 
 
 def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
-    box = RateBox()
+    box = StrideSpinBox()
     qtbot.addWidget(box)
     box.show()
     assert (box.text(), box.every, box.isEnabled()) == ("every frame", 1, False)
@@ -26,7 +26,7 @@ def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
     assert (box.text(), box.every, seen) == ("every 5th frame (5/s)", 5, [5])
     box.stepUp()
     assert box.text() == "every 6th frame (4.17/s)"
-    again = RateBox()
+    again = StrideSpinBox()
     qtbot.addWidget(again)
     again.show_video(30.0)
     assert again.text() == "every 6th frame (5/s)"
@@ -41,26 +41,26 @@ def test_at_a_working_rate_frames_between_are_filled_marked_and_can_be_tracked_i
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     widget.run_panel.rate.take(5)
-    assert widget.legs()[0].every == 5
+    assert widget.run_view.segments()[0].stride == 5
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     assert project.frames == list(range(24))
-    origins = [project.origins(t)[1] for t in range(24)]
+    origins = [project.masks.origins(t)[1] for t in range(24)]
     filled = [t for t in range(24) if t % 5 and t != 23]
     assert [t for t, o in enumerate(origins) if o == "interpolated"] == filled
     assert project.runs[-1].provenance["rate"] == pytest.approx(widget.session.video.fps / 5)
     user.settle()
-    assert widget.timeline.lanes[0].filled.tolist() == filled
-    shown = sum(s.stop - s.start for s in project.presence(1) if s.state in ("present", "low score"))
+    assert widget.timeline.rows[0].filled.tolist() == filled
+    shown = sum(s.stop - s.start for s in project.masks.presence(1) if s.state in ("present", "low score"))
     seen = sum(bool(project.mask(t, 1).any()) for t in filled)
-    assert widget.table.item(0, FRAMES).text() == f"{shown}, {seen} filled"
+    assert widget.objects_panel.table.item(0, FRAMES).text() == f"{shown}, {seen} filled"
     widget.run_panel.rate.take(1)
-    widget.go_to(0)
+    widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
-    assert not project.series(1).of("interpolated").any()
+    assert not project.masks.series(1).of("interpolated").any()
     user.settle()
-    assert "filled" not in widget.table.item(0, FRAMES).text()
+    assert "filled" not in widget.objects_panel.table.item(0, FRAMES).text()
 
 
 def test_a_run_at_a_working_rate_is_paused_and_gone_on_with_at_it(user):
@@ -77,7 +77,7 @@ def test_a_run_at_a_working_rate_is_paused_and_gone_on_with_at_it(user):
     widget.run_panel.rate.take(1)  # the run goes on as it began
     user.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
     user.wait(user.finished)
-    tracked = [t for t in range(24) if project.origins(t)[1] != "interpolated"]
+    tracked = [t for t in range(24) if project.masks.origins(t)[1] != "interpolated"]
     assert tracked == [*range(0, 24, 3), 23]
 
 

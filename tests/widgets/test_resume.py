@@ -1,20 +1,27 @@
-"""Runs that are paused, gone on with and given up, and what the user says in between."""
+"""Runs that are paused, resumed and given up, and what the user does in between."""
 
 from __future__ import annotations
 
-import time
+import threading
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    return sharing_user
 
 
 def paused(user, frame=0, direction="forward"):
     """Track a little and pause; return the project."""
     widget, project = user.widget, user.widget.session.project
     widget.run_panel.direction.setCurrentText(direction)
-    widget.go_to(frame)
+    widget.session.go_to(frame)
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.press(Qt.Key.Key_G)
@@ -26,7 +33,7 @@ def paused(user, frame=0, direction="forward"):
     return project
 
 
-def go_on(user):
+def resume(user):
     user.press(Qt.Key.Key_G, SHIFT)
     user.wait(user.finished)
     user.settle()
@@ -34,53 +41,53 @@ def go_on(user):
 
 def test_an_object_added_in_the_pause_can_be_tracked_afterwards(user):
     widget, project = user.widget, paused(user)
-    widget.go_to(0)
+    widget.session.go_to(0)
     user.press(Qt.Key.Key_N)
     user.click(60, 60)
     user.wait(lambda: len(project.prompts(2)) == 1)
     user.settle()
-    go_on(user)
+    resume(user)
     assert [t for t in range(24) if project.mask(t, 1) is not None] == list(range(24))
-    widget.go_to(0)
+    widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
     user.wait(lambda: project.mask(23, 2) is not None)
     user.wait(user.finished)
     assert project.runs[-1].provenance["objects"] == [2]
     assert widget.run_panel.track_button.text().startswith("Track")
-    assert widget.session.tracker.conditioning == {1: [0], 2: [0]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [0], 2: [0]}
 
 
 def test_a_correction_in_the_pause_is_kept_for_the_next_run(user):
     widget, project = user.widget, paused(user)
-    widget.go_to(2)
+    widget.session.go_to(2)
     user.click(60, 60)
     user.wait(lambda: len(project.prompts(1)) == 2)
     user.settle()
-    go_on(user)
-    assert widget.session.corrected == {1}
-    widget.go_to(2)
+    resume(user)
+    assert widget.session.worker.corrected == {1}
+    widget.session.go_to(2)
     user.press(Qt.Key.Key_G)
     user.wait(lambda: widget.session.tracking)
     user.settle()
-    assert {i: sorted(frames) for i, frames in widget.session.tracker.conditioning.items()} == {1: [0, 2]}
-    assert not widget.session.corrected
+    assert {i: sorted(frames) for i, frames in widget.session.worker.source.tracker.conditioning.items()} == {1: [0, 2]}
+    assert not widget.session.worker.corrected
 
 
 def test_a_prompt_taken_back_in_the_pause_does_not_come_back(user):
     widget, project = user.widget, paused(user)
-    widget.go_to(2)
+    widget.session.go_to(2)
     user.click(60, 60)
     user.wait(lambda: len(project.prompts(1)) == 2)
-    widget.go_to(0)
-    widget.take_back(1, 0, ())
+    widget.session.go_to(0)
+    widget.session.replace_prompts(1, 0, ())
     user.settle()
-    go_on(user)
-    widget.session.start()
+    resume(user)
+    widget.session.worker.start()
     user.settle()
-    assert widget.session.tracker.conditioning == {1: [2]}
+    assert widget.session.worker.source.tracker.conditioning == {1: [2]}
 
 
-def test_going_on_with_both_directions_can_be_paused_in_the_second(user):
+def test_a_resumed_run_in_both_directions_can_be_paused_in_the_second(user):
     widget, project = user.widget, paused(user, frame=8, direction="both")
     user.press(Qt.Key.Key_G, SHIFT)
     user.wait(lambda: any(t < 8 for t in project.frames))
@@ -112,7 +119,7 @@ def test_the_key_may_follow_a_correction_at_once(user):
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
     first = [project.mask(t, 1).copy() for t in range(24)]
-    widget.go_to(10)
+    widget.session.go_to(10)
     user.click(200, 100)
     user.press(Qt.Key.Key_G)
     user.settle()
@@ -148,15 +155,18 @@ def test_a_second_press_pauses_also_what_has_not_begun(user):
     assert widget.run_panel.track_button.text().startswith("Track")
 
 
-def test_nothing_to_follow_is_said(user):
+def test_nothing_to_track_is_told(user):
     widget = user.widget
     user.press(Qt.Key.Key_G)
     assert widget.status.text().startswith("Click an object first")
-    user.click(40, 40, Qt.MouseButton.RightButton)  # refused: it only says where the object is not
+    slow = threading.Event()
+    widget.session.worker.edit(lambda _: slow.wait(60))  # as a slower model
+    user.click(40, 40, Qt.MouseButton.RightButton)  # refused: it only shows where the object is not
     user.press(Qt.Key.Key_G)
-    user.settle()
+    assert widget.session.tracking
+    slow.set()
     user.wait(lambda: not widget.session.tracking)
-    assert widget.status.text().startswith("Click an object first")
+    user.wait(lambda: widget.status.text().startswith("Click an object first"))
     assert widget.run_panel.track_button.text().startswith("Track")
 
 
@@ -165,11 +175,13 @@ def test_a_refused_click_does_not_end_the_run_that_waits(user):
     user.click(130, 240)
     user.wait(lambda: bool(project.frames))
     user.settle()
-    widget.session._do(lambda: time.sleep(0.5))  # as a slower model
-    widget.go_to(3)
+    slow = threading.Event()
+    widget.session.worker.edit(lambda _: slow.wait(60))  # as a slower model
+    widget.session.go_to(3)
     user.click(60, 60, Qt.MouseButton.RightButton)
-    widget.go_to(0)
+    widget.session.go_to(0)
     user.press(Qt.Key.Key_G)
+    slow.set()
     user.wait(lambda: len(project.frames) > 2)
     assert widget.session.tracking
     user.press(Qt.Key.Key_G)
@@ -185,5 +197,5 @@ def test_closed_in_mid_run_the_button_says_track(user, tmp_path):
     user.press(Qt.Key.Key_G)
     user.wait(lambda: len(project.frames) > 2)
     assert widget.run_panel.track_button.text().startswith("Pause")
-    widget.use_project(tmp_path / "other.sam2s")
+    widget.picker.use_project(tmp_path / "other.sam2s")
     assert widget.run_panel.track_button.text().startswith("Track")

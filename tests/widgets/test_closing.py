@@ -27,11 +27,11 @@ def test_closed_in_mid_run_and_reopened(local_user):
     """Napari takes a widget out of its dock without closing it."""
     user = local_user
     project = track_a_little(user)
-    path, engine = project.path, user.widget.session.engine._process
+    path, engine = project.path, user.widget.session.worker.source.engine
     dock = user.widget.parent()
     user.viewer.window.remove_dock_widget(dock)
-    assert user.widget.session is None
-    assert engine.poll() is not None
+    assert user.widget.session.worker is None
+    assert not engine.alive
     layer = user.viewer.layers[OBJECTS]
     assert PROMPTS not in user.viewer.layers
     assert layer.data[0].any()  # the masks can still be looked at ...
@@ -64,7 +64,7 @@ def test_video_deleted_in_mid_run(user):
     project = track_a_little(user)
     path = project.path
     user.viewer.layers.remove("case")
-    user.wait(lambda: user.widget.session is None)
+    user.wait(lambda: user.widget.session.worker is None)
     assert len(user.viewer.layers) == 0
     with Project.open(path) as again:
         assert len(again.frames) > 3
@@ -77,9 +77,9 @@ def test_layers_renamed(user):
     user.wait(user.finished)
     assert project.frames == list(range(24))
     user.viewer.layers.remove("clicks")
-    assert user.widget.prompts is None
+    assert user.widget.session.layers.prompts is None
     user.viewer.layers.remove("my case")
-    user.wait(lambda: user.widget.session is None)
+    user.wait(lambda: user.widget.session.worker is None)
 
 
 def test_two_viewers_cannot_write_one_project(user, make_napari_viewer, tmp_path):
@@ -87,11 +87,11 @@ def test_two_viewers_cannot_write_one_project(user, make_napari_viewer, tmp_path
     video = user.viewer.layers["case"]
     other.add_image(video.data, name="case", rgb=True, metadata=dict(video.metadata))
     second = SegmentWidget(other, project_folder=tmp_path)
-    assert second.session is None
+    assert second.session.worker is None
     assert "open for writing" in second.status.text()
     (tmp_path / "elsewhere").mkdir()
-    second.use_project(tmp_path / "elsewhere" / "other.sam2s")  # where the user says
-    assert second.session is not None
+    second.picker.use_project(tmp_path / "elsewhere" / "other.sam2s")  # where the user says
+    assert second.session.worker is not None
     assert user.widget.session.project.path != second.session.project.path
     second.close()
 
@@ -100,7 +100,7 @@ def test_two_viewers_two_videos(user, make_napari_viewer, tmp_path):
     other = make_napari_viewer()
     other.add_image(np.random.default_rng(0).integers(0, 255, (5, 64, 64), dtype=np.uint8), name="stack")
     second = SegmentWidget(other, project_folder=tmp_path)
-    assert second.session is not None
+    assert second.session.worker is not None
     user.press(Qt.Key.Key_N)
     assert len(user.widget.session.project.objects) == 2
     assert len(second.session.project.objects) == 1
@@ -130,11 +130,11 @@ def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_pat
 
 
 def test_a_disk_that_cannot_be_written_is_said(user, tmp_path):
-    user.widget.use_project(tmp_path / "nowhere" / "case.sam2s")
-    assert user.widget.session is None
+    user.widget.picker.use_project(tmp_path / "nowhere" / "case.sam2s")
+    assert user.widget.session.worker is None
     assert "no folder" in user.widget.status.text()
     assert [layer.name for layer in user.viewer.layers] == ["case"]
-    user.widget.use_project(tmp_path / "here.sam2s")
+    user.widget.picker.use_project(tmp_path / "here.sam2s")
     assert user.widget.session.project.path == tmp_path / "here.sam2s"
 
 
@@ -153,16 +153,16 @@ def test_device_out_of_memory(user, monkeypatch):
     user.press(Qt.Key.Key_G)
     user.wait(lambda: not user.widget.session.tracking)
     user.settle()
-    tracker, reached = user.widget.session.tracker, len(project.frames)
+    tracker, reached = user.widget.session.worker.source.tracker, len(project.frames)
 
     def full(*_, **__):
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    monkeypatch.setattr(tracker._host, "call", full)
-    user.widget.resume()
+    monkeypatch.setattr(tracker, "restore", full)
+    user.widget.run_view.resume()
     user.wait(lambda: "ran out of memory" in user.widget.status.text())
-    assert "Go on" in user.widget.status.text()
+    assert "Resume" in user.widget.status.text()
     assert len(project.frames) == reached
-    user.widget.resume()  # in a new engine
+    user.widget.run_view.resume()  # in a new engine
     user.wait(user.finished)
     assert project.frames == list(range(24))

@@ -1,0 +1,48 @@
+"""Probabilities of classes as a project keeps them: 16-bit numbers after the id of their list of names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from napari_sam2s.masklets.store import Store
+
+ONE = 65535
+
+
+class ClassScores:
+    """Packs and unpacks them, and knows the lists of names."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lists: dict[str, int] = {}
+        self._names: dict[int, list[str]] = {}
+        store.when_forgotten.append(self._forget)  # a list that was new in what did not happen
+
+    def _forget(self) -> None:
+        self._lists.clear()
+        self._names.clear()
+
+    def pack(self, scores: Mapping[str, float]) -> bytes | None:
+        """Pack probabilities by name, inside a transaction; without any there is nothing to keep."""
+        if not scores:
+            return None
+        names = json.dumps(list(scores))
+        if names not in self._lists:
+            self._store.db.execute("INSERT OR IGNORE INTO class_lists (names) VALUES (?)", (names,))
+            row = self._store.db.execute("SELECT id FROM class_lists WHERE names = ?", (names,)).fetchone()
+            self._lists[names] = int(row[0])
+        return np.array([self._lists[names], *(round(v * ONE) for v in scores.values())], "<u2").tobytes()
+
+    def unpack(self, packed: bytes | None) -> dict[str, float]:
+        """Return probabilities by name."""
+        if packed is None:
+            return {}
+        which, *values = np.frombuffer(packed, "<u2").tolist()
+        names = self._names.get(which)
+        if names is None:
+            self._names.update({row[0]: json.loads(row[1]) for row in self._store.rows("SELECT id, names FROM class_lists")})
+            names = self._names[which]
+        return {name: round(v / ONE, 4) for name, v in zip(names, values, strict=True)}

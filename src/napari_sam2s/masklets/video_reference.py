@@ -1,0 +1,118 @@
+"""Which video a project belongs to, and where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.store import Store
+
+
+class VideoReference:
+    """The video of a project, recognised by its content; it may move along with the project."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            meta = {row["key"]: row["value"] for row in self._store.rows("SELECT * FROM meta")}
+            self._store.shape = tuple(json.loads(meta["shape"]))
+            self.fingerprint: str = meta["fingerprint"]
+        except (KeyError, ValueError) as error:
+            raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
+        self.fps: float | None = meta.get("fps")
+        self._path: str | None = meta.get("video")
+        self._relative: str | None = meta.get("video_relative")
+
+    @property
+    def path(self) -> Path | None:
+        """Where the video is: where it lay from the project's folder, if it has moved along, else where it was."""
+        folder = self._store.path.parent
+        places = [folder / self._relative] if self._relative else []
+        places += [Path(self._path), folder / Path(self._path).name] if self._path else []
+        found = next((p for p in places if p.exists()), None)
+        if found is not None:
+            return Path(os.path.normpath(found.absolute()))
+        return Path(self._path) if self._path else None
+
+    def check(self, video: Any) -> None:
+        """Make sure that a video is the one this project belongs to.
+
+        Raises
+        ------
+        ProjectError
+            If it has another size or length, or other content.
+        """
+        shape, ours = _shape(video), self._store.shape
+        if shape != ours:
+            raise ProjectError(
+                f"The video has {shape[0]} frames of {shape[1]} x {shape[2]}, the project's had {ours[0]} of "
+                f"{ours[1]} x {ours[2]}: it is another one. Give the right file, or start a new project; if it "
+                "is the same recording cut or continued, say so with relink (--relink)."
+            )
+        if self.fingerprint and hasattr(video, "fingerprint") and video.fingerprint() != self.fingerprint:
+            raise ProjectError(
+                "The video has the right size but other content than the project's; if it is a copy that was encoded anew, "
+                "say so with relink (--relink)."
+            )
+
+    def relink(self, video: Any) -> None:
+        """Take another file as the project's video from now on: a copy encoded anew, or the recording continued or cut.
+
+        Raises
+        ------
+        ProjectError
+            If its frames have another size, or it ends before the last frame that has masks, prompts or links.
+        """
+        shape, ours = _shape(video), self._store.shape
+        if shape[1:] != ours[1:]:
+            raise ProjectError(
+                f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {ours[1]} x {ours[2]}: the masks "
+                "would not fit. Start a new project for it."
+            )
+        known = "UNION ALL".join(f" SELECT max(frame) AS frame FROM {table} " for table in ("masks", "prompts", "links"))
+        last = self._store.rows(f"SELECT max(frame) FROM ({known})")[0][0]
+        if last is not None and last >= shape[0]:
+            raise ProjectError(
+                f"The video has {shape[0]} frames, but the project knows something of frame {last}: it cannot stand in for "
+                f"one of {ours[0]} frames. Give the whole recording."
+            )
+        with self._store.transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts_of(video, self._store.path).items())
+            # Runs forward that can be resumed end with the video.
+            db.execute(
+                "UPDATE runs SET stop_frame = ?2 WHERE direction = 'forward' AND status != 'finished' "
+                "AND (stop_frame = ?1 OR stop_frame > ?2)",
+                (ours[0], shape[0]),
+            )
+            self._store.note()
+        self._read()
+
+
+def _shape(video: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in video.shape[:3])
+
+
+def facts_of(video: Any, project: Path) -> dict[str, Any]:
+    """Return what a project's file keeps of its video: size, content, and where it is, also from the project's folder."""
+    source = getattr(video, "path", None)
+    whole = None if source is None else Path(source).absolute()
+    return {
+        "shape": json.dumps(_shape(video)),
+        "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
+        "fps": getattr(video, "fps", None),
+        "video": None if whole is None else str(whole),
+        "video_relative": None if whole is None else _from(project.parent, whole),
+    }
+
+
+def _from(folder: Path, path: Path) -> str | None:
+    try:
+        return Path(os.path.relpath(path, folder.absolute())).as_posix()
+    except ValueError:  # on another drive
+        return None

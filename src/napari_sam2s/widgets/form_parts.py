@@ -1,0 +1,98 @@
+"""The parts that forms are made of: buttons and menus with tooltips, rows, columns, tables, and timers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QBoxLayout,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QTableWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+Part = QWidget | QLayout | tuple[QWidget | QLayout, int]  # with how much of the room it takes
+
+
+def button(text: str, action: Callable[[], Any], tip: str, focus: Qt.FocusPolicy = Qt.FocusPolicy.TabFocus) -> QPushButton:
+    """Return a button with a tooltip, that leaves the keyboard to the canvas when it is clicked."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setFocusPolicy(focus)
+    made.clicked.connect(lambda _checked=False: action())
+    return made
+
+
+def buttons(*descriptions: tuple[str, Callable[[], Any], str]) -> QHBoxLayout:
+    """Return buttons side by side: text, action, tooltip. They take no focus at all."""
+    return side_by_side(*(button(*description, focus=Qt.FocusPolicy.NoFocus) for description in descriptions))
+
+
+def menu(items: Iterable[str], tip: str) -> QComboBox:
+    """Return a drop-down menu with a tooltip."""
+    made = QComboBox()
+    made.addItems(list(items))
+    made.setToolTip(tip)
+    return made
+
+
+def wrapped(text: str = "", tip: str = "") -> QLabel:
+    """Return a label of as many lines as it needs."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    made.setToolTip(tip)
+    return made
+
+
+def plain_table(columns: Sequence[str], tip: str = "") -> QTableWidget:
+    """Return an empty table to read and to choose rows of."""
+    made = QTableWidget(0, len(columns))
+    made.setHorizontalHeaderLabels(list(columns))
+    made.verticalHeader().setVisible(False)
+    made.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    made.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    made.setToolTip(tip)
+    return made
+
+
+def side_by_side(*parts: Part) -> QHBoxLayout:
+    """Return parts side by side."""
+    line = QHBoxLayout()
+    _fill(line, parts)
+    return line
+
+
+def stacked(*parts: Part, into: QWidget, margins: bool = False) -> QVBoxLayout:
+    """Put parts below each other into a widget."""
+    layout = QVBoxLayout(into)
+    if not margins:
+        layout.setContentsMargins(0, 0, 0, 0)
+    _fill(layout, parts)
+    return layout
+
+
+def _fill(layout: QBoxLayout, parts: Iterable[Part]) -> None:
+    for part in parts:
+        thing, room = part if isinstance(part, tuple) else (part, 0)
+        if isinstance(thing, QLayout):
+            layout.addLayout(thing, room)
+        else:
+            layout.addWidget(thing, room)
+
+
+def quiet_timer(owner: QObject, milliseconds: int, action: Callable[[], Any]) -> QTimer:
+    """Return a timer that acts once it has not been started again for so long."""
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(action)
+    return timer

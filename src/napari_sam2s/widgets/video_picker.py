@@ -1,0 +1,175 @@
+"""Which video is worked on: picked among the viewer's layers, opened with its project, let go of when it is removed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import create_widget
+from napari.layers import Image
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
+
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.video import Video
+from napari_sam2s.widgets.form_parts import side_by_side, stacked
+from napari_sam2s.widgets.napari_reader import find_video
+from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
+from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.tracker_source import Choice
+from napari_sam2s.widgets.vispy_workarounds import forget_vertex_arrays
+
+WELCOME = "Drop a video on napari, then click an object in it."
+LOADING = "The model is loading ..."
+
+
+class VideoPicker(QWidget):
+    """The rows "video" and "project" of the widget.
+
+    Parameters
+    ----------
+    choice
+        Returns the model to open a video with.
+    project_folder
+        Where projects are kept; ``None`` for where :func:`project_path` puts them.
+    """
+
+    def __init__(self, session: Session, choice: Callable[[], Choice], project_folder: Path | None) -> None:
+        super().__init__()
+        self._session, self._choice, self._project_folder = session, choice, project_folder
+        self._layers = session.viewer.layers
+        self.video = _choice_of_layers()
+        self.project = QLabel("none")
+        self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        choose = QToolButton()
+        choose.setText("...")
+        choose.setToolTip("Keep the project somewhere else, or open another one.")
+        choose.clicked.connect(self._choose_project)
+        stacked(
+            side_by_side(QLabel("video"), (self.video.native, 1)),
+            side_by_side(QLabel("project"), (self.project, 1), choose),
+            into=self,
+        )
+        session.closed.connect(self._closed)
+        self.video.changed.connect(self._pick)
+        self._layers.events.removed.connect(self._layer_removed)
+        self._layers.events.inserted.connect(self.look)
+        self._let_go = False
+
+    # Among the layers
+
+    def look(self, event: Any = None) -> None:
+        """Offer the layers that there are, and open a video if none is open."""
+        if self._video_removed:
+            return  # what is there then is looked at when the video is let go of
+        self.video.reset_choices()
+        if self._session.image is None:
+            self._pick(self.video.value)
+
+    @property
+    def _video_removed(self) -> bool:
+        image = self._session.image
+        return image is not None and image not in self._layers
+
+    def _layer_removed(self, event: Any) -> None:
+        forget_vertex_arrays(self.window())
+        if self._session.layers is not None:
+            self._session.layers.notice_removal()
+        if self._video_removed:
+            # napari is in the midst of removing layers, perhaps of a selection that has ours in it, too: taking ours away
+            # now, or adding those of another video, would change its list under its hands.
+            QTimer.singleShot(0, self._let_go_of_removed)
+        elif isinstance(event.value, Image):  # ours are removed while a session closes: no time to open another video
+            self.video.reset_choices()
+
+    def _let_go_of_removed(self) -> None:
+        if self._let_go or not self._video_removed:
+            return
+        self._session.close()
+        self._session.tell(WELCOME)
+        self.look()  # another video is opened, if there is one
+
+    def _pick(self, layer: Image | None) -> None:
+        image = self._session.image
+        if layer is not None and (image is None or layer.name != image.name):
+            self._session.close()
+            self.open(layer)
+
+    # Opening and closing
+
+    def open(self, layer: Image, path: Path | None = None) -> None:
+        """Open the video of a layer, with its own project or the one at ``path``."""
+        try:
+            self._open(layer, path)
+        except Sam2sError as error:
+            self._session.close()
+            self._session.tell(str(error))
+            if path is None:
+                self._show_project(None, "none: choose a place")
+
+    def use_project(self, path: Path) -> None:
+        """Keep the work on the picked video at ``path`` instead, or open the project that is there."""
+        layer = self._session.image if self._session.image is not None else self.video.value
+        if layer is None:
+            self._session.tell("A project needs a video. Drop one on napari first.")
+            return
+        self._session.close()
+        self.open(layer, path)
+
+    def _open(self, layer: Image, path: Path | None) -> None:
+        session, video = self._session, find_video(layer)
+        path = self._default_path(video) if path is None else path
+        worker = session.open(layer, video, path, self._choice())
+        self._show_project(path)
+        if not worker.project.prompts():
+            session.go_to(0)
+        session.tell(LOADING)
+        session.changed.emit()
+        worker.start()
+        for warning in video.warnings:
+            show_warning(warning)
+
+    def _default_path(self, video: Video) -> Path:
+        near = beside(video)
+        if self._project_folder is not None:
+            return place_in(self._project_folder, video) if near is None else self._project_folder / near.name
+        path = project_path(video)
+        if near is not None and path != near and near.exists() and not path.exists():
+            shutil.copy2(near, path)
+            show_warning(f"{near.name} cannot be written where it is. You are working on a copy, {path}.")
+        return path
+
+    def _closed(self) -> None:
+        forget_vertex_arrays(self.window())
+        self._show_project(None)
+
+    def let_go(self) -> None:
+        """Let go of the viewer's layers."""
+        self._let_go = True
+        self._layers.events.removed.disconnect(self._layer_removed)
+        self._layers.events.inserted.disconnect(self.look)
+
+    def _show_project(self, path: Path | None, otherwise: str = "none") -> None:
+        self.project.setText(otherwise if path is None else path.name)
+        self.project.setToolTip("Everything you do is kept here at once." if path is None else f"Everything is kept in {path}.")
+
+    def _choose_project(self) -> None:
+        chosen, _ = QFileDialog.getSaveFileName(
+            self,
+            "Keep the project here, or open this one",
+            "",
+            f"Projects (*{ENDING})",
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if chosen:
+            path = Path(chosen)
+            self.use_project(path if path.suffix == ENDING else path.with_name(path.name + ENDING))
+
+
+def _choice_of_layers() -> Any:
+    choice: Any = create_widget(annotation=Image, label="video")
+    choice.native.setToolTip("The image layer to segment: time (or z), y, x, grey or colour.")
+    return choice

@@ -1,0 +1,100 @@
+"""The session without a window: what is open, on show and chosen, and what panels hear of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_sam2s.masklets import Prompt
+from napari_sam2s.video import open_video
+from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
+from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.tracker_source import Choice
+
+
+@pytest.fixture
+def session(qapp, tmp_path):
+    """A session on nine frames; no engine is started."""
+    stack = np.random.default_rng(0).integers(0, 255, (9, 64, 64), dtype=np.uint8)
+    viewer = ViewerModel()
+    layer = viewer.add_image(stack, name="stack", scale=(0.5, 1, 1))
+    made = Session(viewer)
+    made.heard, made.changes = [], []
+    made.message.connect(made.heard.append)
+    made.changed.connect(lambda: made.changes.append(made.current_object))
+    made.open(layer, open_video(stack, axes="TYX"), tmp_path / "stack.sam2s", Choice("sam2s-nano"))
+    yield made
+    made.let_go()
+
+
+def test_what_is_open(session):
+    viewer, path = session.viewer, session.project.path
+    assert [layer.name for layer in viewer.layers] == ["stack", OBJECTS, PROMPTS]
+    assert len(session.video) == 9
+    assert [o.id for o in session.project.objects] == [session.current_object] == [1]
+    closing = []
+    session.closing.connect(closing.append)
+    worker = session.worker
+    session.close()
+    assert closing == [worker]
+    assert (session.project, session.video, session.image, session.layers, session.tracking) == (None, None, None, None, False)
+    assert [layer.name for layer in viewer.layers] == ["stack"]
+    assert path.exists()
+
+
+def test_masks_may_stay_to_look_at(session):
+    session.project.write_masks([(3, 1, np.ones((64, 64), bool), None)])
+    session.close(leave_masks=True)
+    layer = session.viewer.layers[OBJECTS]
+    assert np.all(layer.data[3] == 1)
+    assert not layer.editable
+
+
+def test_the_frame_on_show(session):
+    moves = []
+    session.moved.connect(lambda: moves.append(session.frame))
+    session.go_to(7)
+    assert session.frame == 7
+    assert moves[-1] == 7
+    assert session.viewer.dims.point[0] == 3.5
+    session.close()
+    assert session.frame == 0
+
+
+def test_the_object_that_clicks_belong_to(session):
+    session.new_object()
+    assert session.current_object == session.viewer.layers[OBJECTS].selected_label == 2
+    session.choose(1)
+    assert session.viewer.layers[OBJECTS].selected_label == 1
+    session.viewer.layers[OBJECTS].selected_label = 2
+    assert session.current_object == 2
+    assert session.changes == [2, 1, 2]
+    session.undo()
+    session.settle()
+    session.changed.emit()
+    assert session.current_object == 1
+    session.remove_object()
+    assert [o.id for o in session.project.objects] == [session.current_object]
+
+
+def test_what_cannot_be_done_is_told(session):
+    session.go_to(4)
+    session.confirm()
+    assert session.heard == ["Frame 4 has no masks yet. Click or track first, then confirm it."]
+    session.project.objects.rename(1, "grasper")
+    session.project.objects.set_flags(1, locked=True)
+    session.prompt(Prompt(1, 0, ((3.0, 3.0),), (1,)))
+    session.replace_prompts(1, 0, ())
+    assert session.heard[1:] == ["grasper is locked. Unlock it to change its masks."] * 2
+    session.settle()
+    assert not session.project.prompts()
+
+
+def test_with_nothing_open_nothing_happens(session):
+    session.close()
+    for action in (session.new_object, session.remove_object, session.confirm, session.undo, session.redo, session.settle):
+        action()
+    session.prompt(Prompt(1, 0, ((3.0, 3.0),), (1,)))
+    session.go_to(3)
+    assert not session.heard
