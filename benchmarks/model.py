@@ -87,6 +87,8 @@ def main() -> None:
     if stills and args.real:
         print_stills(load_model(args.model, device="auto", image_size=args.image_size), args.real, stills, args.count)
     args.families = [family for family in args.families if family not in STILLS]
+    if not args.families:
+        return
     parts = score_parts(args) if args.jobs > 1 else [score_part(0, args)]
     scores = {family: merged([part[family] for part in parts if family in part], args.prompts) for family in parts[0]}
     print_table(scores)
