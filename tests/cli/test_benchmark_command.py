@@ -138,7 +138,7 @@ def test_a_video_that_fails_does_not_stop_the_others(data, capsys, tmp_path):
 def test_on_a_cluster(data, capsys, tmp_path):
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster:
         words = ["--subset", "mine", "--prompt", "mask", "--out", tmp_path / "out", "--scheduler", cluster.scheduler_address]
         code, text, _ = run(capsys, data, *words)
     assert code == 0

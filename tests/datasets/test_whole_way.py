@@ -121,7 +121,8 @@ def test_convert_track_evaluate(subset, frames, sasv, capsys, tmp_path):
     found = {(o["video"], o["object_id"]): o["jf"] for o in row["objects"]}
     assert set(found) == set(expected)
     for video in read_davis(root):  # object 1 is there from the first frame on; what comes late was not prompted above
-        assert found[f"{subset}/{video}", 1] == pytest.approx(expected[f"{subset}/{video}", 1], abs=1e-9)
+        # In the pictures that `track` wrote, an object of higher id may cover a little of it.
+        assert found[f"{subset}/{video}", 1] == pytest.approx(expected[f"{subset}/{video}", 1], abs=0.02)
     assert sorted(p.stem for p in (out / "sam2s-nano-divemem-mask" / subset).glob("*.json")) == sorted(read_davis(root))
     report = (out / "sam2s-nano-divemem-mask" / "report" / "report.md").read_text()
     assert report.count("masks tinted, the truth outlined in white") >= 2

@@ -64,7 +64,7 @@ def test_paused_in_the_first_of_two_directions_both_are_resumed(video, tmp_path,
         assert RunController(broken, lambda: again).resume()
         assert [(r.direction, r.status) for r in broken.runs] == [("forward", "finished"), ("backward", "finished")]
         assert content(broken) == content(whole)
-        assert [broken.origins(t) for t in range(40)] == [whole.origins(t) for t in range(40)]
+        assert [broken.masks.origins(t) for t in range(40)] == [whole.masks.origins(t) for t in range(40)]
         assert again.conditioning == {1: [20], 2: [20]}
 
 

@@ -161,7 +161,7 @@ def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_pa
             pass
         for t in range(25):
             np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
-            assert parts.origins(t) == whole.origins(t)
+            assert parts.masks.origins(t) == whole.masks.origins(t)
 
 
 def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, clip):

@@ -179,7 +179,7 @@ def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, t
     with pytest.raises(RuntimeError, match="no space"):
         run.train(data, workers=0, report=lambda line: None)
     again, data = start(config, tmp_path / "run")
-    assert again.history.step == 2
+    assert again.step == 2
     scores = iter([0.4, 0.6])
     again.validator = lambda model: {"laparoscopy": next(scores)}
     again.train(data, workers=0, report=lambda line: None)
@@ -204,7 +204,7 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run.train(data, workers=0, report=lambda line: None)
     again, data = start(config, tmp_path / "run")
-    assert again.history.step == 2
+    assert again.step == 2
     again.train(data, workers=0, report=lambda line: None)
     for name, value in whole.learner.model.state_dict().items():
         assert torch.equal(value, again.learner.model.state_dict()[name]), name

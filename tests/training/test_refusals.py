@@ -78,7 +78,7 @@ def test_a_file_where_the_folder_should_be(config, davis, tmp_path, capsys):
         with pytest.raises(TrainingError, match="cannot be made"):
             start(config, out, recorded=[davis])
         assert main(["demo", "--out", str(out), "--frames", "5"]) == 2
-        assert "give another" in capsys.readouterr().err
+        assert "choose another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_paint_erase_fill_undo_and_slide(make_napari_viewer, case):
     layer.selected_label, layer.brush_size = 2, 5
     layer.paint((3, 30, 40), 2)
     assert case.mask(3, 2)[30, 40]
-    assert case.origins(3)[2] == "painted"
+    assert case.masks.origins(3)[2] == "painted"
     layer.undo()  # napari's own
     assert not case.mask(3, 2).any()
     layer.redo()

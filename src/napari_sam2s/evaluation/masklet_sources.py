@@ -90,6 +90,8 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
             Project.open(path, mode="r").close()  # so that what is no project is said at once
             return {path.stem: ProjectFile(path)}
         return dict(read_davis(path, void=void))
+    if isinstance(source, Project):
+        return {source.path.stem: source}
     if hasattr(source, "masks") and hasattr(source, "frames"):
         return {str(getattr(source, "name", "video")): source}
     if hasattr(source, "shape") and hasattr(source, "dtype"):
