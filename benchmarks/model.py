@@ -6,7 +6,9 @@
 
 Procedural clips have seeds that training never draws (from 2**31 on); composites are of material held out by name;
 ``pumavos-caps`` is sparsely annotated real video, ``real-clips`` likewise, annotated by us (``benchmarks/real_clips``);
-``hela`` are nuclei linked in time by overlap. The prompted frame is not scored. ``--quick`` takes a few minutes of CPU, and
+``hela`` are nuclei linked in time by overlap. ``polyps``, ``schoolgirls`` (tracked), ``instruments`` and ``objects`` (stills:
+first prompts) are real pictures that nobody may train on (``real_validation.py``); they are judged only where they are named.
+The prompted frame is not scored. ``--quick`` takes a few minutes of CPU, and
 ``real-clips`` some 20 more where there is ``--real``; the default takes hours: ``--jobs`` shares the cases out over processes,
 and what ``--keep`` holds already, by case and prompt, is not done again. A folder is of one model at one size.
 """
@@ -30,6 +32,7 @@ from pathlib import Path
 
 import _root  # noqa: F401
 import torch
+from real_validation import STILLS, TRACKED, mean_and_error, print_stills, tracked
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
@@ -59,7 +62,7 @@ def main() -> None:
     parser.add_argument("--material", type=Path, help="held_out.npz")
     parser.add_argument("--real", type=Path, help="folder with pumavos-caps, hela, nuclei and videos")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=FAMILIES)
+    parser.add_argument("--families", nargs="+", default=FAMILIES, choices=(*FAMILIES, *TRACKED, *STILLS))
     parser.add_argument("--prompts", nargs="+", choices=PROMPTS, help="mask, box, 3- and 1-click; --quick: mask and 1-click")
     parser.add_argument("--no-vanilla", action="store_true", help="leave out last-six memory")
     parser.add_argument("--count", type=int, help="cases of every family")
@@ -80,6 +83,12 @@ def main() -> None:
         threshold_table(load_model(args.model, device="auto", image_size=args.image_size), args.counts["re-entry"], args)
         return
     started = time.monotonic()
+    stills = [family for family in args.families if family in STILLS]
+    if stills and args.real:
+        print_stills(load_model(args.model, device="auto", image_size=args.image_size), args.real, stills, args.count)
+    args.families = [family for family in args.families if family not in STILLS]
+    if not args.families:
+        return
     parts = score_parts(args) if args.jobs > 1 else [score_part(0, args)]
     scores = {family: merged([part[family] for part in parts if family in part], args.prompts) for family in parts[0]}
     print_table(scores)
@@ -122,6 +131,7 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
         longest=longest,
         part=(part, args.jobs),
     )
+    chosen |= {family: make for family, make in tracked(args.real, (part, args.jobs)).items() if family in args.families}
     made_of = {"sha256": model.metadata["sha256"], "input": model.config.image_size, "size": args.size, "longest": longest}
     sources = {"composites": args.material, "real-clips": ANNOTATIONS}
     kept = Kept(args.keep, made_of, part, sources) if args.keep else None
@@ -207,12 +217,15 @@ def merged(parts: list[list[Results]], prompts: Sequence[str]) -> dict[str, dict
 
 def print_table(scores: dict[str, dict[str, dict[str, FamilyScore]]]) -> None:
     """Print how good the masks are."""
-    print("| family | prompt | objects | J&F | J | F | first mask frozen | the same, by optical flow | last-six memory |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| family | prompt | objects | J&F | s.e. | J | F | first mask frozen | the same, by optical flow | last-six memory |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for family, rows in scores.items():
         for prompt, row in rows.items():
             s = row["ours"]
-            cells = (percent(v) for v in (s.jf, s.j, s.f, row["frozen"].jf, row["flow"].jf, row["vanilla"].jf))
+            error = mean_and_error([r.score.jf for r in s.results])[1]
+            cells = (percent(v) for v in (s.jf, error, s.j, s.f, row["frozen"].jf, row["flow"].jf, row["vanilla"].jf))
             print(f"| {family} | {prompt} | {s.objects} | " + " | ".join(cells) + " |")
 
 

@@ -29,7 +29,7 @@ def test_the_built_in_model():
     assert model.config.name == "sam2s-nano"
     assert len(model.class_names) == 8
     assert model.metadata["sha256"] == sha256(WEIGHTS / "sam2s-nano.pt")
-    assert (WEIGHTS / "sam2s-nano.pt").stat().st_size < 10e6
+    assert (WEIGHTS / "sam2s-nano.pt").stat().st_size < 16e6
     assert model.metadata["provenance"]["config"]["seed"]
     assert not any(p.requires_grad for p in model.parameters())
 

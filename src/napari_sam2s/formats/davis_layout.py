@@ -144,7 +144,7 @@ class DavisFolder:
                     videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
                 except (ValueError, KeyError, TypeError) as error:
                     raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
-                if self.name in videos:
+                if isinstance(videos, dict) and self.name in videos:
                     return tuple(_object(int(i), facts) for i, facts in videos[self.name]["objects"].items())
         return None
 

@@ -182,6 +182,8 @@ def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
             f"{path} does not fit {model.config.name}: {len(missing)} tensors are missing ({_some(missing)}), "
             f"{len(shapes)} have another shape ({_some(shapes)}), {len(unknown)} are unknown ({_some(unknown)})."
         )
+    if bad := [n for n in own if weights[n].is_floating_point() and not torch.isfinite(weights[n]).all()]:
+        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
     if unknown:
         warnings.warn(f"{path}: {len(unknown)} tensors are unknown and left out ({_some(unknown)}).", stacklevel=3)
     model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in own})

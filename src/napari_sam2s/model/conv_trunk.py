@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam2s.model.layers import conv1x1
 from napari_sam2s.model.network_config import TrunkConfig
 from napari_sam2s.model.position import sine_2d
+
+SHARED = 2  # stages, those of strides 4 and 8, that a head for first prompts has in common with the network: a hundredth of it
 
 
 class ConvBlock(nn.Module):
@@ -66,6 +70,7 @@ class ConvTrunk(nn.Module):
             nn.GroupNorm(1, widths[0]),
         )
         self.stages = nn.ModuleList()
+        self.joins = nn.ModuleList()  # of a pretrained trunk's maps, which this one has not
         index = 0
         for stage, (width, depth) in enumerate(zip(widths, config.stages, strict=True)):
             blocks: list[nn.Module] = []
@@ -80,11 +85,42 @@ class ConvTrunk(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="linear")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
-    def forward(self, image: Tensor, stages: int = 4) -> list[Tensor]:
-        """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)``, at the first so many of s = 4, 8, 16, 32."""
+    def fine(self, image: Tensor) -> list[Tensor]:
+        """Return what the coarse stages are computed from, whoever's they are: the maps at strides 4 and 8."""
         x = self.stem(image)
-        maps: list[torch.Tensor] = []
-        for stage in self.stages[:stages]:
+        maps: list[Tensor] = []
+        for stage in self.stages[:SHARED]:
             x = stage(x)
             maps.append(x)
         return maps
+
+    def coarse(self, fine: Sequence[Tensor]) -> list[Tensor]:
+        """Return maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32, of what :meth:`fine` gave."""
+        return deepen(fine, self.stages[SHARED:], self.joins)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32."""
+        return self.coarse(self.fine(image))
+
+
+def deepen(fine: Sequence[Tensor], stages: nn.ModuleList, joins: nn.ModuleList) -> list[Tensor]:
+    """Add the coarse maps to the fine ones, by the coarse stages of a trunk.
+
+    Parameters
+    ----------
+    fine
+        Learned maps at strides 4 and 8, then pretrained ones at strides 8, 16 (and 32), if there are any.
+    stages
+        To strides 16 and 32.
+    joins
+        Bring the pretrained maps from stride 16 on, as far as there are any, to the width of the learned ones.
+    """
+    maps = list(fine[:SHARED])
+    for n, stage in enumerate(stages):
+        x = stage(maps[-1])
+        if n < len(joins):
+            join = joins[n]
+            assert isinstance(join, nn.Conv2d)
+            x = x + conv1x1(fine[SHARED + 1 + n], join.weight, join.bias)
+        maps.append(x)
+    return maps

@@ -176,6 +176,14 @@ class Hiera(nn.Module):
         side = self.pos_embed_window.shape[-1]
         return (background + self.pos_embed_window.tile(1, 1, height // side, width // side)).permute(0, 2, 3, 1)
 
+    def fine(self, image: Tensor) -> list[Tensor]:
+        """Return all of :meth:`forward`: nothing here is shared with a head for first prompts."""
+        return self.forward(image)
+
+    def coarse(self, fine: list[Tensor]) -> list[Tensor]:
+        """Return the four maps that :meth:`fine` gave."""
+        return fine
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(B, 3, S, S)`` to four maps ``(B, C_i, S / s, S / s)`` at the strides s = 4, 8, 16, 32."""
         x = self.patch_embed(image)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.conv_trunk import ConvTrunk
+from napari_sam2s.model.efficientnet_lite import LiteTrunk
 from napari_sam2s.model.hiera import Hiera
 from napari_sam2s.model.layers import conv1x1
 from napari_sam2s.model.network_config import ModelConfig
@@ -52,10 +53,14 @@ class FpnNeck(nn.Module):
         return conv1x1(trunk_map, outer @ inner, outer @ lateral.bias + projection.bias)
 
 
+Trunk = Hiera | ConvTrunk
+TRUNKS: dict[str, type[Trunk]] = {"hiera": Hiera, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
+
+
 class ImageEncoder(nn.Module):
     """Trunk and neck."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.trunk = Hiera(config.trunk) if config.trunk.kind == "hiera" else ConvTrunk(config.trunk)
+        self.trunk: Trunk = TRUNKS[config.trunk.kind](config.trunk)
         self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)

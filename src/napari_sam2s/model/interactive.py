@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from napari_sam2s.model.conv_trunk import ConvTrunk
-from napari_sam2s.model.image_encoder import FpnNeck
+from napari_sam2s.model.conv_trunk import SHARED, ConvTrunk, deepen
+from napari_sam2s.model.image_encoder import TRUNKS, FpnNeck
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.stages import Features
 
-SHARED = 2  # stages of the trunk, those of strides 4 and 8: a hundredth of its weights
 _NAMES = {  # the head's parts, and what they are called in a whole network
+    "joins.": "image_encoder.trunk.joins.",
     "neck.": "image_encoder.neck.",
     "no_mem_embed": "no_mem_embed",
     "prompt_encoder.": "sam_prompt_encoder.",
@@ -35,7 +35,9 @@ class InteractiveHead(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.stages = ConvTrunk(config.trunk).stages[SHARED:]
+        trunk = TRUNKS[config.trunk.kind](config.trunk)
+        assert isinstance(trunk, ConvTrunk)  # the configuration refuses others
+        self.stages, self.joins = trunk.stages[SHARED:], trunk.joins
         self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.hidden_dim))
         self.prompt_encoder = PromptEncoder(config.hidden_dim, dense_prompts=config.dense_prompts)
@@ -50,11 +52,9 @@ class InteractiveHead(nn.Module):
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)
 
-    def encode(self, shared: Sequence[Tensor]) -> Features:
-        """Encode frames, of which the shared stages gave these maps; objects that remember nothing see them so."""
-        maps = list(shared)
-        for stage in self.stages:
-            maps.append(stage(maps[-1]))
+    def encode(self, fine: Sequence[Tensor]) -> Features:
+        """Encode frames, of which the trunk's shared part gave these maps; objects that remember nothing see them so."""
+        maps = deepen(fine, self.stages, self.joins)
         skips = (
             self.neck.skip(maps[0], 0, self.mask_decoder.conv_s0),
             self.neck.skip(maps[1], 1, self.mask_decoder.conv_s1),

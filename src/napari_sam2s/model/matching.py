@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
 from napari_sam2s.model.stages import LONG_TERM
 
 PATCH = 4  # mask values a cell carries: 2 x 2 pixels of stride 4
@@ -31,6 +31,23 @@ LONG_TERM_MARGIN = 5.0
 GRID = 32.0  # cells along a side, in whose units distances are penalised whatever the input's size
 
 
+class PretrainedKeys(nn.Module):
+    """Keys of a pretrained trunk's maps at strides 8 and 16; their length is how much they count beside the learned ones."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(LITE_CHANNELS[1], config.match_pretrained, 1)
+        self.coarse = nn.Conv2d(LITE_CHANNELS[2], config.match_pretrained, 1)
+        self.log_weight = nn.Conv2d(config.hidden_dim, 1, 1)  # learned cell by cell: nuclei all look alike to it
+        nn.init.zeros_(self.log_weight.weight)
+        nn.init.zeros_(self.log_weight.bias)  # type: ignore[arg-type]
+
+    def forward(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
+        """Return ``(N, K, 2g, 2g)`` of maps at strides 8 and 16, and of the embedding at stride 16."""
+        keys = self.fine(fine) + _doubled(self.coarse(coarse))
+        return F.normalize(keys, dim=1) * _doubled(self.log_weight(embedding)).exp()
+
+
 class MaskMatching(nn.Module):
     """Carry masks over from remembered frames."""
 
@@ -40,9 +57,11 @@ class MaskMatching(nn.Module):
         self.fine = nn.Conv2d(config.trunk.channels[1], dim, 1)
         self.coarse = nn.Conv2d(hidden, dim, 1)
         self.log_scale = nn.Parameter(torch.tensor(math.log(16.0)))
+        self.pretrained = PretrainedKeys(config) if config.match_pretrained else None
         # Penalty of a squared distance in cells: a match in the latest frames is near, in others anywhere.
         self.log_penalty = nn.Parameter(torch.tensor([math.log(0.06), math.log(0.004)]))
-        readings = 2 * (PATCH + 1)
+        self._parts = [part for part in (dim, config.match_pretrained) if part]  # channels of the keys
+        readings = 2 * (PATCH + len(self._parts))
         self.mix = nn.Sequential(nn.Conv2d(readings, 32, 3, padding=1), nn.GELU(), nn.Conv2d(32, 32, 3, padding=1), nn.GELU())
         self.to_embedding = nn.Conv2d(32, hidden, 2, stride=2)
         self.to_coarse_skip = nn.Conv2d(32, hidden // 4, 1)
@@ -51,10 +70,20 @@ class MaskMatching(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
-    def keys(self, trunk_map: Tensor, embedding: Tensor) -> Tensor:
-        """Return what cells are told apart by, unit vectors ``(N, K, 2g, 2g)``, of the maps at strides 8 and 16."""
-        coarse = F.interpolate(self.coarse(embedding), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return F.normalize(self.fine(trunk_map) + coarse, dim=1)
+    def keys(self, fine: Sequence[Tensor], embedding: Tensor) -> Tensor:
+        """Return what cells are told apart by, ``(N, K, 2g, 2g)``: unit vectors, then pretrained keys, if there are any.
+
+        Parameters
+        ----------
+        fine
+            What the trunk's ``fine`` gave.
+        embedding
+            At stride 16.
+        """
+        learned = F.normalize(self.fine(fine[1]) + _doubled(self.coarse(embedding)), dim=1)
+        if self.pretrained is None:
+            return learned
+        return torch.cat((learned, self.pretrained(fine[2], fine[3], embedding)), dim=1)
 
     @staticmethod
     def patches(logits: Tensor) -> Tensor:
@@ -102,6 +131,8 @@ class MaskMatching(nn.Module):
     ) -> Tensor:
         """Return the patches that each cell finds, and how alike it is to where it found them: ``(B, 5, 2g, 2g)``.
 
+        They are 6 with pretrained keys, whose likeness comes last.
+
         ``chosen`` are the memories that are read, and their slots.
         """
         keys, patches, firsts, places = _together(keys, patches, labels)
@@ -127,11 +158,16 @@ class MaskMatching(nn.Module):
         width = max(placed_k.shape[2], value.shape[2])
         placed_q, placed_k, padded = (F.pad(t, (0, width - t.shape[2])) for t in (placed_q, placed_k, value))
         read = F.scaled_dot_product_attention(placed_q[:, None], placed_k[:, None], padded[:, None], scale=1.0)[:, 0]
-        likeness = (read[..., v.shape[2] : value.shape[2]] * q).sum(-1, keepdim=True)
+        products = (read[..., v.shape[2] : value.shape[2]] * q).split(self._parts, dim=-1)
+        likeness = torch.cat([part.sum(-1, keepdim=True) for part in products], dim=-1)
         carried = read[..., : v.shape[2]].unflatten(2, (members, PATCH))
-        found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5)
+        found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5 or 6)
         found = found.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (side, side))
         return found if places is None else found[places]
+
+
+def _doubled(coarse: Tensor) -> Tensor:
+    return F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def readings_of(slots: Sequence[int]) -> tuple[list[int], list[int]]:

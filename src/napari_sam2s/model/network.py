@@ -20,14 +20,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.frames import normalise, resize_frame, scale, upload
 from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
-from napari_sam2s.model.interactive import SHARED, InteractiveHead
+from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.mask_decoder import MaskDecoder, choose_mask
-from napari_sam2s.model.matching import MaskMatching
+from napari_sam2s.model.matching import PLACE, MaskMatching
 from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder, remembered_mask
 from napari_sam2s.model.memory_tokens import lay_out, padding_mask
@@ -99,16 +98,20 @@ class SAM2S(nn.Module):
     @in_own_arithmetic
     def encode(self, image: Tensor) -> Features:
         """Encode frames ``(N, 3, S, S)``."""
-        maps = self._trunk(image)
+        fine, maps = self._trunk(image)
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
         skips = neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1)
         embedding = neck.embedding(maps)
-        return Features(embedding, skips, None if self.matching is None else self.matching.keys(maps[1], embedding))
+        return Features(embedding, skips, None if self.matching is None else self.matching.keys(fine, embedding))
 
-    def _trunk(self, image: Tensor) -> list[Tensor]:
+    def _trunk(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the trunk's maps that are computed first, and those at strides 4, 8, 16, 32."""
+        trunk = self.image_encoder.trunk
         if self.speed.trunk == "bf16":
-            return [m.float() for m in self.image_encoder.trunk(image.bfloat16())]
-        return self.image_encoder.trunk(image)
+            fine = trunk.fine(image.bfloat16())
+            return [m.float() for m in fine], [m.float() for m in trunk.coarse(fine)]
+        fine = trunk.fine(image)
+        return fine, trunk.coarse(fine)
 
     @in_own_arithmetic
     def attend(self, features: Features, memories: Memories | None, batch: int = 1, *, pooled: bool | None = None) -> Attended:
@@ -214,10 +217,7 @@ class SAM2S(nn.Module):
 
         The stages that it shares run once more, rather than being kept with every frame that is tracked.
         """
-        trunk = self.image_encoder.trunk
-        if self.interactive is None or not isinstance(trunk, ConvTrunk):
-            return None
-        return self.interactive.encode(trunk(image, SHARED))
+        return None if self.interactive is None else self.interactive.encode(self.image_encoder.trunk.fine(image))
 
     def segment(
         self,
@@ -331,6 +331,7 @@ class SAM2S(nn.Module):
     def facts(self) -> ModelFacts:
         """What a predictor knows of this network."""
         config = self.config
+        matching = config.match_dim and max(config.match_dim + config.match_pretrained + PLACE, 64)
         return ModelFacts(
             image_size=config.image_size,
             mask_size=config.image_size,
@@ -339,7 +340,7 @@ class SAM2S(nn.Module):
             recent_memories=config.num_maskmem - 1,
             most_memories=self.speed.memories,
             # The map's tokens as keys and values, their rotation, and what the matching reads at stride 8.
-            bytes_per_memory=4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * (config.match_dim and 64)),
+            bytes_per_memory=4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * matching),
             encodes_prompted=self.interactive is not None,
         )
 

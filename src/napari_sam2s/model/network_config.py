@@ -8,27 +8,36 @@ from typing import Any, Literal
 from napari_sam2s.errors import ModelError
 
 STRIDE = 16  # of the feature map that memories, attention and the decoder live on
+LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16, 32
 
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``."""
+    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``, alone or beside a pretrained."""
 
-    kind: Literal["hiera", "conv"] = "hiera"
+    kind: Literal["hiera", "conv", "efficientnet_lite"] = "hiera"
     embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera
     num_heads: int = 1  # at the first stage; they double as the channels do
     stages: tuple[int, ...] = (1, 2, 7, 2)  # blocks at strides 4, 8, 16, 32
     global_blocks: tuple[int, ...] = (5, 7, 9)  # blocks that attend to the whole map instead of windows
     window_spec: tuple[int, ...] = (8, 4, 14, 7)  # side of the windows of each stage
     background_size: tuple[int, int] = (7, 7)  # of the learned background position embedding
-    widths: tuple[int, ...] = ()  # "conv" only: channels at strides 4, 8, 16, 32
+    widths: tuple[int, ...] = ()  # of the learned convolutional stages: channels at strides 4, 8, 16, 32
+    cut: int = 16  # "efficientnet_lite" only: the stride, 16 or 32, down to which it is used
 
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels of the four maps the trunk gives, from stride 4 to stride 32."""
-        if self.kind == "conv":
-            return self.widths
-        return tuple(self.embed_dim * 2**stage for stage in range(4))
+        if self.kind == "hiera":
+            return tuple(self.embed_dim * 2**stage for stage in range(4))
+        return self.widths
+
+    @property
+    def joined(self) -> int:
+        """How many of the coarse maps a pretrained map is added to: those at stride 16, then 32."""
+        if self.kind != "efficientnet_lite":
+            return 0
+        return 2 if self.cut == 32 else 1
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,16 @@ class ModelConfig:
     locality_bias: float = 0.0  # initial bias of the first memory cross-attention's queries and keys
     dense_prompts: bool = False  # a map of the clicks and the box, added to the dense prompt embedding
     match_dim: int = 0  # channels that cells of stride 8 are matched by; 0 for no matching
+    match_pretrained: int = 0  # as many again, of what a pretrained trunk sees there
     interactive: bool = False  # a head of its own for first prompts
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
-        if self.interactive and self.trunk.kind != "conv":
+        if self.match_pretrained and not self.trunk.joined:
+            raise ModelError(f"{self.name} cannot match by pretrained maps: its trunk {self.trunk.kind!r} has none.")
+        if self.trunk.cut not in (16, 32):
+            raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
+        if self.interactive and self.trunk.kind == "hiera":
             raise ModelError(
                 f"{self.name} cannot have an interactive head, which shares the fine stages of sam2s-nano's trunk."
             )
@@ -141,6 +155,10 @@ _NANO = ModelConfig(
     dense_prompts=True,
     match_dim=44,
 )
+
+# ``nano`` beside a pretrained trunk. 32 channels of its maps, with 44 learned ones and a place, make 80: a multiple of 16,
+# with which attention is fast.
+NANO_LITE = replace(_NANO, trunk=replace(_NANO.trunk, kind="efficientnet_lite"), match_pretrained=32)
 
 CONFIGS: dict[str, ModelConfig] = {
     config.name: config

@@ -13,6 +13,7 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 NEW_PARTS = ("semantic.", "long_tpos_enc")  # what SAM2S adds to SAM 2
+PRETRAINED = "image_encoder.trunk.lite."  # a trunk that others have trained
 _BLOCK = re.compile(r"image_encoder\.trunk\.blocks\.(\d+)\.")
 
 
@@ -21,7 +22,7 @@ def make_optimizer(model: SAM2S, config: TrainingConfig) -> torch.optim.AdamW:
 
     Biases, norms and embeddings are not decayed. The image encoder has its own rate; in its trunk each block learns
     ``layer_decay`` times as fast as the one after it, as in SAM 2's fine-tuning (Hiera; the trunk of ``sam2s-nano`` has no
-    numbered blocks, and is one layer).
+    numbered blocks, and is one layer). A pretrained trunk beside it learns ``trunk_rate`` times as fast.
     """
     numbers = [int(m[1]) for name, _ in model.named_parameters() if (m := _BLOCK.match(name))]
     depth = max(numbers, default=-1) + 1
@@ -30,6 +31,7 @@ def make_optimizer(model: SAM2S, config: TrainingConfig) -> torch.optim.AdamW:
         encoder = name.startswith("image_encoder.")
         decayed = parameter.ndim >= 2 and not any(part in name for part in ("embed", "token", "tpos"))
         factor = config.new_rate if name.startswith(NEW_PARTS) else _layer_factor(name, depth, config.layer_decay)
+        factor *= config.trunk_rate if name.startswith(PRETRAINED) else 1.0
         groups.setdefault((encoder, factor, decayed), []).append(parameter)
     settings: list[dict[str, Any]] = [
         {"params": p, "encoder": encoder, "factor": factor, "weight_decay": config.weight_decay if decayed else 0.0}

@@ -16,10 +16,11 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
 from napari_sam2s.training.clip_families import Cells, Procedural, Recorded
 from napari_sam2s.training.data import Family, StepDataset
 from napari_sam2s.training.loop import TrainingRun
+from napari_sam2s.training.optimizer import PRETRAINED
 from napari_sam2s.training.text import add_names, embed_names
 from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
@@ -165,18 +166,19 @@ def _check_classes(recorded: Recorded, names: Sequence[str]) -> None:
 
 def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     """Return the network to train, and the provenance of the checkpoint it starts from, the oldest first."""
-    wanted = CONFIGS[config.model]
+    wanted = NANO_LITE if config.trunk else CONFIGS[config.model]
     wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
     if not config.init:
         return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
     weights, own, metadata = read_checkpoint(find_weights(config.init))
     interactive = config.interactive or (own is not None and own.interactive)
-    model = SAM2S(replace(wanted, interactive=interactive))
+    model = SAM2S(replace(_of_checkpoint(wanted, own), interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}
+    weights = {n: w for n, w in weights.items() if not n.startswith(config.new_parts) or shapes.get(n) == w.shape}
     wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
     if wrong:
         raise TrainingError(f"{config.init} does not fit {config.model}: {wrong[0]} and {len(wrong) - 1} more tensors differ.")
-    missing = [n for n in shapes if n not in weights and not n.startswith(ADDED)]
+    missing = [n for n in shapes if n not in weights and not n.startswith((*ADDED, *config.new_parts))]
     if missing:
         raise TrainingError(f"{config.init} lacks {missing[0]} and {len(missing) - 1} more tensors of {config.model}.")
     model.load_state_dict(weights, strict=False)  # what SAM2S adds to SAM 2 starts as it is initialised
@@ -191,6 +193,13 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     earlier = json.loads(json.dumps(metadata.get("provenance", {}), default=str))
     history = earlier.pop("history", []) + ([earlier] if earlier else []) + head
     return _chosen(model, config), history
+
+
+def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
+    """Return the architecture that is wanted, with the pretrained trunk of a checkpoint to start from, if it has one."""
+    if own is None or own.name != wanted.name or not own.match_pretrained:
+        return wanted
+    return replace(wanted, trunk=own.trunk, match_pretrained=own.match_pretrained)
 
 
 def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[str, Any]]:
@@ -217,5 +226,6 @@ def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
         if not any(name.startswith(part) for name in names):
             raise TrainingError(f"parts names {part!r}, but no weight of this network begins so: {', '.join(names[:3])} ...")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not config.parts or name.startswith(config.parts))
+        frozen = config.trunk_rate == 0 and name.startswith(PRETRAINED)
+        parameter.requires_grad_(not frozen and (not config.parts or name.startswith(config.parts)))
     return model

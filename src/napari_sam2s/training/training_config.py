@@ -76,6 +76,9 @@ class TrainingConfig:
     class_names: tuple[str, ...] = ()  # that TSL learns
     text_embeddings: str = "fixed"  # see training/text.py
     init: str = ""  # a checkpoint to start from
+    trunk: str = ""  # "efficientnet_lite": give sam2s-nano a pretrained trunk, where the checkpoint to start from has none
+    new_parts: tuple[str, ...] = ()  # whose tensors that checkpoint may lack or have in other shapes, by how their names begin
+    trunk_rate: float = 1.0  # factor on the learning rate of a pretrained trunk; 0 freezes it
     long_term: bool = False  # give the network SAM2S's long-term embedding, if it has none
     semantic: bool = False  # give the network SAM2S's class token, if it has none
     interactive: bool = False  # give the network a head of its own for first prompts, if it has none
@@ -164,6 +167,9 @@ def _check(config: TrainingConfig, path: Path) -> None:
         "clip_gradient must be above 0": config.clip_gradient <= 0,
         "loss_stride must be at least 1": config.loss_stride < 1,
         "class_names has a name twice": len(set(config.class_names)) < len(config.class_names),
+        "trunk can only be 'efficientnet_lite', and only in sam2s-nano": bool(config.trunk)
+        and (config.trunk, config.model) != ("efficientnet_lite", "sam2s-nano"),
+        "trunk_rate must be at least 0": config.trunk_rate < 0,
         "only sam2s-nano can have an interactive head": config.interactive and config.model != "sam2s-nano",
         "interactive_init needs interactive = true": bool(config.interactive_init) and not config.interactive,
         "max_objects and samples must be at least 1": min(config.max_objects, config.samples) < 1,
