@@ -135,7 +135,7 @@ def test_objects_beyond_the_palette_are_joined(tmp_path, old, new):
     labels = np.asarray(Image.open(tmp_path / "Annotations" / "v" / "00001.png"))
     if new <= 254:
         assert labels[10, 0] == new
-    assert labels[12, 0] == (max(new, 5) if new <= 254 else 5)  # where both are, the higher id covers; 255 and more are not there
+    assert labels[12, 0] == (max(new, 5) if new <= 254 else 5)  # the higher id covers; beyond 254 none is there
     assert sorted(np.unique(labels)) == sorted({0, 5} | ({new} if new <= 254 else set()))
 
 

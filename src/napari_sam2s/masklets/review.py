@@ -103,8 +103,8 @@ class Reviewer:
         imported or confirmed is not doubted; so an accepted span stays away until its masks change. Uncertain links
         (:meth:`Links.add`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
 
-        It is computed from ``project.masks.series``: the first call reads them all (seconds for a video of hours), later ones only
-        what changed.
+        It is computed from ``project.masks.series``: the first call reads them all (seconds for a video of hours), later ones
+        only what changed.
         """
         limits = thresholds or Thresholds()
         frames, height, width = self._store.shape
