@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import next_click
-from napari_sam2s.evaluation.region import iou
+from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.training.validation_cases import Case, Track, laparoscopy

@@ -13,7 +13,7 @@ import numpy as np
 from vos_benchmark.evaluator import Evaluator
 
 from napari_sam2s.evaluation import evaluate
-from napari_sam2s.evaluation.region import boundary_f, iou
+from napari_sam2s.evaluation.region_and_boundary import boundary_f, iou
 from napari_sam2s.formats import write_davis
 from napari_sam2s.masklets import LabelMasklets
 

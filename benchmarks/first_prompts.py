@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import next_click, prompt_first
-from napari_sam2s.evaluation.region import iou
+from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.training.validation_cases import FIRST_SEED, Case, Track, laparoscopy

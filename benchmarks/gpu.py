@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tracking"))
 import parity
 
 from napari_sam2s.model import load_model
+from napari_sam2s.model.cuda_graphs import CudaRecorder, Graphs
 from napari_sam2s.model.frames import normalise, resize_frame
-from napari_sam2s.model.graphs import CudaRecorder, Graphs
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.tracking import Tracker

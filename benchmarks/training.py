@@ -25,7 +25,7 @@ from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.training.clip_families import Procedural
-from napari_sam2s.training.clips import Batch, Role
+from napari_sam2s.training.clip_sampling import Batch, Role
 from napari_sam2s.training.data import StepDataset
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total

@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation import evaluate, write_report
-from napari_sam2s.evaluation.pictures import AWAY, LINE, WRONG, draw_track, worst_frames
+from napari_sam2s.evaluation.report_pictures import AWAY, LINE, WRONG, draw_track, worst_frames
 from napari_sam2s.formats import read_davis, write_davis
 from napari_sam2s.masklets import LabelMasklets
 from napari_sam2s.synthetic.samples import demo_case

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project, Prompt, Scores
-from napari_sam2s.masklets.track_edits import KINDS, TrackEdit
+from napari_sam2s.masklets.track_edit_preview import KINDS, TrackEdit
 
 
 def test_the_dabs_of_a_stroke_are_one_step(project):

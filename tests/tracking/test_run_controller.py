@@ -58,7 +58,7 @@ def test_paused_in_the_first_of_two_directions_both_are_resumed(video, tmp_path,
                 {**{k: each[k] for k in ("start", "stop", "objects")}, "way": each["direction"], "every": each["stride"]}
                 for each in later
             ]
-            with broken.transaction() as db:
+            with broken.store.transaction() as db:
                 db.execute("UPDATE runs SET provenance = ?", (json.dumps(facts),))
         again = Tracker(ColourModel(), video, broken)
         assert RunController(broken, lambda: again).resume()

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from napari_sam2s import load_model
 from napari_sam2s.cli import main
 from napari_sam2s.errors import TrainingError
+from napari_sam2s.training.class_embeddings import add_names, embed_names, fixed_embeddings
 from napari_sam2s.training.setup import start
-from napari_sam2s.training.text import add_names, embed_names, fixed_embeddings
 from napari_sam2s.training.training_config import read_config
 
 VALIDATION = '\n[validation]\nevery = 2\ncases = 1\nfamilies = ["recorded"]\n'
@@ -147,7 +147,7 @@ def test_classes_are_added_to_those_of_the_network(config, davis, tmp_path):
 def test_added_embeddings_are_of_the_same_encoder(monkeypatch):
     vectors = F.normalize(torch.randn(3, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     words = {"a": vectors[0], "b": vectors[1], "c": vectors[2]}
-    encode = "napari_sam2s.training.text.clip_embeddings"
+    encode = "napari_sam2s.training.class_embeddings.clip_embeddings"
     monkeypatch.setattr(encode, lambda names, *place: torch.stack([words[n] for n in names]))
     torch.testing.assert_close(add_names(["a", "b"], vectors[:2], ["c"], "clip"), vectors)
     with pytest.raises(TrainingError, match="gives other embeddings of a, b"):

@@ -23,13 +23,13 @@ from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.training.checkpoint import model_state, save_atomically
+from napari_sam2s.training.class_embeddings import embed_names, fixed_embeddings
 from napari_sam2s.training.clip_families import Recorded
 from napari_sam2s.training.curves import draw_curves
 from napari_sam2s.training.data import batches, entropy
 from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.optimizer import make_optimizer
 from napari_sam2s.training.setup import start
-from napari_sam2s.training.text import embed_names, fixed_embeddings
 from napari_sam2s.training.training_config import read_config
 
 CLASSES = ["grasper", "hook", "scissors", "clip applier", "suction", "needle driver", "bipolar", "catheter"]

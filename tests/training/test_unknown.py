@@ -13,7 +13,7 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away
-from napari_sam2s.training.clips import Role, collate, draw_sample
+from napari_sam2s.training.clip_sampling import Role, collate, draw_sample
 from napari_sam2s.training.data import StepDataset
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, mask_losses, mean_losses

@@ -6,10 +6,15 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import napari.settings
 import numpy as np
 import pytest
+from app_model import Application
+from napari._app_model._app import NapariApplication, _napari_names
+from napari._qt._qapp_model.qactions import init_qactions
+from napari.plugins import _initialize_plugins
 from napari.settings import get_plugin_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -146,7 +151,21 @@ def local_user(make_user):
 
 
 @pytest.fixture(scope="module")
-def shared_viewer(encoded, shared_engine, tmp_path_factory, qapp):
+def shared_app():
+    """An application of napari's for one module, as ``mock_app_model`` makes one for a test: commands are registered once."""
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
+    app = NapariApplication("shared_app")
+    app.injection_store.namespace = _napari_names
+    with mock.patch.object(NapariApplication, "get_app_model", return_value=app):
+        yield app
+    Application.destroy("shared_app")
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def shared_viewer(encoded, shared_engine, tmp_path_factory, qapp, shared_app):
     """One viewer with a warm widget for all tests of a module; starting one costs seconds."""
     folder = tmp_path_factory.mktemp("shared")
     remember("model", address=shared_engine.address)

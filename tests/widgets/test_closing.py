@@ -119,7 +119,7 @@ def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_pat
     viewer.open(str(file), plugin="napari-sam2s")
     widget = SegmentWidget(viewer)
     first = widget.session.project
-    first.rename(1, "grasper")
+    first.objects.rename(1, "grasper")
     assert first.path.parent == chosen
     widget.close()
     shutil.move(first.path, frozen / "case.mp4.sam2s")

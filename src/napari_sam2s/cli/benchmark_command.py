@@ -46,9 +46,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, print the tables of all."""
     from napari_sam2s.evaluation.benchmark import Setting, collect, plan, write_reports
+    from napari_sam2s.evaluation.benchmark_page import page
     from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
     from napari_sam2s.evaluation.scores import Protocol
-    from napari_sam2s.evaluation.tables import page
 
     if args.processes < 1:
         raise EvaluationError(f"--processes {args.processes}: there must be at least one.")

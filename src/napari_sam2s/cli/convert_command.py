@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
-    from napari_sam2s.datasets.linking import Propagate
+    from napari_sam2s.datasets.instance_linking import Propagate
 
 
 def add_parser(subparsers: Any) -> None:

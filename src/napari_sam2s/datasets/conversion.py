@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.datasets.conversion_report import Linked, Made, Report
-from napari_sam2s.datasets.linking import Linker, Propagate
+from napari_sam2s.datasets.instance_linking import Linker, Propagate
 from napari_sam2s.datasets.metadata import Dataset
 from napari_sam2s.datasets.source import Reading, SourceFrame, SourceVideo, close_videos
 from napari_sam2s.datasets.subset_folder import SubsetFolder
@@ -48,7 +48,7 @@ def convert(
     target
         A folder for subsets; each becomes a folder of its own in it.
     propagate
-        Our tracker, to link objects that the source does not; see :mod:`napari_sam2s.datasets.linking`.
+        Our tracker, to link objects that the source does not; see :mod:`napari_sam2s.datasets.instance_linking`.
     progress
         Called with a video's name, the frames done and the frames in all.
 

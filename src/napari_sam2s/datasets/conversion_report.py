@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.datasets.linking import Linker
+from napari_sam2s.datasets.instance_linking import Linker
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset
 from napari_sam2s.datasets.source import SourceVideo
 from napari_sam2s.formats.davis_layout import LARGEST_ID

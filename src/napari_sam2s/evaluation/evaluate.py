@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.masklet_sources import ProjectFile, aligned, closed, find_videos, name_alike
-from napari_sam2s.evaluation.region import boundary_f, dice, hausdorff_95, iou, surface_dice
+from napari_sam2s.evaluation.region_and_boundary import boundary_f, dice, hausdorff_95, iou, surface_dice
 from napari_sam2s.evaluation.result import Evaluation, Frames
 from napari_sam2s.evaluation.scores import FrameScore, ObjectScore, Protocol
 from napari_sam2s.evaluation.temporal import Identities, longest_lost, returns, visibility_switches

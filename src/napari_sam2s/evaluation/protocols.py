@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.clicks import next_click, prompt_first
-from napari_sam2s.evaluation.region import boundary_f, iou
+from napari_sam2s.evaluation.region_and_boundary import boundary_f, iou
 from napari_sam2s.masklets.protocol import Masklets
 
 INTERACTED_FRAMES = 8

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import EvaluationError
-from napari_sam2s.evaluation.pictures import draw_track, worst_frames
+from napari_sam2s.evaluation.report_pictures import draw_track, worst_frames
 from napari_sam2s.evaluation.result import Evaluation
 from napari_sam2s.evaluation.score_tables import object_name, write_csv, write_objects
 from napari_sam2s.masklets.protocol import Masklets

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, writing
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.entries import labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
-from napari_sam2s.formats.entries import annotated_frames, entries_of
+from napari_sam2s.formats.mask_entries import annotated_frames, entries_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets

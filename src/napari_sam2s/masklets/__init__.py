@@ -12,7 +12,7 @@ from napari_sam2s.masklets.protocol import LabelMasklets, Masklets
 from napari_sam2s.masklets.quality_checks import Thresholds
 from napari_sam2s.masklets.review import Reason, Review, ReviewSpan
 from napari_sam2s.masklets.run_records import Run
-from napari_sam2s.masklets.track_edits import Change, TrackEdit
+from napari_sam2s.masklets.track_edit_preview import Change, TrackEdit
 from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
 
 __all__ = [

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import local_weights, sha256
-from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
@@ -33,7 +33,7 @@ def load_model(
 ) -> SAM2S:
     """Load a model, ready for tracking.
 
-    On CUDA its ``graphs`` replay what repeats itself (:mod:`napari_sam2s.model.graphs`); ``None`` there turns that off.
+    On CUDA its ``graphs`` replay what repeats itself (:mod:`napari_sam2s.model.cuda_graphs`); ``None`` there turns that off.
 
     Parameters
     ----------

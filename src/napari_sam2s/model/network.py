@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.frames import normalise, resize_frame, scale, upload
-from napari_sam2s.model.graphs import Graphs
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking.deprecated import RemoteTracker, continue_run, still_to_come, unfinished
+    from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
     from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -53,20 +53,20 @@ _HOME = {
     "MemoryPolicy": "policy",
     "ModelChoice": "engine",
     "ProjectRun": "propagation_run",
-    "RemoteTracker": "deprecated",
+    "RemoteTracker": "deprecated_names",
     "RunController": "run_controller",
     "Segment": "propagation_plan",
     "Tracker": "tracker",
-    "continue_run": "deprecated",
+    "continue_run": "deprecated_names",
     "plan": "propagation_plan",
     "reload_prompts": "propagation_run",
     "replace_prompts": "prompt_replacement",
     "resumable_run": "propagation_run",
     "resume_run": "propagation_run",
     "segment_runs": "propagation_run",
-    "still_to_come": "deprecated",
+    "still_to_come": "deprecated_names",
     "track": "track_video",
-    "unfinished": "deprecated",
+    "unfinished": "deprecated_names",
 }
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from napari_sam2s.training.clips import Role, Sample
+from napari_sam2s.training.clip_sampling import Role, Sample
 
 FLIP_SHARE = 0.5
 LIGHT = 0.15  # largest change of brightness and contrast, as a share

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from napari_sam2s.errors import Sam2sError, TrainingError
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away, jitter_labels
-from napari_sam2s.training.clips import Batch, Sample, collate, draw_sample
+from napari_sam2s.training.clip_sampling import Batch, Sample, collate, draw_sample
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 Family = Callable[[int, int], Clip]  # (seed, frames) -> a clip of at least so many frames, or of its own length

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_sam2s.model.frames import scale
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
-from napari_sam2s.training.clips import Batch, Role
+from napari_sam2s.training.clip_sampling import Batch, Role
 from napari_sam2s.training.losses import LossWeights, Step, mask_losses, mean_losses, tsl_loss
 from napari_sam2s.training.prompt_sampling import PromptBatch, add_corrections, sample_prompts
 from napari_sam2s.training.targets import Targets, known_rows, make_targets

@@ -14,7 +14,7 @@ import torch
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.training.clips import Batch
+from napari_sam2s.training.clip_sampling import Batch
 from napari_sam2s.training.data import Place, entropy, stage_of
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total

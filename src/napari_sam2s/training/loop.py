@@ -21,7 +21,7 @@ from napari_sam2s.training.data import Ordered, StepDataset, batches
 from napari_sam2s.training.interrupts import uninterrupted
 from napari_sam2s.training.learner import Learner
 from napari_sam2s.training.losses import LossWeights
-from napari_sam2s.training.resume_run import check_same, read_last
+from napari_sam2s.training.resume_training import check_same, read_last
 from napari_sam2s.training.training_config import TrainingConfig
 
 SAVE_SECONDS = 180.0

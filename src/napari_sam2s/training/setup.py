@@ -17,11 +17,11 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
+from napari_sam2s.training.class_embeddings import add_names, embed_names
 from napari_sam2s.training.clip_families import Cells, Procedural, Recorded
 from napari_sam2s.training.data import Family, StepDataset
 from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.optimizer import PRETRAINED
-from napari_sam2s.training.text import add_names, embed_names
 from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sam2s.training.clips import Batch
+from napari_sam2s.training.clip_sampling import Batch
 from napari_sam2s.training.losses import soften
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
 from napari_sam2s.video.mp4_index import read_sample_tables
-from napari_sam2s.video.order import left_out, shown
+from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 
 CACHE_VERSION = 2

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QSpinBox
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Object, TrackEdit
-from napari_sam2s.masklets.track_edits import PAIRED, TrackEditKind, draw
+from napari_sam2s.masklets.track_edit_preview import PAIRED, TrackEditKind, draw
 from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch

@@ -11,8 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from napari_sam2s.model.checkpoints import load_model
+from napari_sam2s.model.cuda_graphs import Graphs, rebuild, signature, tensors
 from napari_sam2s.model.frames import normalise, scale
-from napari_sam2s.model.graphs import Graphs, rebuild, signature, tensors
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.speed import round_weights

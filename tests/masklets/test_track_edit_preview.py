@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import TrackEdit
-from napari_sam2s.masklets.track_edits import draw
+from napari_sam2s.masklets.track_edit_preview import draw
 
 SPAN = {"start": 10, "stop": 20}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from vos_benchmark.evaluator import Evaluator
 
-from napari_sam2s.evaluation.region import boundary_f, dice, hausdorff_95, iou, surface_dice, tolerance_px
+from napari_sam2s.evaluation.region_and_boundary import boundary_f, dice, hausdorff_95, iou, surface_dice, tolerance_px
 
 SIZES = [(1, 1), (7, 5), (31, 100), (100, 100), (240, 427), (480, 854)]
 

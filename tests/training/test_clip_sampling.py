@@ -10,7 +10,7 @@ import pytest
 from napari_sam2s.masklets import Object
 from napari_sam2s.synthetic.clip import ArrayClip
 from napari_sam2s.training.augment import augment, cut_away, jitter_labels
-from napari_sam2s.training.clips import Role, Sample, collate, draw_sample, sample_divemem, sample_vanilla
+from napari_sam2s.training.clip_sampling import Role, Sample, collate, draw_sample, sample_divemem, sample_vanilla
 from napari_sam2s.training.data import make_ahead
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam2s.datasets.linking import Linker
+from napari_sam2s.datasets.instance_linking import Linker
 from napari_sam2s.datasets.source import Instance, SourceFrame
 
 SIZE = (60, 120)
