@@ -25,7 +25,7 @@ class Segment:
     stop: int
     direction: OneDirection
     objects: tuple[int, ...]
-    stride: int = 1  # every which frame is tracked; those between are filled
+    stride: int = 1  # every N-th frame is tracked; those between are filled
 
     @property
     def frames(self) -> int:
