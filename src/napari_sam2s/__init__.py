@@ -9,6 +9,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
+
 if TYPE_CHECKING:
     from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
@@ -20,6 +22,8 @@ try:
     __version__ = version("napari-sam2s")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+_let_old_paths_be_imported()
 
 __all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "open_video", "track"]
 
