@@ -24,6 +24,7 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import Engine
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import PLUGIN, remember
+from napari_sam2s.widgets.vispy_workarounds import guard_canvas
 
 # Tests neither see nor change the settings of whoever runs them. The variable is for processes that tests start; in this one
 # pytest's plugins have imported napari already, which took its path from the variable then.
@@ -37,6 +38,18 @@ napari.settings._PLUGIN_SETTINGS.clear()
 def settings_as_they_come():
     """Begin every test with the default settings: what an earlier one chose is remembered, as it should be."""
     get_plugin_settings(PLUGIN).reset()
+
+
+@pytest.fixture
+def make_napari_viewer(make_napari_viewer):
+    """napari's own, with the canvas guarded: closing a viewer removes its layers, also where no widget of ours was."""
+
+    def make(*args, **kwargs):
+        viewer = make_napari_viewer(*args, **kwargs)
+        guard_canvas(viewer)
+        return viewer
+
+    return make
 
 
 PATIENCE = 240_000  # milliseconds

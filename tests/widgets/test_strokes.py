@@ -123,8 +123,8 @@ def test_a_run_that_begins_during_a_stroke_is_not_lost(user):
     QTest.mouseMove(user.canvas, stop)
     user.qtbot.wait(30)
     QTest.mouseRelease(user.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, stop)
-    user.wait(user.finished)
-    assert [r.status for r in project.runs] == ["finished", "finished"]
+    user.wait(lambda: [r.status for r in project.runs] == ["finished", "finished"])  # the message may be that of the stroke
+    user.settle()
     assert project.frames == list(range(24))
     assert project.masks.origins(2) == {1: "painted"}
     assert [label for label, _ in project.history.steps].count("paint") == 1

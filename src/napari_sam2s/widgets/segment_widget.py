@@ -27,6 +27,7 @@ from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.timeline import Timeline
 from napari_sam2s.widgets.track_editing_panel import TrackEditingPanel
 from napari_sam2s.widgets.video_picker import LOADING, WELCOME, VideoPicker
+from napari_sam2s.widgets.vispy_workarounds import guard_canvas
 
 if TYPE_CHECKING:
     import napari
@@ -40,6 +41,7 @@ class SegmentWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, *, project_folder: Path | None = None) -> None:
         super().__init__()
+        guard_canvas(napari_viewer)
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
         self.keys = Keys(napari_viewer)

@@ -20,7 +20,6 @@ from napari_sam2s.widgets.napari_reader import find_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.tracker_source import Choice
-from napari_sam2s.widgets.vispy_workarounds import forget_vertex_arrays
 
 WELCOME = "Drop a video on napari, then click an object in it."
 LOADING = "The model is loading ..."
@@ -75,7 +74,6 @@ class VideoPicker(QWidget):
         return image is not None and image not in self._layers
 
     def _layer_removed(self, event: Any) -> None:
-        forget_vertex_arrays(self.window())
         if self._session.layers is not None:
             self._session.layers.notice_removal()
         if self._video_removed:
@@ -143,7 +141,6 @@ class VideoPicker(QWidget):
         return path
 
     def _closed(self) -> None:
-        forget_vertex_arrays(self.window())
         self._show_project(None)
 
     def let_go(self) -> None:

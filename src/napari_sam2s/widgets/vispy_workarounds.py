@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from qtpy.QtCore import QObject
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtWidgets import QWidget
-from vispy.gloo import gl
-
-MOST_ATTRIBUTES = 16  # that OpenGL promises to have
 
 
-def forget_vertex_arrays(window: QWidget | None) -> None:
-    """Disable the vertex attributes of every canvas in a window, and draw it; what is drawn enables its own.
+class CanvasGuard(QObject):
+    """Makes a viewer's canvas the current one before a layer is removed, as long as the viewer's window lives.
 
-    vispy never disables those of a visual that is gone. A driver then reads out of its deleted buffers at the next draw, and
-    takes the process down (napari#6472, napari#7345, napari#8471): seen here when two layers are removed without a draw in
-    between.
+    napari 0.9 then deletes what the layer was drawn with, in whatever OpenGL context is current. That is Qt's own more often
+    than the canvas's, and it shares their names: the canvas goes on drawing out of what was deleted, and the driver takes the
+    process down (napari#6472, napari#7345, napari#8471).
     """
-    for canvas in window.findChildren(QOpenGLWidget) if window is not None else ():
-        if not canvas.isValid():
-            continue  # never drawn
-        canvas.makeCurrent()
-        for index in range(MOST_ATTRIBUTES):
-            gl.glDisableVertexAttribArray(index)
-        canvas.doneCurrent()
-        # Drawn at once, because the attributes alone are not all: where three layers went before the next draw, or two and
-        # another video came, it took the process down nevertheless. No draw that merely comes soon helps, this one does.
-        canvas.grabFramebuffer()
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._window = window
+
+    def make_current(self, event: Any = None) -> None:
+        """Make the canvas's context current."""
+        for canvas in self._window.findChildren(QOpenGLWidget):
+            if canvas.isValid():  # it was drawn
+                canvas.makeCurrent()
+
+
+def guard_canvas(viewer: Any) -> None:
+    """Guard the canvas of a viewer that has a window, once."""
+    window = getattr(viewer.window, "_qt_window", None)
+    if window is not None and window.findChild(CanvasGuard) is None:
+        viewer.layers.events.removing.connect(CanvasGuard(window).make_current)
