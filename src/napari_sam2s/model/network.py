@@ -366,7 +366,7 @@ class SAM2S(nn.Module):
 
     def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
         """Answer the points and the box of one object; see :class:`VideoModel`."""
-        multimask = given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
+        multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
         if recall is None:
             return self.segment(features, prompted, **said)

@@ -65,6 +65,7 @@ class PointPrompt:
     points: Tensor  # (1, N, 2) as (x, y) in pixels of the input
     labels: Tensor  # (1, N): 0 negative, 1 positive, 2 and 3 the first and second corner of a box
     earlier: Tensor | None  # logits (1, 1, 4g, 4g) of the answer that they correct
+    ambiguous: bool = False  # wants every mask that they may mean in ``Decoded.all_logits``, however many they are
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_sam2s.tracking.candidates import Candidate
     from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DIVEMEM",
     "VANILLA",
+    "Candidate",
     "Engine",
     "EngineLost",
     "Masks",
@@ -47,6 +49,7 @@ __all__ = [
 _HOME = {
     "DIVEMEM": "policy",
     "VANILLA": "policy",
+    "Candidate": "candidates",
     "Engine": "engine",
     "EngineLost": "engine",
     "Masks": "track_video",

@@ -14,6 +14,7 @@ from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded
 from napari_sam2s.model.video_model import Recall
+from napari_sam2s.tracking.candidates import Candidate, rank
 from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank
 from napari_sam2s.tracking.predictor import FramePredictor
 from napari_sam2s.tracking.prompts import mask_to_network, merge
@@ -98,6 +99,13 @@ class ObjectStates:
             self._recent_logits.pop(key, None)
         mask = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
         return mask, self.predictor.scores(decoded, 0)
+
+    def candidates(self, prompt: Prompt) -> list[Candidate]:
+        """Return what points and a box may mean where nothing is known yet, best first; nothing has changed then."""
+        with torch.inference_mode():
+            decoded = self.predictor.answer(prompt, None, None, ambiguous=True)
+        ious = decoded.all_iou[0].tolist()
+        return rank(Candidate(self._upsample(low), iou) for low, iou in zip(decoded.all_logits[0], ious, strict=True))
 
     def _corrects(self, key: Key) -> bool:
         """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""

@@ -70,7 +70,7 @@ class FramePredictor:
         self._features.move_to_end(frame)
         return features
 
-    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None) -> Decoded:
+    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> Decoded:
         """Decode a prompted frame.
 
         Parameters
@@ -81,13 +81,15 @@ class FramePredictor:
             What the object remembers, for a correction of a tracked frame.
         earlier
             Logits ``(1, 1, 4g, 4g)`` of the answer that the prompt corrects.
+        ambiguous
+            Whether every mask that points and a box may mean is wanted.
         """
         features, model = self.encode(prompt.frame), self.model
         if prompt.mask is not None:
             return self.answer_mask(prompt.frame, prompt.mask)
         points, labels = (t.to(model.device) for t in to_network(prompt, self.size, model.facts.image_size))
         prompted = self._encode_prompted(prompt.frame) if recall is None else None
-        return model.answer(features, prompted, PointPrompt(points, labels, earlier), recall)
+        return model.answer(features, prompted, PointPrompt(points, labels, earlier, ambiguous), recall)
 
     def answer_mask(self, frame: int, mask: NDArray[np.bool_]) -> Decoded:
         """Take a mask ``(Y, X)`` as the answer."""

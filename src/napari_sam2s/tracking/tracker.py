@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam2s.errors import TrackingError
+from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.candidates import Candidate
 from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range, known_masks
 from napari_sam2s.tracking.policy import MemoryPolicy
@@ -152,6 +153,39 @@ class Tracker:
         mask = self._decode(answer.mask)
         self.results.keep_prompt(prompt, mask, answer.scores, reset=reset)
         return mask
+
+    def candidates(
+        self,
+        frame: int,
+        *,
+        points: ArrayLike | None = None,
+        labels: Sequence[int] | None = None,
+        box: Sequence[float] | None = None,
+    ) -> list[Candidate]:
+        """Return what a first prompt may mean: the whole, a part, a finer part (SAM 2's three masks).
+
+        No object and no memory changes. Give the chosen one with ``prompt(object_id, frame, mask=candidate.mask)``.
+
+        Parameters
+        ----------
+        frame, points, labels, box
+            As :meth:`prompt` takes them.
+
+        Returns
+        -------
+        One to three :class:`Candidate`, ``mask`` ``(Y, X)`` bool and ``iou`` as predicted, best first. Masks that are empty or
+        nearly the same as a better one are left out, so there may be none.
+
+        Raises
+        ------
+        PromptError
+            If the prompt does not fit the video.
+        """
+        prompt = make_prompt(1, frame, self.shape, points=points, labels=labels, box=box)
+        if prompt.box is None and not any(prompt.labels):
+            raise PromptError("Negative points alone say where nothing is: add a positive point or a box.")
+        image = None if self._actor.has_frame(prompt.frame) else self._frames(prompt.frame)
+        return [Candidate(self._decode(mask), iou) for mask, iou in self._actor.candidates(prompt, image)]
 
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already, as when a project is opened."""

@@ -107,6 +107,11 @@ class TrackerActor:
         mask, scores = self.objects.condition(prompt, self._unpack(known), reset=reset)
         return PromptAnswer(self._pack(mask), scores, self.objects.conditioning)
 
+    def candidates(self, prompt: Prompt, image: NDArray[np.uint8] | None) -> list[tuple[AnyMask, float]]:
+        """Return the masks that points and a box may mean, best first, and their predicted IoU."""
+        self._receive(prompt.frame, image)
+        return [(self._pack(mask), iou) for mask, iou in self.objects.candidates(prompt)]
+
     def replay(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None) -> Conditioning:
         """Take up a prompt that was answered before."""
         self._receive(prompt.frame, image)
