@@ -23,6 +23,7 @@ LEVEL = {  # a package imports packages of a lower level, or its neighbours in N
     "datasets": 5,
     "tracking": 5,
     "training": 6,
+    "doctor": 6,
     "widgets": 7,
     "cli": 7,
 }

@@ -239,8 +239,9 @@ def _start_process(threads: int | None) -> tuple[subprocess.Popen[str], str]:
         timer.cancel()
     if not line:
         process.kill()
+        process.communicate()  # closes its pipes
         raise TrackingError(
-            f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {process.wait()}); "
+            f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {process.returncode}); "
             f"run `{sys.executable} -m napari_sam2s.tracking.engine_process` to see why."
         )
     return process, json.loads(line)["address"]

@@ -1,0 +1,273 @@
+"""The checks of ``napari-sam2s doctor``, from what everything stands on to what only some need.
+
+Each is a function that gives findings, and does what a user would: it opens a window's context in a process of its own,
+encodes and decodes a video, runs the built-in model, starts an engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from napari_sam2s.doctor.findings import Finding
+
+ISSUES = "https://github.com/napari-sam2s/napari-sam2s/issues"
+LEAST_FREE_BYTES = 2 * 10**9
+QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
+OWN_KINDS = ("*.mp4", "*.avi", "*.mov", "*.mkv")
+PIP = f"{Path(sys.executable).name} -m pip install"
+FRAMES, SIZE = 8, (240, 320)
+
+_WINDOW = """
+import json
+from qtpy import API_NAME, QT_VERSION
+from qtpy.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext
+app = QGuiApplication([])
+context, surface = QOpenGLContext(), QOffscreenSurface()
+surface.create()
+there = context.create() and context.makeCurrent(surface)
+renderer = ""
+if there:
+    from vispy.gloo import gl
+    renderer = f"{gl.glGetParameter(gl.GL_VERSION)}, {gl.glGetParameter(gl.GL_RENDERER)}"
+print(json.dumps([API_NAME, QT_VERSION, QGuiApplication.platformName(), renderer]))
+"""
+
+
+def python() -> Iterator[Finding]:
+    """Which Python and machine this is."""
+    import psutil  # comes with dask.distributed
+
+    memory = psutil.virtual_memory().total / 2**30
+    facts = f"{platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GB of memory"
+    yield Finding("Python", "ok", facts)
+
+
+def packages() -> Iterator[Finding]:
+    """Whether what this package needs is installed, in a version that it works with."""
+    from packaging.requirements import Requirement
+
+    found, wrong = [], []
+    for text in metadata.requires("napari-sam2s") or ():
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append((requirement, "missing"))
+            continue
+        found.append(f"{requirement.name} {version}")
+        if not requirement.specifier.contains(version, prereleases=True):
+            wrong.append((requirement, version))
+    for requirement, version in wrong:
+        wanted = f"{requirement.name}{requirement.specifier}"
+        yield Finding("packages", "broken", f"{wanted} is needed; found: {version}.", f'{PIP} "{wanted}"')
+    if not wrong:
+        yield Finding("packages", "ok", ", ".join(sorted(found)))
+
+
+def window() -> Iterator[Finding]:
+    """Whether Qt can open a window, and what draws in it."""
+    done = subprocess.run([sys.executable, "-c", _WINDOW], capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 0:
+        api, version, screen, renderer = json.loads(done.stdout.splitlines()[-1])
+        if renderer:
+            yield Finding("window", "ok", f"{api} (Qt {version}) on {screen}, OpenGL {renderer}")
+        else:
+            yield Finding(
+                "window",
+                "broken",
+                f"{api} (Qt {version}) has no OpenGL here, which napari draws with.",
+                "Install the driver of the graphics card; on Debian and Ubuntu: sudo apt-get install libgl1-mesa-dri",
+            )
+        return
+    first = next((line for line in done.stderr.splitlines() if line.strip()), "no message")
+    if "QtBindingsNotFoundError" in done.stderr or "No module named" in done.stderr:
+        yield Finding("window", "warning", "Qt is not installed: only the command line works.", f'{PIP} "napari[all]"')
+    elif sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        remedy = "Run napari on a machine with a screen, or forward one (ssh -X)."
+        yield Finding("window", "warning", "There is no screen here: only the command line works.", remedy)
+    else:
+        remedy = f"On Debian and Ubuntu: sudo apt-get install {QT_LIBRARIES}" if sys.platform.startswith("linux") else ""
+        yield Finding("window", "broken", f"Qt cannot open a window: {first}", remedy)
+
+
+def folders() -> Iterator[Finding]:
+    """Whether the folders that are written to can be, and have room."""
+    from napari_sam2s.model.downloads import weights_folder
+    from napari_sam2s.video.frame_index import cache_folder
+
+    places = {
+        "SAM2S_CACHE_DIR": cache_folder(),
+        "SAM2S_MODEL_DIR": weights_folder(),
+        "TMPDIR": Path(tempfile.gettempdir()),
+    }
+    facts, wrong = [], False
+    for variable, folder in places.items():
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        facts.append(f"{folder} ({free / 10**9:.0f} GB free)")
+        elsewhere = f"Set {variable} to a folder on another disk."
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            wrong = True
+            yield Finding("folders", "broken", f"{folder} cannot be written ({error.strerror}).", elsewhere)
+            continue
+        if free < LEAST_FREE_BYTES:
+            wrong = True
+            yield Finding("folders", "warning", f"{folder} has {free / 10**9:.1f} GB left.", elsewhere)
+    if not wrong:
+        yield Finding("folders", "ok", ", ".join(facts))
+
+
+def video() -> Iterator[Finding]:
+    """Whether a video can be written, and read back with the same frames when it is played and when it is jumped in."""
+    import imageio_ffmpeg
+
+    from napari_sam2s.formats import write_video
+    from napari_sam2s.video import open_video
+
+    remedy = f"{PIP} --force-reinstall imageio-ffmpeg"
+    if chosen := os.environ.get("IMAGEIO_FFMPEG_EXE"):
+        remedy = f"IMAGEIO_FFMPEG_EXE is set to {chosen}. Unset it to use the ffmpeg that came with this package."
+    frames = _moving()
+    try:
+        version = imageio_ffmpeg.get_ffmpeg_version()
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_video(iter(frames), Path(folder) / "doctor.mp4")
+            with open_video(path) as opened:
+                played = [np.asarray(opened[i]) for i in range(len(opened))]
+            with open_video(path) as opened:
+                jumped = np.asarray(opened[5])
+    except Exception as error:  # noqa: BLE001 - a broken program fails in ways of its own
+        yield Finding("ffmpeg", "broken", f"ffmpeg does not work ({type(error).__name__}: {error}).", remedy)
+        return
+    if len(played) != FRAMES or not np.array_equal(played[5], jumped):
+        yield Finding("ffmpeg", "broken", f"ffmpeg {version} gives other frames after a jump.", remedy)
+    else:
+        yield Finding("ffmpeg", "ok", f"{version}: wrote and read a video, frames are exact")
+
+
+def network() -> Iterator[Finding]:
+    """Whether torch and the built-in model work, and how fast."""
+    from napari_sam2s.model import load_model
+    from napari_sam2s.tracking import Tracker
+
+    try:
+        model = load_model(device="auto")
+    except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
+        yield Finding("model", "broken", f"torch cannot be imported: {error}", f"{PIP} --force-reinstall torch")
+        return
+    tracker = Tracker(model, _moving())
+    tracker.prompt(1, 0, box=(60, 80, 180, 240))
+    steps = iter(tracker.propagate())
+    next(steps), next(steps)
+    started = time.perf_counter()
+    count = sum(1 for _ in steps)
+    seconds = (time.perf_counter() - started) / count
+    facts = f"torch {metadata.version('torch')} on {model.device}, sam2s-nano at {model.facts.image_size} px"
+    yield Finding("model", "ok", f"{facts}: {seconds:.2f} s a frame ({1 / seconds:.1f} frames/s)")
+
+
+def engine() -> Iterator[Finding]:
+    """Whether the process that the widget tracks in starts and answers."""
+    from napari_sam2s.tracking import Engine
+
+    started = time.perf_counter()
+    with Engine() as running:
+        alive = running.alive
+    verb = "started and answered" if alive else "started, and does not answer"
+    remedy = "" if alive else f"{Path(sys.executable).name} -m napari_sam2s.tracking.engine_process"
+    yield Finding("engine", "ok" if alive else "broken", f"{verb} in {time.perf_counter() - started:.1f} s", remedy)
+
+
+def models() -> Iterator[Finding]:
+    """Whether downloaded models are what was downloaded."""
+    from napari_sam2s.errors import ModelError
+    from napari_sam2s.model.downloads import DOWNLOADS, verify, weights_folder
+
+    there = [item for item in DOWNLOADS.values() if (weights_folder() / f"{item.name}.pt").is_file()]
+    good = []
+    for item in there:
+        try:
+            good.append(f"{item.name} ({verify(item)[:8]})")
+        except ModelError as error:
+            path = weights_folder() / f"{item.name}.pt"
+            remedy = f'Delete "{path}", then: napari-sam2s models get {item.name}'
+            yield Finding("models", "broken", str(error), remedy)
+    if good:
+        yield Finding("models", "ok", ", ".join(good))
+    elif not there:
+        remedy = "For real work: napari-sam2s models get sam2.1-tiny"
+        yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
+
+
+def plugins() -> Iterator[Finding]:
+    """Whether other plugins claim the files that this one opens."""
+    from npe2 import PluginManager
+
+    manager = PluginManager.instance()
+    manager.discover()
+    others = set()
+    for manifest in manager.iter_manifests():
+        readers = manifest.contributions.readers or ()
+        if manifest.name not in ("napari", "napari-sam2s") and any(set(r.filename_patterns) & set(OWN_KINDS) for r in readers):
+            others.add(manifest.name)
+    if others:
+        remedy = "Choose napari-sam2s when napari asks, or File > Preferences > Plugins."
+        yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
+    else:
+        yield Finding("plugins", "ok", "no other plugin opens video files")
+
+
+def _moving() -> np.ndarray:
+    """Return a clip ``(8, 240, 320, 3)`` uint8 of a bright square that moves over noise."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 60, (FRAMES, *SIZE, 3), dtype=np.uint8)
+    for t in range(FRAMES):
+        frames[t, 60:180, 80 + 4 * t : 240 + 4 * t] += 150
+    return frames
+
+
+CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    ("Python", python),
+    ("packages", packages),
+    ("window", window),
+    ("folders", folders),
+    ("ffmpeg", video),
+    ("model", network),
+    ("engine", engine),
+    ("models", models),
+    ("plugins", plugins),
+)
+
+
+def examine(checks: Iterable[tuple[str, Callable[[], Iterable[Finding]]]] | None = None) -> Iterator[Finding]:
+    """Run every check; one that fails itself is a finding, too.
+
+    Parameters
+    ----------
+    checks
+        Names and functions; :data:`CHECKS` by default, which take about ten seconds.
+    """
+    for part, check in CHECKS if checks is None else checks:
+        try:
+            yield from check()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
+            lines = str(error).strip().splitlines()
+            found = f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
+            yield Finding(part, "broken", found, f"If that does not help you, report it at {ISSUES} with this text.")

@@ -1,0 +1,66 @@
+"""``napari-sam2s doctor`` in a window: what works here, with the text for an issue."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QFontDatabase
+from qtpy.QtWidgets import QApplication, QPlainTextEdit, QWidget
+
+from napari_sam2s.doctor import Finding, as_text, examine
+from napari_sam2s.widgets.close_watcher import CloseWatcher
+from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
+
+
+class DoctorWidget(QWidget):
+    """Checks this installation in the background, and shows each finding as it comes."""
+
+    found = Signal(object)  # a Finding; None when there are no more
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._findings: list[Finding] = []
+        self._closed = False
+        self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-doctor")
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.again = button("Check again", self.check, "Run all checks again. They take about ten seconds.")
+        copy = button("Copy", self.copy, "Copy the text, for an issue. It holds no personal paths.")
+        stacked((self.text, 1), side_by_side(self.again, copy), into=self, margins=True)
+        self.found.connect(self._show)
+        self._watcher = CloseWatcher(self, self.let_go)
+        self.check()
+
+    def check(self) -> None:
+        """Run all checks in the background."""
+        self._findings = []
+        self.text.setPlainText("Checking ...")
+        self.again.setEnabled(False)
+        self._jobs.submit(self._examine)
+
+    def _examine(self) -> None:
+        for finding in examine():
+            if self._closed:
+                return
+            self.found.emit(finding)
+        self.found.emit(None)
+
+    def _show(self, finding: Finding | None) -> None:
+        if finding is None:
+            self.again.setEnabled(True)
+            self.text.setPlainText(as_text(self._findings))
+            return
+        self._findings.append(finding)
+        so_far = as_text(self._findings).rpartition("\n\n")[0]
+        self.text.setPlainText(f"{so_far}\n\nChecking ...")
+
+    def copy(self) -> None:
+        """Put the text on the clipboard."""
+        QApplication.clipboard().setText(self.text.toPlainText())
+
+    def let_go(self) -> None:
+        """End the checks."""
+        self._closed = True
+        self._jobs.shutdown(wait=True, cancel_futures=True)

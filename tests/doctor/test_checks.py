@@ -1,0 +1,135 @@
+"""Every part is broken on purpose."""
+
+import json
+import shutil
+import sys
+from importlib import metadata
+from types import SimpleNamespace
+
+import pytest
+from npe2 import DynamicPlugin, PluginManager
+
+from napari_sam2s.doctor import checks, examine
+
+
+def one(check):
+    (finding,) = check()
+    return finding
+
+
+def test_what_is_installed_is_enough():
+    assert one(checks.packages).verdict == "ok"
+    assert "numpy" in one(checks.packages).found
+
+
+def test_a_package_is_missing_and_another_too_old(monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda name: ["numpy>=99", "no-such-package>=1", 'torch>=99; extra == "x"'])
+    old, missing = checks.packages()
+    assert (old.verdict, missing.verdict) == ("broken", "broken")
+    assert metadata.version("numpy") in old.found
+    assert old.remedy.endswith('-m pip install "numpy>=99"')
+    assert missing.remedy.endswith('-m pip install "no-such-package>=1"')
+
+
+def test_no_screen(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    finding = one(checks.window)
+    assert finding.verdict == "warning"
+    assert "no screen" in finding.found
+
+
+def test_qt_cannot_open_a_window(monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("QT_QPA_PLATFORM", "nonsense")
+    finding = one(checks.window)
+    assert finding.verdict == "broken"
+    assert "nonsense" in finding.found
+
+
+@pytest.mark.parametrize(("script", "verdict"), [("raise ImportError('No module named PyQt6')", "warning"), ("", "broken")])
+def test_no_binding_and_no_opengl(monkeypatch, script, verdict):
+    monkeypatch.setattr(checks, "_WINDOW", script or 'print(\'["PyQt6", "6", "xcb", ""]\')')
+    assert one(checks.window).verdict == verdict
+
+
+def test_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SAM2S_CACHE_DIR", str(tmp_path / "file"))
+    finding = one(checks.folders)
+    assert finding.verdict == "broken"
+    assert "SAM2S_CACHE_DIR" in finding.remedy
+
+
+def test_a_full_disk(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    findings = list(checks.folders())
+    assert {f.verdict for f in findings} == {"warning"}
+    assert "1.0 GB left" in findings[0].found
+
+
+def test_ffmpeg_works():
+    assert one(checks.video).verdict == "ok"
+
+
+def test_an_ffmpeg_that_does_not_work(monkeypatch, tmp_path):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "ffmpeg"))
+    finding = one(checks.video)
+    assert finding.verdict == "broken"
+    assert "IMAGEIO_FFMPEG_EXE" in finding.remedy
+
+
+def test_the_built_in_model_runs():
+    finding = one(checks.network)
+    assert finding.verdict == "ok"
+    assert "frames/s" in finding.found
+
+
+def test_torch_that_cannot_be_imported(monkeypatch):
+    def broken(**options):
+        raise OSError("libtorch_cpu.so: cannot open shared object file")
+
+    monkeypatch.setattr("napari_sam2s.model.load_model", broken)
+    finding = one(checks.network)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith("--force-reinstall torch")
+
+
+def test_an_engine_that_does_not_start(monkeypatch, tmp_path):
+    (tmp_path / "distributed.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (finding,) = examine([("engine", checks.engine)])
+    assert finding.verdict == "broken"
+    assert "did not start" in finding.found
+
+
+def test_a_damaged_model(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
+    assert "only the built-in model" in one(checks.models).found
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "sam2.1-tiny.pt").write_bytes(b"something else")
+    (tmp_path / "models" / "sam2.1-tiny.sha256").write_text("0" * 64)
+    finding = one(checks.models)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith("napari-sam2s models get sam2.1-tiny")
+
+
+def test_another_plugin_that_opens_videos(monkeypatch):
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    with DynamicPlugin("napari-other-video", plugin_manager=manager) as other:
+
+        @other.contribute.reader(filename_patterns=["*.mp4"])
+        def read(path):
+            """Claim what it is given."""
+
+        finding = one(checks.plugins)
+    assert finding.verdict == "warning"
+    assert "napari-other-video" in finding.found
+    assert one(checks.plugins).verdict == "ok"
+
+
+def test_python_and_machine_are_named():
+    assert f"{sys.version_info.major}.{sys.version_info.minor}" in one(checks.python).found
+    json.dumps(one(checks.python).found)

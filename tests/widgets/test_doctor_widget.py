@@ -1,0 +1,24 @@
+from qtpy.QtWidgets import QApplication
+
+from napari_sam2s.doctor import Finding, checks
+from napari_sam2s.widgets.doctor_widget import DoctorWidget
+
+
+def test_findings_are_shown_and_copied(qtbot, monkeypatch):
+    broken = Finding("two", "broken", "It does not work.", "pip install it")
+    monkeypatch.setattr(checks, "CHECKS", (("one", lambda: [Finding("one", "ok", "all of it")]), ("two", lambda: [broken])))
+    widget = DoctorWidget()
+    qtbot.addWidget(widget)
+    assert not widget.again.isEnabled()
+    qtbot.waitUntil(widget.again.isEnabled)
+    text = widget.text.toPlainText()
+    assert "all of it" in text
+    assert "-> pip install it" in text
+    assert text.endswith("then run this again.")
+    widget.copy()
+    assert QApplication.clipboard().text() == text
+    monkeypatch.setattr(checks, "CHECKS", ())
+    widget.check()
+    qtbot.waitUntil(widget.again.isEnabled)
+    assert widget.text.toPlainText().endswith("Everything works.")
+    widget.close()
