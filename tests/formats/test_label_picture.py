@@ -125,3 +125,35 @@ def test_what_is_no_label_picture(tmp_path):
     refused("nan.tif", "whole numbers")
     tifffile.imwrite(tmp_path / "negative.tif", LABELS.astype(np.int32) - 1)
     refused("negative.tif", "negative values")
+
+
+def disc(softness):
+    y, x = np.mgrid[:60, :80]
+    distance = np.hypot(y - 30, x - 40) - 15
+    return np.clip((0.5 - distance / max(softness, 1e-9)) * 255, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("softness", [2, 6])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_soft_edges_are_no_objects(tmp_path, softness, kind):
+    path = tmp_path / "soft.npy"
+    np.save(path, disc(softness).astype(kind) * (200 if kind is np.uint16 else 1))
+    with pytest.raises(FormatError, match=r"soft edges \(\d+ grey values\): threshold"):
+        read_label_picture(path, 0)
+
+
+def test_labels_that_touch_and_end_at_255_are_objects(tmp_path):
+    labels = np.zeros((60, 80), np.uint8)
+    for n, i in enumerate((1, 7, 128, 254, 255)):
+        labels[10:40, 10 + 12 * n : 22 + 12 * n] = i
+    labels[50, 3:30] = 9  # a thread
+    np.save(tmp_path / "labels.npy", labels)
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "labels.npy", 0), labels)
+
+
+def test_a_palette_picture_of_void_alone(tmp_path):
+    picture = Image.fromarray(disc(0), "L").convert("P")
+    picture.putdata([255 * (v > 100) for v in disc(0).ravel().tolist()])
+    picture.save(tmp_path / "void.png")
+    with pytest.raises(FormatError, match="255 alone, which is void"):
+        read_label_picture(tmp_path / "void.png", 0)

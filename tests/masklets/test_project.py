@@ -212,7 +212,7 @@ def test_bad_input_is_one_sentence(project, tmp_path):
         Project.create(tmp_path / "no" / "a.sam2s", project)
     with pytest.raises(ProjectError, match="Frame 99"):
         project.write_masks([(99, 1, square(0, 1), None)])
-    with pytest.raises(ProjectError, match="does not fit"):
+    with pytest.raises(ProjectError, match="shape of the frame"):
         project.write_masks([(0, 1, np.zeros((5, 5), bool), None)])
     with pytest.raises(ProjectError, match="no object 7"):
         project.objects.rename(7, "x")

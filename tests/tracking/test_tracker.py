@@ -125,8 +125,8 @@ def test_directions_and_ranges(random_nano, clip):
     assert list(run(tracker, direction="backward")) == list(range(20, -1, -1))
     assert list(run(tracker, 30, 24, "backward")) == list(range(30, 24, -1))
     assert list(run(tracker, 22, 26)) == [22, 23, 24, 25]
-    assert [t for t, _ in tracker.propagate(direction="both")] == [*range(20, 40), *range(20, -1, -1)]
-    assert [t for t, _ in tracker.propagate(stop=25, direction="both")] == [*range(20, 25), *range(20, -1, -1)]
+    assert [t for t, _ in tracker.propagate(direction="both")] == [*range(20, 40), *range(19, -1, -1)]
+    assert [t for t, _ in tracker.propagate(stop=25, direction="both")] == [*range(20, 25), *range(19, -1, -1)]
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])

@@ -16,6 +16,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import VOID
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
+RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
 _PHOTOMETRIC = 262  # TIFF's tag: what a value looks like
 
 
@@ -55,7 +56,34 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} holds {array.dtype}; its values must be object ids.")
     if array.dtype.kind == "i" and array.min() < 0:
         raise FormatError(f"The mask {path} has negative values ({array.min()}): object ids are 1 and more.")
+    if palette and array.max() == VOID and not ((array != 0) & (array != VOID)).any():
+        raise FormatError(f"The mask {path} holds {VOID} alone, which is void in a palette picture: save it as grey values.")
+    if (values := _soft_edges(array)) is not None:
+        raise FormatError(f"The mask {path} has soft edges ({values} grey values): threshold it first.")
     return np.where(array == VOID, 0, array) if palette else array
+
+
+def _soft_edges(labels: NDArray[Any]) -> int | None:
+    """Return how many values a picture ``(Y, X)`` has that was smoothed or scaled, or ``None`` for labels.
+
+    Between black and its largest value it has rims, where hardly a pixel is like its four neighbours. Objects have an inside;
+    a few may be threads.
+    """
+    white = labels.max()
+    between = (labels != 0) & (labels != white)
+    values = len(np.unique(labels[between]))
+    if not values or (values < MANY and white != np.iinfo(labels.dtype).max):
+        return None
+    alike = np.zeros(labels.shape, dtype=bool)
+    middle = labels[1:-1, 1:-1]
+    alike[1:-1, 1:-1] = (
+        (middle == labels[:-2, 1:-1])
+        & (middle == labels[2:, 1:-1])
+        & (middle == labels[1:-1, :-2])
+        & (middle == labels[1:-1, 2:])
+    )
+    rims = np.count_nonzero(between & ~alike) / np.count_nonzero(between)
+    return values if rims > RIM and alike[labels == white].any() else None
 
 
 def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:

@@ -14,6 +14,7 @@ from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import binary_mask
 
 
 def annotated_frames(masklets: Masklets, video: str) -> list[int]:
@@ -55,7 +56,7 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     if known is not None:
         return list(known(frame))
     masks = sorted(masklets.masks(frame).items())
-    return [Entry(i, rle.encode(np.asarray(mask, dtype=bool))) for i, mask in masks]
+    return [Entry(i, rle.encode(binary_mask(mask, np.shape(mask), FormatError))) for i, mask in masks]
 
 
 def labels_of(

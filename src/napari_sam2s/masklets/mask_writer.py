@@ -19,7 +19,7 @@ from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
-from napari_sam2s.masklets.validation import frame_of, id_of
+from napari_sam2s.masklets.validation import binary_mask, frame_of, id_of
 
 Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
 _INSERT = (
@@ -41,9 +41,7 @@ class MaskWriter:
         encoded = []
         for t, i, mask, scores in rows:
             frame, object_id = frame_of(t), id_of(i)
-            self._check_mask(frame, mask)
-            kept = mask if isinstance(mask, rle.Mask) else rle.encode(np.asarray(mask, dtype=bool))
-            encoded.append((frame, object_id, kept, scores))
+            encoded.append((frame, object_id, self._encoded(frame, mask), scores))
         # Those of a removed object are kept, for it may be brought back.
         self._objects.check(*{object_id for _, object_id, *_ in encoded}, removed_too=True)
         with self._runs.step_of(run, f"masks ({origin})") as db:
@@ -55,15 +53,15 @@ class MaskWriter:
             db.executemany(_INSERT, (self._values(*row, origin, confirmed, run) for row in encoded))
             self._store.note({frame for frame, _ in keys})
 
-    def _check_mask(self, frame: int, mask: NDArray[Any] | rle.Mask) -> None:
+    def _encoded(self, frame: int, mask: NDArray[Any] | rle.Mask) -> rle.Mask:
         frames, *size = self._store.shape
         if not 0 <= frame < frames:
             raise ProjectError(f"Frame {frame} is not in the project's video of {frames} frames.")
         if isinstance(mask, rle.Mask):
             if mask.y0 + mask.height > size[0] or mask.x0 + mask.width > size[1]:
                 raise ProjectError(f"A mask reaches beyond the video's frames of {tuple(size)} (Y, X).")
-        elif np.shape(mask) != tuple(size):
-            raise ProjectError(f"A mask of {np.shape(mask)} does not fit the video's frames of {tuple(size)} (Y, X).")
+            return mask
+        return rle.encode(binary_mask(mask, (size[0], size[1]), ProjectError))
 
     def _later_steps(self, db: sqlite3.Connection) -> list[int]:
         """Return the steps after the current one that changed masks: what was done while a run went on."""

@@ -10,7 +10,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.masklets.validation import id_of
+from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
 COLOURS = (
@@ -41,7 +41,7 @@ class Objects(LiveSequence[Object]):
                 r["id"],
                 r["name"],
                 r["class_name"],
-                tuple(json.loads(r["colour"])),
+                _kept_colour(r["id"], r["colour"]),
                 r["sort"],
                 bool(r["locked"]),
                 bool(r["visible"]),
@@ -86,9 +86,11 @@ class Objects(LiveSequence[Object]):
 
     def add(self, name: str | None = None, class_name: str | None = None, colour: tuple[int, int, int] | None = None) -> Object:
         """Add an object; its id is new for ever."""
+        name, class_name = (None if text is None or text == "" else name_of(text) for text in (name, class_name))
+        own = None if colour is None else colour_of(colour)
         with self._store.step("add object") as db:
             new = self.largest_id + 1
-            chosen = colour if colour is not None else COLOURS[(new - 1) % len(COLOURS)]
+            chosen = own or COLOURS[(new - 1) % len(COLOURS)]
             self._store.touch("objects", [(new,)])
             db.execute(
                 "INSERT INTO objects (id, name, class_name, colour, sort) VALUES (?, ?, ?, ?, ?)",
@@ -99,17 +101,15 @@ class Objects(LiveSequence[Object]):
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object another name."""
-        if not name.strip():
-            raise ProjectError("A name has at least one character.")
-        self._update(object_id, "rename", name=name.strip())
+        self._update(object_id, "rename", name=name_of(name))
 
     def set_class(self, object_id: int, class_name: str | None) -> None:
         """Say what an object is."""
-        self._update(object_id, "set class", class_name=class_name or None)
+        self._update(object_id, "set class", class_name=name_of(class_name) if class_name else None)
 
     def set_colour(self, object_id: int, colour: tuple[int, int, int]) -> None:
         """Give an object a colour, RGB from 0 to 255."""
-        self._update(object_id, "set colour", colour=json.dumps([int(c) for c in colour]))
+        self._update(object_id, "set colour", colour=json.dumps(colour_of(colour)))
 
     def set_flags(self, object_id: int, *, locked: bool | None = None, visible: bool | None = None) -> None:
         """Lock or hide an object."""
@@ -135,3 +135,12 @@ class Objects(LiveSequence[Object]):
             columns = ", ".join(f"{name} = ?" for name in values)
             db.execute(f"UPDATE objects SET {columns} WHERE id = ?", (*values.values(), object_id))
             self._store.note()
+
+
+def _kept_colour(object_id: int, text: str) -> tuple[int, int, int]:
+    """Return the colour that a file holds; earlier versions kept whatever they were given."""
+    try:
+        kept = read_colour(json.loads(text))
+    except ValueError:
+        kept = None
+    return kept or COLOURS[(object_id - 1) % len(COLOURS)]

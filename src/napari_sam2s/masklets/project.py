@@ -133,7 +133,15 @@ class Project:
     def add_object(
         self, name: str | None = None, class_name: str | None = None, colour: tuple[int, int, int] | None = None
     ) -> Object:
-        """Add an object; its id is new for ever."""
+        """Add an object; its id is new for ever.
+
+        Parameters
+        ----------
+        name, class_name
+            Text of at most 200 characters; by default "object 1" and so on, and no class.
+        colour
+            ``(red, green, blue)`` from 0 to 255; by default the next of a list.
+        """
         return self.objects.add(name, class_name, colour)
 
     @property

@@ -1,11 +1,17 @@
-"""Frame indices and object ids as they come in: any kind of integer, NumPy's too, and nothing else."""
+"""Frame indices, object ids and masks as they come in from outside: checked once, and never guessed at."""
 
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
+import unicodedata
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError, Sam2sError
+
+LONGEST_NAME = 200  # characters
 
 
 def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
@@ -28,3 +34,110 @@ def frame_of(value: SupportsIndex) -> int:
 def id_of(value: SupportsIndex) -> int:
     """Return the id of an object as an integer, or raise a :class:`ProjectError`."""
     return whole_number(value, ProjectError(f"The id of an object is a whole number, and {value!r} is none."))
+
+
+def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> NDArray[np.bool_]:
+    """Return a mask as ``(Y, X)`` bool.
+
+    Parameters
+    ----------
+    value
+        An array, a tensor on any device, or nested lists: bool, or numbers of two values, 0 and one above it.
+    size
+        What its shape must be, ``(Y, X)``.
+    error
+        What is raised.
+
+    Raises
+    ------
+    Sam2sError
+        Of the class ``error``, for everything else: probabilities, logits, label pictures, NaN, text. Which of their pixels
+        are the object is for whoever made them to say.
+    """
+    try:
+        array = np.asarray(plain(value))
+    except ValueError:  # nested lists of different lengths
+        raise error("A mask is an array (Y, X) of True and False; got lists of different lengths.") from None
+    if array.shape != tuple(size):
+        raise error(f"A mask has the shape of the frame, {tuple(size)} (Y, X); got {array.shape}.")
+    if array.dtype == bool:
+        return array.copy()  # what was given may change
+    if array.dtype.kind not in "uif":
+        raise error(f"A mask is an array of True and False; got values of {array.dtype}.")
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise error("The mask has values that are not finite (nan or inf): give True and False.")
+    if low < 0:
+        raise error(f"The mask has negative values ({low:g}), as logits do: threshold it, as in `mask > 0`.")
+    inside = array == high
+    if high > 0 and not np.array_equal(inside, array != 0):
+        if array.dtype.kind == "f":
+            raise error("The mask has values between 0 and its largest, as probabilities do: threshold it, as in `mask > 0.5`.")
+        remedy = f"of a label picture give one object, as in `labels == {int(high)}`"
+        raise error(f"The mask has several values, up to {int(high)}: {remedy}.")
+    return array != 0
+
+
+def plain(value: Any) -> Any:
+    """Return what a torch tensor holds, with a gradient or on a GPU, as an array; anything else as it is."""
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+
+def name_of(value: str) -> str:
+    """Return a name as it is kept, with every run of spaces, tabs and line breaks as one space.
+
+    Raises
+    ------
+    ProjectError
+        If it is no text, blank, longer than 200 characters, or holds what no program can show.
+    """
+    if not isinstance(value, str):
+        raise ProjectError(f"A name is text; got {value!r}.")
+    name = " ".join(value.split())
+    if not name:
+        raise ProjectError("A name has at least one character.")
+    if len(name) > LONGEST_NAME:
+        raise ProjectError(f"A name has at most {LONGEST_NAME} characters; got {len(name)}.")
+    if bad := [c for c in name if unicodedata.category(c) in ("Cc", "Cs")]:
+        raise ProjectError(f"A name cannot hold the character {bad[0]!r}.")
+    return name
+
+
+def colour_of(value: Any) -> tuple[int, int, int]:
+    """Return a colour, which is red, green and blue from 0 to 255.
+
+    Raises
+    ------
+    ProjectError
+        If it is anything else; of names, ``"#rrggbb"`` and fractions from 0 to 1 the sentence says what they are.
+    """
+    meant = read_colour(value)
+    if meant is None:
+        raise ProjectError(f"A colour is (red, green, blue), whole numbers from 0 to 255; got {value!r}.")
+    if isinstance(value, str) or not _whole(value):
+        raise ProjectError(f"A colour is (red, green, blue), whole numbers from 0 to 255: give {meant} for {value!r}.")
+    return meant
+
+
+def read_colour(value: Any) -> tuple[int, int, int] | None:
+    """Return what a colour of any kind is, or ``None``: whole numbers, a name, ``"#rrggbb"``, fractions from 0 to 1."""
+    if isinstance(value, str):
+        from PIL import ImageColor
+
+        try:
+            return ImageColor.getrgb(value)[:3]
+        except ValueError:
+            return None
+    try:
+        numbers = np.asarray(plain(value))
+    except ValueError:
+        return None
+    if numbers.shape not in ((3,), (4,)) or numbers.dtype.kind not in "uif":
+        return None
+    scale = 1 if _whole(value) else 255
+    red, green, blue = (round(scale * c) if np.isfinite(c) else -1 for c in numbers[:3].tolist())
+    return (red, green, blue) if min(red, green, blue) >= 0 and max(red, green, blue) <= 255 else None
+
+
+def _whole(value: Any) -> bool:
+    return np.asarray(plain(value)).dtype.kind in "ui"

@@ -97,7 +97,7 @@ class ObjectStates:
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
-        mask = new.mask if new.mask is not None else self._upsample(decoded.logits[0, 0])
+        mask = new.mask.copy() if new.mask is not None else self._upsample(decoded.logits[0, 0])
         return mask, self.predictor.scores(decoded, 0)
 
     def candidates(self, prompt: Prompt) -> list[Candidate]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
-from napari_sam2s.masklets.validation import whole_number
+from napari_sam2s.masklets.validation import binary_mask, plain, whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
 
 
@@ -22,7 +22,7 @@ def make_prompt(
     shape: tuple[int, int, int],
     *,
     points: ArrayLike | None = None,
-    labels: Sequence[int] | None = None,
+    labels: int | Sequence[int] | None = None,
     box: Sequence[float] | None = None,
     mask: NDArray[np.bool_] | None = None,
 ) -> Prompt:
@@ -63,7 +63,10 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int, int]) -> Prompt:
 def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
     if points is None:
         return ()
-    array = np.asarray(points, dtype=float)
+    try:
+        array = np.asarray(plain(points), dtype=float)
+    except (TypeError, ValueError):
+        raise PromptError(f"Points are (y, x) pairs of numbers; got {points!r}.") from None
     if not array.size:
         return ()
     if array.shape[-1:] != (2,) or array.ndim > 2:
@@ -75,19 +78,22 @@ def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tu
     return tuple((float(y), float(x)) for y, x in array)
 
 
-def _checked_labels(labels: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    kinds = tuple(int(label) for label in labels) if labels is not None else (1,) * count
+def _checked_labels(labels: int | Sequence[int] | None, count: int) -> tuple[int, ...]:
+    kinds = [1] * count if labels is None else np.ravel(plain(labels)).tolist()  # one number for one point is fine
     if len(kinds) != count:
         raise PromptError(f"{count} points need {count} labels; got {len(kinds)}.")
     if bad := [kind for kind in kinds if kind not in (0, 1)]:
         raise PromptError(f"A point's label is 1 (the object) or 0 (not the object); got {bad[0]}.")
-    return kinds
+    return tuple(int(kind) for kind in kinds)
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
     if len(box) != 4:
         raise PromptError(f"A box is (y0, x0, y1, x1); got {len(box)} numbers.")
-    y0, x0, y1, x1 = (float(value) for value in box)
+    try:
+        y0, x0, y1, x1 = (float(value) for value in box)
+    except (TypeError, ValueError):
+        raise PromptError(f"A box is four numbers (y0, x0, y1, x1); got {box!r}.") from None
     if not (y0 < y1 and x0 < x1):
         raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) has no area: y0 < y1 and x0 < x1.")
     if y1 <= 0 or x1 <= 0 or y0 >= size[0] or x0 >= size[1]:
@@ -98,12 +104,7 @@ def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, fl
 
 
 def _checked_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    array = np.asarray(mask)
-    if array.shape != size:
-        raise PromptError(f"A mask prompt has the shape of the frame, {size}; got {array.shape}.")
-    if array.dtype != bool and not np.isfinite(array).all():
-        raise PromptError("The mask prompt has values that are not finite: use True and False.")
-    array = array.astype(bool)
+    array = binary_mask(mask, size, PromptError)
     if not array.any():
         raise PromptError("The mask prompt is empty: to say that an object is absent, mark it as absent instead.")
     return array

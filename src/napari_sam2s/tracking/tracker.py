@@ -6,8 +6,10 @@ the process of an :class:`Engine`. A frame is tracked when it is asked for, so w
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,15 @@ from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.small_frames import SmallFrames
 from napari_sam2s.tracking.tracker_actor import FEATURE_CACHE_BYTES, AnyMask, TrackerActor
 from napari_sam2s.tracking.working_rate import Filled, Masks, find_stride, read_order, spans, walk
+
+
+@dataclass
+class _Loop:
+    """One propagation of a tracker."""
+
+    over: bool = False
+    snapshot: bytes | None = None  # what it remembers, while another one is at work
+    said: int = 0
 
 
 class Tracker:
@@ -78,6 +89,9 @@ class Tracker:
             self._actor = TrackerActor(model, self.shape, memory, cache_bytes, self._frames)
         self.results: ResultStore = project if project is not None else MemoryResults(self.shape[1:])
         self.conditioning: dict[int, list[int]] = {}  # the conditioning frames of each object
+        self._lock = threading.RLock()  # held while a question is answered, never between two frames
+        self._loop: _Loop | None = None  # whose memories the actor has
+        self._said = 0  # how often prompts changed
         self.run: int | None = None  # of the project, that propagated masks belong to
         self.reached: int | None = None  # the frame up to which a propagation has kept everything
 
@@ -106,7 +120,7 @@ class Tracker:
         frame: int,
         *,
         points: ArrayLike | None = None,
-        labels: Sequence[int] | None = None,
+        labels: int | Sequence[int] | None = None,
         box: Sequence[float] | None = None,
         mask: NDArray[np.bool_] | None = None,
         reset: bool = False,
@@ -148,10 +162,12 @@ class Tracker:
 
     def _give(self, prompt: Prompt, reset: bool) -> NDArray[np.bool_]:
         self.results.check_object(prompt.object_id)
-        answer = self._actor.prompt(prompt, *self._known_there(prompt), reset)
-        self.conditioning = answer.conditioning
-        mask = self._decode(answer.mask)
-        self.results.keep_prompt(prompt, mask, answer.scores, reset=reset)
+        with self._lock:
+            answer = self._actor.prompt(prompt, *self._known_there(prompt), reset)
+            self.conditioning = answer.conditioning
+            self._said += 1
+            mask = self._decode(answer.mask)
+            self.results.keep_prompt(prompt, mask, answer.scores, reset=reset)
         return mask
 
     def candidates(
@@ -159,7 +175,7 @@ class Tracker:
         frame: int,
         *,
         points: ArrayLike | None = None,
-        labels: Sequence[int] | None = None,
+        labels: int | Sequence[int] | None = None,
         box: Sequence[float] | None = None,
     ) -> list[Candidate]:
         """Return what a first prompt may mean: the whole, a part, a finer part (SAM 2's three masks).
@@ -189,7 +205,9 @@ class Tracker:
 
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already, as when a project is opened."""
-        self.conditioning = self._actor.replay(prompt, *self._known_there(prompt))
+        with self._lock:
+            self.conditioning = self._actor.replay(prompt, *self._known_there(prompt))
+            self._said += 1
 
     def _known_there(self, prompt: Prompt) -> tuple[NDArray[np.uint8] | None, AnyMask | None]:
         """Return what the actor may lack when it is prompted: the frame, and the mask that is known there."""
@@ -199,7 +217,9 @@ class Tracker:
 
     def forget(self, object_id: int, frame: int | None = None) -> None:
         """Forget the prompts of an object, on one frame or altogether; its masks stay."""
-        self.conditioning = self._actor.forget(object_id, frame)
+        with self._lock:
+            self.conditioning = self._actor.forget(object_id, frame)
+            self._said += 1
 
     def propagate(
         self,
@@ -240,31 +260,62 @@ class Tracker:
         Raises
         ------
         TrackingError
-            If there is nothing to track, the range is empty or lies outside the video, or the rate fits no frame rate.
+            If there is nothing to track, the range is empty or lies outside the video, or the rate fits no frame rate;
+            in the loop, if a tracked object was forgotten, or another loop of this tracker got prompts.
         """
         ids = check_followed(self.conditioning, objects)
         ranges = [check_frames(self.frames(ids, start, end, sign)) for sign, end in directions(direction, stop)]
         return self._run(ids, ranges, find_stride(self.video, rate))
 
     def _run(self, ids: tuple[int, ...], ranges: Sequence[range], stride: int) -> Iterator[tuple[int, Masks]]:
-        for frames in ranges:
-            sign = frames.step
-            before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
-            conditioning = {t for i in ids for t in self.conditioning[i]}
-            parts = spans(frames, stride, conditioning, known_before=known_before)
-            self._take_up(frames.start, ids, sign, stride)
-            # An engine computes meanwhile; here a thread would only take the processor from the network.
-            order = read_order(parts, from_before=known_before)
-            with self._frames.ahead(order) if self._remote else nullcontext():
-                walked = walk(
-                    parts,
-                    image=self._frames,
-                    step=lambda frame, sign=sign: self.step(frame, ids, sign, stride),  # type: ignore[misc]
-                    before=before,
-                    keep=self._keep_filled,
-                )
-                for frame, self.reached, masks in walked:
-                    yield frame, masks
+        loop = _Loop()
+        begun: set[int] = set()  # frames that the first direction began with, which the second one begins with again
+        try:
+            for frames in ranges:
+                steps = self._walk(ids, frames, stride)
+                while True:
+                    with self._lock:
+                        self._switch_to(loop)
+                        step = next(steps, None)
+                    if step is None:
+                        break
+                    frame, self.reached, masks = step
+                    if frame not in begun or not all(frame in self.conditioning[i] for i in ids):
+                        yield frame, masks
+                begun.add(frames.start)
+        finally:
+            loop.over = True
+
+    def _switch_to(self, loop: _Loop) -> None:
+        """Go on with what a loop remembers, where another one has been at work since; in threads, or one inside the other."""
+        before = self._loop
+        if before is loop:
+            return
+        if before is not None and not before.over:
+            before.snapshot, before.said = self._actor.snapshot(), self._said
+        if loop.snapshot is not None:
+            if loop.said != self._said:
+                raise TrackingError("Prompts were given in another loop of this tracker, so this one ended: propagate anew.")
+            self._actor.restore(loop.snapshot)
+            loop.snapshot = None
+        self._loop = loop
+
+    def _walk(self, ids: tuple[int, ...], frames: range, stride: int) -> Iterator[tuple[int, int, Masks]]:
+        sign = frames.step
+        before, known_before = known_masks(self.results, frames, ids, self.conditioning) if stride > 1 else ({}, False)
+        conditioning = {t for i in ids for t in self.conditioning[i]}
+        parts = spans(frames, stride, conditioning, known_before=known_before)
+        self._take_up(frames.start, ids, sign, stride)
+        # An engine computes meanwhile; here a thread would only take the processor from the network.
+        order = read_order(parts, from_before=known_before)
+        with self._frames.ahead(order) if self._remote else nullcontext():
+            yield from walk(
+                parts,
+                image=self._frames,
+                step=lambda frame: self.step(frame, ids, sign, stride),
+                before=before,
+                keep=self._keep_filled,
+            )
 
     def _take_up(self, start: int, ids: tuple[int, ...], sign: int, stride: int) -> None:
         """Remember what is known of the frames before a run, where the tracker has not just been."""
@@ -291,7 +342,8 @@ class Tracker:
 
     def snapshot(self) -> bytes:
         """Return the state of all memory banks; :meth:`restore` goes back to it, and on to the same masks, bit for bit."""
-        return self._actor.snapshot()
+        with self._lock:
+            return self._actor.snapshot()
 
     def restore(self, snapshot: bytes) -> None:
         """Take up the state of a snapshot.
@@ -301,10 +353,14 @@ class Tracker:
         TrackingError
             If it was made by another version, for a video of another size, or under another memory policy.
         """
-        self.conditioning = self._actor.restore(snapshot)
+        with self._lock:
+            self.conditioning = self._actor.restore(snapshot)
+            self._said += 1
 
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> Masks:
         """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""
+        if gone := [i for i in ids if i not in self.conditioning]:
+            raise TrackingError(f"Object {gone[0]} was forgotten while it is tracked: propagate anew without it.")
         rows = self._actor.step(frame, self._image(frame), tuple(ids), sign, stride)
         if rows:
             self.results.write_masks(rows, origin="propagated", run=self.run)

@@ -1,0 +1,127 @@
+"""What comes from outside is taken as it is meant, or refused."""
+
+import json
+import sqlite3
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam2s.errors import ProjectError, PromptError
+from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.validation import binary_mask, colour_of, name_of
+from tests.fakes import squares
+
+SIZE = (6, 8)
+TRUE = np.zeros(SIZE, bool)
+TRUE[1:4, 2:6] = True
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TRUE,
+        TRUE.astype(np.uint8),
+        TRUE * np.uint8(255),
+        TRUE * 0.5,
+        3 * TRUE.astype(int),
+        TRUE.tolist(),
+        torch.from_numpy(TRUE),
+        torch.from_numpy(TRUE.astype(np.float32)).requires_grad_(),
+    ],
+)
+def test_two_values_are_a_mask(value):
+    mask = binary_mask(value, SIZE, PromptError)
+    assert mask.dtype == bool
+    assert np.array_equal(mask, TRUE)
+
+
+def test_what_was_given_may_change_afterwards():
+    given = TRUE.copy()
+    mask = binary_mask(given, SIZE, PromptError)
+    given[:] = False
+    assert np.array_equal(mask, TRUE)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (np.where(TRUE, 0.95, 0.05), "mask > 0.5"),
+        (np.where(TRUE, 0.95, 0.0) + 0.01 * np.eye(*SIZE), "mask > 0.5"),
+        (np.where(TRUE, 8.0, -8.0), "mask > 0"),
+        (np.where(TRUE, 1, -1), "mask > 0"),
+        (TRUE + np.eye(*SIZE, dtype=int), "labels == 2"),
+        (np.where(TRUE, 1.0, np.nan), "nan or inf"),
+        (np.where(TRUE, np.inf, 0), "nan or inf"),
+        (np.full(SIZE, "0"), "True and False"),
+        (np.full(SIZE, None), "True and False"),
+        (TRUE.astype(complex), "True and False"),
+        (TRUE[None], r"shape of the frame, \(6, 8\)"),
+        (TRUE.T, r"got \(8, 6\)"),
+        ([[True], [True, False]], "different lengths"),
+    ],
+)
+def test_anything_else_is_refused_with_the_remedy(value, remedy):
+    with pytest.raises(PromptError, match=remedy):
+        binary_mask(value, SIZE, PromptError)
+
+
+@pytest.fixture
+def project(tmp_path):
+    with Project.create(tmp_path / "a.sam2s", squares(2)) as project:
+        project.add_object()
+        yield project
+
+
+@pytest.mark.parametrize("value", [0.9, -1, "1", np.nan])
+def test_a_project_keeps_no_guesses(project, value):
+    mask = np.full(project.shape[1:], 0, dtype=object if isinstance(value, str) else float)
+    mask[:3], mask[3] = value, 0.5
+    with pytest.raises(ProjectError):
+        project.write_masks([(0, 1, mask, None)])
+    assert project.frames == []
+
+
+def test_names_are_text_on_one_line(project):
+    assert name_of("  left \n grasper\t2 ") == "left grasper 2"
+    assert project.add_object("a\tb").name == "a b"
+    for bad in (5, " \n", "a\0b", "a\ud800b", "n" * 201):
+        with pytest.raises(ProjectError, match="A name"):
+            project.add_object(bad)
+        with pytest.raises(ProjectError, match="A name"):
+            project.objects.rename(1, bad)
+    assert [o.name for o in project.objects] == ["object 1", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("#ff8000", "(255, 128, 0)"),
+        ("red", "(255, 0, 0)"),
+        ((1.0, 0.5, 0.0), "(255, 128, 0)"),
+        ((0.0, 0.0, 1.0, 0.3), "(0, 0, 255)"),
+    ],
+)
+def test_other_colours_are_refused_with_what_they_are(project, value, meant):
+    with pytest.raises(ProjectError) as refused:
+        project.add_object("x", colour=value)
+    assert f"give {meant}" in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [(300, -5, 2), (1, 2), "nonsense", None, (np.nan, 0.0, 0.0), ((1, 2), (3,))])
+def test_what_is_no_colour(value):
+    with pytest.raises(ProjectError, match="A colour is"):
+        colour_of(value)
+
+
+def test_colours_that_earlier_versions_kept_are_read(project, tmp_path):
+    project.add_object("second")
+    project.add_object("third", colour=(1, 2, 3))
+    project.close()
+    with sqlite3.connect(project.path) as db:
+        for i, kept in ((1, "#ff8000"), (2, [0.5, "x", 0])):
+            db.execute("UPDATE objects SET colour = ? WHERE id = ?", (json.dumps(kept), i))
+    db.close()
+    with Project.open(project.path) as again:
+        assert [o.colour for o in again.objects] == [(255, 128, 0), COLOURS[1], (1, 2, 3)]
