@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,24 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames, OnePlane, PlanesFirst
+from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import deep_layout, read_deep
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_NUMBER = re.compile(r"\d+")
 
 
 class PictureFolder(LazyFrames):
-    """Numbered pictures of one folder, in the order of their last number, as an array that reads one at a time."""
+    """Numbered pictures of one folder, in the order of their names, as an array that reads one at a time."""
 
     def __init__(self, folder: Path) -> None:
         pictures = _pictures(folder)
         if not pictures:
             raise VideoError(f"{folder} holds no pictures ({', '.join(PICTURES)}) and is not a zarr array.")
-        unnumbered = [p.name for p in pictures if not _NUMBER.search(p.stem)]
-        if unnumbered:
-            raise VideoError(f"{folder / sorted(unnumbered)[0]} has no number in its name, so no place in the sequence.")
-        self.paths = sorted(pictures, key=lambda p: (_number(p), p.name))
-        numbers = [_number(p) for p in self.paths]
-        if len(set(numbers)) < len(numbers):
-            twice = next(n for n in numbers if numbers.count(n) > 1)
-            raise VideoError(f"{folder} holds several pictures with the number {twice}: keep one sequence in one folder.")
+        try:
+            order = order_of([p.stem for p in pictures])
+        except VideoError as error:
+            raise VideoError(f"{folder}: {error}") from None
+        self.paths = [pictures[n] for n in order.places]
         deep = [deep_layout(p) for p in self.paths]
         layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
         for path, layout in zip(self.paths, layouts, strict=True):
@@ -43,14 +40,14 @@ class PictureFolder(LazyFrames):
         self._deep = deep[0][0] is not None
         first = self.read(0)
         super().__init__((len(self.paths), *first.shape), first.dtype)
-        self.warnings = _gaps(numbers) + _further_pages([more for _, more in deep])
+        self.warnings = (_gaps(order.numbers) if order.counted else []) + _further_pages([more for _, more in deep])
 
     def read(self, i: int) -> NDArray[Any]:
         """Return picture ``i``."""
         return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
 
 
-def _gaps(numbers: list[int]) -> list[str]:
+def _gaps(numbers: Sequence[int]) -> list[str]:
     gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
     if not gaps:
         return []
@@ -67,16 +64,17 @@ def _further_pages(more: list[bool]) -> list[str]:
 
 
 def picture_numbers(folder: Path) -> list[int]:
-    """Return the number of each picture of a folder, in the order in which :class:`PictureFolder` has them; nothing is read."""
-    return sorted(_number(p) for p in _pictures(folder) if _NUMBER.search(p.stem))
+    """Return the number of each picture of a folder, in the order in which :class:`PictureFolder` has them; nothing is read.
+
+    Where several numbers, or one with decimals, make the order, it is the frame's index.
+    """
+    stems = [p.stem for p in _pictures(folder) if any(c.isdigit() for c in p.stem)]
+    return list(order_of(stems).numbers) if stems else []
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
-
-
-def _number(path: Path) -> int:
-    return int(_NUMBER.findall(path.stem)[-1])
+    found = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+    return sorted(found)
 
 
 def _layout(path: Path) -> tuple[int, int, str]:

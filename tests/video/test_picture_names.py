@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.picture_names import order_of
+
+RNG = np.random.default_rng(0)
+MINUTES = [k * 73 + 7 for k in range(8)]
+
+IN_ORDER = {
+    "plain": [f"{k}" for k in range(1, 12)],
+    "padded": [f"frame_{k:05d}" for k in range(25, 300, 25)],
+    "a word and a minus": [f"frame-{k}" for k in range(1, 12)],
+    "a channel that is the same": [f"img_{k:03d}_ch00" for k in range(12)],
+    "a resolution": [f"{k}_1080p" for k in range(1, 12)],
+    "Micro-Manager": [f"img_channel000_position002_time{k:09d}_z000" for k in range(12)],
+    "Micro-Manager 1": [f"img_{k:09d}_Default_000" for k in range(12)],
+    "clock": [f"cell_2024-03-01_10-{20 + s // 60:02d}-{s % 60:02d}" for s in MINUTES],
+    "every half minute": [f"2024-03-01_10-{20 + k // 2}-{30 * (k % 2):02d}" for k in range(8)],
+    "over midnight": [f"2024-02-{28 + k // 24:02d}T{k % 24:02d}-15" for k in range(22, 30)],
+    "date and time in one": [f"20240301_{10 + k // 60:02d}{k % 60:02d}00" for k in range(50, 70)],
+    "Incucyte": [f"VID_B2_1_{m // 1440:02d}d{m // 60 % 24:02d}h{m % 60:02d}m" for m in range(0, 1500, 165)],
+    "decimals": [f"t_{k * 0.3:.1f}s" for k in range(12)],
+    "decimals without zeros": [f"t_{k * 0.25:g}s" for k in range(1, 12)],
+    "below zero": [f"t{k}" for k in range(-3, 4)],
+    "all below zero": [f"t{k}" for k in range(-12, 0)],
+    "decimals below zero": [f"t{k / 4:.2f}" for k in range(-6, 6)],
+    "session and number": [f"s{1 + k // 4}_{[10, 11, 12, 13, 3, 4, 5, 6][k]:03d}" for k in range(8)],
+    "sessions that count on": [f"s{1 + k // 4}_{k:03d}" for k in range(8)],
+    "a score": [f"f{k:03d}_score{[91, 55, 73, 12, 99, 34, 60, 20][k]}" for k in range(8)],
+    "a score before": [f"score{[91, 55, 73, 12, 99, 34, 60, 20][k]}_f{k:03d}" for k in range(8)],
+    "a version": [f"v1.10_{k}" for k in range(12)],
+    "days": [f"2024.{3 + k // 20:02d}.{1 + k % 20:02d}" for k in range(15, 25)],
+    "of several kinds": ["img_1", "img_2_annotated", "3"],
+}
+
+
+@pytest.mark.parametrize("names", IN_ORDER.values(), ids=IN_ORDER)
+def test_the_order_of_names(names):
+    mixed = RNG.permutation(len(names)).tolist()
+    order = order_of([names[k] for k in mixed])
+    assert [names[mixed[n]] for n in order.places] == names
+
+
+REFUSED = {
+    "channels": [f"t{k:03d}_ch{c:02d}" for k in range(4) for c in range(2)],
+    "channels, one lost": [f"ch{c}_t{k:03d}" for k in range(4) for c in range(2)][1:],
+    "positions": [f"img_channel000_position{p:03d}_time{k:09d}_z000" for k in range(4) for p in range(3)],
+    "a grid": [f"a{k}_b{c}" for k in range(4) for c in range(3)],
+    "a grid with a hole": [f"{k:03d}_{c}" for k in range(6) for c in range(3)][:-1],
+    "sessions against the count": [f"s{2 - k // 4}_{k:03d}" for k in range(8)],
+    "twice the same": ["1", "01"],
+    "no number": ["a", "1"],
+}
+
+
+@pytest.mark.parametrize("names", REFUSED.values(), ids=REFUSED)
+def test_names_that_may_mean_several_things(names):
+    with pytest.raises(VideoError):
+        order_of(names)
+
+
+def test_numbers_are_those_that_count_the_frames():
+    assert order_of([f"img_{k}_ch00" for k in (7, 5, 6)]).numbers == (5, 6, 7)
+    assert order_of([f"score{s}_f{k}" for k, s in ((3, 10), (4, 90), (2, 50))]).numbers == (2, 3, 4)
+    assert order_of(["t-1", "t0", "t1"]).numbers == (-1, 0, 1)
+    for names in (["t0.5", "t1.5"], ["10-20-30", "10-21-05"]):
+        order = order_of(names)
+        assert (order.numbers, order.counted) == ((0, 1), False)
