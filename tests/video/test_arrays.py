@@ -5,13 +5,16 @@ from __future__ import annotations
 import pickle
 
 import dask.array as da
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
+from PIL import Image
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video import open_video
+from napari_sam2s.video import open_video, picture_file
 
 
 @pytest.fixture
@@ -153,3 +156,93 @@ def test_a_damaged_chunk_names_its_frame(stack, tmp_path):
     with pytest.raises(VideoError, match="Frame 3 cannot be read"):
         video[3]
     assert video[4].shape == (40, 50, 3)
+
+
+def test_what_is_not_finite_is_black_or_at_the_end_of_the_scale():
+    values = np.linspace(0, 1, 6 * 20 * 20).reshape(6, 20, 20).astype(np.float32)
+    values[:, :, :3] = np.nan  # a border that was registered
+    values[2, 5, 5], values[2, 6, 6] = np.inf, -np.inf
+    video = open_video(values)
+    assert np.isfinite(video.mapping.limits).all()
+    assert not video[2][:, :3].any()
+    assert (video[2][5, 5, 0], video[2][6, 6, 0]) == (255, 0)
+    assert video[5][10, 10, 0] > 200
+    assert not open_video(np.full((2, 8, 8), np.nan))[0].any()
+
+
+def test_tensors():
+    grey = torch.arange(4 * 3 * 8 * 9, dtype=torch.uint8).reshape(4, 3, 8, 9)
+    np.testing.assert_array_equal(open_video(grey)[2], grey[2].permute(1, 2, 0).numpy())
+    video = open_video(grey.permute(0, 2, 3, 1).requires_grad_(False))
+    np.testing.assert_array_equal(video[1], grey[1].permute(1, 2, 0).numpy())
+    assert open_video((grey.float() / 255).requires_grad_()).shape == (4, 8, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [
+        ("CTYX", (2, 5, 6, 7)),
+        ("TZCYX", (5, 1, 2, 6, 7)),
+        ("TCZYX", (1, 2, 5, 6, 7)),
+        ("ZYX", (5, 6, 7)),
+        ("TZYX", (5, 1, 6, 7)),
+        ("CZYX", (2, 5, 6, 7)),
+        ("TCYX", (5, 1, 6, 7)),
+        ("ZTYX", (1, 5, 6, 7)),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, da.from_array, zarr.array])
+def test_axes_of_length_1_and_z_stacks(axes, shape, kind):
+    values = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    video = open_video(kind(values), axes=axes)
+    lengths = dict(zip(axes, shape, strict=True))
+    time = "T" if lengths.get("T", 1) > 1 else "Z"
+    expected = np.moveaxis(values, [axes.index(time), axes.index("Y"), axes.index("X")], [0, -2, -1]).reshape(5, -1, 6, 7)
+    assert video.shape == (5, 6, 7, 3)
+    np.testing.assert_array_equal(video[3][..., 0], expected[3, 0])
+    if lengths.get("C", 1) > 1:
+        np.testing.assert_array_equal(video[3][..., 1], expected[3, 1])
+
+
+def test_a_volume_over_time_is_refused():
+    with pytest.raises(VideoError, match="volume over time"):
+        open_video(np.zeros((3, 4, 5, 6), np.uint8), axes="TZYX")
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_png_of_16_bits_and_colour_keeps_them(tmp_path, channels):
+    values = np.random.default_rng(0).integers(0, 4096, (2, 12, 13, channels), dtype=np.uint16)
+    for k in range(2):
+        (tmp_path / f"{k}.png").write_bytes(imagecodecs.png_encode(values[k]))
+    video = open_video(tmp_path, limits=(0, 4095))
+    np.testing.assert_array_equal(np.asarray(video.raw[1]), values[1])
+    expected = np.clip(values[1, ..., :3] * (255 / 4095) + 0.5, 0, 255).astype(np.uint8)
+    assert np.abs(video[1].astype(int) - expected).max() <= 1
+
+
+def test_pictures_beyond_the_limit_of_pillow(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # its own is 89 million, where it warns
+    for k in range(2):
+        Image.new("1", (150, 120), k).save(tmp_path / f"{k}.png")
+    video = open_video(tmp_path)
+    assert video[1][119, 149, 0] == 255
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(picture_file, "LARGEST_BYTES", 1000)
+    with pytest.raises(VideoError, match="150 x 120 pixels takes more than"):
+        open_video(tmp_path)
+
+
+@pytest.mark.parametrize(("shape", "place"), [((5, 1, 1, 8, 9), ""), ((1, 1, 5, 8, 9), "0")])
+def test_as_bioformats2raw_writes(tmp_path, shape, place):
+    values = np.random.default_rng(0).integers(0, 255, (5, 8, 9), dtype=np.uint8)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.attrs["bioformats2raw.layout"] = 3
+    image = group.create_group("0")
+    image.create_array("0", shape=shape, chunks=(1, 1, 1, 8, 9), dtype="uint8")[...] = values.reshape(shape)
+    axes = [{"name": n} for n in "tczyx"]
+    image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    group.create_group("OME")
+    np.testing.assert_array_equal(open_video(tmp_path / "a.zarr" / place)[3][..., 0], values[3])
+    group.create_group("1").attrs["multiscales"] = image.attrs["multiscales"]
+    with pytest.raises(VideoError, match=r"\(0, 1\)"):
+        open_video(tmp_path / "a.zarr")

@@ -135,3 +135,98 @@ def test_of_pages_that_differ_the_first_images_are_shown_with_a_warning(stack, t
 def test_a_dot_in_the_name_of_a_folder(stack, tmp_path):
     (tmp_path / "case.2024.01").mkdir()
     assert folder(tmp_path / "case.2024.01", stack).name == "case.2024.01"
+
+
+def pages(dtype=np.uint8, frames=6):
+    return np.random.default_rng(0).integers(0, 250, (frames, 20, 30)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_where_0_is_white_the_stack_looks_like_the_folder(tmp_path, dtype):
+    values = pages(dtype) * (1 if dtype is np.uint8 else 200)
+    (tmp_path / "folder").mkdir()
+    for k in range(6):
+        tifffile.imwrite(tmp_path / "folder" / f"{k}.tif", values[k], photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "stack.tif", values, photometric="miniswhite")
+    stack, folder = open_video(tmp_path / "stack.tif"), open_video(tmp_path / "folder")
+    np.testing.assert_array_equal(stack[2], folder[2])
+    np.testing.assert_array_equal(np.asarray(stack.raw[2]), np.iinfo(dtype).max - values[2])
+    assert np.corrcoef(stack[2][..., 0].ravel(), values[2].ravel())[0, 1] < -0.99
+
+
+def test_a_palette_is_colour(tmp_path):
+    colours = np.zeros((3, 256), np.uint16)
+    colours[0], colours[2] = np.arange(256) * 257, 65535 - np.arange(256) * 257
+    values = pages()
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="palette", colormap=colours)
+    video = open_video(tmp_path / "a.tif")
+    assert video.shape == (6, 20, 30, 3)
+    np.testing.assert_array_equal(video[3], np.dstack((values[3], 0 * values[3], 255 - values[3])))
+
+
+@pytest.mark.parametrize("compression", ["lzw", "jpeg", "zlib", "packbits", "zstd"])
+def test_compressed_stacks(tmp_path, compression):
+    values = np.repeat(np.repeat(pages(), 8, 1), 8, 2)
+    tifffile.imwrite(tmp_path / "a.tif", values, compression=compression, photometric="minisblack")
+    assert np.abs(open_video(tmp_path / "a.tif")[3][..., 0].astype(int) - values[3]).mean() < 3
+
+
+@pytest.mark.parametrize("suffix", [".btf", ".tf8", ".tf2", ".lsm", ".stk", ".TIF"])
+def test_other_endings_of_tiff(tmp_path, suffix):
+    tifffile.imwrite(tmp_path / f"a{suffix}", pages(), bigtiff=suffix in (".btf", ".tf8"), photometric="minisblack")
+    np.testing.assert_array_equal(open_video(tmp_path / f"a{suffix}")[5][..., 0], pages()[5])
+
+
+OME = (
+    '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{uuid}><Image '
+    'ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="30" SizeY="20" SizeZ="1" SizeC="1" '
+    'SizeT="{frames}"><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+)
+
+
+def test_a_recording_that_ended_early(tmp_path):
+    data = "".join(f'<TiffData FirstT="{i}" IFD="{i}" PlaneCount="1"/>' for i in range(9))
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=False) as file:
+        for i, page in enumerate(pages()):
+            words = OME.format(uuid="", frames=9, data=data) if i == 0 else None
+            file.write(page, description=words, metadata=None, contiguous=False)
+    video = open_video(tmp_path / "a.ome.tif")
+    assert len(video) == 6
+    np.testing.assert_array_equal(video[5][..., 0], pages()[5])
+    assert "3 of 9 frames are not there (the first is 6)" in video.warnings[0]
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_file_of_a_set_is_missing(tmp_path, lost):
+    ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{k}" for k in range(3)]
+    data = "".join(
+        f'<TiffData FirstT="{2 * j + i}" IFD="{i}" PlaneCount="1"><UUID FileName="img_{j}.ome.tif">{ids[j]}</UUID></TiffData>'
+        for j in range(3)
+        for i in range(2)
+    )
+    for k in {0, 1, 2} - {lost}:
+        with tifffile.TiffWriter(tmp_path / f"img_{k}.ome.tif", ome=False) as file:
+            for i in range(2):
+                words = OME.format(uuid=f' UUID="{ids[k]}"', frames=6, data=data) if i == 0 else None
+                file.write(pages()[2 * k + i], description=words, metadata=None, contiguous=False)
+    video = open_video(tmp_path / "img_0.ome.tif")
+    assert f"2 of 6 frames are not there (the first is {2 * lost})" in video.warnings[0]
+    assert len(video) == (4 if lost == 2 else 6)
+    np.testing.assert_array_equal(video[1][..., 0], pages()[1])
+    if lost == 1:
+        np.testing.assert_array_equal(video[5][..., 0], pages()[5])
+        with pytest.raises(VideoError, match=r"Frame 2 of .* is not there: copy all files"):
+            video[2]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_imagej_stack_that_is_cut_off(tmp_path, channels):
+    values = np.random.default_rng(0).integers(0, 60000, (10, channels, 50, 60)).astype(np.uint16)
+    axes = "TCYX" if channels > 1 else "TYX"
+    tifffile.imwrite(tmp_path / "a.tif", values.squeeze(), imagej=True, metadata={"axes": axes})
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "b.tif").write_bytes(whole[: len(whole) * 6 // 10])
+    video = open_video(tmp_path / "b.tif")
+    assert len(video) == 6
+    assert video.warnings == ("The file is cut off: its first 6 frames are there.",)
+    np.testing.assert_array_equal(np.asarray(video.raw[4]).reshape(channels, 50, 60), values[4])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.frame_index import MOVED, Stamp
+from napari_sam2s.video.lazy_array import as_video
 from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
 
 SAMPLE_FRAMES = 16
@@ -44,11 +45,21 @@ def guess_axes(shape: Sequence[int]) -> str:
     VideoError
         If it may be several things, or none.
     """
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > MOST_CHANNELS:
+        raise VideoError(
+            f"An array of shape {tuple(shape)} looks like one colour picture: give `array[None]` to open it as a video of one "
+            "frame, or axes='TYX' if it is a very narrow grey video."
+        )
     if len(shape) == 3:
         return "TYX"
     if len(shape) == 4 and shape[3] in (3, 4):
         return "TYXC"
     if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
+        if shape[0] <= MOST_CHANNELS and shape[1] not in (1, 3):
+            raise VideoError(
+                f"An array of shape {tuple(shape)} may be {shape[0]} frames of {shape[1]} channels or the other way round: "
+                "say axes='TCYX' or axes='CTYX'."
+            )
         return "TCYX"
     raise VideoError(
         f"An array of shape {tuple(shape)} is not a video we know: give (T, Y, X), (T, Y, X, 3), or (T, C, Y, X) with "
@@ -64,7 +75,8 @@ class ArrayFrames:
     raw
         The array; only ``shape``, ``dtype`` and indexing by frame are used.
     axes
-        ``"TYX"``, ``"TCYX"`` or ``"TYXC"``; guessed from the shape by default.
+        ``"TYX"``, ``"TCYX"``, ``"TYXC"``, ``"CTYX"``, and with Z where it, T or both have a length of 1; guessed from the
+        shape by default.
     channels
         Up to three channels to show; by default the first three.
     limits
@@ -83,12 +95,12 @@ class ArrayFrames:
         limits: tuple[float, float] | None = None,
         file: Path | None = None,
     ) -> None:
-        self.raw = raw
         self.file = file
         self.stamp = None if file is None else Stamp.of(file)
-        axes = axes or guess_axes(raw.shape)
-        if axes not in ("TYX", "TCYX", "TYXC") or len(axes) != len(raw.shape):
-            raise VideoError(f"axes={axes!r} does not fit an array of shape {tuple(raw.shape)}: use TYX, TCYX or TYXC.")
+        axes = axes.upper() if axes else guess_axes(raw.shape)
+        self._stored = axes
+        raw, axes = as_video(raw, axes)
+        self.raw = raw
         dtype = np.dtype(raw.dtype)
         if dtype.kind not in "uifb":
             raise VideoError(f"An array of {dtype} cannot be shown: use integers or real numbers.")
@@ -111,7 +123,7 @@ class ArrayFrames:
         Raises
         ------
         VideoError
-            If it holds values that are not finite, cannot be read, or its file changed since it was opened.
+            If it cannot be read, or its file changed since it was opened.
         """
         if self.file is not None and self.stamp is not None:
             self.stamp.check(self.file)
@@ -122,7 +134,8 @@ class ArrayFrames:
             low = np.array([limit[0] for limit in self.mapping.limits], dtype=np.float32)
             high = np.array([limit[1] for limit in self.mapping.limits], dtype=np.float32)
             scaled = (values.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
-            shown = np.clip(scaled + 0.5, 0, 255).astype(np.uint8)
+            # Borders that were registered or stitched are nan: black, as in napari.
+            shown = np.clip(np.nan_to_num(scaled + 0.5, nan=0.0, posinf=255, neginf=0), 0, 255).astype(np.uint8)
         if shown.shape[2] == 1:
             return np.repeat(shown, 3, axis=2)
         if shown.shape[2] == 2:  # red and green
@@ -146,7 +159,7 @@ class ArrayFrames:
         self.__dict__ |= state
         if self.file is not None and self.stamp is not None:
             self.stamp.check(self.file, MOVED)
-            self.raw = open_tiff(self.file)[0]
+            self.raw = as_video(open_tiff(self.file)[0], self._stored)[0]
 
     def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:
         """Return raw values ``(Y, X, n)``."""
@@ -158,12 +171,7 @@ class ArrayFrames:
             values = values[..., None]
         elif self.axes == "TCYX":
             values = np.moveaxis(values, 0, -1)
-        values = values[..., list(channels)]
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise VideoError(
-                f"Frame {i} holds values that are not finite (nan or inf): replace them, e.g. with numpy.nan_to_num."
-            )
-        return values
+        return values[..., list(channels)]
 
     def _limits(self, channels: tuple[int, ...], limits: tuple[float, float] | None) -> tuple[tuple[float, float], ...]:
         if limits is not None:
@@ -178,5 +186,9 @@ class ArrayFrames:
         chosen = np.unique(np.linspace(0, len(self) - 1, SAMPLE_FRAMES).astype(int))
         stride = max(1, min(self.size) // 512)  # a sample of the pixels is enough for percentiles
         sample = np.stack([self._channels(int(i), channels)[::stride, ::stride] for i in chosen])
-        low, high = np.percentile(sample.astype(np.float64), PERCENTILES, axis=(0, 1, 2))
+        known = sample.astype(np.float64)
+        known[~np.isfinite(known)] = np.nan
+        if np.isnan(known).all(axis=(0, 1, 2)).any():
+            return ((0.0, 1.0),) * len(channels)  # nothing to go by
+        low, high = np.nanpercentile(known, PERCENTILES, axis=(0, 1, 2))
         return tuple((float(a), float(b) if b > a else float(a) + 1.0) for a, b in zip(low, high, strict=True))

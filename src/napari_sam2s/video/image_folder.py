@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.lazy_array import LazyFrames, OnePlane, PlanesFirst
+from napari_sam2s.video.lazy_array import LazyFrames, as_video
+from napari_sam2s.video.picture_file import is_deep_png, open_picture, read_deep_png
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import deep_layout, read_deep
 
@@ -80,8 +81,9 @@ def _pictures(folder: Path) -> list[Path]:
 def _layout(path: Path) -> tuple[int, int, str]:
     """Return ``(Y, X, mode)`` from the header."""
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width, picture.mode
+        with open_picture(path) as picture:
+            mode = f"{picture.mode} of 16 bits" if is_deep_png(path) else picture.mode
+            return picture.height, picture.width, mode
     except (UnidentifiedImageError, OSError) as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 
@@ -92,11 +94,18 @@ def _say(layout: tuple[int, int, str]) -> str:
 
 def _read(path: Path) -> NDArray[Any]:
     try:
-        with Image.open(path) as picture:
+        if is_deep_png(path):
+            return read_deep_png(path)
+        with open_picture(path) as picture:
             plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
             return np.asarray(picture if plain else picture.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
+
+
+def _scales(node: Any) -> Any:
+    attributes: dict[str, Any] = dict(node.attrs)
+    return attributes.get("ome", attributes).get("multiscales")
 
 
 def open_zarr(path: Path) -> tuple[Any, str | None]:
@@ -109,25 +118,19 @@ def open_zarr(path: Path) -> tuple[Any, str | None]:
         raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
     if isinstance(node, zarr.Array):
         return node, None
-    attributes: dict[str, Any] = dict(node.attrs)
-    scales = (attributes.get("ome", attributes)).get("multiscales")
+    series = [name for name, child in node.groups() if _scales(child)]
+    if not _scales(node) and len(series) == 1:  # as bioformats2raw writes it
+        node = cast("zarr.Group", node[series[0]])
+    scales = _scales(node)
     if not scales:
-        raise VideoError(f"{path} is a zarr group without an OME-Zarr image: open one of its arrays ({', '.join(node)}).")
+        inside = ", ".join(series or [name for name, _ in node.arrays()])
+        raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside}).")
     array = node[scales[0]["datasets"][0]["path"]]
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
-    return _without_planes(array, names, path)
-
-
-def _without_planes(array: Any, names: list[str], path: Path) -> tuple[Any, str | None]:
-    """Take the only plane of a z axis of length 1; refuse real volumes over time."""
-    if "z" not in names:
-        axes = "".join(names).upper()
-        return array, axes if axes in ("TYX", "TCYX", "TYXC") else None
-    if "t" not in names:
-        axes = "".join("T" if n == "z" else n.upper() for n in names)  # a stack is tracked like a video
-        if axes == "CTYX":
-            return PlanesFirst(array), "TCYX"
-        return array, axes if axes in ("TYX", "TCYX") else None
-    if array.shape[names.index("z")] != 1:
-        raise VideoError(f"{path} is a volume over time {tuple(array.shape)}: take one plane, or a projection, first.")
-    return OnePlane(array, names.index("z")), "".join(n.upper() for n in names if n != "z")
+    axes = "".join(name[:1].upper() for name in names)
+    if not axes:
+        return array, None
+    try:
+        return as_video(array, axes)
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}") from None

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import VideoError
+
 
 class LazyFrames:
     """An array over time; a subclass reads one frame.
@@ -42,25 +44,56 @@ class LazyFrames:
         raise NotImplementedError
 
 
-class OnePlane(LazyFrames):
-    """An array without its axis of length 1."""
+class Chosen(LazyFrames):
+    """An array of any order of axes, a frame at a time, without some axes of length 1.
 
-    def __init__(self, array: Any, axis: int) -> None:
-        super().__init__(tuple(n for i, n in enumerate(array.shape) if i != axis), array.dtype)
-        self._array, self._axis = array, axis
+    Parameters
+    ----------
+    array
+        Anything that is indexed like an array.
+    time
+        Which of its axes is time.
+    dropped
+        Its axes that are left out.
+    """
+
+    def __init__(self, array: Any, time: int, dropped: frozenset[int] = frozenset()) -> None:
+        rest = [n for k, n in enumerate(array.shape) if k != time and k not in dropped]
+        super().__init__((array.shape[time], *rest), array.dtype)
+        self._array, self._time, self._dropped = array, time, dropped
 
     def read(self, i: int) -> NDArray[Any]:
         """Return frame ``i``."""
-        return np.asarray(np.squeeze(self._array[i], axis=self._axis - 1))
+        key = (i if k == self._time else 0 if k in self._dropped else slice(None) for k in range(len(self._array.shape)))
+        return np.asarray(self._array[tuple(key)])
 
 
-class PlanesFirst(LazyFrames):
-    """A ``(C, T, Y, X)`` array seen as ``(T, C, Y, X)``."""
+def as_video(array: Any, axes: str) -> tuple[Any, str]:
+    """Return an array seen as ``TYX``, ``TCYX`` or ``TYXC``, and which of them; nothing is read.
 
-    def __init__(self, array: Any) -> None:
-        super().__init__((array.shape[1], array.shape[0], *array.shape[2:]), array.dtype)
-        self._array = array
+    Axes of length 1 are left out, but for T. A z-stack of one moment is tracked like a video: Z becomes T where T has a length
+    of 1 or is not there.
 
-    def read(self, i: int) -> NDArray[Any]:
-        """Return frame ``i``."""
-        return np.asarray(self._array[:, i])
+    Raises
+    ------
+    VideoError
+        If the axes do not fit the shape, it is a volume over time, or no video.
+    """
+    shape = tuple(int(n) for n in array.shape)
+    if len(axes) != len(shape) or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
+        raise VideoError(f"axes={axes!r} does not fit an array of shape {shape}: use TYX, TCYX, TYXC or CTYX.")
+    lengths = dict(zip(axes, shape, strict=True))
+    time = "T" if lengths.get("T", 1) > 1 or lengths.get("Z", 1) == 1 else "Z"
+    if time == "T" and lengths.get("Z", 1) > 1:
+        raise VideoError(f"A volume over time {shape} is no video: take one plane, or a projection, first.")
+    if time not in axes:
+        raise VideoError(f"A single picture {shape} is no video: a video has several frames.")
+    kept = [a for a in axes if a in (time, "Y", "X") or lengths[a] > 1]
+    order = "".join("T" if a == time else a for a in kept)
+    order = "T" + order.replace("T", "")
+    if order not in ("TYX", "TCYX", "TYXC"):
+        raise VideoError(f"An array of axes {axes} and shape {shape} is no video: use TYX, TCYX, TYXC or CTYX.")
+    if order == axes:
+        return array, axes
+    dropped = frozenset(k for k, a in enumerate(axes) if a not in kept)
+    return Chosen(array, axes.index(time), dropped), order

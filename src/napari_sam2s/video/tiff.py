@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.lazy_array import PlanesFirst
+from napari_sam2s.video.lazy_array import as_video
+from napari_sam2s.video.picture_file import open_picture
+from napari_sam2s.video.tiff_values import Shown, missing_frames, shown_by, without_missing
 
 MOST_CHANNELS = 8  # more look like a stack
-SUFFIXES = (".tif", ".tiff")
-NAMES = {"S": "C", "I": "T", "Q": "T", "Z": "T"}  # samples; pages without a named axis, and a z-stack, are tracked like a video
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
+NAMES = {"S": "C", "I": "T", "Q": "T"}  # samples; pages without a named axis
 PILLOW_MODES = {"uint16": ("I;16", "I;16B"), "int16": ("I",), "int32": ("I",), "float32": ("F",)}  # that it reads as they are
 
 
@@ -33,7 +34,11 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         with tifffile.TiffFile(path) as tiff:
             first, pages = tiff.series[0], _written_one_by_one(tiff)
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
-        if pages:
+            show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
+        if cut is not None:
+            axes, array = cut
+            shape = array.shape
+        elif pages:
             axes, shape, array = "I" + axes, (pages, *shape), _pages(path)
         else:
             array = _series(path)
@@ -41,10 +46,11 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         raise VideoError(f"{path} cannot be read as TIFF ({error}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
-    if "T" in axes and "Z" in axes:
-        raise VideoError(f"{path} is a volume over time {shape}: take one plane, or a projection, first.")
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
-    named = "".join(NAMES.get(a, a) for a in axes)
+    if cut is not None:
+        warnings.append(f"The file is cut off: its first {len(array)} frames are there.")
+    z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
+    named = "".join(NAMES.get(a, z if a == "Z" else a) for a in axes)
     if named == "CYX" and shape[0] > MOST_CHANNELS:
         warnings.append(f"The file calls its {shape[0]} pages channels; they are taken as frames.")
         named = "TYX"
@@ -53,9 +59,36 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             f"{path} holds a single picture of {shape[0]} channels (axes {axes}): a video has several frames; if they are "
             "frames, give the array tifffile.imread(PATH) and axes='TYX'."
         )
-    if named == "CTYX":
-        return PlanesFirst(array), "TCYX", warnings
-    return array, named if named in ("TYX", "TCYX", "TYXC") else None, warnings
+    if show is not None:
+        array, named = Shown(array, show), named + ("C" if show.samples else "")
+    if len(set(named)) < len(named):
+        return array, None, warnings
+    try:
+        array, order = as_video(array, named)
+    except VideoError as error:
+        raise VideoError(f"{path}: {error}") from None
+    if missing:
+        array, sentence = without_missing(array, missing, path)
+        warnings.append(sentence)
+    return array, order, warnings
+
+
+def _cut_imagej(tiff: Any) -> tuple[str, Any] | None:
+    """Return the axes and the frames that are there of an ImageJ stack whose end is lost, ``None`` of all other files.
+
+    ImageJ writes one header and all pictures behind each other (https://imagej.net/ij/plugins/metadata, "images=").
+    """
+    facts = tiff.imagej_metadata or {}
+    page, series = tiff.pages.first, tiff.series[0]
+    if facts.get("images", 1) < 2 or len(tiff.pages) > 1 or len(series.shape) > page.ndim or not page.is_contiguous:
+        return None
+    offset, channels = page.dataoffsets[0], int(facts.get("channels", 1))
+    frames = min((tiff.filehandle.size - offset) // page.nbytes, facts["images"]) // channels
+    if frames < 2 or (facts.get("slices", 1) > 1 and facts.get("frames", 1) > 1):
+        return None
+    kind = page.dtype.newbyteorder(tiff.byteorder)
+    array = np.memmap(tiff.filehandle.path, kind, "r", offset, (frames, channels, *page.shape))
+    return ("TYX" if channels == 1 else "TCYX") + ("C" if page.ndim > 2 else ""), array[:, 0] if channels == 1 else array
 
 
 def _written_one_by_one(tiff: Any) -> int:
@@ -133,17 +166,18 @@ def read_deep(path: Path) -> NDArray[Any]:
                 if found is None:
                     raise VideoError(f"{path} cannot be read ({error}): pip install imagecodecs.") from error
                 values = found
-            planar = page.axes == "SYX"
+            planar, show = page.axes == "SYX", shown_by(page)
     except (tifffile.TiffFileError, OSError, IndexError) as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
     values = np.moveaxis(values, 0, -1) if planar and values.ndim == 3 else values
+    values = values if show is None else show(values)
     return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
 
 
 def _read_by_pillow(path: Path, dtype: str) -> NDArray[Any] | None:
     """Return the values where Pillow reads this type as it is, else ``None``."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             return np.asarray(picture).astype(dtype) if picture.mode in PILLOW_MODES.get(dtype, ()) else None
     except OSError:
         return None

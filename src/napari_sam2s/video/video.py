@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.masklets.validation import plain
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.image_folder import PictureFolder, open_zarr
-from napari_sam2s.video.tiff import open_tiff
+from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import VideoFile
 
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
@@ -141,6 +142,8 @@ class Video:
             if several.shape != (len(self),):
                 raise IndexError(f"a mask of shape {several.shape} does not fit {len(self)} frames: give one value a frame")
             several = np.flatnonzero(several)
+        if several.dtype.kind not in "ui" and several.size:
+            raise IndexError(f"frames are chosen by whole numbers; got {several.tolist()}")
         return [int(i) for i in several]
 
     def _frame(self, i: int) -> NDArray[np.uint8]:
@@ -189,6 +192,7 @@ def open_video(
     """
     if isinstance(source, Video):
         return source
+    source = plain(source)
     if not isinstance(source, str | Path):
         if not hasattr(source, "shape") or not hasattr(source, "dtype"):
             raise VideoError(f"A {type(source).__name__} is not a video: give a path or an array.")
@@ -196,7 +200,7 @@ def open_video(
         return Video(frames, name="array", fps=fps)
     path = Path(source).expanduser()
     _check_path(path)
-    if not path.is_dir() and path.suffix.lower() not in (".tif", ".tiff"):
+    if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
         file = VideoFile(path.absolute(), progress=progress)
         index = file.index
         return Video(
@@ -219,6 +223,8 @@ def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
 
 
 def _check_path(path: Path) -> None:
+    if "\0" in str(path):
+        raise VideoError(f"{str(path)!r} is no path: it holds a NUL character.")
     try:
         path.stat()
         if path.is_dir():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import Video, open_video
+from napari_sam2s.video.tiff import SUFFIXES
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
@@ -25,7 +26,7 @@ def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[PathLike], list
     try:
         if place.is_dir():
             return read_video if _looks_like_frames(place) else None
-        if place.suffix.lower() in (".tif", ".tiff"):
+        if place.suffix.lower() in SUFFIXES:
             return read_video if _has_pages(place) else None
     except OSError:
         pass  # read_video says what is wrong with it

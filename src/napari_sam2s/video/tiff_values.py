@@ -1,0 +1,94 @@
+"""What the values of a TIFF look like, and which of its frames are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.lazy_array import LazyFrames
+
+WHITE_IS_ZERO, PALETTE = 0, 3  # PhotometricInterpretation, TIFF 6.0, section 3 and 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """How stored values become what a viewer shows."""
+
+    palette: NDArray[np.uint8] | None  # (N, 3); None where 0 is white
+    samples: int  # the axis that a palette adds
+
+    def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values whose 0 is black, or the colours of indices, ``(..., 3)`` uint8."""
+        if self.palette is not None:
+            return self.palette[values]
+        if values.dtype.kind == "u":
+            return np.asarray(np.iinfo(values.dtype).max - values)
+        return ~values if values.dtype.kind == "b" else -values
+
+
+def shown_by(page: Any) -> Look | None:
+    """Return how the values of a page are shown, ``None`` for those that are shown as they are."""
+    if page.photometric == WHITE_IS_ZERO:
+        return Look(None, 0)
+    if page.photometric == PALETTE and page.colormap is not None:
+        return Look((np.asarray(page.colormap).T // 257).astype(np.uint8), 1)
+    return None
+
+
+class Shown(LazyFrames):
+    """An array of stored values, as they look."""
+
+    def __init__(self, array: Any, look: Look) -> None:
+        super().__init__((*array.shape, 3) if look.samples else tuple(array.shape), np.uint8 if look.samples else array.dtype)
+        self._array, self._look = array, look
+
+    def read(self, i: int) -> NDArray[Any]:
+        """Return frame ``i``."""
+        return self._look(np.asarray(self._array[i]))
+
+
+def missing_frames(series: Any) -> list[int]:
+    """Return the frames of which a page is not there: a file of a set is missing, or the recording ended early."""
+    absent = [k for k, page in enumerate(series.pages) if page is None]
+    if not absent:
+        return []
+    before = series.axes[: len(series.shape) - len(series.keyframe.shape)]
+    time = next((before.index(a) for a in "TZIQ" if a in before and series.shape[before.index(a)] > 1), 0)
+    return sorted({int(np.unravel_index(k, series.shape[: len(before)])[time]) for k in absent})
+
+
+def without_missing(array: Any, missing: Sequence[int], path: Path) -> tuple[Any, str]:
+    """Return an array without frames that are missing at its end, in which others are an error; and what to tell.
+
+    Raises
+    ------
+    VideoError
+        If no frame is there.
+    """
+    frames = int(array.shape[0])
+    there = max(set(range(frames)) - set(missing), default=-1) + 1
+    if not there:
+        raise VideoError(f"{path} names {frames} frames and holds none of them: are other files of the set missing?")
+    holes = [t for t in missing if t < there]
+    told = f"{len(missing)} of {frames} frames are not there (the first is {missing[0]}): copy all files of the set."
+    return PartlyThere(array, there, frozenset(holes), path), told
+
+
+class PartlyThere(LazyFrames):
+    """The first frames of an array, some of which cannot be read."""
+
+    def __init__(self, array: Any, frames: int, holes: frozenset[int], path: Path) -> None:
+        super().__init__((frames, *array.shape[1:]), array.dtype)
+        self._array, self._holes, self._path = array, holes, path
+
+    def read(self, i: int) -> NDArray[Any]:
+        """Return frame ``i``."""
+        if i in self._holes:
+            raise VideoError(f"Frame {i} of {self._path} is not there: copy all files of the set.")
+        return np.asarray(self._array[i])
