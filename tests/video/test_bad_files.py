@@ -12,7 +12,7 @@ import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
-from napari_sam2s.video.ffmpeg import read_packets
+from napari_sam2s.video.ffmpeg import Source, read_packets
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_a_pass_that_gives_nothing_ends(plain, monkeypatch):
         "napari_sam2s.video.ffmpeg.input_arguments", lambda path: ["-re", "-stream_loop", "-1", "-i", str(path)]
     )
     with pytest.raises(VideoError, match="nothing came for 1 s"):
-        read_packets(plain)
+        read_packets(Source(plain))
 
 
 def test_more_complaints_than_a_pipe_holds(tmp_path, numbered):
@@ -133,7 +133,7 @@ def test_more_complaints_than_a_pipe_holds(tmp_path, numbered):
     for place in range(len(data) // 4, len(data), 188 * 3):
         data[place : place + 8] = rng.bytes(8)
     path.write_bytes(bytes(data) * 40)
-    assert len(read_packets(path).pts) > 40 * 40
+    assert len(read_packets(Source(path)).pts) > 40 * 40
     refuse(path, "the times run back")
     path.write_bytes(data)
     with open_video(path) as video:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from napari_sam2s.video import open_video
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, read_packets
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, Source, read_packets
 from napari_sam2s.video.mp4_index import read_sample_tables
 
 NOT_PLAIN = {"f.mp4", "cut.mp4"}  # fragments; frames cut away by an edit list
 
 
 def same(path):
-    found, expected = read_sample_tables(path), read_packets(path)
+    found, expected = read_sample_tables(path), read_packets(Source(path))
     assert found.time_base == expected.time_base
     np.testing.assert_array_equal(found.pts, expected.pts)
     np.testing.assert_array_equal(found.dts, expected.dts)
@@ -59,5 +59,5 @@ def test_a_damaged_table_never_gives_another_frame(plain, kind, numbered):
         found = read_sample_tables(plain)
         if found is not None:
             assert len(found.pts) == 60
-            expected = read_packets(plain)
+            expected = read_packets(Source(plain))
             np.testing.assert_array_equal(np.sort(found.pts), np.sort(expected.pts))

@@ -10,7 +10,7 @@ import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
-from napari_sam2s.video.ffmpeg import read_packets
+from napari_sam2s.video.ffmpeg import Source, read_packets
 from napari_sam2s.video.video_file import VideoFile
 
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
@@ -89,7 +89,7 @@ def test_a_second_part_that_begins_with_the_last_time_of_the_first(tmp_path, num
 def test_the_packets_of_joined_files_keep_their_own_times(tmp_path, numbered):
     """Which ffmpeg, copying, would raise to the largest before them."""
     path = joined(tmp_path, numbered, ".ts", (*numbered["X264"], *WITH_B))
-    found = read_packets(path)
+    found = read_packets(Source(path))
     np.testing.assert_array_equal(np.sort(found.pts[:40]), np.sort(found.pts[40:]))
     assert found.back_at == (40,)
 

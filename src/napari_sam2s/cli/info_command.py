@@ -12,6 +12,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("info", help="what a video is: codec, size, frames, duration, key frames")
     parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
+    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(run=run)
 
@@ -19,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the facts."""
     started = time.perf_counter()
-    facts = describe(args.video)
+    facts = describe(args.video, args.stream)
     facts["opened_in_seconds"] = round(time.perf_counter() - started, 3)
     if args.json:
         print(json.dumps(facts, indent=1))
@@ -32,19 +33,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def describe(source: str) -> dict[str, Any]:
+def describe(source: str, stream: int | None = None) -> dict[str, Any]:
     """Return the facts of a video as plain data."""
     import numpy as np
 
     from napari_sam2s.video import open_video
-    from napari_sam2s.video.video_file import VideoFile
 
-    with open_video(source) as video:
+    with open_video(source, stream=stream) as video:
         frames, height, width, _ = video.shape
         times = video.timestamps
         facts: dict[str, Any] = {"name": video.name, "frames": frames, "width": width, "height": height}
-        if isinstance(video.source, VideoFile):
-            index = video.source.index
+        if video.file is not None:
+            index = video.file.index
             gaps = np.diff(np.append(index.keys, frames))
             facts |= {
                 "codec": index.codec,
@@ -55,9 +55,11 @@ def describe(source: str) -> dict[str, Any]:
                 "variable_frame_rate": index.variable_rate,
                 "key_frames": len(index.keys),
                 "longest_key_frame_distance": int(gaps.max()),
-                "index_from_cache": video.source.index_cached,
+                "index_from_cache": video.file.index_cached,
             }
-        elif video.mapping is not None:
+            if video.stream is not None:
+                facts |= {"stream": video.stream, "streams": index.streams}
+        if video.mapping is not None:
             raw = video.raw
             facts |= {"raw_type": str(raw.dtype), "raw_shape": list(raw.shape), "shown_as": str(video.mapping)}
         facts["fingerprint"] = video.fingerprint()

@@ -60,12 +60,12 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
     ProjectError
         If it is not there, or is not the project's video and ``relink`` does not say to take it all the same.
     """
-    from napari_sam2s.video import open_video
+    from napari_sam2s.video.video import reopen_video
 
     source = moved or project.video.path
     if source is None or not Path(source).exists():
         raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
-    with open_video(source, fps=project.fps) as video:  # which pictures and arrays do not know
+    with reopen_video(source, fps=project.fps, stream=project.video.stream) as video:
         tell_warnings(command, video)
         if relink:
             project.video.relink(video)

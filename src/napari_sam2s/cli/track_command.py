@@ -37,6 +37,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--direction", default="forward", choices=("forward", "backward", "both"))
     parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
     parser.add_argument("--fps", type=float, help="frames per second of pictures and arrays, which do not know it")
+    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
     parser.add_argument(
         "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.model import load_model
     from napari_sam2s.video import open_video
 
-    with open_video(args.video, fps=args.fps) as video:
+    with open_video(args.video, fps=args.fps, stream=args.stream) as video:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"

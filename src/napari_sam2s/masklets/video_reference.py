@@ -26,6 +26,7 @@ class VideoReference:
         except (KeyError, ValueError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
         self.fps: float | None = meta.get("fps")
+        self.stream: int | None = meta.get("stream")  # of a file with several video streams
         self._path: str | None = meta.get("video")
         self._relative: str | None = meta.get("video_relative")
 
@@ -106,6 +107,7 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "shape": json.dumps(_shape(video)),
         "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
         "fps": getattr(video, "fps", None),
+        "stream": getattr(video, "stream", None),
         "video": None if whole is None else str(whole),
         "video_relative": None if whole is None else _from(project.parent, whole),
     }

@@ -150,7 +150,9 @@ class ArrayFrames:
         return digest.hexdigest()[:32]
 
     def close(self) -> None:
-        """Nothing is held open here."""
+        """Release what frames are read with."""
+        if (file := getattr(self.raw, "file", None)) is not None:
+            file.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | ({} if self.file is None else {"raw": None})

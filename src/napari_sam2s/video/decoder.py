@@ -9,18 +9,17 @@ import subprocess
 import threading
 import weakref
 from fractions import Fraction
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import WAIT_S, executable, input_arguments
+from napari_sam2s.video.ffmpeg import WAIT_S, Source, executable, seek_arguments
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 _SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
-Frame = tuple[int, NDArray[np.uint8]]
+Frame = tuple[int, NDArray[Any]]  # time, pixels
 
 
 class ForwardDecoder:
@@ -28,23 +27,36 @@ class ForwardDecoder:
 
     Parameters
     ----------
-    path, size
-        Of the file, and the ``(Y, X)`` of its frames; where a stream changes its size, later frames are scaled to the first.
+    source, size
+        File and stream, and the ``(Y, X)`` of its frames; where a stream changes its size, later frames are scaled to the
+        first.
     seek_s
         Time in seconds to seek to, that of a key frame; ``None`` starts at the beginning.
     start_pts
         Frames before this time are decoded, as they must be, but not handed out.
+    counted
+        Give every frame its number instead of its time; then it starts at the beginning.
+    pixels
+        ``"rgb24"``, or a grey of more than 8 bits such as ``"gray12le"``.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], seek_s: Fraction | None, start_pts: int) -> None:
-        self._bytes = size[0] * size[1] * 3
-        self._size = size
+    def __init__(
+        self,
+        source: Source,
+        size: tuple[int, int],
+        seek_s: Fraction | None,
+        start_pts: int,
+        *,
+        counted: bool = False,
+        pixels: str = "rgb24",
+    ) -> None:
         command = [executable(), "-hide_banner", "-nostdin", "-copyts"]
         if seek_s is not None:
-            command += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek_s):.6f}"]
-        command += [*input_arguments(path), "-map", "0:V:0", "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
-        command += ["-vf", f"trim=start_pts={start_pts},showinfo=checksum=0", "-s", f"{size[1]}x{size[0]}"]
-        command += ["-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+            command += seek_arguments(seek_s)
+        command += [*source.input, "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
+        number = "setpts=N," if counted else ""
+        command += ["-vf", f"{number}trim=start_pts={start_pts},showinfo=checksum=0", "-s", f"{size[1]}x{size[0]}"]
+        command += ["-pix_fmt", pixels, "-f", "rawvideo", "-"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stop = threading.Event()
         self._times: queue.Queue[int | None] = queue.Queue()
@@ -53,12 +65,13 @@ class ForwardDecoder:
         assert self._process.stderr is not None
         arguments = (self._process.stderr, self._times)
         threading.Thread(target=_read_times, args=arguments, daemon=True).start()
-        pump = (self._process.stdout, self._times, self._frames, size, self._stop)
+        empty = np.empty((*size, 3), np.uint8) if pixels == "rgb24" else np.empty(size, "<u2")
+        pump = (self._process.stdout, self._times, self._frames, empty, self._stop)
         threading.Thread(target=_read_frames, args=pump, daemon=True).start()
         self._finalizer = weakref.finalize(self, _end, self._process, self._stop)
 
     def next(self) -> Frame | None:
-        """Return ``(pts, frame (Y, X, 3))``, or ``None`` at the end.
+        """Return ``(pts, frame)``, ``(Y, X, 3)`` uint8 or ``(Y, X)`` uint16, or ``None`` at the end.
 
         Raises
         ------
@@ -100,14 +113,14 @@ def _read_frames(
     stream: IO[bytes],
     times: queue.Queue[int | None],
     frames: queue.Queue[Frame | None],
-    size: tuple[int, int],
+    empty: NDArray[Any],
     stop: threading.Event,
 ) -> None:
-    """Pair pixels with times; waits when enough frames are ready."""
+    """Pair pixels, of the shape and type of ``empty``, with times; waits when enough frames are ready."""
     with stream:
         while not stop.is_set():
-            buffer = np.empty((*size, 3), dtype=np.uint8)
-            if _fill(stream, buffer.reshape(-1).data) < buffer.nbytes:
+            buffer = np.empty_like(empty)
+            if _fill(stream, buffer.reshape(-1).view(np.uint8).data) < buffer.nbytes:
                 break
             pts = times.get()
             if pts is None or not _put(frames, (pts, buffer), stop):

@@ -25,7 +25,7 @@ NO_PTS = -(2**63)
 FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
 _SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
-_CODEC = re.compile(r"Stream #0.*?: Video: (\w+)")
+_VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _RATE = re.compile(r"([\d.]+) fps")
@@ -33,6 +33,28 @@ _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
 # Decoding times that always rise, so that ffmpeg has no reason to change the times to show.
 _RISING = ("-bsf:v", "setts=pts=PTS:dts=N-1000000000000000")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A video stream of a file."""
+
+    path: Path
+    stream: int = 0  # among the video streams that are no cover pictures
+
+    @property
+    def input(self) -> list[str]:
+        """The options that name it, safe for any file name."""
+        return [*input_arguments(self.path), "-map", f"0:V:{self.stream}"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What the header says of a video stream."""
+
+    codec: str
+    pixels: str  # ffmpeg's name of their format
+    size: tuple[int, int]  # (Y, X) as coded
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,7 @@ class Probe:
     time_base: Fraction  # seconds
     duration: float | None  # seconds, by the header
     rate: float | None  # frames per second, by the header
+    streams: tuple[Stream, ...]  # all video streams
 
 
 def executable() -> str:
@@ -63,15 +86,15 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w.+-]+", name) else f'"{name}"'
 
 
-def probe(path: Path) -> Probe:
-    """Decode one frame, which proves that the file can be.
+def probe(source: Source) -> Probe:
+    """Decode one frame, which proves that the stream can be.
 
     Raises
     ------
     VideoError
         If the file has no video stream or cannot be decoded; the sentence says what was found.
     """
-    text = _decode(path, 1)
+    path, text = source.path, decode_text(source, 1)
     frame, base = _SHOWINFO.search(text), _TIME_BASE.search(text)
     if frame is None or base is None:
         raise VideoError(_why_not(path, text))
@@ -86,27 +109,43 @@ def probe(path: Path) -> Probe:
     duration = _DURATION.search(text)
     seconds = None if duration is None else int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
     rate = _first(_RATE, text)
+    streams = _streams(text)
     return Probe(
-        codec=_first(_CODEC, text) or "unknown",
+        codec=streams[source.stream].codec if source.stream < len(streams) else "unknown",
         container=container,
         size=(int(frame[3]), int(frame[2])),
         first_pts=NO_PTS if frame[1] == "NOPTS" else int(frame[1]),
         time_base=Fraction(int(base[1]), int(base[2])),
         duration=seconds,
         rate=float(rate) if rate else None,
+        streams=streams,
     )
 
 
-def decoded_times(path: Path, frames: int) -> NDArray[np.int64]:
+def _streams(text: str) -> tuple[Stream, ...]:
+    """Return the video streams of the input that are no cover pictures."""
+    lines = text.partition("Stream mapping:")[0].splitlines()
+    found = [_VIDEO.search(line) for line in lines if "(attached pic)" not in line]
+    return tuple(Stream(m[1], m[2], (int(m[4]), int(m[3]))) for m in found if m is not None)
+
+
+def decoded_times(source: Source, frames: int) -> NDArray[np.int64]:
     """Decode the first so many frames and return their times, in units of the time base of :class:`Probe`."""
-    found = _SHOWINFO.findall(_decode(path, frames))[:frames]  # a filter may see more before ffmpeg stops
+    found = _SHOWINFO.findall(decode_text(source, frames))[:frames]  # a filter may see more before ffmpeg stops
     return np.array([int(pts) for pts, *_ in found if pts != "NOPTS"], np.int64)
 
 
-def _decode(path: Path, frames: int) -> str:
-    """Return what ffmpeg says while it decodes the first frames."""
-    command = [executable(), "-hide_banner", "-nostdin", "-copyts", *input_arguments(path), "-map", "0:V:0"]
-    command += ["-frames:v", str(frames), "-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
+def seek_arguments(seconds: Fraction | float) -> list[str]:
+    """Return the options that start at the key frame at or before a time, however far before that lies."""
+    return ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seconds):.6f}"]
+
+
+def decode_text(source: Source, frames: int, *, show: str = "showinfo=checksum=0", seek: Fraction | None = None) -> str:
+    """Return what ffmpeg, and the filters ``show``, say while so many frames are decoded from the beginning or a key frame."""
+    path = source.path
+    command = [executable(), "-hide_banner", "-nostdin", "-copyts", *([] if seek is None else seek_arguments(seek))]
+    command += [*source.input, "-an", "-sn", "-dn", "-frames:v", str(frames), "-fps_mode", "passthrough"]
+    command += ["-vf", show, "-f", "null", "-"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=WAIT_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -140,15 +179,16 @@ class Packets:
     time_base: Fraction
     partial: bool  # ffmpeg said that the file ends too early
     back_at: tuple[int, ...] = ()  # packets where the dts run back
+    crc: NDArray[np.int64] | None = None  # of their content, where they were read
 
 
-def read_packets(path: Path, progress: Callable[[float], bool] | None = None) -> Packets:
+def read_packets(source: Source, progress: Callable[[float], bool] | None = None) -> Packets:
     """List the packets of the video stream by copying it to nowhere.
 
     Parameters
     ----------
-    path
-        Of the file.
+    source
+        File and stream.
     progress
         Called now and then with the part of the file that is done, 0 to 1; the pass stops when it returns False.
 
@@ -157,25 +197,38 @@ def read_packets(path: Path, progress: Callable[[float], bool] | None = None) ->
     VideoError
         If it was stopped, or ffmpeg failed before the first packet.
     """
-    base, table, complaints = _pass(path, progress)
+    base, table, complaints = _pass(source, progress)
     pts, dts, backs = table[:, 0], table[:, 1], sorted({int(previous) for previous in _RUN_BACK.findall(complaints)})
     if backs and (pts != NO_PTS).all():  # then the times to show have been changed too: once more, as they are
-        pts = _pass(path, None if progress is None else lambda _: progress(1.0), _RISING)[1][:, 0]
+        pts = _pass(source, None if progress is None else lambda _: progress(1.0), _RISING)[1][:, 0]
     signs = ("partial file", "truncated", "ended prematurely", "corrupt input packet")  # MPEG-TS has none: it may end anywhere
     partial = any(sign in complaints for sign in signs)
     # The dts after one that ran back have been raised to the largest before it.
     back_at = tuple(int(np.argmax(dts >= previous)) + 1 for previous in backs)
-    return Packets(pts, dts, table[:, 2], base, partial, back_at)
+    return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4])
+
+
+def packets_from(source: Source, seconds: float, count: int) -> list[tuple[int, int]]:
+    """Return dts and checksum of some packets after a jump."""
+    command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "error", "-copyts", *seek_arguments(seconds)]
+    command += [*source.input, "-c", "copy", "-copyinkf", "-frames:v", str(count), "-f", "framecrc", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return []
+    rows = [_packet(line) for line in done.stdout.splitlines() if line and not line.startswith("#")]
+    return [(dts, crc) for _, dts, _, _, crc in rows]
 
 
 def _pass(
-    path: Path, progress: Callable[[float], bool] | None, options: tuple[str, ...] = ()
+    source: Source, progress: Callable[[float], bool] | None, options: tuple[str, ...] = ()
 ) -> tuple[Fraction, NDArray[np.int64], str]:
-    """Return the time base, pts, dts, flags and size of every packet, and what ffmpeg complained of."""
-    command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "warning", "-copyts", *input_arguments(path)]
+    """Return the time base; pts, dts, flags, size and checksum of every packet; and what ffmpeg complained of."""
+    path = source.path
+    command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "warning", "-copyts", *source.input]
     # Flushed in blocks: a line at a time would cost a change of process each.
-    command += ["-map", "0:V:0", "-c", "copy", "-copyinkf", *options, "-flush_packets", "0", "-f", "framecrc", "-"]
-    rows: list[tuple[int, int, int, int]] = []
+    command += ["-c", "copy", "-copyinkf", *options, "-flush_packets", "0", "-f", "framecrc", "-"]
+    rows: list[tuple[int, int, int, int, int]] = []
     base, size, read = Fraction(1, 1), path.stat().st_size, 0
     # Complaints go to a file: a damaged video has enough of them to fill a pipe, and then ffmpeg would wait for us.
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
@@ -230,8 +283,8 @@ class _Watch:
                 return
 
 
-def _packet(line: str) -> tuple[int, int, int, int]:
-    """Return pts, dts, flags, size of a line of framecrc: ``stream, dts, pts, duration, size, crc[, F=flags][, side data]``."""
+def _packet(line: str) -> tuple[int, int, int, int, int]:
+    """Return pts, dts, flags, size, crc of a line of framecrc: ``stream, dts, pts, duration, size, crc[, F=flags][, ...]``."""
     fields = line.split(",")
     flags = FLAG_KEY  # written only where it differs
     for extra in fields[6:]:
@@ -239,4 +292,5 @@ def _packet(line: str) -> tuple[int, int, int, int]:
         if extra.startswith("F="):
             flags = int(extra[2:], 16)
     dts, pts = fields[1].strip(), fields[2].strip()
-    return NO_PTS if pts == "NOPTS" else int(pts), NO_PTS if dts == "NOPTS" else int(dts), flags, int(fields[4])
+    times = [NO_PTS if time == "NOPTS" else int(time) for time in (pts, dts)]
+    return times[0], times[1], flags, int(fields[4]), int(fields[5], 16)

@@ -16,12 +16,15 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import Packets, Probe, probe, read_packets
+from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
+from napari_sam2s.video.frame_times import frames_per_second, irregular_times
+from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.mp4_index import read_sample_tables
 from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
+from napari_sam2s.video.stream_choice import choose_stream
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -81,35 +84,56 @@ class Index:
     container: str
     warnings: tuple[str, ...]
     shared: NDArray[np.int64]  # indices of the frames whose time is also that of others, which are left out
+    stream: int = 0  # among the video streams,
+    streams: int = 1  # of which there are so many
+    pixels: str = ""  # ffmpeg's name of their format
+    times: NDArray[np.int64] | None = None  # of counted frames, whose ``pts`` are their numbers: when they are shown
+
+    @property
+    def counted(self) -> bool:
+        """Whether frames are told apart by their number from the start, because their times lie."""
+        return self.times is not None
+
+    @property
+    def shown_at(self) -> NDArray[np.int64]:
+        """When every frame is shown, in units of ``time_base``."""
+        return self.pts if self.times is None else self.times
 
     @property
     def timestamps(self) -> NDArray[np.float64]:
         """Seconds of every frame, as the container says."""
-        return np.asarray(self.pts * float(self.time_base), np.float64)
+        return np.asarray(self.shown_at * float(self.time_base), np.float64)
 
     @property
     def fps(self) -> float | None:
-        """Mean frames per second; ``None`` for a single frame."""
-        if len(self.pts) < 2:
-            return None
-        return float((len(self.pts) - 1) / ((self.pts[-1] - self.pts[0]) * self.time_base))
+        """Frames per second, pauses of the recording left out; ``None`` for a single frame."""
+        return frames_per_second(self.shown_at, self.time_base)
 
     @property
     def variable_rate(self) -> bool:
         """Whether the distances between frames differ by more than the rounding of the time base."""
-        steps = np.diff(self.pts)
+        steps = np.diff(self.shown_at)
         return bool(len(steps)) and int(steps.max() - steps.min()) > 1
 
 
-def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> Index:
-    """Index a file by the tables in its header, else by one pass of ffmpeg over its packets."""
-    first, packets = _list_packets(path, progress)
+def build_index(path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None) -> Index:
+    """Index a stream of a file by the tables in its header, else by one pass of ffmpeg over its packets.
+
+    Raises
+    ------
+    VideoError
+        If it cannot be decoded, or there is no such stream.
+    """
+    source, several = choose_stream(path, stream)
+    first, packets = _list_packets(source, progress)
     facts = first.time_base, first.size, first.codec, first.container
+    pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
     if first.container in ELEMENTARY:
-        pts, warnings = elementary_times(packets, first, path)
-        return Index(pts, FRAME_0, *facts, tuple(warnings + _missing_at_end(packets, first, len(pts))), NO_FRAMES)
+        pts, warnings = elementary_times(packets, first, source)
+        warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]
+        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels)
     pts, keys, shared = shown(packets, first, path)
-    warnings = left_out(packets, pts, first, path) if len(shared) else []
+    warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:
         start = int(np.searchsorted(pts, first.first_pts))
         if start >= len(pts) or pts[start] != first.first_pts:
@@ -123,20 +147,28 @@ def build_index(path: Path, progress: Callable[[float], bool] | None = None) -> 
     if not len(keys) or keys[0] != 0:
         keys = np.concatenate((FRAME_0, keys))
     warnings += _missing_at_end(packets, first, len(pts))
-    return Index(pts, keys, *facts, tuple(warnings), shared)
+    rate = frames_per_second(pts, first.time_base)
+    verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
+    if verdict.lies or verdict.damaged:
+        warnings.append(warning_of(verdict, path, rate))
+    warnings += irregular_times(pts, first.time_base)
+    if not verdict.lies:
+        return Index(pts, keys, *facts, tuple(warnings), shared, source.stream, len(first.streams), pixels)
+    numbers = np.arange(len(pts), dtype=np.int64)
+    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels, pts)
 
 
-def _list_packets(path: Path, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
+def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
     """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
-    packets = read_sample_tables(path)
+    packets = read_sample_tables(source.path)
     if packets is not None:
-        first = probe(path)
+        first = probe(source)
         if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:
             return first, packets
     with ThreadPoolExecutor(1) as pool:  # both at once, since the pass takes long
-        probing = pool.submit(probe, path)
+        probing = pool.submit(probe, source)
         try:
-            packets = read_packets(path, progress)
+            packets = read_packets(source, progress)
         except VideoError:
             probing.result()  # knows better why
             raise
@@ -157,14 +189,17 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SAM2S_CACHE_DIR", platformdirs.user_cache_dir("napari-sam2s"))) / "video-index"
 
 
-def load_index(path: Path, progress: Callable[[float], bool] | None = None) -> tuple[Index, Stamp, bool]:
-    """Return the index of a file, its stamp, and whether it came from the cache."""
+def load_index(
+    path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None
+) -> tuple[Index, Stamp, bool]:
+    """Return the index of a stream of a file, the file's stamp, and whether the index came from the cache."""
     stamp = Stamp.of(path)
-    cached = cache_folder() / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:32]}.npz"
+    name = os.fsencode(path.resolve()) + (b"" if stream is None else f"#{stream!r}".encode())
+    cached = cache_folder() / f"{hashlib.sha256(name).hexdigest()[:32]}.npz"
     index = _read_cached(cached, stamp)
     if index is not None:
         return index, stamp, True
-    index = build_index(path, progress)
+    index = build_index(path, stream, progress)
     _write_cached(cached, index, stamp)
     return index, stamp, False
 
@@ -175,21 +210,24 @@ def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
             facts = [str(fact) for fact in data["facts"]]
             if facts[:4] != _facts(stamp):
                 return None
-            base, codec, container, *warnings = facts[4:]
+            base, codec, container, chosen, streams, pixels, *warnings = facts[4:]
             height, width = data["size"].tolist()
             found = data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings)
-            return Index(*found, data["shared"])
+            times = data["times"] if len(data["times"]) else None
+            return Index(*found, data["shared"], int(chosen), int(streams), pixels, times)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # no cache, or one that cannot be read, is only slower
 
 
 def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
-    facts = [*_facts(stamp), str(index.time_base), index.codec, index.container, *index.warnings]
+    chosen = str(index.stream), str(index.streams), index.pixels
+    facts = [*_facts(stamp), str(index.time_base), index.codec, index.container, *chosen, *index.warnings]
     part = cached.with_name(f"{cached.stem}.{os.getpid()}.part.npz")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         size = np.array(index.size)
-        np.savez(part, pts=index.pts, keys=index.keys, shared=index.shared, size=size, facts=np.array(facts))
+        times = NO_FRAMES if index.times is None else index.times
+        np.savez(part, pts=index.pts, keys=index.keys, shared=index.shared, times=times, size=size, facts=np.array(facts))
         part.replace(cached)
     except OSError:  # a full or read-only disk: the index is made anew next time
         part.unlink(missing_ok=True)

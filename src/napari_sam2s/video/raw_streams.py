@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, decoded_times, quoted
+from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, Source, decoded_times, quoted
 
 # As ffmpeg names them. It seeks in them by guessing, and counts from there.
 ELEMENTARY = {"h264", "hevc", "vvc", "evc", "apv", "obu", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "ingenient", "dnxhd"}
@@ -17,7 +15,7 @@ CHECKED_FRAMES = 50
 TOLERANCE = 0.01  # of the distance between frames: that between packets is rounded
 
 
-def elementary_times(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64], list[str]]:
+def elementary_times(packets: Packets, first: Probe, source: Source) -> tuple[NDArray[np.int64], list[str]]:
     """Return the times that ffmpeg counts when it decodes from the beginning, and a warning that all decoding starts there.
 
     Raises
@@ -25,8 +23,9 @@ def elementary_times(packets: Packets, first: Probe, path: Path) -> tuple[NDArra
     VideoError
         If the first frames do not come at equal distances, one a packet: then the times of the others are not known.
     """
+    path = source.path
     frames, name, copy = len(packets.dts), quoted(path.name), quoted(f"{path.stem}.mkv")
-    times = decoded_times(path, min(frames, CHECKED_FRAMES))
+    times = decoded_times(source, min(frames, CHECKED_FRAMES))
     step = int(times[1] - times[0]) if len(times) > 1 else 1
     packet_s = float(np.median(np.diff(packets.dts)) * packets.time_base) if frames > 1 else float(step * first.time_base)
     regular = len(times) == min(frames, CHECKED_FRAMES) and (np.diff(times) == step).all()

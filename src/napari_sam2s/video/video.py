@@ -15,7 +15,7 @@ from napari_sam2s.masklets.validation import plain
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.image_folder import PictureFolder, open_zarr
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
-from napari_sam2s.video.video_file import VideoFile
+from napari_sam2s.video.video_file import DeepGrey, VideoFile
 
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
 
@@ -69,13 +69,26 @@ class Video:
         return (len(self.source), *self.source.size, 3)
 
     @property
+    def file(self) -> VideoFile | None:
+        """The video file that frames come from; ``None`` for pictures and arrays."""
+        if isinstance(self.source, VideoFile):
+            return self.source
+        raw = self.raw
+        return raw.file if isinstance(raw, DeepGrey) else None
+
+    @property
+    def stream(self) -> int | None:
+        """Which video stream this is of a file that has several, counted from 0."""
+        return self.file.index.stream if self.file is not None and self.file.index.streams > 1 else None
+
+    @property
     def raw(self) -> Any:
-        """The untouched array behind a converted one, for measurements; ``None`` for a video file."""
+        """The untouched array behind a converted one, for measurements; ``None`` for a video file of 8 bits."""
         return self.source.raw if isinstance(self.source, ArrayFrames) else None
 
     @property
     def mapping(self) -> Mapping | None:
-        """How raw values became 8-bit RGB; ``None`` for a video file."""
+        """How raw values became 8-bit RGB; ``None`` for a video file of 8 bits."""
         return self.source.mapping if isinstance(self.source, ArrayFrames) else None
 
     @cached_property
@@ -121,8 +134,8 @@ class Video:
 
     def fingerprint(self) -> str:
         """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed."""
-        if isinstance(self.source, VideoFile):
-            return self.source.stamp.digest
+        if self.file is not None:
+            return self.file.fingerprint
         assert isinstance(self.source, ArrayFrames)
         return self.source.digest()
 
@@ -167,6 +180,7 @@ def open_video(
     channels: Sequence[int] | None = None,
     limits: tuple[float, float] | None = None,
     fps: float | None = None,
+    stream: int | None = None,
     progress: Callable[[float], bool] | None = None,
 ) -> Video:
     """Open a video of any length without reading it.
@@ -177,11 +191,14 @@ def open_video(
         A video file; a folder of numbered pictures; a multi-page TIFF; a zarr or OME-Zarr image; a numpy, dask or zarr
         array; or a :class:`Video`, which is returned as it is.
     axes, channels, limits
-        For arrays and pictures: the axes (``"TYX"``, ``"TCYX"``, ``"TYXC"``), which channels to show and which raw values
-        become 0 and 255; see :class:`Mapping`. By default guessed from the shape, the first three, and robust percentiles of
-        the whole video.
+        For arrays and pictures: the axes (``"TYX"``, ``"TCYX"``, ``"TYXC"``, ``"CTYX"``), which channels to show and which raw
+        values become 0 and 255 (of video files of 9 to 16 bits grey, too); see :class:`Mapping`. By default guessed from the
+        shape, the first three, and robust percentiles of the whole video.
     fps
         Frames per second of sources that do not know it.
+    stream
+        Of a video file with several video streams, such as those of a stereo endoscope, which one, counted from 0. By default
+        the largest.
     progress
         Called while a file is indexed for the first time, with the part done; return False to stop.
 
@@ -196,21 +213,44 @@ def open_video(
     if not isinstance(source, str | Path):
         if not hasattr(source, "shape") or not hasattr(source, "dtype"):
             raise VideoError(f"A {type(source).__name__} is not a video: give a path or an array.")
+        if stream is not None:
+            raise VideoError("stream= is for video files; this is an array.")
         frames = ArrayFrames(source, axes=axes, channels=channels, limits=limits)
         return Video(frames, name="array", fps=fps)
     path = Path(source).expanduser()
     _check_path(path)
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
-        file = VideoFile(path.absolute(), progress=progress)
-        index = file.index
-        return Video(
-            file, name=path.stem, path=path.absolute(), fps=index.fps, timestamps=index.timestamps, warnings=index.warnings
-        )
+        return _open_file(path, stream, progress, limits, {"axes": axes, "channels": channels, "fps": fps})
+    if stream is not None:
+        raise VideoError(f"stream= is for video files; {path.name} holds pictures.")
     array, found, warnings = _open_pictures(path)
     tiff = path.absolute() if path.is_file() else None
     frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
     name = path.name if path.is_dir() else path.stem  # a dot in a folder's name begins no suffix
     return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings)
+
+
+def _open_file(
+    path: Path,
+    stream: int | None,
+    progress: Callable[[float], bool] | None,
+    limits: tuple[float, float] | None,
+    others: dict[str, Any],
+) -> Video:
+    file = VideoFile(path.absolute(), stream=stream, progress=progress)
+    refused = others | ({} if file.deep_grey else {"limits": limits})
+    if given := [name for name, value in refused.items() if value is not None]:
+        raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
+    frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
+    index, name = file.index, path.stem
+    return Video(frames, name=name, path=path.absolute(), fps=index.fps, timestamps=index.timestamps, warnings=index.warnings)
+
+
+def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video:
+    """Open the video of a project again, with what it knows of it; video files know their own rate."""
+    path = Path(source)
+    pictures = path.is_dir() or path.suffix.lower() in SUFFIXES
+    return open_video(source, fps=fps) if pictures else open_video(source, stream=stream)
 
 
 def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,12 +15,15 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.decoder import ForwardDecoder
+from napari_sam2s.video.ffmpeg import Source
 from napari_sam2s.video.frame_index import MOVED, load_index
+from napari_sam2s.video.lazy_array import LazyFrames
 
 CACHE_BYTES = 256 * 2**20
 READ_ON = 48  # frames: up to here reading on is cheaper than a new process
 BACKWARD_RUN = 16  # frames fetched at once when going backward
 SILENT_FRAMES = 2000  # decoded without handing them out; beyond, the wait for a frame would look like a disk that went
+_DEEP_GREY = re.compile(r"(gray(?:9|10|12|14|16))[lb]e")
 RETRIES = (0, 1, 3, 7)  # key frames earlier to start at, when a seek lands too late
 
 
@@ -32,17 +37,18 @@ class VideoFile:
         self,
         path: Path,
         *,
+        stream: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         progress: Callable[[float], bool] | None = None,
     ) -> None:
         self.path = path
-        self.index, self.stamp, self.index_cached = load_index(path, progress)
+        self.index, self.stamp, self.index_cached = load_index(path, stream, progress)
         self._cache_bytes = cache_bytes
         self._start()
 
     def _start(self) -> None:
         self._lock = threading.RLock()
-        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._decoder: ForwardDecoder | None = None
         self._next = 0  # index of the frame that the decoder gives next
         self._landed = True  # whether the decoder has given a frame since a seek
@@ -52,12 +58,24 @@ class VideoFile:
         return len(self.index.pts)
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of the content, 32 hex digits; that of a further stream is another one."""
+        stream = self.index.stream
+        return self.stamp.digest if not stream else hashlib.sha256(f"{self.stamp.digest}#{stream}".encode()).hexdigest()[:32]
+
+    @property
+    def deep_grey(self) -> str:
+        """Ffmpeg's name of their format where frames are grey of 9 to 16 bits, else ""."""
+        match = _DEEP_GREY.fullmatch(self.index.pixels)
+        return f"{match[1]}le" if match else ""
+
+    @property
     def size(self) -> tuple[int, int]:
         """``(Y, X)``."""
         return self.index.size
 
-    def frame(self, i: int) -> NDArray[np.uint8]:
-        """Return frame ``i``, ``(Y, X, 3)`` uint8; read-only, since it is shared with the cache.
+    def frame(self, i: int) -> NDArray[Any]:
+        """Return frame ``i``, ``(Y, X, 3)`` uint8, or ``(Y, X)`` uint16 of deep grey; read-only, shared with the cache.
 
         Raises
         ------
@@ -85,7 +103,7 @@ class VideoFile:
                 self._decoder = None
             self._cache.clear()
 
-    def _fetch(self, i: int) -> NDArray[np.uint8]:
+    def _fetch(self, i: int) -> NDArray[Any]:
         if self._decoder is not None and self._next <= i and not self._seek_is_cheaper(i):
             frame = self._read_to(i)
             if frame is not None:
@@ -120,10 +138,12 @@ class VideoFile:
             first -= 1
         self._landed = key == 0
         seek = None if key == 0 else int(self.index.pts[key]) * self.index.time_base
-        self._decoder = ForwardDecoder(self.path, self.size, seek, int(self.index.pts[first]))
+        source = Source(self.path, self.index.stream)
+        counted, pixels = self.index.counted, self.deep_grey or "rgb24"
+        self._decoder = ForwardDecoder(source, self.size, seek, int(self.index.pts[first]), counted=counted, pixels=pixels)
         self._next = first
 
-    def _read_to(self, i: int) -> NDArray[np.uint8] | None:
+    def _read_to(self, i: int) -> NDArray[Any] | None:
         """Read forward to frame ``i``; ``None`` if the decoder ended, or began or went past it."""
         assert self._decoder is not None
         killed_before = False
@@ -159,7 +179,7 @@ class VideoFile:
         place = int(np.searchsorted(self.index.pts, pts))
         return place if place < len(self) and int(self.index.pts[place]) == pts else None
 
-    def _keep(self, i: int, frame: NDArray[np.uint8]) -> None:
+    def _keep(self, i: int, frame: NDArray[Any]) -> None:
         self._cache[i] = frame
         while len(self._cache) * frame.nbytes > self._cache_bytes and len(self._cache) > 1:
             self._cache.popitem(last=False)
@@ -176,3 +196,15 @@ class VideoFile:
         self._cache_bytes, self.index_cached = state["cache_bytes"], True
         self.stamp.check(self.path, MOVED)
         self._start()
+
+
+class DeepGrey(LazyFrames):
+    """The frames of a video file of deep grey, as an array ``(T, Y, X)`` uint16."""
+
+    def __init__(self, file: VideoFile) -> None:
+        super().__init__((len(file), *file.size), np.uint16)
+        self.file = file
+
+    def read(self, i: int) -> NDArray[Any]:
+        """Return frame ``i``."""
+        return self.file.frame(i)

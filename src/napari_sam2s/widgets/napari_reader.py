@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import Video, open_video
+from napari_sam2s.video.stream_choice import same_size_streams
 from napari_sam2s.video.tiff import SUFFIXES
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def _has_pages(path: Path) -> bool:
 
 
 def read_video(path: Any) -> list[LayerData]:
-    """Open a video as one layer; where it must be indexed first, napari's activity dock shows how far that is."""
+    """Open a video as one layer, or those of several cameras in one file as a layer each.
+
+    Where it must be indexed first, napari's activity dock shows how far that is.
+    """
     from napari.utils import progress
 
     bar: Any = None
@@ -65,7 +69,9 @@ def read_video(path: Any) -> list[LayerData]:
         return True
 
     try:
-        return [video_layer(open_video(path, progress=show))]
+        video = open_video(path, progress=show)
+        others = [s for s in same_size_streams(Path(path)) if s != video.stream] if video.stream is not None else []
+        return [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
     finally:
         if bar is not None:
             bar.close()
@@ -96,7 +102,7 @@ def video_layer(video: Video) -> LayerData:
         "warnings": list(video.warnings),
     }
     attributes: dict[str, Any] = {
-        "name": video.name,
+        "name": video.name if video.stream is None else f"{video.name} [stream {video.stream}]",
         "metadata": metadata,
         "scale": (step, 1.0, 1.0),
         "axis_labels": ("time", "y", "x"),

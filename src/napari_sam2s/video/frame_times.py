@@ -1,0 +1,57 @@
+"""What the times of frames tell: how many come in a second, where the recording paused, where frames are lost."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAUSE = 5.0  # times the usual step, and at least PAUSE_S seconds
+PAUSE_S = 0.5
+REGULAR = 0.9  # of the steps are the usual one in a recording of one rate
+
+
+def frames_per_second(times: NDArray[np.int64], time_base: Fraction) -> float | None:
+    """Return the mean rate of frames, pauses left out; ``None`` for a single frame.
+
+    Parameters
+    ----------
+    times
+        Ascending, in units of ``time_base`` seconds.
+    """
+    steps = np.diff(times)
+    if not len(steps):
+        return None
+    going = steps[steps <= _pause(steps, time_base)]
+    return float(len(going) / (int(going.sum()) * time_base))
+
+
+def irregular_times(times: NDArray[np.int64], time_base: Fraction) -> list[str]:
+    """Say where a recording paused, and how many frames it seems to have lost."""
+    steps = np.diff(times)
+    if not len(steps):
+        return []
+    told, pause, usual = [], _pause(steps, time_base), float(np.median(steps))
+    seconds = (times - times[0]) * float(time_base)
+    if len(paused := np.flatnonzero(steps > pause)):
+        longest = int(paused[np.argmax(steps[paused])])
+        told.append(
+            f"The recording pauses {len(paused)} times; the longest pause is {float(steps[longest] * time_base):.1f} s, "
+            f"after frame {longest} ({seconds[longest]:.2f} s). Frames are counted through."
+            if len(paused) > 1
+            else f"The recording pauses for {float(steps[longest] * time_base):.1f} s after frame {longest} "
+            f"({seconds[longest]:.2f} s). Frames are counted through."
+        )
+    near = np.abs(steps - usual) <= max(0.02 * usual, 1)
+    lost = steps[(steps > 1.5 * usual) & (steps <= pause)]
+    if len(lost) and near.mean() >= REGULAR:
+        count = int(np.round(lost / usual - 1).sum())
+        where = int(np.flatnonzero((steps > 1.5 * usual) & (steps <= pause))[0])
+        told.append(f"About {count} frames were lost in recording, the first after frame {where} ({seconds[where]:.2f} s).")
+    return told
+
+
+def _pause(steps: NDArray[np.int64], time_base: Fraction) -> float:
+    """Return the longest step that is no pause."""
+    return max(PAUSE * float(np.median(steps)), PAUSE_S / float(time_base))

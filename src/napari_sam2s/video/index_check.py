@@ -1,0 +1,107 @@
+"""Whether the times of packets name the frames that come out of the decoder, when they are played and when they are jumped to.
+
+Most files pass. Those that do not were written by recorders that store decoding times as times to show, by AVI writers that
+lost a piece, or in a codec whose palette stands at the beginning only: their frames can be counted from the start, and that
+is all that is sure of them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.video.ffmpeg import Packets, Probe, Source, decode_text, packets_from, quoted
+
+CHECKED_FRAMES = 60  # from the beginning
+AFTER_JUMP = 3  # frames that are compared
+LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
+_SHOWN = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
+_DAMAGE = re.compile(r"error while decoding|concealing|corrupt|Invalid data|[Mm]issing reference|reference picture missing")
+# Of a palette the indices are the same after a jump, and their colours may not be.
+_CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the first frames, and two jumps, tell of a file."""
+
+    lies: str = ""  # why its times do not name its frames; "" where they do
+    damaged: bool = False  # the decoder complains, so pixels may depend on the way to a frame
+
+
+def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], packets: Packets, first: Probe) -> Verdict:
+    """Compare the index of a file with what its decoder gives.
+
+    Parameters
+    ----------
+    source
+        File and stream.
+    pts, keys
+        Of the index: times in the time base of ``first``, ascending, and the frames that decoding may start at.
+    packets, first
+        As they were listed, and what the first frame says.
+
+    Notes
+    -----
+    Decodes 60 frames, and three after a jump to a key frame among them. Of AVI, which has one list of packets for playing and
+    another for jumping, it lists 20 packets after a jump to the last tenth.
+    """
+    pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
+    show = _OF_COLOURS if pixels == "pal8" else _CHECKSUMS
+    text = decode_text(source, CHECKED_FRAMES, show=show)
+    played = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:CHECKED_FRAMES]
+    damaged = _DAMAGE.search(text) is not None
+    times = np.array([time for time, _ in played], np.int64)
+    if not len(times):
+        return Verdict(damaged=damaged)
+    if (np.diff(times) < 0).any():
+        return Verdict("its times run back while it is played")
+    reached = pts[: np.searchsorted(pts, times[-1], side="right")]
+    if not damaged and not np.isin(reached, times).all():
+        return Verdict("frames come out of the decoder at other times than its packets say")
+    if _differs_after_jump(source, dict(played), pts, keys, first.time_base, show):
+        return Verdict("other pictures are shown after a jump than when it is played")
+    if first.container == "avi" and packets.crc is not None and _other_packets_after_jump(source, packets):
+        return Verdict("a piece of it is lost, so jumps go to other frames")
+    return Verdict(damaged=damaged)
+
+
+def _differs_after_jump(
+    source: Source, played: dict[int, str], pts: NDArray[np.int64], keys: NDArray[np.int64], time_base: Fraction, show: str
+) -> bool:
+    near = [int(k) for k in keys if 0 < k < len(played) - AFTER_JUMP]
+    if not near:
+        return False
+    key = int(pts[near[-1]])
+    text = decode_text(source, AFTER_JUMP, show=show, seek=key * time_base)
+    # What is shown before the key frame may refer to what was jumped over (an open group of pictures).
+    shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)[:AFTER_JUMP] if int(time) >= key]
+    return any(played.get(time, checksum) != checksum for time, checksum in shown)
+
+
+def _other_packets_after_jump(source: Source, packets: Packets) -> bool:
+    assert packets.crc is not None
+    place = int(LATE * len(packets.dts))
+    if place < LATE_PACKETS:
+        return False
+    known = dict(zip(packets.dts.tolist(), packets.crc.tolist(), strict=True))
+    seek = (packets.dts[place] - 1) * packets.time_base
+    found = packets_from(source, float(seek), LATE_PACKETS)
+    return any(known.get(dts, crc) != crc for dts, crc in found)
+
+
+def warning_of(verdict: Verdict, path: Path, rate: float | None) -> str:
+    """Say what a user is to know of it."""
+    if verdict.lies:
+        copy = quoted(f"{path.stem}-counted.mkv")
+        return (
+            f"The times in the file do not name its frames ({verdict.lies}). They are counted from its start, so jumps are "
+            f"slow; a copy in which they are quick is made with: ffmpeg -i {quoted(path.name)} -map 0:V:0 "
+            f"-vf settb=1/1000,setpts=N*1000/{rate or 25:g} -fps_mode passthrough -c:v ffv1 {copy}."
+        )
+    return "The stream is damaged: near the damage a frame may look other when it is jumped to than when it is played."

@@ -1,0 +1,39 @@
+"""Which of several video streams is the film: files of cameras begin with a small preview, stereo endoscopes write two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video.ffmpeg import Source, probe
+
+
+def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
+    """Return the stream that is asked for, or else the largest; and what to tell where there are several.
+
+    Raises
+    ------
+    VideoError
+        If the file has no such stream.
+    """
+    if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
+        raise VideoError(f"stream={stream!r} is no stream: video streams are counted from 0.")
+    streams = probe(Source(path)).streams
+    if stream is not None:
+        if stream >= max(len(streams), 1):
+            raise VideoError(f"{path} has no video stream {stream}: there are {len(streams)}, counted from 0.")
+        return Source(path, stream), []
+    if len(streams) < 2:
+        return Source(path), []
+    main = max(range(len(streams)), key=lambda n: (streams[n].size[0] * streams[n].size[1], -n))
+    sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" for n, s in enumerate(streams))
+    return Source(path, main), [
+        f"The file has {len(streams)} video streams ({sizes}). Stream {main} is shown; stream=N shows another."
+    ]
+
+
+def same_size_streams(path: Path) -> list[int]:
+    """Return the video streams that have the size of the largest one, as those of two cameras do."""
+    sizes = [stream.size for stream in probe(Source(path)).streams]
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    return [n for n, size in enumerate(sizes) if size == largest]
