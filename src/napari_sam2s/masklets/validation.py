@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError, Sam2sError
 
-LONGEST_NAME = 10_000  # characters
+LONGEST_NAME = 100_000  # characters
 
 
 def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
@@ -89,7 +89,7 @@ def name_of(value: str) -> str:
     Raises
     ------
     ProjectError
-        If it is no text, nothing is left of it, or it is longer than 10,000 characters.
+        If it is no text, nothing is left of it, or it is longer than 100,000 characters.
     """
     if not isinstance(value, str):
         raise ProjectError(f"A name is text; got {value!r}.")
