@@ -9,7 +9,6 @@ import pytest
 
 from napari_sam2s.formats import write_video
 from napari_sam2s.synthetic.samples import demo_case
-
 from tests.hands import desktop
 
 PICTURES = Path(os.environ.get("SAM2S_PICTURES", "hands-pictures"))  # of walks that failed
@@ -59,6 +58,10 @@ def someone(clip, tmp_path_factory):
         hand = desktop.Hand(screen, folder)
         hand.ask(
             f"from pathlib import Path\n"
+            f"from napari_sam2s.tracking import Engine\n"
+            f"from napari_sam2s.widgets.settings import remember\n"
+            f"engine = Engine()\n"  # reached as a cluster's is: each walk has a new project, and starting one costs seconds
+            f"remember('model', address=engine.address)\n"
             f"from napari_sam2s.widgets.segment_widget import SegmentWidget\n"
             f"widget = SegmentWidget(viewer, project_folder=Path({str(folder)!r}))\n"
             f"viewer.window.add_dock_widget(widget, name='Segment video')"
@@ -70,6 +73,7 @@ def someone(clip, tmp_path_factory):
         hand.until("'ready' in widget.status.text()")
         hand.rest(0.4)
         yield hand
+        hand.ask("widget.close()\nengine.close()\nanswer = 1")
     finally:
         screen.close()
 
@@ -79,7 +83,9 @@ def hand(someone, tmp_path):
     """Them, with a new project on frame 0."""
     someone.ask(f"from pathlib import Path\nwidget.picker.use_project(Path({str(tmp_path / 'case.sam2s')!r}))")
     someone.until("'ready' in widget.status.text()")
-    someone.ask("widget.tabs.setCurrentIndex(0)\nwidget.session.activate_prompts()\nwidget.session.go_to(0)\nviewer.reset_view()")
+    someone.ask(
+        "widget.tabs.setCurrentIndex(0)\nwidget.session.activate_prompts()\nwidget.session.go_to(0)\nviewer.reset_view()"
+    )
     someone.rest()
     someone.actions = 0
     return someone

@@ -81,7 +81,12 @@ class Hand:
         settings.write_text("application:\n  confirm_close_window: false\n")
         home = folder / "home"
         home.mkdir()
-        variables = {"HOME": str(home), "NAPARI_CONFIG": str(settings), "OMP_WAIT_POLICY": "passive", "XDG_CACHE_HOME": str(home)}
+        variables = {
+            "HOME": str(home),
+            "NAPARI_CONFIG": str(settings),
+            "OMP_WAIT_POLICY": "passive",
+            "XDG_CACHE_HOME": str(home),
+        }
         program = (sys.executable, str(HERE / "napari_to_drive.py"), str(port_file), *map(str, desktop.size))
         self.napari = desktop.start(*program, **variables, QT_QPA_PLATFORM="xcb")
         wait_for(lambda: port_file.exists() or self.napari.poll() is not None, "napari's start")

@@ -101,7 +101,7 @@ def test_undo_redo_and_confirm_say_what_they_did(hand):
     hand.settled()
     assert hand.ask("widget.run_panel.progress.isVisible()")
     hand.press("k")
-    assert "Frame 15 is confirmed" in hand.status or "is confirmed" in hand.status
+    assert "is confirmed" in hand.status
     hand.press("u")
     hand.settled()
     assert "Undone: confirm" in hand.status
@@ -147,25 +147,34 @@ def test_absent_names_the_object_and_takes_the_doubtful_one(hand):
     assert "Q marks gauze absent" in hand.status
     hand.press("q")
     hand.settled()
-    assert "gauze is marked absent" in hand.ask("' '.join(n.message for n in napari.utils.notifications.notification_manager.records)")
+    assert "gauze is marked absent" in hand.ask(
+        "' '.join(n.message for n in napari.utils.notifications.notification_manager.records)"
+    )
     assert hand.ask("bool(p.mask(5, 1).any())")
     assert not hand.ask("bool(p.mask(5, 2).any())")
 
 
 def test_a_message_is_seen_on_a_laptop_and_moves_nothing(hand):
-    below = "w = widget.status\np = w.mapTo(viewer.window._qt_window, w.rect().bottomLeft())\nanswer = [p.y(), viewer.window._qt_window.height(), w.height()]"
-    bottom, window, height = hand.ask(below)
+    bottom, window, height = hand.ask(
+        "w, window = widget.status, viewer.window._qt_window\n"
+        "answer = [w.mapTo(window, w.rect().bottomLeft()).y(), window.height(), w.height()]"
+    )
     assert bottom <= window
     assert height > 30
     track = hand.middle("widget.run_panel.track_button")
-    hand.ask("widget.session.tell('The model is unsure (predicted IoU 0.41). Click again where the mask is wrong, or paint it. Press G to track from here.')")
+    hand.ask(
+        "widget.session.tell('The model is unsure (predicted IoU 0.41). Click again where the mask is wrong, or paint it. '\n"
+        "                    'Press G to track from here.')"
+    )
     hand.rest()
     assert hand.middle("widget.run_panel.track_button") == track
-    assert hand.ask("widget.status.visibleRegion().boundingRect().height() >= widget.status.heightForWidth(widget.status.width())")
+    assert hand.ask("w = widget.status\nanswer = w.visibleRegion().boundingRect().height() >= w.heightForWidth(w.width())")
 
 
 def test_a_plain_array_lies_on_the_frames_and_times_are_shown(hand):
-    hand.ask("import numpy as np\nviewer.add_labels(np.zeros((16, 270, 480), np.uint8), name='plain')\nwidget.session.go_to(11)")
+    hand.ask(
+        "import numpy as np\nviewer.add_labels(np.zeros((16, 270, 480), np.uint8), name='plain')\nwidget.session.go_to(11)"
+    )
     hand.rest()
     assert hand.ask("int(viewer.layers['plain'].world_to_data(viewer.dims.point)[0])") == 11
     assert hand.ask("viewer.dims.nsteps[0]") == 16

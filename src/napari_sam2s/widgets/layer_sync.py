@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.layers import Image, Labels, Points
-
 from qtpy.QtCore import QTimer
 
 from napari_sam2s.masklets import Project, Prompt

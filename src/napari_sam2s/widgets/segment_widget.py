@@ -15,8 +15,8 @@ from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.export_menu import Exporter
 from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
-from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
+from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.layout import dock_timeline, lay_out, undock_timeline
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
