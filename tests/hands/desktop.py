@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -49,8 +50,8 @@ class Desktop:
 
     def start(self, *command: str, **more: str) -> subprocess.Popen:
         """Start a program on it, with these variables as well."""
-        log = (self.folder / "napari.log").open("wb")
-        process = subprocess.Popen(command, env={**self.environment, **more}, stdout=log, stderr=log)
+        with (self.folder / "napari.log").open("wb") as log:
+            process = subprocess.Popen(command, env={**self.environment, **more}, stdout=log, stderr=log)
         self._processes.append(process)
         return process
 
@@ -97,7 +98,7 @@ class Hand:
 
     def ask(self, code):
         """Run code in napari, and return what it put into ``answer``; a single expression is the answer."""
-        if "\n" not in code and "answer" not in code:
+        if not re.search(r"\banswer\b|\n", code):
             code = f"answer = {code}"
         with socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE) as door:
             door.sendall(code.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QScrollArea, QWidget
+from qtpy.QtWidgets import QLabel, QScrollArea, QWidget
 
 from napari_sam2s.widgets.form_parts import Part, stacked
 
@@ -19,7 +19,7 @@ MINIMUM_WIDTH = 380  # pixels
 STATUS_LINES = 3
 
 
-def lay_out(widget: QWidget, *parts: Part, below: QWidget) -> None:
+def lay_out(widget: QWidget, *parts: Part, below: QLabel) -> None:
     """Put the parts below each other into a widget, with a scroll bar where it is too low for them.
 
     What is ``below`` is always seen, and has its lines whether they are full or not: nothing moves when its text changes.
