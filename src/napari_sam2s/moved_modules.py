@@ -11,6 +11,8 @@ from typing import Any
 
 MOVED = {
     "cli.prompts": "cli.prompt_options",
+    "cli.resume": "cli.resume_command",
+    "cli.track": "cli.track_command",
     "formats.files": "formats.atomic_write",
     "masklets.vocabulary": "masklets.types",
     "tracking.rate": "tracking.working_rate",

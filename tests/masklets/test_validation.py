@@ -86,7 +86,8 @@ def test_a_project_keeps_no_guesses(project, value):
 def test_names_are_text_on_one_line(project):
     assert name_of("  left \n grasper\t2 ") == "left grasper 2"
     assert project.add_object("a\tb").name == "a b"
-    for bad in (5, " \n", "a\0b", "a\ud800b", "n" * 201):
+    assert [name_of(odd) for odd in ("a\0b", "\x1b[31mred\x07", "a\ud800b")] == ["ab", "[31mred", "a\ufffdb"]
+    for bad in (5, " \n", "\0", "n" * 100_001):
         with pytest.raises(ProjectError, match="A name"):
             project.add_object(bad)
         with pytest.raises(ProjectError, match="A name"):

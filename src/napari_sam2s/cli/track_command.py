@@ -205,6 +205,7 @@ def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
 def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.formats.text_cells import csv_cell
     from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
 
@@ -221,4 +222,4 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
                 best = max(s.class_scores.items(), key=lambda item: item[1]) if s and s.class_scores else ("", "")
                 known = (f"{s.iou:.4f}", f"{s.object_score:.3f}") if s else ("", "")
                 area, sure = int(masks[i].sum()), f"{best[1]:.3f}" if best[0] else ""
-                writer.writerow([numbers[frame] if own else frame, i, area, *known, best[0], sure])
+                writer.writerow([numbers[frame] if own else frame, i, area, *known, csv_cell(best[0]), sure])

@@ -10,6 +10,7 @@ from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.report_pictures import draw_track, worst_frames
 from napari_sam2s.evaluation.result import Evaluation
 from napari_sam2s.evaluation.score_tables import object_name, write_csv, write_objects
+from napari_sam2s.formats.text_cells import markdown_cell
 from napari_sam2s.masklets.protocol import Masklets
 
 MOST_LANES = 12  # objects in one picture over time
@@ -63,7 +64,7 @@ def write_report(
     _write_frames(scores, folder / "frames.csv")
     pages = ["# Evaluation", str(scores)]
     for n, name in enumerate(scores.videos):
-        pages.append(f"## {name}")
+        pages.append(f"## {markdown_cell(name)}")
         lanes = {object_name(o): scores.frames[name, o.object_id] for o in scores.objects if o.video == name}
         path = folder / "pictures" / f"{n:03d}-over-time.png"
         draw_track(dict(list(lanes.items())[:MOST_LANES])).save(path)

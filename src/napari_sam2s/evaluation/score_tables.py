@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.evaluation.scores import MeanScore, ObjectScore, Protocol
+from napari_sam2s.formats.text_cells import csv_cell, markdown_cell
 
 
 def objects_table(objects: Iterable[ObjectScore], whole: MeanScore, protocol: Protocol) -> str:
@@ -49,7 +50,8 @@ def over_time_table(objects: Iterable[ObjectScore]) -> list[str]:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows))
+    shown = ([markdown_cell(cell) for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *shown))
 
 
 def object_name(score: ObjectScore) -> str:
@@ -86,4 +88,4 @@ def write_csv(path: Path | str, heads: Sequence[str], rows: Iterable[Sequence[An
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(heads)
-        writer.writerows(rows)
+        writer.writerows([csv_cell(cell) for cell in row] for row in rows)

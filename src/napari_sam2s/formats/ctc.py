@@ -17,6 +17,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, writing
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -84,7 +85,7 @@ def _write_objects(path: Path, tracks: list[tuple[int, int, int, int]], objects:
         writer.writerow(["track", "object", "name", "class"])
         for label, _, _, i in tracks:
             known = objects.get(i, Object(i, f"object {i}"))
-            writer.writerow([label, i, known.name, known.class_name or ""])
+            writer.writerow([label, i, csv_cell(known.name), csv_cell(known.class_name or "")])
 
 
 class CtcFolder:
@@ -141,7 +142,12 @@ class CtcFolder:
                 with path.open(newline="", encoding="utf-8") as file:
                     rows = list(csv.DictReader(file))
                 return {
-                    int(r["track"]): Object(int(r["object"]), r["name"], r["class"] or None, object_colour(int(r["object"])))
+                    int(r["track"]): Object(
+                        int(r["object"]),
+                        from_csv_cell(r["name"]),
+                        from_csv_cell(r["class"]) or None,
+                        object_colour(int(r["object"])),
+                    )
                     for r in rows
                 }
             path = next((p for p in (self.folder / TRACKS, self.folder / "man_track.txt") if p.is_file()), self.folder / TRACKS)

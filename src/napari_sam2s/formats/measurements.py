@@ -19,6 +19,7 @@ import numpy as np
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of
+from napari_sam2s.formats.text_cells import csv_cell
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
@@ -53,7 +54,8 @@ def write_measurements(
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(measurements(masklets, pixel_size=pixel_size, unit=unit))
+        rows = measurements(masklets, pixel_size=pixel_size, unit=unit)
+        writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
     return path
 
 

@@ -9,6 +9,7 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from napari_sam2s.errors import ProjectError
@@ -24,11 +25,19 @@ class WriterLock:
     """
 
     def __init__(self, path: Path) -> None:
+        path = path.resolve()  # a link leads to the same file
+        self._inode = _lock_of_inode(path)
         self._path = path.with_name(path.name + ".lock")
         self._holder = path.with_name(path.name + ".holder")
         self._lock = FileLock(self._path, timeout=0)
         try:
             self._lock.acquire()
+            if self._inode is not None:
+                try:
+                    self._inode.acquire()
+                except Timeout:
+                    self._lock.release()
+                    raise
         except Timeout as error:
             raise ProjectError(
                 f"{path.name} is open for writing {self._who()}: close it there, or open it with mode='r' to look at it."
@@ -53,6 +62,17 @@ class WriterLock:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
         self._lock.release()
+        if self._inode is not None:
+            self._inode.release()
+
+
+def _lock_of_inode(path: Path) -> FileLock | None:
+    """Return a lock of a file that has several names (hard links), of this user on this machine."""
+    if not path.exists() or path.stat().st_nlink < 2:
+        return None
+    folder = Path(platformdirs.user_cache_dir("napari-sam2s")) / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{path.stat().st_dev}-{path.stat().st_ino}.lock", timeout=0)
 
 
 def _user() -> str:

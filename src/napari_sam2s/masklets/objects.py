@@ -10,7 +10,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour
+from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
 COLOURS = (
@@ -39,8 +39,8 @@ class Objects(LiveSequence[Object]):
         return tuple(
             Object(
                 r["id"],
-                r["name"],
-                r["class_name"],
+                shown_name(r["name"]),
+                r["class_name"] and shown_name(r["class_name"]),
                 _kept_colour(r["id"], r["colour"]),
                 r["sort"],
                 bool(r["locked"]),

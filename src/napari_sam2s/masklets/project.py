@@ -138,7 +138,7 @@ class Project:
         Parameters
         ----------
         name, class_name
-            Text of at most 200 characters; by default "object 1" and so on, and no class.
+            Text on one line; by default "object 1" and so on, and no class.
         colour
             ``(red, green, blue)`` from 0 to 255; by default the next of a list.
         """

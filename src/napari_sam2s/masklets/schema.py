@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.write_ahead_log import log_of, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
 VERSION = 3
@@ -107,7 +108,8 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     ProjectError
         If it is not one, is damaged, or comes from a newer version.
     """
-    mode = "rw" if writable else "ro"
+    mode, log = "rw" if writable else "ro", log_of(path)
+    log_was_there = log.exists() and log.stat().st_size > 0
     try:
         connection = _open(path, f"mode={mode}")
         try:
@@ -134,8 +136,11 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
                 f"{path} was made by an older napari-sam2s (format {version}, now {VERSION}): open it once for writing "
                 "(mode='a', or in napari), which brings it up to date."
             )
+        warn_of_missing_log(connection, path, log_was_there=log_was_there)
         _configure(connection, writable)
         _migrate(connection, version, path)
+        if writable:
+            mark_open(connection)
     except BaseException:
         connection.close()
         raise
@@ -144,7 +149,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
 
 def _refuse_unread_changes(path: Path) -> None:
     """Refuse to look at a file alone whose latest changes are still beside it: they would be missing without a word."""
-    beside = path.with_name(f"{path.name}-wal")
+    beside = log_of(path)
     if beside.is_file() and beside.stat().st_size:
         raise ProjectError(
             f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written: "

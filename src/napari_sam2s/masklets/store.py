@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from psygnal import Signal
@@ -13,6 +14,7 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
+from napari_sam2s.masklets.write_ahead_log import Checkpointer, mark_closed
 
 
 class Store:
@@ -36,7 +38,9 @@ class Store:
         self._lock = lock
         self._stamp = 0
         self._closed = False
+        self._process = os.getpid()
         self._seen = self._data_version()
+        self._checkpointer = Checkpointer(path) if lock is not None else None
         self._frames_to_tell: set[int] = set()
         self._tell_everything = False
 
@@ -84,10 +88,16 @@ class Store:
 
     def close(self) -> None:
         """Close the file. Nothing is unsaved."""
+        if self._process != os.getpid():
+            return  # a fork: file and lock are its parent's
         with self.guard:
             if self._closed:
                 return
             self._closed = True
+            if self._checkpointer is not None:
+                self._checkpointer.close()
+                with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
+                    mark_closed(self.db)
             self.db.close()
             if self._lock is not None:
                 self._lock.release()
@@ -112,6 +122,8 @@ class Store:
                 self.db.execute("BEGIN IMMEDIATE")
                 yield self.db
                 self.db.execute("COMMIT")
+                if self._checkpointer is not None:
+                    self._checkpointer.want()
             except BaseException as error:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
@@ -186,3 +198,5 @@ class Store:
     def _check_open(self) -> None:
         if self._closed:
             raise ProjectError(f"{self.path.name} was closed: open it again.")
+        if self._process != os.getpid():  # what SQLite holds does not survive a fork
+            raise ProjectError(f"{self.path.name} was opened before this process was forked: open it anew, mode='r'.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError, Sam2sError
 
-LONGEST_NAME = 200  # characters
+LONGEST_NAME = 100_000  # characters
 
 
 def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
@@ -84,23 +84,27 @@ def plain(value: Any) -> Any:
 
 
 def name_of(value: str) -> str:
-    """Return a name as it is kept, with every run of spaces, tabs and line breaks as one space.
+    """Return a name as it is kept: text on one line, without characters that a terminal or a file takes for commands.
 
     Raises
     ------
     ProjectError
-        If it is no text, blank, longer than 200 characters, or holds what no program can show.
+        If it is no text, nothing is left of it, or it is longer than 100,000 characters.
     """
     if not isinstance(value, str):
         raise ProjectError(f"A name is text; got {value!r}.")
-    name = " ".join(value.split())
+    name = shown_name(value)
     if not name:
         raise ProjectError("A name has at least one character.")
     if len(name) > LONGEST_NAME:
         raise ProjectError(f"A name has at most {LONGEST_NAME} characters; got {len(name)}.")
-    if bad := [c for c in name if unicodedata.category(c) in ("Cc", "Cs")]:
-        raise ProjectError(f"A name cannot hold the character {bad[0]!r}.")
     return name
+
+
+def shown_name(text: str) -> str:
+    """Return text on one line: runs of spaces and line breaks as a space, control characters left out."""
+    kept = (c if unicodedata.category(c) != "Cs" else "\ufffd" for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join("".join(kept).split())
 
 
 def colour_of(value: Any) -> tuple[int, int, int]:

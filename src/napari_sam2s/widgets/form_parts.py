@@ -48,6 +48,7 @@ def menu(items: Iterable[str], tip: str) -> QComboBox:
 def wrapped(text: str = "", tip: str = "") -> QLabel:
     """Return a label of as many lines as it needs."""
     made = QLabel(text)
+    made.setTextFormat(Qt.TextFormat.PlainText)  # it may hold names
     made.setWordWrap(True)
     made.setToolTip(tip)
     return made

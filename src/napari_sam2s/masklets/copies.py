@@ -1,0 +1,43 @@
+"""Copies of a project: whole, whoever has it open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import schema
+from napari_sam2s.masklets.write_ahead_log import mark_closed
+
+
+def copy_project(path: Path | str, target: Path | str) -> Path:
+    """Copy a project as it is now, also while another process writes it; the copy appears whole or not at all.
+
+    Returns
+    -------
+    The copy.
+
+    Raises
+    ------
+    ProjectError
+        If there is no project, the target exists, or it cannot be written.
+    """
+    path, target = Path(path).expanduser(), Path(target).expanduser()
+    if not path.is_file():
+        raise ProjectError(f"There is no project {path}.")
+    if target.is_dir():
+        target = target / path.name
+    schema.check_new(target)
+    draft = target.with_name(f"{target.name}.new-{os.getpid()}")
+    try:
+        with closing(schema.connect(path, writable=False)) as source, closing(sqlite3.connect(draft)) as made:
+            source.backup(made)
+            mark_closed(made)
+            made.commit()
+        draft.rename(target)
+    except (sqlite3.Error, OSError) as error:
+        draft.unlink(missing_ok=True)
+        raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
+    return target

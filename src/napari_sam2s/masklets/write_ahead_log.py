@@ -1,0 +1,77 @@
+"""What is committed goes into the main file at once, and a file that was copied alone says that it may lack something.
+
+SQLite's write-ahead log (https://www.sqlite.org/wal.html) keeps commits in a file of its own, ``-wal``, until they are brought
+into the main one. Whoever copies the main file alone copies what was there at the last such checkpoint.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import warnings
+from contextlib import closing
+from pathlib import Path
+
+OPEN = "open_since"  # in meta, while somebody writes
+WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
+
+
+class Checkpointer:
+    """Brings commits into the main file, in a thread and over a connection of its own: writers never wait for the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wanted, self._over = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="sam2s-checkpoint", daemon=True)
+        self._thread.start()
+
+    def want(self) -> None:
+        """Have what is committed by now brought into the main file soon: some 20 ms, on a local disk."""
+        self._wanted.set()
+
+    def _run(self) -> None:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=0.1, isolation_level=None)) as connection:
+                connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+                while True:
+                    self._wanted.wait()
+                    self._wanted.clear()
+                    if self._over:
+                        return
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error:  # a full disk, say: the log has everything, and who writes is told
+            return
+
+    def close(self) -> None:
+        """End the thread."""
+        self._over = True
+        self._wanted.set()
+        self._thread.join()
+
+
+def mark_open(connection: sqlite3.Connection) -> None:
+    """Note in the main file itself that somebody writes."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (OPEN, time.time()))
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def mark_closed(connection: sqlite3.Connection) -> None:
+    """Take the note away again."""
+    connection.execute("DELETE FROM meta WHERE key = ?", (OPEN,))
+
+
+def log_of(path: Path) -> Path:
+    """Return where the write-ahead log of a project is."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:
+    """Warn where a file was copied alone while somebody wrote, or lost its log."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (OPEN,)).fetchone()
+    if row is not None and not log_was_there:
+        warnings.warn(
+            f"{path.name} was copied while it was open, or lost its file {log_of(path).name}: the last changes may be missing. "
+            "Copy projects with `napari-sam2s copy`, or close them first.",
+            stacklevel=4,
+        )

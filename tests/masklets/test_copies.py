@@ -1,0 +1,124 @@
+"""Copies of a project, made in any way, are whole or say what they lack."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.copies import copy_project
+from tests.fakes import squares
+
+MASK = np.zeros((48, 80), bool)
+MASK[5:20, 5:20] = True
+
+
+@pytest.fixture
+def project(tmp_path):
+    with Project.create(tmp_path / "a.sam2s", squares(40)) as project:
+        project.add_object("grasper")
+        project.write_masks([(t, 1, MASK, None) for t in range(30)])
+        yield project
+
+
+def frames(path):
+    with Project.open(path, "r") as copy:
+        return len(copy.frames), [o.name for o in copy.objects]
+
+
+def brought_over(project):
+    """Wait until the main file has everything."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        shutil.copy(project.path, project.path.with_name("probe.sam2s"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if frames(project.path.with_name("probe.sam2s"))[0] == len(project.frames):
+                return True
+        project.path.with_name("probe.sam2s").unlink()
+    return False
+
+
+def test_the_main_file_alone_has_it_all_soon_and_says_that_it_was_open(project):
+    assert brought_over(project)
+    with pytest.warns(UserWarning, match=r"probe.sam2s was copied while it was open.*napari-sam2s copy"):
+        assert frames(project.path.with_name("probe.sam2s")) == (30, ["grasper"])
+
+
+def test_a_closed_project_is_one_file_and_says_nothing(project, tmp_path):
+    project.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.sam2s"]
+    shutil.copy(project.path, tmp_path / "b.sam2s")
+    assert frames(tmp_path / "b.sam2s") == (30, ["grasper"])
+
+
+def test_copied_while_it_is_open(project, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert main(["copy", str(project.path), str(tmp_path / "folder")]) == 0
+    assert frames(tmp_path / "folder" / "a.sam2s") == (30, ["grasper"])
+    assert copy_project(project.path, tmp_path / "b.sam2s") == tmp_path / "b.sam2s"
+    with Project.open(tmp_path / "b.sam2s") as copy:
+        copy.write_masks([(35, 1, MASK, None)])
+    assert frames(tmp_path / "b.sam2s")[0] == 31
+    assert len(project.frames) == 30
+    for bad in (tmp_path / "b.sam2s", tmp_path / "no" / "c.sam2s"):
+        with pytest.raises(ProjectError):
+            copy_project(project.path, bad)
+    with pytest.raises(ProjectError, match="There is no project"):
+        copy_project(tmp_path / "none.sam2s", tmp_path / "c.sam2s")
+
+
+KILLED = """
+import os, signal, sys, time
+import numpy as np
+from napari_sam2s.masklets import Project
+project = Project.create(sys.argv[1], np.zeros((40, 48, 80, 3), np.uint8))
+project.add_object("hook")
+project.write_masks([(t, 1, np.ones((48, 80), bool), None) for t in range(20)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_killed_it_opens_without_a_word_and_a_copy_without_its_log_with_one(tmp_path):
+    path = tmp_path / "a.sam2s"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    shutil.copy(path, tmp_path / "alone.sam2s")
+    with pytest.warns(UserWarning, match=r"lost its file alone.sam2s-wal"):
+        frames(tmp_path / "alone.sam2s")
+    assert frames(path) == (20, ["hook"])
+    with Project.open(path) as project:
+        assert len(project.frames) == 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_fork_lets_go_of_nothing(project):
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            project.frames  # noqa: B018
+        except ProjectError:
+            project.close()
+            code = 0
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with pytest.raises(ProjectError, match="open for writing"):
+        Project.open(project.path)
+    project.write_masks([(33, 1, MASK, None)])
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_there_is_one_writer_whatever_the_name(project, tmp_path, link, monkeypatch):
+    project.close()
+    link(project.path, tmp_path / "other.sam2s")
+    with Project.open(project.path), pytest.raises(ProjectError, match="open for writing"):
+        Project.open(tmp_path / "other.sam2s")
+    Project.open(tmp_path / "other.sam2s").close()
