@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project, rle
 
 
@@ -71,3 +72,9 @@ def test_65_535_objects_on_a_frame(tmp_path):
         project.write_masks([(0, i, rle.encode(one, divmod(i - 1, 256)), None) for i in range(1, 65_536)])
         assert project.labels.dtype == np.uint32
         np.testing.assert_array_equal(project.labels[0], image)
+
+
+@pytest.mark.parametrize("counts", [b"xx", b"\x01junk", rle.encode(np.eye(4, dtype=bool)).counts])
+def test_damaged_runs_are_one_sentence(counts):
+    with pytest.raises(ProjectError, match="damaged"):
+        rle.decode(rle.Mask(0, 0, 5, 7, counts, 9), (8, 8))

@@ -7,6 +7,7 @@ import pytest
 
 from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.tracking import Tracker
+from napari_sam2s.tracking.prompts import mask_to_network, too_thin
 from tests.fakes import ColourModel, squares
 
 BOX = np.zeros((48, 80), bool)
@@ -102,3 +103,15 @@ def test_one_label_for_one_point(labels):
 def test_what_is_no_prompt(prompt):
     with pytest.raises(PromptError):
         Tracker(ColourModel(), squares(1)).prompt(1, 0, **prompt)
+
+
+def test_a_thread_of_one_pixel_is_seen_and_told(random_nano):
+    video = np.zeros((2, 512, 512, 3), np.uint8)
+    thread = np.zeros((512, 512), bool)
+    thread[100:400, 200] = True
+    small = mask_to_network(thread, 64)[0, 0]
+    assert 1 <= small.any(0).sum() <= 2  # columns of cells
+    assert small.any(1).sum() >= 36
+    with pytest.warns(UserWarning, match=r"input of 64 px.*image_size of about \d+, or crop"):
+        Tracker(random_nano, video).prompt(1, 0, mask=thread)
+    assert too_thin(np.ones((512, 512), bool), 64) == ""

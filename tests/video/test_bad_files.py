@@ -169,3 +169,11 @@ def test_arrays_that_do_not_fit():
     for bad in (1.5, [0.7, 2.2], "1", None):
         with pytest.raises(IndexError, match="whole numbers"):
             open_video(np.zeros((4, 20, 20), np.uint8))[bad]
+
+
+def test_a_file_whose_name_begins_with_a_tilde(tmp_path, numbered, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numbered["encode"](tmp_path / "~a.mp4", *numbered["X264"], frames=3)
+    assert len(open_video("~a.mp4")) == 3
+    with pytest.raises(VideoError, match="no file or folder"):
+        open_video("~nobody-of-that-name/a.mp4")

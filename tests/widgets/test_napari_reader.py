@@ -13,7 +13,7 @@ from napari.layers import Image
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import Video, open_video
-from napari_sam2s.widgets.napari_reader import VIDEO_KEY, find_video, get_reader, time_step, video_layer
+from napari_sam2s.widgets.napari_reader import VIDEO_KEY, find_video, get_reader, video_layer
 
 
 def layer_of(path):
@@ -22,13 +22,13 @@ def layer_of(path):
     return Image(data, **attributes)
 
 
-def test_a_file_becomes_a_lazy_layer_in_seconds(case_file):
+def test_a_file_becomes_a_lazy_layer_of_frames(case_file):
     layer = layer_of(case_file)
     assert layer.data.shape == (24, 270, 480, 3)
     assert layer.rgb
     assert layer.name == "case"
-    assert layer.scale[0] == pytest.approx(1 / 25)
-    assert str(layer.units[0]) == "second"
+    assert layer.scale[0] == 1
+    assert layer.metadata["fps"] == pytest.approx(25)
     assert layer.axis_labels == ("time", "y", "x")
     video = layer.metadata[VIDEO_KEY]
     assert isinstance(video, Video)
@@ -99,12 +99,14 @@ def test_any_image_layer_will_do():
         find_video(Image(np.zeros((2, 3, 30, 40)), name="stack"))
 
 
-@pytest.mark.parametrize("fps", [24.0, 25.0, 30.0, 24000 / 1001, 30000 / 1001, 60000 / 1001, 5.0, 1 / 900])
-def test_the_slider_reaches_the_last_frame(fps):
-    lengths = [*range(1, 400), 246, 89_911, 179_820, 180_000]
-    places = [int(((n - 1) * step) / step) + 1 for n in lengths for step in [time_step(fps, n)]]
-    assert places == lengths
-    assert all(abs(time_step(fps, n) * fps - 1) < 1e-12 for n in lengths)
+def test_a_plain_array_of_as_many_frames_lies_on_a_video():
+    data, attributes, _ = video_layer(open_video(np.zeros((50, 4, 6, 3), dtype=np.uint8), fps=24000 / 1001))
+    viewer = ViewerModel()
+    viewer.add_image(data, **attributes)
+    plain = viewer.add_labels(np.zeros((50, 4, 6), dtype=np.uint8))
+    assert viewer.dims.nsteps[0] == 50
+    viewer.dims.set_current_step(0, 49)
+    assert plain.world_to_data(viewer.dims.point)[0] == 49
 
 
 def test_the_last_of_246_frames_at_24_a_second_is_shown():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
+from napari_sam2s.masklets.validation import user_path
 
 POINT, BOX, MASK = "F,Y,X[,OBJ[,+|-]]", "F,Y0,X0,Y1,X1[,OBJ]", "F,PICTURE[,OBJ]"
 Key = tuple[int, int]  # object id, frame
@@ -111,13 +111,13 @@ def _mask_prompts(word: str) -> list[Prompt]:
 
     frame, _, name = word.partition(",")
     whole, _, number = name.rpartition(",")
-    if whole and number.strip().isdigit() and not Path(name).expanduser().exists():
+    if whole and number.strip().isdigit() and not user_path(name).exists():
         name = whole
     else:
         number = ""
     if not frame.strip().isdigit() or not name:
         raise PromptError(f"{word!r} is not written as {MASK}.")
-    labels = read_label_picture(Path(name).expanduser(), int(frame))
+    labels = read_label_picture(user_path(name), int(frame))
     ids = [int(i) for i in np.unique(labels) if i]
     if not ids:
         raise PromptError(f"The mask {name} is empty.")

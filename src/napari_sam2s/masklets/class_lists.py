@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.masklets.validation import user_path
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def read_class_list(path: Path | str) -> ClassList:
     FormatError
         If the file cannot be read, holds no names, or one of them twice.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
+from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.masklets.write_ahead_log import mark_closed
 
 
@@ -24,7 +25,7 @@ def copy_project(path: Path | str, target: Path | str) -> Path:
     ProjectError
         If there is no project, the target exists, or it cannot be written.
     """
-    path, target = Path(path).expanduser(), Path(target).expanduser()
+    path, target = user_path(path), user_path(target)
     if not path.is_file():
         raise ProjectError(f"There is no project {path}.")
     if target.is_dir():

@@ -71,15 +71,21 @@ class LabelView:
         masks: MaskQueries,
         writer: MaskWriter,
         before_write: Callable[[int], object] | None = None,
+        refused: Callable[[ProjectError], bool] | None = None,
     ) -> None:
         self._store, self._objects, self._masks, self._writer = store, objects, masks, writer
-        self._before_write = before_write
+        self._before_write, self._refused = before_write, refused
         self._cache: dict[int, NDArray[Any]] = {}
         self._stamp = -1
 
-    def watched(self, before_write: Callable[[int], object]) -> LabelView:
-        """Return a view of the same masks that calls ``before_write`` with a frame before it is written to."""
-        return LabelView(self._store, self._objects, self._masks, self._writer, before_write)
+    def watched(
+        self, before_write: Callable[[int], object], refused: Callable[[ProjectError], bool] | None = None
+    ) -> LabelView:
+        """Return a view of the same masks that calls ``before_write`` with a frame before it is written to.
+
+        What cannot be painted is given to ``refused``, which says whether it has told the user; otherwise it is raised.
+        """
+        return LabelView(self._store, self._objects, self._masks, self._writer, before_write, refused)
 
     @property
     def path(self) -> Path:
@@ -173,7 +179,11 @@ class LabelView:
         before = self.frame(t)
         after = before.copy()
         after[where] = value
-        self.paint(t, before, after)
+        try:
+            self.paint(t, before, after)
+        except ProjectError as error:
+            if self._refused is None or not self._refused(error):
+                raise
 
     def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Take over what a person changed in the label image of a frame, as one step of undo.

@@ -30,6 +30,7 @@ from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.track_editing import TrackEditor
 from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
+from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.masklets.video_reference import VideoReference, facts_of
 
 
@@ -72,7 +73,7 @@ class Project:
         ProjectError
             If the file exists already or cannot be written.
         """
-        path = Path(path).expanduser()
+        path = user_path(path)
         schema.check_new(path)
         facts = {**facts_of(video, path), "created": time.time()}
         lock = WriterLock(path)
@@ -92,7 +93,7 @@ class Project:
         ProjectError
             If there is none, it is damaged or foreign, or another process has it open for writing.
         """
-        path = Path(path).expanduser()
+        path = user_path(path)
         if mode not in ("a", "r"):
             raise ProjectError(f"mode={mode!r} is not one of 'a' (work on it) and 'r' (look at it).")
         if not path.is_file():

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import ProjectError
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -54,7 +56,10 @@ def _pack(lengths: NDArray[np.int64]) -> bytes:
 
 
 def _unpack(counts: bytes) -> NDArray[np.int64]:
-    folded = np.frombuffer(zlib.decompress(counts[1:]), f"<u{counts[0]}").astype(np.int64)
+    try:
+        folded = np.frombuffer(zlib.decompress(counts[1:]), f"<u{counts[0]}").astype(np.int64)
+    except (zlib.error, TypeError, ValueError, IndexError) as error:
+        raise ProjectError(f"A mask of the project is damaged ({error}): restore a copy, or paint that frame anew.") from error
     lengths = np.where(folded % 2 == 0, folded // 2, -(folded + 1) // 2)
     lengths[0::2], lengths[1::2] = np.cumsum(lengths[0::2]), np.cumsum(lengths[1::2])
     return lengths
@@ -64,7 +69,10 @@ def decode_crop(mask: Mask) -> NDArray[np.bool_]:
     """Return the crop of a mask, ``(height, width)`` bool."""
     lengths = _unpack(mask.counts) if mask.counts else np.zeros(0, np.int64)
     values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(mask.height, mask.width)
+    try:
+        return np.repeat(values, lengths).reshape(mask.height, mask.width)
+    except ValueError as error:
+        raise ProjectError(f"A mask of the project is damaged ({error}): restore a copy, or paint that frame anew.") from error
 
 
 def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import unicodedata
+from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -145,3 +147,14 @@ def read_colour(value: Any) -> tuple[int, int, int] | None:
 
 def _whole(value: Any) -> bool:
     return np.asarray(plain(value)).dtype.kind in "ui"
+
+
+def user_path(value: Path | str) -> Path:
+    """Return a path as it is typed: ``~`` is the home folder, unless there is a file of that name or no such user."""
+    path = Path(value)
+    if os.path.lexists(path):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path

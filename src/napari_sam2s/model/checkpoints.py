@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import local_weights, sha256
 from napari_sam2s.model.network import SAM2S
@@ -95,7 +96,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         return WEIGHTS / f"{BUILT_IN}.pt"
     if name in CONFIGS:
         return local_weights(name)
-    path = Path(name_or_path).expanduser()
+    path = user_path(name_or_path)
     if not path.is_file():
         known = ", ".join(CONFIGS)
         raise ModelError(f"There is no model {name!r}: give one of {known}, or the path of a checkpoint.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,8 @@ from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import binary_mask, plain, whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
+
+THIN = 0.5  # of the most that a cell has of a thin mask, which other cells are to have
 
 
 def make_prompt(
@@ -138,8 +141,26 @@ def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[
 
 
 def mask_to_network(mask: NDArray[np.bool_], image_size: int) -> Tensor:
-    """Return a mask ``(Y, X)`` as ``(1, 1, S, S)`` of 0 and 1: antialiased, then cut at one half, as SAM 2 does."""
+    """Return a mask ``(Y, X)`` as ``(1, 1, S, S)`` of 0 and 1: antialiased, then cut at one half, as SAM 2 does.
+
+    Of a mask too thin for that, such as a thread of one pixel in 1080p, the cells that have most of it are kept.
+    """
     image = torch.from_numpy(mask.astype(np.float32))[None, None]
     size = (image_size, image_size)
     small = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
-    return (small >= 0.5).float()
+    least = 0.5 if not mask.any() or float(small.max()) >= 0.5 else THIN * float(small.max())
+    return (small >= least).float()
+
+
+def too_thin(mask: NDArray[np.bool_], image_size: int) -> str:
+    """Say what to do about a mask ``(Y, X)`` that the network hardly sees; "" of all others."""
+    image = torch.from_numpy(mask.astype(np.float32))[None, None]
+    small = F.interpolate(image, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=True)
+    best = float(small.max())
+    if not mask.any() or best >= 0.5:
+        return ""
+    wanted = math.ceil(image_size * 0.5 / best / 64) * 64
+    return (
+        f"The object is too thin or small for an input of {image_size} px, so it may be lost. Take an image_size of about "
+        f"{wanted}, or crop the video around it."
+    )

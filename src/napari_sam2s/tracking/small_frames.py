@@ -18,7 +18,7 @@ class SmallFrames:
 
     def __init__(self, video: Any, size: int) -> None:
         self._video = video
-        self._size = size
+        self.size = size
         self._latest: tuple[int, NDArray[np.uint8]] | None = None
         self._next: tuple[int, Future[NDArray[np.uint8]]] | None = None  # what is being read ahead
         self._order: Iterator[int] = iter(())
@@ -54,4 +54,4 @@ class SmallFrames:
             self._next = following, self._pool.submit(self._read, following)
 
     def _read(self, frame: int) -> NDArray[np.uint8]:
-        return resize_frame(np.asarray(self._video[frame]), self._size)
+        return resize_frame(np.asarray(self._video[frame]), self.size)

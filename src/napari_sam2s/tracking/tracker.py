@@ -7,6 +7,7 @@ the process of an :class:`Engine`. A frame is tracked when it is asked for, so w
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from napari_sam2s.tracking.candidates import Candidate
 from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range, known_masks
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.prompts import check_prompt, make_prompt
+from napari_sam2s.tracking.prompts import check_prompt, make_prompt, too_thin
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
 from napari_sam2s.tracking.small_frames import SmallFrames
 from napari_sam2s.tracking.tracker_actor import FEATURE_CACHE_BYTES, AnyMask, TrackerActor
@@ -162,6 +163,8 @@ class Tracker:
 
     def _give(self, prompt: Prompt, reset: bool) -> NDArray[np.bool_]:
         self.results.check_object(prompt.object_id)
+        if prompt.mask is not None and (thin := too_thin(prompt.mask, self._frames.size)):
+            warnings.warn(thin, stacklevel=3)
         with self._lock:
             answer = self._actor.prompt(prompt, *self._known_there(prompt), reset)
             self.conditioning = answer.conditioning

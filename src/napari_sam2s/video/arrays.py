@@ -146,7 +146,7 @@ class ArrayFrames:
         """Return a hash of shape, type and three frames, 32 hex digits."""
         digest = hashlib.sha256(f"{tuple(self.raw.shape)} {self.raw.dtype}".encode())
         for i in sorted({0, len(self) // 2, len(self) - 1}):
-            digest.update(np.ascontiguousarray(np.asarray(self.raw[i])).tobytes())
+            digest.update(np.ascontiguousarray(self._read(i)).tobytes())
         return digest.hexdigest()[:32]
 
     def close(self) -> None:
@@ -163,12 +163,15 @@ class ArrayFrames:
             self.stamp.check(self.file, MOVED)
             self.raw = as_video(open_tiff(self.file)[0], self._stored)[0]
 
-    def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:
-        """Return raw values ``(Y, X, n)``."""
+    def _read(self, i: int) -> NDArray[Any]:
         try:
-            values = np.asarray(self.raw[i])
+            return np.asarray(self.raw[i])
         except (OSError, RuntimeError, ValueError) as error:  # of zarr's codecs, of TIFF pages, of a disk that went
             raise VideoError(f"Frame {i} cannot be read: {error}.") from error
+
+    def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:
+        """Return raw values ``(Y, X, n)``."""
+        values = self._read(i)
         if self.axes == "TYX":
             values = values[..., None]
         elif self.axes == "TCYX":

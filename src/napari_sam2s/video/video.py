@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.masklets.validation import plain
+from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.image_folder import PictureFolder, open_zarr
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
@@ -217,7 +217,7 @@ def open_video(
             raise VideoError("stream= is for video files; this is an array.")
         frames = ArrayFrames(source, axes=axes, channels=channels, limits=limits)
         return Video(frames, name="array", fps=fps)
-    path = Path(source).expanduser()
+    path = user_path(source)
     _check_path(path)
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
         return _open_file(path, stream, progress, limits, {"axes": axes, "channels": channels, "fps": fps})

@@ -175,11 +175,16 @@ def clicks_and_boxes(
     next_object: Callable[[], int],
     on_click: Callable[[Points, int, tuple[float, float], bool], None],
     on_box: Callable[[Points, int, tuple[float, float, float, float]], None],
+    show_band: Callable[[tuple[float, float], tuple[float, float] | None], None] = lambda start, now: None,
 ) -> Callable[[Points, Any], Generator[None, None, None]]:
     """Return a mouse callback of a Points layer in add mode.
 
     A click is a point, negative with the right button or Alt; dragging is a box. It stands before napari's own callback,
-    which then draws the point at once, in the colour that is set here.
+    which then draws the point at once, in the colour that is set here. While a box is dragged, ``show_band`` is called with
+    where it began and where the mouse is, in pixels of the canvas ``(x, y)``; with ``None`` at the end.
+
+    The picture must not move meanwhile: the camera hears of some moves before we do, whatever is handled here, and what is
+    under the mouse would stay there.
     """
 
     def callback(layer: Points, event: Any) -> Generator[None, None, None]:
@@ -189,10 +194,17 @@ def clicks_and_boxes(
         first = layer.world_to_data(event.position)
         negative = event.button == 2 or "Alt" in event.modifiers
         set_next(layer, "negative" if negative else "positive", next_object())
-        yield
-        while event.type == "mouse_move":
-            event.handled = True  # or the picture moves along
+        pans, layer.mouse_pan = layer.mouse_pan, False
+        try:
             yield
+            while event.type == "mouse_move":
+                now = np.asarray(event.pos, dtype=float)
+                if np.linalg.norm(now - start) >= DRAG_PIXELS:
+                    show_band((start[0], start[1]), (now[0], now[1]))
+                yield
+        finally:
+            layer.mouse_pan = pans
+            show_band((start[0], start[1]), None)
         last = layer.world_to_data(event.position)
         frame = round(float(first[0]))
         if np.linalg.norm(np.asarray(event.pos, dtype=float) - start) < DRAG_PIXELS:

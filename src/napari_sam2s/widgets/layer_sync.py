@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.layers import Image, Labels, Points
+from qtpy.QtCore import QTimer
 
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.masklets.labels import LabelView
+from napari_sam2s.widgets.box_band import BoxBand
 from napari_sam2s.widgets.layer_factory import (
     clicks_and_boxes,
     colormap,
@@ -39,6 +41,12 @@ class User(Protocol):
     def choose(self, object_id: int) -> None:
         """Hear that the user chose another object to paint as."""
 
+    def new_object(self, *, activate: bool = True) -> None:
+        """Hear that the user wants another object, to click (``activate``) or to paint."""
+
+    def tell(self, message: str) -> None:
+        """Show the user a message."""
+
     def prompt(self, prompt: Prompt) -> None:
         """Hear that the user clicked, or dragged a box."""
 
@@ -55,7 +63,8 @@ class LayerSync:
     def __init__(self, viewer: napari.viewer.Viewer, image: Image, project: Project, user: User) -> None:
         self._viewer, self._image, self._project, self._user = viewer, image, project, user
         self._colours: dict[int, tuple[int, int, int]] = {}  # that the layer of objects has
-        self._strokes = Strokes(project, user.painted)
+        self._strokes = Strokes(project, user.painted, self._begin_stroke, self._refused)
+        self._band = BoxBand(viewer)
         self._selected = 0  # the object to paint as; the user may have chosen another label since, such as 0 to erase
         for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
             if isinstance(layer.data, LabelView):  # or it is the user's own duplicate
@@ -81,7 +90,7 @@ class LayerSync:
         if self.prompts is None:
             self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
             self.prompts.metadata.update(metadata)
-            hear = clicks_and_boxes(lambda: self._user.current_object, self._clicked, self._boxed)
+            hear = clicks_and_boxes(lambda: self._user.current_object, self._clicked, self._boxed, self._band.show)
             self.prompts.mouse_drag_callbacks.insert(0, hear)
             self.prompts.events.data.connect(self._points_changed)
             show_prompts(self.prompts, self._project.prompts())
@@ -112,6 +121,16 @@ class LayerSync:
         if label != self._selected and label in {o.id for o in self._project.objects}:
             self._user.choose(label)
 
+    def _begin_stroke(self, layer: Labels) -> None:
+        """Make an object for a label that has none, as napari's button for a new label leaves it."""
+        label = int(layer.selected_label)
+        if label and str(layer.mode) in ("paint", "fill", "polygon") and label not in {o.id for o in self._project.objects}:
+            self._user.new_object(activate=False)
+
+    def _refused(self, message: str) -> None:
+        self._user.tell(message)
+        QTimer.singleShot(0, self.redraw_masks)  # napari has drawn the dab already
+
     def redraw_masks(self) -> None:
         """Read the masks of the frame on show anew."""
         if self.objects is not None:
@@ -139,6 +158,7 @@ class LayerSync:
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self.prompts = self.objects = None
+        self._band.close()
         self._strokes.close()
 
     def leave(self, project: Project) -> None:

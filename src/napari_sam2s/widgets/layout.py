@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QScrollArea, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QScrollArea, QWidget
 
 from napari_sam2s.widgets.form_parts import Part, stacked
 
@@ -15,15 +16,24 @@ TIMELINE = "SAM2S timeline"
 MINIMUM_WIDTH = 380  # pixels
 
 
-def lay_out(widget: QWidget, *parts: Part) -> None:
-    """Put the parts below each other into a widget, with a scroll bar where it is too low for them."""
+STATUS_LINES = 3
+
+
+def lay_out(widget: QWidget, *parts: Part, below: QLabel) -> None:
+    """Put the parts below each other into a widget, with a scroll bar where it is too low for them.
+
+    What is ``below`` is always seen, and has its lines whether they are full or not: nothing moves when its text changes.
+    """
     inside = QWidget()
     stacked(*parts, into=inside, margins=True)
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QScrollArea.Shape.NoFrame)
     scroll.setWidget(inside)
-    stacked(scroll, into=widget)
+    below.setContentsMargins(9, 0, 9, 4)
+    below.setMinimumHeight(STATUS_LINES * below.fontMetrics().lineSpacing() + 4)
+    below.setAlignment(Qt.AlignmentFlag.AlignTop)
+    stacked((scroll, 1), below, into=widget)
     widget.setMinimumWidth(MINIMUM_WIDTH)
 
 

@@ -67,6 +67,7 @@ class ModelPanel(QWidget):
         )
         self.memory = MemoryPanel()
         self._chosen = BUILT_IN
+        self._wanted: Download | None = None  # chosen, but not here yet
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self._restore()
@@ -149,8 +150,11 @@ class ModelPanel(QWidget):
         item = self._missing(name)
         self.get_button.setVisible(item is not None)
         self.terms.setVisible(item is not None)
+        self._wanted = item
         if item is not None:
-            self.terms.setText(f"{item.name}: {item.megabytes} MB from {item.url.split('/')[2]}, licence {item.licence}.")
+            terms = f"{item.name}: {item.megabytes} MB from {item.url.split('/')[2]}, licence {item.licence}."
+            self.terms.setText(f"{terms} Until it is downloaded, {Path(self._chosen).name} is used.")
+            self._show_chosen()  # the menu shows what is used
             return
         self._chosen = name
         self._change()
@@ -164,8 +168,7 @@ class ModelPanel(QWidget):
     # Downloading
 
     def _download(self) -> None:
-        item = self._missing(str(self.model.currentData()))
-        if item is None:
+        if (item := self._wanted) is None:
             return
         self.get_button.setEnabled(False)
         self.bar.setVisible(True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,24 +76,13 @@ def read_video(path: Any) -> list[LayerData]:
             bar.close()
 
 
-def time_step(fps: float, frames: int) -> float:
-    """Return the seconds between two frames, as a float with which napari's slider reaches the last one.
-
-    napari counts ``int((stop - start) / step) + 1`` places. With 246 frames at 24 fps that is one too few, by rounding.
-    """
-    step, last = 1 / fps, frames - 1
-    while int((last * step) / step) < last:
-        step = math.nextafter(step, math.inf)
-    return step
-
-
 def video_layer(video: Video) -> LayerData:
     """Return a video as a napari layer: ``(data, attributes, "image")``.
 
     Frames are decoded when they are looked at. Of microscopy the raw data is shown, with the contrast our mapping chose;
-    of everything else the RGB frames. The time axis is in seconds where the video knows its rate.
+    of everything else the RGB frames. The time axis counts frames: a plain array ``(T, Y, X)`` of as many frames lies on them.
+    Their times are in the metadata, and on the timeline.
     """
-    step = time_step(video.fps, len(video)) if video.fps else 1.0
     metadata: dict[str, Any] = {
         VIDEO_KEY: video,
         "fps": video.fps,
@@ -104,9 +92,9 @@ def video_layer(video: Video) -> LayerData:
     attributes: dict[str, Any] = {
         "name": video.name if video.stream is None else f"{video.name} [stream {video.stream}]",
         "metadata": metadata,
-        "scale": (step, 1.0, 1.0),
+        "scale": (1.0, 1.0, 1.0),
         "axis_labels": ("time", "y", "x"),
-        "units": ("second" if video.fps else "pixel", "pixel", "pixel"),
+        "units": ("pixel", "pixel", "pixel"),
         "multiscale": False,
     }
     mapping = video.mapping

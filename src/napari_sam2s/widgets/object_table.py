@@ -123,6 +123,9 @@ class ObjectTable(QTableWidget):
         for column in (NAME, CLASS):
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.setWordWrap(False)
+        # Not by any key: a shortcut pressed after a row was clicked would overwrite the name.
+        triggers = QAbstractItemView.EditTrigger
+        self.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
         # In napari's dark theme Qt draws the border of an empty box in the colour of what is around it.
         self.setStyleSheet("QTableView::indicator:unchecked { border: 1px solid #8a8f98; width: 11px; height: 11px; }")
         self.setMinimumWidth(340)

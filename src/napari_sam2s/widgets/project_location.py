@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
+from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.settings import remembered
 
@@ -29,7 +30,7 @@ def project_path(video: Video) -> Path:
     if near is not None and may_write(near.parent):
         return near
     chosen = str(remembered("project", "folder", ""))
-    own = Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("napari-sam2s")) / "projects"
+    own = user_path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-sam2s")) / "projects"
     own.mkdir(parents=True, exist_ok=True)
     return place_in(own, video)
 

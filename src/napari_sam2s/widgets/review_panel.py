@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWidget, QTableWidgetItem, QWidget
@@ -45,6 +46,7 @@ class ReviewPanel(QWidget):
         self.project: Project | None = None  # that `review` is about, or will be in a moment
         self._stamp = -1  # of its masks
         self._filling = False
+        self._answered: ReviewSpan | None = None  # the span that was answered just now: the next one is to be shown
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-review")
         self._timer = quiet_timer(self, DELAY, self._compute)
         self.found.connect(self._show)
@@ -149,7 +151,8 @@ class ReviewPanel(QWidget):
         finally:
             self._filling = False
         self._show_detail()
-        if self.span is not None and before is not None and self.span != before:
+        # Only after an answer. Whoever corrects a mask changes the queue as well, and stays where the work is.
+        if self.span is not None and before is not None and before == self._answered and self.span != before:
             self._go()
 
     def _show_detail(self) -> None:
@@ -174,14 +177,15 @@ class ReviewPanel(QWidget):
 
     def _go(self) -> None:
         span = self.span
+        self._answered = None
         if span is not None:
-            if self._session.current_object not in span.objects:
-                self._session.choose(span.objects[0])
+            if self._session.current_object not in span.objects or len(span.objects) > 1:
+                self._session.choose(self._doubted(span))
             self._session.go_to(span.frame)
             self._show_detail()
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
-            self._session.tell(_described(span) + ask)
+            self._session.tell(_described(span) + (ask or self._absent_question(span)))
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
@@ -206,21 +210,49 @@ class ReviewPanel(QWidget):
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
         if (span := self.span) is not None:
+            self._answered = span
             self._session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
         """Answer that the two objects of a link are not the same."""
         if (span := self.span) is not None:
+            self._answered = span
             self._session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
-        """Mark the object absent on the span; of two that overlap, the chosen one."""
+        """Mark the object absent on the span; of two that overlap, the chosen one, at first the more doubtful one."""
         span, chosen = self.span, self._session.current_object
         if span is not None and span.link is not None:
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None:
-            who = chosen if chosen in span.objects else span.objects[0]
-            self._session.edit(lambda project: project.tracks.mark_absent(who, span.start, span.stop))
+            who = chosen if chosen in span.objects else self._doubted(span)
+            name = self._name(who)
+            self._answered = span
+            where = _frames(span)
+
+            def mark(project: Project) -> None:
+                project.tracks.mark_absent(who, span.start, span.stop)
+                self._session.notify(f"{name} is marked absent on {where}. {self._keys.key('undo')} undoes it.")
+
+            self._session.edit(mark)
+
+    def _name(self, object_id: int) -> str:
+        project = self._session.project
+        return next((o.name for o in (project.objects if project else ()) if o.id == object_id), f"object {object_id}")
+
+    def _doubted(self, span: ReviewSpan) -> int:
+        """Return the object of a span whose masks the model doubts most; the first one if it scored none of them."""
+        project = self._session.project
+        if project is None or span.link is not None:
+            return span.objects[0]
+        scores = {i: _mean_score(project, i, span) for i in span.objects}
+        return min(span.objects, key=lambda i: scores[i])
+
+    def _absent_question(self, span: ReviewSpan) -> str:
+        if len(span.objects) < 2:
+            return ""
+        name = self._name(self._session.current_object)
+        return f" {self._keys.key('review_absent')} marks {name} absent here. Choose the other one in the table if it is wrong."
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
@@ -231,9 +263,18 @@ class ReviewPanel(QWidget):
             self._session.tell(f"Click the object, or right-click what it is not. Then press {key} to track.")
 
 
+def _frames(span: ReviewSpan) -> str:
+    return f"frame {span.start}" if span.stop == span.start + 1 else f"frames {span.start} to {span.stop - 1}"
+
+
 def _described(span: ReviewSpan) -> str:
-    where = f"Frame {span.start}" if span.stop == span.start + 1 else f"Frames {span.start} to {span.stop - 1}"
-    return f"{where}: {span.text}."
+    return f"{_frames(span).capitalize()}: {span.text}."
+
+
+def _mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
+    series = project.masks.series(object_id)
+    there = (series.frames >= span.start) & (series.frames < span.stop) & np.isfinite(series.iou)
+    return float(series.iou[there].mean()) if there.any() else 2.0  # painted, say: in no doubt
 
 
 def _summary(review: Review) -> str:

@@ -205,6 +205,8 @@ class RunView(QObject):
         """Show the timeline and what a run would cost, as the project is now."""
         worker = self._session.worker
         self._panel.resume_button.setVisible(worker is not None and worker.interrupted)
+        if worker is not None and worker.project.runs and worker.project.runs[-1].status == "undone":
+            self._panel.progress.setVisible(False)
         if worker is None:
             self._timeline.show_rows(1, [])
             self._panel.preflight.setText("")

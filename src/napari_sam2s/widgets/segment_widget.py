@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info, show_warning
 from qtpy.QtWidgets import QPushButton, QTabWidget, QWidget
 
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
@@ -14,6 +15,7 @@ from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.export_menu import Exporter
 from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
+from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.layout import dock_timeline, lay_out, undock_timeline
 from napari_sam2s.widgets.model_panel import ModelPanel
@@ -45,6 +47,7 @@ class SegmentWidget(QWidget):
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
         self.keys = Keys(napari_viewer)
+        self._paused_by_click = False
         self.status = wrapped(tip="What happens now, and what to do next.")
         self.timeline = Timeline()
         self.model_panel, self.run_panel = ModelPanel(), RunPanel()
@@ -63,6 +66,7 @@ class SegmentWidget(QWidget):
         self.add_panel("Edit tracks", self.track_editing_panel)
         self._lay_out()
         self._connect()
+        self.keyboard = KeyboardKeeper(napari_viewer, self)
         self._watcher = CloseWatcher(self, self.let_go)
         commands.OPEN.add(self.keys)
         session.tell(WELCOME)
@@ -77,7 +81,7 @@ class SegmentWidget(QWidget):
             button("Keys", self.help.toggle, "Show all keys."),
             self.export_button,
         )
-        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), self.run_panel, last, self.status)
+        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), self.run_panel, last, below=self.status)
 
     def _bind_keys(self) -> None:
         add, session = self.keys.add, self.session
@@ -96,6 +100,8 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         session = self.session
         session.message.connect(self.status.setText)
+        session.news.connect(show_info)
+        session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)
         session.changed.connect(self._refresh)
         self.model_panel.changed.connect(self._change_model)
@@ -142,9 +148,15 @@ class SegmentWidget(QWidget):
         self.run_view.facts = facts
         self.refresh()
 
+    def _note_pause(self) -> None:
+        self._paused_by_click = True
+
     def _prompted(self, frame: int, object_id: int) -> None:
-        doubt = self._doubt(frame, object_id)
-        self.session.tell(f"{doubt} Press {self.keys.key('track')} to track from here.".lstrip())
+        doubt, keys = self._doubt(frame, object_id), self.keys
+        paused, self._paused_by_click = self._paused_by_click, False
+        resumes = paused and self.session.worker is not None and self.session.worker.interrupted
+        then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""
+        self.session.tell(f"{doubt} Press {keys.key('track')} to track from here.{then}".lstrip())
         self.refresh()
 
     def _doubt(self, frame: int, object_id: int) -> str:
@@ -164,6 +176,7 @@ class SegmentWidget(QWidget):
 
     def _failed(self, message: str) -> None:
         self.session.tell(message)
+        show_warning(message)
         self.refresh()  # a click that was refused is drawn already
 
     def _lost(self, message: str) -> None:

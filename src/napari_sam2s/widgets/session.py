@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+STEPS = {"track": "the whole run of tracking", "prompt": "a click or box", "paint": "painting"}  # steps of undo, in words
+
 
 class Session(QObject):
     """The video that is open in a viewer, its project and layers, and what is chosen there; ``None`` where nothing is open."""
@@ -34,6 +36,8 @@ class Session(QObject):
     changed = Signal()  # the project, or which object is chosen: show it anew
     moved = Signal()  # another frame is on show
     message = Signal(str)  # for the user
+    news = Signal(str)  # the same, also to be shown by napari: what was undone, what was lost
+    paused_by_click = Signal()  # a prompt was given in the midst of a run
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -147,14 +151,22 @@ class Session(QObject):
         """Show the user a message."""
         self.message.emit(message)
 
+    def notify(self, message: str) -> None:
+        """Show the user a message, in a notification of napari's as well."""
+        self.message.emit(message)
+        self.news.emit(message)
+
     # What the user does
 
-    def new_object(self) -> None:
-        """Add an object; the next click prompts it."""
+    def new_object(self, *, activate: bool = True) -> None:
+        """Add an object; the next click prompts it if ``activate``."""
         if self.project is not None:
-            self.current_object = self.project.add_object().id
-            self.activate_prompts()
+            made = self.project.add_object()
+            self.current_object = made.id
+            if activate:
+                self.activate_prompts()
             self.changed.emit()
+            self.tell(f"{made.name} is new: {'click it in the picture' if activate else 'you are painting it'}.")
 
     def remove_object(self) -> None:
         """Remove the chosen object."""
@@ -173,6 +185,7 @@ class Session(QObject):
             self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")
             return
         self._try(lambda: project.confirm(frame))
+        self.tell(f"Frame {frame} is confirmed: tracking stops here and keeps its masks.")
         self.changed.emit()
 
     def prompt(self, prompt: Prompt) -> None:
@@ -183,6 +196,8 @@ class Session(QObject):
         if prompt.object_id not in {o.id for o in project.objects}:
             self.current_object = project.add_object().id
             prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
+        if self.tracking:
+            self.paused_by_click.emit()
         self.worker.prompt(prompt)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
@@ -211,11 +226,14 @@ class Session(QObject):
 
     def undo(self) -> None:
         """Undo the last step."""
-        self.edit(lambda project: project.undo())
+        self.edit(lambda project: self._say(project.undo(), "Undone: {}. Redo brings it back.", "There is nothing to undo."))
 
     def redo(self) -> None:
         """Redo what was undone."""
-        self.edit(lambda project: project.redo())
+        self.edit(lambda project: self._say(project.redo(), "Redone: {}.", "There is nothing to redo."))
+
+    def _say(self, step: str | None, done: str, nothing: str) -> None:
+        self.notify(nothing if step is None else done.format(STEPS.get(step, step)))
 
     def settle(self, timeout: float = 60.0) -> None:
         """Wait until all jobs given so far are done; for scripts and tests."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project
 
 
@@ -21,11 +22,21 @@ class Strokes:
     ----------
     tell
         Called with a frame, the objects that look different on it, and the last step of undo before that.
+    begin
+        Called with the layer before a stroke begins.
+    refuse
+        Called with what a stroke cannot do, such as to paint a locked object; what a script writes raises an error instead.
     """
 
-    def __init__(self, project: Project, tell: Callable[[int, Sequence[int], int], None]) -> None:
-        self._project, self._tell = project, tell
-        self.labels = project.labels.watched(self._writes)
+    def __init__(
+        self,
+        project: Project,
+        tell: Callable[[int, Sequence[int], int], None],
+        begin: Callable[[Any], None] = lambda layer: None,
+        refuse: Callable[[str], None] | None = None,
+    ) -> None:
+        self._project, self._tell, self._begin, self._refuse = project, tell, begin, refuse
+        self.labels = project.labels.watched(self._writes, self._refused)
         self._before: dict[int, NDArray[Any]] = {}  # label images of the frames written to, as they were
         self._since = 0
         self._drawing = False
@@ -38,6 +49,7 @@ class Strokes:
         """Hear of the mouse: a callback of the layer, before napari's own."""
         self._finish()
         self._drawing = True
+        self._begin(layer)
         yield
         while event.type == "mouse_move":
             yield
@@ -56,6 +68,12 @@ class Strokes:
             self._before[frame] = self._project.labels.frame(frame)
         if not self._drawing:  # as napari's undo and a script do, which may write several times
             self._timer.start()
+
+    def _refused(self, error: ProjectError) -> bool:
+        if self._drawing and self._refuse is not None:
+            self._refuse(str(error))
+            return True
+        return False
 
     def _finish(self) -> None:
         self._timer.stop()

@@ -154,7 +154,26 @@ class Timeline(QWidget):
         painter.setPen(QPen(self.palette().text().color(), 1))
         x = int(self.x_of(self.current + 0.5))
         painter.drawLine(x, 0, x, self.height())
+        self._draw_place(painter, x)
         painter.end()
+
+    @property
+    def place(self) -> str:
+        """The frame on show and its time, in words."""
+        if not self.fps:
+            return f"frame {self.current}"
+        seconds = self.current / self.fps
+        return f"frame {self.current} · {self._mark(int(seconds))}.{int(seconds % 1 * 100):02d}"
+
+    def _draw_place(self, painter: QPainter, x: int) -> None:
+        """Write beside the cursor which frame that is, and when."""
+        font = self.font()
+        font.setPixelSize(RULER - 7)
+        painter.setFont(font)
+        width = painter.fontMetrics().horizontalAdvance(self.place) + 8
+        left = x + 2 if x + 2 + width <= self.width() else x - 2 - width
+        painter.fillRect(QRectF(left, 0, width, RULER - 4), self.palette().base().color())
+        painter.drawText(QRectF(left, 0, width, RULER - 4), Qt.AlignmentFlag.AlignCenter, self.place)
 
     def _draw(self) -> QPixmap:
         ratio = self.devicePixelRatioF()

@@ -67,6 +67,9 @@ class VideoPicker(QWidget):
         self.video.reset_choices()
         if self._session.image is None:
             self._pick(self.video.value)
+            if event is not None and self._session.image is not None:
+                # napari makes a layer the active one after it has told us of it: then the next click would do nothing.
+                QTimer.singleShot(0, self._session.activate_prompts)
 
     @property
     def _video_removed(self) -> bool:

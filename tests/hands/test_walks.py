@@ -1,0 +1,182 @@
+"""What a person does at napari, by real events: a fault that was met once in a real window is walked through here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+NAME, FRAMES = 1, 3  # columns of the table of objects
+
+
+def test_widget_first_then_the_video_and_clicks_are_prompts(hand):
+    assert hand.opened_with == "SAM2S prompts"
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    assert hand.ask("[p.labels for p in widget.session.project.prompts()]") == [[1]]
+
+
+def test_a_box_is_where_it_was_dragged_and_the_picture_stays(hand, tmp_path):
+    camera = hand.ask("list(viewer.camera.center)")
+    start, stop = hand.place(60, 60), hand.place(160, 200)
+    hand.drag(start, stop)
+    band = hand.ask("b = widget.session.layers._band.band\nanswer = b is not None and [b.isVisible(), b.width(), b.height()]")
+    hand.let_go()
+    hand.settled()
+    assert band[0]
+    np.testing.assert_allclose(band[1:], (stop[0] - start[0], stop[1] - start[1]), atol=3)
+    np.testing.assert_allclose(hand.ask("widget.session.project.prompts()[0].box"), (60, 60, 160, 200), atol=2)
+    assert hand.ask("list(viewer.camera.center)") == camera
+    assert not hand.ask("widget.session.layers._band.band.isVisible()")
+    assert hand.ask("viewer.layers['SAM2S prompts'].mouse_pan"), "a drag with the space bar moves the picture"
+
+
+@pytest.mark.parametrize("key", ["k", "n", "g"])
+def test_a_shortcut_after_a_row_was_clicked_renames_nothing(hand, key):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.click(hand.cell(0, NAME))
+    hand.press(key)
+    hand.settled()
+    assert hand.ask("widget.objects_panel.table.state().name") == "NoState"
+    assert hand.ask("[o.name for o in widget.session.project.objects]")[0] == "object 1"
+    did = {
+        "k": "widget.session.project.masks.confirmed_frames(1)",
+        "n": "len(widget.session.project.objects) == 2",
+        "g": "len(widget.session.project.frames) > 1",
+    }
+    assert hand.ask(did[key])
+
+
+def test_a_shortcut_after_a_rename_renames_nothing(hand):
+    hand.click(hand.cell(0, NAME), times=2)
+    hand.press("ctrl+a", "c", "l", "i", "p", "Return")
+    hand.press("n")
+    hand.settled()
+    assert hand.ask("[o.name for o in widget.session.project.objects]") == ["clip", "object 2"]
+
+
+@pytest.mark.parametrize("box", ["widget.run_panel.rate", "widget.run_panel.direction"])
+def test_keys_work_after_the_rate_box_and_a_menu(hand, box):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.click(hand.middle(box))
+    if "direction" in box:
+        hand.press("Return")
+    hand.press("g")
+    hand.until("len(widget.session.project.frames) > 1")
+    hand.settled()
+    assert hand.ask("widget.run_panel.rate.text()") == "every frame"
+
+
+def test_what_is_painted_without_an_object_becomes_one(hand):
+    hand.ask(
+        "layer = viewer.layers['SAM2S objects']\nviewer.layers.selection.active = layer\n"
+        "layer.mode, layer.brush_size, layer.selected_label = 'paint', 12, 9"
+    )
+    hand.drag(hand.place(60, 60), hand.place(60, 110))
+    hand.let_go()
+    hand.settled()
+    assert hand.ask("[o.id for o in widget.session.project.objects]") == [1, 2]
+    assert hand.ask("int(widget.session.project.mask(0, 2).sum())") > 300
+
+
+def test_a_locked_object_is_not_painted_and_that_is_told(hand):
+    hand.ask(
+        "widget.session.project.objects.set_flags(1, locked=True)\nwidget.session.changed.emit()\n"
+        "layer = viewer.layers['SAM2S objects']\nviewer.layers.selection.active = layer\n"
+        "layer.mode, layer.brush_size, layer.selected_label = 'paint', 12, 1"
+    )
+    hand.drag(hand.place(60, 60), hand.place(60, 110))
+    hand.let_go()
+    assert "locked" in hand.status
+    assert hand.ask("int(viewer.layers['SAM2S objects']._slice.image.raw.max())") == 0, "nothing is drawn either"
+    assert "Traceback" not in (hand.folder / "napari.log").read_text()
+
+
+def test_undo_redo_and_confirm_say_what_they_did(hand):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.press("g")
+    hand.until("'finished' in widget.status.text()")
+    hand.settled()
+    assert hand.ask("widget.run_panel.progress.isVisible()")
+    hand.press("k")
+    assert "is confirmed" in hand.status
+    hand.press("u")
+    hand.settled()
+    assert "Undone: confirm" in hand.status
+    hand.press("u")
+    hand.settled()
+    assert "Undone: the whole run of tracking" in hand.status
+    assert not hand.ask("widget.run_panel.progress.isVisible()")
+    hand.press("shift+u")
+    hand.settled()
+    assert "Redone: the whole run of tracking" in hand.status
+    assert hand.ask("len(widget.session.project.frames)") == 16
+
+
+def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
+    hand.ask(
+        "import numpy as np\np = widget.session.project\n"
+        "from napari_sam2s.masklets import Scores\n"
+        "def disc(y):\n    m = np.zeros(p.shape[1:], bool)\n    m[y:y + 40, 100:140] = True\n    return m\n"
+        "rows = [(t, 1, disc(60), Scores(0.2 if t in (3, 4, 9, 10, 11) else 0.9, 5.0, None)) for t in range(16)]\n"
+        "p.write_masks(rows)\nwidget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
+    )
+    hand.until("len(widget.review_panel.review) > 1")
+    hand.press("j")
+    hand.press("shift+w")
+    frame = hand.ask("widget.session.frame")
+    hand.click(hand.place(80, 120))
+    hand.settled()
+    hand.until("not widget.review_panel._timer.isActive()")
+    hand.rest(0.6)
+    assert hand.ask("widget.session.frame") == frame
+
+
+def test_absent_names_the_object_and_takes_the_doubtful_one(hand):
+    hand.ask(
+        "import numpy as np\np = widget.session.project\np.objects.rename(1, 'liver')\np.add_object('gauze')\n"
+        "from napari_sam2s.masklets import Scores\nm = np.zeros(p.shape[1:], bool)\nm[60:120, 100:160] = True\n"
+        "p.write_masks([(t, i, m, Scores(0.9 - 0.2 * (i == 2), 5.0, None)) for t in range(4, 8) for i in (1, 2)])\n"
+        "widget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
+    )
+    hand.until("any(len(s.objects) == 2 for s in widget.review_panel.review)")
+    row = hand.ask("next(n for n, s in enumerate(widget.review_panel.review) if len(s.objects) == 2)")
+    hand.press(*["j"] * (row + 1))
+    assert "Q marks gauze absent" in hand.status
+    hand.press("q")
+    hand.settled()
+    assert "gauze is marked absent" in hand.ask(
+        "' '.join(n.message for n in napari.utils.notifications.notification_manager.records)"
+    )
+    assert hand.ask("bool(p.mask(5, 1).any())")
+    assert not hand.ask("bool(p.mask(5, 2).any())")
+
+
+def test_a_message_is_seen_on_a_laptop_and_moves_nothing(hand):
+    bottom, window, height = hand.ask(
+        "w, window = widget.status, viewer.window._qt_window\n"
+        "answer = [w.mapTo(window, w.rect().bottomLeft()).y(), window.height(), w.height()]"
+    )
+    assert bottom <= window
+    assert height > 30
+    track = hand.middle("widget.run_panel.track_button")
+    hand.ask(
+        "widget.session.tell('The model is unsure (predicted IoU 0.41). Click again where the mask is wrong, or paint it. '\n"
+        "                    'Press G to track from here.')"
+    )
+    hand.rest()
+    assert hand.middle("widget.run_panel.track_button") == track
+    assert hand.ask("w = widget.status\nanswer = w.visibleRegion().boundingRect().height() >= w.heightForWidth(w.width())")
+
+
+def test_a_plain_array_lies_on_the_frames_and_times_are_shown(hand):
+    hand.ask(
+        "import numpy as np\nviewer.add_labels(np.zeros((16, 270, 480), np.uint8), name='plain')\nwidget.session.go_to(11)"
+    )
+    hand.rest()
+    assert hand.ask("int(viewer.layers['plain'].world_to_data(viewer.dims.point)[0])") == 11
+    assert hand.ask("viewer.dims.nsteps[0]") == 16
+    assert hand.ask("widget.timeline.place") == "frame 11 · 0:00.44"
+    hand.ask("viewer.layers.remove('plain')\nanswer = 1")
