@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+import dask
 import napari.settings
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from qtpy.QtTest import QTest
 from napari_sam2s.formats import write_video
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import Engine
+from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import PLUGIN, remember
 from napari_sam2s.widgets.vispy_workarounds import guard_canvas
@@ -124,9 +126,11 @@ def case_file(encoded, tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_engine():
-    """One engine for all tests that do not hurt it: starting one costs seconds. It is reached as a cluster's is."""
+    """One engine for all tests that do not hurt it: starting one costs seconds. It is reached as a cluster with TLS is."""
     with Engine() as engine:
-        yield engine
+        certificate, key = (str(engine.keys / name) for name in (CERTIFICATE, KEY))
+        with dask.config.set({"distributed.comm.tls": {"ca-file": certificate, "client": {"cert": certificate, "key": key}}}):
+            yield engine
 
 
 @pytest.fixture

@@ -15,6 +15,10 @@ import platformdirs
 from napari_sam2s.errors import ModelError
 
 CHUNK_BYTES = 1 << 20
+_WRONG = (
+    "{path} is damaged, or not the published file (SHA-256 {digest}, not {known}): delete it, then run "
+    "`napari-sam2s models get {name}`."
+)
 _HOST = "https://dl.fbaipublicfiles.com/segment_anything_2"
 
 
@@ -26,20 +30,60 @@ class Download:
     url: str
     megabytes: int
     licence: str = "Apache-2.0 (Meta)"
-    sha256: str = ""  # not published by Meta; the first download's is kept beside the file and checked from then on
+    sha256: str = ""  # Meta publishes none; these were found alike in several public places
 
 
 DOWNLOADS = {
     d.name: d
     for d in (
-        Download("sam2.1-tiny", f"{_HOST}/092824/sam2.1_hiera_tiny.pt", 156),
-        Download("sam2.1-small", f"{_HOST}/092824/sam2.1_hiera_small.pt", 184),
-        Download("sam2.1-base-plus", f"{_HOST}/092824/sam2.1_hiera_base_plus.pt", 324),
-        Download("sam2.1-large", f"{_HOST}/092824/sam2.1_hiera_large.pt", 898),
-        Download("sam2-tiny", f"{_HOST}/072824/sam2_hiera_tiny.pt", 156),
-        Download("sam2-small", f"{_HOST}/072824/sam2_hiera_small.pt", 184),
-        Download("sam2-base-plus", f"{_HOST}/072824/sam2_hiera_base_plus.pt", 324),
-        Download("sam2-large", f"{_HOST}/072824/sam2_hiera_large.pt", 898),
+        Download(
+            "sam2.1-tiny",
+            f"{_HOST}/092824/sam2.1_hiera_tiny.pt",
+            156,
+            sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        ),
+        Download(
+            "sam2.1-small",
+            f"{_HOST}/092824/sam2.1_hiera_small.pt",
+            184,
+            sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+        ),
+        Download(
+            "sam2.1-base-plus",
+            f"{_HOST}/092824/sam2.1_hiera_base_plus.pt",
+            324,
+            sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+        ),
+        Download(
+            "sam2.1-large",
+            f"{_HOST}/092824/sam2.1_hiera_large.pt",
+            898,
+            sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+        ),
+        Download(
+            "sam2-tiny",
+            f"{_HOST}/072824/sam2_hiera_tiny.pt",
+            156,
+            sha256="65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
+        ),
+        Download(
+            "sam2-small",
+            f"{_HOST}/072824/sam2_hiera_small.pt",
+            184,
+            sha256="95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
+        ),
+        Download(
+            "sam2-base-plus",
+            f"{_HOST}/072824/sam2_hiera_base_plus.pt",
+            324,
+            sha256="d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
+        ),
+        Download(
+            "sam2-large",
+            f"{_HOST}/072824/sam2_hiera_large.pt",
+            898,
+            sha256="7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
+        ),
     )
 }
 
@@ -60,6 +104,27 @@ def local_weights(name: str) -> Path:
     path = weights_folder() / f"{name}.pt"
     if not path.is_file():
         raise ModelError(f"{name} is not downloaded yet: run `napari-sam2s models get {name}` once.")
+    return path
+
+
+def checked_weights(name: str, digest: str | None = None) -> Path:
+    """Return the file of published weights after comparing its SHA-256 with the one that this package knows.
+
+    Parameters
+    ----------
+    digest
+        Of the file, where it is known already.
+
+    Raises
+    ------
+    ModelError
+        If they are not there, or are not the published ones.
+    """
+    path = local_weights(name)
+    known = DOWNLOADS[name].sha256
+    digest = digest if digest is not None else sha256(path)
+    if known and digest != known:
+        raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=name))
     return path
 
 
@@ -105,7 +170,7 @@ def verify(item: Download) -> str:
     known = item.sha256 or (record.read_text(encoding="ascii").strip() if record.is_file() else "")
     digest = sha256(path)
     if known and digest != known:
-        raise ModelError(f"{path} is damaged (SHA-256 {digest}, not {known}): delete it and download it again.")
+        raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=item.name))
     return digest
 
 

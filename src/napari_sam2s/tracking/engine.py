@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,11 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.engine_keys import make_keys, security_of
 
 if TYPE_CHECKING:
+    from distributed import Security
+
     from napari_sam2s.model.network import SAM2S
     from napari_sam2s.model.speed import Mode
 
@@ -59,10 +64,13 @@ class Engine:
     Parameters
     ----------
     address
-        The address of a dask scheduler, such as ``"tcp://gpu-box:8786"``; ``None`` starts a process on this machine that
-        listens to the loopback interface only and ends with this one.
+        The address of a dask scheduler, such as ``"tls://gpu-box:8786"``; ``None`` starts a process on this machine that
+        listens to the loopback interface only, lets in only who has its keys, and ends with this one.
     threads
         How many cores torch may use in a process of our own; ``None`` for all of them.
+    security
+        For an address: a ``distributed.Security``, or the folder of :attr:`keys` of an engine that runs; by default what
+        dask's configuration says (``distributed.comm.tls``).
 
     Raises
     ------
@@ -70,13 +78,30 @@ class Engine:
         If the engine does not start, or nothing answers at the address.
     """
 
-    def __init__(self, address: str | None = None, *, threads: int | None = None) -> None:
+    def __init__(
+        self, address: str | None = None, *, threads: int | None = None, security: Security | str | Path | None = None
+    ) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
+        self._keys: Path | None = None
         if address is None:
-            self._process, address = _start_process(threads)
+            if security is not None:
+                raise TrackingError("An engine of this machine makes its own keys: give `security` with an address only.")
+            security = self._keys = make_keys()
+            try:
+                self._process, address = _start_process(threads, self._keys)
+            except BaseException:
+                shutil.rmtree(self._keys, ignore_errors=True)
+                raise
         self.address = address
-        self._client = self._connect(address)
+        if isinstance(security, str | Path):
+            security = security_of(Path(security).expanduser())
+        self._client = self._connect(address, security)
+
+    @property
+    def keys(self) -> Path | None:
+        """The folder with the keys of a local engine, for ``Engine(address, security=keys)`` elsewhere; else ``None``."""
+        return self._keys
 
     @property
     def pid(self) -> int | None:
@@ -111,9 +136,8 @@ class Engine:
     def close(self) -> None:
         """End the engine, if it is ours, and the connection."""
         self._client.close(timeout=1)
+        self._stop_process()
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -139,14 +163,22 @@ class Engine:
         finally:
             _current_client.reset(token)
 
-    def _connect(self, address: str) -> Any:
+    def _connect(self, address: str, security: Security | None) -> Any:
         from distributed import Client
 
         for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
             logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
 
         try:
-            return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True)
+            return Client(
+                address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True, security=security
+            )
+        except (TypeError, RuntimeError) as error:  # dask's, of an address that wants keys, or that cannot have them
+            self._stop_process()
+            raise TrackingError(
+                f"{address!r} cannot be reached this way ({error}); an address with tls:// needs `security=`, or the keys in "
+                "dask's configuration."
+            ) from error
         except (OSError, ValueError, TimeoutError) as error:
             self._stop_process()
             raise TrackingError(
@@ -158,6 +190,8 @@ class Engine:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._keys is not None:
+            shutil.rmtree(self._keys, ignore_errors=True)
 
     def _wait(self, future: Any) -> Any:
         """Wait for a result while watching that the engine lives."""
@@ -219,12 +253,12 @@ class RemoteObject:
         return self._engine._wait(future)
 
 
-def _start_process(threads: int | None) -> tuple[subprocess.Popen[str], str]:
+def _start_process(threads: int | None, keys: Path) -> tuple[subprocess.Popen[str], str]:
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_sam2s.tracking.engine_process"],
+        [sys.executable, "-m", "napari_sam2s.tracking.engine_process", str(keys)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

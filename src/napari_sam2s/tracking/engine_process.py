@@ -2,18 +2,26 @@
 
 Started by :class:`napari_sam2s.tracking.engine.Engine` with a command line, never by fork or by re-importing
 ``__main__``, so that it starts with ``OMP_WAIT_POLICY=passive`` and shares nothing with the viewer. It prints its address
-as one line of JSON and ends when its standard input closes, that is, when whoever started it is gone.
+as one line of JSON and ends when its standard input closes, that is, when whoever started it is gone. It lets in only who has
+the keys in the folder that it is given (:mod:`engine_keys`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
+import shutil
 import sys
+import threading
+from pathlib import Path
+from typing import Any
 
 import dask
 import psutil  # comes with dask.distributed
+
+from napari_sam2s.tracking.engine_keys import make_keys, security_of
 
 STEPS_BELOW = 5  # of niceness: all of the processor when the viewer is still, a quarter of what both want when it is not
 
@@ -27,28 +35,43 @@ def give_way() -> None:
         process.nice(min(process.nice() + STEPS_BELOW, 19))
 
 
-def main() -> None:
-    """Serve until the standard input closes."""
+def main(folder: str) -> None:
+    """Serve whoever has the keys in a folder, until the standard input closes; then the folder is removed."""
     give_way()
     # A frame on a slow machine may take minutes; nothing here should be declared dead for being busy.
     dask.config.set({"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"})
-    from distributed import LocalCluster
+    try:
+        asyncio.run(_serve(Path(folder)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    cluster = LocalCluster(
-        n_workers=1,
-        threads_per_worker=1,
-        processes=False,
-        protocol="tcp://",
-        host="127.0.0.1",
-        dashboard_address=None,
-        memory_limit=0,  # the memory bank is bounded by itself; dask must not spill or pause it
-        silence_logs=logging.CRITICAL,
-    )
-    sys.stdout.write(json.dumps({"address": cluster.scheduler_address}) + "\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    cluster.close(timeout=1)
+
+async def _serve(folder: Path) -> None:
+    from distributed import Scheduler, Worker
+
+    for name in ("distributed", *(n for n in logging.root.manager.loggerDict if n.startswith("distributed."))):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # who knocks without keys is no news for the viewer's console
+
+    # Their HTTP servers know nothing of keys, and tell everybody where to connect.
+    class SilentScheduler(Scheduler):  # type: ignore[misc]
+        def start_http_server(self, *_: object, **__: object) -> None:
+            """Open no port but the one that asks for keys."""
+
+    class SilentWorker(Worker):  # type: ignore[misc]
+        def start_http_server(self, *_: object, **__: object) -> None:
+            """Open no port but the one that asks for keys."""
+
+    here: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls", "security": security_of(folder)}
+    # The memory bank is bounded by itself; dask must not spill or pause it.
+    worker = {**here, "nthreads": 1, "memory_limit": 0, "local_directory": str(folder)}
+    async with SilentScheduler(port=0, dashboard=False, **here) as scheduler, SilentWorker(scheduler.address, **worker):
+        sys.stdout.write(json.dumps({"address": scheduler.address, "keys": str(folder)}) + "\n")
+        sys.stdout.flush()
+        closed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(closed.set)), daemon=True).start()
+        await closed.wait()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1] if len(sys.argv) > 1 else str(make_keys()))

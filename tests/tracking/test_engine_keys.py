@@ -1,0 +1,127 @@
+"""Who is let into an engine: its owner, by keys that only the owner can read."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import stat
+import subprocess
+import sys
+
+import psutil
+import pytest
+from distributed import Client
+
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking import Engine
+from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY, make_keys, security_of
+
+OTHER_USER = 65534  # nobody
+ATTACK = """
+import asyncio, ssl, sys
+from urllib.parse import urlsplit
+address = urlsplit(sys.argv[1])
+keys = sys.argv[2:]
+for path in keys:
+    try:
+        open(path).read()
+        print("READ", path)
+    except PermissionError:
+        pass
+
+async def knock():
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=context)
+    writer.write(b"x" * 64)
+    print("ANSWER" if await asyncio.wait_for(reader.read(1), 10) else "closed")
+
+try:
+    asyncio.run(knock())
+except (ssl.SSLError, ConnectionError) as error:
+    print("refused", type(error).__name__)
+"""
+
+
+class ToCall:
+    """What an engine can hold."""
+
+    def answer(self):
+        """Answer."""
+        return 42
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as running:
+        yield running
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder for its user by its own rights")
+def test_the_folder_of_the_keys_is_the_owners_alone(engine):
+    assert stat.S_IMODE(engine.keys.stat().st_mode) == 0o700
+    assert {stat.S_IMODE((engine.keys / name).stat().st_mode) for name in (CERTIFICATE, KEY)} == {0o600}
+
+
+def test_no_port_but_two_that_ask_for_keys(engine):
+    ports = [c.laddr for c in psutil.Process(engine.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    assert len(ports) == 2  # scheduler and worker; no HTTP
+    assert {address.ip for address in ports} == {"127.0.0.1"}
+    assert 8787 not in {address.port for address in ports}
+    assert engine.address.startswith("tls://")
+
+
+def test_with_its_keys_another_program_of_the_owner_is_let_in(engine):
+    with Engine(engine.address, security=engine.keys) as second:
+        assert second.create(ToCall).answer() == 42
+        assert second.keys is None
+
+
+def test_other_keys_are_not_let_in(engine, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_sam2s.tracking.engine.START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(TrackingError, match="No engine answers"):
+        Engine(engine.address, security=make_keys())
+    with pytest.raises(OSError, match=r"Timed out|closed"):  # plain TCP
+        Client(engine.address.replace("tls://", "tcp://"), timeout=1, set_as_default=False)
+
+
+def test_an_address_with_tls_and_no_keys_says_what_it_needs(engine):
+    with pytest.raises(TrackingError, match="needs `security="):
+        Engine(engine.address)
+    with pytest.raises(TrackingError, match="holds no keys"):
+        Engine(engine.address, security=engine.keys / "not-there")
+    with pytest.raises(TrackingError, match="makes its own keys"):
+        Engine(security=engine.keys)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_this_machine_gets_nothing(engine):
+    files = [str(engine.keys / name) for name in (CERTIFICATE, KEY)]
+    done = subprocess.run(
+        [sys.executable, "-c", ATTACK, engine.address, *files],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        user=OTHER_USER,
+        group=OTHER_USER,
+        extra_groups=[],
+        timeout=60,
+    )
+    assert done.stdout.startswith(("refused", "closed")), done.stdout + done.stderr
+
+
+def test_the_keys_go_with_the_engine():
+    running = Engine()
+    folder = running.keys
+    running.close()
+    assert not folder.exists()
+
+
+def test_keys_are_new_every_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = make_keys(), make_keys()
+    assert first != second
+    assert (first / KEY).read_bytes() != (second / KEY).read_bytes()
+    context = security_of(first).get_connection_args("client")["ssl_context"]
+    assert context.verify_mode == ssl.CERT_REQUIRED
