@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "resume",
     "show",
     "export",
+    "measure",
     "evaluate",
     "benchmark",
     "convert",
