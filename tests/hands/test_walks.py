@@ -36,6 +36,8 @@ def test_a_shortcut_after_a_row_was_clicked_renames_nothing(hand, key):
     hand.settled()
     hand.click(hand.cell(0, NAME))
     hand.press(key)
+    if key == "g":
+        hand.until("len(widget.session.project.frames) > 1")
     hand.settled()
     assert hand.ask("widget.objects_panel.table.state().name") == "NoState"
     assert hand.ask("[o.name for o in widget.session.project.objects]")[0] == "object 1"
@@ -120,17 +122,19 @@ def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
         "import numpy as np\np = widget.session.project\n"
         "from napari_sam2s.masklets import Scores\n"
         "def disc(y):\n    m = np.zeros(p.shape[1:], bool)\n    m[y:y + 40, 100:140] = True\n    return m\n"
-        "rows = [(t, 1, disc(60), Scores(0.2 if t in (3, 4, 9, 10, 11) else 0.9, 5.0, None)) for t in range(16)]\n"
+        "p.add_object('second')\n"
+        "doubts = {(3, 1): 0.1, (12, 2): 0.4}\n"
+        "rows = [(t, i, disc(60 * i), Scores(doubts.get((t, i), 0.9), 5.0, None)) for t in range(16) for i in (1, 2)]\n"
         "p.write_masks(rows)\nwidget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
     )
-    hand.until("len(widget.review_panel.review) > 1")
+    hand.until("len(widget.review_panel.review) > 1", patience=20)
     hand.press("j")
     hand.press("shift+w")
     frame = hand.ask("widget.session.frame")
     hand.click(hand.place(80, 120))
     hand.settled()
-    hand.until("not widget.review_panel._timer.isActive()")
-    hand.rest(0.6)
+    hand.until("widget.review_panel._stamp == widget.session.project.store.mask_stamp")  # the queue is computed anew
+    hand.rest(0.5)
     assert hand.ask("widget.session.frame") == frame
 
 

@@ -25,6 +25,8 @@ class KeyboardKeeper(QObject):
         super().__init__(widget)
         self._viewer = viewer
         for part in widget.findChildren(QWidget):
+            if part.window() is not widget.window():
+                continue  # the list of a menu: a letter finds an entry there while it is open
             numbers = isinstance(part, QLineEdit) and isinstance(part.parent(), QSpinBox)
             menu = isinstance(part, QComboBox) and not part.isEditable()
             if numbers or menu or isinstance(part, QSpinBox | QAbstractItemView | QTabBar | QAbstractButton):
@@ -48,9 +50,8 @@ class KeyboardKeeper(QObject):
         if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
             return False
         letter = Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z and not event.modifiers() & ~PLAIN
-        typing = isinstance(watched, QAbstractItemView) and watched.state() == QAbstractItemView.State.EditingState
-        canvas = self._canvas
-        if canvas is None or not letter or typing:
+        canvas = self._canvas  # while a cell is edited, its editor has the keyboard and not the table
+        if canvas is None or not letter:
             return False
         self.give_back()
         QApplication.sendEvent(canvas, QKeyEvent(event.type(), event.key(), event.modifiers(), event.text()))

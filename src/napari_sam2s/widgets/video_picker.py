@@ -56,6 +56,8 @@ class VideoPicker(QWidget):
         self.video.changed.connect(self._pick)
         self._layers.events.removed.connect(self._layer_removed)
         self._layers.events.inserted.connect(self.look)
+        self._layers.selection.events.active.connect(self._layer_chosen)
+        self._taken_on_insert: Image | None = None  # the video that was opened when napari added it, until napari selects it
         self._let_go = False
 
     # Among the layers
@@ -64,12 +66,21 @@ class VideoPicker(QWidget):
         """Offer the layers that there are, and open a video if none is open."""
         if self._video_removed:
             return  # what is there then is looked at when the video is let go of
-        self.video.reset_choices()
+        before = self._session.image
+        self.video.reset_choices()  # picks the first one, if there was none
         if self._session.image is None:
             self._pick(self.video.value)
-            if event is not None and self._session.image is not None:
-                # napari makes a layer the active one after it has told us of it: then the next click would do nothing.
-                QTimer.singleShot(0, self._session.activate_prompts)
+        if event is not None and self._session.image is not before:
+            self._taken_on_insert = self._session.image
+
+    def _layer_chosen(self, event: Any) -> None:
+        """Choose the prompts instead of a video that was just added.
+
+        napari makes a layer the active one after it has told us of it: the next click would do nothing.
+        """
+        if event.value is not None and event.value is self._taken_on_insert:
+            self._taken_on_insert = None
+            QTimer.singleShot(0, self._session.activate_prompts)
 
     @property
     def _video_removed(self) -> bool:
@@ -151,6 +162,7 @@ class VideoPicker(QWidget):
         self._let_go = True
         self._layers.events.removed.disconnect(self._layer_removed)
         self._layers.events.inserted.disconnect(self.look)
+        self._layers.selection.events.active.disconnect(self._layer_chosen)
 
     def _show_project(self, path: Path | None, otherwise: str = "none") -> None:
         self.project.setText(otherwise if path is None else path.name)
