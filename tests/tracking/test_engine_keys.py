@@ -16,28 +16,26 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking import Engine
 from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY, make_keys, security_of
 
-OTHER_USER = 65534  # nobody
 ATTACK = """
-import asyncio, ssl, sys
+import os, socket, ssl, sys
 from urllib.parse import urlsplit
 address = urlsplit(sys.argv[1])
-keys = sys.argv[2:]
-for path in keys:
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+socket.create_connection((address.hostname, address.port)).close()  # has all imported that it takes
+os.setgroups([])
+os.setgid(65534)  # nobody, who cannot import from here any more
+os.setuid(65534)
+for path in sys.argv[2:]:
     try:
         open(path).read()
         print("READ", path)
     except PermissionError:
         pass
-
-async def knock():
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=context)
-    writer.write(b"x" * 64)
-    print("ANSWER" if await asyncio.wait_for(reader.read(1), 10) else "closed")
-
 try:
-    asyncio.run(knock())
+    with context.wrap_socket(socket.create_connection((address.hostname, address.port), timeout=10)) as knocking:
+        knocking.sendall(b"x" * 64)
+        print("ANSWER" if knocking.recv(1) else "closed")
 except (ssl.SSLError, ConnectionError) as error:
     print("refused", type(error).__name__)
 """
@@ -103,9 +101,6 @@ def test_another_user_of_this_machine_gets_nothing(engine):
         capture_output=True,
         text=True,
         cwd="/",
-        user=OTHER_USER,
-        group=OTHER_USER,
-        extra_groups=[],
         timeout=60,
     )
     assert done.stdout.startswith(("refused", "closed")), done.stdout + done.stderr

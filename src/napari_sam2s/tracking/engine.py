@@ -170,9 +170,7 @@ class Engine:
             logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
 
         try:
-            return Client(
-                address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True, security=security
-            )
+            return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True, security=security)
         except (TypeError, RuntimeError) as error:  # dask's, of an address that wants keys, or that cannot have them
             self._stop_process()
             raise TrackingError(

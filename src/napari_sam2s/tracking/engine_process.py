@@ -53,11 +53,11 @@ async def _serve(folder: Path) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # who knocks without keys is no news for the viewer's console
 
     # Their HTTP servers know nothing of keys, and tell everybody where to connect.
-    class SilentScheduler(Scheduler):  # type: ignore[misc]
+    class SilentScheduler(Scheduler):
         def start_http_server(self, *_: object, **__: object) -> None:
             """Open no port but the one that asks for keys."""
 
-    class SilentWorker(Worker):  # type: ignore[misc]
+    class SilentWorker(Worker):
         def start_http_server(self, *_: object, **__: object) -> None:
             """Open no port but the one that asks for keys."""
 
