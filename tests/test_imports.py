@@ -19,6 +19,7 @@ LEVEL = {  # a package imports packages of a lower level, or its neighbours in N
     "video": 2,
     "synthetic": 3,
     "formats": 4,
+    "measurements": 5,
     "evaluation": 5,
     "datasets": 5,
     "tracking": 5,
@@ -69,7 +70,7 @@ def test_arrows_go_one_way(path):
             assert allowed, f"{path} imports {name} against the arrows"
 
 
-LIGHT = ["", *(f".{p}" for p in ("masklets", "video", "formats", "evaluation", "datasets", "synthetic", "cli"))]
+LIGHT = ["", *(f".{p}" for p in ("masklets", "video", "formats", "evaluation", "datasets", "synthetic", "measurements", "cli"))]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -29,7 +29,11 @@ def test_every_package_is_listed():
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == found | {"napari_sam2s_manifest"}
 
 
-DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-python-headless"}  # whose names are not those of their modules
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+}  # whose names are not those of their modules
 
 
 def _third_party() -> set[str]:

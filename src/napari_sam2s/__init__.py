@@ -14,6 +14,7 @@ from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
 if TYPE_CHECKING:
     from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
+    from napari_sam2s.measurements.measure import measure
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker, track
     from napari_sam2s.video import Video, open_video
@@ -25,7 +26,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _let_old_paths_be_imported()
 
-__all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "open_video", "track"]
+__all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "measure", "open_video", "track"]
 
 _HOME = {
     "Project": "masklets",
@@ -33,6 +34,7 @@ _HOME = {
     "Video": "video",
     "evaluate": "evaluation",
     "load_model": "model",
+    "measure": "measurements",
     "open_video": "video",
     "track": "tracking",
 }

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, TrackingError
+from napari_sam2s.errors import ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking import VANILLA, MemoryPolicy, Tracker, track
+from napari_sam2s.video import open_video
 
 BOX = np.zeros((48, 80), bool)
 BOX[10:30, 20:50] = True
@@ -318,11 +319,13 @@ def test_bad_runs(random_nano, clip):
         track(clip, [])
 
 
-def test_frames_that_are_not_finite_are_refused(random_nano):
+def test_of_frames_that_are_not_finite_the_network_sees_black(random_nano):
     stack = np.random.default_rng(0).random((5, 40, 40)).astype(np.float32)
-    stack[3, 5, 5] = np.nan
-    with pytest.raises(Sam2sError, match="Frame 3"):
-        track(stack, [Prompt(1, 0, ((20.0, 20.0),), (1,))], model=random_nano)
+    stack[0], stack[1, 0, 0], stack[3, :5] = 0, 1, 0  # what becomes black and white
+    black, prompts = stack.copy(), [Prompt(1, 0, ((20.0, 20.0),), (1,))]
+    stack[3, :5] = np.nan
+    found = [track(s, prompts, model=random_nano) for s in (open_video(a, limits=(0, 1)) for a in (black, stack))]
+    np.testing.assert_array_equal(found[0].masks(4)[1], found[1].masks(4)[1])
 
 
 def test_a_video_smaller_than_a_cell(random_nano):

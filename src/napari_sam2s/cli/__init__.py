@@ -29,6 +29,7 @@ COMMANDS: tuple[str, ...] = (
     "show",
     "copy",
     "export",
+    "measure",
     "evaluate",
     "benchmark",
     "convert",

@@ -1,12 +1,16 @@
 """Cell Tracking Challenge: ``mask000.tif`` (uint16, the value a track) and ``res_track.txt`` (label, begin, end, parent).
 
-A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence, without parents (those
-would mean division). ``objects.csv`` beside says which tracks are which object; tools of the challenge leave it alone.
+A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence. A parent means a
+division: of an object with a parent, the first track has as its parent the last track of that object before it.
+``objects.csv`` beside says which tracks are which object; tools of the challenge leave it alone.
 """
 
 from __future__ import annotations
 
 import csv
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +78,34 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
                 raise FormatError(f"{video} has more than {LARGEST_TRACK} tracks, which 16 bits do not hold.")
             picture[labels == i] = label
         tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", picture, compression="zlib")
-    (folder / TRACKS).write_text("".join(f"{label} {begin} {end} 0\n" for label, begin, end, _ in tracks), encoding="ascii")
+    parents = _parents(tracks, objects, video)
+    lines = (f"{label} {begin} {end} {parents.get(label, 0)}\n" for label, begin, end, _ in tracks)
+    (folder / TRACKS).write_text("".join(lines), encoding="ascii")
     _write_objects(folder / OBJECTS, tracks, {o.id: o for o in objects})
     return lost
+
+
+def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object], video: str) -> dict[int, int]:
+    """Return the parent of each track that has one: a track that ends before it begins, as the challenge demands."""
+    of_object: dict[int, list[tuple[int, int, int]]] = {}
+    for label, begin, end, i in tracks:
+        of_object.setdefault(i, []).append((begin, end, label))
+    parents, untold = {}, []
+    for o in objects:
+        if o.parent is None or o.id not in of_object:
+            continue
+        begin, _, label = of_object[o.id][0]
+        before = [track for _, end, track in of_object.get(o.parent, ()) if end < begin]
+        if before:
+            parents[label] = before[-1]
+        else:
+            untold.append(o.id)
+    if untold:
+        warnings.warn(
+            f"{video}: the parents of the objects {untold} are left out, as they are not seen before their children.",
+            stacklevel=3,
+        )
+    return parents
 
 
 def _write_objects(path: Path, tracks: list[tuple[int, int, int, int]], objects: dict[int, Object]) -> None:
@@ -100,7 +129,7 @@ class CtcFolder:
         if not all(d.isdigit() for d in digits):
             raise FormatError(f"{self.folder} holds a mask without a number: {paths[0].name}.")
         self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
-        self._objects = self._read_objects()
+        self._objects = self._with_parents(self._read_objects())
         self.shape = (max(self._paths) + 1, *self._labels(min(self._paths)).shape)
 
     @property
@@ -135,6 +164,31 @@ class CtcFolder:
             raise FormatError(f"{path} has the shape {labels.shape}; masks of video are (Y, X).")
         return labels
 
+    def _with_parents(self, objects: dict[int, Object]) -> dict[int, Object]:
+        """Return the objects with the parents that the list of tracks has."""
+        path = self._list()
+        try:
+            rows = [
+                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
+            ]
+        except (FileNotFoundError, ValueError) as error:
+            if isinstance(error, FileNotFoundError):  # objects.csv alone
+                return objects
+            raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
+        parents: dict[int, int] = {}
+        for label, *_, parent in (row for row in rows if len(row) >= 4 and row[3]):
+            if parent not in objects:
+                raise FormatError(f"{path} gives track {label} the parent {parent}, which is not in the list.")
+            if label in objects and objects[parent].id != objects[label].id:  # else it was not seen for a while
+                parents[objects[label].id] = objects[parent].id
+        for child in parents:
+            _refuse_circle(child, parents, path)
+        return {label: replace(o, parent=parents.get(o.id)) for label, o in objects.items()}
+
+    def _list(self) -> Path:
+        """Return the list of tracks, be it of results or of ground truth."""
+        return next((p for p in (self.folder / TRACKS, self.folder / "man_track.txt") if p.is_file()), self.folder / TRACKS)
+
     def _read_objects(self) -> dict[int, Object]:
         path = self.folder / OBJECTS
         try:
@@ -150,13 +204,21 @@ class CtcFolder:
                     )
                     for r in rows
                 }
-            path = next((p for p in (self.folder / TRACKS, self.folder / "man_track.txt") if p.is_file()), self.folder / TRACKS)
+            path = self._list()
             labels = [int(line.split()[0]) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
         return {i: Object(i, f"track {i}", colour=object_colour(i)) for i in labels}
+
+
+def _refuse_circle(child: int, parents: dict[int, int], path: Path) -> None:
+    seen = [child]
+    while seen[-1] in parents:
+        if parents[seen[-1]] in seen:
+            raise FormatError(f"{path} has tracks that descend from themselves ({seen}): correct their last column.")
+        seen.append(parents[seen[-1]])
 
 
 def read_ctc(path: Path | str) -> dict[str, CtcFolder]:

@@ -45,6 +45,7 @@ class Objects(LiveSequence[Object]):
                 r["sort"],
                 bool(r["locked"]),
                 bool(r["visible"]),
+                r["parent"],
             )
             for r in self._store.rows("SELECT * FROM objects WHERE NOT removed ORDER BY sort, id")
         )
@@ -110,6 +111,24 @@ class Objects(LiveSequence[Object]):
     def set_colour(self, object_id: int, colour: tuple[int, int, int]) -> None:
         """Give an object a colour, RGB from 0 to 255."""
         self._update(object_id, "set colour", colour=json.dumps(colour_of(colour)))
+
+    def set_parent(self, object_id: int, parent: int | None) -> None:
+        """Say which object divided into this one and others; ``None``: none that is known.
+
+        Raises
+        ------
+        ProjectError
+            If there is no such object, or it would descend from itself.
+        """
+        if parent is not None:
+            parent = self.get(parent).id
+            above = {o.id: o.parent for o in self}
+            ancestor: int | None = parent
+            while ancestor is not None:
+                if ancestor == id_of(object_id):
+                    raise ProjectError(f"Object {object_id} cannot descend from object {parent}, which descends from it.")
+                ancestor = above.get(ancestor)
+        self._update(object_id, "set parent", parent=parent)
 
     def set_flags(self, object_id: int, *, locked: bool | None = None, visible: bool | None = None) -> None:
         """Lock or hide an object."""

@@ -19,13 +19,13 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.write_ahead_log import log_of, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
-VERSION = 3
+VERSION = 4
 BUSY_SECONDS = 10.0
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
 # Columns that one version of a row consists of, after its key.
 MASK_COLUMNS = tuple("y0 x0 height width counts area iou object_score class_scores origin confirmed run".split())  # noqa: SIM905
-OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed")
+OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed", "parent")
 PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
 LINK_COLUMNS = ("object_id", "frame", "content", "ruled_out", "same_as")
 KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",), "links": ("id",)}
@@ -54,7 +54,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE objects (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, class_name TEXT, colour TEXT NOT NULL,
     sort INTEGER NOT NULL, locked INTEGER NOT NULL DEFAULT 0, visible INTEGER NOT NULL DEFAULT 1,
-    removed INTEGER NOT NULL DEFAULT 0
+    removed INTEGER NOT NULL DEFAULT 0, parent INTEGER
 );
 CREATE TABLE prompts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, object_id INTEGER NOT NULL REFERENCES objects(id), frame INTEGER NOT NULL,
@@ -97,6 +97,7 @@ CREATE INDEX masks_of_object ON masks
     (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed);
 """,
     2: _LINKS + _changes_table("links"),
+    3: "ALTER TABLE objects ADD COLUMN parent INTEGER; ALTER TABLE objects_changes ADD COLUMN parent;",
 }
 
 

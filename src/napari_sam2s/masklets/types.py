@@ -23,6 +23,7 @@ class Object:
     order: int = 0  # of two overlapping objects the one with the higher order is shown
     locked: bool = False
     visible: bool = True
+    parent: int | None = None  # the id of the object that divided into this one and others
 
 
 @dataclass(frozen=True)

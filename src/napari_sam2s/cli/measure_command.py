@@ -1,0 +1,56 @@
+"""``napari-sam2s measure``: numbers of a project's masks as a table."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.cli.terminal import progress_bar, project_video
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("measure", help="areas, shapes, intensities, paths and contacts as a table")
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="a new file, .csv or .parquet")
+    tables = {"frames": "a row an object and frame", "objects": "a row an object", "pairs": "a row a pair of objects"}
+    what = "; ".join(f"{name}: {title}" for name, title in tables.items())
+    parser.add_argument("--table", default="frames", choices=tuple(tables), help=f"{what} (frames)")
+    parser.add_argument("--objects", type=int, nargs="+", metavar="ID", help="these objects alone")
+    parser.add_argument("--video", help="where the video is now, if it has moved")
+    parser.add_argument("--no-video", action="store_true", help="do not open the video: no intensities, times by its rate")
+    parser.add_argument("--pixel-size", metavar="Y[,X]", help="size of a pixel, where the video's file does not say")
+    parser.add_argument("--unit", default="", help="of the pixel size, such as micrometer")
+    parser.add_argument("--no-shape", action="store_true", help="no perimeter, axes and solidity: several times faster")
+    parser.add_argument("--idle-speed", type=float, default=10.0, metavar="PIXELS", help="a second; slower is idle (10)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure."""
+    from napari_sam2s.formats.measurements import read_pixel_size
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.measurements import measure, write_table
+    from napari_sam2s.measurements.table_files import check_target
+
+    check_target(args.out)  # now, and not after an hour
+    size = None if args.pixel_size is None else read_pixel_size(args.pixel_size)
+    with ExitStack() as opened:
+        project = opened.enter_context(Project.open(args.project, mode="r"))
+        video = None if args.no_video else opened.enter_context(project_video(project, args.video, "measure"))
+        show = opened.enter_context(progress_bar("measure", "frame"))
+        table = measure(
+            project,
+            video,
+            args.table,
+            objects=args.objects,
+            pixel_size=size,
+            unit=args.unit,
+            shape=not args.no_shape,
+            idle_speed=args.idle_speed,
+            progress=show,
+        )
+    print(write_table(table, args.out))
+    return 0
