@@ -27,6 +27,7 @@ COMMANDS: tuple[str, ...] = (
     "track",
     "resume",
     "show",
+    "import",
     "export",
     "measure",
     "evaluate",
