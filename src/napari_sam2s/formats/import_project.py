@@ -88,7 +88,7 @@ class _Sized:
 def _one(found: Mapping[str, Masklets], name: str | None, source: Path | str) -> Masklets:
     if name is None and len(found) == 1:
         return next(iter(found.values()))
-    if name not in found:
+    if name is None or name not in found:
         wanted = "has several videos" if name is None else f"has no video {name!r}"
         raise FormatError(f"{source} {wanted}: name one of {', '.join(map(repr, found)) or 'none'}.")
     return found[name]
