@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import FormatError
@@ -97,3 +98,15 @@ def test_bad_input(case, tmp_path):
     made = case.export(tmp_path, "tiff")
     with pytest.raises(FormatError, match="has no video 'x': name one of 'case'"):
         import_project(made, "tiff", tmp_path / "s.sam2s", name="x")
+
+
+def test_pictures_that_do_not_count_from_0_are_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    labels = np.zeros((3, 20, 30), np.uint8)
+    labels[:, 4:9, 5:12] = 1
+    for k in range(3):
+        Image.fromarray(labels[k] * 100).save(tmp_path / "pictures" / f"{k + 1:05d}.png")
+    tifffile.imwrite(tmp_path / "masks.tif", labels, photometric="minisblack")
+    with open_video(tmp_path / "pictures") as video, pytest.raises(FormatError, match="count from 1 on"):
+        import_project(tmp_path / "masks.tif", "tiff", tmp_path / "a.sam2s", video)
+    assert not (tmp_path / "a.sam2s").exists()

@@ -13,6 +13,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
+from napari_sam2s.video.image_folder import is_zarr, picture_numbers
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
 BATCH = 500  # rows that are written at once
@@ -67,6 +68,7 @@ def import_project(
     frames = annotated_frames(masklets, str(source))
     sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source)
+    _check_numbers(getattr(video, "path", None))
     draft = target.with_name(f"{target.name}.part")
     _remove(draft)
     try:
@@ -92,6 +94,16 @@ def _one(found: Mapping[str, Masklets], name: str | None, source: Path | str) ->
         wanted = "has several videos" if name is None else f"has no video {name!r}"
         raise FormatError(f"{source} {wanted}: name one of {', '.join(map(repr, found)) or 'none'}.")
     return found[name]
+
+
+def _check_numbers(pictures: Path | None) -> None:
+    """Refuse pictures that do not count from 0: whether masks are numbered as they are, or from 0 on, nothing here tells."""
+    numbers = picture_numbers(pictures) if pictures is not None and pictures.is_dir() and not is_zarr(pictures) else []
+    if numbers != list(range(len(numbers))):
+        raise FormatError(
+            f"The pictures of {pictures} count from {numbers[0]} on and may have gaps, so the frames of the masks are not "
+            "certain: number pictures and masks anew from 0, or import without --video."
+        )
 
 
 def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str) -> None:

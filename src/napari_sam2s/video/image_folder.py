@@ -103,6 +103,11 @@ def _read(path: Path) -> NDArray[Any]:
         raise VideoError(f"{path} cannot be read ({error}).") from error
 
 
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a zarr array or group."""
+    return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
 def _scales(node: Any) -> Any:
     attributes: dict[str, Any] = dict(node.attrs)
     return attributes.get("ome", attributes).get("multiscales")
