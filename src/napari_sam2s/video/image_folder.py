@@ -118,7 +118,7 @@ def open_zarr(path: Path) -> tuple[Any, str | None]:
         raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
     if isinstance(node, zarr.Array):
         return node, None
-    series = [name for name, child in node.groups() if _scales(child)]
+    series = sorted(name for name, child in node.groups() if _scales(child))
     if not _scales(node) and len(series) == 1:  # as bioformats2raw writes it
         node = cast("zarr.Group", node[series[0]])
     scales = _scales(node)
