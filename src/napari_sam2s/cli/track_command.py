@@ -163,11 +163,13 @@ def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) ->
     """Remove what the same command left when it was killed before it tracked: nothing is in it that it does not say."""
     from napari_sam2s.errors import ProjectError
     from napari_sam2s.masklets import Project
+    from napari_sam2s.tracking.prompts import check_prompt
 
+    asked = [check_prompt(p, (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))) for p in prompts]  # as kept
     with Project.open(path) as project:
         numbers = dict(enumerate(sorted({p.object_id for p in prompts}), 1))
         known = [replace(p, object_id=numbers.get(p.object_id, 0)) for p in project.prompts()]
-        given = all(any(_alike(one, other) for other in prompts) for one in known)
+        given = all(any(_alike(one, other) for other in asked) for one in known)
         named = all(o.id in numbers and o.name == f"object {numbers[o.id]}" and not o.class_name for o in project.objects)
         more = "SELECT 1 FROM masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
         if project.runs or not given or not named or project.store.rows(more):
