@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.downloads import Download, download, sha256, verify
+from napari_sam2s.model import load_model
+from napari_sam2s.model.downloads import DOWNLOADS, Download, checked_weights, download, sha256, verify
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
@@ -101,3 +103,24 @@ def test_unreachable(server, where):
     url = f"{server}{where}" if where else "http://127.0.0.1:9/x"
     with pytest.raises(ModelError, match=r"cannot be fetched.*put the file at"):
         download(Download("x", url, 3))
+
+
+def test_every_official_file_is_pinned():
+    assert len(DOWNLOADS) == 8
+    assert len({item.sha256 for item in DOWNLOADS.values()}) == 8
+    assert all(len(item.sha256) == 64 and int(item.sha256, 16) for item in DOWNLOADS.values())
+
+
+def test_weights_that_are_not_the_published_ones_are_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
+    path = tmp_path / "models" / "sam2.1-tiny.pt"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    with pytest.raises(ModelError, match=r"not the published file.*models get sam2.1-tiny"):
+        load_model("sam2.1-tiny", device="cpu")
+    right = replace(DOWNLOADS["sam2.1-tiny"], sha256=sha256(path))
+    monkeypatch.setitem(DOWNLOADS, "sam2.1-tiny", right)
+    assert checked_weights("sam2.1-tiny") == path
+    path.write_bytes(CONTENT + b"!")  # changed since it was looked at
+    with pytest.raises(ModelError, match="not the published file"):
+        checked_weights("sam2.1-tiny")

@@ -129,7 +129,8 @@ def shared_engine():
     """One engine for all tests that do not hurt it: starting one costs seconds. It is reached as a cluster with TLS is."""
     with Engine() as engine:
         certificate, key = (str(engine.keys / name) for name in (CERTIFICATE, KEY))
-        with dask.config.set({"distributed.comm.tls": {"ca-file": certificate, "client": {"cert": certificate, "key": key}}}):
+        tls = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
+        with dask.config.set({f"distributed.comm.tls.{name}": value for name, value in tls.items()}):
             yield engine
 
 

@@ -28,6 +28,7 @@ COMMANDS: tuple[str, ...] = (
     "resume",
     "show",
     "copy",
+    "import",
     "export",
     "measure",
     "evaluate",

@@ -133,6 +133,8 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
     from napari_sam2s.tracking.propagation_plan import OneDirection
     from napari_sam2s.tracking.working_rate import find_stride
 
+    if args.out.is_file():
+        _remove_if_never_begun(args.out, video, prompts)
     with Project.create(args.out, video) as project:
         numbers = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
         if any(i != number for i, number in numbers.items()):
@@ -145,8 +147,7 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
         except BaseException:
             # Nothing is tracked that could be resumed, and the name would be taken: the prompts are in the command.
             project.close()
-            for ending in ("", "-wal", "-shm"):
-                args.out.with_name(args.out.name + ending).unlink(missing_ok=True)
+            _remove(args.out)
             raise
         stride = find_stride(video, args.rate)
         segments = []
@@ -156,6 +157,43 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
             segments.append(Segment(frames.start, frames.stop, one, tracker.object_ids, stride))
         for each in segment_runs(tracker, segments):
             show(each)
+
+
+def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) -> None:
+    """Remove what the same command left when it was killed before it tracked: nothing is in it that it does not say."""
+    from napari_sam2s.errors import ProjectError
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.tracking.prompts import check_prompt
+
+    asked = [check_prompt(p, (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))) for p in prompts]  # as kept
+    with Project.open(path) as project:
+        numbers = dict(enumerate(sorted({p.object_id for p in prompts}), 1))
+        known = [replace(p, object_id=numbers.get(p.object_id, 0)) for p in project.prompts()]
+        given = all(any(_alike(one, other) for other in asked) for one in known)
+        named = all(o.id in numbers and o.name == f"object {numbers[o.id]}" and not o.class_name for o in project.objects)
+        more = "SELECT 1 FROM masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
+        if project.runs or not given or not named or project.store.rows(more):
+            return  # Project.create says that it exists
+        try:
+            project.video.check(video)
+        except ProjectError:
+            return
+    _remove(path)
+
+
+def _alike(one: Prompt, other: Prompt) -> bool:
+    from numpy import array_equal
+
+    if replace(one, mask=None) != replace(other, mask=None):
+        return False
+    if one.mask is None or other.mask is None:
+        return one.mask is other.mask
+    return array_equal(one.mask, other.mask)
+
+
+def _remove(project: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        project.with_name(project.name + ending).unlink(missing_ok=True)
 
 
 def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:

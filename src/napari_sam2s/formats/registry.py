@@ -20,6 +20,7 @@ from napari_sam2s.formats.measurements import read_pixel_size, write_measurement
 from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import write_overlay
 from napari_sam2s.formats.sav import read_sav, write_sav
+from napari_sam2s.formats.tiff_stack import read_tiff_stack, write_tiff_stack
 from napari_sam2s.masklets.protocol import Masklets
 
 
@@ -90,6 +91,7 @@ _ALL = (
     Format(
         "ome-zarr", "OME-Zarr labels", "One compressed array (t, y, x) with names and colours.", write_ome_zarr, read_ome_zarr
     ),
+    Format("tiff", "TIFF stack", "Labels (t, y, x) of 16 bits in one file.", write_tiff_stack, read_tiff_stack),
     Format(
         "overlay",
         "Overlay video",

@@ -69,7 +69,9 @@ def log_of(path: Path) -> Path:
 def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:
     """Warn where a file was copied alone while somebody wrote, or lost its log."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (OPEN,)).fetchone()
-    if row is not None and not log_was_there:
+    log = log_of(path)
+    begun = log.exists() and log.stat().st_size > 0  # somebody opened it for writing at this very moment
+    if row is not None and not (log_was_there or begun):
         warnings.warn(
             f"{path.name} was copied while it was open, or lost its file {log_of(path).name}: the last changes may be missing. "
             "Copy projects with `napari-sam2s copy`, or close them first.",

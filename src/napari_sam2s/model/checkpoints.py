@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_sam2s.errors import ModelError
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.cuda_graphs import Graphs
-from napari_sam2s.model.downloads import local_weights, sha256
+from napari_sam2s.model.downloads import checked_weights, sha256_once
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
@@ -74,7 +74,7 @@ def load_model(
         config = replace(config, image_size=fast_image_size(config))
     model = SAM2S(config)
     _load(model, weights, path)
-    model.metadata = {**metadata, "source": str(name_or_path), "sha256": sha256(path), "mode": mode}
+    model.metadata = {**metadata, "source": str(name_or_path), "sha256": sha256_once(path), "mode": mode}
     if model.semantic is not None and "class_names" in metadata:
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
     model.requires_grad_(False)
@@ -90,12 +90,12 @@ def load_model(
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """Return the file of a model."""
+    """Return the file of a model; a published one is compared with the SHA-256 that is known of it."""
     name = str(name_or_path)
     if name == BUILT_IN:
         return WEIGHTS / f"{BUILT_IN}.pt"
     if name in CONFIGS:
-        return local_weights(name)
+        return checked_weights(name)
     path = user_path(name_or_path)
     if not path.is_file():
         known = ", ".join(CONFIGS)

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
@@ -107,13 +108,8 @@ def local_weights(name: str) -> Path:
     return path
 
 
-def checked_weights(name: str, digest: str | None = None) -> Path:
+def checked_weights(name: str) -> Path:
     """Return the file of published weights after comparing its SHA-256 with the one that this package knows.
-
-    Parameters
-    ----------
-    digest
-        Of the file, where it is known already.
 
     Raises
     ------
@@ -122,7 +118,7 @@ def checked_weights(name: str, digest: str | None = None) -> Path:
     """
     path = local_weights(name)
     known = DOWNLOADS[name].sha256
-    digest = digest if digest is not None else sha256(path)
+    digest = sha256_once(path)
     if known and digest != known:
         raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=name))
     return path
@@ -178,6 +174,17 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_once(path: Path) -> str:
+    """Return the SHA-256 of a file, computed anew only when it has changed since."""
+    status = path.stat()
+    return _sha256_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sha256_of(path: Path, *_state: int) -> str:
+    return sha256(path)
 
 
 def _fetch(url: str, part: Path, progress: Callable[[int, int], None] | None) -> None:

@@ -103,6 +103,11 @@ def _read(path: Path) -> NDArray[Any]:
         raise VideoError(f"{path} cannot be read ({error}).") from error
 
 
+def is_zarr(folder: Path) -> bool:
+    """Whether a folder is a zarr array or group."""
+    return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
+
+
 def _scales(node: Any) -> Any:
     attributes: dict[str, Any] = dict(node.attrs)
     return attributes.get("ome", attributes).get("multiscales")
@@ -118,7 +123,7 @@ def open_zarr(path: Path) -> tuple[Any, str | None]:
         raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
     if isinstance(node, zarr.Array):
         return node, None
-    series = [name for name, child in node.groups() if _scales(child)]
+    series = sorted(name for name, child in node.groups() if _scales(child))
     if not _scales(node) and len(series) == 1:  # as bioformats2raw writes it
         node = cast("zarr.Group", node[series[0]])
     scales = _scales(node)

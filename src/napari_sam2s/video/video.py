@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
-from napari_sam2s.video.image_folder import PictureFolder, open_zarr
+from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
 
@@ -256,7 +256,7 @@ def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video
 def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
     if path.is_file():
         return open_tiff(path)
-    if any((path / name).exists() for name in ("zarr.json", ".zarray", ".zgroup")):
+    if is_zarr(path):
         return (*open_zarr(path), ())
     folder = PictureFolder(path)
     return folder, None, folder.warnings

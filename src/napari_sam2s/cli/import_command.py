@@ -1,0 +1,45 @@
+"""``napari-sam2s import``: masks of other tools as a project."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.cli.terminal import progress_bar, tell_warnings
+from napari_sam2s.formats.registry import FORMATS
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("import", help="make a project of masks in another format")
+    parser.add_argument("source", type=Path, metavar="SRC")
+    readable = [known for known in FORMATS.values() if known.read is not None]
+    titles = "; ".join(f"{known.name}: {known.title}" for known in readable)
+    parser.add_argument("--format", required=True, choices=[known.name for known in readable], help=titles)
+    parser.add_argument("--out", type=Path, required=True, metavar="PROJECT", help="a new project, such as case.sam2s")
+    parser.add_argument("--video", help="the video that the masks are of")
+    parser.add_argument("--name", help="which video, where SRC has several")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        default="masks",
+        choices=("masks", "prompts"),
+        help="all masks, or each object's first as its prompt (masks)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import."""
+    from napari_sam2s.formats.import_project import import_project
+    from napari_sam2s.video import open_video
+
+    with ExitStack() as opened:
+        video = None if args.video is None else opened.enter_context(open_video(args.video))
+        if video is not None:
+            tell_warnings("import", video)
+        show = opened.enter_context(progress_bar("import", "frame"))
+        print(import_project(args.source, args.format, args.out, video, name=args.name, kind=args.kind, progress=show))
+    return 0

@@ -1,0 +1,152 @@
+"""Masks of other tools as a project: as they are, or the first of each object as its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
+from napari_sam2s.formats.registry import FORMATS
+from napari_sam2s.masklets import Masklets, Project, Prompt, rle
+from napari_sam2s.video.image_folder import is_zarr, picture_numbers
+
+READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
+BATCH = 500  # rows that are written at once
+
+
+def import_project(
+    source: Path | str,
+    format: str,  # noqa: A002
+    target: Path | str,
+    video: Any = None,
+    *,
+    name: str | None = None,
+    kind: Literal["masks", "prompts"] = "masks",
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Make a project of masks in another format; return its file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    source, format
+        A file or folder, and one of ``READABLE``.
+    target
+        The project to make.
+    video
+        The open :class:`Video` that the masks are of; without it the project has none until it is given one.
+    name
+        Which video, where the source has several.
+    kind
+        ``"masks"`` takes all masks; ``"prompts"`` the first mask of each object, as its prompt.
+    progress
+        Called with the frames done and their number.
+
+    Raises
+    ------
+    FormatError
+        If the format is not one that is read, the source is not of it, or the masks do not fit the video.
+    ProjectError
+        If the project exists or cannot be written.
+    """
+    if format not in READABLE:
+        raise FormatError(f"{format!r} is not a format we read; there are {', '.join(map(repr, READABLE))}.")
+    if kind not in ("masks", "prompts"):
+        raise FormatError(f"{kind!r} is neither 'masks' nor 'prompts'.")
+    target = Path(target).expanduser()
+    if target.exists():
+        raise FormatError(f"{target} exists already: choose another name.")
+    if not Path(source).exists():
+        raise FormatError(f"There is no file or folder {source}.")
+    read = FORMATS[format].read
+    assert read is not None
+    masklets = _one(read(source), name, source)
+    frames = annotated_frames(masklets, str(source))
+    sized = video if video is not None else _Sized(shape_of(masklets))
+    _check(masklets, frames, sized.shape, source)
+    _check_numbers(getattr(video, "path", None))
+    draft = target.with_name(f"{target.name}.part")
+    _remove(draft)
+    try:
+        with Project.create(draft, sized) as project, project.history.step("import"):
+            _take_up(project, masklets, frames, kind, progress)
+        draft.rename(target)
+    finally:
+        _remove(draft)
+    return target
+
+
+class _Sized:
+    """In place of a video: its size."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape = shape
+
+
+def _one(found: Mapping[str, Masklets], name: str | None, source: Path | str) -> Masklets:
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name is None or name not in found:
+        wanted = "has several videos" if name is None else f"has no video {name!r}"
+        raise FormatError(f"{source} {wanted}: name one of {', '.join(map(repr, found)) or 'none'}.")
+    return found[name]
+
+
+def _check_numbers(pictures: Path | None) -> None:
+    """Refuse pictures that do not count from 0: whether masks are numbered as they are, or from 0 on, nothing here tells."""
+    numbers = picture_numbers(pictures) if pictures is not None and pictures.is_dir() and not is_zarr(pictures) else []
+    if numbers != list(range(len(numbers))):
+        raise FormatError(
+            f"The pictures of {pictures} count from {numbers[0]} on and may have gaps, so the frames of the masks are not "
+            "certain: number pictures and masks anew from 0, or import without --video."
+        )
+
+
+def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str) -> None:
+    if frames[0] < 0 or frames[-1] >= shape[0]:
+        raise FormatError(
+            f"{source} has masks on frame {frames[-1]}, and the video has {shape[0]} frames: give the video of the masks."
+        )
+    of_masks = getattr(masklets, "shape", None)
+    if of_masks is not None and tuple(of_masks[1:3]) != tuple(shape[1:3]):
+        raise FormatError(f"{source} has masks of {tuple(of_masks[1:3])} (Y, X), and the video has {tuple(shape[1:3])}.")
+
+
+def _take_up(
+    project: Project, masklets: Masklets, frames: list[int], kind: str, progress: Callable[[int, int], None] | None
+) -> None:
+    objects = sorted(masklets.objects, key=lambda o: (o.order, o.id))
+    ids = {o.id: project.add_object(o.name or None, o.class_name, o.colour).id for o in objects}
+    for o in objects:
+        if o.parent in ids:
+            project.objects.set_parent(ids[o.id], ids[o.parent])
+    waiting = dict(ids)
+    rows: list[tuple[int, int, rle.Mask, Any]] = []
+    for n, frame in enumerate(frames):
+        known = {e.object_id: e for e in entries_of(masklets, frame)}
+        strangers = known.keys() - ids.keys()
+        if strangers:
+            raise FormatError(f"Frame {frame} shows object {min(strangers)}, which the list of objects does not have.")
+        if kind == "masks":
+            for i, ours in ids.items():  # an object that is left out is absent
+                rows.append((frame, ours, known[i].mask, known[i].scores) if i in known else (frame, ours, rle.EMPTY, None))
+        else:
+            for i in [i for i in waiting if i in known and known[i].mask.area]:
+                mask = rle.decode(known[i].mask, (project.shape[1], project.shape[2]))
+                project.keep_prompt(Prompt(waiting.pop(i), frame, mask=np.asarray(mask)), mask, None)
+        if len(rows) >= BATCH:
+            project.write_masks(rows, origin="imported")
+            rows = []
+        if progress is not None:
+            progress(n + 1, len(frames))
+    project.write_masks(rows, origin="imported")
+
+
+def _remove(draft: Path) -> None:
+    for path in draft.parent.glob(f"{draft.name}*"):
+        with suppress(OSError):
+            path.unlink()

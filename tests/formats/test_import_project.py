@@ -1,0 +1,112 @@
+"""Masks in every format that is read, as a project."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_sam2s.cli import main
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.import_project import READABLE, import_project
+from napari_sam2s.masklets import Project
+from napari_sam2s.video import open_video
+
+SIZE = (20, 30)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Object 2 comes of object 1, which is gone then."""
+    with Project.create(tmp_path / "case.sam2s", np.zeros((4, *SIZE, 3), np.uint8)) as project:
+        project.add_object("mother", "zelle ä", (1, 2, 3))
+        project.add_object("child", None, (200, 100, 50))
+        project.objects.set_parent(2, 1)
+        for t in range(4):
+            mask = np.zeros(SIZE, bool)
+            mask[2:9, 3 + t : 10] = True
+            project.write_masks([(t, i, mask & (i == 1 + (t > 1)), None) for i in (1, 2)])
+        yield project
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_every_format_there_and_back(case, tmp_path, name):
+    made = case.export(tmp_path / name, name)
+    path = import_project(tmp_path / name if name == "davis" else made, name, tmp_path / "new.sam2s", np_video())
+    with Project.open(path) as project:
+        assert [(o.id, o.name) for o in project.objects] == [(1, "mother"), (2, "child")]
+        assert [o.class_name for o in project.objects] == ["zelle ä", None]
+        if name in ("ctc", "tiff"):
+            assert project.objects.get(2).parent == 1
+        assert project.masks.origins(3) == {1: "imported", 2: "imported"}
+        for t in range(4):
+            for i in (1, 2):
+                np.testing.assert_array_equal(project.mask(t, i), case.mask(t, i))
+        project.undo()
+        assert not project.objects
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def np_video():
+    return open_video(np.zeros((4, *SIZE, 3), np.uint8))
+
+
+def test_masks_as_prompts(case, tmp_path, capsys):
+    made = case.export(tmp_path, "tiff")
+    assert main(["import", str(made), "--format", "tiff", "--out", str(tmp_path / "p.sam2s"), "--as", "prompts"]) == 0
+    with Project.open(tmp_path / "p.sam2s") as project:
+        assert [(p.object_id, p.frame) for p in project.prompts()] == [(1, 0), (2, 2)]
+        assert project.frames == [0, 2]
+        np.testing.assert_array_equal(project.prompts()[1].mask, case.mask(2, 2))
+
+
+def test_foreign_stacks(tmp_path):
+    labels = np.zeros((3, *SIZE), np.uint8)
+    labels[1, 3:5, 4:8] = 7
+    tifffile.imwrite(tmp_path / "s.tif", labels, photometric="minisblack")
+    with Project.open(import_project(tmp_path / "s.tif", "tiff", tmp_path / "s.sam2s")) as project:
+        assert [o.name for o in project.objects] == ["object 7"]
+        assert project.mask(1, 1).sum() == 8
+        assert not project.mask(0, 1).any()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.zeros((3, *SIZE), np.float32), "labels are whole numbers"),
+        (np.zeros(SIZE, np.uint8), "labels are whole numbers"),
+        (np.full((3, *SIZE), -1, np.int16), "labels below 0"),
+        (np.zeros((9, *SIZE), np.uint8), "and the video has 4 frames"),
+        (np.zeros((3, 20, 31), np.uint8), r"masks of \(20, 31\)"),
+    ],
+)
+def test_bad_stacks(tmp_path, pixels, words):
+    tifffile.imwrite(tmp_path / "s.tif", pixels, photometric="minisblack")
+    with pytest.raises(FormatError, match=words):
+        import_project(tmp_path / "s.tif", "tiff", tmp_path / "s.sam2s", np_video())
+    assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
+
+
+def test_bad_input(case, tmp_path):
+    with pytest.raises(FormatError, match="not a format we read"):
+        import_project(tmp_path, "csv", tmp_path / "s.sam2s")
+    with pytest.raises(FormatError, match="exists already"):
+        import_project(tmp_path, "tiff", case.path)
+    with pytest.raises(FormatError, match="no file or folder"):
+        import_project(tmp_path / "no.tif", "tiff", tmp_path / "s.sam2s")
+    made = case.export(tmp_path, "tiff")
+    with pytest.raises(FormatError, match="has no video 'x': name one of 'case'"):
+        import_project(made, "tiff", tmp_path / "s.sam2s", name="x")
+
+
+def test_pictures_that_do_not_count_from_0_are_refused(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    labels = np.zeros((3, 20, 30), np.uint8)
+    labels[:, 4:9, 5:12] = 1
+    for k in range(3):
+        Image.fromarray(labels[k] * 100).save(tmp_path / "pictures" / f"{k + 1:05d}.png")
+    tifffile.imwrite(tmp_path / "masks.tif", labels, photometric="minisblack")
+    with open_video(tmp_path / "pictures") as video, pytest.raises(FormatError, match="count from 1 on"):
+        import_project(tmp_path / "masks.tif", "tiff", tmp_path / "a.sam2s", video)
+    assert not (tmp_path / "a.sam2s").exists()
