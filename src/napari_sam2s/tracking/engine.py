@@ -179,6 +179,11 @@ class Engine:
             ) from error
         except (OSError, ValueError, TimeoutError) as error:
             self._stop_process()
+            if "certificate" in str(error).lower():  # dask reports an OSError, whatever ssl said
+                raise TrackingError(
+                    f"No engine answers at {address!r} to these keys ({error}); pass the keys of its owner as `security=`, or name "
+                    "them in dask's configuration."
+                ) from error
             raise TrackingError(
                 f"No engine answers at {address!r} ({error}); start one with `dask scheduler` and `dask worker`, "
                 "or leave the address empty to use this machine."
