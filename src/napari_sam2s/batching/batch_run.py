@@ -42,6 +42,7 @@ def batch(
     direction: Direction = "both",
     rate: float | None = None,
     fps: float | None = None,
+    crop: bool = False,
     scheduler: str | None = None,
     security: Security | str | Path | None = None,
     workers: int | None = None,
@@ -69,6 +70,8 @@ def batch(
         As in :class:`Tracker` and :meth:`Tracker.propagate`.
     fps
         Frames a second of pictures, which do not know it.
+    crop
+        Whether each object is tracked in a window that follows it: see :class:`CropTracker`.
     scheduler
         The address of a dask scheduler; by default workers are started on this machine.
     security
@@ -103,7 +106,7 @@ def batch(
     place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
     choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact")
     name = uuid.uuid4().hex[:12]
-    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps) for v in found]
+    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
         run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress)
         return run.do()
