@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import napari_sam2s as sam2s
-from napari_sam2s.evaluation.region_and_boundary import boundary_f, region_j
+from napari_sam2s.evaluation.region_and_boundary import boundary_f, iou
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import make_tracker
 
@@ -80,8 +80,8 @@ class Clocked:
         return frame
 
 
-def measure(model: object, spots: Spots, prompt: str, *, crop: bool) -> tuple[float, float]:
-    """Return J&F in percent of all frames after the prompt, and CPU-seconds a frame."""
+def measure(model: object, spots: Spots, prompt: str, *, crop: bool) -> tuple[float, float, float]:
+    """Return J&F and J in percent of all frames after the prompt, and CPU-seconds a frame."""
     video = Clocked(spots)
     tracker = make_tracker(model, video, crop=crop)
     first = spots.truth(0)
@@ -94,8 +94,9 @@ def measure(model: object, spots: Spots, prompt: str, *, crop: bool) -> tuple[fl
     found = dict(tracker.propagate(1))
     spent = time.process_time() - begun - video.seconds
     pairs = [(found[t][1], spots.truth(t)) for t in found]
-    scores = [(region_j(mask, truth) + boundary_f(mask, truth)) / 2 for mask, truth in pairs]
-    return 100 * float(np.mean(scores)), spent / len(found)
+    j = 100 * float(np.mean([iou(mask, truth) for mask, truth in pairs]))
+    f = 100 * float(np.mean([boundary_f(mask, truth) for mask, truth in pairs]))
+    return (j + f) / 2, j, spent / len(found)
 
 
 def main() -> None:
@@ -105,20 +106,19 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40)
     args = parser.parse_args()
     model = sam2s.load_model()
-    print("| prompt | video | whole frame: J&F, s a frame | crop: J&F, s a frame | gain | cost |\n|---|---|---|---|---|---|")
+    print("| prompt | video | whole: J&F (J), s a frame | crop: J&F (J), s a frame | gain | cost |\n|---|---|---|---|---|---|")
     for prompt in ("mask", "1-click"):
         results = []
         for seed in range(args.videos):
             spots = Spots(seed, args.frames)
-            (jf, s), (crop_jf, crop_s) = (measure(model, spots, prompt, crop=crop) for crop in (False, True))
-            results.append((jf, s, crop_jf, crop_s))
+            results.append([*measure(model, spots, prompt, crop=False), *measure(model, spots, prompt, crop=True)])
             print(_line(prompt, str(seed), *results[-1]), flush=True)
         print(_line(prompt, "mean", *np.mean(results, 0)), flush=True)
 
 
-def _line(prompt: str, video: str, jf: float, s: float, crop_jf: float, crop_s: float) -> str:
-    gain, cost = crop_jf - jf, crop_s / s
-    return f"| {prompt} | {video} | {jf:.1f}, {s:.3f} | {crop_jf:.1f}, {crop_s:.3f} | {gain:+.1f} | {cost:.2f}x |"
+def _line(prompt: str, video: str, jf: float, j: float, s: float, crop_jf: float, crop_j: float, crop_s: float) -> str:
+    whole, crop = f"{jf:.1f} ({j:.1f}), {s:.3f}", f"{crop_jf:.1f} ({crop_j:.1f}), {crop_s:.3f}"
+    return f"| {prompt} | {video} | {whole} | {crop} | {crop_jf - jf:+.1f} | {crop_s / s:.2f}x |"
 
 
 if __name__ == "__main__":
