@@ -24,6 +24,7 @@ from napari_sam2s.measurements.curves import Curve
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 10, 22, 34  # pixels around the axes
 TICKS = 6
+CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds between two marks
 PRESENCE_PITCH = 1.4  # from one object's line to the next
 DRAG = 4  # pixels that make a click a drag
 GONE = 40.0  # brightness that a curve keeps from its ground
@@ -123,7 +124,11 @@ def _times(plot: Plot, view: tuple[float, float]) -> list[tuple[float, str]]:
         return [(value, f"{value:.6g}") for value in steps(*view) if value == int(value)]
     numbers = np.arange(len(plot.seconds))
     first, last = (float(np.interp(frame, numbers, plot.seconds)) for frame in view)
-    return [(float(np.interp(t, plot.seconds, numbers)), clock(t)) for t in steps(first, last)]
+    step = next((s for s in CLOCK_STEPS if s >= (last - first) / TICKS), CLOCK_STEPS[-1])
+    marks = (
+        np.arange(math.ceil(first / step), math.floor(last / step) + 1) * step if last - first > TICKS else steps(first, last)
+    )
+    return [(float(np.interp(t, plot.seconds, numbers)), clock(float(t))) for t in marks]
 
 
 def _draw_names(painter: QPainter, area: QRectF, plot: Plot, ink: QColor, ground: QColor) -> None:
