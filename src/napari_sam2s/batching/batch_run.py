@@ -275,5 +275,7 @@ def _why(error: BaseException, row: BatchRow) -> str:
 
     if isinstance(error, KilledWorker):
         return f"Its worker died {row.attempts} times (killed, or out of memory): take a smaller model, or track it alone."
+    if "deserializ" in str(error) or isinstance(error, ImportError):  # dask's word for what it could not unpack
+        return "The scheduler or a worker lacks this version of napari-sam2s: install the same one wherever they run."
     said = str(error) if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
-    return f"It was tried {max(row.attempts, 1)} times, and failed: {said}"
+    return f"It was tried {max(row.attempts, 1)} times, and failed: {' '.join(said.split())}"
