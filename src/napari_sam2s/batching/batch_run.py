@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
+NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
 Progress = Callable[[Sequence[BatchRow]], None]
 
@@ -192,6 +193,7 @@ class _Batch:
                 if self._local is not None:
                     self._local.mend()
                 self._collect()
+                self._say_if_alone()
         except KeyboardInterrupt:
             self._stop()
             raise
@@ -219,6 +221,13 @@ class _Batch:
             row.message = "" if row.attempts == 1 else "its worker died or failed, so it goes on from where it was"
         for name, value in facts.items():
             setattr(row, name, value)
+
+    def _say_if_alone(self) -> None:
+        """Say where one sees it that a scheduler has no workers: all would wait without a word."""
+        first = next((row for row in self.rows if row.state == "waiting"), None)
+        if first is not None:
+            alone = not self._client.scheduler_info(n_workers=1)["workers"]
+            first.message = NO_WORKER if alone else ""
 
     def _collect(self) -> None:
         changed = False

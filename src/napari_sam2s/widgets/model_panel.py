@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
@@ -31,6 +31,12 @@ MODE_TIP = (
 PRECISION_TIP = (
     "Number format of the arithmetic. bfloat16 is mixed precision, as in SAM 2 itself. It is faster on GPUs and on CPUs with "
     "AMX or AVX512-BF16, and much slower on other CPUs."
+)
+
+
+CROP_TIP = (
+    "For small objects in large frames. Each object is tracked at full resolution in a window that moves and grows with it. "
+    "Every object takes the time of one, and every frame is tracked. An object that comes back far away needs a click."
 )
 
 
@@ -59,6 +65,8 @@ class ModelPanel(QWidget):
             self.input_size.addItem(f"{side} x {side}", side)
         self.mode = menu(MODES, MODE_TIP)
         self.precision = menu(PRECISIONS, PRECISION_TIP)
+        self.crop = QCheckBox("a crop follows each object")
+        self.crop.setToolTip(CROP_TIP)
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
@@ -74,6 +82,7 @@ class ModelPanel(QWidget):
         self.model.activated.connect(self._pick)
         for choice in (self.device, self.input_size, self.mode, self.precision):
             choice.currentTextChanged.connect(self._change)
+        self.crop.toggled.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
         self._fetched.connect(self._show_fetched)
@@ -93,6 +102,7 @@ class ModelPanel(QWidget):
         for title, choice in (("device", self.device), ("input", self.input_size), ("mode", self.mode)):
             form.addRow(title, choice)
         form.addRow("precision", self.precision)
+        form.addRow("small objects", self.crop)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)
         self.more.toggled.connect(advanced.setVisible)
@@ -112,6 +122,7 @@ class ModelPanel(QWidget):
             self.mode.currentText(),  # type: ignore[arg-type]
             self.input_size.currentData() or None,
             self.address.text().strip() or None,
+            self.crop.isChecked(),
         )
 
     def _fill(self, chosen: str) -> None:
