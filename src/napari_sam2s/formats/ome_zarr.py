@@ -6,7 +6,6 @@ an empty frame takes no room. Which frames are annotated, which labels alone can
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, writing
+from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
@@ -40,11 +39,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
     path = Path(root) / f"{video}.ome.zarr"
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
-    part = path.with_name(f"{path.name}.part")
-    make_folder(path.parent)
-    with writing(path):
-        if part.exists():
-            shutil.rmtree(part)
+    with whole_folder(path) as part:
         group: Any = zarr.open_group(part, mode="w", zarr_format=2)
         labels = group.create_group("labels")
         labels.attrs["labels"] = [NAME]
@@ -57,7 +52,6 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
             if drawn.any():
                 array[frame] = drawn
         image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None)))
-        part.rename(path)
     warn_of_overlaps(video, lost)
     return path
 
