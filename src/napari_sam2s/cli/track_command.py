@@ -171,7 +171,7 @@ def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) ->
         known = [replace(p, object_id=numbers.get(p.object_id, 0)) for p in project.prompts()]
         given = all(any(_alike(one, other) for other in asked) for one in known)
         named = all(o.id in numbers and o.name == f"object {numbers[o.id]}" and not o.class_name for o in project.objects)
-        more = "SELECT 1 FROM masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
+        more = "SELECT 1 FROM known_masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
         if project.runs or not given or not named or project.store.rows(more):
             return  # Project.create says that it exists
         try:

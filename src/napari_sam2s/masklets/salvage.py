@@ -56,9 +56,10 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
 def _fill(made: sqlite3.Connection, remains: Remains) -> None:
     for table in ROWS:
         _insert(made, table, remains.rows(table))
-    _insert(made, "masks", remains.masks())
-    if remains.history():
-        for table in HISTORY:
+    history = remains.history()
+    _insert(made, "masks", remains.masks(undone=history))
+    if history:
+        for table in (*HISTORY, "hidden_runs"):
             _insert(made, table, remains.all_rows(table))
     else:  # runs then end where they are: their steps are not known
         made.execute("UPDATE runs SET step = NULL")

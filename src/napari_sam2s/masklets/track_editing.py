@@ -32,7 +32,7 @@ class TrackEditor:
             self._touch_span((first, second), start, stop)
             db.execute("DROP TABLE IF EXISTS temp.moved")
             db.execute(
-                f"CREATE TEMP TABLE moved AS SELECT frame, ?1 + ?2 - object_id AS object_id, {_ALL} FROM masks "
+                f"CREATE TEMP TABLE moved AS SELECT frame, ?1 + ?2 - object_id AS object_id, {_ALL} FROM {self._store.known} "
                 "WHERE object_id IN (?1, ?2) AND frame >= ?3 AND frame < ?4",
                 (first, second, start, stop),
             )
@@ -48,7 +48,7 @@ class TrackEditor:
         with self._store.step(f"move {source} to {target}") as db:
             self._touch_span((source, target), start, stop)
             # Where the source is not known, the target keeps what it has.
-            known = "SELECT frame FROM masks WHERE object_id = ?"
+            known = f"SELECT frame FROM {self._store.known} WHERE object_id = ?"
             db.execute(f"DELETE FROM masks WHERE {_SPAN} AND frame IN ({known})", (target, start, stop, source))
             db.execute(f"UPDATE masks SET object_id = ? WHERE {_SPAN}", (target, source, start, stop))
             self._give_prompts({source: target}, start, stop)
@@ -142,5 +142,6 @@ class TrackEditor:
                 self._store.db.execute("UPDATE prompts SET object_id = ? WHERE id = ?", (target, row["id"]))
 
     def _touch_span(self, objects: tuple[int, ...], start: int, stop: int) -> None:
+        self._store.log.remove_hidden_of(objects, start, stop)
         frames = sorted({t for i in objects for t in self._masks.known(i, start, stop)})
         self._store.touch("masks", [(t, i) for t in frames for i in objects])

@@ -97,6 +97,10 @@ class TrackerActor:
 
         return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object."""
+        return int(self.model.facts.bytes_per_memory)
+
     def has_frame(self, frame: int) -> bool:
         """Whether the pixels of a frame need not be sent."""
         return self._sent is None or frame in self._sent

@@ -15,12 +15,12 @@ from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.notifications import RunNotifications
 from napari_sam2s.widgets.preflight import (
-    MASK_BYTES,
-    TELLING_MASKS,
     Preflight,
     duration,
+    free_bytes,
     full_rate,
     keep_rate,
+    mask_bytes,
     measured_rate,
     setup_of,
 )
@@ -55,7 +55,6 @@ class RunView(QObject):
         self._before = 0  # of segments that are over
         self._total: int | None = None
         self._lasts = 0.0  # seconds that a redraw of the timeline takes
-        self._mask_bytes = float(MASK_BYTES)
         self.facts: dict[str, Any] = {}
         self._timer = quiet_timer(self, PREFLIGHT_MS, self.show_preflight)
         panel.changed.connect(self._timer.start)
@@ -219,9 +218,6 @@ class RunView(QObject):
         project = self._session.project
         assert project is not None
         rows = timeline_rows(project)
-        known = sum(s.stop - s.start for row in rows for s in row.spans if s.state != "unseen")
-        if known > TELLING_MASKS:
-            self._mask_bytes = project.path.stat().st_size / known
         self._timeline.show_rows(project.shape[0], rows, project.fps)
         self._timeline.set_current(self._session.frame)
 
@@ -241,9 +237,11 @@ class RunView(QObject):
         return Preflight(
             segments,
             self._full_rate or measured_rate(setup_of(self.facts), objects),
-            self._mask_bytes,
+            mask_bytes(worker.project),
             shutil.disk_usage(worker.project.path.parent).free,
             self.facts.get("device", ""),
             self.facts.get("memory_bytes"),
             worker.video.fps,
+            int(self.facts.get("object_bytes", 0)),
+            free_bytes(worker.project),
         )
