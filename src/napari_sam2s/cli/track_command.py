@@ -243,6 +243,7 @@ def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
 def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.formats.atomic_write import whole_file
     from napari_sam2s.formats.text_cells import csv_cell
     from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
@@ -250,7 +251,7 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
     numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
     own = len(numbers) == video.shape[0]
     write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / "scores.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
         for frame in results.frames:
