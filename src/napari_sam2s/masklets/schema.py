@@ -8,6 +8,7 @@ touched: undoing swaps the two, and so does redoing. But the new masks of an und
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -235,8 +236,9 @@ def create(path: Path, facts: Mapping[str, object]) -> None:
         If there is one already, or it cannot be written there.
     """
     check_new(path)
+    for left in path.parent.glob(f"{glob.escape(path.name)}.new-*"):
+        left.unlink(missing_ok=True)  # of a process that was killed: who makes a project holds its lock
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
-    draft.unlink(missing_ok=True)
     try:
         connection = _open(draft, "mode=rwc")
         try:
