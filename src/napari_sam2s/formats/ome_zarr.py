@@ -51,17 +51,19 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
             lost += overlap
             if drawn.any():
                 array[frame] = drawn
-        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None)))
+        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None), getattr(masklets, "video", None)))
     warn_of_overlaps(video, lost)
     return path
 
 
-def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None) -> dict[str, Any]:
+def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None, video: Any) -> dict[str, Any]:
     time: dict[str, Any] = {"name": "t", "type": "time"}
     if fps:
         time["unit"] = "second"
-    axes = [time, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
-    scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, 1.0, 1.0]}
+    size, unit = getattr(video, "pixel_size", None) or (1.0, 1.0), getattr(video, "pixel_unit", "pixel")
+    space: dict[str, Any] = {"type": "space"} | ({} if unit == "pixel" else {"unit": unit})
+    axes = [time, {"name": "y", **space}, {"name": "x", **space}]
+    scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, *size]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]
     return {
         "multiscales": [{"version": VERSION, "name": NAME, "axes": axes, "datasets": datasets}],
