@@ -121,6 +121,7 @@ def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:case. YOLO keeps")
 @pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     other = tracked.add_object("other").id

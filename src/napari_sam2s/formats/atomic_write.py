@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
+
+DRAFT = ".part"  # the ending of what is not all written
 
 
 @contextmanager
@@ -31,7 +34,7 @@ def writing(place: Path) -> Iterator[None]:
 @contextmanager
 def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
     """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`."""
-    draft = path.with_name(f"{path.name}.part") if part is None else part
+    draft = path.with_name(f"{path.name}{DRAFT}") if part is None else part
     try:
         with writing(path):
             yield draft
@@ -40,6 +43,33 @@ def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to fill, which becomes ``folder`` (in place of an earlier one) when all is there; see :func:`writing`."""
+    draft, old = (folder.with_name(f"{folder.name}{ending}") for ending in (DRAFT, f".old{DRAFT}"))
+    make_folder(folder.parent)
+    _remove(draft, old)
+    try:
+        with writing(folder):
+            draft.mkdir()
+            yield draft
+            if folder.exists():
+                folder.rename(old)
+            try:
+                draft.rename(folder)
+            except BaseException:
+                if old.exists():
+                    old.rename(folder)
+                raise
+    finally:
+        _remove(draft, old)
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> Path:

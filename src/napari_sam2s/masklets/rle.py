@@ -42,6 +42,23 @@ def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:
     return Mask(y0 + offset[0], x0 + offset[1], y1 - y0, x1 - x0, _pack(lengths), area)
 
 
+def runs_of(mask: Mask) -> NDArray[np.int64]:
+    """Return the lengths of alternating runs of a mask's crop, row by row, the first of background (perhaps 0)."""
+    return _unpack(mask.counts) if mask.counts else np.zeros(0, np.int64)
+
+
+def of_runs(lengths: NDArray[np.int64], box: tuple[int, int, int, int]) -> Mask:
+    """Return the mask whose box ``(y0, x0, height, width)`` is filled with runs as :func:`runs_of` gives them.
+
+    Raises
+    ------
+    ValueError
+        If they do not fill the box, or are below 0.
+    """
+    y0, x0, height, width = box
+    return encode(np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width), (y0, x0))
+
+
 def _pack(lengths: NDArray[np.int64]) -> bytes:
     """Pack the lengths of alternating runs, row by row, the first of background.
 
@@ -67,7 +84,7 @@ def _unpack(counts: bytes) -> NDArray[np.int64]:
 
 def decode_crop(mask: Mask) -> NDArray[np.bool_]:
     """Return the crop of a mask, ``(height, width)`` bool."""
-    lengths = _unpack(mask.counts) if mask.counts else np.zeros(0, np.int64)
+    lengths = runs_of(mask)
     values = np.arange(len(lengths)) % 2 == 1
     try:
         return np.repeat(values, lengths).reshape(mask.height, mask.width)
