@@ -54,7 +54,7 @@ def seeded_weights(side):
     for name, weight in weights.items():
         if name.endswith("running_var"):
             weights[name] = 1 + weight.abs()
-        elif name.endswith("bn.weight") and ("token_mixer" in name or name.endswith(".conv2.bn.weight") and "stem" not in name):
+        elif name.endswith(".bn.weight") and any(part in name for part in ("token_mixer", "mixer.conv2", "ffn.conv2")):
             weights[name] = 0.3 * weight
     return weights
 

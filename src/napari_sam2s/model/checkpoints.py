@@ -17,7 +17,7 @@ from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once
 from napari_sam2s.model.edgetam import EdgeTAM
-from napari_sam2s.model.edgetam_weights import folded, is_edgetam, official, unfolded
+from napari_sam2s.model.edgetam_weights import folded, is_edgetam, is_folded, official, unfolded
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, EDGETAM, ModelConfig, check_image_size
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
@@ -179,7 +179,7 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
 
 def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
     own = {name: weight.shape for name, weight in model.state_dict().items()}
-    fold = isinstance(model, EdgeTAM) and any(".bn." in name for name in weights)
+    fold = isinstance(model, EdgeTAM) and not is_folded(weights)
     if fold:
         own, weights = unfolded(own), official(weights)
     missing = sorted(set(own) - set(weights))
@@ -190,13 +190,18 @@ def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
             f"{path} does not fit {model.config.name}: {len(missing)} tensors are missing ({_some(missing)}), "
             f"{len(shapes)} have another shape ({_some(shapes)}), {len(unknown)} are unknown ({_some(unknown)})."
         )
-    if bad := [n for n in own if weights[n].is_floating_point() and not torch.isfinite(weights[n]).all()]:
-        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
+    _check_finite({n: weights[n] for n in own}, path)
     if unknown:
         warnings.warn(f"{path}: {len(unknown)} tensors are unknown and left out ({_some(unknown)}).", stacklevel=3)
     if fold:
         weights = folded(weights, model.state_dict())
+        _check_finite(weights, path)  # a norm may have a variance below 0
     model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in model.state_dict()})
+
+
+def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    if bad := [n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w).all()]:
+        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
 
 
 def _some(names: list[str], most: int = 8) -> str:

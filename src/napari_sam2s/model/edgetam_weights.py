@@ -73,6 +73,11 @@ def is_edgetam(weights: Iterable[str]) -> bool:
     return any(name.startswith("spatial_perceiver.") for name in weights)
 
 
+def is_folded(weights: Mapping[str, Tensor]) -> bool:
+    """Whether weights are the network's own already, as :func:`folded` gives them."""
+    return f"{TRUNK}stem.conv1.weight" in weights
+
+
 def official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights by their official names; those of transformers are renamed, cut and joined."""
     if not any(name.startswith("vision_encoder.") for name in weights):

@@ -83,9 +83,9 @@ class Downsample(nn.Module):
 class RepVitStage(nn.Module):
     """Blocks at one resolution, every second one gated."""
 
-    def __init__(self, dim: int, dim_out: int, depth: int) -> None:
+    def __init__(self, dim: int, dim_out: int, depth: int, *, halves: bool) -> None:
         super().__init__()
-        self.downsample = Downsample(dim, dim_out) if dim != dim_out else nn.Identity()
+        self.downsample = Downsample(dim, dim_out) if halves else nn.Identity()
         self.blocks = nn.Sequential(*(RepVitBlock(dim_out, gated=n % 2 == 0) for n in range(depth)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class RepVit(nn.Module):
         widths = config.widths
         parts: dict[str, nn.Module] = {"stem": Stem(widths[0])}
         for n, (width, depth) in enumerate(zip(widths, config.stages, strict=True)):
-            parts[f"stages_{n}"] = RepVitStage(widths[max(n - 1, 0)], width, depth)
+            parts[f"stages_{n}"] = RepVitStage(widths[max(n - 1, 0)], width, depth, halves=n > 0)
         self.body = nn.ModuleDict(parts)
 
     def fine(self, image: Tensor) -> list[Tensor]:
