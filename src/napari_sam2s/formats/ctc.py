@@ -18,7 +18,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, writing
+from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
@@ -36,7 +36,7 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     ------
     FormatError
         If not every frame of the video is known, there are more tracks than 16 bits hold, the folder holds masks of other
-        frames, or it cannot be written.
+        frames, or it cannot be written. The folder is as it was then.
     """
     frames = list(masklets.frames)
     count, height, width = shape_of(masklets)
@@ -50,8 +50,8 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     digits = 3 if len(frames) <= 1000 else len(str(len(frames) - 1))
     names = {f"mask{frame:0{digits}d}.tif" for frame in frames}
     refuse_left_over(folder, sorted(p for p in folder.glob("mask*.tif") if p.name not in names))
-    with writing(make_folder(folder)):
-        lost = _write_frames(masklets, folder, frames, (height, width), digits, video)
+    with whole_folder(folder) as part:
+        lost = _write_frames(masklets, part, frames, (height, width), digits, video)
     warn_of_overlaps(video, lost)
     return folder
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
+from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file, whole_folder
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
 from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
@@ -24,12 +24,20 @@ from napari_sam2s.masklets.types import Object
 class DavisWriter:
     """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``.
 
-    ``objects`` say by their order which one is seen where they overlap; without them the higher id is.
+    ``objects`` say by their order which one is seen where they overlap; without them the higher id is. The pictures go into
+    ``folder``, if it is given, for the caller to put in their place.
     """
 
-    def __init__(self, root: Path | str, video: str, size: tuple[int, int], objects: Iterable[Object] = ()) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        video: str,
+        size: tuple[int, int],
+        objects: Iterable[Object] = (),
+        folder: Path | None = None,
+    ) -> None:
         self.root = Path(root)
-        self.folder = make_folder(self.root / ANNOTATIONS / video)
+        self.folder = make_folder(self.root / ANNOTATIONS / video if folder is None else folder)
         self.video = video
         self.size = size
         self.objects = tuple(objects)
@@ -65,16 +73,18 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
     ------
     FormatError
         If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
-        is something else, or they cannot be written. Nothing is written then, but in the middle of a disk that fills up.
+        is something else, or they cannot be written. The folder is as it was then.
     """
     frames, (_, *size), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
     _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})
     _read_meta(Path(root) / META)
-    writer = DavisWriter(root, video, (size[0], size[1]), objects)
-    for frame in frames:
-        writer.write(frame, masklets.masks(frame))
-    writer.finish(objects, frames)
-    return writer.folder
+    folder = Path(root) / ANNOTATIONS / video
+    with whole_folder(folder) as part:
+        writer = DavisWriter(root, video, (size[0], size[1]), objects, part)
+        for frame in frames:
+            writer.write(frame, masklets.masks(frame))
+        writer.finish(objects, frames)  # first: pictures without their names would be half an export
+    return folder
 
 
 def _refuse_left_over(root: Path, video: str, names: set[str]) -> None:

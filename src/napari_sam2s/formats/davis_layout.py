@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import is_draft
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
@@ -201,8 +202,8 @@ def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisF
     if any(annotations.glob("*.png")):
         return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
     videos: dict[str, DavisFolder] = {}
-    for folder in sorted(p for p in annotations.iterdir() if p.is_dir()):
-        inner = [p for p in folder.iterdir() if p.is_dir()]
+    for folder in sorted(p for p in annotations.iterdir() if p.is_dir() and not is_draft(p)):
+        inner = [p for p in folder.iterdir() if p.is_dir() and not is_draft(p)]
         if not any(folder.glob("*.png")) and inner:  # a resolution between, as DAVIS's 480p
             videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
         elif any(folder.glob("*.png")):

@@ -40,7 +40,8 @@ def write_measurements(
     Parameters
     ----------
     pixel_size
-        Height and width of a pixel in ``unit``, such as ``(0.5, 0.5)`` and ``"micrometer"``.
+        Height and width of a pixel in ``unit``, such as ``(0.5, 0.5)`` and ``"micrometer"``; by default what the project
+        noted of its video.
 
     Raises
     ------
@@ -72,6 +73,9 @@ def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, uni
     """Yield the rows, by frame and object; the keys are ``COLUMNS``, and what is not known is ``""``."""
     objects = {o.id: o for o in masklets.objects}
     fps = getattr(masklets, "fps", None)
+    noted = getattr(masklets, "video", None)
+    if pixel_size is None and not unit and (pixel_size := getattr(noted, "pixel_size", None)) is not None:
+        unit = getattr(noted, "pixel_unit", "")
     pixel = pixel_size[0] * pixel_size[1] if pixel_size is not None else None
     for frame in masklets.frames:
         for entry in entries_of(masklets, frame):

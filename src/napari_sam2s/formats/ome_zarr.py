@@ -6,7 +6,6 @@ an empty frame takes no room. Which frames are annotated, which labels alone can
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, writing
+from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
@@ -40,11 +39,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
     path = Path(root) / f"{video}.ome.zarr"
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
-    part = path.with_name(f"{path.name}.part")
-    make_folder(path.parent)
-    with writing(path):
-        if part.exists():
-            shutil.rmtree(part)
+    with whole_folder(path) as part:
         group: Any = zarr.open_group(part, mode="w", zarr_format=2)
         labels = group.create_group("labels")
         labels.attrs["labels"] = [NAME]
@@ -56,18 +51,19 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
             lost += overlap
             if drawn.any():
                 array[frame] = drawn
-        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None)))
-        part.rename(path)
+        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None), getattr(masklets, "video", None)))
     warn_of_overlaps(video, lost)
     return path
 
 
-def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None) -> dict[str, Any]:
+def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None, video: Any) -> dict[str, Any]:
     time: dict[str, Any] = {"name": "t", "type": "time"}
     if fps:
         time["unit"] = "second"
-    axes = [time, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
-    scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, 1.0, 1.0]}
+    size, unit = getattr(video, "pixel_size", None) or (1.0, 1.0), getattr(video, "pixel_unit", "pixel")
+    space: dict[str, Any] = {"type": "space"} | ({} if unit == "pixel" else {"unit": unit})
+    axes = [time, {"name": "y", **space}, {"name": "x", **space}]
+    scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, *size]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]
     return {
         "multiscales": [{"version": VERSION, "name": NAME, "axes": axes, "datasets": datasets}],

@@ -23,6 +23,7 @@ from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 OPACITY = 0.45
+PLAYED = 25.0  # frames a second, where nothing else is known
 ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".avi")  # containers that hold H.264
 
 
@@ -45,6 +46,8 @@ def overlay(frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]], ob
 def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: float | None = None) -> Path:
     """Write a video of the annotated frames with their masks, H.264 in MP4; sides are made even, other frames are left out.
 
+    It has the video's rate; a time-lapse of less than one frame a second plays at 25.
+
     Raises
     ------
     FormatError
@@ -58,7 +61,8 @@ def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: floa
     if not frames:
         raise FormatError("There are no masks to make a video of.")
     objects = masklets.objects
-    rate = fps or getattr(video, "fps", None) or 25.0
+    rate = fps or getattr(video, "fps", None) or PLAYED
+    rate = PLAYED if rate < 1 and fps is None else rate  # a time-lapse
     images = (overlay(np.asarray(video[t]), masklets.masks(t), objects) for t in frames)
     return write_video(images, path, fps=rate)
 

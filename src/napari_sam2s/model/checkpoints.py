@@ -16,8 +16,10 @@ from napari_sam2s.errors import ModelError
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once
+from napari_sam2s.model.model_registry import loadable, registry
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
+from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
 BUILT_IN = "sam2s-nano"
@@ -94,12 +96,16 @@ def find_weights(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if name == BUILT_IN:
         return WEIGHTS / f"{BUILT_IN}.pt"
-    if name in CONFIGS:
+    own = own_models()
+    if name in own:
+        return own_weights(own[name])
+    if name in (known := loadable()):
         return checked_weights(name)
     path = user_path(name_or_path)
+    if name in registry() and not path.is_file():
+        raise ModelError(f"{name} is {registry()[name].family.title}, which this version of napari-sam2s cannot load.")
     if not path.is_file():
-        known = ", ".join(CONFIGS)
-        raise ModelError(f"There is no model {name!r}: give one of {known}, or the path of a checkpoint.")
+        raise ModelError(f"There is no model {name!r}: give one of {', '.join((*known, *own))}, or the path of a checkpoint.")
     return path
 
 
