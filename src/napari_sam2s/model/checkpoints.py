@@ -178,7 +178,7 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
             return replace(config, long_term="long_tpos_enc" in weights, semantic="semantic.cls_token" in weights)
     some = ", ".join(sorted(weights)[:3])
     raise ModelError(
-        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}); SAM 2, SAM 2.1 and SAM2S in the "
+        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the "
         "sizes tiny, small, base-plus and large, and EdgeTAM can be loaded."
     )
 

@@ -1,4 +1,4 @@
-"""Shortcuts: named options that change the result a little for less work. ``docs/models.md`` has their measured cost."""
+"""Shortcuts: named options that change the result a little for less work. Measured in ``docs/explanation/speed.md``."""
 
 from __future__ import annotations
 

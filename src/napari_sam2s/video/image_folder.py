@@ -66,7 +66,7 @@ def _further_pages(more: list[bool]) -> list[str]:
     if not any(more):
         return []
     return [
-        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown: open one such file alone to "
+        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown. Open one such file alone to "
         "have its pages as frames, or save every page as a picture of its own."
     ]
 
