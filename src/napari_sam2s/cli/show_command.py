@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("show", help="objects, spans and runs of a project")
     parser.add_argument("project", type=Path)
-    parser.add_argument("--review", action="store_true", help="the spans that want eyes, worst first")
+    parser.add_argument("--review", action="store_true", help="the spans where a mistake is likely, worst first")
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(run=run)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from napari_sam2s.errors import FormatError
 
+DRAFT = ".part"  # the ending of what is not all written
+
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
@@ -32,7 +34,7 @@ def writing(place: Path) -> Iterator[None]:
 @contextmanager
 def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
     """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`."""
-    draft = path.with_name(f"{path.name}.part") if part is None else part
+    draft = path.with_name(f"{path.name}{DRAFT}") if part is None else part
     try:
         with writing(path):
             yield draft

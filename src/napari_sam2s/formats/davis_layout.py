@@ -177,13 +177,14 @@ def read_mask(path: Path) -> NDArray[np.integer]:
     return array
 
 
-def _object(object_id: int, facts: Mapping[str, object]) -> Object:
-    category = facts.get("category")
+def _object(object_id: int, facts: Mapping[str, Any]) -> Object:
+    category, colour, parent = facts.get("category"), facts.get("colour"), facts.get("parent")
     return Object(
         object_id,
         str(facts.get("name") or f"object {object_id}"),
         str(category) if category else None,
-        object_colour(object_id),
+        (int(colour[0]), int(colour[1]), int(colour[2])) if colour else object_colour(object_id),
+        parent=None if parent is None else int(parent),
     )
 
 

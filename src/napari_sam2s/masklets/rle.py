@@ -43,6 +43,23 @@ def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:
     return Mask(*box, _pack(lengths) + _box_sum(box), int(lengths[1::2].sum()))
 
 
+def runs_of(mask: Mask) -> NDArray[np.int64]:
+    """Return the lengths of alternating runs of a mask's crop, row by row, the first of background (perhaps 0)."""
+    return _unpack(mask) if mask.counts else np.zeros(0, np.int64)
+
+
+def of_runs(lengths: NDArray[np.int64], box: tuple[int, int, int, int]) -> Mask:
+    """Return the mask whose box ``(y0, x0, height, width)`` is filled with runs as :func:`runs_of` gives them.
+
+    Raises
+    ------
+    ValueError
+        If they do not fill the box, or are below 0.
+    """
+    y0, x0, height, width = box
+    return encode(np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width), (y0, x0))
+
+
 def _pack(lengths: NDArray[np.int64]) -> bytes:
     """Pack the lengths of alternating runs, row by row, the first of background.
 
