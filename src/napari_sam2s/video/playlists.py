@@ -68,8 +68,8 @@ def _part(script: Path, name: str) -> Path:
         raise VideoError(f"{script} names {name}, which is not a file here: copy all parts beside it.")
     if not SAFE.fullmatch(name):
         raise VideoError(
-            f"{script} names {name!r}; ffmpeg takes names of letters, digits and . _ - from such a script, beside it or in folders "
-            "there: rename it."
+            f"{script} names {name!r}; ffmpeg takes names of letters, digits and . _ - from such a script, beside it or in "
+            "folders there: rename it."
         )
     if _kind(part) is not None:
         raise VideoError(f"{script} names {name}, which names other files in turn: name the videos themselves.")
