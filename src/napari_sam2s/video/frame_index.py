@@ -19,8 +19,10 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
+from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.mp4_index import read_sample_tables
 from napari_sam2s.video.picture_order import left_out, shown
+from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream
 
@@ -32,17 +34,21 @@ NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells that a file is still the one that was indexed."""
+    """What tells that a file, and those it names, are still the ones that were indexed."""
 
     size: int
-    mtime_ns: int
+    mtime_ns: int  # the sum of all
     digest: str  # of its size and of samples of its content
+    named: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Stamp a file."""
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, content_digest(path))
+    def of(cls, path: Path, named: tuple[Path, ...] = ()) -> Stamp:
+        """Stamp a file, and those it names."""
+        size, changed = _sizes_and_times((path, *named))
+        digest = content_digest(path)
+        if named:
+            digest = hashlib.sha256(" ".join([digest, *map(content_digest, named)]).encode()).hexdigest()[:32]
+        return cls(size, changed, digest, named)
 
     def check(self, path: Path, otherwise: str = "changed or disappeared while it was open") -> None:
         """Make sure that size and time of the file are unchanged; cheap enough for every read.
@@ -53,12 +59,16 @@ class Stamp:
             If they are not; the sentence says ``otherwise`` of the file.
         """
         try:
-            status = path.stat()
-            fits = (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+            fits = _sizes_and_times((path, *self.named)) == (self.size, self.mtime_ns)
         except OSError:
             fits = False
         if not fits:
             raise VideoError(f"{path} {otherwise}: open it again.")
+
+
+def _sizes_and_times(paths: tuple[Path, ...]) -> tuple[int, int]:
+    found = [path.stat() for path in paths]
+    return sum(status.st_size for status in found), sum(status.st_mtime_ns for status in found)
 
 
 def content_digest(path: Path) -> str:
@@ -195,12 +205,15 @@ def load_index(
     path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None
 ) -> tuple[Index, Stamp, bool]:
     """Return the index of a stream of a file, the file's stamp, and whether the index came from the cache."""
-    stamp = Stamp.of(path)
+    named = named_files(path)
+    stamp = Stamp.of(path, named)
     name = os.fsencode(path.resolve()) + (b"" if stream is None else f"#{stream!r}".encode())
     cached = cache_folder() / f"{hashlib.sha256(name).hexdigest()[:32]}.npz"
     index = _read_cached(cached, stamp)
     if index is not None:
         return index, stamp, True
+    for part in named or (path,):
+        refuse_joined(part)
     index = build_index(path, stream, progress)
     _write_cached(cached, index, stamp)
     return index, stamp, False
