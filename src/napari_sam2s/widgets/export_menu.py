@@ -16,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.measurements import PixelSize
 from napari_sam2s.masklets import Project
+from napari_sam2s.widgets.tracks_layer import TracksShower
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari_sam2s.widgets.session import Session
 
 _log = logging.getLogger(__name__)
+LAYER = "Tracks as a layer"
 
 
 class Exporter(QObject):
@@ -38,11 +40,16 @@ class Exporter(QObject):
         self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for known in FORMATS.values():
-            if known.needs_video:  # to look at
+            if known.name == "overlay":  # from here on to look at
                 self.menu.addSeparator()
             action = self.menu.addAction(f"{known.title} ...")
             action.setToolTip(known.tip)
             action.triggered.connect(lambda _=False, name=known.name: self.ask(name))
+        self.tracks = TracksShower(session, self)
+        self.menu.addSeparator()
+        action = self.menu.addAction(LAYER)
+        action.setToolTip("The paths of the objects as they are now, with divisions, as a layer beside the masks.")
+        action.triggered.connect(lambda _=False: self.tracks.show())
         button.setToolTip("Write the masks in another format; the project stays as it is.")
         button.setMenu(self.menu)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Labels, Points
+from napari.layers import Labels, Points, Tracks
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
@@ -42,7 +42,7 @@ def spatial(image: Image) -> dict[str, Any]:
     }
 
 
-def lie_on(layer: Labels | Points, image: Image) -> None:
+def lie_on(layer: Labels | Points | Tracks, image: Image) -> None:
     """Give a companion the transforms that its image has by now."""
     for name, value in spatial(image).items():
         setattr(layer, name, value)

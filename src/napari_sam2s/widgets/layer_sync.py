@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari.layers import Image, Labels, Points
+from napari.layers import Image, Labels, Points, Tracks
 from qtpy.QtCore import QTimer
 
 from napari_sam2s.masklets import Project, Prompt
@@ -145,7 +145,8 @@ class LayerSync:
 
     def _image_moved(self, event: Any = None) -> None:
         """Lie where the image lies: a click is a place in it, whatever the user made of its scale since it was opened."""
-        for layer in (self.prompts, self.objects):
+        tracks = [layer for layer in self._viewer.layers if isinstance(layer, Tracks) and OURS in layer.metadata]
+        for layer in (self.prompts, self.objects, *tracks):
             if layer is not None:
                 lie_on(layer, self._image)
 
