@@ -1,4 +1,4 @@
-"""``napari-sam2s models``: which models there are, fetch one, check one, add one's own."""
+"""``napari-sam2s models``: which models there are; fetch, check, add and compare them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli import compare_models
 from napari_sam2s.cli.terminal import progress_bar, say
 from napari_sam2s.errors import ModelError
 
@@ -39,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     add.add_argument("--name", default="", help="what to call it (the name of the file)")
     add.add_argument("--input-size", type=int, help="side in pixels that it was trained at, such as 512 or 1024")
     add.set_defaults(run=run_add)
+    compare_models.add_parser(actions)
 
 
 def run_list(args: argparse.Namespace) -> int:
