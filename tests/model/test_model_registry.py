@@ -91,6 +91,8 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     assert f"yours, 512 px: {file}" in capsys.readouterr().out
     assert main(["models", "verify"]) == 0
     assert load_model("lab", device="cpu").image_size == 512
+    nano = load_model(device="cpu")  # a copy of which "lab" is
+    assert nano.image_size == registry()["sam2s-nano"].input_size
     moved = file.rename(folder / "moved.pt")
     with pytest.raises(ModelError, match="has gone"):
         find_weights("lab")

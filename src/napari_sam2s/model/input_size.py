@@ -36,9 +36,13 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
     ModelError
         If what a sidecar says cannot be.
     """
-    own = own_models().get(name)
-    known = (own.input_size if own else None) or remembered_size(sha256) or _sidecar(file.path)
-    if known is None and (entry := entry_of_hash(sha256) or registry().get(name)) is not None and not entry.built_in:
+    own, entry = own_models().get(name), registry().get(name)
+    if own is not None and own.input_size:
+        return own.input_size
+    if own is None and entry is not None:  # a published model by its name, whatever was said of a copy of its file
+        return file.config.image_size if entry.built_in and file.config is not None else entry.input_size
+    known = remembered_size(sha256) or _sidecar(file.path)
+    if known is None and (entry := entry_of_hash(sha256)) is not None:
         known = entry.input_size
     if known is None and file.config is not None:
         known = file.config.image_size
