@@ -16,7 +16,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
+from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown, ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import EngineLost
 from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -34,6 +34,7 @@ class ProjectWorker(QObject):
 
     ready = Signal(object)  # the engine's facts: model, device, threads, and memory_bytes (taken, in all)
     failed = Signal(str)
+    asked = Signal(object)  # the error of a checkpoint that can be used once the user has answered
     lost = Signal(str)  # the engine died, or its device is full: the run can be resumed
     prompted = Signal(int, int)  # frame, object
     started = Signal(object)  # a run begins: its segments
@@ -224,6 +225,8 @@ class ProjectWorker(QObject):
                 self._report(self.lost, str(error), running)
             except Sam2sError as error:
                 self._report(self.failed, str(error), running)
+                if isinstance(error, InputSizeUnknown | CheckpointDiffers) and not self._closed:
+                    self.asked.emit(error)
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 if is_out_of_memory(error):
                     self.source.close()

@@ -132,6 +132,7 @@ class SegmentWidget(QWidget):
     def _opened(self, worker: ProjectWorker) -> None:
         worker.ready.connect(self._ready)
         worker.failed.connect(self._failed)
+        worker.asked.connect(self.model_panel.question.ask)
         worker.lost.connect(self._lost)
         worker.prompted.connect(self._prompted)
         worker.changed.connect(self.session.changed)
@@ -144,7 +145,8 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        self.session.tell(f"{setup_of(facts)}: ready. Click an object; right-click what it is not.")
+        left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
+        self.session.tell(f"{setup_of(facts)}: ready.{left_out} Click an object; right-click what it is not.")
         self.run_view.facts = facts
         self.refresh()
 
