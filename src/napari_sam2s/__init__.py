@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
 
 if TYPE_CHECKING:
+    from napari_sam2s.batching import batch
     from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
     from napari_sam2s.measurements.measure import measure
@@ -26,12 +27,13 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _let_old_paths_be_imported()
 
-__all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "measure", "open_video", "track"]
+__all__ = ["Project", "Tracker", "Video", "__version__", "batch", "evaluate", "load_model", "measure", "open_video", "track"]
 
 _HOME = {
     "Project": "masklets",
     "Tracker": "tracking",
     "Video": "video",
+    "batch": "batching",
     "evaluate": "evaluation",
     "load_model": "model",
     "measure": "measurements",

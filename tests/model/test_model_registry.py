@@ -41,8 +41,8 @@ def test_every_official_file_is_pinned():
 
 
 def test_the_pages_say_what_the_table_says():
-    page = (DOCS / "models.md").read_text(encoding="utf-8")
-    wrong = "docs/models.md differs from the registry: `python -m napari_sam2s.model.model_registry` prints the table"
+    page = (DOCS / "reference" / "models.md").read_text(encoding="utf-8")
+    wrong = "docs/reference/models.md differs from the registry: `python -m napari_sam2s.model.model_registry` prints the table"
     assert markdown_table() in page, wrong
     for family in families().values():
         assert (DOCS / "models" / f"{family.card}.md").is_file() or (DOCS / f"{family.card}.md").is_file(), family.card

@@ -16,10 +16,12 @@ from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_check
 from napari_sam2s.model.checkpoint_fit import Differences, compare, put_in
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once
+from napari_sam2s.model.edgetam import EdgeTAM
+from napari_sam2s.model.edgetam_weights import is_edgetam
 from napari_sam2s.model.input_size import input_size
 from napari_sam2s.model.model_registry import families, loadable, registry
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, ModelConfig, check_image_size
 from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
@@ -134,12 +136,17 @@ def find_weights(name_or_path: str | Path) -> Path:
 def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str, str]]:
     """Return the network of a checkpoint with its weights, and what there is to say of where they come from."""
     config = file.config if file.config is not None else recognise(file.weights, file.path)
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)  # what a checkpoint lacks is the same each time
-        model = SAM2S(config)
+    model = _made(config)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
     facts = {"source": name, "sha256": sha256_once(file.path)}
     return model, {**facts, "differences": str(found)} if found else facts
+
+
+def _made(config: ModelConfig) -> SAM2S:
+    """Return a network that nobody has trained, the same each time."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return EdgeTAM(config) if config.latents else SAM2S(config)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ def examine(path: Path, name: str = "") -> Examined:
     """
     file = open_checkpoint(path)
     config = file.config if file.config is not None else recognise(file.weights, path)
-    network = SAM2S(config)
+    network = _made(config)
     try:
         size: int | None = input_size(name or str(path), file, sha256_once(path))
     except InputSizeUnknown:
@@ -173,6 +180,8 @@ def examine(path: Path, name: str = "") -> Examined:
 
 def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
     """Tell the architecture from names and shapes: the size from the trunk, 2.0 or 2.1 from what only 2.1 has."""
+    if is_edgetam(weights):
+        return EDGETAM
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
     version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
@@ -195,15 +204,15 @@ _OTHERS = {  # beginnings of names of tensors
 def _foreign(weights: Mapping[str, Tensor]) -> str:
     """Say what a file is that is not a SAM 2 network."""
     for family in families().values():
-        if family.network != "sam2" and any(name.startswith(family.signs) for name in weights):
+        if not family.loads and any(name.startswith(family.signs) for name in weights):
             return f"is a network of {family.title}, which this version of napari-sam2s cannot load."
     for sign, words in _OTHERS.items():
         if any(name.startswith(sign) for name in weights):
             return words
     some = ", ".join(sorted(weights)[:3])
     return (
-        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}); SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
-        "small, base-plus and large can be loaded."
+        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
+        "small, base-plus and large, and EdgeTAM can be loaded."
     )
 
 

@@ -106,7 +106,7 @@ def entry_of_hash(sha256: str) -> ModelEntry | None:
 
 
 def markdown_table() -> str:
-    """Return the loadable models as the table of ``docs/models.md``."""
+    """Return the loadable models as the table of ``docs/reference/models.md``."""
     lines = [
         "| name | parameters | input | licence | what for | how to get it | measured by us |",
         "|---|---|---|---|---|---|---|",
@@ -129,4 +129,4 @@ def markdown_table() -> str:
 
 
 if __name__ == "__main__":
-    print(markdown_table())  # noqa: T201 - for docs/models.md
+    print(markdown_table())  # noqa: T201 - for docs/reference/models.md
