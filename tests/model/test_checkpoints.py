@@ -109,7 +109,7 @@ def test_what_does_not_fit_is_named_and_left_out_when_asked(nano, tmp_path):
 
 def test_numbers_that_are_not_finite(nano, tmp_path):
     path = other(nano, tmp_path, no_mem_embed=torch.full_like(nano["model"]["no_mem_embed"], torch.nan))
-    with pytest.raises(ModelError, match=r"damaged: 1 tensor holds numbers that are not finite"):
+    with pytest.raises(ModelError, match=r"damaged: 1 tensor has numbers that are not finite"):
         load_model(path, device="cpu")
 
 
@@ -146,7 +146,6 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
         (b"", "not a checkpoint"),
         ({"model": {"a": torch.zeros(1)}}, "not a SAM 2 network"),
         ({"model": {"spatial_perceiver.latents": torch.zeros(1)}}, "does not fit edgetam"),
-        ({"model": {"detector.a": torch.zeros(1)}}, "SAM 3"),
         ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
         ({"vision_encoder.neck.weight": torch.zeros(1)}, "transformers"),
         ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "SAM 3"),

@@ -115,7 +115,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return {**(file.metadata() or {}), **{name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
+        return {**(file.metadata() or {}), "model": {name: file.get_tensor(name) for name in file.keys()}}  # noqa: SIM118
 
 
 def _pickled(path: Path) -> Any:

@@ -36,28 +36,34 @@ def _tensors(names: tuple[str, ...]) -> str:
     return "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
 
 
-def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Differences:
-    """Return what a file has and a network has not, and the other way round, by the names of the file."""
-    expected, weights, _ = _as_stored(network, weights)
-    return _compared(expected, weights)
+@dataclass(frozen=True)
+class _Layout:
+    """What a file of a network is expected to hold, and how its weights become the network's."""
+
+    expected: Mapping[str, torch.Size]
+    weights: Mapping[str, Tensor]
+    folds: bool = False  # of EdgeTAM's own files: batch norms and branches become convolutions
 
 
-def _compared(expected: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -> Differences:
+def _layout(network: nn.Module, weights: Mapping[str, Tensor]) -> _Layout:
+    own = {name: weight.shape for name, weight in network.state_dict().items()}
+    if isinstance(network, EdgeTAM) and not is_folded(weights):
+        return _Layout(unfolded(own), official(weights), folds=True)
+    return _Layout(own, weights)
+
+
+def _differences(layout: _Layout) -> Differences:
+    own, weights = layout.expected, layout.weights
     return Differences(
-        tuple(sorted(set(expected) - set(weights))),
-        tuple(sorted(set(weights) - set(expected))),
-        tuple(n for n in expected if n in weights and expected[n] != weights[n].shape),
+        tuple(sorted(set(own) - set(weights))),
+        tuple(sorted(set(weights) - set(own))),
+        tuple(n for n in own if n in weights and own[n] != weights[n].shape),
     )
 
 
-def _as_stored(
-    network: nn.Module, weights: Mapping[str, Tensor]
-) -> tuple[Mapping[str, torch.Size], Mapping[str, Tensor], bool]:
-    """Return names and shapes that a file of a network has, its weights by these names, and whether they are yet to be folded."""
-    own = {name: weight.shape for name, weight in network.state_dict().items()}
-    if isinstance(network, EdgeTAM) and not is_folded(weights):
-        return unfolded(own), official(weights), True
-    return own, weights, False
+def compare(network: nn.Module, weights: Mapping[str, Tensor]) -> Differences:
+    """Return what a file has and a network has not, and the other way round."""
+    return _differences(_layout(network, weights))
 
 
 def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: Path, *, strict: bool = True) -> Differences:
@@ -74,34 +80,30 @@ def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: 
     Raises
     ------
     CheckpointDiffers
-        If the file holds other tensors than the network.
+        If the file holds other tensors than the network; also without ``strict`` if a part that is folded lacks some.
     ModelError
         If some of its numbers are not finite.
     """
-    expected, weights, to_fold = _as_stored(network, weights)
-    found = _compared(expected, weights)
-    fits = {n: weights[n] for n in expected if n in weights and n not in found.shapes}
+    layout = _layout(network, weights)
+    own, shapes = network.state_dict(), layout.expected
+    fits = {n: w for n, w in layout.weights.items() if n in shapes and shapes[n] == w.shape}
     _check_finite(fits, path)
-    whole = not (found.missing or found.shapes)
-    if found and (strict or (to_fold and not whole)):
-        remedy = "To go on without them, give strict=False (--ignore-differences)."
-        raise CheckpointDiffers(
-            f"{path} does not fit {title}: {found}. {remedy if whole or not to_fold else 'Take a whole file.'}",
-            found.missing,
-            found.unknown,
-            found.shapes,
-        )
-    if found:
-        untrained = "" if whole else " What is missing is untrained: do not trust the masks."
+    if found := _differences(layout):
+        whole = all(n in own for n in (*found.missing, *found.shapes))  # else there is nothing to put in its place
+        if strict or not whole:
+            then = " To go on without them, give strict=False (--ignore-differences)." if whole else ""
+            raise CheckpointDiffers(f"{path} does not fit {title}: {found}.{then}", found.missing, found.unknown, found.shapes)
+        untrained = " What is missing is untrained: do not trust the masks." if found.missing or found.shapes else ""
         warnings.warn(f"{path} is used as {title}, though {found}.{untrained}", stacklevel=3)
-    if to_fold:
-        fits = folded(fits, network.state_dict())
+    if layout.folds:
+        lacking = {n: own[n] for n in (*found.missing, *found.shapes)}
+        fits = folded(fits | lacking, own)
         _check_finite(fits, path)  # a norm may have a variance below 0
     network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in fits.items()}, strict=False)
     return found
 
 
 def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
-    if bad := [n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w).all()]:
-        count = "1 tensor holds" if len(bad) == 1 else f"{len(bad)} tensors hold"
-        raise ModelError(f"{path} is damaged: {count} numbers that are not finite ({some(bad)}).")
+    if bad := tuple(n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w).all()):
+        have = "1 tensor has" if len(bad) == 1 else f"{len(bad)} tensors have"
+        raise ModelError(f"{path} is damaged: {have} numbers that are not finite ({some(bad)}).")

@@ -133,19 +133,20 @@ def find_weights(name_or_path: str | Path) -> Path:
     return path
 
 
-def _made(config: ModelConfig) -> SAM2S:
-    return EdgeTAM(config) if config.latents else SAM2S(config)
-
-
 def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str, str]]:
     """Return the network of a checkpoint with its weights, and what there is to say of where they come from."""
     config = file.config if file.config is not None else recognise(file.weights, file.path)
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(0)  # what a checkpoint lacks is the same each time
-        model = _made(config)
+    model = _made(config)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
     facts = {"source": name, "sha256": sha256_once(file.path)}
     return model, {**facts, "differences": str(found)} if found else facts
+
+
+def _made(config: ModelConfig) -> SAM2S:
+    """Return a network that nobody has trained, the same each time."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return EdgeTAM(config) if config.latents else SAM2S(config)
 
 
 @dataclass(frozen=True)
