@@ -12,6 +12,7 @@ from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
 
 HOUR = 3600.0
+SLOW = 0.95  # frames a second; below, the seconds of one frame say more
 MASK_BYTES = 1200  # of one object on one frame in the project, until it has masks enough to measure that
 TELLING_MASKS = 50  # which are enough
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
@@ -98,7 +99,7 @@ class Preflight:
         if self.seconds is not None:
             rate = self.frames / max(self.seconds, 1e-9)
             lasts = f"about {duration(self.seconds)}" if self.seconds >= 1 else "less than 1 s"
-            parts.append(f"{lasts} at {rate:.1f} frames/s")
+            parts.append(f"{lasts} at {speed(rate)}")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
             disk += f" of {size(self.free_bytes)} free"
@@ -151,6 +152,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def speed(rate: float) -> str:
+    """Return frames a second in words; of slow ones, the seconds that a frame takes."""
+    return f"{rate:.1f} frames/s" if rate >= SLOW else f"{1 / rate:.1f} s a frame"
 
 
 def size(count: float) -> str:
