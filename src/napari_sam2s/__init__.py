@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
 
 if TYPE_CHECKING:
+    from napari_sam2s.batching import batch
     from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
     from napari_sam2s.measurements.measure import measure
@@ -32,6 +33,7 @@ __all__ = [
     "Tracker",
     "Video",
     "__version__",
+    "batch",
     "current_project",
     "evaluate",
     "load_model",
@@ -44,6 +46,7 @@ _HOME = {
     "Project": "masklets",
     "Tracker": "tracking",
     "Video": "video",
+    "batch": "batching",
     "current_project": "widgets.console",
     "evaluate": "evaluation",
     "load_model": "model",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from napari_sam2s.model.checkpoints import find_weights
-from napari_sam2s.model.downloads import Download
+from napari_sam2s.model.model_registry import ModelEntry, registry
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
 from napari_sam2s.widgets import model_panel
 from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
@@ -15,11 +16,16 @@ from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.tracker_source import Choice
 
 
+def offered(url: str) -> ModelEntry:
+    """What there is to download."""
+    return replace(registry()["sam2.1-tiny"], url=url, sha256="", bytes=0, about_mb=8)
+
+
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):
     """A menu that offers one download, from a folder of this machine."""
     source = shutil.copy(find_weights(BUILT_IN), tmp_path / "source.pt")
-    item = Download("sam2.1-tiny", f"file://{source}", 8)
+    item = offered(f"file://{source}")
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "here"))
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     remember("model", name=BUILT_IN, device="auto", address="", memory="divemem", mode="exact", precision="float32")
@@ -58,7 +64,7 @@ def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
 
 
 def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
-    item = Download("sam2.1-tiny", "file:///nowhere/at/all.pt", 8)
+    item = offered("file:///nowhere/at/all.pt")
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     said = []
     panel.message.connect(said.append)

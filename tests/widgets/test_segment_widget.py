@@ -18,7 +18,7 @@ from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 
 
 def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
-    """With the widget open and the video in hand: the drop, a click, a key. It fails when there are more, or masks are worse."""
+    """With the widget open: the drop of the video, a click, a key. It fails when there are more, or when masks are worse."""
     widget = user.widget
     user.actions = 1
     assert [layer.name for layer in user.viewer.layers] == ["case", OBJECTS, PROMPTS]

@@ -26,6 +26,7 @@ COMMANDS: tuple[str, ...] = (
     "info",
     "track",
     "resume",
+    "batch",
     "show",
     "copy",
     "import",

@@ -35,8 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=MASK,
-        help="a label picture of frame F (PNG, TIFF, npy; of a stack its page F): each value is an object, any number at "
-        "once; with OBJ, all of it is that object",
+        help="a label picture of frame F (PNG, TIFF, npy; of a stack its page F). Each value is an object, any number at "
+        "once. With OBJ, the whole picture is that object",
     )
 
 

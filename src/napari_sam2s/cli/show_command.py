@@ -16,7 +16,7 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("show", help="objects, spans and runs of a project")
     parser.add_argument("project", type=Path)
-    parser.add_argument("--review", action="store_true", help="the spans that want eyes, worst first")
+    parser.add_argument("--review", action="store_true", help="the spans where a mistake is likely, worst first")
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(run=run)
 
@@ -24,9 +24,10 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the project."""
     from napari_sam2s.masklets import Project
+    from napari_sam2s.masklets.page_check import page_problems
 
     with Project.open(args.project, mode="r") as project:
-        facts = describe(project)
+        facts = describe(project) | {"damage": page_problems(project.store.db, quick=True)}
         if args.review:
             facts["review"] = describe_review(project)
     if args.json:
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     gone = "" if facts["video_found"] or facts["video"] is None else " (not there: say where it is with resume --video)"
     print(f"{args.project}: {facts['frames']} frames of {facts['height']} x {facts['width']}, video {facts['video']}{gone}")
+    if facts["damage"]:
+        print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {args.project}` says what can be saved, and how")
     for item in facts["objects"]:
         _print_object(item)
     for item in facts["runs"]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import log_of, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
@@ -101,8 +102,8 @@ CREATE INDEX masks_of_object ON masks
 }
 
 
-def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
-    """Open the file of a project, brought up to date if an older version made it.
+def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connection:
+    """Open the file of a project, brought up to date if an older version made it; of small files the pages are checked.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             connection = _open(path, "mode=ro&immutable=1")
             application, version = _identity(connection)
     except sqlite3.Error as error:
-        raise ProjectError(f"{path} is not a project, or is damaged ({error}).") from error
+        raise ProjectError(f"{path} is not a project, or is damaged ({error}): restore a copy.") from error
     try:
         if application != APPLICATION_ID:
             raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
@@ -137,6 +138,8 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
                 f"{path} was made by an older napari-sam2s (format {version}, now {VERSION}): open it once for writing "
                 "(mode='a', or in napari), which brings it up to date."
             )
+        if check:
+            refuse_broken_pages(connection, path)
         warn_of_missing_log(connection, path, log_was_there=log_was_there)
         _configure(connection, writable)
         _migrate(connection, version, path)
@@ -153,8 +156,8 @@ def _refuse_unread_changes(path: Path) -> None:
     beside = log_of(path)
     if beside.is_file() and beside.stat().st_size:
         raise ProjectError(
-            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written: "
-            "copy both files into one that can, and open the copy."
+            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written. "
+            "Copy both files into one that can, and open the copy."
         )
 
 

@@ -193,7 +193,9 @@ class Store:
             try:
                 return self.db.execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
-                raise ProjectError(f"{self.path.name} cannot be read ({error}); it may be damaged.") from error
+                raise ProjectError(
+                    f"{self.path.name} cannot be read ({error}): `napari-sam2s doctor {self.path.name}` says what can be saved."
+                ) from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -26,6 +26,9 @@ class VideoReference:
         except (KeyError, ValueError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
         self.fps: float | None = meta.get("fps")
+        size = json.loads(meta.get("pixel_size") or "null")
+        self.pixel_size: tuple[float, float] | None = None if size is None else (float(size[0]), float(size[1]))
+        self.pixel_unit: str = meta.get("pixel_unit") or "pixel"
         self.stream: int | None = meta.get("stream")  # of a file with several video streams
         self._path: str | None = meta.get("video")
         self._relative: str | None = meta.get("video_relative")
@@ -107,6 +110,8 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "shape": json.dumps(_shape(video)),
         "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
         "fps": getattr(video, "fps", None),
+        "pixel_size": json.dumps(getattr(video, "pixel_size", None)),  # (y, x) in the unit
+        "pixel_unit": getattr(video, "pixel_unit", None),
         "stream": getattr(video, "stream", None),
         "video": None if whole is None else str(whole),
         "video_relative": None if whole is None else _from(project.parent, whole),

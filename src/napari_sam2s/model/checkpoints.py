@@ -16,8 +16,12 @@ from napari_sam2s.errors import ModelError
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once
+from napari_sam2s.model.edgetam import EdgeTAM
+from napari_sam2s.model.edgetam_weights import folded, is_edgetam, is_folded, official, unfolded
+from napari_sam2s.model.model_registry import loadable, registry
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, ModelConfig, check_image_size
+from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
 BUILT_IN = "sam2s-nano"
@@ -72,7 +76,7 @@ def load_model(
         config = replace(config, image_size=image_size)
     elif mode == "fast":
         config = replace(config, image_size=fast_image_size(config))
-    model = SAM2S(config)
+    model = EdgeTAM(config) if config.latents else SAM2S(config)
     _load(model, weights, path)
     model.metadata = {**metadata, "source": str(name_or_path), "sha256": sha256_once(path), "mode": mode}
     if model.semantic is not None and "class_names" in metadata:
@@ -94,12 +98,16 @@ def find_weights(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if name == BUILT_IN:
         return WEIGHTS / f"{BUILT_IN}.pt"
-    if name in CONFIGS:
+    own = own_models()
+    if name in own:
+        return own_weights(own[name])
+    if name in (known := loadable()):
         return checked_weights(name)
     path = user_path(name_or_path)
+    if name in registry() and not path.is_file():
+        raise ModelError(f"{name} is {registry()[name].family.title}, which this version of napari-sam2s cannot load.")
     if not path.is_file():
-        known = ", ".join(CONFIGS)
-        raise ModelError(f"There is no model {name!r}: give one of {known}, or the path of a checkpoint.")
+        raise ModelError(f"There is no model {name!r}: give one of {', '.join((*known, *own))}, or the path of a checkpoint.")
     return path
 
 
@@ -157,6 +165,8 @@ def _plain(name: str) -> str:
 
 def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
     """Tell the architecture from names and shapes: the size from the trunk, 2.0 or 2.1 from what only 2.1 has."""
+    if is_edgetam(weights):
+        return EDGETAM
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
     version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
@@ -168,26 +178,36 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
             return replace(config, long_term="long_tpos_enc" in weights, semantic="semantic.cls_token" in weights)
     some = ", ".join(sorted(weights)[:3])
     raise ModelError(
-        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}); SAM 2, SAM 2.1 and SAM2S in the "
-        "sizes tiny, small, base-plus and large can be loaded."
+        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the "
+        "sizes tiny, small, base-plus and large, and EdgeTAM can be loaded."
     )
 
 
 def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
-    own = model.state_dict()
+    own = {name: weight.shape for name, weight in model.state_dict().items()}
+    fold = isinstance(model, EdgeTAM) and not is_folded(weights)
+    if fold:
+        own, weights = unfolded(own), official(weights)
     missing = sorted(set(own) - set(weights))
     unknown = sorted(set(weights) - set(own))
-    shapes = [n for n in own if n in weights and own[n].shape != weights[n].shape]
+    shapes = [n for n in own if n in weights and own[n] != weights[n].shape]
     if missing or shapes:
         raise ModelError(
             f"{path} does not fit {model.config.name}: {len(missing)} tensors are missing ({_some(missing)}), "
             f"{len(shapes)} have another shape ({_some(shapes)}), {len(unknown)} are unknown ({_some(unknown)})."
         )
-    if bad := [n for n in own if weights[n].is_floating_point() and not torch.isfinite(weights[n]).all()]:
-        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
+    _check_finite({n: weights[n] for n in own}, path)
     if unknown:
         warnings.warn(f"{path}: {len(unknown)} tensors are unknown and left out ({_some(unknown)}).", stacklevel=3)
-    model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in own})
+    if fold:
+        weights = folded(weights, model.state_dict())
+        _check_finite(weights, path)  # a norm may have a variance below 0
+    model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in model.state_dict()})
+
+
+def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    if bad := [n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w).all()]:
+        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
 
 
 def _some(names: list[str], most: int = 8) -> str:

@@ -111,7 +111,7 @@ def followed(project: Project) -> tuple[int, ...]:
 
 def _one_direction(project: Project, frames: range, objects: tuple[int, ...], corrected: Collection[int]) -> list[Segment]:
     sign, start = frames.step, frames.start
-    frontier = {i: _frontier(project, i, start + sign, sign) for i in objects}
+    frontier = {i: find_frontier(project, i, start + sign, sign) for i in objects}
     active = {i for i in objects if i in corrected or frontier[i] == start + sign} or set(objects)
     confirmed = {i: _next_confirmed(project, i, start if i in active else frontier[i] - sign, sign) for i in objects}
     joins = {i: {frontier[i]} - confirmed[i] for i in objects if i not in active}
@@ -123,7 +123,7 @@ def _one_direction(project: Project, frames: range, objects: tuple[int, ...], co
     return segments
 
 
-def _frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
+def find_frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
     """Return the first frame from ``frame`` on in a direction of which nothing is known of an object."""
     spans = [(s.start, s.stop) for s in project.masks.presence(object_id) if s.state != "unseen"]
     for a, b in spans if sign > 0 else reversed(spans):

@@ -23,7 +23,7 @@ WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
 PASS_WAIT_S = 600.0  # the longest that the next packets are waited for: they come in blocks, and disks may be slow
 NO_PTS = -(2**63)
 FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
-_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? s:(\d+)x(\d+)")
+_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
@@ -69,6 +69,7 @@ class Probe:
     duration: float | None  # seconds, by the header
     rate: float | None  # frames per second, by the header
     streams: tuple[Stream, ...]  # all video streams
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height, as shown; 1 where it is not known
 
 
 def executable() -> str:
@@ -113,12 +114,13 @@ def probe(source: Source) -> Probe:
     return Probe(
         codec=streams[source.stream].codec if source.stream < len(streams) else "unknown",
         container=container,
-        size=(int(frame[3]), int(frame[2])),
+        size=(int(frame[5]), int(frame[4])),
         first_pts=NO_PTS if frame[1] == "NOPTS" else int(frame[1]),
         time_base=Fraction(int(base[1]), int(base[2])),
         duration=seconds,
         rate=float(rate) if rate else None,
         streams=streams,
+        aspect=Fraction(int(frame[2]) or 1, int(frame[3]) or 1) if int(frame[2]) else Fraction(1),
     )
 
 

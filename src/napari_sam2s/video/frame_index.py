@@ -24,7 +24,7 @@ from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -87,6 +87,7 @@ class Index:
     stream: int = 0  # among the video streams,
     streams: int = 1  # of which there are so many
     pixels: str = ""  # ffmpeg's name of their format
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height
     times: NDArray[np.int64] | None = None  # of counted frames, whose ``pts`` are their numbers: when they are shown
 
     @property
@@ -128,10 +129,11 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     first, packets = _list_packets(source, progress)
     facts = first.time_base, first.size, first.codec, first.container
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
+    rest = source.stream, len(first.streams), pixels, first.aspect
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]
-        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels)
+        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:
@@ -153,9 +155,9 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         warnings.append(warning_of(verdict, path, rate))
     warnings += irregular_times(pts, first.time_base)
     if not verdict.lies:
-        return Index(pts, keys, *facts, tuple(warnings), shared, source.stream, len(first.streams), pixels)
+        return Index(pts, keys, *facts, tuple(warnings), shared, *rest)
     numbers = np.arange(len(pts), dtype=np.int64)
-    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels, pts)
+    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest, pts)
 
 
 def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
@@ -210,17 +212,17 @@ def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
             facts = [str(fact) for fact in data["facts"]]
             if facts[:4] != _facts(stamp):
                 return None
-            base, codec, container, chosen, streams, pixels, *warnings = facts[4:]
+            base, codec, container, chosen, streams, pixels, aspect, *warnings = facts[4:]
             height, width = data["size"].tolist()
             found = data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings)
             times = data["times"] if len(data["times"]) else None
-            return Index(*found, data["shared"], int(chosen), int(streams), pixels, times)
+            return Index(*found, data["shared"], int(chosen), int(streams), pixels, Fraction(aspect), times)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # no cache, or one that cannot be read, is only slower
 
 
 def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
-    chosen = str(index.stream), str(index.streams), index.pixels
+    chosen = str(index.stream), str(index.streams), index.pixels, str(index.aspect)
     facts = [*_facts(stamp), str(index.time_base), index.codec, index.container, *chosen, *index.warnings]
     part = cached.with_name(f"{cached.stem}.{os.getpid()}.part.npz")
     try:

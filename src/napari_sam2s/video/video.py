@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
+from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
 
@@ -55,18 +57,36 @@ class Video:
         fps: float | None = None,
         timestamps: NDArray[np.float64] | None = None,
         warnings: Sequence[str] = (),
+        physical: PhysicalScale = NOTHING_SAID,
     ) -> None:
         self.source = source
         self.name = name
         self.path = path
+        if fps is None and physical.interval:
+            fps, timestamps = 1 / physical.interval, physical.times
+        elif fps is not None and physical.interval:
+            physical = replace(physical, interval=1 / fps, times=None)
+        self.physical = physical
         self.fps = fps
-        self.timestamps = timestamps if timestamps is not None else np.arange(len(source)) / (fps or 1.0)
+        if timestamps is None or len(timestamps) < len(source):
+            timestamps = np.arange(len(source)) / (fps or 1.0)
+        self.timestamps = timestamps[: len(source)]
         self.warnings = tuple(warnings)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """``(T, Y, X, 3)``."""
         return (len(self.source), *self.source.size, 3)
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in ``pixel_unit``; ``None`` where the file says neither their size nor their form."""
+        return self.physical.pixel_size
+
+    @property
+    def pixel_unit(self) -> str:
+        """A unit of length such as ``"micrometer"``, else ``"pixel"``: then ``pixel_size`` is only their form."""
+        return self.physical.unit
 
     @property
     def file(self) -> VideoFile | None:
@@ -223,11 +243,11 @@ def open_video(
         return _open_file(path, stream, progress, limits, {"axes": axes, "channels": channels, "fps": fps})
     if stream is not None:
         raise VideoError(f"stream= is for video files; {path.name} holds pictures.")
-    array, found, warnings = _open_pictures(path)
+    array, found, warnings, physical = _open_pictures(path)
     tiff = path.absolute() if path.is_file() else None
     frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
     name = path.name if path.is_dir() else path.stem  # a dot in a folder's name begins no suffix
-    return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings)
+    return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings, physical=physical)
 
 
 def _open_file(
@@ -242,8 +262,9 @@ def _open_file(
     if given := [name for name, value in refused.items() if value is not None]:
         raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
     frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
-    index, name = file.index, path.stem
-    return Video(frames, name=name, path=path.absolute(), fps=index.fps, timestamps=index.timestamps, warnings=index.warnings)
+    index, whole = file.index, path.absolute()
+    facts = {"fps": index.fps, "timestamps": index.timestamps, "warnings": index.warnings}
+    return Video(frames, name=path.stem, path=whole, physical=of_aspect(index.aspect), **facts)
 
 
 def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video:
@@ -253,13 +274,14 @@ def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video
     return open_video(source, fps=fps) if pictures else open_video(source, stream=stream)
 
 
-def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
+def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str], PhysicalScale]:
     if path.is_file():
-        return open_tiff(path)
+        return (*open_tiff(path), of_tiff(path))
     if is_zarr(path):
-        return (*open_zarr(path), ())
+        array, axes, physical = open_zarr(path)
+        return array, axes, (), physical
     folder = PictureFolder(path)
-    return folder, None, folder.warnings
+    return folder, None, folder.warnings, folder.physical
 
 
 def _check_path(path: Path) -> None:

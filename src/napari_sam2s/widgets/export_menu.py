@@ -76,8 +76,8 @@ class Exporter(QObject):
         worker, image = session.worker, session.image
         if worker is None or image is None:
             return
-        path, known = worker.project.path, {"video": worker.video, **measures_of(image)}
-        options = {option: known[option] for option in FORMATS[name].keywords & known.keys()}
+        path, known = worker.project.path, measures_of(image)
+        options = {option: known[option] for option in FORMATS[name].keywords & known.keys()} | {"video": worker.video}
         session.tell(f"Exporting to {target} ...")
 
         def work() -> None:

@@ -9,7 +9,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.model.downloads import DOWNLOADS, Download, download, weights_folder
+from napari_sam2s.model.downloads import DOWNLOADS, download, find_local
+from napari_sam2s.model.model_registry import ModelEntry
+from napari_sam2s.model.own_models import own_models
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
 from napari_sam2s.widgets.settings import remember, remembered
@@ -52,7 +54,7 @@ class ModelPanel(QWidget):
         self.more.setCheckable(True)
         self.more.setToolTip("Device, input size, mode, precision, scheduler and memory policy.")
         self.terms = wrapped()
-        self.get_button = button("Download", self._download, "Fetch these weights, once; nothing is fetched without asking.")
+        self.get_button = button("Download", self._download, "Agree to this and fetch the weights, once.")
         self.bar = QProgressBar()
         self.device = menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")
         self.input_size = menu((OWN_SIZE,), SIZE_TIP)
@@ -68,7 +70,7 @@ class ModelPanel(QWidget):
         )
         self.memory = MemoryPanel()
         self._chosen = BUILT_IN
-        self._wanted: Download | None = None  # chosen, but not here yet
+        self._wanted: ModelEntry | None = None  # chosen, but not here yet
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self._restore()
@@ -118,11 +120,14 @@ class ModelPanel(QWidget):
     def _fill(self, chosen: str) -> None:
         """Fill the menu: built in, installed, a file of one's own, then what can be downloaded."""
         entries = [(BUILT_IN, f"{BUILT_IN} (built in, demo)")]
-        for d in DOWNLOADS.values():
-            here = (weights_folder() / f"{d.name}.pt").is_file()
-            entries.append((d.name, f"{d.name} (installed)" if here else f"{d.name} (download {d.megabytes} MB)"))
+        own = own_models()
+        entries += [(name, f"{name} (yours)") for name in own]
         if Path(chosen).is_file():
-            entries.insert(1, (chosen, Path(chosen).name))
+            entries.append((chosen, Path(chosen).name))
+        for d in DOWNLOADS.values():
+            if d.name not in own:
+                state = f"download {d.megabytes} MB" if find_local(d) is None else "installed"
+                entries.append((d.name, f"{d.name} ({state})"))
         entries.append(("", "a file ..."))
         self.model.clear()
         for name, text in entries:
@@ -135,10 +140,10 @@ class ModelPanel(QWidget):
         self.model.setCurrentIndex(self.model.findData(self._chosen))
 
     @staticmethod
-    def _missing(name: str) -> Download | None:
+    def _missing(name: str) -> ModelEntry | None:
         """Return what would have to be downloaded first."""
         item = DOWNLOADS.get(name)
-        return item if item is not None and not (weights_folder() / f"{name}.pt").is_file() else None
+        return item if item is not None and name not in own_models() and find_local(item) is None else None
 
     def _pick(self, index: int) -> None:
         name = str(self.model.itemData(index))
@@ -153,8 +158,7 @@ class ModelPanel(QWidget):
         self.terms.setVisible(item is not None)
         self._wanted = item
         if item is not None:
-            terms = f"{item.name}: {item.megabytes} MB from {item.url.split('/')[2]}, licence {item.licence}."
-            self.terms.setText(f"{terms} Until it is downloaded, {Path(self._chosen).name} is used.")
+            self.terms.setText(f"{item.terms} Until it is downloaded, {Path(self._chosen).name} is used.")
             self._show_chosen()  # the menu shows what is used
             return
         self._chosen = name
