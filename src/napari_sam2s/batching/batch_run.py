@@ -42,6 +42,7 @@ def batch(
     direction: Direction = "both",
     rate: float | None = None,
     fps: float | None = None,
+    crop: bool = False,
     scheduler: str | None = None,
     security: Security | str | Path | None = None,
     workers: int | None = None,
@@ -69,6 +70,8 @@ def batch(
         As in :class:`Tracker` and :meth:`Tracker.propagate`.
     fps
         Frames a second of pictures, which do not know it.
+    crop
+        Whether each object is tracked in a window that follows it: see :class:`CropTracker`.
     scheduler
         The address of a dask scheduler; by default workers are started on this machine.
     security
@@ -103,7 +106,7 @@ def batch(
     place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
     choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact")
     name = uuid.uuid4().hex[:12]
-    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps) for v in found]
+    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
         run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress)
         return run.do()
@@ -272,5 +275,7 @@ def _why(error: BaseException, row: BatchRow) -> str:
 
     if isinstance(error, KilledWorker):
         return f"Its worker died {row.attempts} times (killed, or out of memory): take a smaller model, or track it alone."
+    if "deserializ" in str(error) or isinstance(error, ImportError):  # dask's word for what it could not unpack
+        return "The scheduler or a worker lacks this version of napari-sam2s: install the same one wherever they run."
     said = str(error) if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
-    return f"It was tried {max(row.attempts, 1)} times, and failed: {said}"
+    return f"It was tried {max(row.attempts, 1)} times, and failed: {' '.join(said.split())}"

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
@@ -59,6 +60,16 @@ class ModelChoice:
         return load_model(
             self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode, strict=self.strict
         )
+
+    def load_shared(self) -> SAM2S:
+        """Load it in this process, or return it where it is loaded already."""
+        model = _loaded.get(self)
+        if model is None:
+            model = _loaded[self] = self.load()
+        return model
+
+
+_loaded: WeakValueDictionary[ModelChoice, SAM2S] = WeakValueDictionary()
 
 
 class Engine:

@@ -63,7 +63,7 @@ class TrackerActor:
         cache_bytes: int = FEATURE_CACHE_BYTES,
         pixels: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
-        self.model = model.load() if isinstance(model, ModelChoice) else model
+        self.model = model.load_shared() if isinstance(model, ModelChoice) else model
         self.model.eval()
         self.policy = find_policy(memory, self.model.metadata, self.model.facts.recent_memories)
         self._shape = shape
@@ -99,9 +99,19 @@ class TrackerActor:
 
         return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object."""
+        return int(self.model.facts.bytes_per_memory)
+
     def has_frame(self, frame: int) -> bool:
         """Whether the pixels of a frame need not be sent."""
         return self._sent is None or frame in self._sent
+
+    def forget_frames(self) -> None:
+        """Forget the pixels and encodings of all frames; what objects remember of them stays."""
+        if self._sent is not None:
+            self._sent.clear()
+        self.objects.forget_frames()
 
     def prompt(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None, reset: bool) -> PromptAnswer:
         """Answer a prompt; ``known`` is the object's mask on the frame so far."""

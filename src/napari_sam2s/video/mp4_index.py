@@ -33,6 +33,15 @@ def read_sample_tables(path: Path) -> Packets | None:
         return None
 
 
+def sample_count(path: Path) -> int | None:
+    """Return how many frames the only video track has, hidden ones included; ``None`` where the tables do not say."""
+    try:
+        header = _header(path)
+        return None if header is None else len(_sizes(_only(_video_tables(_boxes(header))[2], b"stsz")))
+    except (_NotPlain, struct.error, ValueError, IndexError):
+        return None
+
+
 def _header(path: Path) -> memoryview | None:
     """Return the content of ``moov``."""
     size, place = path.stat().st_size, 0
@@ -80,17 +89,22 @@ def _only(boxes: Boxes, kind: bytes) -> memoryview:
     return found[0]
 
 
-def _packets(header: memoryview, file_size: int) -> Packets:
-    movie = _boxes(header)
-    if b"mvex" in movie:
-        raise _NotPlain
+def _video_tables(movie: Boxes) -> tuple[Boxes, Boxes, Boxes]:
+    """Return the boxes of the only video track, of its media and of its tables of samples."""
     tracks = [_boxes(track) for track in movie.get(b"trak", [])]
     media = [(track, _boxes(_only(track, b"mdia"))) for track in tracks]
     shown = [(track, parts) for track, parts in media if bytes(_only(parts, b"hdlr")[8:12]) == b"vide"]
     if len(shown) != 1:
         raise _NotPlain
     track, parts = shown[0]
-    tables = _boxes(_only(_boxes(_only(parts, b"minf")), b"stbl"))
+    return track, parts, _boxes(_only(_boxes(_only(parts, b"minf")), b"stbl"))
+
+
+def _packets(header: memoryview, file_size: int) -> Packets:
+    movie = _boxes(header)
+    if b"mvex" in movie:
+        raise _NotPlain
+    track, parts, tables = _video_tables(movie)
     if b"stps" in tables or _count(_only(tables, b"stsd")) != 1:
         raise _NotPlain
     sizes = _sizes(_only(tables, b"stsz"))

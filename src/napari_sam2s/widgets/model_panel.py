@@ -42,6 +42,7 @@ class ModelPanel(QWidget):
 
     changed = Signal()
     message = Signal(str)
+    trouble = Signal(str)
     _fetched = Signal(int, int)  # bytes done, in all
     _got = Signal(str, str)  # name, error or ""
 
@@ -219,7 +220,7 @@ class ModelPanel(QWidget):
         self.bar.setVisible(False)
         self.get_button.setEnabled(True)
         if error:
-            self.message.emit(error)
+            self.trouble.emit(error)
             return
         self.get_button.setVisible(False)
         self.terms.setVisible(False)

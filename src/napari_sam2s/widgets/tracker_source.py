@@ -62,7 +62,8 @@ class TrackerSource:
             )
             self.tracker = Tracker(model, self._video, self._project, c.memory)
             self.stale = {o.id for o in self._project.objects}
-            self._on_ready({**self.tracker.describe(), "memory_bytes": self.tracker.device_memory()})
+            facts = {"memory_bytes": self.tracker.device_memory(), "object_bytes": self.tracker.object_bytes()}
+            self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
 
     def fresh(self) -> Tracker:
