@@ -14,8 +14,10 @@ from PIL import Image
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
 from napari_sam2s.evaluation.agreement import agreement
+from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets
-from napari_sam2s.tracking import model_comparison
+from napari_sam2s.tracking import Tracker, model_comparison
+from napari_sam2s.video import open_video
 from tests.fakes import ColourModel, squares
 
 
@@ -79,6 +81,16 @@ def test_ground_truth_prompts_and_scores(clip, capsys):
     rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)["models"]}
     assert rows["seeing"]["j"] > 0.6  # of a network of 32 pixels
     assert rows["blind"]["jf"] == 0
+
+
+def test_the_prompts_of_a_project(clip, capsys):
+    with open_video(clip / "clip") as video, Project.create(clip / "case.sam2s", video) as project:
+        project.add_object("red")
+        Tracker(ColourModel(), video, project).prompt(1, 2, points=[(14, 12)])
+    assert compare(clip, "seeing", "--project", str(clip / "case.sam2s"), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames"] == [2, 12]  # from the prompt on
+    assert report["models"][0]["agreement"] is None  # with nobody
 
 
 @pytest.mark.parametrize(
