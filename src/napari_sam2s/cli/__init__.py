@@ -24,6 +24,7 @@ from napari_sam2s.errors import Sam2sError, is_out_of_memory
 COMMANDS: tuple[str, ...] = (
     "demo",
     "info",
+    "verify",
     "track",
     "resume",
     "show",
@@ -31,6 +32,7 @@ COMMANDS: tuple[str, ...] = (
     "import",
     "export",
     "measure",
+    "methods",
     "evaluate",
     "benchmark",
     "convert",
