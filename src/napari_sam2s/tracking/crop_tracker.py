@@ -87,6 +87,10 @@ class CropTracker:
         """Return how many bytes are taken where the model runs, and how many there are."""
         return self._any.device_memory()
 
+    def object_bytes(self) -> int:
+        """Return how many bytes the memory bank of one object takes when it is full."""
+        return self._any.object_bytes()
+
     def prompt(
         self,
         object_id: int,
