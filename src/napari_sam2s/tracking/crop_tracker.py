@@ -88,7 +88,7 @@ class CropTracker:
         return self._any.device_memory()
 
     def object_bytes(self) -> int:
-        """Return how many bytes the memory bank of one object takes when it is full."""
+        """Return about how many bytes the network remembers of an object; see :meth:`Tracker.object_bytes`."""
         return self._any.object_bytes()
 
     def prompt(
