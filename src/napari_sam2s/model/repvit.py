@@ -103,8 +103,8 @@ class Stem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``(B, 3, S, S)`` to ``(B, S / 4, S / 4, dim)``."""
-        if image.device.type == "cpu":
-            image = image.contiguous(memory_format=torch.channels_last)
+        if image.device.type != "mps":
+            image = image.contiguous(memory_format=torch.channels_last)  # and so are all maps after it
         return self.conv2(F.gelu(self.conv1(image))).permute(0, 2, 3, 1)
 
 
