@@ -120,8 +120,7 @@ class Bench:
         """Count a kill."""
         self.wrong += bool(troubles)
         self.outcomes[f"{what}: {how}{', BUT ' + ', '.join(troubles) if troubles else ''}"] += 1
-        if troubles:
-            print("WRONG", what, how, *troubles, flush=True)
+        print(sum(self.outcomes.values()), "WRONG" if troubles else "right", what, how, *troubles, sep=": ", flush=True)
 
 
 def make_video(path: Path) -> None:

@@ -41,6 +41,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
     parser.add_argument(
+        "--ignore-differences", action="store_true", help="load a checkpoint without the tensors that do not fit its network"
+    )
+    parser.add_argument(
         "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
     )
     parser.set_defaults(run=run)
@@ -62,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
-        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
+        strict = not args.ignore_differences
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=strict)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0

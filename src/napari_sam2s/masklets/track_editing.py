@@ -6,6 +6,8 @@ Prompts go where their masks go: else tracking on from there would bring the con
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import ProjectError
@@ -136,6 +138,28 @@ class TrackEditor:
                 self._touch_span((i,), start, stop)
                 db.execute(f"UPDATE masks SET confirmed = ? WHERE {_SPAN}", (int(confirmed), i, start, stop))
             self._store.note()
+
+    def reshape(self, object_id: int, masks: Iterable[tuple[int, rle.Mask]], label: str = "clean up") -> int:
+        """Give masks ``(frame, mask)`` that are there another shape, as one step of undo; return how many.
+
+        What else is known of them stays: where they come from, their scores, whether they are confirmed.
+        """
+        waiting = iter(masks)
+        first = next(waiting, None)
+        if first is None:
+            return 0
+        frames = []
+        with self._store.step(f"{label} of object {object_id}") as db:
+            for frame, mask in chain((first,), waiting):
+                self._store.touch("masks", [(frame, object_id)])
+                db.execute(
+                    "UPDATE masks SET y0 = ?, x0 = ?, height = ?, width = ?, counts = ?, area = ? "
+                    "WHERE frame = ? AND object_id = ?",
+                    (*astuple(mask), frame, object_id),
+                )
+                frames.append(frame)
+            self._store.note(frames)
+        return len(frames)
 
     def check_span(self, start: int, stop: int | None, *objects: int) -> int:
         """Return where a span ends, after making sure that it can be edited.

@@ -186,7 +186,8 @@ def resume_run(project: Project, video: Any, model: VideoModel | None = None, de
     facts = _to_resume(project)[0].provenance
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
-        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode).load()
+        strict = not facts.get("differences")  # the user went on without them
+        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode, strict).load()
         if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
             apply_speed(network, Speed(**facts["speed"]))
         model = network

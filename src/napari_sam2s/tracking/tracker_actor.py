@@ -75,8 +75,10 @@ class TrackerActor:
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
         facts = self.model.facts
+        left_out = self.model.metadata.get("differences")
         return {
             **self.model.describe(),
+            **({"differences": left_out} if left_out else {}),
             "image_size": facts.image_size,
             "class_names": list(facts.class_names),
             "memory": asdict(self.policy),

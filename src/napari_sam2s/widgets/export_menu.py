@@ -31,12 +31,14 @@ class Exporter(QObject):
     """Writes the open project in other formats, one at a time."""
 
     _over = Signal(str)
+    _failed = Signal(str)
 
     def __init__(self, session: Session, button: QPushButton) -> None:
         super().__init__(button)
         self._session, self._button = session, button
         self._thread: threading.Thread | None = None
         self._over.connect(session.tell)
+        self._failed.connect(session.warn)
         self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for known in FORMATS.values():
@@ -93,20 +95,19 @@ class Exporter(QObject):
                     with Project.open(path, mode="r") as project:
                         made = project.export(target, name, **options)
                 notes = "".join(f" {w.message}" for w in noted if issubclass(w.category, UserWarning))
-                message = f"Exported to {made}.{notes}"
+                self._report(self._over, f"Exported to {made}.{notes}")
             except (Sam2sError, OSError) as error:
-                message = f"Nothing was exported: {error}"
+                self._report(self._failed, f"Nothing was exported: {error}")
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 _log.exception("an export failed")
-                message = f"Nothing was exported ({type(error).__name__}: {error}). See the log."
-            self._report(message)
+                self._report(self._failed, f"Nothing was exported ({type(error).__name__}: {error}). See the log.")
 
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
         self._thread.start()
 
-    def _report(self, message: str) -> None:
+    def _report(self, signal: Any, message: str) -> None:
         try:
-            self._over.emit(message)
+            signal.emit(message)
         except RuntimeError:  # the widget is gone; what was written stays
             return
 

@@ -13,6 +13,7 @@ from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
 
 HOUR = 3600.0
+SLOW = 0.95  # frames a second; below, the seconds of one frame say more
 MASK_BYTES = 1200  # of one object on one frame in the project, until it has a mask to judge by
 MASK_ROW_BYTES = 190  # of these, what is not the mask: scores, the index, the history (165 to 208 measured)
 JUDGED_MASKS = 200
@@ -113,7 +114,7 @@ class Preflight:
         if self.seconds is not None:
             rate = self.frames / max(self.seconds, 1e-9)
             lasts = f"about {duration(self.seconds)}" if self.seconds >= 1 else "less than 1 s"
-            parts.append(f"{lasts} at {rate:.1f} frames/s")
+            parts.append(f"{lasts} at {speed(rate)}")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
             disk += f" of {size(self.free_bytes)} free"
@@ -178,6 +179,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def speed(rate: float) -> str:
+    """Return frames a second in words; of slow ones, the seconds that a frame takes."""
+    return f"{rate:.1f} frames/s" if rate >= SLOW else f"{1 / rate:.1f} s a frame"
 
 
 def size(count: float) -> str:

@@ -11,7 +11,7 @@ import pytest
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import Project
 from napari_sam2s.measurements import measure
-from napari_sam2s.measurements.curves import Curve, project_curves, table_columns, table_curves, write_curves
+from napari_sam2s.measurements.plot_curves import Curve, project_curves, table_columns, table_curves, write_curves
 
 FRAMES, SIZE = 10, (40, 60)
 
