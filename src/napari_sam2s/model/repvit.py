@@ -130,7 +130,8 @@ class RepVit(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32."""
         stem, *stages = self.body.values()
-        x, maps = stem(image), []
+        x: Tensor = stem(image)
+        maps: list[Tensor] = []
         for stage in stages:
             x = stage(x)
             maps.append(x.permute(0, 3, 1, 2))
