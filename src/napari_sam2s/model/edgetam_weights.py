@@ -96,7 +96,7 @@ def official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found[name] = weight
     for name in [n for n in found if n.startswith("spatial_perceiver.") and n.endswith(".to_k.weight")]:
         values = name.replace(".to_k.", ".to_v.")
-        if values in found and found[values].ndim == 2 and found[values].shape[1:] == found[name].shape[1:]:
+        if values in found and found[values].shape == found[name].shape:
             found[name.replace(".to_k.", ".to_kv.")] = torch.cat((found.pop(name), found.pop(values)))
     return found
 
