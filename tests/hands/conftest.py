@@ -14,8 +14,8 @@ from tests.hands import desktop
 PICTURES = Path(os.environ.get("SAM2S_PICTURES", "hands-pictures"))  # of walks that failed
 WIDTH, HEIGHT = 1280, 800  # a laptop's
 
-# The video is opened with an engine of its own, as it is by default. Then one engine serves all walks, reached as a cluster with
-# TLS is: starting one for every project takes seconds.
+# The video is opened with an engine of its own, as it is by default. Then one engine serves all walks, reached as a cluster
+# with TLS is: starting one for every project takes seconds.
 ONE_ENGINE = """
 import dask
 from napari_sam2s.tracking import Engine
@@ -78,9 +78,12 @@ def someone(clip, tmp_path_factory):
             f"viewer.window.add_dock_widget(widget, name='Segment video')"
         )
         hand.rest()
+        hand.taught_at_first = hand.ask("widget.objects_panel.lessons.opening.isVisible()")
         hand.ask(f"viewer.open({str(clip)!r}, plugin='napari-sam2s')\nanswer = 1")
         hand.until("'ready' in widget.status.text()")
         hand.opened_with = hand.ask("viewer.layers.selection.active.name")
+        hand.taught_then = hand.ask("widget.objects_panel.lessons.steps.isVisible()")
+        hand.ask("from napari_sam2s.widgets.settings import remember\nremember('lessons', learned=True)")
         hand.ask(ONE_ENGINE)
         hand.until("'ready' in widget.status.text() and not widget.session.worker.answering")
         hand.rest(0.4)

@@ -123,3 +123,23 @@ def test_what_is_no_project(tmp_path):
     assert main(["doctor", str(tmp_path / "a.sam2s")]) == 1
     assert main(["copy", "--salvage", str(tmp_path / "a.sam2s"), str(tmp_path / "b.sam2s")]) == 2
     assert not (tmp_path / "b.sam2s").exists()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_undone_run_is_saved_undone(path, tmp_path, broken):
+    with Project.open(path) as project:
+        two = project.add_object().id
+        run = project.runs.start(model="none")
+        project.write_masks([(t, two, NOISE[t], None) for t in range(9)], run=run)
+        project.runs.finish(run)
+        project.undo()
+    if broken:
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE masks_changes SET present = 1, counts = 'x' WHERE frame = 3")
+        db.close()
+    made, damage = salvage_project(path, tmp_path / "saved.sam2s")
+    assert ("history" in damage.parts) == broken
+    with Project.open(made) as saved:
+        assert saved.mask(3, two) is None
+        assert saved.redo() == (None if broken else "track")
+        assert (saved.mask(3, two) is None) == broken

@@ -41,8 +41,9 @@ def test_both_layouts_give_the_same_network(weights, in_transformers, tmp_path):
     save_file({name: weight.clone() for name, weight in in_transformers.items()}, tmp_path / "model.safetensors")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        models = [load_model(tmp_path / name, device="cpu") for name in ("edgetam.pt", "model.safetensors")]
+        models = [load_model(tmp_path / f, device="cpu", image_size=1024) for f in ("edgetam.pt", "model.safetensors")]
     assert all(isinstance(model, EdgeTAM) for model in models)
+    assert not any(model.metadata.get("differences") for model in models)
     assert [model.describe()["model"] for model in models] == ["edgetam"] * 2
     ours, theirs = (model.state_dict() for model in models)
     assert ours.keys() == theirs.keys()
@@ -85,16 +86,31 @@ NORM = "image_encoder.trunk.body.stem.conv1.bn.running_var"
     ("change", "words"),
     [
         (lambda weights: {"spatial_perceiver.norm.weight": torch.ones(64)}, "does not fit edgetam: 875 tensors are missing"),
-        (_without(NORM), rf"1 tensors are missing \({re.escape(NORM)}\)"),
-        (_with("spatial_perceiver.latents", lambda w: w[:100]), r"1 have another shape \(spatial_perceiver.latents\)"),
-        (_with("no_mem_embed", lambda w: w * float("nan")), r"damaged: 1 tensors.*not finite \(no_mem_embed\)"),
-        (_with(NORM, lambda w: w - 9), r"damaged: 2 tensors.*not finite \(image_encoder.trunk.body.stem.conv1"),
+        (_without(NORM), rf"1 tensor is missing \({re.escape(NORM)}\)"),
+        (_with("spatial_perceiver.latents", lambda w: w[:100]), r"1 tensor is of another shape \(spatial_perceiver.latents\)"),
+        (
+            _with("no_mem_embed", lambda w: w * float("nan")),
+            r"damaged: 1 tensor has numbers that are not finite \(no_mem_embed\)",
+        ),
+        (
+            _with(NORM, lambda w: w - 9),
+            r"damaged: 2 tensors have numbers that are not finite \(image_encoder.trunk.body.stem.conv1",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(weights, tmp_path, change, words):
     torch.save({"model": change(weights)}, tmp_path / "edgetam.pt")
     with pytest.raises(ModelError, match=words):
         load_model(tmp_path / "edgetam.pt", device="cpu")
+
+
+def test_what_a_fold_does_not_need_may_lack_at_ones_word(weights, tmp_path):
+    torch.save({"model": _without("no_mem_embed")(weights) | {"slots.a": torch.zeros(1)}}, tmp_path / "edgetam.pt")
+    with pytest.warns(UserWarning, match=r"missing \(no_mem_embed\), 1 tensor is unknown \(slots.a\)"):
+        load_model(tmp_path / "edgetam.pt", device="cpu", image_size=1024, strict=False)
+    torch.save({"model": _without(NORM)(weights)}, tmp_path / "edgetam.pt")
+    with pytest.raises(ModelError, match="1 tensor is missing"):  # a branch cannot be folded without its norm
+        load_model(tmp_path / "edgetam.pt", device="cpu", image_size=1024, strict=False)
 
 
 def test_a_cut_file(weights, tmp_path):

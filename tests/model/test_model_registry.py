@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.checkpoints import find_weights
+from napari_sam2s.model.checkpoints import WEIGHTS, find_weights, load_model
 from napari_sam2s.model.downloads import DOWNLOADS, sha256
 from napari_sam2s.model.model_registry import entry_of_hash, families, loadable, markdown_table, registry
 from napari_sam2s.model.network_config import CONFIGS
@@ -81,15 +82,17 @@ def test_commands(folder, capsys, monkeypatch):
 
 
 def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
-    file = folder / "ours.pt"
-    file.write_bytes(b"weights")
+    file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "ours.pt"))
     assert main(["models", "add", str(file), "--name", "lab", "--input-size", "512"]) == 0
-    assert "input 512 px" in capsys.readouterr().out
+    assert "lab: sam2s-nano, 5.9 M parameters, input 512 px" in capsys.readouterr().out
     assert find_weights("lab") == file
     assert remembered_size(sha256(file)) == 512
     assert main(["models"]) == 0
     assert f"yours, 512 px: {file}" in capsys.readouterr().out
     assert main(["models", "verify"]) == 0
+    assert load_model("lab", device="cpu").image_size == 512
+    nano = load_model(device="cpu")  # a copy of which "lab" is
+    assert nano.image_size == registry()["sam2s-nano"].input_size
     moved = file.rename(folder / "moved.pt")
     with pytest.raises(ModelError, match="has gone"):
         find_weights("lab")

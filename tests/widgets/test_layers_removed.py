@@ -107,7 +107,7 @@ def test_a_click_is_where_the_image_lies_by_now(user):
         assert (tuple(layer.scale), layer.units) == (tuple(image.scale), image.units)
     user.widget.session.close(leave_masks=True)
     image.scale = (1, 1, 1)  # nobody follows any more
-    assert user.viewer.layers[OBJECTS].scale[1] == 2
+    assert user.viewer.layers[OBJECTS].scale[1] == 0.5
 
 
 def test_a_duplicate_of_the_masks_is_a_copy_and_stays(user, tmp_path):

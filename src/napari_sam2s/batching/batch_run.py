@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from napari_sam2s.batching.local_workers import LocalWorkers
 
 POLL_S = 0.2
+ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
+NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
 Progress = Callable[[Sequence[BatchRow]], None]
 
@@ -42,6 +44,7 @@ def batch(
     direction: Direction = "both",
     rate: float | None = None,
     fps: float | None = None,
+    crop: bool = False,
     scheduler: str | None = None,
     security: Security | str | Path | None = None,
     workers: int | None = None,
@@ -69,6 +72,8 @@ def batch(
         As in :class:`Tracker` and :meth:`Tracker.propagate`.
     fps
         Frames a second of pictures, which do not know it.
+    crop
+        Whether each object is tracked in a window that follows it: see :class:`CropTracker`.
     scheduler
         The address of a dask scheduler; by default workers are started on this machine.
     security
@@ -103,7 +108,7 @@ def batch(
     place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
     choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact")
     name = uuid.uuid4().hex[:12]
-    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps) for v in found]
+    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
         run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress)
         return run.do()
@@ -148,9 +153,14 @@ def _connected(
 
 def _check_resources(client: Any, address: str) -> None:
     """Refuse workers none of which offers a GPU: dask would wait for one for ever. A cluster without workers may yet grow."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if workers and not any("GPU" in (w.get("resources") or {}) for w in workers):
+    offered = client.run_on_scheduler(offered_resources)
+    if offered and not any("GPU" in of_worker for of_worker in offered):
         raise TrackingError(f"No worker at {address} offers a GPU: start them with `dask worker {address} --resources GPU=1`.")
+
+
+def offered_resources(dask_scheduler: Any) -> list[dict[str, float]]:
+    """Return the resources of every worker; runs in the scheduler."""
+    return [dict(worker.resources) for worker in dask_scheduler.workers.values()]
 
 
 class _Batch:
@@ -175,6 +185,7 @@ class _Batch:
         self.rows = [BatchRow(task.video.video, task.video.project) for task in tasks]
         self._by_project = {str(row.project): row for row in self.rows}
         self._name = tasks[0].batch
+        self._ask_next = time.monotonic() + ASK_S
         self._topic = f"{TOPIC}-{self._name}"
 
     def do(self) -> list[BatchRow]:
@@ -189,6 +200,7 @@ class _Batch:
                 if self._local is not None:
                     self._local.mend()
                 self._collect()
+                self._say_if_alone()
         except KeyboardInterrupt:
             self._stop()
             raise
@@ -216,6 +228,17 @@ class _Batch:
             row.message = "" if row.attempts == 1 else "its worker died or failed, so it goes on from where it was"
         for name, value in facts.items():
             setattr(row, name, value)
+
+    def _say_if_alone(self) -> None:
+        """Say where one sees it that a scheduler has no workers: all would wait without a word."""
+        first = next((row for row in self.rows if row.state == "waiting"), None)
+        now = time.monotonic()
+        if first is None or now < self._ask_next or any(row.state == "running" for row in self.rows):
+            return
+        self._ask_next = now + ASK_S
+        with suppress(OSError, TimeoutError):  # the scheduler may be gone, which the futures will say
+            if self._client.status == "running":
+                first.message = "" if self._client.nthreads() else NO_WORKER
 
     def _collect(self) -> None:
         changed = False
@@ -272,5 +295,7 @@ def _why(error: BaseException, row: BatchRow) -> str:
 
     if isinstance(error, KilledWorker):
         return f"Its worker died {row.attempts} times (killed, or out of memory): take a smaller model, or track it alone."
+    if "deserializ" in str(error) or isinstance(error, ImportError):  # dask's word for what it could not unpack
+        return "The scheduler or a worker lacks this version of napari-sam2s: install the same one wherever they run."
     said = str(error) if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
-    return f"It was tried {max(row.attempts, 1)} times, and failed: {said}"
+    return f"It was tried {max(row.attempts, 1)} times, and failed: {' '.join(said.split())}"

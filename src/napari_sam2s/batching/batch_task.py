@@ -21,6 +21,7 @@ from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
 if TYPE_CHECKING:
+    from napari_sam2s.tracking.crop_tracker import CropTracker
     from napari_sam2s.tracking.propagation_plan import Segment
     from napari_sam2s.tracking.propagation_run import ProjectRun
     from napari_sam2s.tracking.tracker import Tracker
@@ -44,6 +45,7 @@ class BatchTask:
     direction: Direction = "both"
     rate: float | None = None
     fps: float | None = None
+    crop: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,9 +236,12 @@ def mask_prompts(video: BatchVideo) -> list[Prompt]:
 
 def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:
     """Refuse masks that are not those which the project was made of: its results would be taken for theirs."""
-    known = [(p.frame, p.mask) for p in project.prompts() if p.mask is not None]
+    known = [(p.frame, p.mask) for p in project.prompts()]
     for wanted in prompts:
-        if not any(frame == wanted.frame and np.array_equal(mask, wanted.mask) for frame, mask in known):
+        if not any(
+            frame == wanted.frame and mask is not None and np.array_equal(mask, np.asarray(wanted.mask))
+            for frame, mask in known
+        ):
             raise ProjectError(
                 f"{project.path.name} was made of other masks than {picture.name} and its like hold now: take "
                 "--prompts project to go on with it, or move it away to begin anew."
@@ -280,26 +285,29 @@ def _interrupted(task: BatchTask, project: Project, video: Video) -> Iterator[Pr
     yield from _segment_runs(tracker, later)
 
 
-def _segment_runs(tracker: Tracker, segments: list[Segment]) -> Iterator[ProjectRun]:
+def _segment_runs(tracker: Tracker | CropTracker, segments: list[Segment]) -> Iterator[ProjectRun]:
     from napari_sam2s.tracking.propagation_run import segment_runs
 
     return segment_runs(tracker, segments)
 
 
-def _thin(project: Project, tracker: Tracker) -> list[str]:
+def _thin(project: Project, tracker: Tracker | CropTracker) -> list[str]:
     """Return what is to be said of objects that the network hardly sees."""
     from napari_sam2s.tracking.prompts import too_thin
 
-    side = tracker.describe()["image_size"]
+    facts = tracker.describe()
+    if facts.get("crop"):
+        return []
+    side = facts["image_size"]
     return [thin for p in project.prompts() if p.mask is not None and (thin := too_thin(p.mask, side))]
 
 
-def _tracker(task: BatchTask, project: Project, video: Video) -> Tracker:
+def _tracker(task: BatchTask, project: Project, video: Video) -> Tracker | CropTracker:
     """Return a tracker that knows the prompts of its project."""
+    from napari_sam2s.tracking.crop_tracker import make_tracker
     from napari_sam2s.tracking.propagation_run import reload_prompts
-    from napari_sam2s.tracking.tracker import Tracker
 
-    tracker = Tracker(_load(task.model), video, project, task.memory)
+    tracker = make_tracker(_load(task.model), video, project, task.memory, crop=task.crop)
     for known in project.objects:
         reload_prompts(tracker, project, known.id)
     return tracker

@@ -31,9 +31,12 @@ class LocalWorkers:
     Parameters
     ----------
     count
-        How many workers. They share the cores evenly.
+        How many workers.
     gpus
         How many GPUs, one for each worker; 0 for none. With GPUs ``count`` is their number.
+
+    threads
+        How many cores torch may use in each; by default they share the cores evenly.
 
     Raises
     ------
@@ -41,12 +44,12 @@ class LocalWorkers:
         If one does not start, or there are fewer GPUs.
     """
 
-    def __init__(self, count: int, gpus: int = 0) -> None:
+    def __init__(self, count: int, gpus: int = 0, threads: int | None = None) -> None:
         if gpus:
             _check_gpus(gpus)
         self.count = gpus or count
         self._gpus = gpus
-        self._threads = max(1, (os.cpu_count() or 1) // self.count)
+        self._threads = threads or max(1, (os.cpu_count() or 1) // self.count)
         self.keys = make_keys()
         self.restarted = 0
         self._workers: list[subprocess.Popen[str]] = []

@@ -42,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
     parser.add_argument("--fps", type=float, help="frames per second of pictures, which do not know it")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
+    parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask scheduler, such as tls://gpu-box:8786 (this machine)")
     parser.add_argument("--keys", type=Path, metavar="DIR", help="with engine-certificate.pem and engine-key.pem, for tls://")
     parser.add_argument("--workers", type=int, metavar="N", help="on this machine (one for every two cores)")
@@ -81,7 +82,7 @@ class Table:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines = 0  # that were drawn last
-        self._said: dict[Path, tuple[str, int]] = {}
+        self._said: dict[Path, tuple[str, int, str]] = {}
         self._began = time.monotonic()
 
     def show(self, rows: Sequence[BatchRow]) -> None:
@@ -119,8 +120,8 @@ class Table:
 
     def _say_changes(self, rows: Sequence[BatchRow]) -> None:
         for row in rows:
-            now = row.state, row.attempts
-            if now != self._said.get(row.video, ("waiting", 0)):
+            now = row.state, row.attempts, row.message if row.state == "waiting" else ""
+            if now != self._said.get(row.video, ("waiting", 0, "")):
                 self._said[row.video] = now
                 more = f", {row.tracked} frames" if row.state == "done" else f": {row.message}" if row.message else ""
                 print(f"{row.video.name}: {row.state}{more}", file=self._stream, flush=True)
@@ -130,5 +131,5 @@ def _line(row: BatchRow, width: int) -> str:
     name = row.video.name if len(row.video.name) <= width else row.video.name[: width - 3] + "..."
     frames = f"{row.tracked} of {row.total}" if row.total else ""
     rate = "" if math.isnan(row.rate) else f"{row.rate:.1f}"
-    last = row.message if row.state == "failed" or row.attempts > 1 else row.worker
+    last = row.message if row.state in ("failed", "waiting") or row.attempts > 1 else row.worker
     return f"{name:{width}}  {row.state:13}  {frames:>15}  {rate:>8}  {last}"

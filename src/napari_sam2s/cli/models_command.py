@@ -1,4 +1,4 @@
-"""``napari-sam2s models``: which models there are, fetch one, check one, add one's own."""
+"""``napari-sam2s models``: which models there are; fetch, check, add and compare them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli import compare_models
 from napari_sam2s.cli.terminal import progress_bar, say
 from napari_sam2s.errors import ModelError
 
@@ -39,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     add.add_argument("--name", default="", help="what to call it (the name of the file)")
     add.add_argument("--input-size", type=int, help="side in pixels that it was trained at, such as 512 or 1024")
     add.set_defaults(run=run_add)
+    compare_models.add_parser(actions)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -154,9 +156,30 @@ def run_where(args: argparse.Namespace) -> int:
 def run_add(args: argparse.Namespace) -> int:
     """Take up a checkpoint of the user's own."""
     from napari_sam2s.masklets.validation import user_path
+    from napari_sam2s.model.checkpoints import examine
     from napari_sam2s.model.own_models import add_model
 
-    model = add_model(user_path(args.file), args.name, args.input_size)
-    size = f"input {model.input_size} px" if model.input_size else "its input size is not known yet"
-    print(f"{model.name}: {model.path} ({size})")
+    path = user_path(args.file)
+    if not path.is_file():
+        raise ModelError(f"There is no file {path} to add.")
+    found = examine(path, args.name)
+    size = args.input_size or found.input_size
+    if size is None and sys.stdin.isatty():
+        size = _asked_size(path)
+    if size is None:
+        raise ModelError(
+            f"{path} does not say at which input size it was trained: add --input-size N (SAM 2 itself: 1024, MedSAM2 and "
+            "SurgSAM-2: 512)."
+        )
+    model = add_model(path, args.name, size)
+    print(f"{model.name}: {found.network}, {found.parameters / 1e6:.1f} M parameters, input {size} px, {model.path}")
+    if found.differences:
+        say("models", f"In {path.name} {found.differences}. `track --ignore-differences` goes on without them.")
     return 0
+
+
+def _asked_size(path: Path) -> int | None:
+    question = f"At which input size was {path.name} trained (SAM 2 itself: 1024, MedSAM2 and SurgSAM-2: 512)? "
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    return int(answer) if answer.isdecimal() else None

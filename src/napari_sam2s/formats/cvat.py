@@ -122,12 +122,17 @@ def _outside(frame: int, text: str) -> str:
     return text.replace(f'frame="{frame}"', f'frame="{frame + 1}"', 1).replace('outside="0"', 'outside="1"', 1)
 
 
+def printable(words: str) -> str:
+    """Return words without the characters that XML cannot hold, a question mark in their place."""
+    return _NOT_XML.sub("\ufffd", words)
+
+
 def _text(words: str) -> str:
-    return escape(_NOT_XML.sub("�", words))
+    return escape(printable(words))
 
 
 def _quoted(words: str) -> str:
-    return quoteattr(_NOT_XML.sub("�", words))
+    return quoteattr(printable(words))
 
 
 class CvatMasklets:

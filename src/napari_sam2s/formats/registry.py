@@ -21,12 +21,14 @@ from napari_sam2s.formats.cvat import read_cvat, write_cvat
 from napari_sam2s.formats.davis import write_davis
 from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.formats.export_view import ExportView
+from napari_sam2s.formats.geff_graph import write_geff
 from napari_sam2s.formats.measurements import read_pixel_size, write_measurements
 from napari_sam2s.formats.mots import read_mots, write_mots
 from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import Span, write_overlay, write_overlay_gif
 from napari_sam2s.formats.sav import read_sav, write_sav
 from napari_sam2s.formats.tiff_stack import read_tiff_stack, write_tiff_stack
+from napari_sam2s.formats.trackmate import write_trackmate
 from napari_sam2s.formats.yolo_seg import write_yolo_seg
 from napari_sam2s.formats.youtube_vis import read_youtube_vis, write_youtube_vis
 from napari_sam2s.masklets.protocol import Masklets
@@ -138,6 +140,8 @@ _ALL = (
     Format("mots", "MOTS challenge", "gt.txt with a run-length mask a line; masks do not overlap.", write_mots, read_mots),
     Format("yolo-seg", "YOLO segmentation", "Outlines to train YOLO with; who is who is lost, and holes are.", write_yolo_seg),
     Format("cvat", "CVAT for video 1.1", "An XML of tracks with masks, to upload to CVAT.", write_cvat, read_cvat),
+    Format("geff", "GEFF tracks", "Tracks with divisions as a graph: centroids, areas, names; no masks.", write_geff),
+    Format("trackmate", "TrackMate XML", "Spots with outlines and tracks with divisions, for Fiji.", write_trackmate),
     Format(
         "overlay",
         "Overlay video",

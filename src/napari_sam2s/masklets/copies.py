@@ -34,7 +34,7 @@ def copy_project(path: Path | str, target: Path | str, *, change: Callable[[sqli
     if target.is_dir():
         target = target / path.name
     schema.check_new(target)
-    draft = target.with_name(f"{target.name}.new-{os.getpid()}")
+    draft = target.with_name(f"{target.name}.copy-{os.getpid()}")
     try:
         with closing(schema.connect(path, writable=False)) as source, closing(sqlite3.connect(draft)) as made:
             source.backup(made)

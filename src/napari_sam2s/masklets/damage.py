@@ -76,6 +76,7 @@ class Remains:
         try:
             self.facts = {row["key"]: row["value"] for row in self._db.execute("SELECT * FROM meta")}
             self.shape = tuple(int(n) for n in json.loads(self.facts["shape"]))
+            self.hidden = frozenset(row["run"] for row in self._db.execute("SELECT run FROM hidden_runs"))
             self.damage = Damage(self.shape[0])
         except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
             self._db.close()
@@ -112,11 +113,13 @@ class Remains:
         if lost:
             self.damage.parts[table] = f"some of the {table.replace('_', ' ')} cannot be read."
 
-    def masks(self) -> Iterator[sqlite3.Row]:
-        """Yield the rows of masks that can be read and decoded; the others are noted."""
+    def masks(self, *, undone: bool = False) -> Iterator[sqlite3.Row]:
+        """Yield the rows of masks that can be read and decoded; the others are noted. ``undone``: those of undone runs too."""
         known = self._known_masks()
         for row in self._walk("masks", ("frame", "object_id"), known, lambda key: self.damage.lose(*key)):
             key = row["frame"], row["object_id"]
+            if row["run"] in self.hidden and not undone:
+                continue
             if all(isinstance(n, int) for n in key) and not self.sound_mask(row):
                 self.damage.lose(*key)
             elif not all(isinstance(n, int) for n in key):

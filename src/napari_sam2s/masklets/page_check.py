@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_sam2s.errors import ProjectError
 
 PROBLEMS = 20  # that SQLite lists
-SMALL_BYTES = 4 * 2**20  # of a file whose pages are checked whenever it is opened: some 40 ms
+SMALL_BYTES = 4 * 2**20  # of a file whose pages and indices are checked whenever it is opened: some 100 ms
 
 
 def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> list[str]:
@@ -22,13 +22,13 @@ def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> lis
 
 
 def refuse_broken_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Look at the pages of a small file, which costs little.
+    """Look at the pages and indices of a small file, which costs little.
 
     Raises
     ------
     ProjectError
         If some are damaged.
     """
-    if path.stat().st_size <= SMALL_BYTES and (found := page_problems(connection, quick=True)):
+    if path.stat().st_size <= SMALL_BYTES and (found := page_problems(connection)):
         first = found[0].splitlines()[-1]
         raise ProjectError(f"{path} is damaged ({first}): `napari-sam2s doctor` says what can be saved, and how.")

@@ -39,8 +39,8 @@ class Project:
 
     Nothing is ever unsaved: every method that changes something has committed it when it returns.
 
-    The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits), ``links``, ``review``, ``runs``,
-    ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
+    The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits; called, the tracks as data),
+    ``links``, ``review``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
@@ -54,7 +54,7 @@ class Project:
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
             self.prompts = Prompts(store, self.objects)
-            self.tracks = TrackEditor(store, self.masks, self._writer)
+            self.tracks = TrackEditor(store, self.masks, self._writer, self.objects)
             self.links = Links(store, self.masks, self.tracks)
             self.review = Reviewer(store, self.objects, self.masks, self.tracks, self.links)
             self.labels = LabelView(store, self.objects, self.masks, self._writer)

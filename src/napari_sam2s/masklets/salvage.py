@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import sqlite3
@@ -33,7 +34,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
     if target.is_dir():
         target = target / user_path(path).name
     schema.check_new(target)
-    draft = target.with_name(f"{target.name}.new-{os.getpid()}")
+    draft = target.with_name(f"{target.name}.copy-{os.getpid()}")
     with Remains(path) as remains:
         try:
             draft.unlink(missing_ok=True)
@@ -48,7 +49,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
         except (sqlite3.Error, OSError) as error:
             raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
         finally:
-            for left in draft.parent.glob(f"{draft.name}*"):
+            for left in draft.parent.glob(f"{glob.escape(draft.name)}*"):
                 left.unlink(missing_ok=True)
         return target, remains.damage
 
@@ -56,9 +57,10 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
 def _fill(made: sqlite3.Connection, remains: Remains) -> None:
     for table in ROWS:
         _insert(made, table, remains.rows(table))
-    _insert(made, "masks", remains.masks())
-    if remains.history():
-        for table in HISTORY:
+    history = remains.history()
+    _insert(made, "masks", remains.masks(undone=history))
+    if history:
+        for table in (*HISTORY, "hidden_runs"):
             _insert(made, table, remains.all_rows(table))
     else:  # runs then end where they are: their steps are not known
         made.execute("UPDATE runs SET step = NULL")

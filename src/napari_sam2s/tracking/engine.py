@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
@@ -47,6 +48,7 @@ class ModelChoice:
     image_size: int | None = None  # None: the model's own
     precision: str = "float32"
     mode: Mode = "exact"
+    strict: bool = True  # False: go on without the tensors that do not fit
 
     def load(self) -> SAM2S:
         """Load it in this process."""
@@ -55,7 +57,19 @@ class ModelChoice:
         from napari_sam2s.model.checkpoints import load_model
 
         dtype = getattr(torch, self.precision)
-        return load_model(self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode)
+        return load_model(
+            self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode, strict=self.strict
+        )
+
+    def load_shared(self) -> SAM2S:
+        """Load it in this process, or return it where it is loaded already."""
+        model = _loaded.get(self)
+        if model is None:
+            model = _loaded[self] = self.load()
+        return model
+
+
+_loaded: WeakValueDictionary[ModelChoice, SAM2S] = WeakValueDictionary()
 
 
 class Engine:
@@ -125,9 +139,10 @@ class Engine:
         image_size: int | None = None,
         precision: str = "float32",
         mode: Mode = "exact",
+        strict: bool = True,
     ) -> EngineModel:
         """Return a model that runs here, for a :class:`Tracker`; arguments are those of :func:`load_model`."""
-        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode))
+        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode, strict))
 
     def create(self, cls: type, *arguments: Any) -> RemoteObject:
         """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""

@@ -12,6 +12,7 @@ from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
 from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
@@ -42,7 +43,7 @@ class ProjectRun:
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: Tracker | CropTracker,
         start: int | None = None,
         stop: int | None = None,
         direction: OneDirection = "forward",
@@ -139,7 +140,7 @@ class ProjectRun:
         self.project.runs.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
 
     @classmethod
-    def resume(cls, tracker: Tracker) -> ProjectRun:
+    def resume(cls, tracker: Tracker | CropTracker) -> ProjectRun:
         """Resume the latest run of a tracker's project; the tracker must be as the run was made.
 
         Raises
@@ -185,11 +186,13 @@ def resume_run(project: Project, video: Any, model: VideoModel | None = None, de
     facts = _to_resume(project)[0].provenance
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
-        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode).load()
+        strict = not facts.get("differences")  # the user went on without them
+        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode, strict).load()
         if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
             apply_speed(network, Speed(**facts["speed"]))
         model = network
-    return ProjectRun.resume(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
+    policy = MemoryPolicy(**facts["memory"])
+    return ProjectRun.resume(make_tracker(model, video, project, policy, crop=bool(facts.get("crop"))))
 
 
 def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
@@ -211,6 +214,9 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
         raise TrackingError(
             f"Run {run.id} was made with other weights than {then['model']} has now: take those, or track again from a prompt."
         )
+    if bool(then.get("crop")) != bool(now.get("crop")):
+        crop = "in crops that follow the objects" if then.get("crop") else "in the whole frame"
+        raise TrackingError(f"Run {run.id} tracked {crop}: resume it so (`napari-sam2s resume` does), or track from a prompt.")
     for name in ("image_size", "mode", "precision"):
         if name in then and then[name] != now[name]:
             raise TrackingError(
@@ -226,7 +232,7 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
         )
 
 
-def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
+def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
     """Begin a run for each segment, when the one before it has come to its end and the next is asked for.
 
     Objects without a prompt are left out. Every run keeps the segments that are to come after it in its provenance, so that
@@ -240,7 +246,7 @@ def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[Proj
         yield ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
 
 
-def reload_prompts(tracker: Tracker, project: Project, object_id: int) -> None:
+def reload_prompts(tracker: Tracker | CropTracker, project: Project, object_id: int) -> None:
     """Let a tracker know exactly the prompts that a project has of an object: after undo, or on opening it."""
     tracker.forget(object_id)
     for prompt in project.prompts(object_id):

@@ -41,11 +41,13 @@ class Source:
 
     path: Path
     stream: int = 0  # among the video streams that are no cover pictures
+    all_samples: bool = False  # of an MP4 whose edit list loses frames: as if there were none
 
     @property
     def input(self) -> list[str]:
         """The options that name it, safe for any file name."""
-        return [*input_arguments(self.path), "-map", f"0:V:{self.stream}"]
+        options = ["-ignore_editlist", "1"] if self.all_samples else []
+        return [*options, *input_arguments(self.path), "-map", f"0:V:{self.stream}"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def _why_not(path: Path, text: str) -> str:
         return f"{path} has no video stream (found: {', '.join(found) or 'nothing'})."
     reasons = [line.split("] ", 1)[-1].strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
     reason = reasons[0] if reasons else (text.strip().splitlines() or ["no message"])[-1]
+    reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")
     return f"{path} cannot be opened as a video: {reason}."
 

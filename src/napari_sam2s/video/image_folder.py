@@ -32,6 +32,7 @@ class PictureFolder(LazyFrames):
         except VideoError as error:
             raise VideoError(f"{folder}: {error}") from None
         self.paths = [pictures[n] for n in order.places]
+        self.files = {p.name: _size_and_time(p) for p in self.paths}  # what tells that they are the same
         deep = [deep_layout(p) for p in self.paths]
         layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
         for path, layout in zip(self.paths, layouts, strict=True):
@@ -46,8 +47,25 @@ class PictureFolder(LazyFrames):
         self.warnings = (_gaps(order.numbers) if order.counted else []) + _further_pages([more for _, more in deep])
 
     def read(self, i: int) -> NDArray[Any]:
-        """Return picture ``i``."""
+        """Return picture ``i``.
+
+        Raises
+        ------
+        VideoError
+            If it cannot be read, or is another one than when the folder was opened.
+        """
+        path = self.paths[i]
+        if _size_and_time(path) != self.files[path.name]:
+            raise VideoError(f"{path} changed or disappeared while it was open: open the folder again.")
         return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _alone(said: PhysicalScale) -> PhysicalScale:
@@ -121,13 +139,25 @@ def _scales(node: Any) -> Any:
 
 
 def open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
-    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with its axes and scale."""
+    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with its axes and scale.
+
+    Raises
+    ------
+    VideoError
+        If it is neither, or damaged.
+    """
+    try:
+        return _open_zarr(path)
+    except VideoError:
+        raise
+    except Exception as error:  # zarr, its stores and damaged metadata raise many kinds
+        raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
+
+
+def _open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
     import zarr
 
-    try:
-        node = zarr.open(path, mode="r")
-    except Exception as error:  # zarr and its stores raise many kinds
-        raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
+    node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         return node, None, NOTHING_SAID
     series = sorted(name for name, child in node.groups() if _scales(child))
@@ -138,6 +168,8 @@ def open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
         inside = ", ".join(series or [name for name, _ in node.arrays()])
         raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside}).")
     array = node[scales[0]["datasets"][0]["path"]]
+    if not isinstance(array, zarr.Array):
+        raise VideoError(f"{path} names a group where its finest level should be: it is damaged, or is not OME-Zarr.")
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
     axes = "".join(name[:1].upper() for name in names)
     if not axes:

@@ -6,12 +6,13 @@ import threading
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, download, find_local
 from napari_sam2s.model.model_registry import ModelEntry
-from napari_sam2s.model.own_models import own_models
+from napari_sam2s.model.own_models import own_models, remember_size
+from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
 from napari_sam2s.widgets.settings import remember, remembered
@@ -36,11 +37,18 @@ PRECISION_TIP = (
 )
 
 
+CROP_TIP = (
+    "For small objects in large frames. Each object is tracked at full resolution in a window that moves and grows with it. "
+    "Every object takes the time of one, and every frame is tracked. An object that comes back far away needs a click."
+)
+
+
 class ModelPanel(QWidget):
     """A menu of models, and behind "advanced" where the model runs and how it remembers; kept in napari's settings."""
 
     changed = Signal()
     message = Signal(str)
+    trouble = Signal(str)
     _fetched = Signal(int, int)  # bytes done, in all
     _got = Signal(str, str)  # name, error or ""
 
@@ -55,12 +63,15 @@ class ModelPanel(QWidget):
         self.terms = wrapped()
         self.get_button = button("Download", self._download, "Agree to this and fetch the weights, once.")
         self.bar = QProgressBar()
+        self.question = CheckpointQuestion()
         self.device = menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")
         self.input_size = menu((OWN_SIZE,), SIZE_TIP)
         for side in SIZES:
             self.input_size.addItem(f"{side} x {side}", side)
         self.mode = menu(MODES, MODE_TIP)
         self.precision = menu(PRECISIONS, PRECISION_TIP)
+        self.crop = QCheckBox("a crop follows each object")
+        self.crop.setToolTip(CROP_TIP)
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
@@ -70,14 +81,18 @@ class ModelPanel(QWidget):
         self.memory = MemoryPanel()
         self._chosen = BUILT_IN
         self._wanted: ModelEntry | None = None  # chosen, but not here yet
+        self._accepted: set[str] = set()  # models that the user wants without the tensors that do not fit
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self._restore()
         self.model.activated.connect(self._pick)
         for choice in (self.device, self.input_size, self.mode, self.precision):
             choice.currentTextChanged.connect(self._change)
+        self.crop.toggled.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
+        self.question.sized.connect(self._take_size)
+        self.question.accepted.connect(self._accept)
         self._fetched.connect(self._show_fetched)
         self._got.connect(self._show_got)
 
@@ -95,12 +110,13 @@ class ModelPanel(QWidget):
         for title, choice in (("device", self.device), ("input", self.input_size), ("mode", self.mode)):
             form.addRow(title, choice)
         form.addRow("precision", self.precision)
+        form.addRow("small objects", self.crop)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)
         self.more.toggled.connect(advanced.setVisible)
         advanced.setVisible(False)
         first = side_by_side(QLabel("model"), (self.model, 1), self.more)
-        stacked(first, self.terms, self.get_button, self.bar, advanced, into=self)
+        stacked(first, self.question, self.terms, self.get_button, self.bar, advanced, into=self)
         for part in (self.terms, self.get_button, self.bar):
             part.setVisible(False)
 
@@ -114,6 +130,8 @@ class ModelPanel(QWidget):
             self.mode.currentText(),  # type: ignore[arg-type]
             self.input_size.currentData() or None,
             self.address.text().strip() or None,
+            self._chosen not in self._accepted,
+            self.crop.isChecked(),
         )
 
     def _fill(self, chosen: str) -> None:
@@ -163,7 +181,25 @@ class ModelPanel(QWidget):
         self._chosen = name
         self._change()
 
+    def _take_size(self, side: int) -> None:
+        """Load the chosen model at the size that the user said; remembered by the content of its file, if it is here."""
+        own = own_models().get(self._chosen)
+        path = Path(own.path if own is not None else self._chosen)
+        if path.is_file():
+            try:
+                remember_size(path, side)
+            except (Sam2sError, OSError) as error:
+                self.message.emit(f"The size is used now, but cannot be remembered ({error}).")
+        if not path.is_file() or self.address.text().strip():  # the file is read on another machine
+            self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
+        self._change()
+
+    def _accept(self) -> None:
+        self._accepted.add(self._chosen)
+        self._change()
+
     def _change(self, _: object = None) -> None:
+        self.question.setVisible(False)
         choice = self.choice()
         remember("model", name=choice.model, device=choice.device, precision=choice.precision, mode=choice.mode)
         remember("model", address=choice.address or "", input_size=choice.image_size or 0)
@@ -195,7 +231,7 @@ class ModelPanel(QWidget):
         self.bar.setVisible(False)
         self.get_button.setEnabled(True)
         if error:
-            self.message.emit(error)
+            self.trouble.emit(error)
             return
         self.get_button.setVisible(False)
         self.terms.setVisible(False)
