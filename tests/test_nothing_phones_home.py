@@ -36,10 +36,8 @@ for command in (
     "show case.sam2s --review",
     "copy case.sam2s copy.sam2s --strip",
     "export case.sam2s masks --format davis",
-    "import masks --format davis --out again.sam2s --video case.mp4",
     "measure case.sam2s --out frames.csv",
-    "evaluate case.sam2s again.sam2s --skip none --report report",
-    "models list",
+    "evaluate case.sam2s masks --skip none",
 ):
     assert main(command.split()) == 0, command
 assert not tried, tried
