@@ -117,7 +117,7 @@ def test_each_way_of_installing_gives_a_plugin(how, tmp_path):
         archive = next(dist.iterdir())
         names = _names(archive)
         assert any(name.endswith("napari.yaml") for name in names)
-        assert how == "wheel" or any(name.endswith("docs/video.md") for name in names)
+        assert how == "wheel" or any(name.endswith("docs/reference/video.md") for name in names)
         target = [str(archive)]
     # A .pth file lends the dependencies, not the editable copy of this package.
     venv.create(tmp_path / "env", with_pip=True)

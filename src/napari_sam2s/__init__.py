@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker, track
     from napari_sam2s.video import Video, open_video
+    from napari_sam2s.widgets.console import current_project
 
 try:
     __version__ = version("napari-sam2s")
@@ -27,13 +28,26 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _let_old_paths_be_imported()
 
-__all__ = ["Project", "Tracker", "Video", "__version__", "batch", "evaluate", "load_model", "measure", "open_video", "track"]
+__all__ = [
+    "Project",
+    "Tracker",
+    "Video",
+    "__version__",
+    "batch",
+    "current_project",
+    "evaluate",
+    "load_model",
+    "measure",
+    "open_video",
+    "track",
+]
 
 _HOME = {
     "Project": "masklets",
     "Tracker": "tracking",
     "Video": "video",
     "batch": "batching",
+    "current_project": "widgets.console",
     "evaluate": "evaluation",
     "load_model": "model",
     "measure": "measurements",

@@ -8,10 +8,12 @@ import signal
 import numpy as np
 import psutil
 import pytest
+import torch
 
-from napari_sam2s.errors import ProjectError, PromptError, TrackingError
+from napari_sam2s.errors import CheckpointDiffers, ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
+from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
@@ -190,3 +192,13 @@ def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
         stop.set()
         thread.join()
     assert not failures
+
+
+def test_what_a_checkpoint_holds_is_told_through_the_engine(engine, video, tmp_path):
+    weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
+    torch.save({**weights, "model": {**weights["model"], "slots.a": torch.zeros(1)}}, tmp_path / "slots.pt")
+    with pytest.raises(CheckpointDiffers) as told:
+        Tracker(engine.model(str(tmp_path / "slots.pt")), video)
+    assert told.value.unknown == ("slots.a",)
+    without = Tracker(engine.model(str(tmp_path / "slots.pt"), strict=False), video)
+    assert without.describe()["differences"] == "1 tensor is unknown (slots.a)"

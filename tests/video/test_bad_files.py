@@ -14,6 +14,8 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 from napari_sam2s.video.ffmpeg import Source, read_packets
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is damaged near frame")
+
 
 @pytest.fixture
 def plain(tmp_path, numbered):

@@ -215,3 +215,50 @@ def test_grey_of_more_than_8_bits(tmp_path, numbered, pixels):
     with open_video(tmp_path / "a.mkv", limits=(0, 4095 if bits > 10 else 1023)) as video:
         expected = np.clip(values[3] * (255 / (4095 if bits > 10 else 1023)) + 0.5, 0, 255).astype(np.uint8)
         assert np.abs(video[3][..., 0].astype(int) - expected).max() <= 1
+
+
+def edited(source, target, *edits):
+    """Copy an MP4 whose tables stand at its end with another edit list: ``(seconds, first frame)``."""
+    data = bytearray(source.read_bytes())
+    track = data.index(b"trak") - 4
+    place, movie = data.index(b"edts") - 4, data.index(b"moov") - 4
+    old = struct.unpack_from(">I", data, place)[0]
+    units = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)[0]
+    scale, start = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)[0], struct.unpack_from(">i", data, place + 28)[0]
+    rows = b"".join(struct.pack(">IiI", round(s * units), start + first * scale // 25, 1 << 16) for s, first in edits)
+    new = struct.pack(">I4sI4sII", 24 + len(rows), b"edts", 16 + len(rows), b"elst", 0, len(edits)) + rows
+    data[place : place + old] = new
+    for box in (movie, track):
+        struct.pack_into(">I", data, box, struct.unpack_from(">I", data, box)[0] + len(new) - old)
+    target.write_bytes(data)
+    return target
+
+
+def test_an_edit_list_beside_times_that_lie(tmp_path, numbered):
+    """Of 60 frames ffmpeg shows 58, or those of another place."""
+    base = numbered["encode"](tmp_path / "base.mp4", *numbered["X264"], "-g", "12", "-bf", "2")
+    numbered["ffmpeg"]("-i", base, "-c", "copy", "-bsf:v", "setts=pts=DTS", tmp_path / "lies.mp4")
+    for name, edits in (("all", [(2.4, 0)]), ("some", [(0.8, 17)])):
+        warning = check(edited(tmp_path / "lies.mp4", tmp_path / f"{name}.mp4", *edits), numbered["read"])
+        assert "ffmpeg -ignore_editlist 1 -i" in warning
+        assert "it is not followed, and all 60 are shown" in warning
+    with open_video(edited(base, tmp_path / "honest.mp4", (0.8, 17))) as video:
+        assert [numbered["read"](video[i]) for i in (0, 19)] == [17, 36]
+        assert not video.warnings  # that is what trimming means
+    with open_video(edited(base, tmp_path / "early.mp4", (2.4, -2))) as video:
+        assert len(video) == 58
+        assert video.warnings == ("The edit list of the file begins before its first frame, and so hides the last 2 frames.",)
+
+
+def test_bit_errors_are_told_of_when_they_are_met(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"], "-g", "12", "-bf", "0", frames=100)
+    data = bytearray(path.read_bytes())
+    for place in range(int(0.8 * data.index(b"moov")), int(0.85 * data.index(b"moov")), 97):
+        data[place] ^= 16
+    path.write_bytes(data)
+    with open_video(path) as video:
+        assert not video.warnings  # so far into it nothing is decoded when it is opened
+        video[70]
+        with pytest.warns(UserWarning, match=r"a.mp4 is damaged near frame (7|8|9)\d \(\d.\d s\)"):
+            video[99]
+        video[85]  # once is enough

@@ -91,9 +91,23 @@ def test_a_click_is_where_the_image_lies_by_now(user):
     for layer in (user.widget.session.layers.prompts, user.widget.session.layers.objects):
         np.testing.assert_array_equal(layer.scale, image.scale)
         np.testing.assert_array_equal(layer.translate, image.translate)
+    # Microscopy: 0.25 by 0.5 micrometers, a frame every 30 s.
+    image.translate, image.scale, image.units = (0, 0, 0), (30, 0.5, 0.25), ("second", "micrometer", "micrometer")
+    user.viewer.reset_view()
+    user.widget.session.go_to(3)
+    assert user.widget.session.frame == 3
+    user.qtbot.wait(200)
+    user.drag((60, 80), (160, 200))
+    user.settle()
+    [boxed] = [p for p in project.prompts() if p.box is not None]
+    assert boxed.frame == 3
+    np.testing.assert_allclose(boxed.box, (60, 80, 160, 200), atol=3)
+    assert project.mask(3, boxed.object_id)[60:160, 80:200].any()
+    for layer in (user.widget.session.layers.prompts, user.widget.session.layers.objects):
+        assert (tuple(layer.scale), layer.units) == (tuple(image.scale), image.units)
     user.widget.session.close(leave_masks=True)
     image.scale = (1, 1, 1)  # nobody follows any more
-    assert user.viewer.layers[OBJECTS].scale[1] == 2
+    assert user.viewer.layers[OBJECTS].scale[1] == 0.5
 
 
 def test_a_duplicate_of_the_masks_is_a_copy_and_stays(user, tmp_path):

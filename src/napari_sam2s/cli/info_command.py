@@ -43,6 +43,10 @@ def describe(source: str, stream: int | None = None) -> dict[str, Any]:
         frames, height, width, _ = video.shape
         times = video.timestamps
         facts: dict[str, Any] = {"name": video.name, "frames": frames, "width": width, "height": height}
+        if video.pixel_size is not None:
+            facts |= {"pixel_height": video.pixel_size[0], "pixel_width": video.pixel_size[1], "pixel_unit": video.pixel_unit}
+        if video.physical.interval is not None:
+            facts["frame_interval_seconds"] = video.physical.interval
         if video.file is not None:
             index = video.file.index
             gaps = np.diff(np.append(index.keys, frames))

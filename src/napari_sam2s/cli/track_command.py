@@ -41,6 +41,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
     parser.add_argument(
+        "--ignore-differences", action="store_true", help="load a checkpoint without the tensors that do not fit its network"
+    )
+    parser.add_argument(
         "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
     )
     parser.set_defaults(run=run)
@@ -62,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
-        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
+        strict = not args.ignore_differences
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=strict)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0
@@ -173,7 +177,7 @@ def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) ->
         known = [replace(p, object_id=numbers.get(p.object_id, 0)) for p in project.prompts()]
         given = all(any(_alike(one, other) for other in asked) for one in known)
         named = all(o.id in numbers and o.name == f"object {numbers[o.id]}" and not o.class_name for o in project.objects)
-        more = "SELECT 1 FROM masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
+        more = "SELECT 1 FROM known_masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
         if project.runs or not given or not named or project.store.rows(more):
             return  # Project.create says that it exists
         try:
@@ -245,6 +249,7 @@ def _propagate(tracker: Tracker | CropTracker, args: argparse.Namespace) -> None
 def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.formats.atomic_write import whole_file
     from napari_sam2s.formats.text_cells import csv_cell
     from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
@@ -252,7 +257,7 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
     numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
     own = len(numbers) == video.shape[0]
     write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / "scores.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
         for frame in results.frames:

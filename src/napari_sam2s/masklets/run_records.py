@@ -144,7 +144,12 @@ class Runs(LiveSequence[Run]):
 
     def step_of(self, run: int | None, label: str) -> AbstractContextManager[sqlite3.Connection]:
         """Open a transaction whose changes belong to the step of a run, or to the current or a new one."""
-        return self._store.step(label, None if run is None else lambda: self._step_id(run))
+        return self._store.step(label, None if run is None else lambda: self._earlier_step(run))
+
+    def _earlier_step(self, run: int) -> int:
+        step = self._step_id(run)
+        self._store.log.move_hidden()  # later ones may have been undone, and can still be redone
+        return step
 
     def _count_time(self, db: sqlite3.Connection, run: int) -> None:
         if run in self._clocks:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sentence, unpacked
 from napari_sam2s.masklets.store import Store
 
 
@@ -26,7 +27,12 @@ class VideoReference:
         except (KeyError, ValueError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
         self.fps: float | None = meta.get("fps")
+        size = json.loads(meta.get("pixel_size") or "null")
+        self.pixel_size: tuple[float, float] | None = None if size is None else (float(size[0]), float(size[1]))
+        self.pixel_unit: str = meta.get("pixel_unit") or "pixel"
         self.stream: int | None = meta.get("stream")  # of a file with several video streams
+        self._sample: str | None = meta.get("sample_fingerprint")
+        self._pictures = unpacked(meta.get("pictures"))
         self._path: str | None = meta.get("video")
         self._relative: str | None = meta.get("video_relative")
 
@@ -57,6 +63,12 @@ class VideoReference:
                 "is the same recording cut or continued, say so with relink (--relink)."
             )
         if self.fingerprint and hasattr(video, "fingerprint") and video.fingerprint() != self.fingerprint:
+            now = getattr(video, "pictures", None)
+            if now is not None and self._pictures is not None and (changed := changed_pictures(self._pictures, now)):
+                raise ProjectError(sentence(changed, len(now)))
+            # A copy of a folder, or a project of before its pictures were listed.
+            if now is not None and video.sample_fingerprint() == (self._sample or self.fingerprint):
+                return
             raise ProjectError(
                 "The video has the right size but other content than the project's; if it is a copy that was encoded anew, "
                 "say so with relink (--relink)."
@@ -76,7 +88,9 @@ class VideoReference:
                 f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {ours[1]} x {ours[2]}: the masks "
                 "would not fit. Start a new project for it."
             )
-        known = "UNION ALL".join(f" SELECT max(frame) AS frame FROM {table} " for table in ("masks", "prompts", "links"))
+        known = "UNION ALL".join(
+            f" SELECT max(frame) AS frame FROM {table} " for table in (self._store.known, "prompts", "links")
+        )
         last = self._store.rows(f"SELECT max(frame) FROM ({known})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(
@@ -106,7 +120,11 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
     return {
         "shape": json.dumps(_shape(video)),
         "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
+        "sample_fingerprint": video.sample_fingerprint() if hasattr(video, "sample_fingerprint") else None,
+        "pictures": packed(getattr(video, "pictures", None)),
         "fps": getattr(video, "fps", None),
+        "pixel_size": json.dumps(getattr(video, "pixel_size", None)),  # (y, x) in the unit
+        "pixel_unit": getattr(video, "pixel_unit", None),
         "stream": getattr(video, "stream", None),
         "video": None if whole is None else str(whole),
         "video_relative": None if whole is None else _from(project.parent, whole),

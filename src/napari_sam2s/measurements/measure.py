@@ -53,7 +53,7 @@ def measure(
     objects
         Ids of the objects to measure; all by default.
     pixel_size
-        Height and width of a pixel in ``unit``; by default what the video's file says.
+        Height and width of a pixel in ``unit``; by default what the video's file says, or the project noted of it.
     shape
         Whether perimeter, axes, orientation and solidity are measured, which takes most of the time.
     idle_speed
@@ -71,7 +71,7 @@ def measure(
     if not (isinstance(idle_speed, int | float) and idle_speed >= 0):
         raise FormatError(f"idle_speed={idle_speed!r} is not a speed: give pixels a second, 0 or more.")
     chosen = _chosen(masklets.objects, objects)
-    scale = _scale(video, pixel_size, unit)
+    scale = _scale(video if video is not None else getattr(masklets, "video", None), pixel_size, unit)
     _check_size(masklets, video)
     frames = [int(frame) for frame in masklets.frames]
     entries, clock = _entries(masklets), Clock(video, getattr(masklets, "fps", None))
@@ -123,11 +123,11 @@ def _chosen(known: Sequence[Object], wanted: Iterable[int] | None) -> dict[int, 
 def _scale(video: Any, size: tuple[float, float] | None, unit: str) -> Scale | None:
     if size is None:
         size = getattr(video, "pixel_size", None)
-        unit = unit or getattr(video, "pixel_unit", None) or ""
         if size is None:
             if unit:
                 raise FormatError(f"The unit {unit} needs a pixel size: give one, such as 0.5.")
             return None
+        unit = unit or getattr(video, "pixel_unit", None) or ""
     try:
         height, width = (float(side) for side in size)
     except (TypeError, ValueError):

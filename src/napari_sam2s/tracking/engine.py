@@ -48,6 +48,7 @@ class ModelChoice:
     image_size: int | None = None  # None: the model's own
     precision: str = "float32"
     mode: Mode = "exact"
+    strict: bool = True  # False: go on without the tensors that do not fit
 
     def load(self) -> SAM2S:
         """Load it in this process."""
@@ -56,7 +57,9 @@ class ModelChoice:
         from napari_sam2s.model.checkpoints import load_model
 
         dtype = getattr(torch, self.precision)
-        return load_model(self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode)
+        return load_model(
+            self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode, strict=self.strict
+        )
 
     def load_shared(self) -> SAM2S:
         """Load it in this process, or return it where it is loaded already."""
@@ -136,9 +139,10 @@ class Engine:
         image_size: int | None = None,
         precision: str = "float32",
         mode: Mode = "exact",
+        strict: bool = True,
     ) -> EngineModel:
         """Return a model that runs here, for a :class:`Tracker`; arguments are those of :func:`load_model`."""
-        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode))
+        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode, strict))
 
     def create(self, cls: type, *arguments: Any) -> RemoteObject:
         """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""

@@ -85,6 +85,24 @@ def plan(
     return [replace(segment, stride=stride) for segment in segments]
 
 
+def correction(
+    project: Project, frame: int, span: tuple[int, int], corrected: Collection[int], stride: int = 1
+) -> list[Segment]:
+    """Return the segments of a correction that stays in a span: both ways from ``frame``, of the objects that were corrected.
+
+    Parameters
+    ----------
+    span
+        First frame and the one after the last.
+    corrected, stride
+        As for :func:`plan`.
+    """
+    both = plan(project, frame, "both", span, corrected, stride)
+    only = [replace(s, objects=tuple(i for i in s.objects if i in corrected)) for s in both]
+    only = [s for s in only if s.objects]
+    return [s for s in only if s.frames > 1] or only[:1]  # one frame: what was clicked is there already
+
+
 def followed(project: Project) -> tuple[int, ...]:
     """Return the objects that tracking can follow: prompted, and not locked."""
     prompted = {p.object_id for p in project.prompts()}

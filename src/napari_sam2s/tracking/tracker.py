@@ -115,6 +115,10 @@ class Tracker:
         used, total = self._actor.device_memory()
         return int(used), int(total)
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object: what a run keeps to be resumed."""
+        return int(self._actor.object_bytes())
+
     def prompt(
         self,
         object_id: int,

@@ -75,8 +75,10 @@ class TrackerActor:
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
         facts = self.model.facts
+        left_out = self.model.metadata.get("differences")
         return {
             **self.model.describe(),
+            **({"differences": left_out} if left_out else {}),
             "image_size": facts.image_size,
             "class_names": list(facts.class_names),
             "memory": asdict(self.policy),
@@ -96,6 +98,10 @@ class TrackerActor:
         import psutil  # comes with dask.distributed
 
         return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
+
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object."""
+        return int(self.model.facts.bytes_per_memory)
 
     def has_frame(self, frame: int) -> bool:
         """Whether the pixels of a frame need not be sent."""

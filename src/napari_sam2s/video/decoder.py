@@ -19,6 +19,11 @@ from napari_sam2s.video.ffmpeg import WAIT_S, Source, executable, seek_arguments
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 _SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
+# What decoders say of bit errors, and not of references that are missing behind a jump, as in an open group of pictures.
+_DAMAGE = re.compile(
+    rb"error while decoding|concealing|corrupt decoded frame|damaged at|Error at MB|bad vlc|overread|no frame!|"
+    rb"Failed to parse header of NALU|[Ii]nvalid NAL"
+)
 Frame = tuple[int, NDArray[Any]]  # time, pixels
 
 
@@ -59,11 +64,12 @@ class ForwardDecoder:
         command += ["-pix_fmt", pixels, "-f", "rawvideo", "-"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stop = threading.Event()
+        self.damaged = threading.Event()  # the decoder met bit errors
         self._times: queue.Queue[int | None] = queue.Queue()
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=READY_FRAMES)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        arguments = (self._process.stderr, self._times)
+        arguments = (self._process.stderr, self._times, self.damaged)
         threading.Thread(target=_read_times, args=arguments, daemon=True).start()
         empty = np.empty((*size, 3), np.uint8) if pixels == "rgb24" else np.empty(size, "<u2")
         pump = (self._process.stdout, self._times, self._frames, empty, self._stop)
@@ -100,12 +106,14 @@ def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
     process.wait()
 
 
-def _read_times(stream: IO[bytes], times: queue.Queue[int | None]) -> None:
+def _read_times(stream: IO[bytes], times: queue.Queue[int | None], damaged: threading.Event) -> None:
     with stream:
         for line in stream:
             match = _SHOWINFO.search(line)
             if match:
                 times.put(int(match[1]))
+            elif not damaged.is_set() and _DAMAGE.search(line):
+                damaged.set()
     times.put(None)
 
 

@@ -23,7 +23,7 @@ WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
 PASS_WAIT_S = 600.0  # the longest that the next packets are waited for: they come in blocks, and disks may be slow
 NO_PTS = -(2**63)
 FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
-_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? s:(\d+)x(\d+)")
+_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
@@ -41,11 +41,13 @@ class Source:
 
     path: Path
     stream: int = 0  # among the video streams that are no cover pictures
+    all_samples: bool = False  # of an MP4 whose edit list loses frames: as if there were none
 
     @property
     def input(self) -> list[str]:
         """The options that name it, safe for any file name."""
-        return [*input_arguments(self.path), "-map", f"0:V:{self.stream}"]
+        options = ["-ignore_editlist", "1"] if self.all_samples else []
+        return [*options, *input_arguments(self.path), "-map", f"0:V:{self.stream}"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Probe:
     duration: float | None  # seconds, by the header
     rate: float | None  # frames per second, by the header
     streams: tuple[Stream, ...]  # all video streams
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height, as shown; 1 where it is not known
 
 
 def executable() -> str:
@@ -113,12 +116,13 @@ def probe(source: Source) -> Probe:
     return Probe(
         codec=streams[source.stream].codec if source.stream < len(streams) else "unknown",
         container=container,
-        size=(int(frame[3]), int(frame[2])),
+        size=(int(frame[5]), int(frame[4])),
         first_pts=NO_PTS if frame[1] == "NOPTS" else int(frame[1]),
         time_base=Fraction(int(base[1]), int(base[2])),
         duration=seconds,
         rate=float(rate) if rate else None,
         streams=streams,
+        aspect=Fraction(int(frame[2]) or 1, int(frame[3]) or 1) if int(frame[2]) else Fraction(1),
     )
 
 
@@ -165,6 +169,7 @@ def _why_not(path: Path, text: str) -> str:
         return f"{path} has no video stream (found: {', '.join(found) or 'nothing'})."
     reasons = [line.split("] ", 1)[-1].strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
     reason = reasons[0] if reasons else (text.strip().splitlines() or ["no message"])[-1]
+    reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")
     return f"{path} cannot be opened as a video: {reason}."
 

@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,12 +19,14 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
-from napari_sam2s.video.mp4_index import read_sample_tables
+from napari_sam2s.video.joined_files import refuse_joined
+from napari_sam2s.video.mp4_index import read_sample_tables, samples_of_an_early_edit
 from napari_sam2s.video.picture_order import left_out, shown
+from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream
 
-CACHE_VERSION = 3
+CACHE_VERSION = 5
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -32,17 +34,21 @@ NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells that a file is still the one that was indexed."""
+    """What tells that a file, and those it names, are still the ones that were indexed."""
 
     size: int
-    mtime_ns: int
+    mtime_ns: int  # the sum of all
     digest: str  # of its size and of samples of its content
+    named: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, path: Path) -> Stamp:
-        """Stamp a file."""
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, content_digest(path))
+    def of(cls, path: Path, named: tuple[Path, ...] = ()) -> Stamp:
+        """Stamp a file, and those it names."""
+        size, changed = _sizes_and_times((path, *named))
+        digest = content_digest(path)
+        if named:
+            digest = hashlib.sha256(" ".join([digest, *map(content_digest, named)]).encode()).hexdigest()[:32]
+        return cls(size, changed, digest, named)
 
     def check(self, path: Path, otherwise: str = "changed or disappeared while it was open") -> None:
         """Make sure that size and time of the file are unchanged; cheap enough for every read.
@@ -53,12 +59,16 @@ class Stamp:
             If they are not; the sentence says ``otherwise`` of the file.
         """
         try:
-            status = path.stat()
-            fits = (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+            fits = _sizes_and_times((path, *self.named)) == (self.size, self.mtime_ns)
         except OSError:
             fits = False
         if not fits:
             raise VideoError(f"{path} {otherwise}: open it again.")
+
+
+def _sizes_and_times(paths: tuple[Path, ...]) -> tuple[int, int]:
+    found = [path.stat() for path in paths]
+    return sum(status.st_size for status in found), sum(status.st_mtime_ns for status in found)
 
 
 def content_digest(path: Path) -> str:
@@ -87,6 +97,8 @@ class Index:
     stream: int = 0  # among the video streams,
     streams: int = 1  # of which there are so many
     pixels: str = ""  # ffmpeg's name of their format
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height
+    all_samples: bool = False  # the edit list of an MP4 is not followed, since it loses frames
     times: NDArray[np.int64] | None = None  # of counted frames, whose ``pts`` are their numbers: when they are shown
 
     @property
@@ -125,13 +137,32 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         If it cannot be decoded, or there is no such stream.
     """
     source, several = choose_stream(path, stream)
+    index = _index(source, several, progress)
+    if not index.container.startswith("mov"):
+        return index
+    if not index.counted:
+        lost = samples_of_an_early_edit(path) - len(index.pts) - len(index.shared)
+        told = f"The edit list of the file begins before its first frame, and so hides the last {lost} frames."
+        return replace(index, warnings=(*index.warnings, told)) if lost > 0 else index
+    # Ffmpeg cuts away what it takes to lie outside of the edit list, by times that lie.
+    whole = _index(replace(source, all_samples=True), several, progress)
+    lost = len(whole.pts) - len(index.pts)
+    if lost <= 0:
+        return index
+    told = f"By these times its edit list would hide {lost} frames: it is not followed, and all {len(whole.pts)} are shown."
+    return replace(whole, warnings=(*whole.warnings, told))
+
+
+def _index(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index:
+    path = source.path
     first, packets = _list_packets(source, progress)
     facts = first.time_base, first.size, first.codec, first.container
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
+    rest = source.stream, len(first.streams), pixels, first.aspect, source.all_samples
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]
-        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels)
+        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:
@@ -150,17 +181,17 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:
-        warnings.append(warning_of(verdict, path, rate))
+        warnings.append(warning_of(verdict, source, rate))
     warnings += irregular_times(pts, first.time_base)
     if not verdict.lies:
-        return Index(pts, keys, *facts, tuple(warnings), shared, source.stream, len(first.streams), pixels)
+        return Index(pts, keys, *facts, tuple(warnings), shared, *rest)
     numbers = np.arange(len(pts), dtype=np.int64)
-    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, source.stream, len(first.streams), pixels, pts)
+    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest, pts)
 
 
 def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
     """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
-    packets = read_sample_tables(source.path)
+    packets = None if source.all_samples else read_sample_tables(source.path)
     if packets is not None:
         first = probe(source)
         if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:
@@ -193,12 +224,15 @@ def load_index(
     path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None
 ) -> tuple[Index, Stamp, bool]:
     """Return the index of a stream of a file, the file's stamp, and whether the index came from the cache."""
-    stamp = Stamp.of(path)
+    named = named_files(path)
+    stamp = Stamp.of(path, named)
     name = os.fsencode(path.resolve()) + (b"" if stream is None else f"#{stream!r}".encode())
     cached = cache_folder() / f"{hashlib.sha256(name).hexdigest()[:32]}.npz"
     index = _read_cached(cached, stamp)
     if index is not None:
         return index, stamp, True
+    for part in named or (path,):
+        refuse_joined(part)
     index = build_index(path, stream, progress)
     _write_cached(cached, index, stamp)
     return index, stamp, False
@@ -210,17 +244,18 @@ def _read_cached(cached: Path, stamp: Stamp) -> Index | None:
             facts = [str(fact) for fact in data["facts"]]
             if facts[:4] != _facts(stamp):
                 return None
-            base, codec, container, chosen, streams, pixels, *warnings = facts[4:]
+            base, codec, container, chosen, streams, pixels, aspect, every, *warnings = facts[4:]
             height, width = data["size"].tolist()
             found = data["pts"], data["keys"], Fraction(base), (height, width), codec, container, tuple(warnings)
             times = data["times"] if len(data["times"]) else None
-            return Index(*found, data["shared"], int(chosen), int(streams), pixels, times)
+            rest = int(chosen), int(streams), pixels, Fraction(aspect), every == "True", times
+            return Index(*found, data["shared"], *rest)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # no cache, or one that cannot be read, is only slower
 
 
 def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
-    chosen = str(index.stream), str(index.streams), index.pixels
+    chosen = str(index.stream), str(index.streams), index.pixels, str(index.aspect), str(index.all_samples)
     facts = [*_facts(stamp), str(index.time_base), index.codec, index.container, *chosen, *index.warnings]
     part = cached.with_name(f"{cached.stem}.{os.getpid()}.part.npz")
     try:

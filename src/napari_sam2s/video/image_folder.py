@@ -12,9 +12,10 @@ from PIL import UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames, as_video
+from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_multiscale, of_tiff
 from napari_sam2s.video.picture_file import is_deep_png, open_picture, read_deep_png
 from napari_sam2s.video.picture_names import order_of
-from napari_sam2s.video.tiff import deep_layout, read_deep
+from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -31,6 +32,7 @@ class PictureFolder(LazyFrames):
         except VideoError as error:
             raise VideoError(f"{folder}: {error}") from None
         self.paths = [pictures[n] for n in order.places]
+        self.files = {p.name: _size_and_time(p) for p in self.paths}  # what tells that they are the same
         deep = [deep_layout(p) for p in self.paths]
         layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
         for path, layout in zip(self.paths, layouts, strict=True):
@@ -41,11 +43,34 @@ class PictureFolder(LazyFrames):
         self._deep = deep[0][0] is not None
         first = self.read(0)
         super().__init__((len(self.paths), *first.shape), first.dtype)
+        self.physical = _alone(of_tiff(self.paths[0])) if self.paths[0].suffix.lower() in SUFFIXES else NOTHING_SAID
         self.warnings = (_gaps(order.numbers) if order.counted else []) + _further_pages([more for _, more in deep])
 
     def read(self, i: int) -> NDArray[Any]:
-        """Return picture ``i``."""
+        """Return picture ``i``.
+
+        Raises
+        ------
+        VideoError
+            If it cannot be read, or is another one than when the folder was opened.
+        """
+        path = self.paths[i]
+        if _size_and_time(path) != self.files[path.name]:
+            raise VideoError(f"{path} changed or disappeared while it was open: open the folder again.")
         return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _alone(said: PhysicalScale) -> PhysicalScale:
+    """Return what the first picture says of all: not the distance between them."""
+    return PhysicalScale(said.pixel_size, said.unit)
 
 
 def _gaps(numbers: Sequence[int]) -> list[str]:
@@ -59,7 +84,7 @@ def _further_pages(more: list[bool]) -> list[str]:
     if not any(more):
         return []
     return [
-        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown: open one such file alone to "
+        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown. Open one such file alone to "
         "have its pages as frames, or save every page as a picture of its own."
     ]
 
@@ -113,16 +138,28 @@ def _scales(node: Any) -> Any:
     return attributes.get("ome", attributes).get("multiscales")
 
 
-def open_zarr(path: Path) -> tuple[Any, str | None]:
-    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it."""
+def open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
+    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with its axes and scale.
+
+    Raises
+    ------
+    VideoError
+        If it is neither, or damaged.
+    """
+    try:
+        return _open_zarr(path)
+    except VideoError:
+        raise
+    except Exception as error:  # zarr, its stores and damaged metadata raise many kinds
+        raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
+
+
+def _open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
     import zarr
 
-    try:
-        node = zarr.open(path, mode="r")
-    except Exception as error:  # zarr and its stores raise many kinds
-        raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
+    node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return node, None
+        return node, None, NOTHING_SAID
     series = sorted(name for name, child in node.groups() if _scales(child))
     if not _scales(node) and len(series) == 1:  # as bioformats2raw writes it
         node = cast("zarr.Group", node[series[0]])
@@ -131,11 +168,13 @@ def open_zarr(path: Path) -> tuple[Any, str | None]:
         inside = ", ".join(series or [name for name, _ in node.arrays()])
         raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside}).")
     array = node[scales[0]["datasets"][0]["path"]]
+    if not isinstance(array, zarr.Array):
+        raise VideoError(f"{path} names a group where its finest level should be: it is damaged, or is not OME-Zarr.")
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
     axes = "".join(name[:1].upper() for name in names)
     if not axes:
-        return array, None
+        return array, None, NOTHING_SAID
     try:
-        return as_video(array, axes)
+        return (*as_video(array, axes), of_multiscale(scales[0], array.shape))
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None

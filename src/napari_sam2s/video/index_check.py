@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, decode_text, packets_from, quoted
 
-CHECKED_FRAMES = 60  # from the beginning
+CHECKED_FRAMES = 60  # from the beginning,
+CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K
+LEAST_FRAMES = 8
 AFTER_JUMP = 3  # frames that are compared
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
 _SHOWN = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
@@ -48,13 +49,14 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
 
     Notes
     -----
-    Decodes 60 frames, and three after a jump to a key frame among them. Of AVI, which has one list of packets for playing and
-    another for jumping, it lists 20 packets after a jump to the last tenth.
+    Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them. Of AVI, which has one list of
+    packets for playing and another for jumping, it lists 20 packets after a jump to the last tenth.
     """
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
     show = _OF_COLOURS if pixels == "pal8" else _CHECKSUMS
-    text = decode_text(source, CHECKED_FRAMES, show=show)
-    played = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:CHECKED_FRAMES]
+    count = min(max(CHECKED_PIXELS // (first.size[0] * first.size[1]), LEAST_FRAMES), CHECKED_FRAMES)
+    text = decode_text(source, count, show=show)
+    played = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
     damaged = _DAMAGE.search(text) is not None
     times = np.array([time for time, _ in played], np.int64)
     if not len(times):
@@ -95,13 +97,14 @@ def _other_packets_after_jump(source: Source, packets: Packets) -> bool:
     return any(known.get(dts, crc) != crc for dts, crc in found)
 
 
-def warning_of(verdict: Verdict, path: Path, rate: float | None) -> str:
+def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:
     """Say what a user is to know of it."""
     if verdict.lies:
+        path, every = source.path, "-ignore_editlist 1 " if source.all_samples else ""
         copy = quoted(f"{path.stem}-counted.mkv")
         return (
             f"The times in the file do not name its frames ({verdict.lies}). They are counted from its start, so jumps are "
-            f"slow; a copy in which they are quick is made with: ffmpeg -i {quoted(path.name)} -map 0:V:0 "
+            f"slow; a copy in which they are quick is made with: ffmpeg {every}-i {quoted(path.name)} -map 0:V:0 "
             f"-vf settb=1/1000,setpts=N*1000/{rate or 25:g} -fps_mode passthrough -c:v ffv1 {copy}."
         )
     return "The stream is damaged: near the damage a frame may look other when it is jumped to than when it is played."

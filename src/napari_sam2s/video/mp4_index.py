@@ -33,6 +33,27 @@ def read_sample_tables(path: Path) -> Packets | None:
         return None
 
 
+def samples_of_an_early_edit(path: Path) -> int:
+    """Return how many frames the only video track has, if its edit list begins before the first of them, else 0.
+
+    Writers that forget the delay of B-frames make such lists: they end too early by as much.
+    """
+    try:
+        header = _header(path)
+        if header is None:
+            return 0
+        track, _, tables = _video_tables(_boxes(header))
+        if b"edts" not in track:
+            return 0
+        box = _only(_boxes(_only(track, b"edts")), b"elst")
+        count = len(_sizes(_only(tables, b"stsz")))
+        first = int((_decoding_times(_only(tables, b"stts"), count) + _offsets(tables, count)).min())
+        start = struct.unpack_from(">q" if box[0] else ">i", box, 16 if box[0] else 12)[0]
+        return count if _count(box) == 1 and 0 <= start < first else 0
+    except (_NotPlain, struct.error, ValueError, IndexError):
+        return 0
+
+
 def _header(path: Path) -> memoryview | None:
     """Return the content of ``moov``."""
     size, place = path.stat().st_size, 0
@@ -80,17 +101,22 @@ def _only(boxes: Boxes, kind: bytes) -> memoryview:
     return found[0]
 
 
-def _packets(header: memoryview, file_size: int) -> Packets:
-    movie = _boxes(header)
-    if b"mvex" in movie:
-        raise _NotPlain
+def _video_tables(movie: Boxes) -> tuple[Boxes, Boxes, Boxes]:
+    """Return the boxes of the only video track, of its media and of its tables of samples."""
     tracks = [_boxes(track) for track in movie.get(b"trak", [])]
     media = [(track, _boxes(_only(track, b"mdia"))) for track in tracks]
     shown = [(track, parts) for track, parts in media if bytes(_only(parts, b"hdlr")[8:12]) == b"vide"]
     if len(shown) != 1:
         raise _NotPlain
     track, parts = shown[0]
-    tables = _boxes(_only(_boxes(_only(parts, b"minf")), b"stbl"))
+    return track, parts, _boxes(_only(_boxes(_only(parts, b"minf")), b"stbl"))
+
+
+def _packets(header: memoryview, file_size: int) -> Packets:
+    movie = _boxes(header)
+    if b"mvex" in movie:
+        raise _NotPlain
+    track, parts, tables = _video_tables(movie)
     if b"stps" in tables or _count(_only(tables, b"stsd")) != 1:
         raise _NotPlain
     sizes = _sizes(_only(tables, b"stsz"))

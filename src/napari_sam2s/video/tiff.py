@@ -42,8 +42,10 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             axes, shape, array = "I" + axes, (pages, *shape), _pages(path)
         else:
             array = _series(path)
-    except (tifffile.TiffFileError, OSError, IndexError) as error:
-        raise VideoError(f"{path} cannot be read as TIFF ({error}).") from error
+    except VideoError:
+        raise
+    except Exception as error:  # what is damaged makes tifffile raise many kinds
+        raise VideoError(f"{path} cannot be read as TIFF ({error or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []

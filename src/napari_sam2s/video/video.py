@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +16,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping
 from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
+from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
 
@@ -55,18 +58,36 @@ class Video:
         fps: float | None = None,
         timestamps: NDArray[np.float64] | None = None,
         warnings: Sequence[str] = (),
+        physical: PhysicalScale = NOTHING_SAID,
     ) -> None:
         self.source = source
         self.name = name
         self.path = path
+        if fps is None and physical.interval:
+            fps, timestamps = 1 / physical.interval, physical.times
+        elif fps is not None and physical.interval:
+            physical = replace(physical, interval=1 / fps, times=None)
+        self.physical = physical
         self.fps = fps
-        self.timestamps = timestamps if timestamps is not None else np.arange(len(source)) / (fps or 1.0)
+        if timestamps is None or len(timestamps) < len(source):
+            timestamps = np.arange(len(source)) / (fps or 1.0)
+        self.timestamps = timestamps[: len(source)]
         self.warnings = tuple(warnings)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """``(T, Y, X, 3)``."""
         return (len(self.source), *self.source.size, 3)
+
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in ``pixel_unit``; ``None`` where the file says neither their size nor their form."""
+        return self.physical.pixel_size
+
+    @property
+    def pixel_unit(self) -> str:
+        """A unit of length such as ``"micrometer"``, else ``"pixel"``: then ``pixel_size`` is only their form."""
+        return self.physical.unit
 
     @property
     def file(self) -> VideoFile | None:
@@ -133,11 +154,28 @@ class Video:
         return f"<Video {self.name!r} {self.shape}{rate}>"
 
     def fingerprint(self) -> str:
-        """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed."""
+        """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed.
+
+        Of a folder it is also that of name, size and time of change of all pictures.
+        """
+        pictures = self.pictures
+        if pictures is None:
+            return self.sample_fingerprint()
+        files = " ".join(f"{name} {size} {time}" for name, (size, time) in pictures.items())
+        return hashlib.sha256(f"{self.sample_fingerprint()} {files}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+    def sample_fingerprint(self) -> str:
+        """Return a hash of the content alone, 32 hex digits; of a folder that of three pictures, which a copy has as well."""
         if self.file is not None:
             return self.file.fingerprint
         assert isinstance(self.source, ArrayFrames)
         return self.source.digest()
+
+    @property
+    def pictures(self) -> dict[str, tuple[int, int]] | None:
+        """Of a folder: size in bytes and time of change (in ns) of every picture, by name and in order; else ``None``."""
+        raw = self.raw
+        return raw.files if isinstance(raw, PictureFolder) else None
 
     def close(self) -> None:
         """Release the decoder. Reading afterwards starts a new one."""
@@ -223,11 +261,11 @@ def open_video(
         return _open_file(path, stream, progress, limits, {"axes": axes, "channels": channels, "fps": fps})
     if stream is not None:
         raise VideoError(f"stream= is for video files; {path.name} holds pictures.")
-    array, found, warnings = _open_pictures(path)
+    array, found, warnings, physical = _open_pictures(path)
     tiff = path.absolute() if path.is_file() else None
     frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
     name = path.name if path.is_dir() else path.stem  # a dot in a folder's name begins no suffix
-    return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings)
+    return Video(frames, name=name, path=path.absolute(), fps=fps, warnings=warnings, physical=physical)
 
 
 def _open_file(
@@ -242,8 +280,9 @@ def _open_file(
     if given := [name for name, value in refused.items() if value is not None]:
         raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
     frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
-    index, name = file.index, path.stem
-    return Video(frames, name=name, path=path.absolute(), fps=index.fps, timestamps=index.timestamps, warnings=index.warnings)
+    index, whole = file.index, path.absolute()
+    facts = {"fps": index.fps, "timestamps": index.timestamps, "warnings": index.warnings}
+    return Video(frames, name=path.stem, path=whole, physical=of_aspect(index.aspect), **facts)
 
 
 def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video:
@@ -253,13 +292,14 @@ def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video
     return open_video(source, fps=fps) if pictures else open_video(source, stream=stream)
 
 
-def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str]]:
+def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str], PhysicalScale]:
     if path.is_file():
-        return open_tiff(path)
+        return (*open_tiff(path), of_tiff(path))
     if is_zarr(path):
-        return (*open_zarr(path), ())
+        array, axes, physical = open_zarr(path)
+        return array, axes, (), physical
     folder = PictureFolder(path)
-    return folder, None, folder.warnings
+    return folder, None, folder.warnings, folder.physical
 
 
 def _check_path(path: Path) -> None:

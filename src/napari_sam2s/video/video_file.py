@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,7 @@ class VideoFile:
         self._next = 0  # index of the frame that the decoder gives next
         self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
+        self._told = False  # of bit errors
 
     def __len__(self) -> int:
         return len(self.index.pts)
@@ -138,7 +140,7 @@ class VideoFile:
             first -= 1
         self._landed = key == 0
         seek = None if key == 0 else int(self.index.pts[key]) * self.index.time_base
-        source = Source(self.path, self.index.stream)
+        source = Source(self.path, self.index.stream, self.index.all_samples)
         counted, pixels = self.index.counted, self.deep_grey or "rgb24"
         self._decoder = ForwardDecoder(source, self.size, seek, int(self.index.pts[first]), counted=counted, pixels=pixels)
         self._next = first
@@ -159,6 +161,8 @@ class VideoFile:
                 return None
             pts, frame = item
             index = self._frame_at(pts)
+            if self._decoder.damaged.is_set() and not self._told:
+                self._tell_of_damage(self._next if index is None else index)
             if index is None:
                 continue  # a frame that the container hides, such as one before an edit list
             if not self._landed and index in self.index.shared:
@@ -173,6 +177,14 @@ class VideoFile:
                 return frame
             if index > i:
                 return None
+
+    def _tell_of_damage(self, near: int) -> None:
+        self._told = True
+        warnings.warn(
+            f"{self.path.name} is damaged near frame {near} ({float(self.index.timestamps[near]):.1f} s): from there to the "
+            "next key frame a picture may look other when it is jumped to than when it is played. Check masks there by eye.",
+            stacklevel=2,
+        )
 
     def _frame_at(self, pts: int) -> int | None:
         """Return the frame shown at exactly this time."""

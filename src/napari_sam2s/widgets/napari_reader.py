@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import Video, open_video
+from napari_sam2s.video.physical_scale import layer_scale
 from napari_sam2s.video.stream_choice import same_size_streams
 from napari_sam2s.video.tiff import SUFFIXES
+from napari_sam2s.widgets.offer import offer_widget
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
@@ -70,7 +72,9 @@ def read_video(path: Any) -> list[LayerData]:
     try:
         video = open_video(path, progress=show)
         others = [s for s in same_size_streams(Path(path)) if s != video.stream] if video.stream is not None else []
-        return [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
+        layers = [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
+        offer_widget(video.name)
+        return layers
     finally:
         if bar is not None:
             bar.close()
@@ -80,8 +84,9 @@ def video_layer(video: Video) -> LayerData:
     """Return a video as a napari layer: ``(data, attributes, "image")``.
 
     Frames are decoded when they are looked at. Of microscopy the raw data is shown, with the contrast our mapping chose;
-    of everything else the RGB frames. The time axis counts frames: a plain array ``(T, Y, X)`` of as many frames lies on them.
-    Their times are in the metadata, and on the timeline.
+    of everything else the RGB frames. The time axis of a video file counts frames: a plain array ``(T, Y, X)`` of as many
+    frames lies on them. Where a file of pictures says how large its pixels are, the layer is in its units, in time as well.
+    Times are in the metadata, and on the timeline.
     """
     metadata: dict[str, Any] = {
         VIDEO_KEY: video,
@@ -92,9 +97,8 @@ def video_layer(video: Video) -> LayerData:
     attributes: dict[str, Any] = {
         "name": video.name if video.stream is None else f"{video.name} [stream {video.stream}]",
         "metadata": metadata,
-        "scale": (1.0, 1.0, 1.0),
+        **layer_scale(video.physical),
         "axis_labels": ("time", "y", "x"),
-        "units": ("pixel", "pixel", "pixel"),
         "multiscale": False,
     }
     mapping = video.mapping
@@ -130,6 +134,11 @@ def find_video(layer: Any) -> Video:
         return known
     if getattr(layer, "multiscale", False):
         raise VideoError(f"{layer.name!r} is multiscale: give one of its levels.")
+    if layer.ndim < 3:
+        raise VideoError(
+            f"{layer.name!r} is a single picture. SAM2S follows objects over time or depth: open a video, a stack of pictures "
+            "or a folder of them."
+        )
     if layer.ndim != 3:
         raise VideoError(
             f"{layer.name!r} has {layer.ndim} dimensions besides colour; SAM2S takes time (or z), y and x. "

@@ -31,6 +31,7 @@ class Choice:
     mode: Mode = "exact"
     image_size: int | None = None  # side of the network's input; ``None`` for the model's own
     address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
+    strict: bool = True  # False: go on without the tensors of a checkpoint that do not fit
     crop: bool = False  # whether each object is tracked in a window that follows it
 
 
@@ -57,10 +58,13 @@ class TrackerSource:
             from napari_sam2s.tracking.crop_tracker import make_tracker
 
             c = self.choice
-            model = self.engine.model(c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode)
+            model = self.engine.model(
+                c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode, strict=c.strict
+            )
             self.tracker = make_tracker(model, self._video, self._project, c.memory, crop=c.crop)
             self.stale = {o.id for o in self._project.objects}
-            self._on_ready({**self.tracker.describe(), "memory_bytes": self.tracker.device_memory()})
+            facts = {"memory_bytes": self.tracker.device_memory(), "object_bytes": self.tracker.object_bytes()}
+            self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
 
     def fresh(self) -> Tracker | CropTracker:

@@ -1,0 +1,72 @@
+"""Files of several files: joined byte by byte, or named in a playlist."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from napari_sam2s.errors import VideoError
+from napari_sam2s.video import open_video
+
+KINDS = {
+    "mp4": ("-c:v", "mpeg4"),
+    "mov": ("-c:v", "mjpeg", "-movflags", "+faststart"),
+    "flv": ("-c:v", "flv"),
+    "wmv": ("-c:v", "wmv2"),
+    "apng": ("-f", "apng", "-plays", "0"),
+    "ivf": ("-c:v", "libvpx"),
+    "y4m": ("-pix_fmt", "yuv422p10le", "-strict", "-1"),
+    "nut": ("-c:v", "mpeg4"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_joined_byte_by_byte(tmp_path, numbered, kind):
+    part = numbered["encode"](tmp_path / f"part.{kind}", *KINDS[kind], frames=6)
+    with open_video(part) as video:
+        assert len(video) == 6
+    (tmp_path / f"all.{kind}").write_bytes(part.read_bytes() * 2)
+    with pytest.raises(VideoError, match=f"a second file begins at byte {part.stat().st_size}, as in files joined"):
+        open_video(tmp_path / f"all.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("a.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2.0,\nhttp://127.0.0.1:9/0.ts\n", "HLS"),  # live: it has no end
+        ("a.txt", "\ufeff#EXTM3U\n#EXT-X-ENDLIST\n", "HLS"),
+        ("a.mpd", '<?xml version="1.0"?>\n<MPD type="dynamic"></MPD>', "DASH"),
+    ],
+)
+def test_playlists_of_streaming_are_refused(tmp_path, name, text, kind):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(VideoError, match=f"{kind}.*make one file of them with: ffmpeg -i {name} .*a.mkv"):
+        open_video(tmp_path / name)
+
+
+def test_a_script_is_what_it_names(tmp_path, numbered):
+    for n in (0, 1):
+        numbered["encode"](tmp_path / f"part{n}.mp4", *numbered["X264"], "-g", "5", frames=10, first=10 * n)
+    script = tmp_path / "all.ffconcat"
+    script.write_text("ffconcat version 1.0\nfile 'part0.mp4'\nfile part\\1.mp4\n")
+    with open_video(script) as video:
+        assert [numbered["read"](video[i]) for i in range(20)] == list(range(20))
+        print_before, packed = video.fingerprint(), pickle.dumps(video)
+        numbered["encode"](tmp_path / "part1.mp4", *numbered["X264"], "-g", "5", frames=10, first=50)
+        with pytest.raises(VideoError, match="changed or disappeared"):
+            video[0]
+    with pytest.raises(VideoError, match="not the file it was"):
+        pickle.loads(packed)
+    with open_video(script) as video:
+        assert video.fingerprint() != print_before
+        assert numbered["read"](video[15]) == 55
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "http://127.0.0.1:9/a.mp4", "b.ffconcat", "with space.mp4"])
+def test_scripts_that_name_what_is_no_video_here(tmp_path, name):
+    (tmp_path / "with space.mp4").write_bytes(b"anything")
+    (tmp_path / "b.ffconcat").write_text("ffconcat version 1.0\nfile a.ffconcat\n")
+    (tmp_path / "a.ffconcat").write_text(f"ffconcat version 1.0\nfile '{name}'\n")
+    with pytest.raises(VideoError, match="names"):
+        open_video(tmp_path / "a.ffconcat")
