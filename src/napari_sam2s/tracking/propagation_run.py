@@ -77,9 +77,12 @@ class ProjectRun:
                 # As they are now: whoever resumes the run must come by the same.
                 facts["parts"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in parts]
             self.id = self.project.runs.start(
-                next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
+                next_frame=self.frames.start,
+                stop_frame=self.frames.stop,
+                direction=direction,
+                snapshot=tracker.snapshot(),
+                **facts,
             )
-            self._snapshot(self.frames.start)
         else:
             everything: Any = [(self.frames.start, None, self.objects)]
             parts = facts.get("parts") or facts.get("stretches") or everything  # the second name in older projects
