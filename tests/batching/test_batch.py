@@ -276,11 +276,7 @@ class Alone:
     """A client of a scheduler that no worker has joined."""
 
     status = "running"
-<<<<<<< HEAD
-    here: dict = {}  # noqa: RUF012 - a fake
-=======
     here = None
->>>>>>> batch
 
     def nthreads(self):
         return self.here or {}

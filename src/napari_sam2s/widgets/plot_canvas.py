@@ -20,11 +20,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import whole_file
-<<<<<<< HEAD
 from napari_sam2s.measurements.plot_curves import Curve
-=======
-from napari_sam2s.measurements.time_curves import Curve
->>>>>>> batch
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 10, 22, 34  # pixels around the axes
 TICKS = 6

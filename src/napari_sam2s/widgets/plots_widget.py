@@ -20,11 +20,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QListWidget, QListWidgetIte
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets.labels import LabelView
-<<<<<<< HEAD
 from napari_sam2s.measurements.plot_curves import QUICK, Curve, project_curves, table_columns, table_curves, write_curves
-=======
-from napari_sam2s.measurements.time_curves import QUICK, Curve, project_curves, table_columns, table_curves, write_curves
->>>>>>> batch
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
