@@ -23,7 +23,7 @@ from napari_sam2s.synthetic.samples import demo_case
 
 OUT = Path(__file__).parent / "images" / "tour.gif"
 SIZE, SHOWN = (1180, 740), 860  # of the window, and the width of the picture
-FRAMES, STEP = 48, 3  # tracked, and between two that are shown
+FRAMES, STEP = 30, 2  # tracked, and between two that are shown
 COLOURS = 80
 ARROW = ((0, 0), (0, 19), (5, 15), (9, 23), (12, 21), (8, 14), (14, 14))
 

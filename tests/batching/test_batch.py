@@ -258,3 +258,25 @@ def test_why_a_video_failed_is_one_line():
     )
     assert _why(ValueError("a\nb"), row) == "It was tried 3 times, and failed: ValueError: a b"
     assert _why(MemoryError("Too little memory."), row).endswith("failed: Too little memory.")
+
+
+class Alone:
+    """A client of a scheduler that no worker has joined."""
+
+    status = "running"
+    here: dict = {}  # noqa: RUF012 - a fake
+
+    def nthreads(self):
+        return self.here
+
+
+def test_a_scheduler_without_workers_is_told_and_waited_for(folder):
+    from napari_sam2s.batching.batch_run import _Batch
+
+    run = _Batch(Alone(), None, [task_of(folder)], folder / "a.csv", gpus=0, retries=0, progress=None)
+    run._ask_next = 0.0
+    run._say_if_alone()
+    assert "No worker has joined" in run.rows[0].message
+    run._ask_next, Alone.here = 0.0, {"tcp://a": 1}
+    run._say_if_alone()
+    assert run.rows[0].message == ""

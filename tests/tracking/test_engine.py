@@ -15,7 +15,7 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
 from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.tracking import Engine, EngineLost, ProjectRun, Tracker, resumable_run
+from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
 
@@ -105,6 +105,18 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
                 pass
         np.testing.assert_array_equal(labels(whole), labels(broken))
         assert resumable_run(broken) is None
+
+
+def test_a_crop_in_the_engine_as_here(engine, video, tmp_path):
+    """Each object has a tracker of its own there, and all of them share the model."""
+    with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
+        for tracker in (CropTracker(load_model(), video, here), CropTracker(engine.model("sam2s-nano"), video, there)):
+            tracker.prompt(1, 0, box=(50, 60, 80, 90))
+            tracker.prompt(2, 2, points=[(30, 40)])
+            for _ in ProjectRun(tracker, 0, 6):
+                pass
+        np.testing.assert_array_equal(labels(here), labels(there))
+        assert here.frames == list(range(6))
 
 
 def kill_at(run, frame, pid):

@@ -244,7 +244,10 @@ def test_an_edit_list_beside_times_that_lie(tmp_path, numbered):
         assert "it is not followed, and all 60 are shown" in warning
     with open_video(edited(base, tmp_path / "honest.mp4", (0.8, 17))) as video:
         assert [numbered["read"](video[i]) for i in (0, 19)] == [17, 36]
-        assert video.warnings == ("An edit list hides 40 frames of the file, as trimming does; those it shows are counted.",)
+        assert not video.warnings  # that is what trimming means
+    with open_video(edited(base, tmp_path / "early.mp4", (2.4, -2))) as video:
+        assert len(video) == 58
+        assert video.warnings == ("The edit list of the file begins before its first frame, and so hides the last 2 frames.",)
 
 
 def test_bit_errors_are_told_of_when_they_are_met(tmp_path, numbered):

@@ -51,6 +51,9 @@ def pick(panel, name):
 
 def test_the_built_in_one_is_chosen(panel):
     assert panel.choice() == Choice(BUILT_IN, "divemem")
+    panel.crop.setChecked(True)
+    assert panel.choice() == Choice(BUILT_IN, "divemem", crop=True)
+    panel.crop.setChecked(False)
 
 
 def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from napari_sam2s.batching.local_workers import LocalWorkers
 
 POLL_S = 0.2
+ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
+NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
 Progress = Callable[[Sequence[BatchRow]], None]
 
@@ -151,9 +153,14 @@ def _connected(
 
 def _check_resources(client: Any, address: str) -> None:
     """Refuse workers none of which offers a GPU: dask would wait for one for ever. A cluster without workers may yet grow."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if workers and not any("GPU" in (w.get("resources") or {}) for w in workers):
+    offered = client.run_on_scheduler(offered_resources)
+    if offered and not any("GPU" in of_worker for of_worker in offered):
         raise TrackingError(f"No worker at {address} offers a GPU: start them with `dask worker {address} --resources GPU=1`.")
+
+
+def offered_resources(dask_scheduler: Any) -> list[dict[str, float]]:
+    """Return the resources of every worker; runs in the scheduler."""
+    return [dict(worker.resources) for worker in dask_scheduler.workers.values()]
 
 
 class _Batch:
@@ -178,6 +185,7 @@ class _Batch:
         self.rows = [BatchRow(task.video.video, task.video.project) for task in tasks]
         self._by_project = {str(row.project): row for row in self.rows}
         self._name = tasks[0].batch
+        self._ask_next = time.monotonic() + ASK_S
         self._topic = f"{TOPIC}-{self._name}"
 
     def do(self) -> list[BatchRow]:
@@ -192,6 +200,7 @@ class _Batch:
                 if self._local is not None:
                     self._local.mend()
                 self._collect()
+                self._say_if_alone()
         except KeyboardInterrupt:
             self._stop()
             raise
@@ -219,6 +228,17 @@ class _Batch:
             row.message = "" if row.attempts == 1 else "its worker died or failed, so it goes on from where it was"
         for name, value in facts.items():
             setattr(row, name, value)
+
+    def _say_if_alone(self) -> None:
+        """Say where one sees it that a scheduler has no workers: all would wait without a word."""
+        first = next((row for row in self.rows if row.state == "waiting"), None)
+        now = time.monotonic()
+        if first is None or now < self._ask_next or any(row.state == "running" for row in self.rows):
+            return
+        self._ask_next = now + ASK_S
+        with suppress(OSError, TimeoutError):  # the scheduler may be gone, which the futures will say
+            if self._client.status == "running":
+                first.message = "" if self._client.nthreads() else NO_WORKER
 
     def _collect(self) -> None:
         changed = False

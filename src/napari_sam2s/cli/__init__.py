@@ -24,6 +24,7 @@ from napari_sam2s.errors import Sam2sError, is_out_of_memory
 COMMANDS: tuple[str, ...] = (
     "demo",
     "info",
+    "verify",
     "track",
     "resume",
     "batch",
@@ -32,6 +33,7 @@ COMMANDS: tuple[str, ...] = (
     "import",
     "export",
     "measure",
+    "methods",
     "evaluate",
     "benchmark",
     "convert",

@@ -82,7 +82,7 @@ class Table:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lines = 0  # that were drawn last
-        self._said: dict[Path, tuple[str, int]] = {}
+        self._said: dict[Path, tuple[str, int, str]] = {}
         self._began = time.monotonic()
 
     def show(self, rows: Sequence[BatchRow]) -> None:
@@ -120,8 +120,8 @@ class Table:
 
     def _say_changes(self, rows: Sequence[BatchRow]) -> None:
         for row in rows:
-            now = row.state, row.attempts
-            if now != self._said.get(row.video, ("waiting", 0)):
+            now = row.state, row.attempts, row.message if row.state == "waiting" else ""
+            if now != self._said.get(row.video, ("waiting", 0, "")):
                 self._said[row.video] = now
                 more = f", {row.tracked} frames" if row.state == "done" else f": {row.message}" if row.message else ""
                 print(f"{row.video.name}: {row.state}{more}", file=self._stream, flush=True)
@@ -131,5 +131,5 @@ def _line(row: BatchRow, width: int) -> str:
     name = row.video.name if len(row.video.name) <= width else row.video.name[: width - 3] + "..."
     frames = f"{row.tracked} of {row.total}" if row.total else ""
     rate = "" if math.isnan(row.rate) else f"{row.rate:.1f}"
-    last = row.message if row.state == "failed" or row.attempts > 1 else row.worker
+    last = row.message if row.state in ("failed", "waiting") or row.attempts > 1 else row.worker
     return f"{name:{width}}  {row.state:13}  {frames:>15}  {rate:>8}  {last}"

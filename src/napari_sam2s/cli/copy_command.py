@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from napari_sam2s.errors import ProjectError
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -13,16 +15,26 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("project", type=Path)
     parser.add_argument("target", type=Path, help="a new file, or a folder")
     parser.add_argument("--salvage", action="store_true", help="of a damaged project, all that can be read; the old file stays")
+    parser.add_argument(
+        "--strip",
+        action="store_true",
+        help="leave out the video's path, times of day, paths of checkpoints, removed objects and the undo history",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Copy it."""
     from napari_sam2s.masklets.copies import copy_project
+    from napari_sam2s.masklets.privacy import copy_stripped
     from napari_sam2s.masklets.salvage import salvage_project
 
+    if args.strip and args.salvage:
+        raise ProjectError(
+            "--strip and --salvage do not go together: salvage the project first, then copy the result with --strip."
+        )
     if not args.salvage:
-        print(copy_project(args.project, args.target))
+        print((copy_stripped if args.strip else copy_project)(args.project, args.target))
         return 0
     made, damage = salvage_project(args.project, args.target)
     print(made)

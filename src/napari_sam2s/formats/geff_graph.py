@@ -1,8 +1,8 @@
 """GEFF, the Graph Exchange File Format: ``<video>.geff``, tracks with divisions as a graph in zarr.
 
 A node is an object on a frame, with ``t`` (the frame), ``y``, ``x``, ``area``, ``object_id``, ``name`` and ``class``; what the
-edges are, :mod:`track_graph` says. The time axis is scaled to seconds where the rate is known. ``extra`` of the metadata
-holds the objects with their colours, and the times of frames.
+edges are, :mod:`track_graph` says. The time axis is scaled to seconds where the rate is known. Objects with colours,
+and the times of frames, are in ``extra`` of the metadata.
 """
 
 from __future__ import annotations

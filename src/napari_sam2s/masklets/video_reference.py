@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sentence, unpacked
 from napari_sam2s.masklets.store import Store
 
 
@@ -30,6 +31,8 @@ class VideoReference:
         self.pixel_size: tuple[float, float] | None = None if size is None else (float(size[0]), float(size[1]))
         self.pixel_unit: str = meta.get("pixel_unit") or "pixel"
         self.stream: int | None = meta.get("stream")  # of a file with several video streams
+        self._sample: str | None = meta.get("sample_fingerprint")
+        self._pictures = unpacked(meta.get("pictures"))
         self._path: str | None = meta.get("video")
         self._relative: str | None = meta.get("video_relative")
 
@@ -60,6 +63,12 @@ class VideoReference:
                 "is the same recording cut or continued, say so with relink (--relink)."
             )
         if self.fingerprint and hasattr(video, "fingerprint") and video.fingerprint() != self.fingerprint:
+            now = getattr(video, "pictures", None)
+            if now is not None and self._pictures is not None and (changed := changed_pictures(self._pictures, now)):
+                raise ProjectError(sentence(changed, len(now)))
+            # A copy of a folder, or a project of before its pictures were listed.
+            if now is not None and video.sample_fingerprint() == (self._sample or self.fingerprint):
+                return
             raise ProjectError(
                 "The video has the right size but other content than the project's; if it is a copy that was encoded anew, "
                 "say so with relink (--relink)."
@@ -111,6 +120,8 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
     return {
         "shape": json.dumps(_shape(video)),
         "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
+        "sample_fingerprint": video.sample_fingerprint() if hasattr(video, "sample_fingerprint") else None,
+        "pictures": packed(getattr(video, "pictures", None)),
         "fps": getattr(video, "fps", None),
         "pixel_size": json.dumps(getattr(video, "pixel_size", None)),  # (y, x) in the unit
         "pixel_unit": getattr(video, "pixel_unit", None),

@@ -173,8 +173,11 @@ class CropObject:
     def replay(self, prompt: Prompt) -> None:
         """Take up a prompt that the results hold already."""
         frame = prompt.frame
-        if frame not in self.conditioning:
-            whole = reduce(merge, self._store.prompts(self.id, frame) or [prompt])
+        known = self._windows.known.get(frame) if frame in self.conditioning else None
+        if known is None or not holds(known, prompt):
+            if known is not None:
+                self.tracker.forget(self.id, frame)
+            whole = reduce(merge, [*self._store.prompts(self.id, frame), prompt])
             self.tracker.forget_frames()
             self._windows.known[frame] = first_window(whole, self._box(frame), self.frame, self.size)
         self.tracker.replay(self._windows.known[frame].cut(prompt, self.size))

@@ -87,6 +87,10 @@ class CropTracker:
         """Return how many bytes are taken where the model runs, and how many there are."""
         return self._any.device_memory()
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object; see :meth:`Tracker.object_bytes`."""
+        return self._any.object_bytes()
+
     def prompt(
         self,
         object_id: int,

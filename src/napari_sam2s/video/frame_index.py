@@ -20,7 +20,7 @@ from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packet
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
-from napari_sam2s.video.mp4_index import read_sample_tables, sample_count
+from napari_sam2s.video.mp4_index import read_sample_tables, samples_of_an_early_edit
 from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
@@ -141,9 +141,9 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     if not index.container.startswith("mov"):
         return index
     if not index.counted:
-        hidden = (sample_count(path) or 0) - len(index.pts) - len(index.shared)
-        told = [f"An edit list hides {hidden} frames of the file, as trimming does; those it shows are counted."]
-        return replace(index, warnings=(*index.warnings, *told)) if hidden > 0 and not source.stream else index
+        lost = samples_of_an_early_edit(path) - len(index.pts) - len(index.shared)
+        told = f"The edit list of the file begins before its first frame, and so hides the last {lost} frames."
+        return replace(index, warnings=(*index.warnings, told)) if lost > 0 else index
     # Ffmpeg cuts away what it takes to lie outside of the edit list, by times that lie.
     whole = _index(replace(source, all_samples=True), several, progress)
     lost = len(whole.pts) - len(index.pts)

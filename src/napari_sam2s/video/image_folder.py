@@ -32,6 +32,7 @@ class PictureFolder(LazyFrames):
         except VideoError as error:
             raise VideoError(f"{folder}: {error}") from None
         self.paths = [pictures[n] for n in order.places]
+        self.files = {p.name: _size_and_time(p) for p in self.paths}  # what tells that they are the same
         deep = [deep_layout(p) for p in self.paths]
         layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
         for path, layout in zip(self.paths, layouts, strict=True):
@@ -46,8 +47,25 @@ class PictureFolder(LazyFrames):
         self.warnings = (_gaps(order.numbers) if order.counted else []) + _further_pages([more for _, more in deep])
 
     def read(self, i: int) -> NDArray[Any]:
-        """Return picture ``i``."""
+        """Return picture ``i``.
+
+        Raises
+        ------
+        VideoError
+            If it cannot be read, or is another one than when the folder was opened.
+        """
+        path = self.paths[i]
+        if _size_and_time(path) != self.files[path.name]:
+            raise VideoError(f"{path} changed or disappeared while it was open: open the folder again.")
         return read_deep(self.paths[i]) if self._deep else _read(self.paths[i])
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def _alone(said: PhysicalScale) -> PhysicalScale:

@@ -33,13 +33,25 @@ def read_sample_tables(path: Path) -> Packets | None:
         return None
 
 
-def sample_count(path: Path) -> int | None:
-    """Return how many frames the only video track has, hidden ones included; ``None`` where the tables do not say."""
+def samples_of_an_early_edit(path: Path) -> int:
+    """Return how many frames the only video track has, if its edit list begins before the first of them, else 0.
+
+    Writers that forget the delay of B-frames make such lists: they end too early by as much.
+    """
     try:
         header = _header(path)
-        return None if header is None else len(_sizes(_only(_video_tables(_boxes(header))[2], b"stsz")))
+        if header is None:
+            return 0
+        track, _, tables = _video_tables(_boxes(header))
+        if b"edts" not in track:
+            return 0
+        box = _only(_boxes(_only(track, b"edts")), b"elst")
+        count = len(_sizes(_only(tables, b"stsz")))
+        first = int((_decoding_times(_only(tables, b"stts"), count) + _offsets(tables, count)).min())
+        start = struct.unpack_from(">q" if box[0] else ">i", box, 16 if box[0] else 12)[0]
+        return count if _count(box) == 1 and 0 <= start < first else 0
     except (_NotPlain, struct.error, ValueError, IndexError):
-        return None
+        return 0
 
 
 def _header(path: Path) -> memoryview | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -153,11 +154,28 @@ class Video:
         return f"<Video {self.name!r} {self.shape}{rate}>"
 
     def fingerprint(self) -> str:
-        """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed."""
+        """Return a cheap hash of the content, 32 hex digits: to recognise a video that was moved or renamed.
+
+        Of a folder it is also that of name, size and time of change of all pictures.
+        """
+        pictures = self.pictures
+        if pictures is None:
+            return self.sample_fingerprint()
+        files = " ".join(f"{name} {size} {time}" for name, (size, time) in pictures.items())
+        return hashlib.sha256(f"{self.sample_fingerprint()} {files}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+    def sample_fingerprint(self) -> str:
+        """Return a hash of the content alone, 32 hex digits; of a folder that of three pictures, which a copy has as well."""
         if self.file is not None:
             return self.file.fingerprint
         assert isinstance(self.source, ArrayFrames)
         return self.source.digest()
+
+    @property
+    def pictures(self) -> dict[str, tuple[int, int]] | None:
+        """Of a folder: size in bytes and time of change (in ns) of every picture, by name and in order; else ``None``."""
+        raw = self.raw
+        return raw.files if isinstance(raw, PictureFolder) else None
 
     def close(self) -> None:
         """Release the decoder. Reading afterwards starts a new one."""

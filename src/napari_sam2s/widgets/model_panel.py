@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, download, find_local, terms
@@ -37,6 +37,12 @@ PRECISION_TIP = (
 )
 
 
+CROP_TIP = (
+    "For small objects in large frames. Each object is tracked at full resolution in a window that moves and grows with it. "
+    "Every object takes the time of one, and every frame is tracked. An object that comes back far away needs a click."
+)
+
+
 class ModelPanel(QWidget):
     """A menu of models, and behind "advanced" where the model runs and how it remembers; kept in napari's settings."""
 
@@ -64,6 +70,8 @@ class ModelPanel(QWidget):
             self.input_size.addItem(f"{side} x {side}", side)
         self.mode = menu(MODES, MODE_TIP)
         self.precision = menu(PRECISIONS, PRECISION_TIP)
+        self.crop = QCheckBox("a crop follows each object")
+        self.crop.setToolTip(CROP_TIP)
         self.address = QLineEdit()
         self.address.setPlaceholderText("this machine")
         self.address.setToolTip(
@@ -80,6 +88,7 @@ class ModelPanel(QWidget):
         self.model.activated.connect(self._pick)
         for choice in (self.device, self.input_size, self.mode, self.precision):
             choice.currentTextChanged.connect(self._change)
+        self.crop.toggled.connect(self._change)
         self.address.editingFinished.connect(self._change)
         self.memory.changed.connect(self._change)
         self.question.sized.connect(self._take_size)
@@ -101,6 +110,7 @@ class ModelPanel(QWidget):
         for title, choice in (("device", self.device), ("input", self.input_size), ("mode", self.mode)):
             form.addRow(title, choice)
         form.addRow("precision", self.precision)
+        form.addRow("small objects", self.crop)
         form.addRow("scheduler", self.address)
         form.addRow(self.memory)
         self.more.toggled.connect(advanced.setVisible)
@@ -121,6 +131,7 @@ class ModelPanel(QWidget):
             self.input_size.currentData() or None,
             self.address.text().strip() or None,
             self._chosen not in self._accepted,
+            self.crop.isChecked(),
         )
 
     def _fill(self, chosen: str) -> None:

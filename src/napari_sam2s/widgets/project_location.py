@@ -42,7 +42,7 @@ def place_in(folder: Path, video: Video) -> Path:
     be renamed.
     """
     name = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", video.name).strip(". ")[:LONGEST_NAME] or "video"
-    mark = f"-{video.fingerprint()[:8]}{ENDING}"
+    mark = f"-{video.sample_fingerprint()[:8]}{ENDING}"
     usual = folder / f"{name}{mark}"
     if usual.exists():
         return usual
