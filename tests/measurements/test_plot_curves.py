@@ -11,11 +11,7 @@ import pytest
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import Project
 from napari_sam2s.measurements import measure
-<<<<<<<< HEAD:tests/measurements/test_plot_curves.py
 from napari_sam2s.measurements.plot_curves import Curve, project_curves, table_columns, table_curves, write_curves
-========
-from napari_sam2s.measurements.time_curves import Curve, project_curves, table_columns, table_curves, write_curves
->>>>>>>> batch:tests/measurements/test_time_curves.py
 
 FRAMES, SIZE = 10, (40, 60)
 
