@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
 
+REMOVALS = 40  # tries
 DRAFT = ".part"  # the ending of what is not all written
 
 
@@ -69,7 +71,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 def _remove(*folders: Path) -> None:
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        for _ in range(REMOVALS):  # zarr's threads may still be writing in it
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(0.05)
 
 
 def make_folder(folder: Path) -> Path:
