@@ -15,10 +15,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QImage
-from walk import Walk
+from walk import LEFT, Walk
 
 from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.formats import write_video
+from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.synthetic.samples import demo_case
 
 OUT = Path(__file__).parent / "images" / "tour.gif"
@@ -34,9 +35,12 @@ class Film(Walk):
     def __init__(self, folder: Path, credit: str) -> None:
         super().__init__(folder)
         self.viewer.window.resize(*SIZE)
+        for dock in (self.viewer.window._qt_viewer.dockLayerControls, self.viewer.window._qt_viewer.dockLayerList):
+            dock.setVisible(False)  # more room for the video
         self.pictures: list[Image.Image] = []
         self.lengths: list[int] = []  # milliseconds
         self.credit = credit
+        self.truth: Clip | None = None
         self.font = ImageFont.load_default(24)
         self.small = ImageFont.load_default(13)
 
@@ -86,6 +90,25 @@ class Film(Walk):
                 self.take(caption, 160)
         self.take(caption, 900)
 
+    def correct(self) -> None:
+        """Click the first object where its mask is most wrong (its middle, where the truth is not known), and track on."""
+        session = self.widget.session
+        mine = session.project.objects[0].id
+        session.current_object = mine
+        mask = session.project.mask(session.frame, mine)
+        truth = self.truth.masks(session.frame).get(mine) if self.truth is not None else mask
+        if mask is None or truth is None:
+            return
+        (y, x), label = next_click(truth, mask if self.truth is not None else None)
+        at = self.place(y, x)
+        self.take("Correct it on any frame: click", 1200, at)
+        self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
+        self.take("only this object changes", 1200, at)
+        self.press(Qt.Key.Key_G)
+        self.watch("G tracks it again")
+        self.press(Qt.Key.Key_K)
+        self.take("K: this frame is right", 1500)
+
     def save(self) -> None:
         """Write the picture, with one palette for all of it."""
         together = Image.new("RGB", (SHOWN, sum(p.height for p in self.pictures[::4])))
@@ -125,6 +148,7 @@ def main() -> None:
             file.symlink_to(args.video.resolve())
             objects = [[tuple(float(v) for v in text.split(","))] for text in args.click]
         film = Film(Path(folder) / "steps", args.credit)
+        film.truth = demo_case(FRAMES) if args.video is None else None
         film.drop(str(file))
         film.choose_widget()
         film.until(lambda: "ready" in film.widget.status.text())
@@ -136,12 +160,7 @@ def main() -> None:
         film.press(Qt.Key.Key_G)
         film.watch("G tracks")
         film.widget.session.go_to(FRAMES // 2)
-        film.take("Correct it on any frame", 1200)
-        film.press(Qt.Key.Key_K)
-        film.take("K confirms a frame", 1200)
-        film.press(Qt.Key.Key_H)
-        film.take("All keys: H", 1800)
-        film.press(Qt.Key.Key_H)
+        film.correct()
         film.save()
         film.viewer.close()
 

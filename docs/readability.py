@@ -26,8 +26,8 @@ PRIVATE = re.compile(r"gone on with|every which|wants? eyes|is told\b|are told o
 
 SQL = r"\b(SELECT|INSERT|UPDATE|CREATE|DELETE|FROM|PRAGMA)\b"
 LIST = r"^\s*\w+(,\s+[\w\s]+){9}"
-NOT_SPOKEN = re.compile(rf"{SQL}|{LIST}|^\s*[<({{]|^\s*import ")  # nor HTML, patterns, code
-COMMAND = re.compile(r"\bffmpeg -i .*", re.DOTALL)  # to be copied, not read
+NOT_SPOKEN = re.compile(rf"{SQL}|{LIST}|^\s*[<({{@]|^\s*import ")  # nor HTML, patterns, code
+COMMAND = re.compile(r"\bffmpeg \S*-.*", re.DOTALL)  # to be copied, not read
 
 
 def sentences(text: str) -> Iterator[str]:

@@ -193,7 +193,7 @@ def test_a_recording_that_ended_early(tmp_path):
     video = open_video(tmp_path / "a.ome.tif")
     assert len(video) == 6
     np.testing.assert_array_equal(video[5][..., 0], pages()[5])
-    assert "3 of 9 frames are not there (the first is 6)" in video.warnings[0]
+    assert "3 of 9 frames are not there (6 to 8)" in video.warnings[0]
 
 
 @pytest.mark.parametrize("lost", [1, 2])
@@ -210,7 +210,7 @@ def test_a_file_of_a_set_is_missing(tmp_path, lost):
                 words = OME.format(uuid=f' UUID="{ids[k]}"', frames=6, data=data) if i == 0 else None
                 file.write(pages()[2 * k + i], description=words, metadata=None, contiguous=False)
     video = open_video(tmp_path / "img_0.ome.tif")
-    assert f"2 of 6 frames are not there (the first is {2 * lost})" in video.warnings[0]
+    assert f"2 of 6 frames are not there ({2 * lost} to {2 * lost + 1})" in video.warnings[0]
     assert len(video) == (4 if lost == 2 else 6)
     np.testing.assert_array_equal(video[1][..., 0], pages()[1])
     if lost == 1:
