@@ -10,10 +10,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 import zarr
 
@@ -110,6 +112,7 @@ def main() -> None:
                     [(t, i, m, scores) for t in span for i, m in zip(ids, encoded[t % 40], strict=True)], run=run
                 )
             project.runs.finish(run)
+            undo_run, taken = undo_of_the_run(project)
             order = rng.integers(0, frames, 300)
             decode = timed(lambda n: LabelView(project).frame(int(order[n])), 300)
             span = min(10_000, frames)
@@ -141,6 +144,7 @@ def main() -> None:
     rows.append(("a frame's labels, median / p99", ms(decode), ms(zread)))
     rows.append(("size at 180,000 frames", f"{size * full / 2**20:.0f} MB", f"{zsize * full / 2**20:.0f} MB"))
     rows.append(("opening", f"{opened:.3f} s", ""))
+    rows.append((f"undo of a run of {frames} frames, and the memory it takes", f"{undo_run:.2f} s, {taken:.0f} MiB", ""))
     rows.append((f"undo of a {span}-frame swap", f"{undo:.2f} s", ""))
     rows.append((f"presence over {frames} frames, first / later", " / ".join(f"{p:.3f}" for p in presence) + " s", ""))
     print(f"{frames} frames x {OBJECTS} objects, {HEIGHT} x {WIDTH}\n")
@@ -148,6 +152,25 @@ def main() -> None:
     for row in rows:
         print("| " + " | ".join(row) + " |")
     cells()
+
+
+def undo_of_the_run(project: Project) -> tuple[float, float]:
+    """Return the seconds that undoing the run takes, and the MiB by which this process was larger meanwhile; redo it."""
+    process, over, most = psutil.Process(), threading.Event(), [0]
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        while not over.wait(0.002):
+            most[0] = max(most[0], process.memory_info().rss - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    seconds = timed(lambda _: project.undo())[0]
+    over.set()
+    watcher.join()
+    assert not project.frames
+    project.redo()
+    return seconds, most[0] / 2**20
 
 
 def ms(times: list[float]) -> str:

@@ -2,16 +2,19 @@
 
     OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 python benchmarks/propagation.py [--size 512 1024] [--objects 1 3 10]
         [--frames 3] [--only official exact fast]
+    ... python benchmarks/propagation.py --family edgetam [--only transformers exact fast tiny]
 
-The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape). Memory is full when the clock
-starts: the memory of the prompted frame stands for those of the six frames after it as well, which costs what theirs would.
-All take turns, frame by frame. CPU-seconds, so that other load on the machine matters less. How to install the peers:
-docs/speed.md. What a working rate gains is in ``benchmarks/working_rate.py``.
+The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape); of EdgeTAM, the one of
+transformers with the same weights, and our own exact SAM 2.1 tiny. Memory is full when the clock starts: the memory of the
+prompted frame stands for those of the six frames after it as well, which costs what theirs would. All take turns, frame by
+frame. CPU-seconds, so that other load on the machine matters less. How to install the peers: docs/speed.md and
+docs/models/edgetam.md. What a working rate gains is in ``benchmarks/working_rate.py``.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import tempfile
 import time
@@ -23,18 +26,19 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tracking"))
+import edgetam_parity
 import parity
 
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM
 from napari_sam2s.model.speed import apply_speed, fast_image_size, fast_speed
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.memory_bank import FORWARD
 
 FULL = 6  # frames after the prompted one that its memory stands for
 WARM = 1  # frames that are tracked before the clock starts
-NAMES = ["official", "hugging face", "exact", "fast"]
+NAMES = {"sam2": ["official", "hugging face", "exact", "fast"], "edgetam": ["transformers", "exact", "fast", "tiny"]}
 PARTS = ["encode", "attend", "decode", "memorize"]
 CLOCK = time.process_time
 
@@ -79,9 +83,21 @@ def hugging_face(size: int, video: np.ndarray, objects: int):
     config.prompt_encoder_config.image_size = size
     config.memory_attention_rope_feat_sizes = [grid, grid]
     torch.manual_seed(0)
-    model = Sam2VideoModel(config).eval()
+    yield from in_session(Sam2VideoModel(config).eval(), Sam2VideoInferenceSession, video, objects)
+
+
+def edgetam_of_transformers(size: int, video: np.ndarray, objects: int):
+    """Return a generator of the frames of the EdgeTAM of transformers."""
+    from transformers import EdgeTamVideoInferenceSession
+
+    yield from in_session(edgetam_parity.oracle(size), EdgeTamVideoInferenceSession, video, objects)
+
+
+def in_session(model, session_type, video: np.ndarray, objects: int):
+    """Return a generator of the frames of a model of transformers."""
+    size = video.shape[1]
     images = normalise(video, torch.device("cpu"))
-    session = Sam2VideoInferenceSession(video=images, video_height=size, video_width=size, dtype=torch.float32)
+    session = session_type(video=images, video_height=size, video_width=size, dtype=torch.float32)
     with torch.inference_mode():
         for i in range(objects):
             index = session.obj_id_to_idx(i + 1)
@@ -95,10 +111,15 @@ def hugging_face(size: int, video: np.ndarray, objects: int):
             yield model(inference_session=session, frame_idx=frame)
 
 
-def ours(size: int, video: np.ndarray, objects: int, *, fast: bool = False, parts: dict[str, float] | None = None):
-    """Return a generator of our tracker's frames; ``parts`` receives the seconds of each part of the network."""
+def tiny(size: int) -> SAM2S:
+    """Return SAM 2.1 tiny with seeded weights."""
     model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=size))
     model.load_state_dict(parity.seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    return model
+
+
+def ours(model: SAM2S, video: np.ndarray, objects: int, *, fast: bool = False, parts: dict[str, float] | None = None):
+    """Return a generator of our tracker's frames; ``parts`` receives the seconds of each part of the network."""
     if fast:
         apply_speed(model, fast_speed(model.config, model.device))
     if parts is not None:
@@ -125,16 +146,24 @@ def timed(function, name: str, parts: dict[str, float]):
     return wrapper
 
 
-def measure(size: int, objects: int, frames: int, names: list[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def start(name: str, family: str, size: int, objects: int, frames: int, parts: dict[str, dict[str, float]]):
+    """Return the generator of a runner's frames."""
+    config = replace(EDGETAM if family == "edgetam" else CONFIGS["sam2.1-tiny"], image_size=size)
+    side = fast_image_size(config) if name == "fast" else size
+    video = np.random.default_rng(0).integers(0, 255, (FULL + 1 + WARM + frames, side, side, 3), dtype=np.uint8)
+    peers = {"official": official, "hugging face": hugging_face, "transformers": edgetam_of_transformers}
+    if name in peers:
+        return peers[name](side, video, objects)
+    model = tiny(side) if family == "sam2" or name == "tiny" else copy.deepcopy(edgetam_parity.our_model(side))
+    return ours(model, video, objects, fast=name == "fast", parts=parts.get(name))
+
+
+def measure(
+    family: str, size: int, objects: int, frames: int, names: list[str]
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
     """Return seconds a frame of every runner, taking turns, and of the parts of ours."""
-    runs, parts = {}, {name: {} for name in ("exact", "fast")}
-    for name in names:
-        side = fast_image_size(replace(CONFIGS["sam2.1-tiny"], image_size=size)) if name == "fast" else size
-        video = np.random.default_rng(0).integers(0, 255, (FULL + 1 + WARM + frames, side, side, 3), dtype=np.uint8)
-        if name in ("official", "hugging face"):
-            runs[name] = (official if name == "official" else hugging_face)(side, video, objects)
-        else:
-            runs[name] = ours(side, video, objects, fast=name == "fast", parts=parts[name])
+    parts: dict[str, dict[str, float]] = {name: {} for name in ("exact", "fast")}
+    runs = {name: start(name, family, size, objects, frames, parts) for name in names}
     for name, run in reversed(runs.items()):  # the official one leaves inference mode on
         for _ in range(WARM):
             next(run)
@@ -154,21 +183,24 @@ def measure(size: int, objects: int, frames: int, names: list[str]) -> tuple[dic
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=list(NAMES), default="sam2")
     parser.add_argument("--size", type=int, nargs="+", default=[512, 1024])
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 10])
     parser.add_argument("--frames", type=int, default=3)
-    parser.add_argument("--only", nargs="+", default=NAMES, choices=NAMES)
+    parser.add_argument("--only", nargs="+", choices=sorted({name for names in NAMES.values() for name in names}))
     args = parser.parse_args()
-    names = [n for n in NAMES if n in args.only or n == "official"]
-    print(f"SAM 2.1 tiny, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
+    known = NAMES[args.family]
+    first, *rest = known
+    names = [first, *(name for name in rest if args.only is None or name in args.only)]
+    title = "SAM 2.1 tiny" if args.family == "sam2" else "EdgeTAM"
+    print(f"{title}, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
     split = [name for name in ("exact", "fast") if name in names]
     columns = ["input", "objects", *names, *(f"{name}: {' / '.join(PARTS)}" for name in split)]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
     for size in args.size:
         for objects in args.objects:
-            per, parts = measure(size, objects, args.frames, names)
-            cells = [f"{per['official']:.2f}"]
-            cells += [f"{per[n]:.2f} ({per['official'] / per[n]:.2f}x)" for n in names[1:]]
+            per, parts = measure(args.family, size, objects, args.frames, names)
+            cells = [f"{per[first]:.2f}", *(f"{per[n]:.2f} ({per[first] / per[n]:.2f}x)" for n in names[1:])]
             cells += [" / ".join(f"{parts[name].get(p, 0.0):.3f}" for p in PARTS) for name in split]
             print(f"| {size} | {objects} | " + " | ".join(cells) + " |", flush=True)
 

@@ -33,7 +33,8 @@ def make(path: Path, frames: int) -> Project:
     """Write a project of five ellipses that wander, cross and go away by turns; scores as a tracker's."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:200, :300]
-    shape = encode(((y - 100) / 95) ** 2 + ((x - 150) / 145) ** 2 < 1)
+    shape = ((y - 100) / 95) ** 2 + ((x - 150) / 145) ** 2 < 1
+    known: dict[tuple[int, int], Mask] = {}
     project = Project.create(path, Long(frames))
     for _ in range(OBJECTS):
         project.add_object()
@@ -43,7 +44,9 @@ def make(path: Path, frames: int) -> Project:
             for i in range(1, OBJECTS + 1):
                 gone = t // 2000 % 7 == i
                 place = int(400 + 300 * np.sin(t / 200 + i)), int(800 + 700 * np.sin(t / 300 + i))
-                mask = EMPTY if gone else Mask(*place, shape.height, shape.width, shape.counts, shape.area)
+                if place not in known:
+                    known[place] = encode(shape, place)
+                mask = EMPTY if gone else known[place]
                 score = -5.0 if gone else float(rng.normal(6, 1.2))
                 rows.append((t, i, mask, Scores(float(rng.beta(20, 2)), score)))
         project.write_masks(rows)

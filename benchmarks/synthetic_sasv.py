@@ -1,7 +1,7 @@
 """A synthetic SA-SV: drawn laparoscopy as subsets, run by the benchmark command; vanilla memory against DiveMem.
 
 OMP_NUM_THREADS=1 python benchmarks/synthetic_sasv.py            prints the table
-OMP_NUM_THREADS=1 python benchmarks/synthetic_sasv.py --docs     and puts it into docs/evaluation.md
+OMP_NUM_THREADS=1 python benchmarks/synthetic_sasv.py --docs     and puts it into docs/explanation/synthetic-benchmark.md
 
 About 6 minutes of one core; --processes 2 shares the videos out.
 
@@ -25,7 +25,7 @@ from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 SIZE = (240, 320)
 SEED = 20300  # never trained on
 PROMPTS = ("1-click", "3-click", "box", "mask")
-PAGE = Path(__file__).parents[1] / "docs" / "evaluation.md"
+PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "synthetic-benchmark.md"
 BEGIN, END = "<!-- synthetic SA-SV: begin -->", "<!-- synthetic SA-SV: end -->"
 
 
@@ -63,7 +63,7 @@ def write(root: Path) -> None:
 def main() -> int:
     """Write, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/evaluation.md")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/explanation/synthetic-benchmark.md")
     parser.add_argument("--model", default="sam2s-nano")
     parser.add_argument("--processes", default="1")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Make docs/synthetic.jpg: drawn clips at three frames, and once more with the outlines of their ground truth.
+"""Make docs/images/synthetic.jpg: drawn clips at three frames, and once more with the outlines of their ground truth.
 
 python docs/make_synthetic.py
 """
@@ -33,7 +33,7 @@ def main() -> None:
     clips: list[Clip] = [Laparoscopy(seed, 100, SIZE) for seed in SEEDS]
     clips.append(Microscopy(5, 100, SIZE))
     rows = [np.concatenate([*(clip[t] for t in FRAMES), outlined(clip, FRAMES[-1])], axis=1) for clip in clips]
-    Image.fromarray(np.concatenate(rows)).save(Path(__file__).with_name("synthetic.jpg"), quality=88)
+    Image.fromarray(np.concatenate(rows)).save(Path(__file__).parent / "images" / "synthetic.jpg", quality=88)
 
 
 if __name__ == "__main__":

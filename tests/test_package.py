@@ -82,6 +82,20 @@ def test_command_line_prints_help_quickly_and_without_torch():
     assert result.stdout.strip() == "False"
 
 
+def test_help_says_of_each_command_what_its_module_says():
+    from napari_sam2s.cli import build_parser
+
+    assert build_parser("").format_help() == build_parser().format_help()
+    assert build_parser("track").format_help() == build_parser().format_help()
+
+
+def test_help_imports_next_to_nothing():
+    """It is the first thing that a stranger tries: `benchmarks/startup.py` has the seconds."""
+    code = "import sys; from napari_sam2s.cli import build_parser; build_parser('').format_help(); print(*sys.modules)"
+    loaded = set(_output(Path(sys.executable), code).split())
+    assert not loaded & {"numpy", "torch", "napari", "PIL", "pandas", "pydantic", "dask"}
+
+
 def test_unknown_command_exits_with_2():
     result = subprocess.run([sys.executable, "-m", "napari_sam2s.cli", "nonsense"], capture_output=True, text=True, timeout=60)
     assert result.returncode == 2
@@ -117,7 +131,7 @@ def test_each_way_of_installing_gives_a_plugin(how, tmp_path):
         archive = next(dist.iterdir())
         names = _names(archive)
         assert any(name.endswith("napari.yaml") for name in names)
-        assert how == "wheel" or any(name.endswith("docs/video.md") for name in names)
+        assert how == "wheel" or any(name.endswith("docs/reference/video.md") for name in names)
         target = [str(archive)]
     # A .pth file lends the dependencies, not the editable copy of this package.
     venv.create(tmp_path / "env", with_pip=True)

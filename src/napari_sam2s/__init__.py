@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
 
 if TYPE_CHECKING:
+    from napari_sam2s.batching import batch
     from napari_sam2s.evaluation.evaluate import evaluate
     from napari_sam2s.masklets import Project
     from napari_sam2s.measurements.measure import measure
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker, track
     from napari_sam2s.video import Video, open_video
+    from napari_sam2s.widgets.console import current_project
 
 try:
     __version__ = version("napari-sam2s")
@@ -26,12 +28,26 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _let_old_paths_be_imported()
 
-__all__ = ["Project", "Tracker", "Video", "__version__", "evaluate", "load_model", "measure", "open_video", "track"]
+__all__ = [
+    "Project",
+    "Tracker",
+    "Video",
+    "__version__",
+    "batch",
+    "current_project",
+    "evaluate",
+    "load_model",
+    "measure",
+    "open_video",
+    "track",
+]
 
 _HOME = {
     "Project": "masklets",
     "Tracker": "tracking",
     "Video": "video",
+    "batch": "batching",
+    "current_project": "widgets.console",
     "evaluate": "evaluation",
     "load_model": "model",
     "measure": "measurements",

@@ -6,6 +6,8 @@ that sentence and exits with code 2; the widget shows it. Anything else that esc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class Sam2sError(Exception):
     """Base of every error a user can cause and mend."""
@@ -17,6 +19,24 @@ class VideoError(Sam2sError):
 
 class ModelError(Sam2sError):
     """A checkpoint, model name or device that cannot be used."""
+
+
+class InputSizeUnknown(ModelError):
+    """A checkpoint that does not say at which input size it was trained: the user has to, once."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class CheckpointDiffers(ModelError):
+    """A checkpoint that does not hold just the tensors of its network; it can be loaded without them (``strict=False``)."""
+
+    def __init__(
+        self, message: str, missing: Sequence[str] = (), unknown: Sequence[str] = (), shapes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.missing, self.unknown, self.shapes = tuple(missing), tuple(unknown), tuple(shapes)  # names of tensors
 
 
 class PromptError(Sam2sError, ValueError):

@@ -439,7 +439,7 @@ def test_an_empty_or_missing_folder(name, tmp_path):
 
 
 def test_the_table_in_the_docs_is_that_of_the_code():
-    page = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
     for d in DATASETS.values():
         row = next(line for line in page.splitlines() if f"| `{d.name}` |" in line)
         for fact in (d.title, d.licence, d.link, d.obtain, d.status, *(f"{s.name} ({s.split})" for s in d.subsets)):

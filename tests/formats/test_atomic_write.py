@@ -12,6 +12,7 @@ import pytest
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import FORMATS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
+from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.masklets import LabelMasklets, Project
 
 INTO_FOLDERS = [name for name, known in FORMATS.items() if not known.file_ending]
@@ -121,6 +122,7 @@ def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:case. YOLO keeps")
 @pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     other = tracked.add_object("other").id
@@ -131,3 +133,63 @@ def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     if name in readers:
         [mask] = readers[name]().masks(3).values()
         assert mask.all()
+
+
+DIES = """
+import os, sys
+import numpy as np
+from napari_sam2s.masklets import Project
+folder, name = sys.argv[1:]
+with Project.open(f"{folder}/case.sam2s", mode="r") as project:
+    whole = project.masks
+    class Dying:
+        objects, frames, shape, fps = project.objects, project.frames, project.shape, project.fps
+        class masks:
+            def __call__(self, frame):
+                return whole(frame) if frame < 4 else os._exit(9)
+            def entries(self, frame):
+                return whole.entries(frame) if frame < 4 else os._exit(9)
+        masks = masks()
+    from napari_sam2s.formats.registry import FORMATS, export
+    options = {"video": np.zeros((6, 24, 30, 3), np.uint8)} if FORMATS[name].needs_video else {}
+    export(Dying(), "case", f"{folder}/out/masks{FORMATS[name].file_ending}" if options else f"{folder}/out", name, **options)
+"""
+
+
+@pytest.mark.filterwarnings("ignore:case. YOLO keeps")
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_is_made_anew(tmp_path, tracked, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DIES, str(tmp_path), name], check=False)
+    assert done.returncode == 9
+    left = [p for p in out.rglob("*") if p.is_file() and not any(".part" in part for part in p.relative_to(out).parts)]
+    assert not left
+    options = {"video": np.zeros((6, 24, 30, 3), np.uint8)} if FORMATS[name].needs_video else {}
+    made = tracked.export(out / f"masks{FORMATS[name].file_ending}" if options else out, name, **options)
+    read = FORMATS[name].read
+    if read is not None:
+        [masks] = read(out if name == "davis" else made).values()
+        assert list(masks.frames) == list(range(6))
+        assert masks.masks(5)[1].sum() == 50
+
+
+def test_an_export_in_the_place_of_another_keeps_what_else_is_there(tmp_path, tracked):
+    made = write_ctc(tracked, tmp_path, "case")
+    (made / "notes.txt").write_text("mine")
+    tracked.tracks.mark_absent(1, 3, 6)
+    with pytest.raises(TypeError), whole_folder(made) as part:
+        (part / "mask000.tif").write_text(None)
+    assert len(read_ctc(made)["case"].frames) == 6
+    write_ctc(tracked, tmp_path, "case")
+    assert (made / "notes.txt").read_text() == "mine"
+    assert read_ctc(made)["case"].masks(3) == {}
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_folder_killed_while_it_is_replaced_is_put_back(tmp_path, tracked):
+    made = write_ctc(tracked, tmp_path, "case")
+    made.rename(made.with_name(".case_RES.old"))  # a kill between the two moves
+    with pytest.raises(ZeroDivisionError), whole_folder(made):
+        _ = 1 / 0
+    assert len(read_ctc(made)["case"].frames) == 6

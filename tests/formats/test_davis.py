@@ -59,7 +59,8 @@ def test_meta_of_several_videos(tmp_path):
             write_davis(Two(), tmp_path, name)
     meta = json.loads((tmp_path / "meta.json").read_text())
     assert set(meta["videos"]) == {"a", "b"}
-    assert meta["videos"]["a"]["objects"]["1"] == {"category": "grasper", "name": "left", "frames": ["00000", "00002"]}
+    facts = {"category": "grasper", "name": "left", "frames": ["00000", "00002"], "colour": [255, 255, 255], "parent": None}
+    assert meta["videos"]["a"]["objects"]["1"] == facts
 
 
 def test_a_layout_with_a_resolution_between(tmp_path):

@@ -96,10 +96,10 @@ def test_a_file_of_any_name(tmp_path, name):
 
 
 def test_what_a_format_does_not_have_is_told(overlapping, tmp_path):
-    with pytest.raises(ProjectError, match=r"'gif' is not a format we write; there are 'davis', 'coco', .*'overlay'"):
-        overlapping.export(tmp_path, "gif")
-    with pytest.raises(ProjectError, match="'video' is an option of 'overlay', not of 'csv'"):
-        overlapping.export(tmp_path, "csv", video=None)
+    with pytest.raises(ProjectError, match=r"'jpeg' is not a format we write; there are 'davis', 'coco', .*'overlay'"):
+        overlapping.export(tmp_path, "jpeg")
+    with pytest.raises(ProjectError, match="'words' is an option of 'overlay' and 'gif', not of 'csv'"):
+        overlapping.export(tmp_path, "csv", words="names")
     with pytest.raises(ProjectError, match="'depth' is an option of no format"):
         overlapping.export(tmp_path, "csv", depth=3)
     with pytest.raises(ProjectError, match="'overlay' draws on the frames: give the video"):

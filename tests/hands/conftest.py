@@ -14,12 +14,24 @@ from tests.hands import desktop
 PICTURES = Path(os.environ.get("SAM2S_PICTURES", "hands-pictures"))  # of walks that failed
 WIDTH, HEIGHT = 1280, 800  # a laptop's
 
+# The video is opened with an engine of its own, as it is by default. Then one engine serves all walks, reached as a cluster
+# with TLS is: starting one for every project takes seconds.
+ONE_ENGINE = """
+import dask
+from napari_sam2s.tracking import Engine
+from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY
+
+engine = Engine()
+certificate, key = (str(engine.keys / name) for name in (CERTIFICATE, KEY))
+tls = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
+dask.config.set({f"distributed.comm.tls.{name}": value for name, value in tls.items()})
+widget.model_panel.address.setText(engine.address)
+widget.model_panel.address.editingFinished.emit()
+"""
+
 
 def pytest_collection_modifyitems(items):
-    """Skip the walks where there is no desktop to be had; on a machine that is busy their patience does not suffice."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
+    """Skip the walks where there is no desktop to be had."""
     if absent := desktop.missing():
         for item in items:
             if Path(__file__).parent in item.path.parents:
@@ -66,12 +78,17 @@ def someone(clip, tmp_path_factory):
             f"viewer.window.add_dock_widget(widget, name='Segment video')"
         )
         hand.rest()
+        hand.taught_at_first = hand.ask("widget.objects_panel.lessons.opening.isVisible()")
         hand.ask(f"viewer.open({str(clip)!r}, plugin='napari-sam2s')\nanswer = 1")
         hand.until("'ready' in widget.status.text()")
         hand.opened_with = hand.ask("viewer.layers.selection.active.name")
+        hand.taught_then = hand.ask("widget.objects_panel.lessons.steps.isVisible()")
+        hand.ask("from napari_sam2s.widgets.settings import remember\nremember('lessons', learned=True)")
+        hand.ask(ONE_ENGINE)
+        hand.until("'ready' in widget.status.text() and not widget.session.worker.answering")
         hand.rest(0.4)
         yield hand
-        hand.ask("widget.close()\nanswer = 1")
+        hand.ask("widget.close()\nengine.close()\nanswer = 1")
     finally:
         screen.close()
 

@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.masklets import Project, Prompt, Scores, change_log
 from napari_sam2s.masklets.track_edit_preview import KINDS, TrackEdit
+from napari_sam2s.video import open_video as sam2s_video
 
 
 def test_the_dabs_of_a_stroke_are_one_step(project):
@@ -89,7 +91,7 @@ def test_steps_after_undone_ones_are_merged(project):
 
 def everything(project):
     """Return all that a user owns: objects, prompts, and every row of masks with what is said of it."""
-    rows = project.store.db.execute("SELECT * FROM masks ORDER BY frame, object_id").fetchall()
+    rows = project.store.db.execute("SELECT * FROM known_masks ORDER BY frame, object_id").fetchall()
     prompts = sorted((repr((p.object_id, p.frame, p.points, p.labels, p.box)), p.mask is not None) for p in project.prompts())
     series = {o.id: project.masks.series(o.id) for o in project.objects}
     for i, numbers in series.items():  # what is kept of the rows in memory agrees with them
@@ -152,7 +154,7 @@ EDITS = {
 }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
     """Step by step, and after a restart; an edit that is refused changes nothing."""
@@ -176,6 +178,79 @@ def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
             for _ in range(after - before):
                 again.redo()
             assert everything(again) == state
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_edits_after_undone_ones_and_runs_that_go_on(project, tmp_path, data):
+    """What a run wrote may lie under what comes after it was undone."""
+    project.close()
+    path = Path(shutil.copy(project.path, tmp_path / "edited.sam2s"))
+    with Project.open(path) as edited:
+        states = [(len(done(edited)), everything(edited))]
+        ahead = []
+        steps = st.lists(st.sampled_from([*sorted(EDITS), "track", "track", *["undo"] * 8, *["redo"] * 4]), max_size=14)
+        for name in data.draw(steps):
+            if name == "undo" and len(states) > 1:
+                ahead.append(states.pop())
+                for _ in range(ahead[-1][0] - states[-1][0]):
+                    edited.undo()
+                assert everything(edited) == states[-1][1]
+            elif name == "redo" and ahead:
+                for _ in range(ahead[-1][0] - states[-1][0]):
+                    edited.redo()
+                states.append(ahead.pop())
+                assert everything(edited) == states[-1][1]
+            elif name in EDITS:
+                try:
+                    EDITS[name](edited, data.draw)
+                except ProjectError:
+                    assert everything(edited) == states[-1][1]
+                if edited.history.steps and not any(undone for _, undone in edited.history.steps):
+                    ahead = []
+                if (now := len(done(edited))) != states[-1][0]:
+                    states.append((now, everything(edited)))
+                    ahead = []
+
+
+def test_a_run_that_goes_on_while_a_later_one_is_undone(project):
+    one = project.add_object()
+    empty = np.zeros(project.shape[1:], dtype=bool)
+    mask = empty.copy()
+    mask[3:9, 3:9] = True
+    first = project.runs.start(model="none")
+    project.write_masks([(0, one.id, mask, None)], run=first)
+    project.runs.finish(first, "paused")
+    second = project.runs.start(model="none")
+    project.write_masks([(t, one.id, ~mask, None) for t in range(4)], run=second)
+    project.runs.finish(second)
+    after = everything(project)
+    project.undo()
+    assert [project.mask(t, one.id) is not None for t in range(4)] == [True, False, False, False]
+    project.runs.resume(first)
+    project.write_masks([(1, one.id, mask, None)], run=first)
+    project.runs.finish(first)
+    assert project.redo() == "track"
+    assert everything(project) == after
+
+
+def test_the_masks_of_an_undone_run_go_with_the_steps_that_follow(project, monkeypatch):
+    monkeypatch.setattr(change_log, "REMOVED_AT_ONCE", 25)
+    project.undo()
+    assert project.frames == []
+    assert len(project.store.rows("SELECT 1 FROM masks")) == 60
+    for left in (35, 10, 0):
+        project.objects.rename(1, "other")
+        assert len(project.store.rows("SELECT 1 FROM masks")) == left
+    project.objects.rename(1, "another")
+    assert project.store.known == "masks"
+
+
+def test_a_run_behind_the_end_of_a_cut_video_is_not_brought_back(project, video):
+    project.undo()
+    project.video.relink(sam2s_video(np.asarray(video[:10])))
+    with pytest.raises(ProjectError, match="bring back something of frame 29"):
+        project.redo()
 
 
 def done(project):

@@ -318,3 +318,10 @@ def test_it_moves_with_its_video(tmp_path, real_data):
         with open_video(project.video.path) as clip:
             project.video.check(clip)
     assert not Path(here).exists()
+
+
+def test_what_a_kill_while_it_was_made_has_left_goes(tmp_path, video):
+    for name in ("case.sam2s.new-4242", "case.sam2s.new-4242-journal"):
+        (tmp_path / name).write_bytes(b"half")
+    Project.create(tmp_path / "case.sam2s", video).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["case.sam2s"]

@@ -194,3 +194,42 @@ def test_a_reader_sees_what_another_process_writes(calm, tmp_path):
         assert not reader.review()
         calm.write_masks([(t, 1, block(5, 5 + t // 6), Scores(0.9, 0.1)) for t in range(50, 60)])
         assert only(reader).start == 50
+
+
+def test_after_any_change_it_is_what_a_new_review_finds(tmp_path):
+    rng = np.random.default_rng(0)
+    with Project.create(tmp_path / "case.sam2s", Clip) as project:
+        for _ in range(3):
+            project.add_object()
+
+        def write(start, stop):
+            rows = []
+            for t in range(start, stop):
+                for i in (1, 2, 3):
+                    y, x = rng.integers(0, 40, 2)
+                    score = Scores(rng.uniform(0.3, 1), rng.normal(4, 3))
+                    rows.append((t, i, NOTHING if rng.random() < 0.2 else block(y, x), score))
+            project.write_masks(rows)
+
+        def only_frames(start, stop):
+            return lambda: project.review(start, stop)
+
+        write(0, FRAMES)
+        changes = (
+            lambda: write(30, 36),
+            lambda: project.tracks.delete(2, 50, 60),
+            project.undo,
+            only_frames(20, 70),
+            lambda: project.tracks.swap(1, 3, 10, 40),
+            lambda: project.review.accept(project.review()[0]),
+            lambda: project.objects.remove(3),
+            project.undo,
+            lambda: project.tracks.merge(3, 1, 70, 90),
+            lambda: (write(5, 7), write(110, 115)),
+        )
+        for change in changes:
+            change()
+            found = project.review()
+            with Project.open(project.path, mode="r") as anew:
+                assert found == anew.review()
+            assert found

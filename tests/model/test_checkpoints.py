@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_sam2s import load_model
-from napari_sam2s.errors import ModelError
+from napari_sam2s.errors import CheckpointDiffers, ModelError
 from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.model.downloads import sha256
 from napari_sam2s.model.network import SAM2S
@@ -49,32 +51,77 @@ def test_official_checkpoints_are_recognised(tiny, tmp_path, wrap):
 
 
 def test_safetensors(tiny, tmp_path):
-    save_file({k: v.contiguous() for k, v in tiny.items()}, tmp_path / "x.safetensors")
-    assert load_model(tmp_path / "x.safetensors", device="cpu").config.name == "sam2.1-tiny"
+    save_file({k: v.contiguous() for k, v in tiny.items()}, tmp_path / "x.safetensors", {"image_size": "512"})
+    model = load_model(tmp_path / "x.safetensors", device="cpu")
+    assert (model.config.name, model.image_size) == ("sam2.1-tiny", 512)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((tmp_path / "x.safetensors").read_bytes()[:-7])
+    with pytest.raises(ModelError, match=r"cut short \(7 of its bytes are missing\)"):
+        load_model(cut, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["sam2-tiny", "sam2.1-small", "sam2-base-plus"])
 def test_sizes_and_versions_are_told_apart(name, tmp_path):
     torch.save({"model": SAM2S(CONFIGS[name]).state_dict()}, tmp_path / "x.pt")
-    assert load_model(tmp_path / "x.pt", device="cpu").config.name == name
+    assert load_model(tmp_path / "x.pt", device="cpu", image_size=512).config.name == name
 
 
 def test_a_checkpoint_of_sam2s_on_a_sam2_trunk(tmp_path):
     config = replace(CONFIGS["sam2.1-tiny"], long_term=True, semantic=True)
     torch.save({"model": SAM2S(config).state_dict()}, tmp_path / "x.pt")
-    model = load_model(tmp_path / "x.pt", device="cpu")
+    model = load_model(tmp_path / "x.pt", device="cpu", image_size=1024)
     assert model.long_tpos_enc is not None
     assert model.semantic is not None
 
 
-def test_missing_and_unknown_keys_are_named(tiny, tmp_path):
-    lacking = {k: v for k, v in tiny.items() if k != "no_mem_embed"}
-    torch.save({"model": lacking}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=r"1 tensors are missing \(no_mem_embed\)"):
-        load_model(tmp_path / "a.pt", device="cpu")
-    torch.save({"model": {**tiny, "extra.weight": torch.zeros(1)}}, tmp_path / "b.pt")
-    with pytest.warns(UserWarning, match=r"1 tensors are unknown.*extra\.weight"):
-        load_model(tmp_path / "b.pt", device="cpu")
+@pytest.fixture(scope="module")
+def nano():
+    """What the built-in model's file holds."""
+    return torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
+
+
+def other(nano, tmp_path, **changes):
+    """Write a file like the built-in model's, with tensors that are added, replaced, or left out (``None``)."""
+    weights = {k: v for k, v in {**nano["model"], **changes}.items() if v is not None}
+    torch.save({**nano, "model": weights}, tmp_path / "x.pt")
+    return tmp_path / "x.pt"
+
+
+def test_what_does_not_fit_is_named_and_left_out_when_asked(nano, tmp_path):
+    name = "sam_mask_decoder.iou_token.weight"
+    shape = nano["model"][name].shape
+    path = other(nano, tmp_path, no_mem_embed=None, **{"slots.a": torch.zeros(1), "slots.b": torch.zeros(1)})
+    with pytest.raises(
+        CheckpointDiffers, match=r"1 tensor is missing \(no_mem_embed\), 2 tensors are unknown \(slots\.a, slots\.b\)"
+    ) as told:
+        load_model(path, device="cpu")
+    again = pickle.loads(pickle.dumps(told.value))  # as it comes from an engine
+    assert (again.missing, again.unknown, again.shapes) == (("no_mem_embed",), ("slots.a", "slots.b"), ())
+    assert "strict=False" in str(again)
+    with pytest.warns(UserWarning, match=r"is used as sam2s-nano, though 1 tensor is missing.*do not trust the masks"):
+        a, b = (load_model(path, device="cpu", strict=False) for _ in range(2))
+    assert torch.equal(a.no_mem_embed, b.no_mem_embed)  # what is untrained is the same each time
+    assert "slots.a" in a.metadata["differences"]
+    path = other(nano, tmp_path, **{name: torch.zeros(shape[0], shape[1] + 1)})
+    with pytest.raises(CheckpointDiffers, match=rf"1 tensor is of another shape \({name}\)"):
+        load_model(path, device="cpu")
+
+
+def test_numbers_that_are_not_finite(nano, tmp_path):
+    path = other(nano, tmp_path, no_mem_embed=torch.full_like(nano["model"]["no_mem_embed"], torch.nan))
+    with pytest.raises(ModelError, match=r"damaged: 1 tensor has numbers that are not finite"):
+        load_model(path, device="cpu")
+
+
+def test_plain_data_beside_the_weights_is_no_damage(nano, tmp_path):
+    beside = {
+        "best": np.float64(0.5),
+        "epoch": np.int64(3),
+        "curve": np.arange(3.0),
+        "args": argparse.Namespace(lr=1e-4, out=tmp_path, sizes=[1, 2]),
+    }
+    torch.save({**nano, **beside}, tmp_path / "x.pt")
+    assert load_model(tmp_path / "x.pt", device="cpu").config.name == "sam2s-nano"
 
 
 class Evil:
@@ -82,33 +129,48 @@ class Evil:
         return (print, ("this must never run",))
 
 
+def test_code_is_never_run_and_named(nano, tmp_path, capsys):
+    torch.save({**nano, "args": Evil()}, tmp_path / "x.pt")
+    with pytest.raises(ModelError, match=r"holds print, which is code and is not run") as told:
+        load_model(tmp_path / "x.pt")
+    assert "\x1b" not in str(told.value)
+    assert "never run" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"nonsense", "not a checkpoint"),
+        (b"<!DOCTYPE html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
+        (b"", "not a checkpoint"),
         ({"model": {"a": torch.zeros(1)}}, "not a SAM 2 network"),
+        ({"model": {"spatial_perceiver.latents": torch.zeros(1)}}, "does not fit edgetam"),
+        ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
+        ({"vision_encoder.neck.weight": torch.zeros(1)}, "transformers"),
+        ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "SAM 3"),
+        ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "another trunk"),
         ({"model": {}}, "holds no weights"),
         ([1, 2], "list"),
-        ({"model": Evil()}, "not a checkpoint"),
-        ({"model": {"a": torch.zeros(1)}, "config": {"name": "x", "wings": 2}}, "newer"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"name": "x", "trunk": {}, "wings": 2}}, "newer"),
     ],
 )
-def test_foreign_and_damaged_files(tmp_path, content, words, capsys):
+def test_foreign_and_damaged_files(tmp_path, content, words):
     path = tmp_path / "x.pt"
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(ModelError, match=words):
+    with pytest.raises(ModelError, match=words) as told:
         load_model(path)
-    assert "never run" not in capsys.readouterr().out
+    assert "\n" not in str(told.value)
 
 
-def test_a_truncated_file(tiny, tmp_path):
+def test_a_file_that_is_cut_short(nano, tmp_path):
     path = tmp_path / "x.pt"
-    torch.save({"model": tiny}, path)
+    torch.save(nano, path)
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(ModelError, match="damaged"):
+    with pytest.raises(ModelError, match="cut short or damaged"):
         load_model(path)
 
 

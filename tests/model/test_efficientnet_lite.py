@@ -219,7 +219,7 @@ def test_files_round_trip_and_say_what_is_wrong(lite, video, tmp_path):
     with pytest.raises(ModelError, match=r"does not fit sam2s-nano.*tensors are missing"):
         load_model(saved("conv.pt", SAM2S(NANO).state_dict(), LITE), device="cpu")
     damaged = {**weights, "image_encoder.trunk.lite.stem.bias": torch.full((32,), torch.nan)}
-    with pytest.raises(ModelError, match=r"is damaged: 1 tensors hold numbers that are not finite \(image_encoder.trunk.lite"):
+    with pytest.raises(ModelError, match=r"is damaged: 1 tensor has numbers that are not finite \(image_encoder.trunk.lite"):
         load_model(saved("nan.pt", damaged, LITE), device="cpu")
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ModelError, match="is not a checkpoint, or is damaged"):

@@ -25,9 +25,12 @@ def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     config.write_text("seed = 1\n")
     scores = {"composites": {"mask": {"ours": {"jf": 0.5}}}}
     out = tmp_path / "packed.pt"
-    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8)
-    assert out.stat().st_size < 10e6
+    trunk = tmp_path / "lite.pt"
+    torch.save({"model": {"a": torch.zeros(1)}, "sam2s": {"provenance": {"licence": "Apache-2.0"}}}, trunk)
+    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8, pretrained=trunk)
+    assert out.stat().st_size < 16e6
     model = load_model(out, device="cpu")
+    assert model.metadata["pretrained"]["licence"] == "Apache-2.0"
     known = model.metadata["provenance"]
     assert known["scores"] == scores
     assert known["configs"] == {"a.toml": "seed = 1\n"}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,20 @@ def make_nano(**changes):
     model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(8.0)
     model.requires_grad_(False)
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def small_edgetam():
+    """An EdgeTAM of 64 px with a short trunk and 4 + 4 latents, whose objects are always there."""
+    torch.manual_seed(0)
+    trunk = replace(EDGETAM.trunk, stages=(2, 1, 1, 1), widths=(16, 16, 24, 32))
+    narrow = {"hidden_dim": 64, "memory_dim": 16, "attention_feedforward": 64, "decoder_heads": 4, "decoder_feedforward": 64}
+    model = EdgeTAM(replace(EDGETAM, trunk=trunk, image_size=64, latents=4, latent_side=2, **narrow))
+    for name, parameter in model.named_parameters():  # livelier than they start: what is remembered has to matter
+        if (parameter.ndim > 1 and name.endswith("weight")) or name.endswith("gamma"):
+            parameter.data.normal_(std=parameter[0].numel() ** -0.5)
+    model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data.fill_(8.0)
+    return model.requires_grad_(False).eval()
 
 
 @pytest.fixture(scope="session")

@@ -81,11 +81,22 @@ def seeded_weights(shapes):
     return weights
 
 
-def make_video():
+def make_video(size=SIZE):
     """Return coloured tiles that drift, ``(T, S, S, 3)``."""
-    rng = np.random.default_rng(0)
-    tiles = np.kron(rng.integers(0, 255, (16, 16, 3)), np.ones((SIZE // 16, SIZE // 16, 1))).astype(np.uint8)
-    return np.stack([np.roll(tiles, (3 * t, 2 * t), (0, 1)) for t in range(FRAMES)])
+    rng, unit = np.random.default_rng(0), size // SIZE
+    tiles = np.kron(rng.integers(0, 255, (16, 16, 3)), np.ones((size // 16, size // 16, 1))).astype(np.uint8)
+    return np.stack([np.roll(tiles, (3 * unit * t, 2 * unit * t), (0, 1)) for t in range(FRAMES)])
+
+
+def scaled(how, size):
+    """Return a prompt on the clip of another size."""
+    unit = size // SIZE
+    many = {
+        "mask": lambda mask: mask.repeat(unit, 0).repeat(unit, 1),
+        "points": lambda points: [(y * unit, x * unit) for y, x in points],
+        "box": lambda box: tuple(unit * side for side in box),
+    }
+    return {kind: many[kind](value) if kind in many else value for kind, value in how.items()}
 
 
 @functools.lru_cache(maxsize=1)
@@ -96,17 +107,17 @@ def our_model(name):
     return model.eval()
 
 
-def run_ours(model, scenario):
+def run_ours(model, scenario, size=SIZE):
     """Return ``{(object, frame): (logits, IoU, object score)}`` of every frame."""
     prompts, backward, second = SCENARIOS[scenario]
-    tracker = Tracker(model, make_video(), memory="vanilla")
+    tracker = Tracker(model, make_video(size), memory="vanilla")
     # The clip is always the same, so each frame is encoded once for all scenarios. So it is in the official predictor.
     model.encodings = tracker._actor.predictor._features = getattr(model, "encodings", tracker._actor.predictor._features)
     found = {}
 
     def give(prompt):
         i, t, how = prompt
-        tracker.prompt(i, t, **how)
+        tracker.prompt(i, t, **scaled(how, size))
 
     def run(start, stop):
         for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):

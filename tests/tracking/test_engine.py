@@ -8,12 +8,14 @@ import signal
 import numpy as np
 import psutil
 import pytest
+import torch
 
-from napari_sam2s.errors import ProjectError, PromptError, TrackingError
+from napari_sam2s.errors import CheckpointDiffers, ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project
 from napari_sam2s.model import load_model
+from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.tracking import Engine, EngineLost, ProjectRun, Tracker, resumable_run
+from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
 
@@ -105,6 +107,18 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
         assert resumable_run(broken) is None
 
 
+def test_a_crop_in_the_engine_as_here(engine, video, tmp_path):
+    """Each object has a tracker of its own there, and all of them share the model."""
+    with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
+        for tracker in (CropTracker(load_model(), video, here), CropTracker(engine.model("sam2s-nano"), video, there)):
+            tracker.prompt(1, 0, box=(50, 60, 80, 90))
+            tracker.prompt(2, 2, points=[(30, 40)])
+            for _ in ProjectRun(tracker, 0, 6):
+                pass
+        np.testing.assert_array_equal(labels(here), labels(there))
+        assert here.frames == list(range(6))
+
+
 def kill_at(run, frame, pid):
     for t, _ in run:
         if t == frame:
@@ -178,3 +192,13 @@ def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
         stop.set()
         thread.join()
     assert not failures
+
+
+def test_what_a_checkpoint_holds_is_told_through_the_engine(engine, video, tmp_path):
+    weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
+    torch.save({**weights, "model": {**weights["model"], "slots.a": torch.zeros(1)}}, tmp_path / "slots.pt")
+    with pytest.raises(CheckpointDiffers) as told:
+        Tracker(engine.model(str(tmp_path / "slots.pt")), video)
+    assert told.value.unknown == ("slots.a",)
+    without = Tracker(engine.model(str(tmp_path / "slots.pt"), strict=False), video)
+    assert without.describe()["differences"] == "1 tensor is unknown (slots.a)"

@@ -39,7 +39,7 @@ def test_tiny_against_golden_files(tiny, scenario):
 def test_every_size_against_the_package(name, scenario, record_property):
     pytest.importorskip("sam2")
     strict, shipped, _ = parity.compare(name, scenario)
-    record_property("strict", strict)  # the figures of docs/tracking.md, with --junitxml
+    record_property("strict", strict)  # the figures of docs/explanation/sam2-parity.md, with --junitxml
     record_property("shipped", shipped)
     assert all(found < most for found, most in zip(strict, (LOGITS, SCORES, SCORES), strict=True))
     # One step of bfloat16 in a memory may go either way, and is carried on from frame to frame.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.tracking.propagation_plan import Segment, plan
+from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
 
 FRAMES = 20
 
@@ -48,6 +48,17 @@ def test_a_correction_ends_at_the_next_confirmed_frame_of_its_object(project):
     project.confirm(8, 1)
     assert plan(project, 5, "forward", corrected={2}) == [Segment(5, 12, "forward", (2,))]
     assert plan(project, 15, "backward", corrected={2}) == [Segment(15, 12, "backward", (2,))]
+
+
+def test_a_correction_in_a_span_goes_both_ways_and_stays_there(project):
+    know(project, 1, range(FRAMES))
+    know(project, 2, range(FRAMES))
+    assert correction(project, 8, (5, 12), {2}) == [Segment(8, 12, "forward", (2,)), Segment(8, 4, "backward", (2,))]
+    assert correction(project, 5, (5, 12), {2}) == [Segment(5, 12, "forward", (2,))]
+    assert correction(project, 11, (5, 12), {1, 2}) == [Segment(11, 4, "backward", (1, 2))]
+    assert correction(project, 5, (5, 6), {2}) == [Segment(5, 6, "forward", (2,))]
+    project.confirm(6, 2)
+    assert correction(project, 8, (5, 12), {2})[1] == Segment(8, 6, "backward", (2,))
 
 
 def test_an_object_known_for_a_while_joins_where_it_ends(project):

@@ -26,8 +26,9 @@ class Door:
         return getattr(self._model, name)
 
 
-def test_the_network_and_the_fake_are_video_models(random_nano):
+def test_the_networks_and_the_fake_are_video_models(random_nano, small_edgetam):
     assert isinstance(random_nano, VideoModel)
+    assert isinstance(small_edgetam, VideoModel)
     assert isinstance(ColourModel(), VideoModel)
     assert not isinstance(object(), VideoModel)
 
@@ -47,9 +48,9 @@ def everything(model, video):
     return found, tracker.describe()
 
 
-@pytest.mark.parametrize("which", ["nano", "fake"])
-def test_a_tracker_reaches_no_further(random_nano, which):
-    model, video = (random_nano if which == "nano" else ColourModel()), squares(20)
+@pytest.mark.parametrize("which", ["nano", "edgetam", "fake"])
+def test_a_tracker_reaches_no_further(random_nano, small_edgetam, which):
+    model, video = {"nano": random_nano, "edgetam": small_edgetam, "fake": ColourModel()}[which], squares(20)
     (plain, facts), (behind, same) = everything(model, video), everything(Door(model), video)
     assert facts == same
     assert str(plain) == str(behind)

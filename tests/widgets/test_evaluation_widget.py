@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QWidget
 
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.evaluation_widget import COLUMNS, EvaluationWidget
 from napari_sam2s.widgets.layer_factory import OBJECTS, make_objects_layer
+from napari_sam2s.widgets.layout import OURS
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_two_layers(panel, labels, qtbot, tmp_path):
     press(panel, qtbot)
     expected = evaluate(ours, truth, skip="none", surface=2)
     assert panel.table.item(3, 1).text() == f"{100 * expected.overall.jf:.1f}"
-    assert panel.table.item(0, COLUMNS.index("longest lost")).text() == "1"
+    assert panel.table.item(0, list(COLUMNS).index("lost")).text() == "1"
     assert "Protocol: skip none" in panel.status.text()
     assert f"NSD {100 * expected.overall.nsd:.1f}" in panel.status.text()
     cell = panel.table.visualItemRect(panel.table.item(0, 0)).center()
@@ -80,6 +82,37 @@ def test_the_project_on_show_is_scored_whole(panel, labels, qtbot, tmp_path):
         assert [(o.object_id, o.j, o.f) for o in panel.scores.objects] == [(o.object_id, o.j, o.f) for o in expected]
         assert panel.scores.object("video", 1).j > 0.5
         panel.viewer.layers.clear()
+
+
+def test_names_are_shown_and_the_ground_truth_may_be_a_folder(panel, labels, qtbot, tmp_path):
+    ours, truth = labels
+    with Project.create(tmp_path / "p.sam2s", open_video(np.zeros((*ours.shape, 3), np.uint8))) as project:
+        for name in ("grasper", "hook", "liver"):
+            project.add_object(name)
+        project.write_masks([(t, i, truth[t] == i, None) for t in range(12) for i in (1, 2, 3)])
+        folder = project.export(tmp_path / "gt")
+        project.write_masks([(t, i, ours[t] == i, None) for t in range(12) for i in (1, 2, 3)])
+        panel.viewer.add_labels(ours, name="ours")
+        panel.take_folder(folder)
+        assert not panel.truth.native.isEnabled()
+        press(panel, qtbot)
+        expected = evaluate(ours, folder, missing="empty")
+        assert panel.scores.overall.jf == expected.overall.jf
+        assert [panel.table.item(n, 0).text() for n in range(3)] == ["grasper", "hook", "liver"]
+        panel.take_folder(None)
+        panel.score()
+        assert "two different Labels layers" in panel.status.text()
+
+
+def test_it_stands_behind_the_widget_that_segments(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer(show=True)
+    other, widget = QWidget(), EvaluationWidget(viewer)
+    other.setProperty(OURS, True)
+    viewer.window.add_dock_widget(other, name="Segment video")
+    dock = viewer.window.add_dock_widget(widget, name="Evaluate masks")
+    window = viewer.window._qt_window
+    qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(dock)) and not widget.visibleRegion().isEmpty(), timeout=5000)
+    widget.close()
 
 
 def test_what_cannot_be_scored_is_said(panel, labels, qtbot):

@@ -15,9 +15,10 @@ from qtpy.QtWidgets import QFileDialog
 from napari_sam2s.formats import FORMATS, read_coco, read_davis
 from napari_sam2s.masklets import Project, Scores
 from napari_sam2s.widgets import napari_writers
-from napari_sam2s.widgets.export_menu import pixel_size_of
+from napari_sam2s.widgets.export_menu import LAYER, pixel_size_of
 from napari_sam2s.widgets.layer_factory import OBJECTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.tracks_layer import TRACKS
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ def filled(widget):
 
 def test_every_format_is_in_the_menu(widget):
     shown = [(a.text(), a.toolTip()) for a in widget.exporter.menu.actions() if a.text()]
-    assert shown == [(f"{known.title} ...", known.tip) for known in FORMATS.values()]
+    assert shown[:-1] == [(f"{known.title} ...", known.tip) for known in FORMATS.values()]
+    assert shown[-1][0] == LAYER
     assert widget.export_button.menu() is widget.exporter.menu
     widget.exporter.ask("davis")
     assert "no masks to export" in widget.status.text()
@@ -54,9 +56,9 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
     out = tmp_path / "out"
     out.mkdir()
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(out / "o.mp4"), ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(out / f"o{given[-1][1:]}"), ""))
     for action in filled.exporter.menu.actions():
-        if not action.text():
+        if not action.text() or action.text() == LAYER:
             continue
         action.trigger()
         filled.exporter.wait()
@@ -66,8 +68,36 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
         filled.session.tell("")
     made = {p.name for p in out.iterdir()}
     name = filled.session.project.path.stem
-    assert {"Annotations", f"{name}_coco.json", f"{name}_measurements.csv", f"{name}_RES", f"{name}.ome.zarr", "o.mp4"} <= made
+    assert {
+        "Annotations",
+        f"{name}_coco.json",
+        f"{name}_measurements.csv",
+        f"{name}_RES",
+        f"{name}.ome.zarr",
+        "o.mp4",
+        "o.gif",
+    } <= made
     assert read_coco(out)[name].masks(3)[2].sum() == 2400
+
+
+def test_tracks_as_a_layer(filled, qtbot):
+    filled.session.project.objects.set_parent(2, 1)
+    viewer, action = filled.viewer, next(a for a in filled.exporter.menu.actions() if a.text() == LAYER)
+    active = viewer.layers.selection.active
+    action.trigger()
+    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text(), timeout=10_000)
+    assert "are left out" in filled.status.text()  # the child is there from the first frame on
+    layer = viewer.layers[TRACKS]
+    assert layer.data.shape == (48, 4)
+    np.testing.assert_allclose(layer.data[0], [1, 0, 39.5, 89.5])
+    assert layer.features["name"].iloc[-1] == "right"
+    np.testing.assert_allclose(layer.scale, filled.session.image.scale)
+    assert viewer.layers.selection.active is active
+    filled.session.project.objects.set_parent(2, None)
+    filled.session.tell("")
+    action.trigger()
+    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text(), timeout=10_000)
+    assert [one.name for one in viewer.layers if one.name.startswith(TRACKS)] == [TRACKS]
 
 
 def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):

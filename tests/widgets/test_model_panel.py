@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown
 from napari_sam2s.model.checkpoints import find_weights
-from napari_sam2s.model.downloads import Download
+from napari_sam2s.model.downloads import sha256
+from napari_sam2s.model.model_registry import ModelEntry, registry
+from napari_sam2s.model.own_models import remembered_size
 from napari_sam2s.tracking.policy import DIVEMEM, MemoryPolicy
+from napari_sam2s.video import open_video
 from napari_sam2s.widgets import model_panel
 from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
+from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.tracker_source import Choice
+
+
+def offered(url: str) -> ModelEntry:
+    """What there is to download."""
+    return replace(registry()["sam2.1-tiny"], url=url, sha256="", bytes=0, about_mb=8)
 
 
 @pytest.fixture
 def panel(qtbot, tmp_path, monkeypatch):
     """A menu that offers one download, from a folder of this machine."""
     source = shutil.copy(find_weights(BUILT_IN), tmp_path / "source.pt")
-    item = Download("sam2.1-tiny", f"file://{source}", 8)
+    item = offered(f"file://{source}")
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "here"))
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     remember("model", name=BUILT_IN, device="auto", address="", memory="divemem", mode="exact", precision="float32")
@@ -39,6 +51,9 @@ def pick(panel, name):
 
 def test_the_built_in_one_is_chosen(panel):
     assert panel.choice() == Choice(BUILT_IN, "divemem")
+    panel.crop.setChecked(True)
+    assert panel.choice() == Choice(BUILT_IN, "divemem", crop=True)
+    panel.crop.setChecked(False)
 
 
 def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
@@ -58,10 +73,10 @@ def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
 
 
 def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
-    item = Download("sam2.1-tiny", "file:///nowhere/at/all.pt", 8)
+    item = offered("file:///nowhere/at/all.pt")
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     said = []
-    panel.message.connect(said.append)
+    panel.trouble.connect(said.append)
     pick(panel, "sam2.1-tiny")
     panel.get_button.click()
     qtbot.waitUntil(lambda: bool(said), timeout=60_000)
@@ -109,3 +124,57 @@ def test_the_defaults_of_a_policy_come_with_its_name(panel):
     assert panel.choice().memory == "vanilla"
     assert panel.memory.numbers["long_term"].value() == 0
     assert not panel.memory.numbers["long_term"].isEnabled()
+
+
+def test_an_unknown_input_size_is_asked_once(panel, tmp_path, monkeypatch):
+    file = tmp_path / "source.pt"
+    monkeypatch.setattr(model_panel.QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    pick(panel, "")
+    panel.question.ask(InputSizeUnknown("which?", str(file)))
+    assert "512" in panel.question.words.text()
+    changes = []
+    panel.changed.connect(lambda: changes.append(panel.choice()))
+    panel.question.size_button.click()  # nothing is chosen yet
+    assert not changes
+    panel.question.sizes.setCurrentText("512 x 512")
+    panel.question.size_button.click()
+    assert changes[-1].image_size is None  # it is of the file, not of the menu
+    assert remembered_size(sha256(file)) == 512
+    assert not panel.question.isVisible()
+
+
+def test_an_input_size_of_a_file_elsewhere_goes_into_the_menu(panel):
+    panel.address.setText("tcp://gpu-box:8786")
+    panel._chosen = "/data/lab.pt"
+    panel.question.ask(InputSizeUnknown("which?", "/data/lab.pt"))
+    panel.question.sizes.setCurrentText("512 x 512")
+    panel.question.size_button.click()
+    assert panel.choice().image_size == 512
+
+
+def test_tensors_that_do_not_fit_are_named_and_the_user_decides(panel):
+    assert panel.choice().strict
+    panel.question.ask(CheckpointDiffers("no", ("a",), tuple(f"slots.{n}" for n in range(9))))
+    assert "1 missing: a. 9 unknown: slots.0, slots.1, slots.2, slots.3, slots.4 and 4 more." in panel.question.words.text()
+    panel.question.accept_button.click()
+    assert not panel.choice().strict
+    panel._chosen = "sam2.1-tiny"
+    assert panel.choice().strict  # of that file only
+
+
+def test_the_worker_hands_the_question_on(qtbot, tmp_path):
+    video = open_video(np.zeros((2, 32, 32, 3), np.uint8))
+    worker = ProjectWorker(video, tmp_path / "a.sam2s", Choice("lab.pt"))
+
+    def refuse():
+        raise CheckpointDiffers("no", (), ("slots.a",))
+
+    worker.source.get = refuse
+    asked, failed = [], []
+    worker.asked.connect(asked.append)
+    worker.failed.connect(failed.append)
+    worker.change(Choice("lab.pt")).result(timeout=60)
+    qtbot.waitUntil(lambda: bool(asked), timeout=60_000)
+    assert failed == ["no"]
+    assert asked[0].unknown == ("slots.a",)
+    worker.close()

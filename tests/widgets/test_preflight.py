@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from napari_sam2s.masklets import Project, rle
 from napari_sam2s.tracking.propagation_plan import Segment
-from napari_sam2s.widgets.preflight import HOUR, Preflight, duration, full_rate, ordinal, setup_of, size
+from napari_sam2s.widgets.preflight import (
+    HOUR,
+    MASK_BYTES,
+    MASK_ROW_BYTES,
+    Preflight,
+    duration,
+    free_bytes,
+    full_rate,
+    mask_bytes,
+    ordinal,
+    setup_of,
+    size,
+)
 
 
 def test_a_long_run_says_the_rate_that_ends_within_the_hour():
@@ -53,3 +67,33 @@ def test_words():
     assert [duration(s) for s in (8, 61, 7322)] == ["8 s", "1 min 01 s", "2 h 02 min"]
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 22, 113)] == ["1st", "2nd", "3rd", "4th", "11th", "12th", "22nd", "113th"]
     assert [size(n) for n in (1, 2_500_000, 3e9)] == ["1 kB", "2.5 MB", "3.0 GB"]
+
+
+@pytest.mark.parametrize(
+    ("objects", "frames", "mean", "remembered", "closed", "with_log"),
+    [  # measured with the built-in model: bytes that a run took, and that it took while the project was open
+        (2, 24, 346, 3_833_856, 6_324_224, 12_690_590),  # laparoscopy, 480 x 270, at 384 px
+        (8, 12, 69, 3_833_856, 11_288_576, 22_642_944),  # cells, 384 x 384, at 384 px
+        (1, 24, 764, 3_833_856, 3_604_480, 7_296_312),  # a dog, 1280 x 720, at 384 px
+        (2, 24, 341, 1_703_936, 3_620_864, 7_394_736),  # and at 256 px
+        (8, 12, 66, 1_703_936, 5_079_040, 10_231_184),
+        (1, 24, 424, 1_703_936, 1_605_632, 3_263_280),
+    ],
+)
+def test_the_disk_it_takes_is_within_a_factor_of_two(objects, frames, mean, remembered, closed, with_log):
+    legs = [Segment(0, frames, "forward", tuple(range(1, objects + 1)))]
+    said = Preflight(legs, None, MASK_ROW_BYTES + mean, object_bytes=remembered).disk_bytes
+    assert closed / 2 < said < closed * 2
+    assert with_log / 2 < said < with_log * 2
+
+
+def test_masks_and_room_of_a_project_count(tmp_path):
+    y, x = np.mgrid[:200, :300]
+    ring = (y - 100) ** 2 + (x - 150) ** 2 < 80**2
+    with Project.create(tmp_path / "case.sam2s", np.zeros((1, 200, 300, 3), np.uint8)) as project:
+        assert mask_bytes(project) == MASK_BYTES
+        project.add_object()
+        project.write_masks([(0, 1, ring, None)])
+        assert mask_bytes(project) == MASK_ROW_BYTES + len(rle.encode(ring).counts)
+        assert free_bytes(project) == 0
+        assert Preflight([Segment(0, 100, "forward", (1,))], None, 1000, room_bytes=10**6).disk_bytes == 10_000

@@ -16,13 +16,11 @@ from napari_sam2s.tracking import ProjectRun, Tracker
 from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 
-MENU_ACTIONS = 2  # Plugins > Segment video
-
 
 def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
-    """After the drop: the menu (2 actions), a click, a key. It fails when there are more, or when masks are worse."""
+    """With the widget open: the drop of the video, a click, a key. It fails when there are more, or when masks are worse."""
     widget = user.widget
-    user.actions = MENU_ACTIONS
+    user.actions = 1
     assert [layer.name for layer in user.viewer.layers] == ["case", OBJECTS, PROMPTS]
     assert widget.session.frame == 0
     target = next(o.id for o in case.objects if o.class_name == "gallbladder")
@@ -31,7 +29,7 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
     user.wait(lambda: widget.session.project.masks(0).get(1, np.zeros(1)).any())
     user.press(Qt.Key.Key_G)
     user.wait(user.finished)
-    assert user.actions <= 4
+    assert user.actions <= 3
     project = widget.session.project
     assert project.frames == list(range(24))
     truth = {"case": [case.masks(t)[target] for t in range(24)]}
@@ -43,11 +41,11 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
 
 def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     widget, project = user.widget, user.widget.session.project
-    monkeypatch.setattr("napari_sam2s.widgets.segment_widget.UNSURE_ANSWER", 0.0)
+    monkeypatch.setattr("napari_sam2s.widgets.click_answers.UNSURE_ANSWER", 0.0)
     user.click(100, 200)
     user.wait(lambda: "to track from here" in widget.status.text())
     assert widget.status.text().startswith("Press G")
-    monkeypatch.setattr("napari_sam2s.widgets.segment_widget.UNSURE_ANSWER", 1.01)
+    monkeypatch.setattr("napari_sam2s.widgets.click_answers.UNSURE_ANSWER", 1.01)
     user.click(104, 204)
     user.wait(lambda: "The model is unsure" in widget.status.text())
     assert f"predicted IoU {project.scores(0)[1].iou:.2f}" in widget.status.text()

@@ -5,11 +5,12 @@ import sys
 SCRIPT = """
 import os
 import numpy as np, napari
+from napari.utils._proxies import PublicOnlyProxy
 from qtpy.QtTest import QTest
 from napari_sam2s.widgets.vispy_workarounds import CanvasGuard, guard_canvas
 
 viewer = napari.Viewer()
-guard_canvas(viewer)
+guard_canvas(PublicOnlyProxy(viewer))  # as a plugin gets it
 guard_canvas(viewer)
 assert len(viewer.window._qt_window.findChildren(CanvasGuard)) == 1
 for _ in range(2):

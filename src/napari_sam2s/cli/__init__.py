@@ -20,39 +20,48 @@ from napari_sam2s import __version__
 from napari_sam2s.cli.terminal import say
 from napari_sam2s.errors import Sam2sError, is_out_of_memory
 
-# In the order of ``--help``. A command's module imports what is heavy inside its ``run``, so that help stays instant.
-COMMANDS: tuple[str, ...] = (
-    "demo",
-    "info",
-    "track",
-    "resume",
-    "show",
-    "copy",
-    "import",
-    "export",
-    "measure",
-    "evaluate",
-    "benchmark",
-    "convert",
-    "train",
-    "models",
-    "doctor",
-)
+# In the order of ``--help``, with what it says of each: so help is instant. A command's module is imported when it is used, and
+# imports what is heavy inside its ``run``.
+COMMANDS: dict[str, str] = {
+    "demo": "track a built-in case with the built-in model, and score it",
+    "info": "what a video is: codec, size, frames, duration, key frames",
+    "verify": "prove that frames of a video are exact, by jumps and by times: a page",
+    "track": "follow objects through a video",
+    "resume": "resume an interrupted run of a project",
+    "batch": "track many videos, each into its own project",
+    "show": "objects, spans and runs of a project",
+    "copy": "copy a project, also while it is open elsewhere",
+    "import": "make a project of masks in another format",
+    "export": "write a project's masks in another format",
+    "measure": "areas, shapes, intensities, paths and contacts as a table",
+    "methods": "how masks were made: a paragraph for a paper, BibTeX, a JSON to repeat it by",
+    "evaluate": "score masks against ground truth (J&F)",
+    "benchmark": "run models on the converted subsets of SA-SV; print the paper's table",
+    "convert": "turn a source dataset of SA-SV into masklets",
+    "train": "train or fine-tune a network",
+    "models": "list, download, check, add and compare models",
+    "doctor": "check this installation, or a project",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of every command."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of every command; with ``only`` of that one, the others being known by name alone."""
     parser = argparse.ArgumentParser(prog="napari-sam2s", description="Durable masks for video of any length.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        importlib.import_module(f"napari_sam2s.cli.{name}_command").add_parser(subparsers)
+    for name, says in COMMANDS.items():
+        if only is None or only == name:
+            importlib.import_module(f"napari_sam2s.cli.{name}_command").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=says)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 2 bad input, 130 interrupted)."""
-    args = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command = next((word for word in words if not word.startswith("-")), "")
+    args = build_parser(command).parse_args(words)
     # Read when torch is imported, which no command has done yet. Threads that spin while they wait starve each other wherever
     # anything else runs: up to 9 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

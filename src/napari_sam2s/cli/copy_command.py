@@ -1,4 +1,4 @@
-"""``napari-sam2s copy``: a project, whole, also while it is open elsewhere."""
+"""``napari-sam2s copy``: a project, whole, also while it is open elsewhere; or what can be read of a damaged one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,41 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from napari_sam2s.errors import ProjectError
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("copy", help="copy a project, also while it is open elsewhere")
     parser.add_argument("project", type=Path)
     parser.add_argument("target", type=Path, help="a new file, or a folder")
+    parser.add_argument("--salvage", action="store_true", help="of a damaged project, all that can be read; the old file stays")
+    parser.add_argument(
+        "--strip",
+        action="store_true",
+        help="leave out the video's path, times of day, paths of checkpoints, removed objects and the undo history",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Copy it."""
     from napari_sam2s.masklets.copies import copy_project
+    from napari_sam2s.masklets.privacy import copy_stripped
+    from napari_sam2s.masklets.salvage import salvage_project
 
-    print(copy_project(args.project, args.target))
+    if args.strip and args.salvage:
+        raise ProjectError(
+            "--strip and --salvage do not go together: salvage the project first, then copy the result with --strip."
+        )
+    if not args.salvage:
+        print((copy_stripped if args.strip else copy_project)(args.project, args.target))
+        return 0
+    made, damage = salvage_project(args.project, args.target)
+    print(made)
+    print(f"{damage.masks} masks of {len(damage.names)} objects were saved.")
+    for text in damage.parts.values():
+        print(f"Left out: {text}")
+    if damage.lost:
+        print(f"These masks could not be read; track or paint them anew: {damage.lost_text}.")
     return 0

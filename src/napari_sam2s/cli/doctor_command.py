@@ -1,8 +1,9 @@
-"""``napari-sam2s doctor``: what works here, what does not, and how to mend it."""
+"""``napari-sam2s doctor``: what works here, what does not, and how to mend it; or what of a project is damaged."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -10,10 +11,11 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "doctor",
-        help="check this installation",
-        description="Check Python, Qt, OpenGL, ffmpeg, torch, the engine and the models. Exit code 1 if something is broken. "
-        "The text holds no personal paths, so it can go into an issue.",
+        help="check this installation, or a project",
+        description="Check Python, Qt, OpenGL, ffmpeg, torch, the engine and the models; or every page and mask of a project. "
+        "Exit code 1 if something is broken. The text holds no personal paths, so it can go into an issue.",
     )
+    parser.add_argument("project", type=Path, nargs="?", help="a project to check in place of the installation")
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(run=run)
 
@@ -21,7 +23,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what was found."""
     from napari_sam2s.doctor import as_json, as_text, examine, worst
+    from napari_sam2s.doctor.findings import PROJECT_VERDICTS
+    from napari_sam2s.doctor.project_checks import examine_project
 
-    findings = list(examine())
-    print(as_json(findings) if args.json else as_text(findings))
+    findings = list(examine() if args.project is None else examine_project(args.project))
+    if args.json:
+        print(as_json(findings))
+    else:
+        print(as_text(findings) if args.project is None else as_text(findings, PROJECT_VERDICTS))
     return 1 if worst(findings) == "broken" else 0

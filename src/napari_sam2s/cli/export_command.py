@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.cli.terminal import project_video
+from napari_sam2s.cli.terminal import progress_bar, project_video
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.registry import FORMATS
 
@@ -18,10 +18,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("export", help="write a project's masks in another format")
     parser.add_argument("project", type=Path)
-    parser.add_argument("out", type=Path, help="a folder; for overlay a file such as overlay.mp4")
+    parser.add_argument("out", type=Path, help="a folder; for overlay and gif a file such as overlay.mp4")
     titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
     parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (davis)")
-    parser.add_argument("--video", help="where the video is now, if it has moved (for overlay)")
+    parser.add_argument("--video", help="where the video is now, if it has moved (for times, overlay and gif)")
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
         parser.add_argument(_flag(option.name), metavar=option.metavar, help=f"{option.help} (for {owners})")
@@ -35,8 +35,10 @@ def run(args: argparse.Namespace) -> int:
     options = {name: _read(name, getattr(args, name)) for name in OPTIONS if getattr(args, name) is not None}
     with ExitStack() as opened:
         project = opened.enter_context(Project.open(args.project, mode="r"))
-        if FORMATS[args.format].needs_video:
+        known = project.video.path
+        if FORMATS[args.format].needs_video or args.video or (known is not None and known.exists()):
             options["video"] = opened.enter_context(project_video(project, args.video, "export"))
+        options["progress"] = opened.enter_context(progress_bar("export", "frame"))
         print(project.export(args.out, args.format, **options))
     return 0
 

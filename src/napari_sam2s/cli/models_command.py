@@ -1,44 +1,185 @@
-"""``napari-sam2s models``: which models there are, fetch one, check one."""
+"""``napari-sam2s models``: which models there are; fetch, check, add and compare them."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.terminal import progress_bar
+from napari_sam2s.cli import compare_models
+from napari_sam2s.cli.terminal import progress_bar, say
+from napari_sam2s.errors import ModelError
+
+if TYPE_CHECKING:
+    from napari_sam2s.model.model_registry import ModelEntry
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("models", help="list, download and check models")
-    parser.add_argument("action", nargs="?", choices=("list", "get", "verify"), default="list")
-    parser.add_argument("name", nargs="?", help="such as sam2.1-base-plus")
-    parser.set_defaults(run=run)
+    """Add the command and its actions; without one it lists."""
+    parser = subparsers.add_parser("models", help="list, download, check, add and compare models")
+    parser.set_defaults(run=run_list, all=False, json=False)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    listed = actions.add_parser("list", help="the models that there are, and where they stand")
+    listed.add_argument("--all", action="store_true", help="also those that this version cannot load")
+    listed.add_argument("--json", action="store_true", help="every fact, as JSON")
+    listed.set_defaults(run=run_list)
+    get = actions.add_parser("get", help="download a model, once")
+    get.add_argument("name", help="such as sam2.1-tiny")
+    get.add_argument("--yes", action="store_true", help="agree to the licence, where it forbids something")
+    get.set_defaults(run=run_get)
+    verify = actions.add_parser("verify", help="compare the files here with the SHA-256 known of them")
+    verify.add_argument("name", nargs="?", help="one of them (all)")
+    verify.set_defaults(run=run_verify)
+    where = actions.add_parser("where", help="the folder of the models, or the file of one")
+    where.add_argument("name", nargs="?")
+    where.set_defaults(run=run_where)
+    add = actions.add_parser("add", help="give a checkpoint of your own a name and its input size; the file stays where it is")
+    add.add_argument("file", type=Path, help=".pt, .pth or .safetensors")
+    add.add_argument("--name", default="", help="what to call it (the name of the file)")
+    add.add_argument("--input-size", type=int, help="side in pixels that it was trained at, such as 512 or 1024")
+    add.set_defaults(run=run_add)
+    compare_models.add_parser(actions)
 
 
-def run(args: argparse.Namespace) -> int:
-    """List, download or verify."""
-    from napari_sam2s.errors import ModelError
-    from napari_sam2s.model.downloads import DOWNLOADS, download, verify
+def run_list(args: argparse.Namespace) -> int:
+    """List the models, the user's own ones first after the built-in one."""
+    from napari_sam2s.model.model_registry import loadable, registry
+    from napari_sam2s.model.own_models import own_models
 
-    if args.action == "list":
-        _list()
+    entries = registry() if args.all else loadable()
+    own = own_models()
+    if args.json:
+        print(json.dumps([_facts(e) for e in entries.values()] + [vars(m) for m in own.values()], indent=1))
         return 0
-    if args.name not in DOWNLOADS:
-        raise ModelError(f"There is no model {args.name!r} to {args.action}: choose one of {', '.join(DOWNLOADS)}.")
-    item = DOWNLOADS[args.name]
-    if args.action == "verify":
-        print(f"{item.name}: SHA-256 {verify(item)}")
-        return 0
-    with progress_bar(item.name, "B", unit_scale=True) as show:
-        print(download(item, show))
+    wide = max(map(len, (*entries, *own)))
+    for model in own.values():
+        size = f"{model.input_size} px" if model.input_size else "input size not known"
+        print(f"{model.name:{wide}}  yours, {size}: {model.path}")
+    for entry in entries.values():
+        if entry.name not in own:
+            print(f"{entry.name:{wide}}  {_state(entry)}")
     return 0
 
 
-def _list() -> None:
-    from napari_sam2s.model.downloads import DOWNLOADS, weights_folder
+def _state(entry: ModelEntry) -> str:
+    from napari_sam2s.model.downloads import find_local
 
-    print(f"{'sam2s-nano':18} built in (demo)")
-    for item in DOWNLOADS.values():
-        there = (weights_folder() / f"{item.name}.pt").is_file()
-        print(f"{item.name:18} {item.megabytes:4} MB  {item.licence}  {'downloaded' if there else 'napari-sam2s models get'}")
+    if entry.built_in:
+        return f"built in, {entry.input_size} px: {entry.purpose}"
+    size = f"{entry.megabytes} MB" if entry.bytes else f"about {entry.megabytes} MB"
+    licence = entry.licence.title + (" (restricted)" if entry.licence.forbids else "")
+    if not entry.family.loads:
+        state = "this version cannot load it"
+    elif find_local(entry) is not None:
+        state = "installed"
+    else:
+        state = "napari-sam2s models get" if entry.url else f"by hand, from {entry.page}"
+    pinned = "" if entry.pinned else ", not pinned"
+    return f"{entry.input_size} px, {size}, {licence}{pinned}: {entry.purpose} [{state}]"
+
+
+def _facts(entry: ModelEntry) -> dict[str, Any]:
+    from napari_sam2s.model.downloads import find_local
+
+    here = None if entry.built_in else find_local(entry)
+    family, licence = vars(entry.family), vars(entry.licence)
+    return {**vars(entry), "family": family, "licence": licence, "path": None if here is None else str(here)}
+
+
+def _known(name: str, action: str) -> ModelEntry:
+    from napari_sam2s.model.downloads import DOWNLOADS
+    from napari_sam2s.model.model_registry import loadable
+
+    entry = loadable().get(name)
+    if entry is None or entry.built_in:
+        raise ModelError(f"There is no model {name!r} to {action}: choose one of {', '.join(DOWNLOADS)}.")
+    return entry
+
+
+def run_get(args: argparse.Namespace) -> int:
+    """Download a model, after its terms are told; those with limits are agreed to first."""
+    from napari_sam2s.model.downloads import download, find_local, how_to_get, terms
+
+    entry = _known(args.name, "get")
+    if find_local(entry) is None:
+        if not entry.url:
+            raise ModelError(how_to_get(entry))
+        say("models", terms(entry))
+        if entry.licence.forbids and not (args.yes or _agreed()):
+            raise ModelError(f"Nothing was downloaded: agree to the licence with `napari-sam2s models get {entry.name} --yes`.")
+    with progress_bar(entry.name, "B", unit_scale=True) as show:
+        print(download(entry, show))
+    return 0
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print("Do you agree? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Read files anew and compare their SHA-256."""
+    from napari_sam2s.model.downloads import find_local, verify
+    from napari_sam2s.model.model_registry import loadable
+    from napari_sam2s.model.own_models import own_models, own_weights
+
+    own = own_models()
+    if args.name in own:
+        own_weights(own[args.name])
+        print(f"{args.name}: SHA-256 {own[args.name].sha256}")
+        return 0
+    if args.name:
+        entries = [_known(args.name, "verify")]
+    else:
+        entries = [e for e in loadable().values() if not e.built_in and find_local(e) is not None]
+    for entry in entries:
+        print(f"{entry.name}: SHA-256 {verify(entry)}{'' if entry.pinned else ' (as at the first download; not pinned)'}")
+    for model in own.values() if not args.name else ():
+        own_weights(model)
+        print(f"{model.name}: SHA-256 {model.sha256} (as when it was added)")
+    return 0
+
+
+def run_where(args: argparse.Namespace) -> int:
+    """Print a place."""
+    from napari_sam2s.model.checkpoints import find_weights
+    from napari_sam2s.model.downloads import weights_folder
+
+    print(find_weights(args.name) if args.name else weights_folder())
+    return 0
+
+
+def run_add(args: argparse.Namespace) -> int:
+    """Take up a checkpoint of the user's own."""
+    from napari_sam2s.masklets.validation import user_path
+    from napari_sam2s.model.checkpoints import examine
+    from napari_sam2s.model.own_models import add_model
+
+    path = user_path(args.file)
+    if not path.is_file():
+        raise ModelError(f"There is no file {path} to add.")
+    found = examine(path, args.name)
+    size = args.input_size or found.input_size
+    if size is None and sys.stdin.isatty():
+        size = _asked_size(path)
+    if size is None:
+        raise ModelError(
+            f"{path} does not say at which input size it was trained: add --input-size N (SAM 2 itself: 1024, MedSAM2 and "
+            "SurgSAM-2: 512)."
+        )
+    model = add_model(path, args.name, size)
+    print(f"{model.name}: {found.network}, {found.parameters / 1e6:.1f} M parameters, input {size} px, {model.path}")
+    if found.differences:
+        say("models", f"In {path.name} {found.differences}. `track --ignore-differences` goes on without them.")
+    return 0
+
+
+def _asked_size(path: Path) -> int | None:
+    question = f"At which input size was {path.name} trained (SAM 2 itself: 1024, MedSAM2 and SurgSAM-2: 512)? "
+    print(question, end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip()
+    return int(answer) if answer.isdecimal() else None

@@ -16,7 +16,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("show", help="objects, spans and runs of a project")
     parser.add_argument("project", type=Path)
-    parser.add_argument("--review", action="store_true", help="the spans that want eyes, worst first")
+    parser.add_argument("--review", action="store_true", help="the spans where a mistake is likely, worst first")
+    parser.add_argument(
+        "--private", action="store_true", help="what it says about patients, paths and people, and nothing else"
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
     parser.set_defaults(run=run)
 
@@ -24,9 +27,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the project."""
     from napari_sam2s.masklets import Project
+    from napari_sam2s.masklets.page_check import page_problems
+    from napari_sam2s.masklets.privacy import private_facts
 
     with Project.open(args.project, mode="r") as project:
-        facts = describe(project)
+        if args.private:
+            return _print_private(private_facts(project.store), args)
+        facts = describe(project) | {"damage": page_problems(project.store.db, quick=True)}
         if args.review:
             facts["review"] = describe_review(project)
     if args.json:
@@ -34,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     gone = "" if facts["video_found"] or facts["video"] is None else " (not there: say where it is with resume --video)"
     print(f"{args.project}: {facts['frames']} frames of {facts['height']} x {facts['width']}, video {facts['video']}{gone}")
+    if facts["damage"]:
+        print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {args.project}` says what can be saved, and how")
     for item in facts["objects"]:
         _print_object(item)
     for item in facts["runs"]:
@@ -44,6 +53,19 @@ def run(args: argparse.Namespace) -> int:
         for span in review["spans"]:
             who = " and ".join(map(str, span["objects"]))
             print(f"       {span['start']:7} to {span['stop'] - 1:7}  {span['severity']:.2f}  object {who}: {span['text']}")
+    return 0
+
+
+def _print_private(facts: dict[str, Any], args: argparse.Namespace) -> int:
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    print(f"video: {facts['video'] or 'its path is not in the project'}")
+    for key, title in (("names", "names and classes"), ("removed_names", "old names"), ("model_files", "files of models")):
+        print(f"{title}: {', '.join(facts[key]) or 'none'}")
+    print(f"times: {facts['first']} to {facts['last']}" if facts["first"] else "times: none")
+    print(f"undo history: {facts['steps']} steps")
+    print(f"`napari-sam2s copy --strip {args.project} TARGET` leaves this out, except names and classes: rename those first.")
     return 0
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
-from napari_sam2s.errors import FormatError, PromptError
+from napari_sam2s.errors import FormatError, PromptError, TrackingError
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.types import Prompt
     from napari_sam2s.model.speed import Mode
-    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking import CropTracker, Tracker
 
 PROJECT_ENDING = ".sam2s"
 MANY = 20  # prompts, from which on giving them has a progress bar
@@ -39,6 +39,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fps", type=float, help="frames per second of pictures and arrays, which do not know it")
     parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
+    parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
+    parser.add_argument(
+        "--ignore-differences", action="store_true", help="load a checkpoint without the tensors that do not fit its network"
+    )
     parser.add_argument(
         "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
     )
@@ -61,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
-        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode)
+        strict = not args.ignore_differences
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=strict)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0
@@ -91,7 +96,8 @@ def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> N
     for p in prompts:
         check_prompt(p, shape)
         shown.setdefault(p.object_id, []).append(p.frame)
-    find_stride(video, args.rate)
+    if find_stride(video, args.rate) > 1 and args.crop:
+        raise TrackingError("--crop follows its object from frame to frame, so it needs every one: leave out --rate.")
     ends = directions(args.direction, args.stop)
     ranges = [check_frames(frame_range(shown, shape[0], list(shown), args.start, stop, sign)) for sign, stop in ends]
     for i, frames in shown.items():
@@ -106,7 +112,7 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
     from tempfile import TemporaryFile
 
     from napari_sam2s.masklets import Object
-    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking import make_tracker
     from napari_sam2s.tracking.track_video import Masks
 
     args.out.mkdir(parents=True, exist_ok=True)
@@ -114,7 +120,7 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
         pass  # so that a folder that cannot be written to is noticed now, and not when everything is tracked
     objects = tuple(Object(i, f"object {i}") for i in sorted({p.object_id for p in prompts}))
     results = Masks((video.shape[0], video.shape[1], video.shape[2]), objects)
-    tracker = Tracker(model, video, results, args.memory)
+    tracker = make_tracker(model, video, results, args.memory, crop=args.crop)
     give(tracker, prompts)
     try:
         _propagate(tracker, args)
@@ -128,7 +134,7 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
 
 def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking import Segment, Tracker, segment_runs
+    from napari_sam2s.tracking import Segment, make_tracker, segment_runs
     from napari_sam2s.tracking.frame_ranges import directions
     from napari_sam2s.tracking.propagation_plan import OneDirection
     from napari_sam2s.tracking.working_rate import find_stride
@@ -141,7 +147,7 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
             print(
                 f"The project numbers its objects 1 to {len(numbers)}; their names tell those of the prompts.", file=sys.stderr
             )
-        tracker = Tracker(model, video, project, args.memory)
+        tracker = make_tracker(model, video, project, args.memory, crop=args.crop)
         try:
             give(tracker, [replace(p, object_id=numbers[p.object_id]) for p in prompts])
         except BaseException:
@@ -171,7 +177,7 @@ def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) ->
         known = [replace(p, object_id=numbers.get(p.object_id, 0)) for p in project.prompts()]
         given = all(any(_alike(one, other) for other in asked) for one in known)
         named = all(o.id in numbers and o.name == f"object {numbers[o.id]}" and not o.class_name for o in project.objects)
-        more = "SELECT 1 FROM masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
+        more = "SELECT 1 FROM known_masks WHERE origin != 'prompted' OR confirmed != 0 UNION ALL SELECT 1 FROM links LIMIT 1"
         if project.runs or not given or not named or project.store.rows(more):
             return  # Project.create says that it exists
         try:
@@ -196,7 +202,7 @@ def _remove(project: Path) -> None:
         project.with_name(project.name + ending).unlink(missing_ok=True)
 
 
-def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
+def give(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:
     """Prompt a tracker."""
     from tqdm import tqdm
 
@@ -205,7 +211,7 @@ def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     _doubt(tracker, prompts)
 
 
-def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
+def _doubt(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:
     """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
     from napari_sam2s.masklets.presence import UNSURE_ANSWER
 
@@ -229,7 +235,7 @@ def show(run: Any) -> None:
         raise
 
 
-def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
+def _propagate(tracker: Tracker | CropTracker, args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_sam2s.tracking.track_video import count_frames
@@ -243,6 +249,7 @@ def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
 def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
     from napari_sam2s.formats import write_davis
+    from napari_sam2s.formats.atomic_write import whole_file
     from napari_sam2s.formats.text_cells import csv_cell
     from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
@@ -250,7 +257,7 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
     numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
     own = len(numbers) == video.shape[0]
     write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / "scores.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
         for frame in results.frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,9 @@ from napari_sam2s.datasets.json_files import read_json, write_json
 from napari_sam2s.datasets.link_file import LinkFile
 from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.errors import DatasetError
+from napari_sam2s.formats.atomic_write import move_folder
 from napari_sam2s.formats.davis import DavisWriter
-from napari_sam2s.formats.davis_layout import IGNORE, LARGEST_ID, LAYERS, META, PICTURES
+from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, PICTURES
 from napari_sam2s.masklets import rle
 
 STILLS_A_COMMIT = 100  # stills are noted in meta.json by the hundred, videos each
@@ -49,7 +51,8 @@ class SubsetFolder:
                 "videos": {},
             }
         )
-        if self._meta.get("dataset") != dataset.name or (not known and root.is_dir() and any(root.iterdir())):
+        strange = not known and root.is_dir() and any(p.suffix != ".part" for p in root.iterdir())
+        if self._meta.get("dataset") != dataset.name or strange:
             raise DatasetError(f"{root} exists already and is no conversion of {dataset.name}: choose another folder.")
         self._links = LinkFile(root, new=True)
 
@@ -78,20 +81,23 @@ class SubsetFolder:
     def write(self, kept: Linked) -> None:
         """Write one video."""
         video, size = kept.video, kept.size
-        pictures = self.root / PICTURES / video.name
-        pictures.mkdir(parents=True, exist_ok=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         if not (self.root / META).is_file():
             write_json(self.root / META, self._meta)  # so that a conversion killed in its first video is known as one
+        part = self.root / ".video.part"  # whose folders are put in place when all of them are written
+        shutil.rmtree(part, ignore_errors=True)
+        (part / PICTURES).mkdir(parents=True)
         whole = kept.overlapping_pixels > 0 or len(kept.linker.objects) > LARGEST_ID
-        davis = DavisWriter(self.root, video.name, size)
+        davis = DavisWriter(self.root, video.name, size, folder=part / ANNOTATIONS)
         for frame, packed, ignore in zip(video.frames, kept.masks, kept.ignore, strict=True):
-            frame.picture.save(pictures / f"{frame.index:05d}.jpg")
+            frame.picture.save(part / PICTURES / f"{frame.index:05d}.jpg")
             masks = {i: rle.decode(mask, size) for i, mask in packed.items()}
             davis.write(frame.index, {i: mask for i, mask in masks.items() if i <= LARGEST_ID})
             for i, mask in masks.items() if whole else ():  # where there is none, the object is absent
-                _save_mask(self.root / LAYERS / video.name / f"{i:03d}" / f"{frame.index:05d}.png", mask)
+                _save_mask(part / LAYERS / f"{i:03d}" / f"{frame.index:05d}.png", mask)
             if ignore is not None:
-                _save_mask(self.root / IGNORE / video.name / f"{frame.index:05d}.png", rle.decode(ignore, size))
+                _save_mask(part / IGNORE / f"{frame.index:05d}.png", rle.decode(ignore, size))
+        self._put_in_place(part, video.name)
         made = Made(self.subset)
         made.add(kept, self.dataset, linked=True)
         self._meta["videos"][video.name] = {"objects": self._objects(kept), "made": _facts(made)}
@@ -99,6 +105,15 @@ class SubsetFolder:
         self._unwritten += 1
         if not self.subset.stills or self._unwritten >= STILLS_A_COMMIT:
             self.commit()
+
+    def _put_in_place(self, part: Path, video: str) -> None:
+        """Move the folders of a video to where readers find them: the masks last, as readers begin with them."""
+        for kind in (PICTURES, LAYERS, IGNORE, ANNOTATIONS):
+            shutil.rmtree(self.root / kind / video, ignore_errors=True)  # of a conversion that was killed
+            if (part / kind).is_dir():
+                (self.root / kind).mkdir(exist_ok=True)
+                move_folder(part / kind, self.root / kind / video)
+        part.rmdir()
 
     def _objects(self, kept: Linked) -> dict[str, Any]:
         numbers: Counter[int] = Counter()

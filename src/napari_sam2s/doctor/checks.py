@@ -198,20 +198,20 @@ def engine() -> Iterator[Finding]:
 def models() -> Iterator[Finding]:
     """Whether downloaded models are what was downloaded."""
     from napari_sam2s.errors import ModelError
-    from napari_sam2s.model.downloads import DOWNLOADS, verify, weights_folder
+    from napari_sam2s.model.downloads import find_local, verify
+    from napari_sam2s.model.model_registry import loadable
 
-    there = [item for item in DOWNLOADS.values() if (weights_folder() / f"{item.name}.pt").is_file()]
+    here = {entry: path for entry in loadable().values() if not entry.built_in and (path := find_local(entry)) is not None}
     good = []
-    for item in there:
+    for entry, path in here.items():
         try:
-            good.append(f"{item.name} ({verify(item)[:8]})")
+            good.append(f"{entry.name} ({verify(entry)[:8]})")
         except ModelError as error:
-            path = weights_folder() / f"{item.name}.pt"
-            remedy = f'Delete "{path}", then: napari-sam2s models get {item.name}'
+            remedy = f'Delete "{path}", then: napari-sam2s models get {entry.name}'
             yield Finding("models", "broken", str(error), remedy)
     if good:
         yield Finding("models", "ok", ", ".join(good))
-    elif not there:
+    elif not here:
         remedy = "For real work: napari-sam2s models get sam2.1-tiny"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,18 @@ from typing import Literal
 from napari_sam2s import __version__
 
 Verdict = Literal["ok", "warning", "broken"]
+
+
+INSTALLATION_VERDICTS: Mapping[Verdict, str] = {
+    "ok": "Everything works.",
+    "warning": "Everything works, with the limits above.",
+    "broken": "Something is broken. Follow the arrows above, then run this again.",
+}
+PROJECT_VERDICTS: Mapping[Verdict, str] = {
+    "ok": "The project is whole.",
+    "warning": "The project is whole, with the limits above.",
+    "broken": "The project is damaged. Nothing in the file was changed.",
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,8 @@ class Finding:
     remedy: str = ""  # what to do, with the exact command
 
 
-def as_text(findings: Iterable[Finding]) -> str:
-    """Return the findings as lines for a person, or for an issue."""
+def as_text(findings: Iterable[Finding], sentences: Mapping[Verdict, str] = INSTALLATION_VERDICTS) -> str:
+    """Return the findings as lines for a person, or for an issue; ``sentences`` end them, by the worst verdict."""
     findings = list(findings)
     width = max((len(f.part) for f in findings), default=0)
     lines = [f"napari-sam2s {__version__}", ""]
@@ -34,7 +46,7 @@ def as_text(findings: Iterable[Finding]) -> str:
         lines.append(f"{f.verdict:8} {f.part:{width}}  {f.found}")
         if f.remedy:
             lines.append(f"{'':8} {'':{width}}  -> {f.remedy}")
-    return anonymous("\n".join([*lines, "", verdict(findings)]))
+    return anonymous("\n".join([*lines, "", sentences[worst(findings)]]))
 
 
 def as_json(findings: Iterable[Finding]) -> str:
@@ -48,16 +60,6 @@ def worst(findings: Iterable[Finding]) -> Verdict:
     """Return the worst verdict among the findings."""
     verdicts = {f.verdict for f in findings}
     return "broken" if "broken" in verdicts else "warning" if "warning" in verdicts else "ok"
-
-
-def verdict(findings: Iterable[Finding]) -> str:
-    """Return one sentence on all of it."""
-    sentences = {
-        "ok": "Everything works.",
-        "warning": "Everything works, with the limits above.",
-        "broken": "Something is broken. Follow the arrows above, then run this again.",
-    }
-    return sentences[worst(findings)]
 
 
 def anonymous(text: str) -> str:

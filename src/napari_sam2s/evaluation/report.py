@@ -10,6 +10,7 @@ from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.report_pictures import draw_track, worst_frames
 from napari_sam2s.evaluation.result import Evaluation
 from napari_sam2s.evaluation.score_tables import object_name, write_csv, write_objects
+from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.text_cells import markdown_cell
 from napari_sam2s.masklets.protocol import Masklets
 
@@ -58,28 +59,28 @@ def write_report(
     """
     folder = Path(folder)
     check_report_folder(folder, inputs)
-    (folder / "pictures").mkdir(parents=True)
-    (folder / "scores.json").write_text(scores.to_json(frames=True), encoding="utf-8")
-    write_objects(scores.objects, scores.subset_of, folder / "objects.csv")
-    _write_frames(scores, folder / "frames.csv")
-    pages = ["# Evaluation", str(scores)]
-    for n, name in enumerate(scores.videos):
-        pages.append(f"## {markdown_cell(name)}")
-        lanes = {object_name(o): scores.frames[name, o.object_id] for o in scores.objects if o.video == name}
-        path = folder / "pictures" / f"{n:03d}-over-time.png"
-        draw_track(dict(list(lanes.items())[:MOST_LANES])).save(path)
-        pages.append(
-            f"J&F over time; grey where the object is absent, red where a mask is wrong about it.\n\n![]({_link(path)})"
-        )
-        if prediction is None or truth is None or not worst:
-            continue
-        for t, jf, picture in worst_frames(scores, name, prediction[name], truth[name], (videos or {}).get(name), worst):
-            path = folder / "pictures" / f"{n:03d}-frame-{t:06d}.jpg"
-            picture.save(path, quality=90)
-            pages.append(f"Frame {t}, J&F {100 * jf:.1f}: masks tinted, the truth outlined in white.\n\n![]({_link(path)})")
-    page = folder / "report.md"
-    page.write_text("\n\n".join(pages) + "\n", encoding="utf-8")
-    return page
+    with whole_folder(folder) as part:
+        (part / "pictures").mkdir()
+        (part / "scores.json").write_text(scores.to_json(frames=True), encoding="utf-8")
+        write_objects(scores.objects, scores.subset_of, part / "objects.csv")
+        _write_frames(scores, part / "frames.csv")
+        pages = ["# Evaluation", str(scores)]
+        for n, name in enumerate(scores.videos):
+            pages.append(f"## {markdown_cell(name)}")
+            lanes = {object_name(o): scores.frames[name, o.object_id] for o in scores.objects if o.video == name}
+            path = part / "pictures" / f"{n:03d}-over-time.png"
+            draw_track(dict(list(lanes.items())[:MOST_LANES])).save(path)
+            pages.append(
+                f"J&F over time; grey where the object is absent, red where a mask is wrong about it.\n\n![]({_link(path)})"
+            )
+            if prediction is None or truth is None or not worst:
+                continue
+            for t, jf, picture in worst_frames(scores, name, prediction[name], truth[name], (videos or {}).get(name), worst):
+                path = part / "pictures" / f"{n:03d}-frame-{t:06d}.jpg"
+                picture.save(path, quality=90)
+                pages.append(f"Frame {t}, J&F {100 * jf:.1f}: masks tinted, the truth outlined in white.\n\n![]({_link(path)})")
+        (part / "report.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
+    return folder / "report.md"
 
 
 def check_report_folder(folder: Path, inputs: Iterable[Path | str] = ()) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
+
+REMOVALS = 40  # tries
+DRAFT = ".part"  # the ending of what is not all written
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def writing(place: Path) -> Iterator[None]:
 @contextmanager
 def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
     """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`."""
-    draft = path.with_name(f"{path.name}.part") if part is None else part
+    draft = path.with_name(f"{path.name}{DRAFT}") if part is None else part
     try:
         with writing(path):
             yield draft
@@ -40,6 +45,68 @@ def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder to write into, which becomes ``folder`` when all of it is written; see :func:`writing`.
+
+    An earlier ``folder`` is replaced. What it holds that was not written anew is kept.
+    """
+    make_folder(folder.parent)
+    draft = folder.with_name(f".{folder.name}.part")
+    try:
+        with writing(folder):
+            if folder.exists() and not folder.is_dir():
+                raise FormatError(f"{folder} cannot be written, as it is a file: choose another folder.")
+            _tidy(folder)
+            shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
+            draft.mkdir()
+            yield draft
+            move_folder(draft, folder)
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def move_folder(draft: Path, folder: Path) -> None:
+    """Put a folder in the place of another, in one instant; what only the other holds is kept."""
+    _tidy(folder)
+    if folder.exists():
+        folder.rename(_set_aside(folder))
+    draft.rename(folder)
+    _tidy(folder)
+
+
+def _set_aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _tidy(folder: Path) -> None:
+    """End what a kill while a folder was replaced has left."""
+    old = _set_aside(folder)
+    if not old.is_dir():
+        return
+    if not folder.exists():
+        old.rename(folder)
+        return
+    for kept in old.iterdir():
+        if not (folder / kept.name).exists():
+            kept.rename(folder / kept.name)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def is_draft(folder: Path) -> bool:
+    """Whether a folder is one that a killed export left, and not finished."""
+    return folder.name.startswith(".") and folder.suffix in (".part", ".old")
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(REMOVALS):  # zarr's threads may still be writing in it
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.05)
 
 
 def make_folder(folder: Path) -> Path:

@@ -19,7 +19,8 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
+from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
+from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -43,9 +44,9 @@ def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
     names = sorted({o.class_name or NO_CLASS for o in objects})
     category = {name: n for n, name in enumerate(names, 1)}
     category_of = {o.id: category[o.class_name or NO_CLASS] for o in objects}
-    facts = {"description": video, "version": __version__, "contributor": "napari-sam2s", "fps": getattr(masklets, "fps", None)}
+    info = {"description": video, "version": __version__, "contributor": "napari-sam2s", "fps": getattr(masklets, "fps", None)}
     head = {
-        "info": facts,
+        "info": info,
         "images": [
             {
                 "id": frame + 1,
@@ -53,15 +54,13 @@ def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
                 "height": height,
                 "file_name": f"{video}/{frame:05d}.jpg",
                 "frame_index": frame,
+                "time_s": seconds_of(masklets, frame),
                 "video_id": 1,
             }
             for frame in frames
         ],
         "categories": [{"id": n, "name": name, "supercategory": ""} for name, n in category.items()],
-        "tracks": [
-            {"id": o.id, "name": o.name, "class": o.class_name, "category_id": category_of[o.id], "colour": list(o.colour)}
-            for o in objects
-        ],
+        "tracks": [facts | {"category_id": category_of[facts["id"]]} for facts in facts_of_objects(objects)],
     }
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         # Piece by piece: the annotations of hours of video need not fit into memory.
@@ -124,9 +123,7 @@ class CocoMasklets:
                 i = int(a.get("track_id", n))
                 self._masks[frame_of[int(a["image_id"])]].append((i, a["segmentation"]))
                 found.setdefault(i, Object(i, f"object {i}", classes[int(a["category_id"])], object_colour(i)))
-            for track in facts.get("tracks", []):
-                i, colour = int(track["id"]), tuple(int(c) for c in track["colour"])
-                found[i] = Object(i, str(track["name"]), track.get("class"), (colour[0], colour[1], colour[2]))
+            found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
         except FileNotFoundError as error:
             raise FormatError(f"There is no file {self.path}.") from error
         except (ValueError, KeyError, TypeError, IndexError, OSError) as error:

@@ -17,6 +17,11 @@ def encode_rle(mask: rle.Mask, size: tuple[int, int]) -> dict[str, Any]:
 
     The time it takes goes with the mask's box, not with the frame.
     """
+    return {"size": list(size), "counts": pack_counts(counts_of(mask, size))}
+
+
+def counts_of(mask: rle.Mask, size: tuple[int, int]) -> list[int]:
+    """Return the run lengths of a mask in a frame of ``size (Y, X)``, column by column, the first of background."""
     height, width = size
     closed = np.pad(rle.decode_crop(mask).T, ((0, 0), (1, 1)))  # (x, y): runs end with their column
     x, y = np.nonzero(closed[:, 1:] != closed[:, :-1])  # where runs start and end by turns
@@ -27,7 +32,8 @@ def encode_rle(mask: rle.Mask, size: tuple[int, int]) -> dict[str, Any]:
     counts = np.diff(np.concatenate(([0], bounds, [height * width])))
     if len(counts) > 1 and counts[-1] == 0:
         counts = counts[:-1]
-    return {"size": [height, width], "counts": pack_counts(counts.tolist())}
+    lengths: list[int] = counts.tolist()
+    return lengths
 
 
 def decode_rle(runs: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -18,14 +18,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, writing
+from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import frame_labels, shape_of, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 TRACKS, OBJECTS = "res_track.txt", "objects.csv"
+MANY = 100_000  # ids up to here are found by counting pixels
 LARGEST_TRACK = np.iinfo(np.uint16).max
 
 
@@ -36,7 +37,7 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     ------
     FormatError
         If not every frame of the video is known, there are more tracks than 16 bits hold, the folder holds masks of other
-        frames, or it cannot be written.
+        frames, or it cannot be written. The folder is as it was then.
     """
     frames = list(masklets.frames)
     count, height, width = shape_of(masklets)
@@ -50,8 +51,8 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     digits = 3 if len(frames) <= 1000 else len(str(len(frames) - 1))
     names = {f"mask{frame:0{digits}d}.tif" for frame in frames}
     refuse_left_over(folder, sorted(p for p in folder.glob("mask*.tif") if p.name not in names))
-    with writing(make_folder(folder)):
-        lost = _write_frames(masklets, folder, frames, (height, width), digits, video)
+    with whole_folder(folder) as part:
+        lost = _write_frames(masklets, part, frames, (height, width), digits, video)
     warn_of_overlaps(video, lost)
     return folder
 
@@ -63,11 +64,13 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
     objects = masklets.objects
     lost = 0
     for frame in frames:
-        labels, overlap = labels_of(masklets.masks(frame), objects, size)
+        labels, overlap = frame_labels(masklets, frame, objects, size)
         lost += overlap
-        present = [int(i) for i in np.unique(labels) if i]
-        picture = np.zeros(size, dtype=np.uint16)
-        for i in present:
+        present, place_of = _present(labels)
+        table = np.zeros(len(present), dtype=np.uint16)  # the track of each object
+        for n, i in enumerate(present):
+            if i == 0:
+                continue
             place = running.get(i)
             if place is None or tracks[place][2] != frame - 1:
                 running[i] = place = len(tracks)
@@ -76,13 +79,22 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
             tracks[place] = label, begin, frame, i
             if label > LARGEST_TRACK:
                 raise FormatError(f"{video} has more than {LARGEST_TRACK} tracks, which 16 bits do not hold.")
-            picture[labels == i] = label
-        tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", picture, compression="zlib")
+            table[n] = label
+        tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", table[place_of], compression="zlib")
     parents = _parents(tracks, objects, video)
     lines = (f"{label} {begin} {end} {parents.get(label, 0)}\n" for label, begin, end, _ in tracks)
     (folder / TRACKS).write_text("".join(lines), encoding="ascii")
     _write_objects(folder / OBJECTS, tracks, {o.id: o for o in objects})
     return lost
+
+
+def _present(labels: NDArray[np.integer]) -> tuple[list[int], NDArray[np.integer]]:
+    """Return the values of a label image, 0 for those that no pixel has, and for each pixel ``(Y, X)`` the place of its own."""
+    if labels.max(initial=0) >= MANY:
+        values, places = np.unique(labels, return_inverse=True)
+        return values.tolist(), places.reshape(labels.shape)
+    counts = np.bincount(labels.ravel())
+    return [n if count else 0 for n, count in enumerate(counts.tolist())], labels
 
 
 def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object], video: str) -> dict[int, int]:
@@ -111,10 +123,11 @@ def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object],
 def _write_objects(path: Path, tracks: list[tuple[int, int, int, int]], objects: dict[int, Object]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["track", "object", "name", "class"])
+        writer.writerow(["track", "object", "name", "class", "colour"])
         for label, _, _, i in tracks:
             known = objects.get(i, Object(i, f"object {i}"))
-            writer.writerow([label, i, csv_cell(known.name), csv_cell(known.class_name or "")])
+            colour = "#{:02x}{:02x}{:02x}".format(*known.colour)
+            writer.writerow([label, i, csv_cell(known.name), csv_cell(known.class_name or ""), colour])
 
 
 class CtcFolder:
@@ -200,7 +213,7 @@ class CtcFolder:
                         int(r["object"]),
                         from_csv_cell(r["name"]),
                         from_csv_cell(r["class"]) or None,
-                        object_colour(int(r["object"])),
+                        _colour(r.get("colour"), int(r["object"])),
                     )
                     for r in rows
                 }
@@ -211,6 +224,13 @@ class CtcFolder:
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
         return {i: Object(i, f"track {i}", colour=object_colour(i)) for i in labels}
+
+
+def _colour(text: str | None, object_id: int) -> tuple[int, int, int]:
+    if not text:  # of an earlier version
+        return object_colour(object_id)
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
 
 
 def _refuse_circle(child: int, parents: dict[int, int], path: Path) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file
+from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file, whole_folder
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
-from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, labels_of, seconds_of, shape_of, warn_of_overlaps
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -24,12 +24,20 @@ from napari_sam2s.masklets.types import Object
 class DavisWriter:
     """Writes one video frame by frame: ``root/Annotations/<video>/%05d.png`` and ``root/meta.json``.
 
-    ``objects`` say by their order which one is seen where they overlap; without them the higher id is.
+    ``objects`` say by their order which one is seen where they overlap; without them the higher id is. The pictures go into
+    ``folder``, if it is given, for the caller to put in their place.
     """
 
-    def __init__(self, root: Path | str, video: str, size: tuple[int, int], objects: Iterable[Object] = ()) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        video: str,
+        size: tuple[int, int],
+        objects: Iterable[Object] = (),
+        folder: Path | None = None,
+    ) -> None:
         self.root = Path(root)
-        self.folder = make_folder(self.root / ANNOTATIONS / video)
+        self.folder = make_folder(self.root / ANNOTATIONS / video if folder is None else folder)
         self.video = video
         self.size = size
         self.objects = tuple(objects)
@@ -37,21 +45,29 @@ class DavisWriter:
 
     def write(self, frame: int, masks: Mapping[int, NDArray[np.bool_]]) -> None:
         """Write a frame; an empty picture says that no object is there."""
-        for object_id in masks:
-            if not 1 <= object_id <= LARGEST_ID:
-                raise FormatError(f"A palette PNG holds the ids 1 to {LARGEST_ID}; object {object_id} needs another format.")
-        labels, lost = labels_of(masks, self.objects, self.size)
+        refuse_ids(masks)
+        labels, lost = labels_of(masks, self.objects, self.size, np.uint8)
+        self.keep(frame, labels, lost)
+
+    def keep(self, frame: int, labels: NDArray[np.uint8], lost: int) -> None:
+        """Write the picture of a frame, ``(Y, X)``, on whose way so many pixels were lost."""
         self.lost_pixels += lost
         path = self.folder / f"{frame:05d}.png"
         with whole_file(path) as part:
-            palette_picture(labels.astype(np.uint8)).save(part, format="PNG")
+            palette_picture(labels).save(part, format="PNG")
 
     def finish(self, objects: Iterable[Object], frames: Iterable[int], facts: Mapping[str, object] | None = None) -> None:
         """Write ``meta.json``, beside what other videos have there already; warn of overlaps."""
         path = self.root / META
         meta = _read_meta(path)
         names = [f"{frame:05d}" for frame in frames]
-        described = {str(o.id): {"category": o.class_name or "", "name": o.name, "frames": names} for o in objects}
+        described = {
+            str(o.id): {
+                **{"category": o.class_name or "", "name": o.name, "frames": names},
+                **{"colour": list(o.colour), "parent": o.parent},
+            }
+            for o in objects
+        }
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
         with whole_file(path) as part:
             part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -65,16 +81,27 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
     ------
     FormatError
         If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
-        is something else, or they cannot be written. Nothing is written then, but in the middle of a disk that fills up.
+        is something else, or they cannot be written. The folder is as it was then.
     """
-    frames, (_, *size), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
+    frames, (_, height, width), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
     _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})
     _read_meta(Path(root) / META)
-    writer = DavisWriter(root, video, (size[0], size[1]), objects)
-    for frame in frames:
-        writer.write(frame, masklets.masks(frame))
-    writer.finish(objects, frames)
-    return writer.folder
+    folder = Path(root) / ANNOTATIONS / video
+    refuse_ids(o.id for o in objects)
+    times = [seconds_of(masklets, frame) for frame in frames]
+    with whole_folder(folder) as draft:
+        writer = DavisWriter(root, video, (height, width), objects, draft)
+        for frame in frames:
+            writer.keep(frame, *frame_labels(masklets, frame, objects, writer.size, np.uint8, refuse_ids))
+        writer.finish(objects, frames, {"fps": getattr(masklets, "fps", None), "frames": frames, "time_s": times})
+    return folder
+
+
+def refuse_ids(ids: Iterable[int]) -> None:
+    """Refuse ids that a palette PNG does not hold."""
+    for object_id in ids:
+        if not 1 <= object_id <= LARGEST_ID:
+            raise FormatError(f"A palette PNG holds the ids 1 to {LARGEST_ID}; object {object_id} needs another format.")
 
 
 def _refuse_left_over(root: Path, video: str, names: set[str]) -> None:

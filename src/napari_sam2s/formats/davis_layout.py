@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.atomic_write import is_draft
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
@@ -176,13 +177,14 @@ def read_mask(path: Path) -> NDArray[np.integer]:
     return array
 
 
-def _object(object_id: int, facts: Mapping[str, object]) -> Object:
-    category = facts.get("category")
+def _object(object_id: int, facts: Mapping[str, Any]) -> Object:
+    category, colour, parent = facts.get("category"), facts.get("colour"), facts.get("parent")
     return Object(
         object_id,
         str(facts.get("name") or f"object {object_id}"),
         str(category) if category else None,
-        object_colour(object_id),
+        (int(colour[0]), int(colour[1]), int(colour[2])) if colour else object_colour(object_id),
+        parent=None if parent is None else int(parent),
     )
 
 
@@ -201,8 +203,8 @@ def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisF
     if any(annotations.glob("*.png")):
         return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
     videos: dict[str, DavisFolder] = {}
-    for folder in sorted(p for p in annotations.iterdir() if p.is_dir()):
-        inner = [p for p in folder.iterdir() if p.is_dir()]
+    for folder in sorted(p for p in annotations.iterdir() if p.is_dir() and not is_draft(p)):
+        inner = [p for p in folder.iterdir() if p.is_dir() and not is_draft(p)]
         if not any(folder.glob("*.png")) and inner:  # a resolution between, as DAVIS's 480p
             videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
         elif any(folder.glob("*.png")):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import rle
@@ -59,12 +60,65 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     return [Entry(i, rle.encode(binary_mask(mask, np.shape(mask), FormatError))) for i, mask in masks]
 
 
+def seconds_of(masklets: Masklets, frame: int) -> float | None:
+    """Return when a frame is shown: by the video's own clock where that is known, else the frame by its rate, or ``None``."""
+    timestamps = getattr(masklets, "timestamps", None)
+    if timestamps is not None:
+        return round(float(timestamps[frame]), 6)
+    fps = getattr(masklets, "fps", None)
+    return round(frame / fps, 6) if fps else None
+
+
+def frame_labels(
+    masklets: Masklets,
+    frame: int,
+    objects: Iterable[Object],
+    size: tuple[int, int],
+    dtype: DTypeLike = np.int32,
+    refuse: Callable[[Iterable[int]], None] = lambda ids: None,
+) -> tuple[NDArray[Any], int]:
+    """Return the label image of an annotated frame, ``(Y, X)``, and how many pixels are lost in it where objects overlap.
+
+    ``refuse`` is asked about the ids, which are to fit into ``dtype``.
+    """
+    masks = {entry.object_id: entry.mask for entry in entries_of(masklets, frame)}
+    refuse(masks)
+    labels = label_image(masks, objects, size, dtype)
+    area = sum(mask.area for mask in masks.values())
+    return labels, area - int(np.count_nonzero(labels)) if len(masks) > 1 else 0
+
+
 def labels_of(
-    masks: Mapping[int, NDArray[np.bool_]], objects: Iterable[Object], size: tuple[int, int]
-) -> tuple[NDArray[np.int32], int]:
-    """Return the label image of a frame, ``(Y, X)``, and how many pixels are lost in it where objects overlap."""
-    labels = label_image(masks, objects, size)
+    masks: Mapping[int, NDArray[np.bool_]], objects: Iterable[Object], size: tuple[int, int], dtype: DTypeLike = np.int32
+) -> tuple[NDArray[Any], int]:
+    """Return the label image of masks ``{object id: (Y, X) bool}``, and how many pixels are lost; see :func:`frame_labels`."""
+    labels = label_image(masks, objects, size, dtype)
     return labels, sum(int(np.count_nonzero(mask)) for mask in masks.values()) - int(np.count_nonzero(labels))
+
+
+def visible_masks(
+    masklets: Masklets, frame: int, objects: Iterable[Object], size: tuple[int, int]
+) -> tuple[dict[int, rle.Mask], int]:
+    """Return what is seen of each object on an annotated frame, and how many pixels are lost; see :func:`frame_labels`."""
+    masks = {entry.object_id: entry.mask for entry in entries_of(masklets, frame) if entry.mask.area}
+    if not _boxes_meet(list(masks.values())):
+        return masks, 0
+    labels = label_image(masks, objects, size)
+    seen = {}
+    for i, mask in masks.items():
+        crop = labels[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] == i
+        seen[i] = rle.encode(crop, (mask.y0, mask.x0))
+    lost = sum(mask.area for mask in masks.values()) - sum(mask.area for mask in seen.values())
+    return {i: mask for i, mask in seen.items() if mask.area}, lost
+
+
+def _boxes_meet(masks: list[rle.Mask]) -> bool:
+    if len(masks) < 2:
+        return False
+    y0, x0, height, width = np.array([(m.y0, m.x0, m.height, m.width) for m in masks]).T
+    along_y = (y0[:, None] < y0 + height) & (y0 < (y0 + height)[:, None])
+    along_x = (x0[:, None] < x0 + width) & (x0 < (x0 + width)[:, None])
+    return int(np.count_nonzero(along_y & along_x)) > len(masks)  # each meets itself
 
 
 def warn_of_overlaps(video: str, lost: int) -> None:

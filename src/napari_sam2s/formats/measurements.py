@@ -2,8 +2,8 @@
 
 A row with area 0 says that the object was looked for and is not there; a frame on which nobody looked has no row. Places are
 in pixels of the video, pixel centres at integers, the ends of boxes excluded. ``area`` is in squares of ``unit`` and empty
-where the size of a pixel is not known. ``time_s`` is the frame divided by the frames a second (empty where these are not
-known): of a video of variable rate that is not the time its container gives.
+where the size of a pixel is not known. ``time_s`` is that of the video's own clock where the video is given, else the frame
+divided by the frames a second (empty where these are not known).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
-from napari_sam2s.formats.mask_entries import annotated_frames, entries_of
+from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of
 from napari_sam2s.formats.text_cells import csv_cell
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
@@ -72,19 +72,19 @@ def read_pixel_size(word: str) -> PixelSize:
 def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, unit: str = "") -> Iterator[dict[str, Any]]:
     """Yield the rows, by frame and object; the keys are ``COLUMNS``, and what is not known is ``""``."""
     objects = {o.id: o for o in masklets.objects}
-    fps = getattr(masklets, "fps", None)
     noted = getattr(masklets, "video", None)
     if pixel_size is None and not unit and (pixel_size := getattr(noted, "pixel_size", None)) is not None:
         unit = getattr(noted, "pixel_unit", "")
     pixel = pixel_size[0] * pixel_size[1] if pixel_size is not None else None
     for frame in masklets.frames:
+        seconds = seconds_of(masklets, frame)
         for entry in entries_of(masklets, frame):
             known = objects.get(entry.object_id)
             if known is None:  # removed from the project
                 continue
             yield {
                 "frame": frame,
-                "time_s": round(frame / fps, 4) if fps else "",
+                "time_s": "" if seconds is None else round(seconds, 4),
                 **{"object_id": known.id, "name": known.name, "class": known.class_name or ""},
                 "area_px": entry.mask.area,
                 "area": "" if pixel is None else f"{entry.mask.area * pixel:.12g}",

@@ -6,7 +6,6 @@ an empty frame takes no room. Which frames are annotated, which labels alone can
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, writing
+from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -40,11 +40,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
     path = Path(root) / f"{video}.ome.zarr"
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
-    part = path.with_name(f"{path.name}.part")
-    make_folder(path.parent)
-    with writing(path):
-        if part.exists():
-            shutil.rmtree(part)
+    with whole_folder(path) as part:
         group: Any = zarr.open_group(part, mode="w", zarr_format=2)
         labels = group.create_group("labels")
         labels.attrs["labels"] = [NAME]
@@ -52,17 +48,20 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
         array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
         objects, lost = masklets.objects, 0
         for frame in frames:
-            drawn, overlap = labels_of(masklets.masks(frame), objects, shape[1:])
+            drawn, overlap = frame_labels(masklets, frame, objects, shape[1:])
             lost += overlap
             if drawn.any():
                 array[frame] = drawn
-        image.attrs.update(_metadata(objects, frames, getattr(masklets, "fps", None), getattr(masklets, "video", None)))
-        part.rename(path)
+        times = [seconds_of(masklets, frame) for frame in frames]
+        facts = getattr(masklets, "fps", None), getattr(masklets, "video", None)
+        image.attrs.update(_metadata(objects, frames, times, *facts))
     warn_of_overlaps(video, lost)
     return path
 
 
-def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | None, video: Any) -> dict[str, Any]:
+def _metadata(
+    objects: Sequence[Object], frames: Sequence[int], times: Sequence[float | None], fps: float | None, video: Any
+) -> dict[str, Any]:
     time: dict[str, Any] = {"name": "t", "type": "time"}
     if fps:
         time["unit"] = "second"
@@ -78,7 +77,7 @@ def _metadata(objects: Sequence[Object], frames: Sequence[int], fps: float | Non
             "colors": [{"label-value": o.id, "rgba": [*o.colour, 255]} for o in objects],
             "properties": [{"label-value": o.id, "name": o.name, "class": o.class_name or ""} for o in objects],
         },
-        OURS: {"annotated_frames": list(frames), "fps": fps},
+        OURS: {"annotated_frames": list(frames), "time_s": list(times), "fps": fps, "objects": facts_of_objects(objects)},
     }
 
 
@@ -105,11 +104,15 @@ class OmeZarrLabels:
         self._facts = facts.get("image-label", {})
         ours = attributes.get(OURS, {})
         self.fps: float | None = ours.get("fps")
+        self._described: list[dict[str, Any]] = ours.get("objects", [])
         self.frames: list[int] = list(ours.get("annotated_frames", range(self.shape[0])))
+        self._known = frozenset(self.frames)
 
     @property
     def objects(self) -> tuple[Object, ...]:
         """The labels that the metadata names; if it names none, all there are, for which the whole array is read."""
+        if self._described:
+            return tuple(map(object_of_facts, self._described))
         colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if "rgba" in c}
         named = {int(p["label-value"]): p for p in self._facts.get("properties", [])}
         ids = sorted({*colours, *named}) or sorted({int(i) for t in self.frames for i in np.unique(self._array[t])} - {0})
@@ -125,7 +128,7 @@ class OmeZarrLabels:
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""
-        if frame not in self.frames:
+        if frame not in self._known:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
         labels = np.asarray(self._array[frame])
         return {int(i): labels == i for i in np.unique(labels) if i}

@@ -2,51 +2,80 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.formats.captions import Captions
+from napari_sam2s.formats.mask_entries import seconds_of
+from napari_sam2s.formats.video_encoding import ENDINGS, write_gif, write_video
 from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
+__all__ = ["ENDINGS", "contact_sheet", "overlay", "write_overlay", "write_overlay_gif", "write_video"]
+
 OPACITY = 0.45
 PLAYED = 25.0  # frames a second, where nothing else is known
-ENDINGS = (".mp4", ".m4v", ".mov", ".mkv", ".avi")  # containers that hold H.264
+GIF_FPS, GIF_WIDTH, GIF_FRAMES = 12.5, 480, 1500  # at most; more is a video
+Words = Literal["names", "legend", "both", "none"]
+Layout = Literal["overlay", "side-by-side"]
+Span = tuple[int, int | None]  # frames: the first, and the one it stops before
 
 
 def overlay(frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]], objects: Sequence[Object]) -> NDArray[np.uint8]:
     """Return a frame ``(Y, X, 3)`` whose label image is tinted and outlined in the colours of the objects."""
     labels = label_image(masks, objects, frame.shape[:2])
     colours = {o.id: o.colour for o in objects}
-    padded = np.pad(labels, 1)
+    image = frame.copy()
+    y0, y1, x0, x1 = _box(labels)
+    inner, picture = labels[y0:y1, x0:x1], image[y0:y1, x0:x1]
+    padded = np.pad(labels, 1)[y0 : y1 + 2, x0 : x1 + 2]
     neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
-    outline = np.logical_or.reduce([labels != other for other in neighbours])
-    image = frame.astype(np.float32)
-    for object_id in np.unique(labels[labels > 0]):
-        mask = labels == object_id
+    outline = np.logical_or.reduce([inner != other for other in neighbours])
+    for object_id in np.unique(inner[inner > 0]):
+        mask = inner == object_id
         colour = np.array(colours.get(int(object_id), (255, 255, 255)), dtype=np.float32)
-        image[mask] = (1 - OPACITY) * image[mask] + OPACITY * colour
-        image[mask & outline] = colour
-    return image.astype(np.uint8)
+        picture[mask] = (1 - OPACITY) * picture[mask].astype(np.float32) + OPACITY * colour
+        picture[mask & outline] = colour
+    return image
 
 
-def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: float | None = None) -> Path:
+def _box(labels: NDArray[np.integer]) -> tuple[int, int, int, int]:
+    """Return where labels are: first row, end of rows, first column, end of columns."""
+    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
+    return (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1) if len(rows) else (0, 0, 0, 0)
+
+
+def write_overlay(
+    video: Any,
+    masklets: Masklets,
+    path: Path | str,
+    *,
+    fps: float | None = None,
+    words: Words = "none",
+    layout: Layout = "overlay",
+    span: Span | None = None,
+) -> Path:
     """Write a video of the annotated frames with their masks, H.264 in MP4; sides are made even, other frames are left out.
 
     It has the video's rate; a time-lapse of less than one frame a second plays at 25.
+
+    Parameters
+    ----------
+    fps
+        Frames a second, in place of the video's own.
+    words
+        ``"names"`` at the objects, a ``"legend"`` under the picture, ``"both"``, or ``"none"``.
+    layout
+        ``"side-by-side"`` puts the frame without masks on the left.
+    span
+        The frames from the first to before the second alone.
 
     Raises
     ------
@@ -54,65 +83,109 @@ def write_overlay(video: Any, masklets: Masklets, path: Path | str, *, fps: floa
         If nothing is annotated, the file cannot be written, or it is the video itself.
     """
     path = Path(path)
-    source = getattr(video, "path", None)
-    if source is not None and path.exists() and path.samefile(source):
-        raise FormatError(f"{path} is the video itself, which an overlay would replace: choose another name.")
-    frames = list(masklets.frames)
-    if not frames:
-        raise FormatError("There are no masks to make a video of.")
-    objects = masklets.objects
+    _refuse_source(video, path)
+    frames = _annotated(masklets, span)
     rate = fps or getattr(video, "fps", None) or PLAYED
     rate = PLAYED if rate < 1 and fps is None else rate  # a time-lapse
-    images = (overlay(np.asarray(video[t]), masklets.masks(t), objects) for t in frames)
-    return write_video(images, path, fps=rate)
+    return write_video(_drawn(video, masklets, frames, words, layout), path, fps=rate)
 
 
-def write_video(frames: Iterable[NDArray[np.uint8]], path: Path | str, *, fps: float = 25.0, quality: int = 20) -> Path:
-    """Write frames ``(Y, X, 3)`` uint8 as H.264, whole or not at all; ``quality`` is the constant rate factor, lower is better.
+def write_overlay_gif(
+    video: Any,
+    masklets: Masklets,
+    path: Path | str,
+    *,
+    words: Words = "names",
+    layout: Layout = "overlay",
+    span: Span | None = None,
+    width: int = GIF_WIDTH,
+) -> Path:
+    """Write a GIF of the annotated frames with their masks; see :func:`write_overlay`.
+
+    It is at most ``width`` pixels wide and takes every n-th frame, so that there are at most 12.5 a second: browsers slow
+    down what is faster. It lasts as long as its frames do in the video.
 
     Raises
     ------
     FormatError
-        If there are no frames, the file's ending is not that of a video (see ``ENDINGS``), or it cannot be written.
+        If nothing is annotated, there are more than 1500 frames, or the file cannot be written.
     """
+    if width < 16:
+        raise FormatError(f"A GIF of {width} pixels shows nothing: make it 16 wide or more.")
     path = Path(path)
-    if path.suffix.lower() not in ENDINGS or path.is_dir():
-        what = "is a folder" if path.is_dir() else "does not have the ending of a video"
-        raise FormatError(f"{path} {what}: name a file that ends in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}.")
-    if not path.parent.is_dir():
-        raise FormatError(f"There is no folder {path.parent} to write {path.name} in.")
-    part = path.with_name(f"{path.stem}.part-{os.getpid()}{path.suffix}")
-    with whole_file(path, part):  # whose ending tells ffmpeg what to write
-        _encode(iter(frames), part, path, ["-crf", str(quality), "-preset", "veryfast", "-threads", "2"], fps)
-    return path
+    _refuse_source(video, path)
+    frames = _annotated(masklets, span)
+    rate = _rate(video, masklets, frames)
+    every = max(1, int(np.ceil(rate / GIF_FPS - 1e-6)))
+    chosen = frames[::every]
+    if len(chosen) > GIF_FRAMES:
+        raise FormatError(f"A GIF of {len(chosen)} frames is too long (at most {GIF_FRAMES}): choose a span, or a video.")
+    images = _drawn(video, masklets, chosen, words, layout)
+    return write_gif((_narrowed(image, width) for image in images), path, fps=rate / every)
 
 
-def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, options: list[str], fps: float) -> None:
-    """Let ffmpeg write the frames to ``part``; what it says goes into the sentence about ``path`` if it fails."""
-    first = next(frames, None)
-    if first is None:
-        raise FormatError(f"There are no frames to write to {path.name}.")
-    height, width = (side // 2 * 2 for side in first.shape[:2])
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
-    with tempfile.TemporaryFile() as told:
-        process = subprocess.Popen(
-            [*command, *options, f"file:{part}"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
+def _refuse_source(video: Any, path: Path) -> None:
+    source = getattr(video, "path", None)
+    if source is not None and path.exists() and path.samefile(source):
+        raise FormatError(f"{path} is the video itself, which an overlay would replace: choose another name.")
+
+
+def _annotated(masklets: Masklets, span: Span | None) -> list[int]:
+    first, stop = span or (0, None)
+    frames = [t for t in masklets.frames if first <= t and (stop is None or t < stop)]
+    if not frames:
+        raise FormatError(
+            "There are no masks to make a video of." if span is None else f"No frame from {first} on has masks there."
         )
-        assert process.stdin is not None
-        try:
-            with suppress(BrokenPipeError), process.stdin as pipe:  # it has ended early, and has said why
-                for frame in itertools.chain((first,), frames):
-                    pipe.write(frame[:height, :width].tobytes())
-            failed = process.wait() != 0
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-        told.seek(0)
-        words = told.read().decode(errors="replace").strip().splitlines()
-    if failed or not part.is_file():
-        raise FormatError(f"{path} cannot be written ({words[-1] if words else 'ffmpeg failed'}): choose another place for it.")
+    return frames
+
+
+def _rate(video: Any, masklets: Masklets, frames: Sequence[int]) -> float:
+    """Return the frames a second of some frames, by their times where these are known."""
+    first, last = seconds_of(masklets, frames[0]), seconds_of(masklets, frames[-1])
+    if first is not None and last is not None and last > first:
+        return (len(frames) - 1) / (last - first)
+    return float(getattr(video, "fps", None) or getattr(masklets, "fps", None) or GIF_FPS)
+
+
+def _drawn(video: Any, masklets: Masklets, frames: Sequence[int], words: Words, layout: Layout) -> Iterator[NDArray[np.uint8]]:
+    """Yield pictures of frames ``(Y, X, 3)``, with words and beside themselves if wanted."""
+    for value, known in ((words, get_args(Words)), (layout, get_args(Layout))):
+        if value not in known:
+            raise FormatError(f"{value!r} is not one of {', '.join(map(repr, known))}.")
+    objects = tuple(masklets.objects)
+    captions, legend = None, None
+    for t in frames:
+        frame, masks = np.asarray(video[t]), masklets.masks(t)
+        if words != "none" and captions is None:
+            captions = Captions(objects, (frame.shape[0], frame.shape[1]))
+        image = overlay(frame, masks, objects)
+        if captions is not None and words in ("names", "both"):
+            image = captions.name(image, _middles(label_image(masks, objects, frame.shape[:2]), masks))
+        if layout == "side-by-side":
+            image = np.concatenate((frame, image), axis=1)
+        if captions is not None and words in ("legend", "both"):
+            legend = captions.legend(image.shape[1]) if legend is None else legend
+            image = np.concatenate((image, legend))
+        yield image
+
+
+def _middles(labels: NDArray[np.integer], ids: Iterable[int]) -> dict[int, tuple[float, float]]:
+    """Return the middle ``(y, x)`` of what is seen of each object."""
+    found = {}
+    for i in ids:
+        y, x = np.nonzero(labels == i)
+        if len(y):
+            found[i] = float(y.mean()), float(x.mean())
+    return found
+
+
+def _narrowed(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    height, wide = image.shape[:2]
+    if wide <= width:
+        return image
+    size = (width, max(1, round(height * width / wide)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
 def contact_sheet(video: Any, masklets: Masklets, *, columns: int = 4, rows: int = 3, width: int = 320) -> Image.Image:

@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.errors import ProjectError
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats.coco import read_coco, write_coco
 from napari_sam2s.formats.ctc import read_ctc, write_ctc
+from napari_sam2s.formats.cvat import read_cvat, write_cvat
 from napari_sam2s.formats.davis import write_davis
 from napari_sam2s.formats.davis_layout import read_davis
+from napari_sam2s.formats.export_view import ExportView
+from napari_sam2s.formats.geff_graph import write_geff
 from napari_sam2s.formats.measurements import read_pixel_size, write_measurements
+from napari_sam2s.formats.mots import read_mots, write_mots
 from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
-from napari_sam2s.formats.overlay import write_overlay
+from napari_sam2s.formats.overlay import Span, write_overlay, write_overlay_gif
 from napari_sam2s.formats.sav import read_sav, write_sav
 from napari_sam2s.formats.tiff_stack import read_tiff_stack, write_tiff_stack
+from napari_sam2s.formats.trackmate import write_trackmate
+from napari_sam2s.formats.yolo_seg import write_yolo_seg
+from napari_sam2s.formats.youtube_vis import read_youtube_vis, write_youtube_vis
 from napari_sam2s.masklets.protocol import Masklets
 
 
@@ -54,9 +64,37 @@ class Format:
         return frozenset(option.name for option in self.options) | ({"video"} if self.needs_video else set())
 
 
-def _write_overlay(masklets: Masklets, path: Path | str, name: str, *, video: Any) -> Path:
-    return write_overlay(video, masklets, path)
+def read_span(word: str) -> Span:
+    """Return a span of frames from words such as ``100:250`` (100 to 249), ``100:`` and ``:250``."""
+    first, colon, stop = word.partition(":")
+    try:
+        span = int(first or 0), int(stop) if stop else None
+    except ValueError:
+        span = -1, None
+    if not colon or span[0] < 0 or (span[1] is not None and span[1] <= span[0]):
+        raise FormatError(f"{word} is not a span of frames, such as 100:250.")
+    return span
 
+
+def _read_width(word: str) -> int:
+    if not word.isdecimal():
+        raise FormatError(f"{word} is not a number of pixels.")
+    return int(word)
+
+
+def _write_overlay(masklets: Masklets, path: Path | str, name: str, *, video: Any, **options: Any) -> Path:
+    return write_overlay(video, masklets, path, **options)
+
+
+def _write_gif(masklets: Masklets, path: Path | str, name: str, *, video: Any, **options: Any) -> Path:
+    return write_overlay_gif(video, masklets, path, **options)
+
+
+_DRAWN = (
+    Option("words", "names|legend|both|none", "names at the objects, a legend under the picture"),
+    Option("layout", "overlay|side-by-side", "beside it the frame without masks"),
+    Option("span", "START:STOP", "these frames alone", read_span),
+)
 
 _ALL = (
     Format(
@@ -93,19 +131,53 @@ _ALL = (
     ),
     Format("tiff", "TIFF stack", "Labels (t, y, x) of 16 bits in one file.", write_tiff_stack, read_tiff_stack),
     Format(
+        "youtube-vis",
+        "YouTube-VIS JSON",
+        "A run-length mask a frame for each object: what TrackEval and mmdetection read.",
+        write_youtube_vis,
+        read_youtube_vis,
+    ),
+    Format("mots", "MOTS challenge", "gt.txt with a run-length mask a line; masks do not overlap.", write_mots, read_mots),
+    Format("yolo-seg", "YOLO segmentation", "Outlines to train YOLO with; who is who is lost, and holes are.", write_yolo_seg),
+    Format("cvat", "CVAT for video 1.1", "An XML of tracks with masks, to upload to CVAT.", write_cvat, read_cvat),
+    Format("geff", "GEFF tracks", "Tracks with divisions as a graph: centroids, areas, names; no masks.", write_geff),
+    Format("trackmate", "TrackMate XML", "Spots with outlines and tracks with divisions, for Fiji.", write_trackmate),
+    Format(
         "overlay",
         "Overlay video",
         "An MP4 with the masks drawn in, to look at.",
         _write_overlay,
+        options=_DRAWN,
         file_ending=".mp4",
+        needs_video=True,
+    ),
+    Format(
+        "gif",
+        "GIF",
+        "A small moving picture of a span with the masks drawn in.",
+        _write_gif,
+        options=(*_DRAWN, Option("width", "PIXELS", "at most so wide (480)", _read_width)),
+        file_ending=".gif",
         needs_video=True,
     ),
 )
 FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
 
 
-def export(masklets: Masklets, name: str, target: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
-    """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`."""
+def export(
+    masklets: Masklets,
+    name: str,
+    target: Path | str,
+    format: str = "davis",  # noqa: A002
+    *,
+    video: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Path:
+    """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`.
+
+    ``progress`` is called with the number of frames done and of all.
+    """
     if format not in FORMATS:
         raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, FORMATS))}.")
     chosen = FORMATS[format]
@@ -114,6 +186,18 @@ def export(masklets: Masklets, name: str, target: Path | str, format: str = "dav
         raise ProjectError(
             f"{option!r} is an option of {' and '.join(owners) or 'no format'}, not of {format!r}: leave it out."
         )
-    if chosen.needs_video and options.get("video") is None:
-        raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
-    return chosen.write(masklets, target, name, **options)
+    if chosen.needs_video:
+        if video is None:
+            raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
+        options["video"] = video
+    return chosen.write(ExportView(masklets, _times(masklets, video), progress), target, name, **options)
+
+
+def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:
+    """Return the times of a video by its own clock; of pictures and arrays without a rate there are none."""
+    if getattr(video, "fps", None) is None or getattr(video, "timestamps", None) is None:
+        return None
+    shape = getattr(masklets, "shape", None)
+    if shape is not None and len(video) != shape[0]:
+        raise FormatError(f"The video has {len(video)} frames, and the masks are of one with {shape[0]}: give that one.")
+    return np.asarray(video.timestamps)

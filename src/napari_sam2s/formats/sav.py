@@ -2,8 +2,9 @@
 
 ``masklet[i][k]`` is the mask of object ``k`` on frame ``i * ann_every``. An object that is absent has empty run lengths; a
 frame that is not annotated has ``null`` for every object, which SAM 2's loader drops (``rm_unannotated``). Beside SA-V's
-keys there are ``ann_every``, ``fps``, ``object_names`` and ``object_classes``. Two things of the published files are kept:
-the frame count is a float, and ``video_environment`` a string.
+keys there are ``ann_every``, ``fps``, ``time_s``, ``object_names``, ``object_classes`` and ``object_facts`` (which have the
+colours and parents too). Two things of the published files are kept: the frame count is a float, and ``video_environment`` a
+string.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
+from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
+from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -54,16 +56,15 @@ class SavFile:
         self._ids = [i + 1 for i in ids] if 0 in ids else ids
         names = facts.get("object_names") or [f"object {i}" for i in self._ids]
         classes = facts.get("object_classes") or [None] * len(ids)
-        self.objects = tuple(Object(i, n, c, object_colour(i)) for i, n, c in zip(self._ids, names, classes, strict=True))
-
-    @property
-    def frames(self) -> list[int]:
-        """Annotated frames."""
-        return [n * self.every for n, row in enumerate(self._masklet) if not row or None not in row]
+        described = {o.id: o for o in map(object_of_facts, facts.get("object_facts", ()))}
+        found = (Object(i, n, c, object_colour(i)) for i, n, c in zip(self._ids, names, classes, strict=True))
+        self.objects = tuple(described.get(o.id, o) for o in found)
+        self.frames = [n * self.every for n, row in enumerate(self._masklet) if not row or None not in row]
+        self._known = frozenset(self.frames)
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""
-        if frame not in self.frames:
+        if frame not in self._known:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
         row = self._masklet[frame // self.every]
         try:
@@ -80,18 +81,34 @@ def read_sav(path: Path | str) -> dict[str, SavFile]:
 def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_manual.json``, or as the file ``root`` if that ends in ``.json``; return the file."""
     frames = annotated_frames(masklets, video)
-    count, height, width = shape_of(masklets)
-    every = reduce(gcd, frames, 0) or 1
+    shape = shape_of(masklets)
     objects = sorted(masklets.objects, key=lambda o: o.id)
-    rows: list[list[dict[str, Any] | None]] = [[None] * len(objects) for _ in range(frames[-1] // every + 1)]
     areas = np.zeros((len(objects), len(frames)), dtype=np.int64)
-    for n, frame in enumerate(frames):
-        known = {e.object_id: e.mask for e in entries_of(masklets, frame)}
-        masks = [known.get(o.id, rle.EMPTY) for o in objects]
-        areas[:, n] = [mask.area for mask in masks]
-        rows[frame // every] = [encode_rle(mask, (height, width)) for mask in masks]
+    every = reduce(gcd, frames, 0) or 1
+    path = file_in(root, video, ENDING)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write('{"masklet": [')  # first, frame by frame: what is said of all of them is known in the end
+        next_row, unknown = 0, json.dumps([None] * len(objects))
+        for n, frame in enumerate(frames):
+            known = {e.object_id: e.mask for e in entries_of(masklets, frame)}
+            masks = [known.get(o.id, rle.EMPTY) for o in objects]
+            areas[:, n] = [mask.area for mask in masks]
+            row = json.dumps([encode_rle(mask, shape[1:]) for mask in masks])
+            rows = [*[unknown] * (frame // every - next_row), row]
+            file.write(("" if next_row == 0 else ",\n") + ",\n".join(rows))
+            next_row = frame // every + 1
+        facts = _facts(masklets, video, shape, frames, objects) | _statistics(areas, frames, shape[1] * shape[2])
+        file.write(f"], {json.dumps(facts | {'ann_every': every})[1:]}")
+    return path
+
+
+def _facts(
+    masklets: Masklets, video: str, shape: tuple[int, int, int], frames: list[int], objects: list[Object]
+) -> dict[str, Any]:
+    """Return what SA-V says of a video, and what we do."""
+    count, height, width = shape
     fps = getattr(masklets, "fps", None)
-    facts = {
+    return {
         "video_id": video,
         "video_duration": count / fps if fps else None,
         "video_frame_count": float(count),
@@ -101,18 +118,13 @@ def write_sav(masklets: Masklets, root: Path | str, video: str) -> Path:
         "video_environment": "",
         "video_split": "",
         "fps": fps,
-        "ann_every": every,
+        "time_s": [seconds_of(masklets, frame) for frame in frames],
         "object_names": [o.name for o in objects],
         "object_classes": [o.class_name for o in objects],
-        **_statistics(areas, frames, height * width),
+        "object_facts": facts_of_objects(objects),
         "masklet_id": [o.id for o in objects],
         "masklet_num": len(objects),
-        "masklet": rows,
     }
-    path = file_in(root, video, ENDING)
-    with whole_file(path) as part:
-        part.write_text(json.dumps(facts), encoding="utf-8")
-    return path
 
 
 def _statistics(areas: NDArray[np.int64], frames: list[int], pixels: int) -> dict[str, Any]:

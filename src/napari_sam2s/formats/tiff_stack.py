@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, labels_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -30,23 +31,23 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
     FormatError
         If nothing is annotated, an id has more than 16 bits, or it cannot be written.
     """
-    known = set(annotated_frames(masklets, video))
+    frames = annotated_frames(masklets, video)
+    known = set(frames)
     count, height, width = shape_of(masklets)
     objects = tuple(masklets.objects)
-    largest = max((o.id for o in objects), default=0)
-    if largest > LARGEST_ID:
-        raise FormatError(f"{video} has an object {largest}, and 16 bits end at {LARGEST_ID}: export to another format.")
+    _refuse_ids(o.id for o in objects)
     lost = 0
 
     def pages() -> Iterator[NDArray[np.uint16]]:
         nonlocal lost
         for frame in range(count):
-            masks = masklets.masks(frame) if frame in known else {}
-            labels, overlap = labels_of(masks, objects, (height, width))
+            labels, overlap = np.zeros((height, width), np.uint16), 0
+            if frame in known:
+                labels, overlap = frame_labels(masklets, frame, objects, (height, width), np.uint16, _refuse_ids)
             lost += overlap
-            yield labels.astype(np.uint16)
+            yield labels
 
-    facts = [{"id": o.id, "name": o.name, "class": o.class_name, "colour": o.colour, "parent": o.parent} for o in objects]
+    times, fps = [seconds_of(masklets, frame) for frame in frames], getattr(masklets, "fps", None)
     path = file_in(root, video, ENDING)
     with whole_file(path) as part:
         tifffile.imwrite(
@@ -56,13 +57,19 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
             dtype=np.uint16,
             compression="zlib",
             photometric="minisblack",
-            metadata={"axes": "TYX", "objects": facts, "known": sorted(known)},
+            metadata={"axes": "TYX", "objects": facts_of_objects(objects), "known": frames, "time_s": times, "fps": fps},
         )
     if len(known) < count:
         text = f"{video}: {count - len(known)} frames that are not known are empty in the TIFF, for other readers than ours."
         warnings.warn(text, stacklevel=2)
     warn_of_overlaps(video, lost)
     return path
+
+
+def _refuse_ids(ids: Iterable[int]) -> None:
+    largest = max(ids, default=0)
+    if largest > LARGEST_ID:
+        raise FormatError(f"There is an object {largest}, and 16 bits end at {LARGEST_ID}: export to another format.")
 
 
 class TiffStack:
@@ -84,21 +91,21 @@ class TiffStack:
             raise FormatError(f"{self.path} has {pages} pages for {self.shape[0]} frames: write a page a frame.")
         self.name = self.path.stem.removesuffix("_labels")
         self.frames = [int(t) for t in described.get("known", range(self.shape[0]))]
-        self._facts = {int(o["id"]): o for o in described.get("objects", ())}
+        self._known = frozenset(self.frames)
+        self.fps: float | None = described.get("fps")
+        self._facts: list[dict[str, Any]] = list(described.get("objects", ()))
 
     @property
     def objects(self) -> tuple[Object, ...]:
         """The objects that the description names, or one for each label; then the whole file is read."""
         if self._facts:
-            return tuple(
-                Object(i, o["name"], o["class"], tuple(o["colour"]), parent=o["parent"]) for i, o in self._facts.items()
-            )
+            return tuple(map(object_of_facts, self._facts))
         ids = {int(i) for frame in self.frames for i in np.unique(self._labels(frame))} - {0}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""
-        if frame not in self.frames:
+        if frame not in self._known:
             raise FormatError(f"{self.path} has no frame {frame}.")
         labels = self._labels(frame)
         return {int(i): labels == i for i in np.unique(labels) if i}

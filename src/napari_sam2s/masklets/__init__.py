@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 from napari_sam2s.masklets.class_lists import ClassList, class_list, read_class_list
+from napari_sam2s.masklets.clean_up import CleanUp
 from napari_sam2s.masklets.identity_links import Link, Question
 from napari_sam2s.masklets.mask_statistics import Series
 from napari_sam2s.masklets.presence import Span
@@ -18,6 +19,7 @@ from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
 __all__ = [
     "Change",
     "ClassList",
+    "CleanUp",
     "LabelMasklets",
     "Link",
     "Masklets",

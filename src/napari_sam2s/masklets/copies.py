@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.masklets.write_ahead_log import mark_closed
 
 
-def copy_project(path: Path | str, target: Path | str) -> Path:
+def copy_project(path: Path | str, target: Path | str, *, change: Callable[[sqlite3.Connection], None] | None = None) -> Path:
     """Copy a project as it is now, also while another process writes it; the copy appears whole or not at all.
+
+    ``change`` may change the copy before it has its name.
 
     Returns
     -------
@@ -31,10 +34,12 @@ def copy_project(path: Path | str, target: Path | str) -> Path:
     if target.is_dir():
         target = target / path.name
     schema.check_new(target)
-    draft = target.with_name(f"{target.name}.new-{os.getpid()}")
+    draft = target.with_name(f"{target.name}.copy-{os.getpid()}")
     try:
         with closing(schema.connect(path, writable=False)) as source, closing(sqlite3.connect(draft)) as made:
             source.backup(made)
+            if change is not None:
+                change(made)
             mark_closed(made)
             made.commit()
         draft.rename(target)

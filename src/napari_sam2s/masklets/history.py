@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.store import Store
 
+MANY = 20_000  # changed masks: to read all anew then takes less than to note each
+
 
 class History:
     """The steps of undo of a project."""
@@ -49,7 +51,7 @@ class History:
         ProjectError
             If that step is a run that is still going on, or would bring back what lies behind the end of the video.
         """
-        with self._store.transaction() as db:
+        with self._store.unchecked_references(), self._store.transaction() as db:
             row = self._store.log.last_done()
             if row is None:
                 return None
@@ -59,21 +61,29 @@ class History:
 
     def redo(self) -> str | None:
         """Redo the step that was undone last and return its name, or ``None``."""
-        with self._store.transaction():
+        with self._store.unchecked_references(), self._store.transaction():
             row = self._store.log.first_undone()
             return None if row is None else self._toggle(row, undone=False)
 
     def _toggle(self, row: sqlite3.Row, *, undone: bool) -> str:
         store, step, label = self._store, row["id"], str(row["label"])
-        for table in ("masks", "prompts", "links"):  # of a video that was cut since
-            behind = f"SELECT max(frame) FROM {table}_changes WHERE step = ? AND frame >= ? AND present"
-            last = store.rows(behind, (step, store.shape[0]))[0][0]
+        behind = "SELECT max(frame) FROM {}_changes WHERE step = ?1 AND frame >= ?2 AND present"
+        shown = (
+            "SELECT max(frame) FROM masks WHERE frame >= ?2 AND run IN "
+            "(SELECT h.run FROM hidden_runs h JOIN runs r ON r.id = h.run WHERE r.step = ?1)"
+        )
+        for sql in (*map(behind.format, ("masks", "prompts", "links")), shown):  # of a video that was cut since
+            last = store.rows(sql, (step, store.shape[0]))[0][0]
             if last is not None:
                 raise ProjectError(
                     f"To {'undo' if undone else 'redo'} {label!r} would bring back something of frame {last}, and the "
                     f"video has {store.shape[0]} frames now: relink the project to the whole recording first."
                 )
-        store.touched(store.log.masks_of(step))
+        changed = store.log.masks_of(step, MANY)
+        if changed is None:
+            store.touched_all()
+        else:
+            store.touched(changed)
         store.log.swap(step)
         store.log.mark(step, undone)
         store.note()

@@ -201,8 +201,9 @@ class Links(LiveSequence[Link]):
 
     def _forget_absence(self, mine: int, other: int) -> None:
         """Forget where the first is known to be absent and the second is known: moving would put the absence in its place."""
-        where = "object_id = ?1 AND area = 0 AND frame IN (SELECT frame FROM masks WHERE object_id = ?2)"
-        frames = [row[0] for row in self._store.rows(f"SELECT frame FROM masks WHERE {where}", (mine, other))]
+        known = self._store.known
+        where = f"object_id = ?1 AND area = 0 AND frame IN (SELECT frame FROM {known} WHERE object_id = ?2)"
+        frames = [row[0] for row in self._store.rows(f"SELECT frame FROM {known} WHERE {where}", (mine, other))]
         self._store.touch("masks", [(t, mine) for t in frames])
         self._store.db.execute(f"DELETE FROM masks WHERE {where}", (mine, other))
 

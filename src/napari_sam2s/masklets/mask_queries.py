@@ -45,7 +45,9 @@ class MaskQueries:
 
     def __call__(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}`` of a frame, with an empty mask for an object known to be absent."""
-        rows = self._store.rows(f"SELECT object_id, {_RLE} FROM masks WHERE frame = ? AND {LIVING}", (frame_of(frame),))
+        rows = self._store.rows(
+            f"SELECT object_id, {_RLE} FROM {self._store.known} WHERE frame = ? AND {LIVING}", (frame_of(frame),)
+        )
         return {row[0]: rle.decode(rle.Mask(*row[1:]), self._store.shape[1:]) for row in rows}
 
     def one(self, frame: int, object_id: int) -> NDArray[np.bool_] | None:
@@ -56,13 +58,13 @@ class MaskQueries:
     def encoded(self, frame: int, object_id: int) -> rle.Mask | None:
         """Return a mask as it is kept, see :meth:`one`."""
         key = frame_of(frame), id_of(object_id)
-        rows = self._store.rows(f"SELECT {_RLE} FROM masks WHERE frame = ? AND object_id = ?", key)
+        rows = self._store.rows(f"SELECT {_RLE} FROM {self._store.known} WHERE frame = ? AND object_id = ?", key)
         return rle.Mask(*rows[0]) if rows else None
 
     def entries(self, frame: int) -> list[Entry]:
         """Return all that is known of a frame, by object id; masks stay encoded."""
         sql = (
-            f"SELECT object_id, {_RLE}, iou, object_score, class_scores, origin, confirmed FROM masks "
+            f"SELECT object_id, {_RLE}, iou, object_score, class_scores, origin, confirmed FROM {self._store.known} "
             f"WHERE frame = ? AND {LIVING} ORDER BY object_id"
         )
         return [
@@ -79,11 +81,14 @@ class MaskQueries:
     @property
     def frames(self) -> list[int]:
         """Frames on which at least one object is known, ascending."""
-        return [row[0] for row in self._store.rows(f"SELECT DISTINCT frame FROM masks WHERE {LIVING} ORDER BY frame")]
+        return [
+            row[0] for row in self._store.rows(f"SELECT DISTINCT frame FROM {self._store.known} WHERE {LIVING} ORDER BY frame")
+        ]
 
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return what the model thought of the masks of a frame."""
-        sql = f"SELECT object_id, iou, object_score, class_scores FROM masks WHERE frame = ? AND iou IS NOT NULL AND {LIVING}"
+        judged = f"frame = ? AND iou IS NOT NULL AND {LIVING}"
+        sql = f"SELECT object_id, iou, object_score, class_scores FROM {self._store.known} WHERE {judged}"
         return {row[0]: self._scores(*row[1:]) for row in self._store.rows(sql, (frame_of(frame),))}
 
     def _scores(self, iou: float, object_score: float, class_scores: bytes | None) -> Scores:
@@ -92,8 +97,8 @@ class MaskQueries:
     def suggested_class(self, object_id: int, frames: int = 200) -> tuple[str, float] | None:
         """Return the class the model takes an object for and its mean probability over the latest frames, if it says so."""
         sql = (
-            "SELECT class_scores FROM masks WHERE object_id = ?1 AND class_scores IS NOT NULL AND frame IN "
-            "(SELECT frame FROM masks WHERE object_id = ?1 AND area > 0 ORDER BY frame DESC LIMIT ?2)"
+            f"SELECT class_scores FROM {self._store.known} WHERE object_id = ?1 AND class_scores IS NOT NULL AND frame IN "
+            f"(SELECT frame FROM {self._store.known} WHERE object_id = ?1 AND area > 0 ORDER BY frame DESC LIMIT ?2)"
         )
         votes = [self._class_scores.unpack(row[0]) for row in self._store.rows(sql, (id_of(object_id), frames))]
         if not votes:
@@ -104,12 +109,12 @@ class MaskQueries:
 
     def origins(self, frame: int) -> dict[int, str]:
         """Return where the masks of a frame come from, by object."""
-        sql = f"SELECT object_id, origin FROM masks WHERE frame = ? AND {LIVING}"
+        sql = f"SELECT object_id, origin FROM {self._store.known} WHERE frame = ? AND {LIVING}"
         return {row[0]: row[1] for row in self._store.rows(sql, (frame_of(frame),))}
 
     def known(self, object_id: int, start: int, stop: int) -> list[int]:
         """Return the frames from ``start`` to ``stop - 1`` on which something is known of an object, ascending."""
-        sql = "SELECT frame FROM masks WHERE object_id = ? AND frame >= ? AND frame < ? ORDER BY frame"
+        sql = f"SELECT frame FROM {self._store.known} WHERE object_id = ? AND frame >= ? AND frame < ? ORDER BY frame"
         return [row[0] for row in self._store.rows(sql, (object_id, start, stop))]
 
     def confirmed_frames(self, object_id: int) -> list[int]:
@@ -131,8 +136,10 @@ class MaskQueries:
 
     def _read_series(self, object_id: int, first: int | None, last: int | None) -> Series:
         if first is None and max(self._store.shape[1:]) < LARGEST_SIDE:
-            [texts] = self._store.rows(f"SELECT {PACKED} FROM masks WHERE object_id = ?", (object_id,))
+            [texts] = self._store.rows(f"SELECT {PACKED} FROM {self._store.known} WHERE object_id = ?", (object_id,))
             return Series.of_packed(tuple(texts))
         where = "object_id = ?1" if first is None else "object_id = ?1 AND frame BETWEEN ?2 AND ?3"
         keys = (object_id,) if first is None else (object_id, first, last)
-        return Series.of_rows(self._store.rows(f"SELECT {SERIES_COLUMNS} FROM masks WHERE {where} ORDER BY frame", keys))
+        return Series.of_rows(
+            self._store.rows(f"SELECT {SERIES_COLUMNS} FROM {self._store.known} WHERE {where} ORDER BY frame", keys)
+        )

@@ -46,8 +46,8 @@ class MaskWriter:
         self._objects.check(*{object_id for _, object_id, *_ in encoded}, removed_too=True)
         with self._runs.step_of(run, f"masks ({origin})") as db:
             if origin in ("propagated", "interpolated"):
-                later = self._later_steps(db)
-                encoded = [row for row in encoded if not _protected(db, row[0], row[1], later)]
+                later, known = self._later_steps(db), self._store.known
+                encoded = [row for row in encoded if not _protected(db, known, row[0], row[1], later)]
             keys = [(frame, object_id) for frame, object_id, *_ in encoded]
             self._store.touch("masks", keys)
             db.executemany(_INSERT, (self._values(*row, origin, confirmed, run) for row in encoded))
@@ -82,17 +82,17 @@ class MaskWriter:
         where = f"frame = ?1 AND CASE WHEN ?2 IS NULL THEN {LIVING} ELSE object_id = ?2 END"
         values = frame, None if object_id is None else id_of(object_id)
         with self._store.step("confirm" if confirmed else "unconfirm") as db:
-            keys = [tuple(row) for row in db.execute(f"SELECT frame, object_id FROM masks WHERE {where}", values)]
+            keys = [tuple(row) for row in db.execute(f"SELECT frame, object_id FROM {self._store.known} WHERE {where}", values)]
             self._store.touch("masks", keys)
             db.execute(f"UPDATE masks SET confirmed = ?3 WHERE {where}", (*values, int(confirmed)))
             self._store.note([frame])
 
 
-def _protected(db: sqlite3.Connection, frame: int, object_id: int, later: Sequence[int]) -> bool:
+def _protected(db: sqlite3.Connection, known: str, frame: int, object_id: int, later: Sequence[int]) -> bool:
     """Whether propagation leaves a mask alone: it is locked, painted, confirmed, or changed by a later step than the run's."""
     sql = (
         "SELECT 1 FROM objects WHERE id = ?2 AND locked UNION ALL "
-        "SELECT 1 FROM masks WHERE frame = ?1 AND object_id = ?2 AND (confirmed OR origin = 'painted')"
+        f"SELECT 1 FROM {known} WHERE frame = ?1 AND object_id = ?2 AND (confirmed OR origin = 'painted')"
     )
     if db.execute(sql, (frame, object_id)).fetchone() is not None:
         return True

@@ -39,8 +39,8 @@ class Project:
 
     Nothing is ever unsaved: every method that changes something has committed it when it returns.
 
-    The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits), ``links``, ``review``, ``runs``,
-    ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
+    The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits; called, the tracks as data),
+    ``links``, ``review``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
@@ -54,7 +54,7 @@ class Project:
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
             self.prompts = Prompts(store, self.objects)
-            self.tracks = TrackEditor(store, self.masks, self._writer)
+            self.tracks = TrackEditor(store, self.masks, self._writer, self.objects)
             self.links = Links(store, self.masks, self.tracks)
             self.review = Reviewer(store, self.objects, self.masks, self.tracks, self.links)
             self.labels = LabelView(store, self.objects, self.masks, self._writer)
@@ -212,12 +212,12 @@ class Project:
         return self.history.redo()
 
     def export(self, folder: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
-        """Write the masks in another format and return what was made.
+        """Write the masks in another format and return what was made; it appears whole or not at all.
 
-        ``"davis"``: palette PNGs and a ``meta.json``; ``"coco"``: COCO instances; ``"csv"``: a table of measurements, with
-        the options ``pixel_size=(y, x)`` and ``unit=`` for areas in physical units; ``"sav"``: SA-V's JSON; ``"ctc"``: Cell
-        Tracking Challenge; ``"ome-zarr"``: labels of OME-Zarr; ``"overlay"``: a file such as ``masks.mp4`` to look at, drawn
-        on the frames of ``video=``. :data:`napari_sam2s.formats.FORMATS` lists them.
+        ``"davis"``, ``"coco"``, ``"csv"`` (a table of measurements), ``"ctc"`` and so on:
+        :data:`napari_sam2s.formats.FORMATS` lists them with their titles and options. ``"overlay"`` and ``"gif"`` are files,
+        such as ``masks.mp4``, drawn on the frames of ``video=``. Given to other formats, ``video`` says when frames are shown;
+        else that is a frame by the rate. ``progress`` is called with the number of frames done and of all.
 
         Raises
         ------

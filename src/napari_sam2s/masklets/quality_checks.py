@@ -150,21 +150,16 @@ def _runs(frames: NDArray[np.int64], shown: NDArray[np.bool_], step: int, limits
     yield "re-entry", back, lambda v: 0.35 + 0.3 * np.minimum(v / 1000, 1), away
 
 
-def overlaps(
-    series: Mapping[int, Series], shared: Callable[[int, int, int], float], limits: Thresholds, within: tuple[int, int]
-) -> Iterator[Doubts]:
+def overlaps(found: NDArray[np.int64], shared: Callable[[int, int, int], float], limits: Thresholds) -> Iterator[Doubts]:
     """Yield overlaps of pairs of objects.
 
     Parameters
     ----------
-    series
-        By object id.
+    found
+        Where their boxes overlap, see :func:`overlapping_boxes`.
     shared
         Called with a frame and two object ids, returns the part of the smaller mask that both claim, 0 to 1.
-    within
-        Frames ``(start, stop)`` to look at.
     """
-    found = _overlapping_boxes(series, limits, within)
     found = found[np.lexsort((found[:, 2], found[:, 1], found[:, 0]))]
     breaks = np.any(np.diff(found[:, :2], axis=0) != 0, axis=1) | (np.diff(found[:, 2]) > MERGE)
     runs = [run for run in np.split(found, np.flatnonzero(breaks) + 1) if len(run)]
@@ -179,8 +174,11 @@ def overlaps(
             yield Doubts("overlap", (i, j), run[claimed, 2], 0.5 + 0.45 * parts[claimed], parts[claimed], 1)
 
 
-def _overlapping_boxes(series: Mapping[int, Series], limits: Thresholds, within: tuple[int, int]) -> NDArray[np.int64]:
-    """Return ``(N, 3)``: lower id, higher id, frame of objects whose boxes overlap by so much that their masks may."""
+def overlapping_boxes(series: Mapping[int, Series], limits: Thresholds, within: tuple[int, int]) -> NDArray[np.int64]:
+    """Return ``(N, 3)``: lower id, higher id, frame of objects whose boxes overlap by so much that their masks may.
+
+    ``series`` are by object id; ``within`` are the frames ``(start, stop)`` to look at.
+    """
     kept = []
     for i, s in series.items():
         part = slice(*np.searchsorted(s.frames, within))

@@ -13,8 +13,10 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.identity_links import Links, Question
 from napari_sam2s.masklets.mask_queries import MaskQueries
+from napari_sam2s.masklets.mask_statistics import Series
 from napari_sam2s.masklets.objects import Objects
-from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds, doubts_of, overlaps
+from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds
+from napari_sam2s.masklets.review_cache import ReviewCache
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.track_editing import TrackEditor
 
@@ -94,6 +96,9 @@ class Reviewer:
 
     def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: TrackEditor, links: Links) -> None:
         self._store, self._objects, self._masks, self._tracks, self._links = store, objects, masks, tracks, links
+        self._cache = ReviewCache(self._shared, store.guard)
+        store.when_touched.append(self._cache.touch)
+        store.when_forgotten.append(self._cache.clear)
 
     def __call__(self, start: int = 0, stop: int | None = None, *, thresholds: Thresholds | None = None) -> Review:
         """Return the spans that want eyes between two frames, worst first.
@@ -104,17 +109,18 @@ class Reviewer:
         (:meth:`Links.add`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
 
         It is computed from ``project.masks.series``: the first call reads them all (seconds for a video of hours), later ones
-        only what changed.
+        read and compare only what changed.
         """
         limits = thresholds or Thresholds()
         frames, height, width = self._store.shape
         start, stop = max(start, 0), frames if stop is None else min(stop, frames)
-        series = {o.id: self._masks.series(o.id) for o in self._objects}
+
+        def read() -> dict[int, Series]:
+            return {o.id: self._masks.series(o.id) for o in self._objects}
+
         found: list[ReviewSpan] = []
-        for i, mine in series.items():
-            found += _spans(doubts_of(i, mine, height * width, limits), start, stop)
-        for doubts in overlaps(series, self._shared, limits, (start, stop)):
-            found += _spans([doubts], start, stop)
+        for doubts in self._cache.doubts(read, height * width, limits, (start, stop)):
+            found += _spans(doubts, start, stop)
         found += [self._link_span(question) for question in self._links.questions() if start <= question.frame < stop]
         return Review(tuple(sorted(found, key=lambda s: (s.link is None, -s.severity, s.start, s.objects))))
 

@@ -24,6 +24,7 @@ class Mask:
 
 
 EMPTY = Mask(0, 0, 0, 0, b"", 0)
+REMEDY = "`napari-sam2s doctor PROJECT` lists what is; restore a copy, or paint that frame anew"
 
 
 def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:
@@ -38,8 +39,25 @@ def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     bounds = np.concatenate(([0] if flat[0] else [], [0], edges, [flat.size])).astype(np.int64)
     lengths = np.diff(bounds)
-    area = int(lengths[1::2].sum())
-    return Mask(y0 + offset[0], x0 + offset[1], y1 - y0, x1 - x0, _pack(lengths), area)
+    box = (y0 + int(offset[0]), x0 + int(offset[1]), y1 - y0, x1 - x0)
+    return Mask(*box, _pack(lengths) + _box_sum(box), int(lengths[1::2].sum()))
+
+
+def runs_of(mask: Mask) -> NDArray[np.int64]:
+    """Return the lengths of alternating runs of a mask's crop, row by row, the first of background (perhaps 0)."""
+    return _unpack(mask) if mask.counts else np.zeros(0, np.int64)
+
+
+def of_runs(lengths: NDArray[np.int64], box: tuple[int, int, int, int]) -> Mask:
+    """Return the mask whose box ``(y0, x0, height, width)`` is filled with runs as :func:`runs_of` gives them.
+
+    Raises
+    ------
+    ValueError
+        If they do not fill the box, or are below 0.
+    """
+    y0, x0, height, width = box
+    return encode(np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width), (y0, x0))
 
 
 def _pack(lengths: NDArray[np.int64]) -> bytes:
@@ -55,29 +73,58 @@ def _pack(lengths: NDArray[np.int64]) -> bytes:
     return bytes([width]) + zlib.compress(folded.astype(f"<u{width}").tobytes(), 6)
 
 
-def _unpack(counts: bytes) -> NDArray[np.int64]:
+def _box_sum(box: tuple[int, int, int, int]) -> bytes:
+    """Return a checksum of a mask's box: the run lengths have one of their own (zlib's), and do not say where they lie."""
+    return zlib.crc32(np.array(box, "<i8").tobytes()).to_bytes(4, "little")
+
+
+def _unpack(mask: Mask) -> NDArray[np.int64]:
+    """Return the lengths of the runs of a mask, which fill its box."""
     try:
-        folded = np.frombuffer(zlib.decompress(counts[1:]), f"<u{counts[0]}").astype(np.int64)
-    except (zlib.error, TypeError, ValueError, IndexError) as error:
-        raise ProjectError(f"A mask of the project is damaged ({error}): restore a copy, or paint that frame anew.") from error
-    lengths = np.where(folded % 2 == 0, folded // 2, -(folded + 1) // 2)
-    lengths[0::2], lengths[1::2] = np.cumsum(lengths[0::2]), np.cumsum(lengths[1::2])
+        width, pixels = mask.counts[0], mask.height * mask.width
+        stream = zlib.decompressobj()
+        packed = stream.decompress(mask.counts[1:], width * (pixels + 2))  # a run has a pixel at least: no more fits
+        if width not in (1, 2, 4, 8) or not stream.eof:
+            raise ValueError("its run lengths are cut short or too long")
+        if stream.unused_data and stream.unused_data != _box_sum((mask.y0, mask.x0, mask.height, mask.width)):
+            raise ValueError("its place is not the one it was written for")  # masks of earlier versions have no such sum
+        folded = np.frombuffer(packed, f"<u{width}").astype(np.int64)
+        lengths = np.where(folded % 2 == 0, folded // 2, -(folded + 1) // 2)
+        lengths[0::2], lengths[1::2] = np.cumsum(lengths[0::2]), np.cumsum(lengths[1::2])
+        if (len(lengths) and lengths.min() < 0) or lengths.sum() != pixels or lengths[1::2].sum() != mask.area:
+            raise ValueError("its run lengths do not fill its box")
+    except (zlib.error, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise ProjectError(f"A mask of the project is damaged ({error}): {REMEDY}.") from error
     return lengths
 
 
 def decode_crop(mask: Mask) -> NDArray[np.bool_]:
-    """Return the crop of a mask, ``(height, width)`` bool."""
-    lengths = _unpack(mask.counts) if mask.counts else np.zeros(0, np.int64)
+    """Return the crop of a mask, ``(height, width)`` bool.
+
+    Raises
+    ------
+    ProjectError
+        If what was kept of it is damaged.
+    """
+    lengths = _unpack(mask) if mask.counts else np.zeros(0, np.int64)
+    if not mask.counts and mask.area:
+        raise ProjectError(f"A mask of the project is damaged (it has no run lengths): {REMEDY}.")
     values = np.arange(len(lengths)) % 2 == 1
-    try:
-        return np.repeat(values, lengths).reshape(mask.height, mask.width)
-    except ValueError as error:
-        raise ProjectError(f"A mask of the project is damaged ({error}): restore a copy, or paint that frame anew.") from error
+    return np.repeat(values, lengths).reshape(mask.height, mask.width)
 
 
 def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask in a frame of the given ``(Y, X)``, bool."""
+    """Return the mask in a frame of the given ``(Y, X)``, bool; see :func:`decode_crop`."""
     full = np.zeros(shape, dtype=bool)
     if mask.area:
+        if not fits(mask, shape):
+            raise ProjectError(f"A mask of the project is damaged (it reaches beyond the frame): {REMEDY}.")
         full[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] = decode_crop(mask)
     return full
+
+
+def fits(mask: Mask, shape: tuple[int, int]) -> bool:
+    """Whether the box of a mask lies in a frame of the given ``(Y, X)``."""
+    box = (mask.y0, mask.x0, mask.height, mask.width)
+    inside = all(isinstance(side, int) and side >= 0 for side in box)
+    return inside and mask.y0 + mask.height <= shape[0] and mask.x0 + mask.width <= shape[1]

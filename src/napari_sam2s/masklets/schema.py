@@ -2,11 +2,13 @@
 
 ``masks`` holds one row an object and frame; a row with area 0 says that the object was looked for and is not there, no
 row that nobody looked. ``*_changes`` hold, for each step of the history, the other version of every row that the step
-touched: undoing swaps the two, and so does redoing.
+touched: undoing swaps the two, and so does redoing. But the new masks of an undone run stay in ``masks``, and the run is in
+``hidden_runs``: to move those of hours of video takes long. ``known_masks`` are the masks without them.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -16,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import log_of, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
-VERSION = 4
+VERSION = 5
 BUSY_SECONDS = 10.0
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
@@ -45,6 +48,15 @@ _LINKS = """
 CREATE TABLE links (
     id INTEGER PRIMARY KEY, object_id INTEGER NOT NULL REFERENCES objects(id), frame INTEGER NOT NULL, content TEXT NOT NULL,
     ruled_out TEXT NOT NULL DEFAULT '[]', same_as INTEGER
+);
+"""
+
+_HIDDEN_RUNS = """
+CREATE INDEX masks_of_run ON masks (run) WHERE run IS NOT NULL;
+CREATE TABLE hidden_runs (run INTEGER PRIMARY KEY REFERENCES runs(id));
+CREATE VIEW known_masks AS SELECT * FROM masks AS m WHERE NOT EXISTS (
+    SELECT 1 FROM hidden_runs AS h CROSS JOIN masks AS hidden INDEXED BY masks_of_run
+    WHERE hidden.run = h.run AND hidden.frame = m.frame AND hidden.object_id = m.object_id
 );
 """
 
@@ -83,6 +95,7 @@ CREATE TABLE class_lists (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE steps (id INTEGER PRIMARY KEY, label TEXT NOT NULL, made REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 """
     + _LINKS
+    + _HIDDEN_RUNS
 )
 
 # What turns a file of one version into the next.
@@ -98,11 +111,12 @@ CREATE INDEX masks_of_object ON masks
 """,
     2: _LINKS + _changes_table("links"),
     3: "ALTER TABLE objects ADD COLUMN parent INTEGER; ALTER TABLE objects_changes ADD COLUMN parent;",
+    4: _HIDDEN_RUNS,
 }
 
 
-def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
-    """Open the file of a project, brought up to date if an older version made it.
+def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connection:
+    """Open the file of a project, brought up to date if an older version made it; of small files the pages are checked.
 
     Raises
     ------
@@ -124,7 +138,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
             connection = _open(path, "mode=ro&immutable=1")
             application, version = _identity(connection)
     except sqlite3.Error as error:
-        raise ProjectError(f"{path} is not a project, or is damaged ({error}).") from error
+        raise ProjectError(f"{path} is not a project, or is damaged ({error}): restore a copy.") from error
     try:
         if application != APPLICATION_ID:
             raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
@@ -137,6 +151,8 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
                 f"{path} was made by an older napari-sam2s (format {version}, now {VERSION}): open it once for writing "
                 "(mode='a', or in napari), which brings it up to date."
             )
+        if check:
+            refuse_broken_pages(connection, path)
         warn_of_missing_log(connection, path, log_was_there=log_was_there)
         _configure(connection, writable)
         _migrate(connection, version, path)
@@ -153,8 +169,8 @@ def _refuse_unread_changes(path: Path) -> None:
     beside = log_of(path)
     if beside.is_file() and beside.stat().st_size:
         raise ProjectError(
-            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written: "
-            "copy both files into one that can, and open the copy."
+            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written. "
+            "Copy both files into one that can, and open the copy."
         )
 
 
@@ -220,8 +236,9 @@ def create(path: Path, facts: Mapping[str, object]) -> None:
         If there is one already, or it cannot be written there.
     """
     check_new(path)
+    for left in path.parent.glob(f"{glob.escape(path.name)}.new-*"):
+        left.unlink(missing_ok=True)  # of a process that was killed: who makes a project holds its lock
     draft = path.with_name(f"{path.name}.new-{os.getpid()}")
-    draft.unlink(missing_ok=True)
     try:
         connection = _open(draft, "mode=rwc")
         try:

@@ -103,6 +103,17 @@ class Store:
                 self._lock.release()
 
     @contextmanager
+    def unchecked_references(self) -> Iterator[None]:
+        """Let an object go while masks of undone runs, which nobody sees, still refer to it; around a transaction."""
+        with self.guard:
+            self._check_open()
+            self.db.execute("PRAGMA foreign_keys = OFF")  # does nothing within a transaction
+            try:
+                yield
+            finally:
+                self.db.execute("PRAGMA foreign_keys = ON")
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Do several things at once or not at all; may be nested.
 
@@ -172,6 +183,15 @@ class Store:
         for touch in self.when_touched:
             touch(keys)
 
+    def touched_all(self) -> None:
+        """Say that any masks may be other than they were."""
+        self._forget()
+
+    @property
+    def known(self) -> str:
+        """Where in the file masks are read from: the table, or what is seen of it while it has those of undone runs."""
+        return "known_masks" if self.rows("SELECT 1 FROM hidden_runs LIMIT 1") else "masks"
+
     def note(self, frames: Iterable[int] | None = None) -> None:
         """Have listeners told, once the transaction is kept, of changed masks on some frames, or (``None``) of anything."""
         self._stamp += 1
@@ -193,7 +213,9 @@ class Store:
             try:
                 return self.db.execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
-                raise ProjectError(f"{self.path.name} cannot be read ({error}); it may be damaged.") from error
+                raise ProjectError(
+                    f"{self.path.name} cannot be read ({error}): `napari-sam2s doctor {self.path.name}` says what can be saved."
+                ) from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,14 +6,22 @@ Prompts go where their masks go: else tracking on from there would bring the con
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import astuple
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter
+from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import frame_of, id_of
+
+if TYPE_CHECKING:
+    from napari_sam2s.formats.track_graph import TrackGraph
 
 _ALL = ", ".join(MASK_COLUMNS)
 _SPAN = "object_id = ? AND frame >= ? AND frame < ?"
@@ -22,8 +30,32 @@ _SPAN = "object_id = ? AND frame >= ? AND frame < ?"
 class TrackEditor:
     """The objects' masks over the frames ``start`` to ``stop - 1`` (``None``: to the end), to be edited."""
 
-    def __init__(self, store: Store, masks: MaskQueries, writer: MaskWriter) -> None:
-        self._store, self._masks, self._writer = store, masks, writer
+    def __init__(self, store: Store, masks: MaskQueries, writer: MaskWriter, objects: Objects) -> None:
+        self._store, self._masks, self._writer, self._objects = store, masks, writer, objects
+
+    def __call__(self) -> TrackGraph:
+        """Return where the objects are, frame by frame, with divisions.
+
+        Its ``data`` and ``graph`` are what a napari Tracks layer takes. All masks are read.
+        """
+        from napari_sam2s.formats.track_graph import track_graph
+
+        return track_graph(self)
+
+    @property
+    def masks(self) -> MaskQueries:
+        """The masks, called with a frame."""
+        return self._masks
+
+    @property
+    def frames(self) -> list[int]:
+        """Frames on which at least one object is known."""
+        return self._masks.frames
+
+    @property
+    def objects(self) -> tuple[Object, ...]:
+        """The objects."""
+        return self._objects.read()
 
     def swap(self, first: int, second: int, start: int = 0, stop: int | None = None) -> None:
         """Exchange the masks of two objects."""
@@ -32,7 +64,7 @@ class TrackEditor:
             self._touch_span((first, second), start, stop)
             db.execute("DROP TABLE IF EXISTS temp.moved")
             db.execute(
-                f"CREATE TEMP TABLE moved AS SELECT frame, ?1 + ?2 - object_id AS object_id, {_ALL} FROM masks "
+                f"CREATE TEMP TABLE moved AS SELECT frame, ?1 + ?2 - object_id AS object_id, {_ALL} FROM {self._store.known} "
                 "WHERE object_id IN (?1, ?2) AND frame >= ?3 AND frame < ?4",
                 (first, second, start, stop),
             )
@@ -48,7 +80,7 @@ class TrackEditor:
         with self._store.step(f"move {source} to {target}") as db:
             self._touch_span((source, target), start, stop)
             # Where the source is not known, the target keeps what it has.
-            known = "SELECT frame FROM masks WHERE object_id = ?"
+            known = f"SELECT frame FROM {self._store.known} WHERE object_id = ?"
             db.execute(f"DELETE FROM masks WHERE {_SPAN} AND frame IN ({known})", (target, start, stop, source))
             db.execute(f"UPDATE masks SET object_id = ? WHERE {_SPAN}", (target, source, start, stop))
             self._give_prompts({source: target}, start, stop)
@@ -107,6 +139,28 @@ class TrackEditor:
                 db.execute(f"UPDATE masks SET confirmed = ? WHERE {_SPAN}", (int(confirmed), i, start, stop))
             self._store.note()
 
+    def reshape(self, object_id: int, masks: Iterable[tuple[int, rle.Mask]], label: str = "clean up") -> int:
+        """Give masks ``(frame, mask)`` that are there another shape, as one step of undo; return how many.
+
+        What else is known of them stays: where they come from, their scores, whether they are confirmed.
+        """
+        waiting = iter(masks)
+        first = next(waiting, None)
+        if first is None:
+            return 0
+        frames = []
+        with self._store.step(f"{label} of object {object_id}") as db:
+            for frame, mask in chain((first,), waiting):
+                self._store.touch("masks", [(frame, object_id)])
+                db.execute(
+                    "UPDATE masks SET y0 = ?, x0 = ?, height = ?, width = ?, counts = ?, area = ? "
+                    "WHERE frame = ? AND object_id = ?",
+                    (*astuple(mask), frame, object_id),
+                )
+                frames.append(frame)
+            self._store.note(frames)
+        return len(frames)
+
     def check_span(self, start: int, stop: int | None, *objects: int) -> int:
         """Return where a span ends, after making sure that it can be edited.
 
@@ -142,5 +196,6 @@ class TrackEditor:
                 self._store.db.execute("UPDATE prompts SET object_id = ? WHERE id = ?", (target, row["id"]))
 
     def _touch_span(self, objects: tuple[int, ...], start: int, stop: int) -> None:
+        self._store.log.remove_hidden_of(objects, start, stop)
         frames = sorted({t for i in objects for t in self._masks.known(i, start, stop)})
         self._store.touch("masks", [(t, i) for t in frames for i in objects])

@@ -88,7 +88,9 @@ class VideoReference:
                 f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {ours[1]} x {ours[2]}: the masks "
                 "would not fit. Start a new project for it."
             )
-        known = "UNION ALL".join(f" SELECT max(frame) AS frame FROM {table} " for table in ("masks", "prompts", "links"))
+        known = "UNION ALL".join(
+            f" SELECT max(frame) AS frame FROM {table} " for table in (self._store.known, "prompts", "links")
+        )
         last = self._store.rows(f"SELECT max(frame) FROM ({known})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from napari_sam2s.errors import ModelError
+from napari_sam2s.errors import InputSizeUnknown, ModelError
 from napari_sam2s.masklets.validation import user_path
+from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_checkpoint, read_checkpoint
+from napari_sam2s.model.checkpoint_fit import Differences, compare, put_in
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once
+from napari_sam2s.model.edgetam import EdgeTAM
+from napari_sam2s.model.edgetam_weights import is_edgetam
+from napari_sam2s.model.input_size import input_size
+from napari_sam2s.model.model_registry import families, loadable, registry
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, ModelConfig, check_image_size
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, ModelConfig, check_image_size
+from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
+
+__all__ = [
+    "BUILT_IN",
+    "WEIGHTS",
+    "Examined",
+    "choose_device",
+    "examine",
+    "find_weights",
+    "in_8_bits",
+    "load_model",
+    "read_checkpoint",
+    "recognise",
+]
 
 BUILT_IN = "sam2s-nano"
 WEIGHTS = Path(__file__).parent / "weights"
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # that wrappers leave in front of the names
 
 
 def load_model(
@@ -31,6 +48,7 @@ def load_model(
     dtype: torch.dtype | None = None,
     image_size: int | None = None,
     mode: Mode = "exact",
+    strict: bool = True,
 ) -> SAM2S:
     """Load a model, ready for tracking.
 
@@ -39,9 +57,9 @@ def load_model(
     Parameters
     ----------
     name_or_path
-        ``"sam2s-nano"`` (built in), a SAM 2 model that was downloaded (``"sam2.1-tiny"``, ``"sam2.1-small"``,
-        ``"sam2.1-base-plus"``, ``"sam2.1-large"``, or the same with ``sam2-``), or the path of a checkpoint (``.pt``,
-        ``.safetensors``). The architecture is recognised from the weights alone.
+        ``"sam2s-nano"`` (built in), a model that was downloaded or added (``napari-sam2s models`` lists them:
+        ``"sam2.1-tiny"``, ``"medsam2"`` ...), or the path of a checkpoint (``.pt``, ``.safetensors``). The architecture is
+        recognised from the weights alone.
     device
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     dtype
@@ -49,32 +67,40 @@ def load_model(
         predictor has it; the weights stay float32, except on CUDA those of products.
         It pays on GPUs, and on CPUs with AMX or AVX512-BF16.
     image_size
-        Side of the square that frames are squashed into, a multiple of 32; the model's own by default.
+        Side of the square that frames are squashed into, a multiple of 32; by default what the model was trained at, see
+        :func:`napari_sam2s.model.input_size.input_size`.
     mode
         ``"exact"``, or ``"fast"``: an input without padded windows (unless ``image_size`` is given), memories at half
         resolution and fewer of them, and a trunk of lower precision where that pays; see :mod:`napari_sam2s.model.speed`.
+    strict
+        Refuse a checkpoint with tensors that are unknown, missing or of another shape. Without it they are left out, with a
+        warning; what was left out is in ``metadata["differences"]``.
 
     Raises
     ------
+    InputSizeUnknown
+        If nobody knows at which size a checkpoint was trained, and no ``image_size`` is given.
+    CheckpointDiffers
+        If a checkpoint does not hold just the tensors of its network.
     ModelError
         If there is no such model, the file is no checkpoint of a network we know, the device is not there, or it does not
         compute in ``dtype``.
     """
-    path = find_weights(name_or_path)
-    weights, config, metadata = read_checkpoint(path)
-    config = config if config is not None else recognise(weights, path)
     if mode not in ("exact", "fast"):
         raise ModelError(f"mode={mode!r} is not one of 'exact' and 'fast'.")
     if dtype not in (None, torch.float32, torch.bfloat16):
         raise ModelError(f"dtype={dtype} is not one of torch.float32 and torch.bfloat16.")
     if image_size is not None:
         check_image_size(image_size)
-        config = replace(config, image_size=image_size)
-    elif mode == "fast":
-        config = replace(config, image_size=fast_image_size(config))
-    model = SAM2S(config)
-    _load(model, weights, path)
-    model.metadata = {**metadata, "source": str(name_or_path), "sha256": sha256_once(path), "mode": mode}
+    path = find_weights(name_or_path)
+    file = open_checkpoint(path)
+    model, facts = _network(str(name_or_path), file, strict)
+    config, metadata = model.config, file.metadata
+    size = image_size or input_size(str(name_or_path), file, facts["sha256"])
+    if mode == "fast" and image_size is None:
+        size = fast_image_size(replace(config, image_size=size))
+    config = model.config = replace(config, image_size=size)
+    model.metadata = {**metadata, **facts, "mode": mode}
     if model.semantic is not None and "class_names" in metadata:
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
     model.requires_grad_(False)
@@ -94,69 +120,68 @@ def find_weights(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     if name == BUILT_IN:
         return WEIGHTS / f"{BUILT_IN}.pt"
-    if name in CONFIGS:
+    own = own_models()
+    if name in own:
+        return own_weights(own[name])
+    if name in (known := loadable()):
         return checked_weights(name)
     path = user_path(name_or_path)
+    if name in registry() and not path.is_file():
+        raise ModelError(f"{name} is {registry()[name].family.title}, which this version of napari-sam2s cannot load.")
     if not path.is_file():
-        known = ", ".join(CONFIGS)
-        raise ModelError(f"There is no model {name!r}: give one of {known}, or the path of a checkpoint.")
+        raise ModelError(f"There is no model {name!r}: give one of {', '.join((*known, *own))}, or the path of a checkpoint.")
     return path
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, dict[str, Any]]:
-    """Return the weights of a file, its configuration and what it says of itself; runs no code from the file."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"The weights {path} are missing: install napari-sam2s anew, or give a checkpoint's path.") from error
-    except Exception as error:  # pickle, zip and safetensors each have their own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{path} is not a checkpoint, or is damaged ({reason}).") from error
-    if not isinstance(content, Mapping):
-        raise ModelError(f"{path} holds a {type(content).__name__}, not the weights of a network.")
-    weights = content.get("model", content)
-    weights = {_plain(str(k)): v for k, v in weights.items() if isinstance(v, Tensor)} if isinstance(weights, Mapping) else {}
-    if not weights:
-        raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
-    found = content.get("scales")
-    scales: Mapping[str, Tensor] = found if isinstance(found, Mapping) else {}
-    if bare := [name for name, w in weights.items() if w.dtype == torch.int8 and name not in scales]:
-        raise ModelError(f"{path} has weights in 8 bits without their scales ({_some(bare)}): take the file as it was packed.")
-    weights = {name: w.float() * scales[name] if name in scales else w for name, w in weights.items()}
-    config = ModelConfig.from_dict(content["config"]) if isinstance(content.get("config"), Mapping) else None
-    return weights, config, dict(content.get("sam2s", {}))
+def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str, str]]:
+    """Return the network of a checkpoint with its weights, and what there is to say of where they come from."""
+    config = file.config if file.config is not None else recognise(file.weights, file.path)
+    model = _made(config)
+    found = put_in(model, config.name, file.weights, file.path, strict=strict)
+    facts = {"source": name, "sha256": sha256_once(file.path)}
+    return model, {**facts, "differences": str(found)} if found else facts
 
 
-def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round a matrix or kernel to 8 bits, with one scale for each of its rows.
+def _made(config: ModelConfig) -> SAM2S:
+    """Return a network that nobody has trained, the same each time."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        return EdgeTAM(config) if config.latents else SAM2S(config)
 
-    Returns
-    -------
-    The rounded weight, int8, and the scales it is to be multiplied with, float32, of shape ``(rows, 1, ...)``:
-    what :func:`read_checkpoint` puts together again where a file has them under ``"scales"``.
+
+@dataclass(frozen=True)
+class Examined:
+    """What a checkpoint is, without using it."""
+
+    network: str  # such as "sam2.1-tiny"
+    parameters: int
+    input_size: int | None  # None: it has to be asked
+    differences: Differences
+
+
+def examine(path: Path, name: str = "") -> Examined:
+    """Say what a checkpoint is.
+
+    Raises
+    ------
+    ModelError
+        If it is no checkpoint of a network we know.
     """
-    scale = weight.abs().flatten(1).amax(dim=1).clamp(min=1e-12) / 127
-    scale = scale.view(-1, *[1] * (weight.ndim - 1)).float()
-    return (weight.float() / scale).round().to(torch.int8), scale
-
-
-def _plain(name: str) -> str:
-    changed = True
-    while changed:
-        changed = False
-        for prefix in _PREFIXES:
-            if name.startswith(prefix):
-                name, changed = name[len(prefix) :], True
-    return name
+    file = open_checkpoint(path)
+    config = file.config if file.config is not None else recognise(file.weights, path)
+    network = _made(config)
+    try:
+        size: int | None = input_size(name or str(path), file, sha256_once(path))
+    except InputSizeUnknown:
+        size = None
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return Examined(config.name, count, size, compare(network, file.weights))
 
 
 def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
     """Tell the architecture from names and shapes: the size from the trunk, 2.0 or 2.1 from what only 2.1 has."""
+    if is_edgetam(weights):
+        return EDGETAM
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
     version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
@@ -166,32 +191,29 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
             continue
         if patch.shape[0] == trunk.embed_dim and len(blocks) == sum(trunk.stages):
             return replace(config, long_term="long_tpos_enc" in weights, semantic="semantic.cls_token" in weights)
+    raise ModelError(f"{path} {_foreign(weights)}")
+
+
+_OTHERS = {  # beginnings of names of tensors
+    "vision_encoder.": "has the names of Hugging Face's transformers: take the publisher's own .pt file instead.",
+    "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which knows single pictures only: take one of SAM 2.",
+    "sam_mask_decoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
+}
+
+
+def _foreign(weights: Mapping[str, Tensor]) -> str:
+    """Say what a file is that is not a SAM 2 network."""
+    for family in families().values():
+        if not family.loads and any(name.startswith(family.signs) for name in weights):
+            return f"is a network of {family.title}, which this version of napari-sam2s cannot load."
+    for sign, words in _OTHERS.items():
+        if any(name.startswith(sign) for name in weights):
+            return words
     some = ", ".join(sorted(weights)[:3])
-    raise ModelError(
-        f"{path} is not a SAM 2 network we know ({len(weights)} tensors, such as {some}); SAM 2, SAM 2.1 and SAM2S in the "
-        "sizes tiny, small, base-plus and large can be loaded."
+    return (
+        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
+        "small, base-plus and large, and EdgeTAM can be loaded."
     )
-
-
-def _load(model: SAM2S, weights: Mapping[str, Tensor], path: Path) -> None:
-    own = model.state_dict()
-    missing = sorted(set(own) - set(weights))
-    unknown = sorted(set(weights) - set(own))
-    shapes = [n for n in own if n in weights and own[n].shape != weights[n].shape]
-    if missing or shapes:
-        raise ModelError(
-            f"{path} does not fit {model.config.name}: {len(missing)} tensors are missing ({_some(missing)}), "
-            f"{len(shapes)} have another shape ({_some(shapes)}), {len(unknown)} are unknown ({_some(unknown)})."
-        )
-    if bad := [n for n in own if weights[n].is_floating_point() and not torch.isfinite(weights[n]).all()]:
-        raise ModelError(f"{path} is damaged: {len(bad)} tensors hold numbers that are not finite ({_some(bad)}).")
-    if unknown:
-        warnings.warn(f"{path}: {len(unknown)} tensors are unknown and left out ({_some(unknown)}).", stacklevel=3)
-    model.load_state_dict({n: weights[n].float() if weights[n].is_floating_point() else weights[n] for n in own})
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "") or "none"
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,97 +1,92 @@
-"""Downloading published weights: only when asked, resumed after a break, checked before use."""
+"""Downloading published weights: only when asked, resumed after a break, checked before use.
+
+Environment variables, each optional:
+
+``SAM2S_MODEL_DIR``
+    Where downloaded weights are kept (in a folder ``models`` of it).
+``SAM2S_OFFLINE_DIR``
+    Folders with files that were brought here by hand, such as a network share; looked in for ``NAME.pt`` and for the
+    publisher's own name of the file; several are separated as in ``PATH``.
+``SAM2S_MODEL_MIRROR``
+    Address of a folder on a server that has the files under the publishers' names; asked in place of their own servers.
+``HF_ENDPOINT``
+    A mirror of huggingface.co, as in Hugging Face's own programs.
+``http_proxy``, ``https_proxy``, ``no_proxy``
+    As everywhere.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
+import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import platformdirs
+from filelock import FileLock, Timeout
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.model.model_registry import ModelEntry, loadable, registry
 
 CHUNK_BYTES = 1 << 20
+SPARE_BYTES = 50 * 10**6  # that are left free beside a download
+TIMEOUT_S = 30
 _WRONG = (
     "{path} is damaged, or not the published file (SHA-256 {digest}, not {known}): delete it, then run "
     "`napari-sam2s models get {name}`."
 )
-_HOST = "https://dl.fbaipublicfiles.com/segment_anything_2"
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
-
-@dataclass(frozen=True)
-class Download:
-    """Where published weights are."""
-
-    name: str
-    url: str
-    megabytes: int
-    licence: str = "Apache-2.0 (Meta)"
-    sha256: str = ""  # Meta publishes none; these were found alike in several public places
-
-
-DOWNLOADS = {
-    d.name: d
-    for d in (
-        Download(
-            "sam2.1-tiny",
-            f"{_HOST}/092824/sam2.1_hiera_tiny.pt",
-            156,
-            sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
-        ),
-        Download(
-            "sam2.1-small",
-            f"{_HOST}/092824/sam2.1_hiera_small.pt",
-            184,
-            sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
-        ),
-        Download(
-            "sam2.1-base-plus",
-            f"{_HOST}/092824/sam2.1_hiera_base_plus.pt",
-            324,
-            sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
-        ),
-        Download(
-            "sam2.1-large",
-            f"{_HOST}/092824/sam2.1_hiera_large.pt",
-            898,
-            sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
-        ),
-        Download(
-            "sam2-tiny",
-            f"{_HOST}/072824/sam2_hiera_tiny.pt",
-            156,
-            sha256="65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125",
-        ),
-        Download(
-            "sam2-small",
-            f"{_HOST}/072824/sam2_hiera_small.pt",
-            184,
-            sha256="95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3",
-        ),
-        Download(
-            "sam2-base-plus",
-            f"{_HOST}/072824/sam2_hiera_base_plus.pt",
-            324,
-            sha256="d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071",
-        ),
-        Download(
-            "sam2-large",
-            f"{_HOST}/072824/sam2_hiera_large.pt",
-            898,
-            sha256="7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b",
-        ),
-    )
-}
+DOWNLOADS: dict[str, ModelEntry] = {name: entry for name, entry in loadable().items() if entry.url}
 
 
 def weights_folder() -> Path:
     """Where downloaded weights are kept; ``SAM2S_MODEL_DIR`` overrides it."""
     return Path(os.environ.get("SAM2S_MODEL_DIR", platformdirs.user_data_dir("napari-sam2s"))) / "models"
+
+
+def offline_folders() -> list[Path]:
+    """Folders with files that were brought here by hand; ``SAM2S_OFFLINE_DIR`` names them."""
+    return [Path(each) for each in os.environ.get("SAM2S_OFFLINE_DIR", "").split(os.pathsep) if each]
+
+
+def address(entry: ModelEntry) -> str:
+    """Return where a file is fetched from: its publisher, or the mirror that the environment names."""
+    if mirror := os.environ.get("SAM2S_MODEL_MIRROR"):
+        return f"{mirror.rstrip('/')}/{entry.file}"
+    if (endpoint := os.environ.get("HF_ENDPOINT")) and entry.url.startswith("https://huggingface.co/"):
+        return endpoint.rstrip("/") + entry.url.removeprefix("https://huggingface.co")
+    return entry.url
+
+
+def terms(entry: ModelEntry) -> str:
+    """Return in words what there is to agree to before a file is fetched: its size, from where, and under which licence."""
+    size = f"{entry.megabytes} MB" if entry.bytes else f"about {entry.megabytes} MB"
+    words = f"{entry.name}: {size} from {address(entry).split('/')[2] or 'this machine'}, licence {entry.licence.title}."
+    if entry.licence.forbids:
+        words += f" {entry.licence.forbids}"
+    if not entry.pinned:
+        words += " Its SHA-256 is not pinned: it is recorded at the first download."
+    return words
+
+
+def find_local(entry: ModelEntry) -> Path | None:
+    """Return the file of a model on this machine, unchecked; ``None`` if it is not there."""
+    for folder in (weights_folder(), *offline_folders()):
+        for name in (f"{entry.name}.pt", entry.file):
+            if (folder / name).is_file():
+                return folder / name
+    return None
 
 
 def local_weights(name: str) -> Path:
@@ -102,72 +97,84 @@ def local_weights(name: str) -> Path:
     ModelError
         If they are not there; nothing is ever downloaded without being asked for.
     """
-    path = weights_folder() / f"{name}.pt"
-    if not path.is_file():
-        raise ModelError(f"{name} is not downloaded yet: run `napari-sam2s models get {name}` once.")
+    entry = registry()[name]
+    path = find_local(entry)
+    if path is None:
+        raise ModelError(how_to_get(entry))
     return path
 
 
+def how_to_get(entry: ModelEntry) -> str:
+    """Return in a sentence how weights that are not here come here."""
+    if entry.url:
+        return f"{entry.name} is not downloaded yet: run `napari-sam2s models get {entry.name}` once."
+    return (
+        f"{entry.name} must be fetched by hand: take {entry.file} from {entry.page}, then run "
+        f"`napari-sam2s models add FILE --name {entry.name}`."
+    )
+
+
 def checked_weights(name: str) -> Path:
-    """Return the file of published weights after comparing its SHA-256 with the one that this package knows.
+    """Return the file of published weights after comparing its SHA-256 with the one that is known of it.
 
     Raises
     ------
     ModelError
         If they are not there, or are not the published ones.
     """
-    path = local_weights(name)
-    known = DOWNLOADS[name].sha256
-    digest = sha256_once(path)
-    if known and digest != known:
-        raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=name))
+    entry, path = registry()[name], local_weights(name)
+    _compare(entry, path, sha256_once(path))
     return path
 
 
-def download(item: Download, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Fetch weights, going on where an earlier attempt broke off.
+def download(entry: ModelEntry, progress: Progress | None = None) -> Path:
+    """Fetch weights, going on where an earlier attempt broke off; one process at a time.
+
+    The file gets its name when it is whole and its SHA-256 is right. Until then it is ``NAME.part``.
 
     Parameters
     ----------
     progress
-        Called with bytes done and bytes in all.
+        Called with bytes done and bytes in all. What it raises, such as ``KeyboardInterrupt``, ends the download; what
+        came so far is kept.
 
     Raises
     ------
     ModelError
-        If the server cannot be reached or the file is not what it should be; nothing half-loaded is ever used.
+        If the server cannot be reached, there is no room, or the file is not what it should be.
     """
-    path = weights_folder() / f"{item.name}.pt"
-    if path.is_file():
-        verify(item)
+    if (path := find_local(entry)) is not None:
+        _compare(entry, path, sha256(path))
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
+    path = weights_folder() / f"{entry.name}.pt"
     try:
-        _fetch(item.url, part, progress)
-    except (urllib.error.URLError, OSError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(entry.name, path.with_suffix(".lock")):
+            if not path.is_file():  # which another process has fetched meanwhile
+                _fetch_checked(entry, path, progress)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ModelError(_no_room(entry, path.parent)) from error
         raise ModelError(
-            f"{item.url} cannot be fetched ({error}); what came so far is kept. On a machine without network, put the file "
-            f"at {path} yourself."
+            f"{address(entry)} cannot be fetched ({error}); what came so far is kept. On a machine without network, put the "
+            f"file at {path} yourself."
         ) from error
-    digest = sha256(part)
-    if item.sha256 and digest != item.sha256:
-        part.unlink()
-        raise ModelError(f"{item.url} is not the file it should be (SHA-256 {digest}): try again.")
-    path.with_suffix(".sha256").write_text(digest, encoding="ascii")
-    part.replace(path)
+    _compare(entry, path, sha256_once(path))
     return path
 
 
-def verify(item: Download) -> str:
-    """Return the SHA-256 of a downloaded file after comparing it with the known one."""
-    path = local_weights(item.name)
-    record = path.with_suffix(".sha256")
-    known = item.sha256 or (record.read_text(encoding="ascii").strip() if record.is_file() else "")
-    digest = sha256(path)
-    if known and digest != known:
-        raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=item.name))
-    return digest
+def verify(entry: ModelEntry) -> str:
+    """Return the SHA-256 of a file on this machine after comparing it, read anew, with the one that is known of it.
+
+    Raises
+    ------
+    ModelError
+        If it is not there, or is not what it should be.
+    """
+    path = find_local(entry)
+    if path is None:
+        raise ModelError(how_to_get(entry))
+    return _compare(entry, path, sha256(path))
 
 
 def sha256(path: Path) -> str:
@@ -187,28 +194,124 @@ def _sha256_of(path: Path, *_state: int) -> str:
     return sha256(path)
 
 
-def _fetch(url: str, part: Path, progress: Callable[[int, int], None] | None) -> None:
-    done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+def _compare(entry: ModelEntry, path: Path, digest: str) -> str:
+    """Refuse a file whose SHA-256 is not the pinned one, or the one that was recorded when it first came."""
+    record = weights_folder() / f"{entry.name}.sha256"
+    known = entry.sha256 or (record.read_text(encoding="ascii").strip() if record.is_file() else "")
+    if known and digest != known:
+        raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=entry.name))
+    if not known:  # a file that was put there by hand
+        with suppress(OSError):
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(digest, encoding="ascii")
+    return digest
+
+
+@contextmanager
+def _alone(name: str, lock_file: Path) -> Iterator[None]:
+    """Wait until no other process downloads the same model."""
+    lock = FileLock(lock_file)
     try:
-        answer = urllib.request.urlopen(request, timeout=30)
+        lock.acquire(timeout=0)
+    except Timeout:
+        warnings.warn(f"Another process is downloading {name}; this one waits for it.", stacklevel=4)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> None:
+    part = path.with_suffix(".part")
+    if entry.bytes and part.is_file() and part.stat().st_size > entry.bytes:
+        part.unlink()  # not a part of this file
+    _check_room(entry, part)
+    try:
+        _fetch(entry, part, progress)
     except urllib.error.HTTPError as error:
-        if error.code != 416 or not done:
-            raise
-        whole = error.headers.get("Content-Range", "").rpartition("/")[2]
-        if whole.isdigit() and int(whole) != done:  # not a part of that file
-            part.unlink()
-            raise ModelError(f"{part} had {done} bytes of a file of {whole}, so it was deleted: fetch it once more.") from error
-        return  # nothing is left to fetch
+        page = f" Its page is {entry.page}." if entry.page else ""
+        raise ModelError(
+            f"{address(entry)} cannot be fetched (the server answers {error.code} {error.reason}): it has moved, or needs an "
+            f"account.{page} Fetch it in a browser and put the file at {path} yourself."
+        ) from error
+    except HTTPException as error:
+        raise OSError(f"the connection broke off: {type(error).__name__}") from error
+    digest = sha256(part)
+    if entry.pinned and digest != entry.sha256:
+        _discard(part)
+        raise ModelError(f"{address(entry)} is not the file it should be (SHA-256 {digest}): try again.")
+    path.with_suffix(".sha256").write_text(digest, encoding="ascii")
+    part.replace(path)
+    part.with_suffix(".etag").unlink(missing_ok=True)
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    part.with_suffix(".etag").unlink(missing_ok=True)
+
+
+def _check_room(entry: ModelEntry, part: Path) -> None:
+    wanted = (entry.bytes or entry.about_mb * 10**6) - (part.stat().st_size if part.is_file() else 0)
+    if shutil.disk_usage(part.parent).free < wanted + SPARE_BYTES:
+        raise ModelError(_no_room(entry, part.parent))
+
+
+def _no_room(entry: ModelEntry, folder: Path) -> str:
+    free = shutil.disk_usage(folder).free / 10**6
+    return (
+        f"There is no room for {entry.name} in {folder} ({entry.megabytes} MB are needed, {free:.0f} MB are free): make room, "
+        "or set SAM2S_MODEL_DIR to a folder on another disk."
+    )
+
+
+def _fetch(entry: ModelEntry, part: Path, progress: Progress | None) -> None:
+    answer, done = _ask(entry, part)
+    if answer is None:  # nothing is left to fetch
+        return
     with answer:
-        if answer.status != 206:  # the server does not resume
-            done = 0
-        total = done + int(answer.headers.get("Content-Length", 0))
+        length = answer.headers.get("Content-Length")
+        total = done + int(length) if length else entry.bytes
+        if entry.bytes and total != entry.bytes:
+            raise ModelError(
+                f"{address(entry)} is not the file it should be ({total} bytes, not {entry.bytes}): it may be a page of a "
+                "proxy or of a login."
+            )
         with part.open("ab" if done else "wb") as file:
             while chunk := answer.read(CHUNK_BYTES):
                 file.write(chunk)
                 done += len(chunk)
                 if progress is not None:
                     progress(done, total)
+            file.flush()
+            os.fsync(file.fileno())
     if total and done != total:
         raise OSError(f"the connection broke off at {done} of {total} bytes")
+
+
+def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
+    """Ask for a file, or for what is missing of it; return the answer, and how many bytes are there before it."""
+    done = part.stat().st_size if part.exists() else 0
+    mark = part.with_suffix(".etag")  # of the version that a part is of
+    known = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else ""
+    if not (entry.pinned or known):
+        done = 0  # it may be of another version, and no hash would tell
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    if done and known:
+        headers["If-Range"] = known
+    try:
+        request = urllib.request.Request(address(entry), headers=headers)
+        answer = urllib.request.build_opener().open(request, timeout=TIMEOUT_S)  # which reads the proxies anew
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not done:
+            raise
+        whole = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if whole.isdigit() and int(whole) != done:  # not a part of that file
+            _discard(part)
+            raise ModelError(f"{part} had {done} bytes of a file of {whole}, so it was deleted: fetch it once more.") from error
+        return None, done
+    if getattr(answer, "status", None) != 206:  # the server does not resume, or has another version
+        done = 0
+        etag = answer.headers.get("ETag", "")
+        mark.write_text(json.dumps("" if etag.startswith("W/") else etag), encoding="utf-8")
+    return answer, done

@@ -12,6 +12,7 @@ from napari_sam2s.model.efficientnet_lite import LiteTrunk
 from napari_sam2s.model.hiera import Hiera
 from napari_sam2s.model.layers import conv1x1
 from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.repvit import RepVit
 
 
 class _Lateral(nn.Module):
@@ -53,8 +54,8 @@ class FpnNeck(nn.Module):
         return conv1x1(trunk_map, outer @ inner, outer @ lateral.bias + projection.bias)
 
 
-Trunk = Hiera | ConvTrunk
-TRUNKS: dict[str, type[Trunk]] = {"hiera": Hiera, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
+Trunk = Hiera | RepVit | ConvTrunk
+TRUNKS: dict[str, type[Trunk]] = {"hiera": Hiera, "repvit": RepVit, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
 
 
 class ImageEncoder(nn.Module):

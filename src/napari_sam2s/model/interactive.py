@@ -4,7 +4,7 @@ SAM 2 has one encoder and one decoder for first prompts and for tracking. In a s
 leaves open how far the thing under it reaches, which asks for knowing what things look like, while tracking asks for telling
 places apart. What is learned of one is lost of the other. So first prompts have the coarse half of an image encoder, a prompt
 encoder and a mask decoder of their own; the fine half is shared. Tracking is the same, to the bit, as without the head; a
-first prompt takes somewhat longer (``docs/nano.md``).
+first prompt takes somewhat longer (``docs/explanation/built-in-model-figures.md``).
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class RotaryAttention(nn.Module):
         cosine, sine = rotary_table(q.shape[-1], side, q.device)
         q = rotate(q, cosine, sine)
         spatial = k.shape[1] - pointer_tokens
-        turned = rotate(k[:, :spatial].unflatten(1, (-1, side * side)), cosine, sine).flatten(1, 2)
+        turned = self._turn(k[:, :spatial], side)
         k = torch.cat((turned, k[:, spatial:]), dim=1) if pointer_tokens else turned
         if pooled and spatial:
             k, v, mask = self._pool(k, v, mask, spatial, side)
@@ -74,8 +74,12 @@ class RotaryAttention(nn.Module):
         out = F.scaled_dot_product_attention(q[:, None], k[:, None], linear(self.v_proj, v)[:, None], attn_mask=mask)
         return linear(self.out_proj, out[:, 0])
 
-    @staticmethod
-    def _pool(k: Tensor, v: Tensor, mask: Tensor | None, spatial: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _turn(self, keys: Tensor, side: int) -> Tensor:
+        """Turn the keys of maps, ``(B, M * side * side, C)``, by their places."""
+        cosine, sine = rotary_table(keys.shape[-1], side, keys.device)
+        return rotate(keys.unflatten(1, (-1, side * side)), cosine, sine).flatten(1, 2)
+
+    def _pool(self, k: Tensor, v: Tensor, mask: Tensor | None, spatial: int, side: int) -> tuple[Tensor, Tensor, Tensor | None]:
         def pool(x: Tensor) -> Tensor:
             maps = x[:, :spatial].unflatten(1, (-1, side // 2, 2, side // 2, 2)).mean(dim=(3, 5)).flatten(1, 3)
             return torch.cat((maps, x[:, spatial:]), dim=1)
@@ -86,6 +90,27 @@ class RotaryAttention(nn.Module):
             bias = bias + mask
         kept = bias[..., :spatial].unflatten(3, (-1, side // 2, 2, side // 2, 2))[..., :, 0, :, 0].flatten(3)
         return pool(k), pool(v), torch.cat((kept, bias[..., spatial:]), dim=3)
+
+
+class LatentAttention(RotaryAttention):
+    """Attention to memories that are latents: ``free`` of each without a place, the others those of a map of ``latent_side``.
+
+    Cells of that map are counted from 0 by ones, not in units of the finer one that the queries come from: so EdgeTAM was
+    trained. There is nothing to pool.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config.hidden_dim, config.memory_dim)
+        self.free, self.latent_side = config.latents, config.latent_side
+
+    def _turn(self, keys: Tensor, side: int) -> Tensor:
+        latents = keys.unflatten(1, (-1, self.free + self.latent_side**2))
+        cosine, sine = rotary_table(keys.shape[-1], self.latent_side, keys.device)
+        placed = rotate(latents[:, :, self.free :], cosine, sine)
+        return torch.cat((latents[:, :, : self.free], placed), dim=2).flatten(1, 2)
+
+    def _pool(self, k: Tensor, v: Tensor, mask: Tensor | None, spatial: int, side: int) -> tuple[Tensor, Tensor, Tensor | None]:
+        return k, v, mask
 
 
 def _in_order(layer: nn.Linear, order: Tensor, x: Tensor) -> Tensor:
@@ -135,7 +160,7 @@ class MemoryAttentionLayer(nn.Module):
         super().__init__()
         dim = config.hidden_dim
         self.self_attn = RotaryAttention(dim, dim)
-        self.cross_attn_image = RotaryAttention(dim, config.memory_dim)
+        self.cross_attn_image = LatentAttention(config) if config.latents else RotaryAttention(dim, config.memory_dim)
         self.linear1 = nn.Linear(dim, config.attention_feedforward)
         self.linear2 = nn.Linear(config.attention_feedforward, dim)
         self.activation = nn.ReLU()
@@ -196,7 +221,7 @@ class MemoryAttention(nn.Module):
         features, position
             Of the frame, ``(1 or B, C, g, g)`` and ``(1, C, g, g)``.
         memory, memory_position
-            ``(B, M * g * g + pointer_tokens, D)``.
+            ``(B, M * g * g + pointer_tokens, D)``, or with latents in place of cells.
         """
         side = features.shape[-1]
         x = (features + 0.1 * position).flatten(2).transpose(1, 2)

@@ -1,12 +1,11 @@
 """The SAM2S network: one frame from pixels to masks.
 
-``prepare`` -> ``encode`` -> ``attend`` (to memories) -> ``decode`` (under prompts) -> ``memorize``. All but ``encode``
-work on a batch of ``B`` objects that share one frame. The network keeps nothing between frames: which memories are given
-to ``attend`` is decided in :mod:`napari_sam2s.tracking`. Parameters carry the names of the official SAM 2 checkpoints;
-what SAM2S adds is in ``long_tpos_enc`` and ``semantic``.
+``prepare`` -> ``encode`` -> ``attend`` (to memories) -> ``decode`` (under prompts) -> ``memorize``. All but ``encode`` work on
+a batch of ``B`` objects that share one frame. The network keeps nothing between frames: which memories are given to ``attend``
+is decided in :mod:`napari_sam2s.tracking`. Parameters carry the names of the official SAM 2 checkpoints; what SAM2S adds is in
+``long_tpos_enc`` and ``semantic``.
 
-Throughout: S the input's side, g = S / 16, C ``hidden_dim``, D ``memory_dim``; coordinates are ``(x, y)`` in pixels of
-the input.
+Throughout: S the input's side, g = S / 16, C ``hidden_dim``, D ``memory_dim``; ``(x, y)`` are in pixels of the input.
 """
 
 from __future__ import annotations
@@ -130,7 +129,7 @@ class SAM2S(nn.Module):
             pix = (features.embedding + self.no_mem_embed.view(1, -1, 1, 1)).expand(batch, -1, -1, -1)
             return Attended(pix, features.skips, self._blank_token(batch))
         memory, place = self._memory_tokens(memories)
-        mask = padding_mask(memories, memory.shape[-1])
+        mask = padding_mask(memories, memory)
         dtype = torch.bfloat16 if self.speed.attention == "bf16" else features.embedding.dtype
         pix = self.memory_attention(
             features.embedding.to(dtype),
@@ -156,17 +155,19 @@ class SAM2S(nn.Module):
         return self.semantic.read(None, None, batch) if self.semantic is not None else None
 
     def _position(self, channels: int) -> Tensor:
-        grid = self.config.grid
-        return sine_2d(channels, grid, grid, self.device)
+        return sine_2d(channels, self.config.grid, self.config.grid, self.device)
 
     def _memory_tokens(self, memories: Memories) -> tuple[Tensor, Tensor]:
         """Lay maps and pointers out as tokens ``(B, N, D)``, with the position of each."""
         long_term = self.long_tpos_enc if self.long_tpos_enc is not None else self.maskmem_tpos_enc[-1:]
         times = torch.cat((self.maskmem_tpos_enc, long_term))[:, 0, 0]  # the last one is that of slot LONG_TERM = -1
-        time = None
-        if self.obj_ptr_tpos_proj is not None:
-            time = self.obj_ptr_tpos_proj(sine_1d(memories.distances, self.config.hidden_dim))
-        return lay_out(memories, times, self._position(self.config.memory_dim), time)
+        project = self.obj_ptr_tpos_proj
+        time = None if project is None else project(sine_1d(memories.distances, self.config.hidden_dim))
+        return lay_out(memories, times, self._memory_place(), time)
+
+    def _memory_place(self) -> Tensor:
+        """Return the position of each token of a memory, ``(g * g, D)``."""
+        return self._position(self.config.memory_dim)[0].flatten(1).T
 
     @in_own_arithmetic
     def decode(
@@ -326,7 +327,6 @@ class SAM2S(nn.Module):
         return self.semantic.class_logits(decoded.class_embedding).softmax(dim=-1)
 
     # What a predictor asks, see VideoModel; the rest of it stands above.
-
     @property
     def facts(self) -> ModelFacts:
         """What a predictor knows of this network."""

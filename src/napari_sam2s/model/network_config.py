@@ -13,16 +13,16 @@ LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16,
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """The image encoder's trunk: SAM 2's Hiera, or the small convolutional one of ``nano``, alone or beside a pretrained."""
+    """The image encoder's trunk: SAM 2's Hiera, EdgeTAM's RepViT, or ``nano``'s small one, alone or beside a pretrained."""
 
-    kind: Literal["hiera", "conv", "efficientnet_lite"] = "hiera"
+    kind: Literal["hiera", "repvit", "conv", "efficientnet_lite"] = "hiera"
     embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera
     num_heads: int = 1  # at the first stage; they double as the channels do
     stages: tuple[int, ...] = (1, 2, 7, 2)  # blocks at strides 4, 8, 16, 32
     global_blocks: tuple[int, ...] = (5, 7, 9)  # blocks that attend to the whole map instead of windows
     window_spec: tuple[int, ...] = (8, 4, 14, 7)  # side of the windows of each stage
     background_size: tuple[int, int] = (7, 7)  # of the learned background position embedding
-    widths: tuple[int, ...] = ()  # of the learned convolutional stages: channels at strides 4, 8, 16, 32
+    widths: tuple[int, ...] = ()  # of convolutional stages: channels at strides 4, 8, 16, 32
     cut: int = 16  # "efficientnet_lite" only: the stride, 16 or 32, down to which it is used
 
     @property
@@ -63,6 +63,9 @@ class ModelConfig:
     long_term: bool = False  # a learned temporal embedding of long-term memories
     semantic: bool = False  # the TSL path: CLS token, its attention over memories, its projection
     text_dim: int = 512  # of the class embeddings that TSL compares with
+    # What only EdgeTAM has
+    latents: int = 0  # of a memory that look at the whole map; 0 for memories that are maps
+    latent_side: int = 0  # of the coarse map that its other latents are
     # What only `nano` has
     locality_bias: float = 0.0  # initial bias of the first memory cross-attention's queries and keys
     dense_prompts: bool = False  # a map of the clicks and the box, added to the dense prompt embedding
@@ -76,7 +79,12 @@ class ModelConfig:
             raise ModelError(f"{self.name} cannot match by pretrained maps: its trunk {self.trunk.kind!r} has none.")
         if self.trunk.cut not in (16, 32):
             raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
-        if self.interactive and self.trunk.kind == "hiera":
+        if self.latent_side and self.image_size % (STRIDE * self.latent_side):
+            raise ModelError(
+                f"image_size={self.image_size} is not possible with {self.name}: take a multiple of "
+                f"{STRIDE * self.latent_side}, such as 512 or 1024."
+            )
+        if self.interactive and self.trunk.kind in ("hiera", "repvit"):
             raise ModelError(
                 f"{self.name} cannot have an interactive head, which shares the fine stages of sam2s-nano's trunk."
             )
@@ -154,6 +162,16 @@ _NANO = ModelConfig(
     locality_bias=2.5,
     dense_prompts=True,
     match_dim=44,
+)
+
+EDGETAM = ModelConfig(
+    name="edgetam",
+    trunk=TrunkConfig(kind="repvit", stages=(2, 2, 14, 2), widths=(48, 96, 192, 384)),
+    attention_layers=2,
+    no_object_memory=False,
+    pointer_time=False,
+    latents=256,
+    latent_side=16,
 )
 
 # ``nano`` beside a pretrained trunk. 32 channels of its maps, with 44 learned ones and a place, make 80: a multiple of 16,

@@ -33,7 +33,7 @@ class Features:
 class Memories:
     """What ``B`` objects remember: ``M`` maps and ``P`` pointers each, padded where an object has fewer."""
 
-    maps: Tensor  # (B, M, D, g, g)
+    maps: Tensor  # (B, M, D, g, g); latents (B, M, n, D) in EdgeTAM
     slots: Tensor  # (B, M) int64: 0 .. num_maskmem - 2 most recent first, num_maskmem - 1 conditioning, LONG_TERM
     pointers: Tensor  # (B, P, C)
     distances: Tensor  # (B, P) float: signed distance in frames, in units of the longest one in use

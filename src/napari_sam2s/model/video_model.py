@@ -4,14 +4,14 @@ A predictor (:mod:`napari_sam2s.tracking.predictor`) encodes a frame, has prompt
 remember, and keeps what the network makes of the answers as memories. It knows nothing else of a network. What passes
 between the steps is in :mod:`napari_sam2s.model.stages`; a memory belongs to the network, the bank only keeps it.
 
-How other families would come through:
+Families come through like this:
 
-* **EdgeTAM** remembers 512 latents of a frame (256 global, 256 spatial) where SAM 2 keeps a map: its ``Memory.map`` is
-  ``(512, D)``, made in ``remember`` and laid out as tokens in ``track``. That two layers read them, and that pointers have
-  no projected time, stays inside as well. ``bytes_per_memory`` is smaller, everything else is SAM 2's.
-* **SAM 3's tracker** sees 1008 pixels in 72 x 72 cells (``image_size`` 1008, ``logits_size`` 288) and takes masks at 1152
-  (``mask_size``). Its trunk and neck give an embedding and two skips, which is what ``Features`` holds. Memories, slots and
-  pointers are SAM 2.1's.
+* **EdgeTAM** (:mod:`napari_sam2s.model.edgetam`) remembers 512 latents of a frame (256 global, 256 spatial) where SAM 2 keeps
+  a map: its ``Memory.map`` is ``(512, D)``, made in ``remember`` and laid out as tokens in ``track``. That two layers read
+  them, and that pointers have no projected time, stays inside as well. ``bytes_per_memory`` is smaller, all else SAM 2's.
+* **SAM 3's tracker** (not here yet) sees 1008 pixels in 72 x 72 cells (``image_size`` 1008, ``logits_size`` 288) and takes
+  masks at 1152 (``mask_size``). Its trunk and neck give an embedding and two skips, which is what ``Features`` holds.
+  Memories, slots and pointers are SAM 2.1's.
 """
 
 from __future__ import annotations

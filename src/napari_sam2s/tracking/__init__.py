@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_sam2s.tracking.candidates import Candidate
+    from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
     from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
@@ -24,6 +25,7 @@ __all__ = [
     "DIVEMEM",
     "VANILLA",
     "Candidate",
+    "CropTracker",
     "Engine",
     "EngineLost",
     "Masks",
@@ -35,6 +37,7 @@ __all__ = [
     "Segment",
     "Tracker",
     "continue_run",
+    "make_tracker",
     "plan",
     "reload_prompts",
     "replace_prompts",
@@ -50,6 +53,7 @@ _HOME = {
     "DIVEMEM": "policy",
     "VANILLA": "policy",
     "Candidate": "candidates",
+    "CropTracker": "crop_tracker",
     "Engine": "engine",
     "EngineLost": "engine",
     "Masks": "track_video",
@@ -61,6 +65,7 @@ _HOME = {
     "Segment": "propagation_plan",
     "Tracker": "tracker",
     "continue_run": "deprecated_names",
+    "make_tracker": "crop_tracker",
     "plan": "propagation_plan",
     "reload_prompts": "propagation_run",
     "replace_prompts": "prompt_replacement",

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
@@ -47,6 +48,7 @@ class ModelChoice:
     image_size: int | None = None  # None: the model's own
     precision: str = "float32"
     mode: Mode = "exact"
+    strict: bool = True  # False: go on without the tensors that do not fit
 
     def load(self) -> SAM2S:
         """Load it in this process."""
@@ -55,7 +57,19 @@ class ModelChoice:
         from napari_sam2s.model.checkpoints import load_model
 
         dtype = getattr(torch, self.precision)
-        return load_model(self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode)
+        return load_model(
+            self.name, device=self.device, image_size=self.image_size, dtype=dtype, mode=self.mode, strict=self.strict
+        )
+
+    def load_shared(self) -> SAM2S:
+        """Load it in this process, or return it where it is loaded already."""
+        model = _loaded.get(self)
+        if model is None:
+            model = _loaded[self] = self.load()
+        return model
+
+
+_loaded: WeakValueDictionary[ModelChoice, SAM2S] = WeakValueDictionary()
 
 
 class Engine:
@@ -94,9 +108,11 @@ class Engine:
                 shutil.rmtree(self._keys, ignore_errors=True)
                 raise
         self.address = address
-        if isinstance(security, str | Path):
-            security = security_of(Path(security).expanduser())
-        self._client = self._connect(address, security)
+        try:
+            self._client = connect(address, security)
+        except TrackingError:
+            self._stop_process()
+            raise
 
     @property
     def keys(self) -> Path | None:
@@ -123,9 +139,10 @@ class Engine:
         image_size: int | None = None,
         precision: str = "float32",
         mode: Mode = "exact",
+        strict: bool = True,
     ) -> EngineModel:
         """Return a model that runs here, for a :class:`Tracker`; arguments are those of :func:`load_model`."""
-        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode))
+        return EngineModel(self, ModelChoice(name, device, image_size, precision, mode, strict))
 
     def create(self, cls: type, *arguments: Any) -> RemoteObject:
         """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""
@@ -163,32 +180,6 @@ class Engine:
         finally:
             _current_client.reset(token)
 
-    def _connect(self, address: str, security: Security | None) -> Any:
-        from distributed import Client
-
-        for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
-            logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
-
-        try:
-            return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=True, security=security)
-        except (TypeError, RuntimeError) as error:  # dask's, of an address that wants keys, or that cannot have them
-            self._stop_process()
-            raise TrackingError(
-                f"{address!r} cannot be reached this way ({error}); an address with tls:// needs `security=`, or the keys in "
-                "dask's configuration."
-            ) from error
-        except (OSError, ValueError, TimeoutError) as error:
-            self._stop_process()
-            if "certificate" in str(error).lower():  # dask reports an OSError, whatever ssl said
-                raise TrackingError(
-                    f"No engine answers at {address!r} to these keys ({error}); pass the keys of its owner as `security=`, or name "
-                    "them in dask's configuration."
-                ) from error
-            raise TrackingError(
-                f"No engine answers at {address!r} ({error}); start one with `dask scheduler` and `dask worker`, "
-                "or leave the address empty to use this machine."
-            ) from error
-
     def _stop_process(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -207,6 +198,51 @@ class Engine:
                     raise EngineLost(_LOST) from None
             except OSError as error:
                 raise EngineLost(_LOST) from error
+
+
+def count_gpus() -> int:
+    """Return how many CUDA devices this machine shows."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def connect(address: str, security: Security | str | Path | None = None, *, direct: bool = True) -> Any:
+    """Return a ``distributed.Client`` of the scheduler at an address, with :class:`Engine`'s ``security``.
+
+    Parameters
+    ----------
+    direct
+        Whether workers are talked to directly, as actors want it; else all goes through the scheduler.
+
+    Raises
+    ------
+    TrackingError
+        If nothing answers there, or not to these keys.
+    """
+    from distributed import Client
+
+    if isinstance(security, str | Path):
+        security = security_of(Path(security).expanduser())
+    for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
+        logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
+    try:
+        return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=direct, security=security)
+    except (TypeError, RuntimeError) as error:  # dask's, of an address that wants keys, or that cannot have them
+        raise TrackingError(
+            f"{address!r} cannot be reached this way ({error}); an address with tls:// needs `security=`, or the keys in "
+            "dask's configuration."
+        ) from error
+    except (OSError, ValueError, TimeoutError) as error:
+        if "certificate" in str(error).lower():  # dask reports an OSError, whatever ssl said
+            raise TrackingError(
+                f"No engine answers at {address!r} to these keys ({error}); pass the keys of its owner as `security=`, or name "
+                "them in dask's configuration."
+            ) from error
+        raise TrackingError(
+            f"No engine answers at {address!r} ({error}); start one with `dask scheduler` and `dask worker`, "
+            "or leave the address empty to use this machine."
+        ) from error
 
 
 _LOST = (

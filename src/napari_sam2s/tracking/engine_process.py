@@ -38,21 +38,25 @@ def give_way() -> None:
 def main(folder: str) -> None:
     """Serve whoever has the keys in a folder, until the standard input closes; then the folder is removed."""
     give_way()
-    # A frame on a slow machine may take minutes; nothing here should be declared dead for being busy.
-    dask.config.set({"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"})
+    be_patient()
     try:
         asyncio.run(_serve(Path(folder)))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _serve(folder: Path) -> None:
+def be_patient() -> None:
+    """Let nothing here be declared dead for being busy: a frame on a slow machine may take minutes."""
+    dask.config.set({"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"})
+
+
+def silent_classes() -> tuple[type, type]:
+    """Return dask's Scheduler and Worker without HTTP servers: those know no keys and tell everybody where to connect."""
     from distributed import Scheduler, Worker
 
     for name in ("distributed", *(n for n in logging.root.manager.loggerDict if n.startswith("distributed."))):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # who knocks without keys is no news for the viewer's console
 
-    # Their HTTP servers know nothing of keys, and tell everybody where to connect.
     class SilentScheduler(Scheduler):
         def start_http_server(self, *_: object, **__: object) -> None:
             """Open no port but the one that asks for keys."""
@@ -61,16 +65,26 @@ async def _serve(folder: Path) -> None:
         def start_http_server(self, *_: object, **__: object) -> None:
             """Open no port but the one that asks for keys."""
 
+    return SilentScheduler, SilentWorker
+
+
+async def until_input_closes() -> None:
+    """Wait until whoever started this process is gone."""
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(closed.set)), daemon=True).start()
+    await closed.wait()
+
+
+async def _serve(folder: Path) -> None:
+    scheduler_class, worker_class = silent_classes()
     here: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls", "security": security_of(folder)}
     # The memory bank is bounded by itself; dask must not spill or pause it.
     worker = {**here, "nthreads": 1, "memory_limit": 0, "local_directory": str(folder)}
-    async with SilentScheduler(port=0, dashboard=False, **here) as scheduler, SilentWorker(scheduler.address, **worker):
+    async with scheduler_class(port=0, dashboard=False, **here) as scheduler, worker_class(scheduler.address, **worker):
         sys.stdout.write(json.dumps({"address": scheduler.address, "keys": str(folder)}) + "\n")
         sys.stdout.flush()
-        closed = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(closed.set)), daemon=True).start()
-        await closed.wait()
+        await until_input_closes()
 
 
 if __name__ == "__main__":

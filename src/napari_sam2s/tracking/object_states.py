@@ -165,6 +165,11 @@ class ObjectStates:
         if bank is not None and not bank.conditioning:
             del self.banks[object_id]
 
+    def forget_frames(self) -> None:
+        """Forget the encodings of frames, and what was answered on tracked ones."""
+        self.predictor.forget_frames()
+        self._recent_logits.clear()
+
     @torch.inference_mode()
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int) -> list[Found]:
         """Find objects on a frame, ``stride`` frames after the last in the direction ``sign``, and remember it.

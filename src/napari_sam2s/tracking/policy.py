@@ -45,7 +45,7 @@ class MemoryPolicy:
         if self.short_term < 1 or self.pointers < 0 or self.long_term < 0 or self.candidates < 1:
             raise TrackingError(
                 f"The memory policy {self.name!r} keeps {self.short_term} recent frames, {self.pointers} pointers, "
-                f"{self.long_term} long-term memories of {self.candidates} candidates: the first and the last must be at "
+                f"{self.long_term} long-term memories of {self.candidates} candidates. The first and the last must be at "
                 "least 1, the others at least 0."
             )
 

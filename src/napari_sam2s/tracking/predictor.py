@@ -70,6 +70,11 @@ class FramePredictor:
         self._features.move_to_end(frame)
         return features
 
+    def forget_frames(self) -> None:
+        """Forget the encodings of all frames."""
+        self._features.clear()
+        self._prompted = None
+
     def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> Decoded:
         """Decode a prompted frame.
 

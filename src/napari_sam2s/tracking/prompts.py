@@ -162,5 +162,5 @@ def too_thin(mask: NDArray[np.bool_], image_size: int) -> str:
     wanted = math.ceil(image_size * 0.5 / best / 64) * 64
     return (
         f"The object is too thin or small for an input of {image_size} px, so it may be lost. Take an image_size of about "
-        f"{wanted}, or crop the video around it."
+        f"{wanted}, or let a crop follow it (crop=True, --crop)."
     )

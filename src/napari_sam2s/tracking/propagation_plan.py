@@ -85,6 +85,24 @@ def plan(
     return [replace(segment, stride=stride) for segment in segments]
 
 
+def correction(
+    project: Project, frame: int, span: tuple[int, int], corrected: Collection[int], stride: int = 1
+) -> list[Segment]:
+    """Return the segments of a correction that stays in a span: both ways from ``frame``, of the objects that were corrected.
+
+    Parameters
+    ----------
+    span
+        First frame and the one after the last.
+    corrected, stride
+        As for :func:`plan`.
+    """
+    both = plan(project, frame, "both", span, corrected, stride)
+    only = [replace(s, objects=tuple(i for i in s.objects if i in corrected)) for s in both]
+    only = [s for s in only if s.objects]
+    return [s for s in only if s.frames > 1] or only[:1]  # one frame: what was clicked is there already
+
+
 def followed(project: Project) -> tuple[int, ...]:
     """Return the objects that tracking can follow: prompted, and not locked."""
     prompted = {p.object_id for p in project.prompts()}
@@ -93,7 +111,7 @@ def followed(project: Project) -> tuple[int, ...]:
 
 def _one_direction(project: Project, frames: range, objects: tuple[int, ...], corrected: Collection[int]) -> list[Segment]:
     sign, start = frames.step, frames.start
-    frontier = {i: _frontier(project, i, start + sign, sign) for i in objects}
+    frontier = {i: find_frontier(project, i, start + sign, sign) for i in objects}
     active = {i for i in objects if i in corrected or frontier[i] == start + sign} or set(objects)
     confirmed = {i: _next_confirmed(project, i, start if i in active else frontier[i] - sign, sign) for i in objects}
     joins = {i: {frontier[i]} - confirmed[i] for i in objects if i not in active}
@@ -105,7 +123,7 @@ def _one_direction(project: Project, frames: range, objects: tuple[int, ...], co
     return segments
 
 
-def _frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
+def find_frontier(project: Project, object_id: int, frame: int, sign: int) -> int:
     """Return the first frame from ``frame`` on in a direction of which nothing is known of an object."""
     spans = [(s.start, s.stop) for s in project.masks.presence(object_id) if s.state != "unseen"]
     for a, b in spans if sign > 0 else reversed(spans):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
 from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
@@ -42,7 +43,7 @@ class ProjectRun:
 
     def __init__(
         self,
-        tracker: Tracker,
+        tracker: Tracker | CropTracker,
         start: int | None = None,
         stop: int | None = None,
         direction: OneDirection = "forward",
@@ -60,7 +61,10 @@ class ProjectRun:
         self.rate = None if rate is None else float(rate)  # kept as JSON, which knows none of NumPy's numbers
         self.objects = check_followed(tracker.conditioning, objects)
         sign = _SIGN[direction]
-        self.frames = tracker.frames(self.objects, start, stop, sign)
+        over = run is not None and start == stop and start is not None  # killed before the next segment had begun
+        self.frames = (
+            range(start, start, sign) if over and start is not None else tracker.frames(self.objects, start, stop, sign)
+        )
         self.done = 0
         self._next = self.frames.start
         self._whole = True  # whether the tracker is between two frames: within one, some objects are ahead of others
@@ -73,9 +77,12 @@ class ProjectRun:
                 # As they are now: whoever resumes the run must come by the same.
                 facts["parts"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in parts]
             self.id = self.project.runs.start(
-                next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
+                next_frame=self.frames.start,
+                stop_frame=self.frames.stop,
+                direction=direction,
+                snapshot=tracker.snapshot(),
+                **facts,
             )
-            self._snapshot(self.frames.start)
         else:
             everything: Any = [(self.frames.start, None, self.objects)]
             parts = facts.get("parts") or facts.get("stretches") or everything  # the second name in older projects
@@ -110,7 +117,11 @@ class ProjectRun:
             raise
         finally:
             self.tracker.run = None
-        self.project.runs.finish(self._id)
+        if self.later:  # until the next one begins, so that whoever dies in between can go on
+            self._snapshot(self.frames.stop)
+            self.project.runs.finish(self._id, "interrupted")
+        else:
+            self.project.runs.finish(self._id)
 
     def _steps(self) -> Iterator[tuple[int, dict[int, Any]]]:
         for begin, end, objects in self._parts:
@@ -139,7 +150,7 @@ class ProjectRun:
         self.project.runs.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
 
     @classmethod
-    def resume(cls, tracker: Tracker) -> ProjectRun:
+    def resume(cls, tracker: Tracker | CropTracker) -> ProjectRun:
         """Resume the latest run of a tracker's project; the tracker must be as the run was made.
 
         Raises
@@ -185,11 +196,13 @@ def resume_run(project: Project, video: Any, model: VideoModel | None = None, de
     facts = _to_resume(project)[0].provenance
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
-        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode).load()
+        strict = not facts.get("differences")  # the user went on without them
+        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode, strict).load()
         if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
             apply_speed(network, Speed(**facts["speed"]))
         model = network
-    return ProjectRun.resume(Tracker(model, video, project, MemoryPolicy(**facts["memory"])))
+    policy = MemoryPolicy(**facts["memory"])
+    return ProjectRun.resume(make_tracker(model, video, project, policy, crop=bool(facts.get("crop"))))
 
 
 def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
@@ -211,6 +224,9 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
         raise TrackingError(
             f"Run {run.id} was made with other weights than {then['model']} has now: take those, or track again from a prompt."
         )
+    if bool(then.get("crop")) != bool(now.get("crop")):
+        crop = "in crops that follow the objects" if then.get("crop") else "in the whole frame"
+        raise TrackingError(f"Run {run.id} tracked {crop}: resume it so (`napari-sam2s resume` does), or track from a prompt.")
     for name in ("image_size", "mode", "precision"):
         if name in then and then[name] != now[name]:
             raise TrackingError(
@@ -226,7 +242,7 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
         )
 
 
-def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
+def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
     """Begin a run for each segment, when the one before it has come to its end and the next is asked for.
 
     Objects without a prompt are left out. Every run keeps the segments that are to come after it in its provenance, so that
@@ -234,13 +250,32 @@ def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[Proj
     """
     known = [replace(s, objects=tuple(i for i in s.objects if i in tracker.object_ids)) for s in segments]
     known = [segment for segment in known if segment.objects]
+    if not known:
+        with _finished_before(tracker):
+            return
     for n, s in enumerate(known):
         later = {"later": [each.facts() for each in known[n + 1 :]]}
         rate = s.rate(tracker.video)
-        yield ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
+        with _finished_before(tracker):
+            run = ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
+        yield run
 
 
-def reload_prompts(tracker: Tracker, project: Project, object_id: int) -> None:
+@contextmanager
+def _finished_before(tracker: Tracker) -> Iterator[None]:
+    """Begin a run; the one before it, which came to its end and waited for this one, is finished in the same instant."""
+    project = tracker.results
+    if not isinstance(project, Project):
+        yield  # which the run refuses
+        return
+    with project.store.transaction():
+        before = project.runs[-1] if project.runs else None
+        if before is not None and before.status == "interrupted" and before.next_frame == before.stop_frame:
+            project.runs.finish(before.id)
+        yield
+
+
+def reload_prompts(tracker: Tracker | CropTracker, project: Project, object_id: int) -> None:
     """Let a tracker know exactly the prompts that a project has of an object: after undo, or on opening it."""
     tracker.forget(object_id)
     for prompt in project.prompts(object_id):

@@ -34,6 +34,10 @@ class SmallFrames:
                 self._latest = frame, self._read(frame)
         return self._latest[1]
 
+    def forget(self) -> None:
+        """Forget the latest frame."""
+        self._latest = None
+
     @contextmanager
     def ahead(self, order: Sequence[int]) -> Iterator[None]:
         """Read one frame ahead of those that are asked for, in an order that is known beforehand."""

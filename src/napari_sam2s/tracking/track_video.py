@@ -10,6 +10,7 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.video_model import VideoModel
+from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
@@ -38,6 +39,7 @@ def track(
     rate: float | None = None,
     project: ResultStore | None = None,
     device: str = "auto",
+    crop: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ResultStore:
     """Track objects through a video.
@@ -54,6 +56,9 @@ def track(
         See :class:`Tracker` and :meth:`Tracker.propagate`.
     project
         Where results go; by default memory, which suits short videos.
+    crop
+        Whether each object is tracked at full resolution in a crop that follows it, for small objects in large frames:
+        see :class:`CropTracker`.
     progress
         Called after each frame with how many are done, and of how many.
 
@@ -70,7 +75,7 @@ def track(
     ids = sorted({p.object_id for p in prompts})
     shape = (opened.shape[0], opened.shape[1], opened.shape[2])
     results = project if project is not None else Masks(shape, tuple(Object(i, f"object {i}") for i in ids))
-    tracker = Tracker(network, opened, results, memory)
+    tracker = make_tracker(network, opened, results, memory, crop=crop)
     for p in prompts:
         tracker.give(p)
     total = count_frames(tracker, start, stop, direction)
@@ -80,6 +85,6 @@ def track(
     return results
 
 
-def count_frames(tracker: Tracker, start: int | None, stop: int | None, direction: Direction) -> int:
+def count_frames(tracker: Tracker | CropTracker, start: int | None, stop: int | None, direction: Direction) -> int:
     """Return how many frames a run visits."""
     return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in directions(direction, stop))

@@ -115,6 +115,10 @@ class Tracker:
         used, total = self._actor.device_memory()
         return int(used), int(total)
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object: what a run keeps to be resumed."""
+        return int(self._actor.object_bytes())
+
     def prompt(
         self,
         object_id: int,
@@ -224,6 +228,12 @@ class Tracker:
             self.conditioning = self._actor.forget(object_id, frame)
             self._said += 1
 
+    def forget_frames(self) -> None:
+        """Forget the pixels and encodings of all frames, as when the video shows other ones from now on."""
+        with self._lock:
+            self._frames.forget()
+            self._actor.forget_frames()
+
     def propagate(
         self,
         start: int | None = None,
@@ -311,7 +321,8 @@ class Tracker:
         self._take_up(frames.start, ids, sign, stride)
         # An engine computes meanwhile; here a thread would only take the processor from the network.
         order = read_order(parts, from_before=known_before)
-        with self._frames.ahead(order) if self._remote else nullcontext():
+        ahead = self._remote and getattr(self.video, "reads_ahead", True)
+        with self._frames.ahead(order) if ahead else nullcontext():
             yield from walk(
                 parts,
                 image=self._frames,

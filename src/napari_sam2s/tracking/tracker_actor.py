@@ -63,7 +63,7 @@ class TrackerActor:
         cache_bytes: int = FEATURE_CACHE_BYTES,
         pixels: Callable[[int], NDArray[np.uint8]] | None = None,
     ) -> None:
-        self.model = model.load() if isinstance(model, ModelChoice) else model
+        self.model = model.load_shared() if isinstance(model, ModelChoice) else model
         self.model.eval()
         self.policy = find_policy(memory, self.model.metadata, self.model.facts.recent_memories)
         self._shape = shape
@@ -75,8 +75,10 @@ class TrackerActor:
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
         facts = self.model.facts
+        left_out = self.model.metadata.get("differences")
         return {
             **self.model.describe(),
+            **({"differences": left_out} if left_out else {}),
             "image_size": facts.image_size,
             "class_names": list(facts.class_names),
             "memory": asdict(self.policy),
@@ -97,9 +99,19 @@ class TrackerActor:
 
         return int(psutil.Process().memory_info().rss), int(psutil.virtual_memory().total)
 
+    def object_bytes(self) -> int:
+        """Return about how many bytes the network remembers of an object."""
+        return int(self.model.facts.bytes_per_memory)
+
     def has_frame(self, frame: int) -> bool:
         """Whether the pixels of a frame need not be sent."""
         return self._sent is None or frame in self._sent
+
+    def forget_frames(self) -> None:
+        """Forget the pixels and encodings of all frames; what objects remember of them stays."""
+        if self._sent is not None:
+            self._sent.clear()
+        self.objects.forget_frames()
 
     def prompt(self, prompt: Prompt, image: NDArray[np.uint8] | None, known: AnyMask | None, reset: bool) -> PromptAnswer:
         """Answer a prompt; ``known`` is the object's mask on the frame so far."""

@@ -47,7 +47,7 @@ def guess_axes(shape: Sequence[int]) -> str:
     """
     if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > MOST_CHANNELS:
         raise VideoError(
-            f"An array of shape {tuple(shape)} looks like one colour picture: give `array[None]` to open it as a video of one "
+            f"An array of shape {tuple(shape)} looks like one colour picture. Give `array[None]` to open it as a video of one "
             "frame, or axes='TYX' if it is a very narrow grey video."
         )
     if len(shape) == 3:
@@ -168,7 +168,7 @@ class ArrayFrames:
             return np.asarray(self.raw[i])
         except VideoError:
             raise
-        except Exception as error:  # of zarr's codecs, of TIFF pages, of a disk that went: each has classes of its own
+        except Exception as error:  # of zarr's codecs, of TIFF pages, of a disk that went: many kinds
             raise VideoError(f"Frame {i} cannot be read: {error}.") from error
 
     def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:

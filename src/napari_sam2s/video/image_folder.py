@@ -85,7 +85,7 @@ def _further_pages(more: list[bool]) -> list[str]:
     if not any(more):
         return []
     return [
-        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown: open one such file alone to "
+        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown. Open one such file alone to "
         "have its pages as frames, or save every page as a picture of its own."
     ]
 
@@ -142,7 +142,8 @@ def missing_chunks(array: Any) -> list[str]:
     if lost <= 0:
         return []
     return [
-        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value}: empty, or not copied."
+        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value}: "
+        "empty, or not copied."
     ]
 
 
@@ -152,13 +153,25 @@ def _scales(node: Any) -> Any:
 
 
 def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
-    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with axes, warnings and scale."""
+    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with axes, warnings and scale.
+
+    Raises
+    ------
+    VideoError
+        If it is neither, or damaged.
+    """
+    try:
+        return _open_zarr(path)
+    except VideoError:
+        raise
+    except Exception as error:  # zarr, its stores and damaged metadata raise many kinds
+        raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
+
+
+def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     import zarr
 
-    try:
-        node = zarr.open(path, mode="r")
-    except Exception as error:  # zarr and its stores raise many kinds
-        raise VideoError(f"{path} cannot be read as zarr ({error}).") from error
+    node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         return node, None, missing_chunks(node), NOTHING_SAID
     series = sorted(name for name, child in node.groups() if _scales(child))
@@ -169,6 +182,8 @@ def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
         inside = ", ".join(series or [name for name, _ in node.arrays()])
         raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside}).")
     array = node[scales[0]["datasets"][0]["path"]]
+    if not isinstance(array, zarr.Array):
+        raise VideoError(f"{path} names a group where its finest level should be: it is damaged, or is not OME-Zarr.")
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
     axes = "".join(name[:1].upper() for name in names)
     if not axes:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QPlainTextEdit, QWidget
 from napari_sam2s.doctor import Finding, as_text, examine
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
+from napari_sam2s.widgets.layout import tab_beside_ours
 
 
 class DoctorWidget(QWidget):
@@ -31,6 +32,7 @@ class DoctorWidget(QWidget):
         stacked((self.text, 1), side_by_side(self.again, copy), into=self, margins=True)
         self.found.connect(self._show)
         self._watcher = CloseWatcher(self, self.let_go)
+        tab_beside_ours(self)
         self.check()
 
     def check(self) -> None:

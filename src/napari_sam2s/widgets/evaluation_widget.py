@@ -20,14 +20,26 @@ from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layer_factory import OBJECTS
+from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.time_axis import show_frame
 
 if TYPE_CHECKING:
     import napari
 
+LEAST_COLUMN = 40  # pixels
 STRONG = Qt.FocusPolicy.StrongFocus
-COLUMNS = ("object", "J&F", "J", "F", "Dice", "longest lost", "found again", "worst frame")
-
+COLUMNS = {  # and what they say
+    "object": "The object of the ground truth.",
+    "J&F": "The mean of J and F, in percent.",
+    "J": "Overlap with the ground truth (IoU), in percent.",
+    "F": "Agreement of the outlines, in percent.",
+    "Dice": "Dice coefficient, in percent.",
+    "lost": "The longest time it was lost, in frames.",
+    "back": "How often it was found again when it came back.",
+    "worst": "The frame on which it is worst. Click the row to see it.",
+}
+FOLDER = "folder ..."
+FOLDER_TIP = "Score against masks in a folder (DAVIS pictures) instead of a layer."
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +49,7 @@ class _Cancelled(Exception):
 
 
 class EvaluationWidget(QWidget):
-    """Score the project on show, or any Labels layer, against another Labels layer."""
+    """Score the project on show, or any Labels layer, against another Labels layer or a folder of masks."""
 
     progressed = Signal(int, int)
     scored = Signal(object)  # an Evaluation
@@ -45,13 +57,16 @@ class EvaluationWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self.viewer = napari_viewer
+        self.viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.scores: Evaluation | None = None
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-evaluation")
         self._cancel = threading.Event()
         self._sides: tuple[Any, Any] | None = None  # what was scored: prediction, truth
         self._chosen = False  # whether the user chose the prediction
         self._scored: Labels | None = None  # the layer whose frames the table names
+        self._names: dict[int, str] = {}  # of the scored objects
+        self._placed = False
+        self.folder: Path | None = None  # of the ground truth, in place of a layer
         self._build()
         self.prediction.changed.connect(self._note_choice)
         self.progressed.connect(self._show_progress)
@@ -61,6 +76,13 @@ class EvaluationWidget(QWidget):
             event.connect(self._layers_changed)
         self._layers_changed()
         self._watcher = CloseWatcher(self, self.let_go)
+
+    def showEvent(self, event: Any) -> None:
+        """Stand behind the widget that segments, not below it."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            tab_beside_ours(self)
 
     def _build(self) -> None:
         self.prediction: Any = create_widget(annotation=Labels, label="prediction")
@@ -82,13 +104,20 @@ class EvaluationWidget(QWidget):
         self.save_button = button("Save report ...", self._choose_folder, tip, STRONG)
         self.save_button.setEnabled(False)
         self.progress = QProgressBar()
-        self.table = plain_table(COLUMNS, "Click a row to see the object's worst frame.")
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table = plain_table(tuple(COLUMNS), "Click a row to see the object's worst frame.")
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setMinimumSectionSize(LEAST_COLUMN)
+        for n, tip in enumerate(COLUMNS.values()):
+            self.table.horizontalHeaderItem(n).setToolTip(tip)
         self.table.cellClicked.connect(self.go_to_worst)
-        self.status = wrapped("Choose the masks and the ground truth: two Labels layers (T, Y, X) of one size.")
+        self.folder_button = button(FOLDER, self._choose_truth, FOLDER_TIP, STRONG)
+        self.status = wrapped(
+            "Choose the masks and the ground truth: two Labels layers (T, Y, X) of one size, or a layer and a folder.", lines=3
+        )
         form = QFormLayout()
         form.addRow("prediction", self.prediction.native)
-        form.addRow("ground truth", self.truth.native)
+        form.addRow("ground truth", side_by_side((self.truth.native, 1), self.folder_button))
         form.addRow("skip", self.skip)
         form.addRow("late objects", self.late)
         form.addRow("NSD tolerance", self.surface)
@@ -118,14 +147,14 @@ class EvaluationWidget(QWidget):
             self._cancel.set()
             return None
         prediction, truth = self.prediction.value, self.truth.value
-        if prediction is None or truth is None or prediction is truth:
-            self._fail("Choose two different Labels layers: the masks to score, and the ground truth.")
+        if prediction is None or (self.folder is None and (truth is None or prediction is truth)):
+            self._fail("Choose two different Labels layers: the masks to score, and the ground truth; or a folder of that.")
             return None
-        sizes = [tuple(layer.data.shape) for layer in (prediction, truth)]
-        if sizes[0] != sizes[1]:
+        if self.folder is None and (sizes := [tuple(layer.data.shape) for layer in (prediction, truth)])[0] != sizes[1]:
             self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X). They must be of one size.")
             return None
-        self._sides, self._scored = (_side(prediction), _side(truth)), prediction
+        self._sides = (_side(prediction), _side(truth) if self.folder is None else self.folder)
+        self._scored = prediction
         options = {"skip": self.skip.currentText(), "late": self.late.currentText(), "surface": self.surface.value() or None}
         self._cancel.clear()
         self.button.setText("Stop")
@@ -133,7 +162,9 @@ class EvaluationWidget(QWidget):
 
     def _work(self, prediction: Any, truth: Any, options: dict[str, Any]) -> None:
         try:
-            self.scored.emit(evaluate(prediction, truth, missing="empty", progress=self._report, **options))
+            scores = evaluate(prediction, truth, missing="empty", progress=self._report, **options)
+            self._names = _names(prediction) | _names(truth)
+            self.scored.emit(scores)
         except _Cancelled:
             self.failed.emit("Scoring was stopped.")
         except Sam2sError as error:
@@ -163,7 +194,9 @@ class EvaluationWidget(QWidget):
         for row, o in enumerate(scores.objects):
             rows = scores.frames[o.video, o.object_id]
             worst = min(rows, key=lambda t: rows[t].j + rows[t].f)
-            name = f"{o.object_id} ({o.class_name})" if o.class_name else str(o.object_id)
+            name = self._names.get(o.object_id, f"object {o.object_id}")
+            if o.class_name and o.class_name not in name:
+                name = f"{name} ({o.class_name})"
             cells = [name, *_percents(o), str(o.longest_lost), f"{o.reidentified} of {o.returns}", str(worst)]
             self._fill(row, cells)
         self._fill(len(scores.objects), ["all", *_percents(scores.overall), "", "", ""])
@@ -175,6 +208,7 @@ class EvaluationWidget(QWidget):
     def _fill(self, row: int, cells: list[str]) -> None:
         for column, text in enumerate(cells):
             item = QTableWidgetItem(text)
+            item.setToolTip(text)
             if column:
                 item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.table.setItem(row, column, item)
@@ -184,6 +218,18 @@ class EvaluationWidget(QWidget):
         item = self.table.item(row, len(COLUMNS) - 1)
         if item is not None and item.text() and self._scored is not None:
             show_frame(self.viewer, self._scored, int(item.text()))
+
+    def _choose_truth(self) -> None:
+        """Ask for a folder of ground truth, or take the layer again."""
+        name = "" if self.folder is not None else QFileDialog.getExistingDirectory(self, "Folder of the ground truth")
+        self.take_folder(Path(name) if name else None)
+
+    def take_folder(self, folder: Path | None) -> None:
+        """Score against the masks in a folder; ``None``: against the chosen layer."""
+        self.folder = folder
+        self.truth.native.setEnabled(folder is None)
+        self.folder_button.setText(FOLDER if folder is None else f"{folder.name}  ✕")
+        self.folder_button.setToolTip(FOLDER_TIP if folder is None else f"{folder}. Press to take the layer again.")
 
     def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "An empty folder for the report")
@@ -219,6 +265,21 @@ def _side(layer: Labels) -> Any:
     """Return what to score of a layer: of our own the project, whose overlapping objects are whole, else the array."""
     data = layer.data
     return ProjectFile(data.path) if isinstance(data, LabelView) else data
+
+
+def _names(side: Any) -> dict[int, str]:
+    """Return the names that the user or a folder's own list gave the objects of a side."""
+    if not isinstance(side, ProjectFile | Path):
+        return {}
+    try:
+        masklets = next(iter(find_videos(side, None).values()))
+    except Sam2sError:
+        return {}
+    try:
+        return {o.id: o.name for o in masklets.objects if o.name not in ("", f"object {o.id}")}
+    finally:
+        if isinstance(masklets, ProjectFile):
+            masklets.close()
 
 
 def _percents(score: Any) -> list[str]:

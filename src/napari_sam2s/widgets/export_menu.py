@@ -16,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.measurements import PixelSize
 from napari_sam2s.masklets import Project
+from napari_sam2s.widgets.tracks_layer import TracksShower
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -23,26 +24,34 @@ if TYPE_CHECKING:
     from napari_sam2s.widgets.session import Session
 
 _log = logging.getLogger(__name__)
+LAYER = "Tracks as a layer"
 
 
 class Exporter(QObject):
     """Writes the open project in other formats, one at a time."""
 
     _over = Signal(str)
+    _failed = Signal(str)
 
     def __init__(self, session: Session, button: QPushButton) -> None:
         super().__init__(button)
         self._session, self._button = session, button
         self._thread: threading.Thread | None = None
         self._over.connect(session.tell)
+        self._failed.connect(session.warn)
         self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for known in FORMATS.values():
-            if known.needs_video:  # to look at
+            if known.name == "overlay":  # from here on to look at
                 self.menu.addSeparator()
             action = self.menu.addAction(f"{known.title} ...")
             action.setToolTip(known.tip)
             action.triggered.connect(lambda _=False, name=known.name: self.ask(name))
+        self.tracks = TracksShower(session, self)
+        self.menu.addSeparator()
+        action = self.menu.addAction(LAYER)
+        action.setToolTip("The paths of the objects as they are now, with divisions, as a layer beside the masks.")
+        action.triggered.connect(lambda _=False: self.tracks.show())
         button.setToolTip("Write the masks in another format; the project stays as it is.")
         button.setMenu(self.menu)
 
@@ -74,8 +83,8 @@ class Exporter(QObject):
         worker, image = session.worker, session.image
         if worker is None or image is None:
             return
-        path, known = worker.project.path, {"video": worker.video, **measures_of(image)}
-        options = {option: known[option] for option in FORMATS[name].keywords & known.keys()}
+        path, known = worker.project.path, measures_of(image)
+        options = {option: known[option] for option in FORMATS[name].keywords & known.keys()} | {"video": worker.video}
         session.tell(f"Exporting to {target} ...")
 
         def work() -> None:
@@ -86,20 +95,19 @@ class Exporter(QObject):
                     with Project.open(path, mode="r") as project:
                         made = project.export(target, name, **options)
                 notes = "".join(f" {w.message}" for w in noted if issubclass(w.category, UserWarning))
-                message = f"Exported to {made}.{notes}"
+                self._report(self._over, f"Exported to {made}.{notes}")
             except (Sam2sError, OSError) as error:
-                message = f"Nothing was exported: {error}"
+                self._report(self._failed, f"Nothing was exported: {error}")
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 _log.exception("an export failed")
-                message = f"Nothing was exported ({type(error).__name__}: {error}). See the log."
-            self._report(message)
+                self._report(self._failed, f"Nothing was exported ({type(error).__name__}: {error}). See the log.")
 
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
         self._thread.start()
 
-    def _report(self, message: str) -> None:
+    def _report(self, signal: Any, message: str) -> None:
         try:
-            self._over.emit(message)
+            signal.emit(message)
         except RuntimeError:  # the widget is gone; what was written stays
             return
 

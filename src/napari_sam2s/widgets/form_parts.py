@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -45,13 +45,30 @@ def menu(items: Iterable[str], tip: str) -> QComboBox:
     return made
 
 
-def wrapped(text: str = "", tip: str = "") -> QLabel:
-    """Return a label of as many lines as it needs."""
-    made = QLabel(text)
+def wrapped(text: str = "", tip: str = "", lines: int = 0) -> QLabel:
+    """Return a label of as many lines as it needs; it takes the height of ``lines`` also when it has fewer."""
+    made = _Lines(text, lines)
     made.setTextFormat(Qt.TextFormat.PlainText)  # it may hold names
     made.setWordWrap(True)
     made.setToolTip(tip)
+    if lines:
+        made.setAlignment(Qt.AlignmentFlag.AlignTop)
     return made
+
+
+class _Lines(QLabel):
+    """A label that is never lower than some lines of the font that it has by now: napari's theme comes after it is made."""
+
+    def __init__(self, text: str, lines: int) -> None:
+        super().__init__(text)
+        self._lines = lines
+
+    def event(self, event: Any) -> bool:
+        """Look at the font whenever it may be another."""
+        handled = super().event(event)
+        if self._lines and event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.setMinimumHeight(self._lines * self.fontMetrics().lineSpacing() + 4)
+        return handled
 
 
 def plain_table(columns: Sequence[str], tip: str = "") -> QTableWidget:
@@ -61,6 +78,7 @@ def plain_table(columns: Sequence[str], tip: str = "") -> QTableWidget:
     made.verticalHeader().setVisible(False)
     made.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     made.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    made.horizontalHeader().setHighlightSections(False)  # or its text grows bold where a cell is chosen
     made.setToolTip(tip)
     return made
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from typing import Any
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QApplication, QLabel, QVBoxLayout, QWidget
 
 from napari_sam2s.widgets.keys import Keys
 
@@ -12,11 +15,12 @@ MOUSE = (
     ("right-click or Alt-click", "what the object is not"),
     ("drag", "a box around it"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
+    ("?", "show the first steps, or put them away"),
 )
 
 
 class HelpOverlay(QWidget):
-    """A pane over the viewer; a click or the same key closes it."""
+    """A pane over the viewer; a click, Escape or the same key closes it."""
 
     def __init__(self, keys: Keys, over: QWidget | None) -> None:
         super().__init__(over, Qt.WindowType.ToolTip)
@@ -32,6 +36,19 @@ class HelpOverlay(QWidget):
         assert over is not None
         middle = over.mapToGlobal(over.rect().center())
         self.move(middle - self.rect().center())
+        QApplication.instance().installEventFilter(self)  # the keyboard stays with the canvas
+
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:
+        """Close with Escape, wherever the keyboard is."""
+        escape = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape
+        if escape:
+            self.close()
+        return escape
+
+    def closeEvent(self, event: Any) -> None:
+        """Listen no more."""
+        QApplication.instance().removeEventFilter(self)
+        super().closeEvent(event)
 
     def mousePressEvent(self, event: object) -> None:
         """Close."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from napari.layers import Labels, Points
+from napari.layers import Labels, Points, Tracks
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 PROMPTS, OBJECTS = "SAM2S prompts", "SAM2S objects"
 KINDS = ["positive", "negative", "box"]
 KIND_COLOURS = {"positive": "#2ecc71", "negative": "#e74c3c", "box": "#f1c40f"}
+KIND_SYMBOLS = {"positive": "disc", "negative": "x", "box": "square"}
+RIM = 0.3  # of a dot's size, in the colour of its object
 DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
+FLAT = "A click in 3-D says nothing of a frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
 BOX_DOTS = 12  # that each side of a box is drawn with
 
 
@@ -42,7 +45,7 @@ def spatial(image: Image) -> dict[str, Any]:
     }
 
 
-def lie_on(layer: Labels | Points, image: Image) -> None:
+def lie_on(layer: Labels | Points | Tracks, image: Image) -> None:
     """Give a companion the transforms that its image has by now."""
     for name, value in spatial(image).items():
         setattr(layer, name, value)
@@ -63,7 +66,8 @@ def make_prompts_layer(image: Image) -> Points:
         face_color="kind",
         face_color_cycle=KIND_COLOURS,
         border_color="white",
-        size=max(4.0, height / 60),
+        border_width=RIM,
+        size=max(5.0, height / 50),
         symbol="disc",
         **spatial(image),
     )
@@ -101,10 +105,11 @@ def set_next(layer: Points, kind: str, object_id: int) -> None:
     """Set what the next point is; selecting a point overwrites that, so it is set before every click."""
     layer.feature_defaults = _features([kind], [object_id])
     layer.current_face_color = KIND_COLOURS[kind]
+    layer.current_symbol = KIND_SYMBOLS[kind]
 
 
-def show_prompts(layer: Points, prompts: Iterable[Prompt]) -> None:
-    """Draw exactly these prompts; boxes as dots along their sides."""
+def show_prompts(layer: Points, prompts: Iterable[Prompt], known: Iterable[Object] = ()) -> None:
+    """Draw exactly these prompts, with rims in the colours of the ``known`` objects; boxes as dots along their sides."""
     rows: list[tuple[float, float, float]] = []
     kinds: list[str] = []
     objects: list[int] = []
@@ -120,13 +125,19 @@ def show_prompts(layer: Points, prompts: Iterable[Prompt]) -> None:
             objects += [prompt.object_id] * len(dots)
     data, features = np.array(rows, dtype=float).reshape(-1, 3), _features(kinds, objects)
     layer.selected_data = set()
-    if np.array_equal(layer.data, data) and features.equals(layer.features[list(features)]):
+    colours = {o.id: (*(c / 255 for c in o.colour), 1.0) for o in known}
+    rims = np.array([colours.get(i, (1.0, 1.0, 1.0, 1.0)) for i in objects]).reshape(-1, 4)
+    same = np.array_equal(layer.data, data) and features.equals(layer.features[list(features)])
+    if same and np.allclose(layer.border_color, rims):
         return  # a new set of points, even of the same ones, costs tens of milliseconds
     size = float(layer.current_size)
     with layer.events.data.blocker(), layer.events.features.blocker():
         layer.data, layer.features = data, features
         layer.face_color = [KIND_COLOURS[k] for k in kinds] if kinds else "white"
         layer.size = [size / 3 if k == "box" else size for k in kinds] if kinds else size
+        layer.symbol = [KIND_SYMBOLS[k] for k in kinds] if kinds else "disc"
+        layer.border_color = rims if kinds else "white"
+        layer.border_width = RIM
     layer.current_size = size
     layer.refresh()
 
@@ -176,12 +187,14 @@ def clicks_and_boxes(
     on_click: Callable[[Points, int, tuple[float, float], bool], None],
     on_box: Callable[[Points, int, tuple[float, float, float, float]], None],
     show_band: Callable[[tuple[float, float], tuple[float, float] | None], None] = lambda start, now: None,
+    refuse: Callable[[str], None] = lambda message: None,
 ) -> Callable[[Points, Any], Generator[None, None, None]]:
     """Return a mouse callback of a Points layer in add mode.
 
     A click is a point, negative with the right button or Alt; dragging is a box. It stands before napari's own callback,
     which then draws the point at once, in the colour that is set here. While a box is dragged, ``show_band`` is called with
-    where it began and where the mouse is, in pixels of the canvas ``(x, y)``; with ``None`` at the end.
+    where it began and where the mouse is, in pixels of the canvas ``(x, y)``; with ``None`` at the end. ``refuse`` is called
+    with what cannot be: a click in 3-D lies on a frame that nobody sees.
 
     The picture must not move meanwhile: the camera hears of some moves before we do, whatever is handled here, and what is
     under the mouse would stay there.
@@ -189,6 +202,9 @@ def clicks_and_boxes(
 
     def callback(layer: Points, event: Any) -> Generator[None, None, None]:
         if str(layer.mode) != "add":
+            return
+        if len(event.dims_displayed) != 2:
+            refuse(FLAT)
             return
         start = np.asarray(event.pos, dtype=float)
         first = layer.world_to_data(event.position)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari.layers import Image, Labels, Points
+from napari.layers import Image, Labels, Points, Tracks
 from qtpy.QtCore import QTimer
 
 from napari_sam2s.masklets import Project, Prompt
@@ -46,6 +46,9 @@ class User(Protocol):
 
     def tell(self, message: str) -> None:
         """Show the user a message."""
+
+    def object_for_click(self, *, positive: bool = True) -> int:
+        """Return the object that a click or a box belongs to."""
 
     def prompt(self, prompt: Prompt) -> None:
         """Hear that the user clicked, or dragged a box."""
@@ -90,17 +93,19 @@ class LayerSync:
         if self.prompts is None:
             self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
             self.prompts.metadata.update(metadata)
-            hear = clicks_and_boxes(lambda: self._user.current_object, self._clicked, self._boxed, self._band.show)
+            hear = clicks_and_boxes(
+                lambda: self._user.current_object, self._clicked, self._boxed, self._band.show, self._refused
+            )
             self.prompts.mouse_drag_callbacks.insert(0, hear)
             self.prompts.events.data.connect(self._points_changed)
-            show_prompts(self.prompts, self._project.prompts())
+            show_prompts(self.prompts, self._project.prompts(), self._project.objects)
         self._viewer.layers.selection.active = self.prompts
         self.prompts.mode = "add"
 
     def show(self) -> None:
         """Show the project as it is."""
         if self.prompts is not None:
-            show_prompts(self.prompts, self._project.prompts())
+            show_prompts(self.prompts, self._project.prompts(), self._project.objects)
         if self.objects is not None:
             colours = {o.id: o.colour for o in self._project.objects}
             if colours != self._colours:
@@ -129,7 +134,7 @@ class LayerSync:
 
     def _refused(self, message: str) -> None:
         self._user.tell(message)
-        QTimer.singleShot(0, self.redraw_masks)  # napari has drawn the dab already
+        QTimer.singleShot(0, self.show)  # napari has drawn the dab or the dot already
 
     def redraw_masks(self) -> None:
         """Read the masks of the frame on show anew."""
@@ -145,7 +150,8 @@ class LayerSync:
 
     def _image_moved(self, event: Any = None) -> None:
         """Lie where the image lies: a click is a place in it, whatever the user made of its scale since it was opened."""
-        for layer in (self.prompts, self.objects):
+        tracks = [layer for layer in self._viewer.layers if isinstance(layer, Tracks) and OURS in layer.metadata]
+        for layer in (self.prompts, self.objects, *tracks):
             if layer is not None:
                 lie_on(layer, self._image)
 
@@ -156,6 +162,7 @@ class LayerSync:
         self._moves = []
         for layer in (self.prompts, self.objects):
             if layer is not None and layer in self._viewer.layers:
+                layer.mode = "pan_zoom"  # else napari leaves the outline of the brush on the canvas
                 self._viewer.layers.remove(layer)
         self.prompts = self.objects = None
         self._band.close()
@@ -172,12 +179,13 @@ class LayerSync:
         self.remove()
 
     def _clicked(self, layer: Points, frame: int, point: tuple[float, float], positive: bool) -> None:
-        self._user.prompt(Prompt(self._user.current_object, frame, (point,), (int(positive),)))
+        object_id = self._user.object_for_click(positive=positive)
+        self._user.prompt(Prompt(object_id, frame, (point,), (int(positive),)))
 
     def _boxed(self, layer: Points, frame: int, box: tuple[float, float, float, float]) -> None:
         _, height, width = self._project.shape
         inside = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(height)), min(box[3], float(width)))
-        self._user.prompt(Prompt(self._user.current_object, frame, box=inside))
+        self._user.prompt(Prompt(self._user.object_for_click(), frame, box=inside))
 
     def _points_changed(self, event: Any) -> None:
         """Leave the other prompts when a point was deleted in the layer."""

@@ -1,28 +1,44 @@
-"""Where the parts of the widget stand: in a column that scrolls, and the timeline under the canvas."""
+"""Where the parts of the widget stand: in a column that scrolls, what is always seen below it, and under the canvas."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QScrollArea, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QSizePolicy, QTabWidget, QWidget
 
-from napari_sam2s.widgets.form_parts import Part, stacked
+from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
 
 if TYPE_CHECKING:
     import napari
 
 TIMELINE = "SAM2S timeline"
 MINIMUM_WIDTH = 380  # pixels
+OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
 
-STATUS_LINES = 3
+class SnugTabs(QTabWidget):
+    """Pages one behind the other that ask for the height of the one on show, not of the highest of them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.currentChanged.connect(self._fit)
+
+    def tabInserted(self, index: int) -> None:
+        """Look at the pages anew."""
+        super().tabInserted(index)
+        self._fit()
+
+    def _fit(self, _: int = 0) -> None:
+        for n in range(self.count()):
+            policy = QSizePolicy.Policy.Preferred if n == self.currentIndex() else QSizePolicy.Policy.Ignored
+            self.widget(n).setSizePolicy(QSizePolicy.Policy.Preferred, policy)
 
 
-def lay_out(widget: QWidget, *parts: Part, below: QLabel) -> None:
+def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     """Put the parts below each other into a widget, with a scroll bar where it is too low for them.
 
-    What is ``below`` is always seen, and has its lines whether they are full or not: nothing moves when its text changes.
+    What is ``below`` is always seen.
     """
     inside = QWidget()
     stacked(*parts, into=inside, margins=True)
@@ -30,11 +46,38 @@ def lay_out(widget: QWidget, *parts: Part, below: QLabel) -> None:
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QScrollArea.Shape.NoFrame)
     scroll.setWidget(inside)
-    below.setContentsMargins(9, 0, 9, 4)
-    below.setMinimumHeight(STATUS_LINES * below.fontMetrics().lineSpacing() + 4)
-    below.setAlignment(Qt.AlignmentFlag.AlignTop)
-    stacked((scroll, 1), below, into=widget)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    foot = QWidget()
+    stacked(*below, into=foot, margins=True).setContentsMargins(9, 0, 9, 4)
+    stacked((scroll, 1), foot, into=widget)
     widget.setMinimumWidth(MINIMUM_WIDTH)
+    widget.setProperty(OURS, True)
+
+
+def tab_beside_ours(widget: QWidget) -> None:
+    """Put the dock of a widget behind that of another one of ours, as a tab; two above each other leave no room to either."""
+    widget.setProperty(OURS, True)
+
+    def put() -> None:
+        mine, window = _dock_of(widget), widget.window()
+        if mine is None or not isinstance(window, QMainWindow) or mine.isFloating():
+            return
+        area = window.dockWidgetArea(mine)
+        for other in window.findChildren(QDockWidget):
+            alike = other is not mine and window.dockWidgetArea(other) == area and not other.isFloating() and other.isVisible()
+            if alike and any(child.property(OURS) for child in other.findChildren(QWidget)):
+                window.tabifyDockWidget(other, mine)
+                mine.raise_()
+                return
+
+    quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    above: Any = widget
+    while above is not None and not isinstance(above, QDockWidget):
+        above = above.parentWidget()
+    return above
 
 
 def dock_timeline(viewer: napari.viewer.Viewer, timeline: QWidget) -> None:

@@ -11,6 +11,7 @@ from napari_sam2s.video import Video, open_video
 from napari_sam2s.video.physical_scale import layer_scale
 from napari_sam2s.video.stream_choice import same_size_streams
 from napari_sam2s.video.tiff import SUFFIXES
+from napari_sam2s.widgets.offer import offer_widget
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
@@ -71,7 +72,9 @@ def read_video(path: Any) -> list[LayerData]:
     try:
         video = open_video(path, progress=show)
         others = [s for s in same_size_streams(Path(path)) if s != video.stream] if video.stream is not None else []
-        return [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
+        layers = [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
+        offer_widget(video.name)
+        return layers
     finally:
         if bar is not None:
             bar.close()
@@ -131,6 +134,11 @@ def find_video(layer: Any) -> Video:
         return known
     if getattr(layer, "multiscale", False):
         raise VideoError(f"{layer.name!r} is multiscale: give one of its levels.")
+    if layer.ndim < 3:
+        raise VideoError(
+            f"{layer.name!r} is a single picture. SAM2S follows objects over time or depth: open a video, a stack of pictures "
+            "or a folder of them."
+        )
     if layer.ndim != 3:
         raise VideoError(
             f"{layer.name!r} has {layer.ndim} dimensions besides colour; SAM2S takes time (or z), y and x. "

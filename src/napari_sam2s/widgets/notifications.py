@@ -47,7 +47,7 @@ class RunNotifications:
         if how == "failed":
             show_error(f"SAM2S: tracking stopped. {text}")
         elif how == "finished" and lasted > LONG_SECONDS:
-            show_info(f"SAM2S: tracking finished. {text}")
+            show_info(f"Tracking finished: {text}")
         else:
             return
         QApplication.alert(self._widget.window())

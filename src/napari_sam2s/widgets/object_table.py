@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from qtpy.QtCore import QModelIndex, Qt, Signal
@@ -28,6 +30,7 @@ COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
 # Probability from which a class is suggested. There is no class for "none of these": below this, nuclei were called hooks.
 SURE = 0.8
+UNNAMED = re.compile(r"object \d+")  # as a project names objects
 TELLING_FRAMES = 10  # on which an object must have been seen for that: one picture shows little of what it is
 SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
@@ -67,6 +70,16 @@ class Cell:
         elif not self.editable:
             item.setFlags(_READ_ONLY)
         return item
+
+
+def give_class(project: Project, object_id: int, class_name: str) -> None:
+    """Say what an object is; one that has no name of its own is called so, too: "grasper", "grasper 2"."""
+    with project.history.step("set class"):
+        project.objects.set_class(object_id, class_name or None)
+        if class_name and UNNAMED.fullmatch(project.objects.get(object_id).name):
+            taken = {o.name for o in project.objects}
+            names = (class_name if n == 1 else f"{class_name} {n}" for n in count(1))
+            project.objects.rename(object_id, next(name for name in names if name not in taken))
 
 
 class ClassEditor(QStyledItemDelegate):
@@ -122,7 +135,9 @@ class ObjectTable(QTableWidget):
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, CLASS):
             self.horizontalHeader().setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.horizontalHeader().setHighlightSections(False)  # or its text grows bold where a cell is chosen
         self.setWordWrap(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)  # the tooltip has all of it
         # Not by any key: a shortcut pressed after a row was clicked would overwrite the name.
         triggers = QAbstractItemView.EditTrigger
         self.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
@@ -161,12 +176,12 @@ class ObjectTable(QTableWidget):
         guess = self._project.masks.suggested_class(o.id)
         if guess is not None:
             kind_tip = f"The model suggests {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
-            if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES:
+            if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES and self._speaks_of(guess[0]):
                 kind, guessed = f"{guess[0]}?", True
         cells = (
             Cell("", TIPS[SWATCH], colour=o.colour, data=o.id, editable=False),
-            Cell(o.name, TIPS[NAME]),
-            Cell(kind, kind_tip, doubtful=guessed),
+            Cell(o.name, f"{o.name}\n{TIPS[NAME]}"),
+            Cell(kind, f"{o.class_name}\n{kind_tip}" if o.class_name else kind_tip, doubtful=guessed),
             Cell(f"{shown}, {filled} filled" if filled else f"{shown}", tip, editable=False),
             Cell("", TIPS[LOCK], checked=o.locked),
             Cell("", TIPS[SHOW], checked=o.visible),
@@ -175,6 +190,14 @@ class ObjectTable(QTableWidget):
             if self._cells.get((row, column)) != cell:
                 self._cells[row, column] = cell
                 self.setItem(row, column, cell.item())
+
+    def _speaks_of(self, guess: str) -> bool:
+        """Whether the user works with classes such as the model guesses.
+
+        It knows surgery alone, and has no class for "none of these": a ball would be a catheter.
+        """
+        assert self._project is not None
+        return guess in self.classes and any(o.class_name in self.classes for o in self._project.objects)
 
     def object_of(self, row: int) -> int:
         """Return the id of a row's object."""
@@ -223,7 +246,7 @@ class ObjectTable(QTableWidget):
         if item.column() == NAME:
             self._do(lambda project: project.objects.rename(i, item.text()))
         elif item.column() == CLASS:
-            self._do(lambda project: project.objects.set_class(i, item.text().strip().rstrip("?") or None))
+            self._do(lambda project: give_class(project, i, item.text().strip().rstrip("?")))
         elif item.column() == LOCK:
             self._do(lambda project: project.objects.set_flags(i, locked=checked))
         elif item.column() == SHOW:

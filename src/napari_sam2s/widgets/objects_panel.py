@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
+from napari_sam2s.widgets.keys import Keys
+from napari_sam2s.widgets.label_menu import LabelMenu
+from napari_sam2s.widgets.lessons import Lessons, LessonsOr
 from napari_sam2s.widgets.object_table import ObjectTable
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember, remembered
@@ -68,11 +71,11 @@ class ClassChooser(QComboBox):
 
 
 class ObjectsPanel(QWidget):
-    """The table and its buttons."""
+    """The table and its buttons; for a beginner the lessons in place of the table."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, keys: Keys) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._keys = session, keys
         self.table = ObjectTable()
         self.table.chosen.connect(session.select)
         self.table.edited.connect(session.changed)
@@ -88,10 +91,32 @@ class ObjectsPanel(QWidget):
             ("Up", lambda: table.move_chosen(-1), "Move the chosen object up: behind those below it."),
             ("Down", lambda: table.move_chosen(1), "Move the chosen object down: in front of those above it."),
         )
-        stacked(table, actions, side_by_side(QLabel("classes"), (self.chooser, 1)), into=self)
+        self.from_layer = QPushButton("From layer")
+        self.from_layer.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.label_menu = LabelMenu(session, self.from_layer)
+        actions.addWidget(self.from_layer)
+        self.rapid = QCheckBox("rapid")
+        self.rapid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        keys.add("rapid", "Shift-N", "rapid marking: every click a new object, or not", self.rapid.toggle)
+        self.rapid.setToolTip(f"Rapid marking ({keys.key('rapid')}): every click is a new object, as for many nuclei.")
+        self.rapid.toggled.connect(self._set_rapid)
+        self.lessons = Lessons(keys.key)
+        self.shown = LessonsOr(self.lessons, table)
+        stacked((self.shown, 1), actions, side_by_side(QLabel("classes"), (self.chooser, 1), self.rapid), into=self)
+
+    def _set_rapid(self, rapid: bool) -> None:
+        session, key = self._session, self._keys.key("rapid")
+        session.rapid = rapid
+        session.activate_prompts()
+        on = f"Rapid marking: every click is a new object, a right-click corrects the last one. {key} ends it."
+        session.tell(on if rapid else "Rapid marking is over: clicks belong to the chosen object.")
 
     def refresh(self) -> None:
         """Show the objects as they are."""
+        project = self._session.project
+        objects = () if project is None else project.objects
+        begun = len(objects) > 1 or any(project.prompts(o.id) for o in objects)
+        self.shown.refresh(video=project is not None, begun=begun)
         if self._session.project is None:
             self.table.show_project(None, None)
         elif self.table.state() != self.table.State.EditingState:  # or a name is lost while it is typed

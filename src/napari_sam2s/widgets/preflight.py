@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from napari_sam2s.masklets import Project
 from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
 
 HOUR = 3600.0
-MASK_BYTES = 1200  # of one object on one frame in the project, until it has masks enough to measure that
-TELLING_MASKS = 50  # which are enough
+SLOW = 0.95  # frames a second; below, the seconds of one frame say more
+MASK_BYTES = 1200  # of one object on one frame in the project, until it has a mask to judge by
+MASK_ROW_BYTES = 190  # of these, what is not the mask: scores, the index, the history (165 to 208 measured)
+JUDGED_MASKS = 200
+# A run keeps what the network remembers of each object, to be resumed: eight memories within some 30 tracked frames. The
+# factor is between what the file takes and what it takes with its write-ahead log while it is open.
+MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 4, 1.3
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
 JOINER = "\u2060"  # no line ends here
 MOST_EVERY = 250  # of a rate that is worth offering
@@ -30,6 +36,8 @@ class Preflight:
     device: str = ""
     memory_bytes: tuple[int, int] | None = None  # taken, in all, on the device
     fps: float | None = None  # of the video
+    object_bytes: int = 0  # that the network remembers of an object
+    room_bytes: int = 0  # in the project's file
 
     @property
     def frames(self) -> int:
@@ -63,8 +71,16 @@ class Preflight:
 
     @property
     def disk_bytes(self) -> float:
-        """What the project grows by."""
-        return sum(segment.frames * len(segment.objects) for segment in self.segments) * self.mask_bytes
+        """What the project grows by: masks, and what a run is resumed from."""
+        masks = sum(segment.frames * len(segment.objects) for segment in self.segments) * self.mask_bytes
+        kept = max(
+            (
+                len(segment.objects) * min(1 + segment.tracked / FRAMES_A_MEMORY, MEMORIES) / MEMORIES
+                for segment in self.segments
+            ),
+            default=0.0,
+        )
+        return max(masks + OF_LOG * kept * self.object_bytes - self.room_bytes, masks / 10)
 
     @property
     def every_for_an_hour(self) -> int | None:
@@ -98,7 +114,7 @@ class Preflight:
         if self.seconds is not None:
             rate = self.frames / max(self.seconds, 1e-9)
             lasts = f"about {duration(self.seconds)}" if self.seconds >= 1 else "less than 1 s"
-            parts.append(f"{lasts} at {rate:.1f} frames/s")
+            parts.append(f"{lasts} at {speed(rate)}")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
             disk += f" of {size(self.free_bytes)} free"
@@ -110,6 +126,18 @@ class Preflight:
             rate_words = f" ({self.fps / every:.2g} a second)" if self.fps else ""
             parts.append(f"would end within the hour at every {ordinal(every)} frame{rate_words}")
         return parts
+
+
+def mask_bytes(project: Project) -> float:
+    """Return what a mask takes in a project's file, by those that are there."""
+    sql = f"SELECT avg(length(counts)) FROM (SELECT counts FROM masks WHERE area > 0 LIMIT {JUDGED_MASKS})"
+    [(mean,)] = project.store.rows(sql)
+    return MASK_BYTES if mean is None else MASK_ROW_BYTES + float(mean)
+
+
+def free_bytes(project: Project) -> int:
+    """Return the room in a project's file, which is used before it grows."""
+    return int(project.store.rows("PRAGMA freelist_count")[0][0]) * int(project.store.rows("PRAGMA page_size")[0][0])
 
 
 def full_rate(rate: float, every: int, objects: int) -> float:
@@ -151,6 +179,11 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def speed(rate: float) -> str:
+    """Return frames a second in words; of slow ones, the seconds that a frame takes."""
+    return f"{rate:.1f} frames/s" if rate >= SLOW else f"{1 / rate:.1f} s a frame"
 
 
 def size(count: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam2s.errors import ProjectError, Sam2sError, is_out_of_memory
+from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown, ProjectError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import EngineLost
 from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -34,8 +34,10 @@ class ProjectWorker(QObject):
 
     ready = Signal(object)  # the engine's facts: model, device, threads, and memory_bytes (taken, in all)
     failed = Signal(str)
+    asked = Signal(object)  # the error of a checkpoint that can be used once the user has answered
     lost = Signal(str)  # the engine died, or its device is full: the run can be resumed
     prompted = Signal(int, int)  # frame, object
+    offered = Signal(int, int, object)  # object, frame, the candidates that answer its clicks there
     started = Signal(object)  # a run begins: its segments
     progressed = Signal(int, int, int, float)  # done, of, frame, frames a second
     stopped = Signal(str)  # a run is over: finished, paused, failed, or idle if there was nothing to track
@@ -75,18 +77,45 @@ class ProjectWorker(QObject):
 
         return self._do(change)
 
-    def prompt(self, prompt: Prompt) -> Future[Any]:
-        """Prompt an object; pauses tracking first."""
+    def prompt(self, prompt: Prompt, *, reset: bool = False) -> Future[Any]:
+        """Prompt an object, with ``reset`` in place of what was said of it on that frame; pauses tracking first."""
         self.pause()
 
         def ask() -> None:
-            self._ask(prompt)
+            self._ask(prompt, reset=reset)
             self.prompted.emit(prompt.frame, prompt.object_id)
 
         return self._do_change(ask)
 
-    def _ask(self, prompt: Prompt) -> None:
-        self.source.fresh().give(prompt)
+    def prompt_all(self, prompts: Sequence[Prompt], since: int, label: str) -> Future[Any]:
+        """Give several prompts as one step of undo, with the steps after number ``since`` of the same label; pauses first."""
+        self.pause()
+
+        def ask() -> None:
+            try:
+                for prompt in prompts:
+                    self._ask(prompt)
+            finally:
+                self.project.history.merge(since, label, "prompt")
+                self.prompted.emit(prompts[-1].frame, prompts[-1].object_id)
+
+        return self._do_change(ask)
+
+    def candidates(self, object_id: int, frame: int) -> Future[Any]:
+        """Ask what the clicks and the box of an object on a frame may mean; ``offered`` has the answer. Nothing changes."""
+
+        def ask() -> None:
+            said = [p for p in self.project.prompts(object_id, frame) if p.mask is None]
+            points = [point for p in said for point in p.points]
+            labels = [label for p in said for label in p.labels]
+            box = next((p.box for p in reversed(said) if p.box is not None), None)
+            found = self.source.fresh().candidates(frame, points=points or None, labels=labels or None, box=box)
+            self.offered.emit(object_id, frame, found)
+
+        return self._do(ask)
+
+    def _ask(self, prompt: Prompt, *, reset: bool = False) -> None:
+        self.source.fresh().give(prompt, reset=reset)
         self._runs.note_prompt(prompt.object_id)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
@@ -224,6 +253,8 @@ class ProjectWorker(QObject):
                 self._report(self.lost, str(error), running)
             except Sam2sError as error:
                 self._report(self.failed, str(error), running)
+                if isinstance(error, InputSizeUnknown | CheckpointDiffers) and not self._closed:
+                    self.asked.emit(error)
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 if is_out_of_memory(error):
                     self.source.close()

@@ -177,7 +177,7 @@ class ReviewPanel(QWidget):
 
     def _go(self) -> None:
         span = self.span
-        self._answered = None
+        self._answered = self._session.correction = None
         if span is not None:
             if self._session.current_object not in span.objects or len(span.objects) > 1:
                 self._session.choose(self._doubted(span))
@@ -259,8 +259,12 @@ class ReviewPanel(QWidget):
         if self.span is not None:
             self._go()
             self._session.activate_prompts()
-            key = self._keys.key("track")
-            self._session.tell(f"Click the object, or right-click what it is not. Then press {key} to track.")
+            key, span = self._keys.key("track"), self.span
+            then = "to track"
+            if span.link is None:
+                self._session.correction = (span.start, span.stop)
+                then = f"to track {_frames(span)} anew, both ways" if span.stop - span.start > 1 else then
+            self._session.tell(f"Click the object, or right-click what it is not. Then press {key} {then}.")
 
 
 def _frames(span: ReviewSpan) -> str:

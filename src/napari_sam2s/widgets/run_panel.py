@@ -8,6 +8,9 @@ from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QWidget
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.stride_spinbox import StrideSpinBox
 
+PREFLIGHT_LINES = 3
+BAR_HEIGHT = 8  # pixels
+
 
 class RunPanel(QWidget):
     """Buttons and bars; it decides nothing."""
@@ -31,16 +34,24 @@ class RunPanel(QWidget):
         self.track_button = button("Track", self.track.emit, "Track the objects from this frame on; press again to pause.")
         self.resume_button = button("Resume", self.resume.emit, "Resume the interrupted run; it leads to the same masks.")
         self.resume_button.setVisible(False)
-        self.preflight = wrapped(tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.")
+        # Its lines and the bar keep their room while they are empty: the buttons stay where they are.
+        self.preflight = wrapped(
+            tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.", lines=PREFLIGHT_LINES
+        )
         self.preflight.linkActivated.connect(lambda every: self.rate.take(int(every)))
         self.progress = QProgressBar()
         self.progress.setToolTip("How far the run is.")
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(BAR_HEIGHT)
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(policy)
         stacked(
             side_by_side(QLabel("direction"), (self.direction, 1), self.whole_button),
             side_by_side(QLabel("track"), (self.rate, 1), self.follow),
             side_by_side((self.track_button, 2), (self.resume_button, 1)),
-            self.preflight,
             self.progress,
+            self.preflight,
             into=self,
         )
         self.progress.setVisible(False)

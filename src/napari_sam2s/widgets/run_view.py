@@ -10,19 +10,21 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.tracking.propagation_plan import Segment, plan
+from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.keys import Keys
+from napari_sam2s.widgets.lessons import learned
 from napari_sam2s.widgets.notifications import RunNotifications
 from napari_sam2s.widgets.preflight import (
-    MASK_BYTES,
-    TELLING_MASKS,
     Preflight,
     duration,
+    free_bytes,
     full_rate,
     keep_rate,
+    mask_bytes,
     measured_rate,
     setup_of,
+    speed,
 )
 from napari_sam2s.widgets.project_worker import NOTHING_TO_TRACK, ProjectWorker
 from napari_sam2s.widgets.run_panel import RunPanel
@@ -55,7 +57,6 @@ class RunView(QObject):
         self._before = 0  # of segments that are over
         self._total: int | None = None
         self._lasts = 0.0  # seconds that a redraw of the timeline takes
-        self._mask_bytes = float(MASK_BYTES)
         self.facts: dict[str, Any] = {}
         self._timer = quiet_timer(self, PREFLIGHT_MS, self.show_preflight)
         panel.changed.connect(self._timer.start)
@@ -78,7 +79,15 @@ class RunView(QObject):
         """Return what plans a run from the frame on show, later on: by then, clicks may be answered that are not yet."""
         direction: Any = self._panel.direction.currentText()
         frame, bounds, every = self._session.frame, self._session.bounds, self._panel.rate.every
-        return lambda: plan(worker.project, frame, direction, bounds, worker.corrected, every)
+        span = self._session.correction
+
+        def planned() -> list[Segment]:
+            corrected = worker.corrected
+            if span is not None and corrected and span[0] <= frame < span[1]:
+                return correction(worker.project, frame, span, corrected, every)
+            return plan(worker.project, frame, direction, bounds, corrected, every)
+
+        return planned
 
     def track(self) -> None:
         """Track objects from the frame on show, each to its next confirmed frame; or pause.
@@ -162,7 +171,7 @@ class RunView(QObject):
         whole = max(self._total or total, self._done)
         left = duration((whole - self._done) / rate) if rate else "?"
         self._panel.show_progress(self._done, whole)
-        text = f"{rate:.1f} frames/s, {left} left"
+        text = f"{speed(rate)}, {left} left" if rate else "starting"
         session.tell(f"Frame {frame}: {self._done} of {whole}, {text}")
         now = time.monotonic()
         if now - self._drawn > max(REDRAW_SECONDS, 20 * self._lasts):
@@ -190,9 +199,12 @@ class RunView(QObject):
             session.changed.emit()
             return
         self._panel.show_running(False, self._keys.key("track"))
-        text = f"{self._done} frame{'s' * (self._done != 1)}, {self._rate:.1f} frames/s"
+        text = f"{self._done} frame{'s' * (self._done != 1)}" + (f", {speed(self._rate)}" if self._rate else "")
         if how in ("finished", "paused"):
             session.tell(f"Tracking {how}: {text}")
+        if how == "finished":
+            session.correction = None
+            learned()
         self._notifications.end(how, text)
         if self._done >= RATE_FRAMES * self._every and self._rate and self.facts:
             self._full_rate = full_rate(self._rate, self._every, self._objects)
@@ -219,9 +231,6 @@ class RunView(QObject):
         project = self._session.project
         assert project is not None
         rows = timeline_rows(project)
-        known = sum(s.stop - s.start for row in rows for s in row.spans if s.state != "unseen")
-        if known > TELLING_MASKS:
-            self._mask_bytes = project.path.stat().st_size / known
         self._timeline.show_rows(project.shape[0], rows, project.fps)
         self._timeline.set_current(self._session.frame)
 
@@ -241,9 +250,11 @@ class RunView(QObject):
         return Preflight(
             segments,
             self._full_rate or measured_rate(setup_of(self.facts), objects),
-            self._mask_bytes,
+            mask_bytes(worker.project),
             shutil.disk_usage(worker.project.path.parent).free,
             self.facts.get("device", ""),
             self.facts.get("memory_bytes"),
             worker.video.fps,
+            int(self.facts.get("object_bytes", 0)),
+            free_bytes(worker.project),
         )

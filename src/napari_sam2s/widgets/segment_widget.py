@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info, show_warning
-from qtpy.QtWidgets import QPushButton, QTabWidget, QWidget
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QPushButton, QWidget
 
-from napari_sam2s.masklets.presence import UNSURE_ANSWER
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.camera import keep_whole_picture
+from napari_sam2s.widgets.click_answers import ClickAnswers
 from napari_sam2s.widgets.close_watcher import CloseWatcher
+from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.export_menu import Exporter
 from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.layout import dock_timeline, lay_out, undock_timeline
+from napari_sam2s.widgets.layout import SnugTabs, dock_timeline, lay_out, undock_timeline
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
+from napari_sam2s.widgets.offer import withdraw_offer
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.review_panel import ReviewPanel
@@ -34,6 +37,8 @@ from napari_sam2s.widgets.vispy_workarounds import guard_canvas
 if TYPE_CHECKING:
     import napari
 
+STATUS_LINES = 3
+
 
 class SegmentWidget(QWidget):
     """Segment a video: everything here can be scripted through :class:`Session`, :class:`Project` and :class:`Tracker`.
@@ -43,12 +48,14 @@ class SegmentWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer, *, project_folder: Path | None = None) -> None:
         super().__init__()
+        # Opened from the menu we get a proxy, and napari warns in the viewer's corner of what is behind it.
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         guard_canvas(napari_viewer)
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
         self.keys = Keys(napari_viewer)
         self._paused_by_click = False
-        self.status = wrapped(tip="What happens now, and what to do next.")
+        self.status = wrapped(tip="What happens now, and what to do next.", lines=STATUS_LINES)
         self.timeline = Timeline()
         self.model_panel, self.run_panel = ModelPanel(), RunPanel()
         self.run_view = RunView(session, self.run_panel, self.timeline, self.keys)
@@ -57,18 +64,21 @@ class SegmentWidget(QWidget):
         self.export_button = QPushButton("Export")
         self.exporter = Exporter(session, self.export_button)
         self._bind_keys()
-        self.objects_panel = ObjectsPanel(session)
+        self.answers = ClickAnswers(session, self.keys, self)
+        self.objects_panel = ObjectsPanel(session, self.keys)
         self.review_panel = ReviewPanel(session, self.keys)
         self.track_editing_panel = TrackEditingPanel(session)
-        self.tabs = QTabWidget()
+        self.tabs = SnugTabs()
         self.add_panel("Objects", self.objects_panel)
         self.add_panel("Review", self.review_panel)
-        self.add_panel("Edit tracks", self.track_editing_panel)
+        self.add_panel("Edit", self.track_editing_panel)
         self._lay_out()
         self._connect()
         self.keyboard = KeyboardKeeper(napari_viewer, self)
         self._watcher = CloseWatcher(self, self.let_go)
         commands.OPEN.add(self.keys)
+        SESSIONS.add(session)
+        withdraw_offer(napari_viewer)
         session.tell(WELCOME)
         self.picker.look()
 
@@ -79,9 +89,10 @@ class SegmentWidget(QWidget):
             button("Undo", session.undo, "Undo the last step, whatever it was."),
             button("Redo", session.redo, "Redo what was undone."),
             button("Keys", self.help.toggle, "Show all keys."),
+            button("?", self.show_lessons, "Show the first steps, or put them away."),
             self.export_button,
         )
-        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), self.run_panel, last, below=self.status)
+        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), below=(self.run_panel, last, self.status))
 
     def _bind_keys(self) -> None:
         add, session = self.keys.add, self.session
@@ -101,14 +112,27 @@ class SegmentWidget(QWidget):
         session = self.session
         session.message.connect(self.status.setText)
         session.news.connect(show_info)
+        session.trouble.connect(show_warning)
         session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)
         session.changed.connect(self._refresh)
         self.model_panel.changed.connect(self._change_model)
         self.model_panel.message.connect(session.tell)
+        self.model_panel.trouble.connect(session.warn)
         self.timeline.jumped.connect(session.go_to)
         self.run_view.redrawn.connect(self.objects_panel.refresh)
         self.review_panel.titled.connect(self._title_review)
+
+        lessons = self.objects_panel.lessons
+        lessons.wants_video.connect(self.picker.ask_for_video)
+        lessons.wants_sample.connect(self.picker.open_sample)
+        self._question_mark = QShortcut(QKeySequence("?"), self)  # napari's own keys know no question mark
+        self._question_mark.activated.connect(self.show_lessons)
+
+    def show_lessons(self) -> None:
+        """Show the first steps, or put them away."""
+        self.tabs.setCurrentWidget(self.objects_panel)
+        self.objects_panel.shown.toggle()
 
     def add_panel(self, title: str, panel: QWidget) -> None:
         """Add a page to the tabs. If it has a method ``refresh()``, that is called whenever the project changed."""
@@ -132,6 +156,7 @@ class SegmentWidget(QWidget):
     def _opened(self, worker: ProjectWorker) -> None:
         worker.ready.connect(self._ready)
         worker.failed.connect(self._failed)
+        worker.asked.connect(self.model_panel.question.ask)
         worker.lost.connect(self._lost)
         worker.prompted.connect(self._prompted)
         worker.changed.connect(self.session.changed)
@@ -144,7 +169,11 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        self.session.tell(f"{setup_of(facts)}: ready. Click an object; right-click what it is not.")
+        worker, then = self.session.worker, "Click an object; right-click what it is not."
+        if worker is not None and worker.interrupted:
+            then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
+        left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
+        self.session.tell(f"{setup_of(facts)}: ready.{left_out} {then}")
         self.run_view.facts = facts
         self.refresh()
 
@@ -152,42 +181,31 @@ class SegmentWidget(QWidget):
         self._paused_by_click = True
 
     def _prompted(self, frame: int, object_id: int) -> None:
-        doubt, keys = self._doubt(frame, object_id), self.keys
+        doubt, keys = self.answers.say(frame, object_id), self.keys
         paused, self._paused_by_click = self._paused_by_click, False
         resumes = paused and self.session.worker is not None and self.session.worker.interrupted
         then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""
-        self.session.tell(f"{doubt} Press {keys.key('track')} to track from here.{then}".lstrip())
+        where = "from here"
+        if (span := self.session.correction) is not None and span[0] <= frame < span[1] and span[1] - span[0] > 1:
+            where = f"frames {span[0]} to {span[1] - 1} anew, both ways"
+        self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}.{then}".lstrip())
         self.refresh()
 
-    def _doubt(self, frame: int, object_id: int) -> str:
-        """Return a warning of an answer that is likely wrong: tracking would carry it through the video."""
-        if (project := self.session.project) is None:
-            return ""
-        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
-        if entry is None or entry.origin != "prompted":  # painted masks are the user's own
-            return ""
-        where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
-        if entry.mask.area == 0 and where_it_is:
-            return "The model found nothing here. Click again, draw a box, or paint the mask."
-        if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
-            iou = entry.scores.iou
-            return f"The model is unsure (predicted IoU {iou:.2f}). Click again where the mask is wrong, or paint it."
-        return ""
-
     def _failed(self, message: str) -> None:
-        self.session.tell(message)
-        show_warning(message)
+        self.session.warn(message)
         self.refresh()  # a click that was refused is drawn already
 
     def _lost(self, message: str) -> None:
         worker = self.session.worker
         interrupted = worker is not None and worker.interrupted
-        self.session.tell(f"{message} Press Resume ({self.keys.key('resume')})." if interrupted else message)
+        self.session.warn(f"{message} Press Resume ({self.keys.key('resume')})." if interrupted else message)
         self.refresh()
 
     def let_go(self) -> None:
         """Let go of keys, threads, the video and the viewer; the masks stay to look at."""
         commands.OPEN.discard(self.keys)
+        SESSIONS.discard(self.session)
+        self._question_mark.setEnabled(False)
         self.keys.close()
         self.review_panel.shut_down()
         self.help.hide()

@@ -6,15 +6,20 @@ A session lasts as long as its widget; videos are opened and closed in it. Work 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtGui import QGuiApplication
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.video import Video
+from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.layer_sync import LayerSync
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+CHANGES_MS = 150  # from a change in the project until it is shown, unless whoever made it says so
+TAKEN = "masks of a layer"
 STEPS = {"track": "the whole run of tracking", "prompt": "a click or box", "paint": "painting"}  # steps of undo, in words
 
 
@@ -37,6 +44,7 @@ class Session(QObject):
     moved = Signal()  # another frame is on show
     message = Signal(str)  # for the user
     news = Signal(str)  # the same, also to be shown by napari: what was undone, what was lost
+    trouble = Signal(str)  # what went wrong, to be shown by napari as well
     paused_by_click = Signal()  # a prompt was given in the midst of a run
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -46,6 +54,10 @@ class Session(QObject):
         self.image: Image | None = None
         self.layers: LayerSync | None = None
         self.current_object = 1
+        self.rapid = False  # every click is a new object
+        self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
+        self._marked: set[int] = set()  # objects that were clicked since the video was opened
+        self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
         self.bounds = (0, 1)  # first frame and the one after the last that tracking may touch: the timeline's handles
         self._time: TimeAxis | None = None  # of the image
         viewer.dims.events.current_step.connect(self._moved)
@@ -67,17 +79,37 @@ class Session(QObject):
             worker.project.add_object()
         self.current_object = worker.project.objects[0].id
         self.layers = LayerSync(self.viewer, layer, worker.project, self)
+        self._marked = set()
+        for changes in (worker.project.masks_changed, worker.project.objects_changed):
+            changes.connect(self._note_change)
         self.opened.emit(worker)
         return worker
+
+    def _note_change(self, *_: Any) -> None:
+        """Note that the project was changed here, in Qt's thread: perhaps by a line in napari's console."""
+        if threading.current_thread() is threading.main_thread():
+            self._unseen.start()
+
+    def _show_changes(self) -> None:
+        if self.worker is None or self.tracking:
+            return
+        if QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton:  # in the midst of a stroke
+            self._unseen.start()
+        else:
+            self.changed.emit()
 
     def close(self, *, leave_masks: bool = False) -> None:
         """Let go of the video; the masks stay in the project, and in the viewer to look at if ``leave_masks``."""
         worker, self.worker = self.worker, None
         layers, self.layers = self.layers, None
+        self.correction = None
+        self._unseen.stop()
         if self._time is not None:
             self._time.close()
         self.image = self._time = None
         if worker is not None:
+            for changes in (worker.project.masks_changed, worker.project.objects_changed):
+                changes.disconnect(self._note_change)
             self.closing.emit(worker)
         if layers is not None and not leave_masks:
             layers.remove()  # while their masks can be read: napari looks at the layer that is chosen next
@@ -156,6 +188,11 @@ class Session(QObject):
         self.message.emit(message)
         self.news.emit(message)
 
+    def warn(self, message: str) -> None:
+        """Tell the user what went wrong, in a warning of napari's as well."""
+        self.message.emit(message)
+        self.trouble.emit(message)
+
     # What the user does
 
     def new_object(self, *, activate: bool = True) -> None:
@@ -167,6 +204,41 @@ class Session(QObject):
                 self.activate_prompts()
             self.changed.emit()
             self.tell(f"{made.name} is new: {'click it in the picture' if activate else 'you are painting it'}.")
+
+    def object_for_click(self, *, positive: bool = True) -> int:
+        """Return the object that a click in the picture belongs to: the chosen one, or in rapid marking a new one."""
+        if self.rapid and positive and self.project is not None:
+            used = self.current_object in self._marked or bool(self.project.prompts(self.current_object))
+            if used:
+                self.select(self.project.add_object().id)
+                self.changed.emit()
+        self._marked.add(self.current_object)
+        return self.current_object
+
+    def take_masks(self, masks: Mapping[str, NDArray[np.bool_]]) -> None:
+        """Take masks ``{name: (Y, X) bool}`` of the frame on show as prompts, each of a new object; one step of undo."""
+        if self.worker is None or self.project is None or not masks:
+            return
+        project, frame = self.project, self.frame
+        prompts: list[Prompt] = []
+        since = project.history.last
+        with project.history.step(TAKEN):
+            for name, mask in masks.items():
+                if not prompts and (i := self._untouched(project)) is not None:
+                    project.objects.rename(i, name)
+                else:
+                    i = project.add_object(name).id
+                prompts.append(Prompt(i, frame, mask=mask))
+        self.current_object = prompts[-1].object_id
+        self.changed.emit()
+        self.tell(f"Taking {len(prompts)} mask{'s' * (len(prompts) != 1)} as prompts of frame {frame} ...")
+        self.worker.prompt_all(prompts, since, TAKEN)
+
+    @staticmethod
+    def _untouched(project: Project) -> int | None:
+        """Return the one object that a new project has, as long as nothing is known of it."""
+        only = project.objects[0].id if len(project.objects) == 1 else None
+        return None if only is None or project.prompts() or project.masks.known(only, 0, project.shape[0]) else only
 
     def remove_object(self) -> None:
         """Remove the chosen object."""
@@ -190,7 +262,7 @@ class Session(QObject):
 
     def prompt(self, prompt: Prompt) -> None:
         """Prompt an object; pauses tracking. An id that no object has gets a new object."""
-        if self.worker is None or self._refuse_locked(prompt.object_id):
+        if self.worker is None or self.refuse_locked(prompt.object_id):
             return
         project = self.worker.project
         if prompt.object_id not in {o.id for o in project.objects}:
@@ -202,7 +274,7 @@ class Session(QObject):
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
         """Leave only these prompts of an object on a frame; pauses tracking."""
-        if self.worker is not None and not self._refuse_locked(object_id):
+        if self.worker is not None and not self.refuse_locked(object_id):
             self.worker.replace_prompts(object_id, frame, prompts)
 
     def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
@@ -240,7 +312,7 @@ class Session(QObject):
         if self.worker is not None:
             self.worker.settle(timeout)
 
-    def _refuse_locked(self, object_id: int) -> bool:
+    def refuse_locked(self, object_id: int) -> bool:
         """Tell the user if an object is locked, draw its prompts as they were, and return whether it is."""
         objects = self.project.objects if self.project is not None else ()
         locked = next((o for o in objects if o.id == object_id and o.locked), None)
@@ -253,4 +325,4 @@ class Session(QObject):
         try:
             action()
         except Sam2sError as error:
-            self.tell(str(error))
+            self.warn(str(error))

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_sam2s.widgets.timeline_model import TimelineRow
 
 ROW, GAP, RULER = 14, 3, 18  # pixels
-# All rows together are as high as these, and with more objects they get thinner: a strip that grew with each new object would
-# move the picture under the mouse that is about to click the next one.
-USUAL_ROWS = 4
+# All rows together are as high as these, or as the user makes the strip, and with more objects they get thinner: a strip that
+# grew with each new object would move the picture under the mouse that is about to click the next one.
+USUAL_ROWS, LEAST_ROWS = 4, 2
 LEAST_PITCH = 3.0  # from one row to the next; only when they cannot get thinner the strip grows
 NAMES_FROM = 11  # height of a row from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
@@ -45,7 +45,7 @@ class Timeline(QWidget):
         self._held: str | None = None  # what the mouse moves: "cursor", "in", "out" or "view"
         self._held_at = 0.0
         self._pressed_at: float | None = None  # where, in pixels, on a handle that has not been dragged yet
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
         self.setToolTip(
@@ -58,13 +58,19 @@ class Timeline(QWidget):
 
     def sizeHint(self) -> QSize:
         """Return a height for all rows."""
-        height = max(USUAL_ROWS * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
-        return QSize(480, RULER + GAP + height)
+        return QSize(480, self._height_of(USUAL_ROWS))
+
+    def minimumSizeHint(self) -> QSize:
+        """Return how low the user can make it: napari's console may want the room."""
+        return QSize(240, self._height_of(LEAST_ROWS))
+
+    def _height_of(self, rows: int) -> int:
+        return RULER + GAP + max(rows * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
 
     @property
     def _pitch(self) -> float:
         """Pixels from the top of one row to the top of the next."""
-        return max(LEAST_PITCH, min(ROW + GAP, USUAL_ROWS * (ROW + GAP) / max(1, len(self.rows))))
+        return max(LEAST_PITCH, min(ROW + GAP, (self.height() - RULER - GAP) / max(1, len(self.rows))))
 
     def show_rows(self, frames: int, rows: Sequence[TimelineRow], fps: float | None = None) -> None:
         """Draw these rows; for a video of another length, all of it."""
@@ -72,10 +78,10 @@ class Timeline(QWidget):
             self.frames = max(1, frames)
             self.view, self.bounds = (0.0, float(self.frames)), (0, self.frames)
             self.bounds_changed.emit(*self.bounds)
+        before = self.minimumSizeHint()
         self.rows, self.fps = rows, fps
-        height = self.sizeHint().height()
-        if height != self.height():
-            self.setFixedHeight(height)
+        if self.minimumSizeHint() != before:
+            self.updateGeometry()
         self._redraw()
 
     def set_current(self, frame: int) -> None:

@@ -1,4 +1,4 @@
-"""Track edits: which, of which objects, on which frames; what would change, in words and as a picture; then doing it."""
+"""Edits of tracks and masks: which, of which objects, on which frames; what would change, in words and pictures; doing it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QSpinBox, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.masklets import Object, TrackEdit
+from napari_sam2s.masklets import CleanUp, Object, Project, TrackEdit
+from napari_sam2s.masklets.clean_up import CLEAN_UPS, USUAL
 from napari_sam2s.masklets.track_edit_preview import PAIRED, TrackEditKind, draw
 from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.session import Session
@@ -26,8 +27,9 @@ TITLES: dict[TrackEditKind, str] = {
     "absent": "mark absent",
     "delete": "forget masks",
 }
+MOST_PIXELS = 1_000_000
 DELAY = 150  # milliseconds of quiet before the preview is made
-WIDE = 200  # pixels of a swatch
+WIDE = 180  # pixels of a picture; two stand side by side
 
 
 class TrackEditingPanel(QWidget):
@@ -44,6 +46,15 @@ class TrackEditingPanel(QWidget):
         self.kind = menu((), "What to do with its masks on these frames; one step of undo.")
         for kind, title in TITLES.items():
             self.kind.addItem(title, kind)
+        self.kind.insertSeparator(self.kind.count())
+        for clean in CLEAN_UPS:
+            self.kind.addItem(clean if clean != "keep largest" else "keep the largest part", clean)
+        self.amount = QSpinBox()
+        self.amount.setMaximum(MOST_PIXELS)
+        self.amount.setToolTip(
+            "How much: the area of holes or specks in pixels (holes: 0 for all), else pixels of the outline."
+        )
+        self.amount.valueChanged.connect(self._changed)
         self.start, self.last = QSpinBox(), QSpinBox()
         for box, tip in ((self.start, "First frame that changes."), (self.last, "Last frame that changes.")):
             box.setToolTip(tip)
@@ -57,10 +68,12 @@ class TrackEditingPanel(QWidget):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        self._form = form = QFormLayout()
         form.addRow("object", self.first)
         form.addRow("do", self.kind)
         form.addRow("other", self.second)
+        form.addRow("pixels", self.amount)
+        form.setRowVisible(self.amount, False)
         form.addRow("frames", side_by_side(self.start, QLabel("to"), self.last))
         spans = buttons(
             ("In–out", self.take_range, "Take the frames between the timeline's in and out handles."),
@@ -138,11 +151,18 @@ class TrackEditingPanel(QWidget):
     def _changed(self, *_: Any) -> None:
         if self.sender() is self.first:
             self._keep_apart()
-        self.second.setEnabled(self.kind.currentData() in PAIRED)
+        kind = self.kind.currentData()
+        cleans = kind in CLEAN_UPS
+        self.second.setEnabled(kind in PAIRED)
+        self._form.setRowVisible(self.second, not cleans)
+        self._form.setRowVisible(self.amount, cleans)
+        self.amount.setEnabled(kind != "keep largest")
+        if cleans and self.sender() is self.kind:
+            self.amount.setValue(USUAL[kind])
         self._timer.start()
 
     @property
-    def edit(self) -> TrackEdit:
+    def edit(self) -> TrackEdit | CleanUp:
         """What is chosen.
 
         Raises
@@ -151,6 +171,9 @@ class TrackEditingPanel(QWidget):
             If something is missing.
         """
         kind = self.kind.currentData()
+        if kind in CLEAN_UPS:
+            chosen = int(self.first.currentData() or 0)
+            return CleanUp(kind, chosen, self.start.value(), self.last.value() + 1, self.amount.value())
         return TrackEdit(
             kind,
             int(self.first.currentData() or 0),
@@ -170,7 +193,15 @@ class TrackEditingPanel(QWidget):
         except Sam2sError as error:
             self.text.setText(str(error))
             return
-        self._session.edit(edit.apply)
+        self._session.edit(edit.apply if isinstance(edit, TrackEdit) else lambda project: self._clean(edit, project))
+
+    def _clean(self, edit: CleanUp, project: Project) -> None:
+        changed = edit.apply(project)
+        name = project.objects.get(edit.object_id).name
+        was = (
+            f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo takes it back."
+        )
+        self._session.notify(was if changed else f"There was nothing to clean up in the masks of {name}.")
 
     def show_preview(self) -> None:
         """Show what would change, if anybody looks."""

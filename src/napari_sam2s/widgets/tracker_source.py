@@ -13,7 +13,7 @@ from napari_sam2s.video import Video
 
 if TYPE_CHECKING:
     from napari_sam2s.model.speed import Mode
-    from napari_sam2s.tracking import Tracker
+    from napari_sam2s.tracking import CropTracker, Tracker
 
 OUT_OF_MEMORY = (
     "The device ran out of memory. Everything finished is saved. Take a smaller model, another device or fewer objects."
@@ -31,6 +31,8 @@ class Choice:
     mode: Mode = "exact"
     image_size: int | None = None  # side of the network's input; ``None`` for the model's own
     address: str | None = None  # of a dask scheduler; ``None`` for a process on this machine
+    strict: bool = True  # False: go on without the tensors of a checkpoint that do not fit
+    crop: bool = False  # whether each object is tracked in a window that follows it
 
 
 class TrackerSource:
@@ -43,26 +45,29 @@ class TrackerSource:
         self._video, self._project, self._on_ready = video, project, on_ready
         self.choice = choice
         self.engine: Engine | None = None
-        self.tracker: Tracker | None = None
+        self.tracker: Tracker | CropTracker | None = None
         self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
 
-    def get(self) -> Tracker:
+    def get(self) -> Tracker | CropTracker:
         """Return the tracker, after starting what is missing."""
         if self.engine is None or not self.engine.alive:
             if self.engine is not None:
                 self.engine.close()
             self.engine, self.tracker = Engine(self.choice.address), None
         if self.tracker is None:
-            from napari_sam2s.tracking.tracker import Tracker
+            from napari_sam2s.tracking.crop_tracker import make_tracker
 
             c = self.choice
-            model = self.engine.model(c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode)
-            self.tracker = Tracker(model, self._video, self._project, c.memory)
+            model = self.engine.model(
+                c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode, strict=c.strict
+            )
+            self.tracker = make_tracker(model, self._video, self._project, c.memory, crop=c.crop)
             self.stale = {o.id for o in self._project.objects}
-            self._on_ready({**self.tracker.describe(), "memory_bytes": self.tracker.device_memory()})
+            facts = {"memory_bytes": self.tracker.device_memory(), "object_bytes": self.tracker.object_bytes()}
+            self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
 
-    def fresh(self) -> Tracker:
+    def fresh(self) -> Tracker | CropTracker:
         """Return the tracker once it knows all prompts as they are now."""
         from napari_sam2s.tracking.propagation_run import reload_prompts
 

@@ -19,6 +19,7 @@ from napari_sam2s.widgets.form_parts import side_by_side, stacked
 from napari_sam2s.widgets.napari_reader import find_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.settings import PLUGIN
 from napari_sam2s.widgets.tracker_source import Choice
 
 WELCOME = "Drop a video on napari, then click an object in it."
@@ -72,6 +73,8 @@ class VideoPicker(QWidget):
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
+        elif event is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
+            self._session.tell(f"{event.value.name} is open, too. Choose it in the menu 'video' to work on it.")
 
     def _layer_chosen(self, event: Any) -> None:
         """Choose the prompts instead of a video that was just added.
@@ -111,6 +114,22 @@ class VideoPicker(QWidget):
             self.open(layer)
 
     # Opening and closing
+
+    def ask_for_video(self) -> None:
+        """Ask for a video and open it in the viewer."""
+        chosen, _ = QFileDialog.getOpenFileName(self, "A video, or a stack of pictures")
+        if chosen:
+            self._add(lambda viewer: viewer.open(chosen, plugin=PLUGIN))
+
+    def open_sample(self, key: str) -> None:
+        """Open one of our samples in the viewer."""
+        self._add(lambda viewer: viewer.open_sample(PLUGIN, key))
+
+    def _add(self, how: Callable[[Any], Any]) -> None:
+        try:
+            how(self._session.viewer)
+        except Sam2sError as error:
+            self._session.warn(str(error))
 
     def open(self, layer: Image, path: Path | None = None) -> None:
         """Open the video of a layer, with its own project or the one at ``path``."""
@@ -169,10 +188,17 @@ class VideoPicker(QWidget):
         self.project.setToolTip("Everything you do is kept here at once." if path is None else f"Everything is kept in {path}.")
 
     def _choose_project(self) -> None:
+        project, layer = self._session.project, self.video.value
+        near = str(project.path) if project is not None else ""
+        if not near and layer is not None:
+            try:
+                near = str(self._default_path(find_video(layer)))
+            except Sam2sError:
+                near = ""  # the dialog begins in the working directory, then
         chosen, _ = QFileDialog.getSaveFileName(
             self,
             "Keep the project here, or open this one",
-            "",
+            near,
             f"Projects (*{ENDING})",
             options=QFileDialog.Option.DontConfirmOverwrite,
         )

@@ -30,6 +30,7 @@ class CanvasGuard(QObject):
 
 def guard_canvas(viewer: Any) -> None:
     """Guard the canvas of a viewer that has a window, once."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # a plugin gets a proxy, whose window Qt does not take for a window
     window = getattr(viewer.window, "_qt_window", None)
     if window is not None and window.findChild(CanvasGuard) is None:
         viewer.layers.events.removing.connect(CanvasGuard(window).make_current)

@@ -1,0 +1,169 @@
+"""Make the README's moving picture: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_moving_picture.py``.
+
+Clicks, keys, masks and a correction in a real window, with the built-in model. By default on the drawn case, whose objects are
+known; ``--video FILE --click Y,X --click Y,X`` takes a video of yours (each click is an object), ``--credit`` names its source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
+from walk import LEFT, Walk
+
+from napari_sam2s.evaluation.clicks import next_click
+from napari_sam2s.formats import write_video
+from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.samples import demo_case
+
+OUT = Path(__file__).parent / "images" / "tour.gif"
+SIZE, SHOWN = (1180, 740), 860  # of the window, and the width of the picture
+FRAMES, STEP = 30, 2  # tracked, and between two that are shown
+COLOURS = 80
+ARROW = ((0, 0), (0, 19), (5, 15), (9, 23), (12, 21), (8, 14), (14, 14))
+
+
+class Film(Walk):
+    """A walk whose pictures become one."""
+
+    def __init__(self, folder: Path, credit: str) -> None:
+        super().__init__(folder)
+        self.viewer.window.resize(*SIZE)
+        for dock in (self.viewer.window._qt_viewer.dockLayerControls, self.viewer.window._qt_viewer.dockLayerList):
+            dock.setVisible(False)  # more room for the video
+        self.pictures: list[Image.Image] = []
+        self.lengths: list[int] = []  # milliseconds
+        self.credit = credit
+        self.truth: Clip | None = None
+        self.font = ImageFont.load_default(24)
+        self.small = ImageFont.load_default(13)
+
+    def take(self, caption: str, milliseconds: int, at: QPoint | None = None) -> None:
+        """Take a picture with a caption, and the pointer on the canvas."""
+        self.rest(0.3)
+        window = self.viewer.window._qt_window
+        picture = window.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        data = np.frombuffer(picture.constBits().asarray(picture.sizeInBytes()), np.uint8)
+        pixels = data.reshape(picture.height(), picture.bytesPerLine())[:, : picture.width() * 3]
+        image = Image.fromarray(pixels.reshape(picture.height(), picture.width(), 3).copy())
+        draw = ImageDraw.Draw(image)
+        corner = self.canvas.mapTo(window, QPoint(0, 0))
+        x, y = corner.x() + self.canvas.width() // 2, corner.y() + self.canvas.height() - 42
+        box = draw.textbbox((x, y), caption, self.font, anchor="mm")
+        draw.rounded_rectangle(
+            (box[0] - 14, box[1] - 10, box[2] + 14, box[3] + 10), 8, fill=(20, 20, 20), outline=(200, 200, 200)
+        )
+        draw.text((x, y), caption, (255, 255, 255), self.font, anchor="mm")
+        if self.credit:
+            draw.text((corner.x() + 8, corner.y() + 8), self.credit, (255, 255, 255), self.small)
+        if at is not None:
+            tip = corner + at
+            draw.polygon([(tip.x() + a, tip.y() + b) for a, b in ARROW], fill=(255, 255, 255), outline=(0, 0, 0))
+        self.pictures.append(image.resize((SHOWN, SHOWN * image.height // image.width), Image.Resampling.LANCZOS))
+        self.lengths.append(milliseconds)
+
+    def say_where(self, number: int, clicks: list[tuple[float, float]]) -> None:
+        """Click an object; a new one first, but for the first."""
+        if number:
+            self.press(Qt.Key.Key_N)
+        for n, (y, x) in enumerate(clicks):
+            at = self.place(y, x)
+            said = ("N: a new object. " if number else "") + "Click it"
+            if n == 0:
+                self.take(said, 700, at)
+            self.click(y, x)
+            self.take("its mask" if n == len(clicks) - 1 else "Click again", 900, at)
+
+    def watch(self, caption: str) -> None:
+        """Take pictures while it tracks."""
+        shown = -STEP
+        while self.widget.session.tracking:
+            self.rest(0.05)
+            if self.widget.session.frame >= shown + STEP:
+                shown = self.widget.session.frame
+                self.take(caption, 160)
+        self.take(caption, 900)
+
+    def correct(self) -> None:
+        """Click the first object where its mask is most wrong (its middle, where the truth is not known), and track on."""
+        session = self.widget.session
+        mine = session.project.objects[0].id
+        session.current_object = mine
+        mask = session.project.mask(session.frame, mine)
+        truth = self.truth.masks(session.frame).get(mine) if self.truth is not None else mask
+        if mask is None or truth is None:
+            return
+        (y, x), label = next_click(truth, mask if self.truth is not None else None)
+        at = self.place(y, x)
+        self.take("Correct it on any frame: click", 1200, at)
+        self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
+        self.take("only this object changes", 1200, at)
+        self.press(Qt.Key.Key_G)
+        self.watch("G tracks it again")
+        self.press(Qt.Key.Key_K)
+        self.take("K: this frame is right", 1500)
+
+    def save(self) -> None:
+        """Write the picture, with one palette for all of it."""
+        together = Image.new("RGB", (SHOWN, sum(p.height for p in self.pictures[::4])))
+        top = 0
+        for picture in self.pictures[::4]:
+            together.paste(picture, (0, top))
+            top += picture.height
+        palette = together.quantize(COLOURS, dither=Image.Dither.NONE)
+        frames = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in self.pictures]
+        frames[0].save(OUT, save_all=True, append_images=frames[1:], duration=self.lengths, loop=0, optimize=True)
+        sys.stdout.write(f"{OUT.name}: {OUT.stat().st_size / 1e6:.2f} MB, {len(frames)} pictures\n")
+
+
+def drawn_case(folder: Path) -> tuple[Path, list[list[tuple[float, float]]]]:
+    """Write the drawn case, and say where its objects are on the first frame: two clicks each."""
+    case = demo_case(FRAMES)
+    file = write_video((case[t] for t in range(FRAMES)), folder / "cholecystectomy.mp4")
+    objects = []
+    for mask in case.masks(0).values():
+        first, _ = next_click(mask, None)
+        objects.append([first])
+    return Path(file), objects
+
+
+def main() -> None:
+    """Film."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--video", type=Path)
+    parser.add_argument("--click", action="append", default=[], help="Y,X of an object on the first frame")
+    parser.add_argument("--credit", default="")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if args.video is None:
+            file, objects = drawn_case(Path(folder))
+        else:
+            file = Path(folder, args.video.name)
+            file.symlink_to(args.video.resolve())
+            objects = [[tuple(float(v) for v in text.split(","))] for text in args.click]
+        film = Film(Path(folder) / "steps", args.credit)
+        film.truth = demo_case(FRAMES) if args.video is None else None
+        film.drop(str(file))
+        film.choose_widget()
+        film.until(lambda: "ready" in film.widget.status.text())
+        film.take("Drop a video on napari", 1500)
+        for number, clicks in enumerate(objects):
+            film.say_where(number, clicks)
+        film.widget.timeline.set_bounds(0, FRAMES)
+        film.take("Press G", 1200)
+        film.press(Qt.Key.Key_G)
+        film.watch("G tracks")
+        film.widget.session.go_to(FRAMES // 2)
+        film.correct()
+        film.save()
+        film.viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What became of each video of a batch, and the table of it."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.formats.text_cells import csv_cell
+
+STATES = ("waiting", "running", "done", "nothing to do", "failed", "stopped")
+COLUMNS = (
+    "video",
+    "project",
+    "state",
+    "objects",
+    "frames",
+    "tracked_frames",
+    "seconds",
+    "frames_per_second",
+    "attempts",
+    "worker",
+    "message",
+)
+
+
+@dataclass
+class BatchRow:
+    """One video of a batch, as far as it is."""
+
+    video: Path
+    project: Path
+    state: str = "waiting"  # one of STATES
+    objects: int = 0
+    frames: int = 0  # of the video
+    tracked: int = 0  # by this call
+    total: int = 0  # that this call is to track, as far as it is known
+    seconds: float = 0.0  # of work
+    attempts: int = 0
+    worker: str = ""
+    message: str = ""  # why it failed, or what to look at
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more happens to it in this call."""
+        return self.state not in ("waiting", "running")
+
+    @property
+    def rate(self) -> float:
+        """Frames a second; NaN while nothing is known."""
+        return self.tracked / self.seconds if self.seconds and self.tracked else math.nan
+
+    def cells(self) -> list[object]:
+        """Return the row of the table, as ``COLUMNS`` name it."""
+        rate = "" if math.isnan(self.rate) else f"{self.rate:.2f}"
+        names = (str(self.video), str(self.project), self.state)
+        return [
+            *(csv_cell(name) for name in names),
+            self.objects,
+            self.frames,
+            self.tracked,
+            f"{self.seconds:.1f}",
+            rate,
+            self.attempts,
+            csv_cell(self.worker),
+            csv_cell(self.message),
+        ]
+
+
+def write_summary(rows: Sequence[BatchRow], path: Path) -> Path:
+    """Write the table as CSV, whole or not at all.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written.
+    """
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(row.cells() for row in rows)
+    return path

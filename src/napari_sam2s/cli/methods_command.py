@@ -1,0 +1,38 @@
+"""``napari-sam2s methods``: how a project's masks were made, for a paper and to repeat it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "methods", help="how masks were made: a paragraph for a paper, BibTeX, a JSON to repeat it by"
+    )
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write PROJECT_methods.txt, .bib and .json there")
+    parser.add_argument("--json", action="store_true", help="print the JSON in place of the paragraph and BibTeX")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print, and write if wanted."""
+    from napari_sam2s.formats.atomic_write import make_folder, whole_file
+    from napari_sam2s.formats.methods_record import methods_paragraph, methods_record
+    from napari_sam2s.formats.references import bibtex
+    from napari_sam2s.masklets import Project
+
+    with Project.open(args.project, mode="r") as project:
+        record = methods_record(project)
+        stem = project.path.stem
+    texts = {"txt": methods_paragraph(record) + "\n", "bib": bibtex(record), "json": json.dumps(record, indent=1) + "\n"}
+    if args.out is not None:
+        for ending, text in texts.items():
+            with whole_file(make_folder(args.out) / f"{stem}_methods.{ending}") as part:
+                part.write_text(text, encoding="utf-8")
+    print(texts["json"] if args.json else f"{texts['txt']}\n{texts['bib']}", end="")
+    return 0

@@ -1,0 +1,41 @@
+"""``napari-sam2s verify``: proof that the frames of a video are exact, as a page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.cli.terminal import progress_bar
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("verify", help="prove that frames of a video are exact, by jumps and by times: a page")
+    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
+    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
+    parser.add_argument("--samples", type=int, default=200, metavar="N", help="frames that are jumped to (200)")
+    parser.add_argument("--seed", type=int, default=0, help="of their choice (0)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the page there too, as Markdown")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify; the exit code is 1 when something differs."""
+    from napari_sam2s.errors import FormatError
+    from napari_sam2s.formats.atomic_write import whole_file
+    from napari_sam2s.video.verification import verify
+
+    if args.report is not None and (args.report.exists() or not args.report.absolute().parent.is_dir()):
+        why = "exists already" if args.report.exists() else "has no folder to be in"
+        raise FormatError(f"{args.report} {why}: choose another name.")  # now, and not after the work
+    with progress_bar("verify", "frame", quiet=args.json) as show:
+        found = verify(args.video, stream=args.stream, samples=args.samples, seed=args.seed, progress=show)
+    if args.report is not None:
+        with whole_file(args.report) as part:
+            part.write_text(found.page(), encoding="utf-8")
+    print(json.dumps({"holds": found.holds, **asdict(found)}, indent=1) if args.json else found.page(), end="")
+    return 0 if found.holds else 1

@@ -1,0 +1,33 @@
+"""The checks of ``napari-sam2s doctor PROJECT``: what of a project is damaged, what can still be read, how to save it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from napari_sam2s.doctor.findings import Finding
+from napari_sam2s.errors import ProjectError
+
+
+def examine_project(path: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
+    """Read all of a project and yield what was found; ``progress`` is called with frames read, and all of them."""
+    from napari_sam2s.masklets.damage import find_damage
+
+    try:
+        damage = find_damage(path, progress)
+    except ProjectError as error:
+        yield Finding("project", "broken", str(error))
+        return
+    for problem in damage.pages:
+        yield Finding("pages", "broken", " ".join(problem.split()))
+    for part, text in damage.parts.items():
+        yield Finding(part, "broken", text)
+    if damage.lost:
+        yield Finding("masks", "broken", f"cannot be read: {damage.lost_text}.", "Track or paint these frames anew.")
+    readable = f"{damage.masks} masks of {len(damage.names)} objects on {damage.frames} frames can be read"
+    if damage.whole:
+        yield Finding("project", "ok", f"{readable}, and nothing is damaged.")
+    else:
+        remedy = f"napari-sam2s copy --salvage {json.dumps(path.name)} saved.sam2s"
+        yield Finding("project", "warning", f"{readable}. Restore a copy from before, or save them into a new project:", remedy)

@@ -1,0 +1,133 @@
+"""Masks as tracks: where each object is seen, which sighting follows which, and divisions.
+
+A node is an object on a frame on which it is seen. An edge leads from one sighting to the next of the same object, over frames
+on which it is not seen too, and from the last sighting of a parent to the first of a child.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.formats.mask_entries import entries_of
+from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.types import Object
+
+Row = tuple[int, int, float, float, int]  # object, frame, y, x, area
+
+
+@dataclass(frozen=True)
+class TrackGraph:
+    """Nodes by object and frame, as columns of the same length N; places in pixels, pixel centres at integers."""
+
+    objects: tuple[Object, ...]  # all there are, by id
+    object_id: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    area: NDArray[np.int64]
+    edges: NDArray[np.int64]  # (E, 2): from node to node, by their numbers from 0
+    parents: dict[int, int]  # of the objects that have one that is seen before them
+
+    @property
+    def data(self) -> NDArray[np.float64]:
+        """What a napari Tracks layer takes: ``(N, 4)``, object id, frame, y, x."""
+        return np.column_stack((self.object_id, self.frame, self.y, self.x)).astype(np.float64)
+
+    @property
+    def graph(self) -> dict[int, list[int]]:
+        """What a napari Tracks layer takes: ``{child: [parent]}``."""
+        return {child: [parent] for child, parent in self.parents.items()}
+
+    @property
+    def lineage(self) -> NDArray[np.int64]:
+        """Of each node, the first of the objects that it descends from."""
+        first: dict[int, int] = {}
+        for i in np.unique(self.object_id).tolist():
+            ancestor = i
+            while ancestor in self.parents:
+                ancestor = self.parents[ancestor]
+            first[i] = ancestor
+        return np.array([first[i] for i in self.object_id.tolist()], dtype=np.int64)
+
+    @property
+    def tracklet(self) -> NDArray[np.int64]:
+        """Of each node, the number from 1 of the longest path without a division that it lies on."""
+        numbers = np.zeros(len(self.frame), dtype=np.int64)
+        out = np.bincount(self.edges[:, 0], minlength=len(self.frame))
+        before = {int(b): int(a) for a, b in self.edges if out[a] == 1}  # the one node that leads nowhere else
+        count = 0
+        for n in np.argsort(self.frame, kind="stable").tolist():
+            if n in before:
+                numbers[n] = numbers[before[n]]
+            else:
+                count += 1
+                numbers[n] = count
+        return numbers
+
+
+def track_graph(masklets: Masklets) -> TrackGraph:
+    """Return the tracks of masklets. Parents that are not seen before their children are left out, and told."""
+    rows = [sighting_row(frame, entry) for frame, entry in sightings(masklets)]
+    return graph_of(masklets.objects, rows)
+
+
+def sightings(masklets: Masklets) -> Iterator[tuple[int, Entry]]:
+    """Yield ``(frame, entry)`` wherever an object is seen, by frame and object."""
+    ids = {o.id for o in masklets.objects}
+    for frame in masklets.frames:
+        for entry in entries_of(masklets, frame):
+            if entry.mask.area and entry.object_id in ids:
+                yield frame, entry
+
+
+def graph_of(objects: Iterable[Object], rows: Sequence[Row]) -> TrackGraph:
+    """Return the tracks of sightings, as :func:`sighting_row` gives them."""
+    objects = tuple(sorted(objects, key=lambda o: o.id))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 5)
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
+    ids, frames = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+    follows = np.flatnonzero(ids[1:] == ids[:-1])
+    parents, edges = _divisions(objects, ids, frames)
+    whole = np.concatenate((np.column_stack((follows, follows + 1)), edges))
+    return TrackGraph(objects, ids, frames, table[:, 2], table[:, 3], table[:, 4].astype(np.int64), whole, parents)
+
+
+def _divisions(
+    objects: tuple[Object, ...], ids: NDArray[np.int64], frames: NDArray[np.int64]
+) -> tuple[dict[int, int], NDArray[np.int64]]:
+    parents, edges, untold = {}, [], []
+    for o in objects:
+        first = int(np.searchsorted(ids, o.id))
+        if o.parent is None or first == len(ids) or ids[first] != o.id:
+            continue
+        start, end = (int(n) for n in np.searchsorted(ids, (o.parent, o.parent + 1)))
+        before = start + int(np.searchsorted(frames[start:end], frames[first]))
+        if before == start:
+            untold.append(o.id)
+        else:
+            parents[o.id] = o.parent
+            edges.append((before - 1, first))
+    if untold:
+        text = f"The parents of the objects {untold} are left out, as they are not seen before their children."
+        warnings.warn(text, stacklevel=4)
+    return parents, np.array(edges, dtype=np.int64).reshape(-1, 2)
+
+
+def _centre(mask: rle.Mask) -> tuple[float, float]:
+    """Return the centroid ``(y, x)`` of a mask that is not empty."""
+    crop = rle.decode_crop(mask)
+    y = np.count_nonzero(crop, axis=1) @ np.arange(mask.height) / mask.area + mask.y0
+    x = np.count_nonzero(crop, axis=0) @ np.arange(mask.width) / mask.area + mask.x0
+    return float(y), float(x)
+
+
+def sighting_row(frame: int, entry: Entry) -> Row:
+    """Return object, frame, centroid and area of a sighting."""
+    return entry.object_id, frame, *_centre(entry.mask), entry.mask.area

@@ -1,0 +1,96 @@
+"""What a project says about patients, places and people, and a copy without it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.masklets.copies import copy_project
+from napari_sam2s.masklets.store import Store
+
+
+def private_facts(store: Store) -> dict[str, Any]:
+    """Return what an open project says beyond masks and prompts.
+
+    Returns
+    -------
+    ``video``: its last known path, or None. ``names``: names and classes of the objects. ``removed_names``: names that
+    only the undo history has. ``model_files``: paths of checkpoints. ``first``, ``last``: local time of the first and the
+    last step or run, or None. ``steps``: how many the undo history has. A project holds neither user nor machine; while it is
+    open for writing, the file ``.holder`` beside it does.
+    """
+    meta = {row["key"]: row["value"] for row in store.rows("SELECT key, value FROM meta")}
+    named = [(row["name"], row["class_name"]) for row in store.rows("SELECT name, class_name FROM objects WHERE NOT removed")]
+    names = {text for pair in named for text in pair if text}
+    old = "SELECT name, class_name FROM objects WHERE removed UNION SELECT name, class_name FROM objects_changes"
+    earlier = {text for row in store.rows(old) for text in (row["name"], row["class_name"]) if text}
+    sources = [json.loads(row["provenance"]).get("model_source", "") for row in store.rows("SELECT provenance FROM runs")]
+    times = [row["t"] for row in store.rows("SELECT made AS t FROM steps UNION SELECT started FROM runs")]
+    times += [meta["created"]] if meta.get("created") else []
+    return {
+        "video": meta.get("video"),
+        "names": sorted(names),
+        "removed_names": sorted(earlier - names),
+        "model_files": sorted({source for source in sources if _is_path(source)}),
+        "first": _local(min(times, default=0.0)),
+        "last": _local(max(times, default=0.0)),
+        "steps": store.rows("SELECT count(*) AS n FROM steps")[0]["n"],
+    }
+
+
+def copy_stripped(path: Path | str, target: Path | str) -> Path:
+    """Copy a project without its video's path, times of day, paths of checkpoints, removed objects and undo history.
+
+    Objects with their names and classes, prompts, masks and runs stay, and so does the hash by which the video is recognised.
+    Times count from the first one. An interrupted run can still be resumed, if the model's file is given again.
+
+    Returns
+    -------
+    The copy.
+
+    Raises
+    ------
+    ProjectError
+        If there is no project, the target exists, or it cannot be written.
+    """
+    return copy_project(path, target, change=_strip)
+
+
+def _strip(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM meta WHERE key IN ('video', 'video_relative')")
+    for table in ("masks_changes", "objects_changes", "prompts_changes", "links_changes", "steps"):
+        db.execute(f"DELETE FROM {table}")
+    db.execute("DELETE FROM masks WHERE run IN (SELECT run FROM hidden_runs)")  # what was undone, see schema.py
+    db.execute("DELETE FROM hidden_runs")
+    db.execute("DELETE FROM prompts WHERE removed OR object_id IN (SELECT id FROM objects WHERE removed)")
+    db.execute("UPDATE objects SET name = 'removed', class_name = NULL WHERE removed")
+    first = db.execute("SELECT min(started) FROM runs").fetchone()[0] or 0.0
+    db.execute("UPDATE runs SET step = NULL, started = started - ?1, finished = finished - ?1", (first,))
+    db.execute("UPDATE meta SET value = 0.0 WHERE key = 'created'")
+    for run, text in db.execute("SELECT id, provenance FROM runs").fetchall():
+        db.execute("UPDATE runs SET provenance = ? WHERE id = ?", (json.dumps(_without_paths(json.loads(text))), run))
+    db.commit()
+    db.execute("VACUUM")  # what was deleted is not left in free pages
+
+
+def _without_paths(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a run with the names of files for their paths."""
+    return {
+        key: _last_part(value) if isinstance(value, str) and _is_path(value) else value for key, value in provenance.items()
+    }
+
+
+def _is_path(text: str) -> bool:
+    return "/" in text or "\\" in text
+
+
+def _last_part(text: str) -> str:
+    return text.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def _local(seconds: float) -> str | None:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else None

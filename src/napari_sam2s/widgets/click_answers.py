@@ -1,0 +1,187 @@
+"""What comes after a click: doubts about the answer, other answers to choose from, and objects that it covers as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject
+
+from napari_sam2s.masklets import Prompt
+from napari_sam2s.masklets.presence import UNSURE_ANSWER
+from napari_sam2s.masklets.shared_pixels import covered, without
+from napari_sam2s.widgets.keys import Keys
+from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.session import Session
+
+if TYPE_CHECKING:
+    from napari_sam2s.masklets import Project
+    from napari_sam2s.tracking.candidates import Candidate
+
+SIZES = {1: ("the only answer",), 2: ("whole", "part"), 3: ("whole", "part", "finer part")}  # the largest first
+
+
+@dataclass
+class _Offer:
+    """The answers that a click may have on a frame of an object, and which of them is shown."""
+
+    object_id: int
+    frame: int
+    answers: list[Candidate]  # the largest first
+    shown: int
+
+    def describe(self) -> str:
+        names = SIZES.get(len(self.answers), ())
+        words = [f"{name} {answer.iou:.2f}" for name, answer in zip(names, self.answers, strict=True)]
+        words[self.shown] = f"[{words[self.shown]}]"
+        return " · ".join(words)
+
+
+class ClickAnswers(QObject):
+    """Says what is doubtful about the answer to a click, and does what the user wants instead."""
+
+    def __init__(self, session: Session, keys: Keys, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._keys = session, keys
+        self._offer: _Offer | None = None
+        self._choosing = False  # the prompt that is answered next is a choice of ours
+        self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
+        keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
+        keys.add("take_shared", "T", "take what two objects cover from the other one", self.take)
+        keys.add("give_shared", "Shift-T", "give what two objects cover to the other one", self.give)
+        keys.add("keep_shared", "O", "leave what two objects cover to both", self.keep)
+        session.opened.connect(self._watch)
+
+    def _watch(self, worker: ProjectWorker) -> None:
+        self._offer = self._shares = None
+        worker.offered.connect(self._offered)
+        worker.failed.connect(self._failed)
+
+    def _failed(self, message: str) -> None:
+        self._choosing = False
+
+    # What is said after a click
+
+    def say(self, frame: int, object_id: int) -> str:
+        """Return what is doubtful about the answer that an object has on a frame, with keys; "" if nothing is."""
+        project = self._session.project
+        self._shares = None
+        if project is None:
+            return ""
+        if not self._choosing:
+            self._offer = None
+        elif self._offer is not None:
+            self._choosing = False
+            return f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
+        return self._unsure(project, frame, object_id) or self._covers(project, frame, object_id)
+
+    def _unsure(self, project: Project, frame: int, object_id: int) -> str:
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
+        if entry is None or entry.origin != "prompted":  # painted masks are the user's own
+            return ""
+        where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
+        if entry.mask.area == 0 and where_it_is:
+            return "The model found nothing here. Click again, draw a box, or paint the mask."
+        if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
+            other = f"{self._keys.key('other_answer')} shows another answer. " if where_it_is else ""
+            return (
+                f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other}"
+                "Click again where the mask is wrong, or paint it."
+            )
+        return ""
+
+    def _covers(self, project: Project, frame: int, object_id: int) -> str:
+        shares = covered(project, frame, object_id)
+        if not shares:
+            return ""
+        names = {o.id: o.name for o in project.objects}
+        self._shares = (frame, object_id, tuple(shares))
+        key = self._keys.key
+        return (
+            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')}: take it, "
+            f"{key('give_shared')}: give it, {key('keep_shared')}: both keep it."
+        )
+
+    # Other answers
+
+    def next_answer(self) -> None:
+        """Show the next of the answers that the click may have."""
+        session = self._session
+        project, worker, offer = session.project, session.worker, self._offer
+        if project is None or worker is None:
+            return
+        frame, object_id = session.frame, session.current_object
+        if offer is not None and (offer.frame, offer.object_id) == (frame, object_id):
+            self._choose(offer, (offer.shown + 1) % len(offer.answers))
+            return
+        if not any(p.mask is None for p in project.prompts(object_id, frame)):
+            session.tell("Other answers are those to a click or a box. Click the object on this frame first.")
+        elif session.tracking:
+            session.tell(f"Pause the run first ({self._keys.key('track')}).")
+        else:
+            worker.candidates(object_id, frame)
+
+    def _offered(self, object_id: int, frame: int, answers: list[Candidate]) -> None:
+        project = self._session.project
+        if project is None:
+            return
+        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
+        now = project.mask(frame, object_id)
+        alike = [0.0 if now is None else _iou(now, a.mask) for a in answers]
+        if len(answers) < 2:
+            self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
+            return
+        shown = int(np.argmax(alike))
+        self._offer = _Offer(object_id, frame, answers, shown)
+        self._choose(self._offer, (shown + 1) % len(answers))
+
+    def _choose(self, offer: _Offer, n: int) -> None:
+        worker = self._session.worker
+        if worker is None or self._session.refuse_locked(offer.object_id):
+            return
+        offer.shown, self._choosing = n, True
+        worker.prompt(Prompt(offer.object_id, offer.frame, mask=offer.answers[n].mask), reset=True)
+
+    # What two objects cover
+
+    def take(self) -> None:
+        """Take the pixels that both claim from the other objects."""
+        if (shares := self._asked()) is not None:
+            frame, mine, others = shares
+            for other in others:
+                self._leave(frame, other, mine)
+
+    def give(self) -> None:
+        """Leave the pixels that both claim to the other objects."""
+        if (shares := self._asked()) is not None:
+            frame, mine, others = shares
+            self._leave(frame, mine, *others)
+
+    def keep(self) -> None:
+        """Leave them to both: the lower one in the table is shown."""
+        if self._asked() is not None:
+            self._shares = None
+            self._session.tell(f"Both keep what they cover. Press {self._keys.key('track')} to track from here.")
+
+    def _asked(self) -> tuple[int, int, tuple[int, ...]] | None:
+        if self._shares is None or self._session.project is None:
+            self._session.tell("No two objects are in question: after a click that covers another object you are asked.")
+            return None
+        return self._shares
+
+    def _leave(self, frame: int, loser: int, *winners: int) -> None:
+        """Take from an object what others cover."""
+        session = self._session
+        assert session.project is not None
+        left = without(session.project, frame, loser, *winners)
+        if left.any():
+            session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
+        else:
+            name = session.project.objects.get(loser).name
+            session.tell(f"Nothing would be left of {name}. Remove that object, or undo the click ({self._keys.key('undo')}).")
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> float:
+    either = np.count_nonzero(a | b)
+    return np.count_nonzero(a & b) / either if either else 0.0

@@ -1,0 +1,160 @@
+"""What a beginner sees in place of an empty table: how to get a video, then three steps with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QWidget
+
+from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.settings import remember, remembered
+
+TISSUE, THING, MASK, SURE, DOUBT = (QColor(c) for c in ("#8c3b3b", "#b9bec7", "#e69f00", "#e69f00", "#ff7f50"))
+PICTURE = QSize(120, 62)  # pixels
+
+
+class StepPicture(QWidget):
+    """A small drawing of a step: ``click``, ``track`` or ``look``."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__()
+        self._step = step
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def sizeHint(self) -> QSize:
+        """Return its size."""
+        return PICTURE
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw it."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.translate((self.width() - PICTURE.width()) / 2, 0)
+        getattr(self, f"_draw_{self._step}")(painter)
+        painter.end()
+
+    def _draw_frame(self, painter: QPainter, x: float, y: float, width: float, thing: QColor) -> None:
+        height = width * 0.6
+        painter.setPen(QPen(self.palette().text().color(), 1))
+        painter.setBrush(TISSUE)
+        painter.drawRect(QRectF(x, y, width, height))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(thing)
+        painter.drawEllipse(QRectF(x + 0.3 * width, y + 0.22 * height, 0.42 * width, 0.5 * height))
+
+    def _draw_click(self, painter: QPainter) -> None:
+        self._draw_frame(painter, 15, 4, 90, THING)
+        tip = QPointF(62, 30)
+        outline = ((0, 0), (0, 17), (4, 13), (8, 20), (11, 18), (7, 12), (12, 12))
+        arrow = [tip + QPointF(x, y) for x, y in outline]
+        painter.setPen(QPen(QColor("black"), 1))
+        painter.setBrush(QColor("white"))
+        painter.drawPolygon(QPolygonF(arrow))
+
+    def _draw_track(self, painter: QPainter) -> None:
+        for n in range(3):
+            self._draw_frame(painter, 22 + 14 * n, 2 + 7 * n, 66, MASK)
+
+    def _draw_look(self, painter: QPainter) -> None:
+        painter.setPen(Qt.PenStyle.NoPen)
+        for row, doubts in enumerate(((0.55, 0.2), (0.2, 0.1), (0.8, 0.08))):
+            y = 8 + 17 * row
+            painter.setBrush(SURE)
+            painter.drawRect(QRectF(6, y, 108, 11))
+            painter.setBrush(DOUBT.darker(150))
+            painter.drawRect(QRectF(6 + 108 * doubts[0], y, 108 * doubts[1], 11))
+        painter.setPen(QPen(self.palette().text().color(), 1))
+        painter.drawLine(72, 2, 72, 60)
+
+
+class Lessons(QWidget):
+    """The page: without a video how to get one, with one what to do."""
+
+    wants_video = Signal()
+    wants_sample = Signal(str)  # its key
+    done = Signal()
+
+    def __init__(self, key: Callable[[str], str]) -> None:
+        super().__init__()
+        self._key = key
+        self.opening, self.steps = QWidget(), QWidget()
+        for page, fill in ((self.opening, self._fill_opening), (self.steps, self._fill_steps)):
+            fill(page)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self.opening)
+        self._pages.addWidget(self.steps)
+        stacked(self._pages, into=self)
+
+    def _fill_opening(self, page: QWidget) -> None:
+        text = wrapped("Drop a video on napari: a film, a stack, a folder of pictures. Or begin with one of these.")
+        first = button("Open a video ...", self.wants_video.emit, "Choose a video file.")
+        samples = side_by_side(
+            button("Sample: surgery", lambda: self.wants_sample.emit("short"), "Six seconds of drawn laparoscopy."),
+            button("Sample: cells", lambda: self.wants_sample.emit("cells"), "A time-lapse of drawn nuclei that divide."),
+        )
+        stacked(text, first, samples, into=page).addStretch()
+
+    def _fill_steps(self, page: QWidget) -> None:
+        columns = []
+        for picture, words in (
+            ("click", "1. Click an object in the picture; right-click what it is not."),
+            ("track", f"2. Press {self._key('track')}. It is tracked through the video."),
+            ("look", f"3. Look where it is in doubt: {self._key('review_next')}. {self._key('new_object')} adds an object."),
+        ):
+            column = QWidget()
+            stacked(StepPicture(picture), wrapped(words), into=column).addStretch()
+            columns.append((column, 1))
+        close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
+        stacked(side_by_side(*columns), close, into=page).addStretch()
+
+    def show_for(self, *, video: bool) -> None:
+        """Show what fits: with a video the steps, without one how to get one."""
+        self._pages.setCurrentWidget(self.steps if video else self.opening)
+
+
+class LessonsOr(QStackedWidget):
+    """The lessons, or in their place what they are about."""
+
+    def __init__(self, lessons: Lessons, otherwise: QWidget) -> None:
+        super().__init__()
+        self.lessons, self._otherwise = lessons, otherwise
+        self._asked = False  # the user wants to see them
+        self._closed = False  # not again in this session
+        self.addWidget(lessons)
+        self.addWidget(otherwise)
+        lessons.done.connect(self.close_lessons)
+
+    def refresh(self, *, video: bool, begun: bool) -> None:
+        """Show the lessons where they are of use: without a video, and until a first object is clicked by a beginner."""
+        beginner = not begun and not self._closed and not bool(remembered("lessons", "learned", False))
+        self.lessons.show_for(video=video)
+        self.setCurrentWidget(self.lessons if self._asked or not video or beginner else self._otherwise)
+
+    def toggle(self) -> None:
+        """Show the lessons, or put them away."""
+        self._asked = self.currentWidget() is not self.lessons
+        self._closed = not self._asked
+        self.setCurrentWidget(self.lessons if self._asked else self._otherwise)
+
+    def close_lessons(self) -> None:
+        """Put them away."""
+        self._asked, self._closed = False, True
+        self.setCurrentWidget(self._otherwise)
+
+    def sizeHint(self) -> QSize:
+        """Return that of the page on show."""
+        shown: Any = self.currentWidget()
+        return shown.sizeHint()
+
+    def minimumSizeHint(self) -> QSize:
+        """Return that of the page on show."""
+        shown: Any = self.currentWidget()
+        return shown.minimumSizeHint()
+
+
+def learned() -> None:
+    """Remember that a first run came to its end: the lessons do not come by themselves any more."""
+    remember("lessons", learned=True)

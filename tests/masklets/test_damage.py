@@ -1,0 +1,145 @@
+"""Files with damaged pages and masks: what is said of them, what is read, what is saved."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets.damage import find_damage
+from napari_sam2s.masklets.salvage import salvage_project
+from napari_sam2s.masklets.schema import PAGE_BYTES
+
+FRAMES = 400
+NOISE = np.random.default_rng(0).random((FRAMES, 24, 32)) < 0.5
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A project whose masks fill several pages."""
+    with Project.create(tmp_path / "case.sam2s", np.zeros((FRAMES, 24, 32, 3), np.uint8)) as project:
+        project.add_object("left grasper", class_name="grasper")
+        project.write_masks([(t, 1, NOISE[t], None) for t in range(FRAMES)])
+        project.confirm(3)
+    return tmp_path / "case.sam2s"
+
+
+def zero_page_of(path, frame):
+    """Overwrite the page that holds the mask of a frame."""
+    content = bytearray(path.read_bytes())
+    start = content.index(rle.encode(NOISE[frame]).counts) // PAGE_BYTES * PAGE_BYTES
+    content[start : start + PAGE_BYTES] = bytes(PAGE_BYTES)
+    path.write_bytes(content)
+
+
+def test_a_whole_project(path, capsys):
+    damage = find_damage(path)
+    assert damage.whole
+    assert damage.masks == FRAMES
+    assert main(["doctor", str(path)]) == 0
+    assert "The project is whole." in capsys.readouterr().out
+
+
+def test_a_damaged_page_is_refused_named_and_saved_around(path, tmp_path, capsys):
+    zero_page_of(path, 200)
+    with pytest.raises(ProjectError, match=r"is damaged \(.*\): `napari-sam2s doctor`"):
+        Project.open(path)
+    damage = find_damage(path)
+    lost = damage.lost[1]
+    assert 200 in lost
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert 10 < len(lost) < 200
+    assert damage.masks + len(lost) == FRAMES
+
+    assert main(["doctor", str(path)]) == 1
+    told = capsys.readouterr().out
+    assert f"left grasper: frames {lost[0]} to {lost[-1]}" in told
+    assert "copy --salvage" in told
+    assert main(["copy", "--salvage", str(path), str(tmp_path / "saved.sam2s")]) == 0
+    assert f"{damage.masks} masks of 1 objects were saved" in capsys.readouterr().out
+    assert find_damage(tmp_path / "saved.sam2s").whole
+    with Project.open(tmp_path / "saved.sam2s") as saved:
+        assert [o.class_name for o in saved.objects] == ["grasper"]
+        assert saved.frames == [t for t in range(FRAMES) if t not in lost]
+        assert saved.masks.confirmed_frames(1) == [3]
+        for t in saved.frames:
+            np.testing.assert_array_equal(saved.mask(t, 1), NOISE[t])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("counts = substr(counts, 1, 40)", "damaged"),
+        ("counts = x'0102'", "damaged"),
+        ("counts = zeroblob(0)", "damaged"),
+        ("area = area - 1", "damaged"),
+        ("height = 2000000000", "beyond the frame"),
+        ("y0 = 24", "beyond the frame"),
+        ("y0 = 'x'", "beyond the frame"),
+    ],
+)
+def test_a_damaged_mask_is_one_sentence_and_the_others_are_read(path, tmp_path, change, word):
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE masks SET {change} WHERE frame = 4")
+    db.close()
+    with Project.open(path) as project:
+        with pytest.raises(ProjectError, match=rf"A mask of the project is damaged.*{word if word != 'damaged' else ''}"):
+            project.mask(4, 1)
+        assert project.mask(5, 1).any()
+    damage = find_damage(path)
+    assert (damage.lost, damage.masks) == ({1: [4]}, FRAMES - 1)
+    made, _ = salvage_project(path, tmp_path / "saved.sam2s")
+    assert find_damage(made).whole
+
+
+def test_a_mask_that_has_moved_is_damaged_and_one_of_an_older_version_is_read(path):
+    square = np.zeros((24, 32), bool)
+    square[5:10, 5:15] = True
+    mask = rle.encode(square)
+    older = rle.Mask(mask.y0, mask.x0, mask.height, mask.width, mask.counts[:-4], mask.area)
+    np.testing.assert_array_equal(rle.decode(older, (24, 32)), square)
+    with pytest.raises(ProjectError, match="its place is not the one"):
+        rle.decode(rle.Mask(mask.y0 + 1, mask.x0, mask.height, mask.width, mask.counts, mask.area), (24, 32))
+
+
+def test_without_its_objects_masks_get_new_ones(path, tmp_path):
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        db.execute("UPDATE objects SET colour = 'red'")
+    db.close()
+    made, damage = salvage_project(path, tmp_path / "saved.sam2s")
+    assert "objects" in damage.parts
+    with Project.open(made) as saved:
+        assert [o.name for o in saved.objects] == ["object 1"]
+        assert len(saved.frames) == FRAMES
+
+
+def test_what_is_no_project(tmp_path):
+    (tmp_path / "a.sam2s").write_bytes(b"x" * 5000)
+    assert main(["doctor", str(tmp_path / "a.sam2s")]) == 1
+    assert main(["copy", "--salvage", str(tmp_path / "a.sam2s"), str(tmp_path / "b.sam2s")]) == 2
+    assert not (tmp_path / "b.sam2s").exists()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_an_undone_run_is_saved_undone(path, tmp_path, broken):
+    with Project.open(path) as project:
+        two = project.add_object().id
+        run = project.runs.start(model="none")
+        project.write_masks([(t, two, NOISE[t], None) for t in range(9)], run=run)
+        project.runs.finish(run)
+        project.undo()
+    if broken:
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE masks_changes SET present = 1, counts = 'x' WHERE frame = 3")
+        db.close()
+    made, damage = salvage_project(path, tmp_path / "saved.sam2s")
+    assert ("history" in damage.parts) == broken
+    with Project.open(made) as saved:
+        assert saved.mask(3, two) is None
+        assert saved.redo() == (None if broken else "track")
+        assert (saved.mask(3, two) is None) == broken

@@ -1,0 +1,110 @@
+"""The plots in a real viewer: they follow the slider, a click goes to the frame, and what is saved is what is shown."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
+from qtpy.QtTest import QTest
+
+from napari_sam2s.masklets import Project
+from napari_sam2s.video import open_video
+from napari_sam2s.widgets.layer_factory import make_objects_layer
+from napari_sam2s.widgets.napari_reader import video_layer
+from napari_sam2s.widgets.plot_canvas import LEFT, RIGHT, Plot, PlotCanvas, clock, steps
+from napari_sam2s.widgets.plots_widget import PlotsWidget
+
+FRAMES = 30
+
+
+@pytest.fixture
+def panel(make_napari_viewer, tmp_path):
+    """A viewer with a video and the project of two objects, and the plots beside it."""
+    video = open_video(np.zeros((FRAMES, 40, 60, 3), np.uint8), fps=10)
+    viewer = make_napari_viewer()
+    data, attributes, _ = video_layer(video)
+    image = viewer.add_image(data, **attributes)
+    with Project.create(tmp_path / "a.sam2s", video) as project:
+        for name in ("left", "right"):
+            project.add_object(name)
+        square = np.zeros((40, 60), bool)
+        square[5:9, 5:9] = True
+        project.write_masks([(t, 1, square, None) for t in range(FRAMES)] + [(t, 2, square, None) for t in range(20)])
+        viewer.add_layer(make_objects_layer(image, project, project.labels))
+        widget = PlotsWidget(viewer)
+        viewer.window.add_dock_widget(widget)
+        yield widget
+        widget.close()
+        viewer.layers.clear()
+
+
+def shown(panel, qtbot, names, title):
+    qtbot.waitUntil(lambda: [c.name for c in panel.canvas.plot.curves] == names and panel.canvas.plot.title == title)
+    return panel.canvas.plot
+
+
+def test_plots_follow_the_slider_and_lead_to_frames(panel, qtbot, tmp_path):
+    plot = shown(panel, qtbot, ["left", "right"], "presence")
+    assert plot.frames == FRAMES
+    np.testing.assert_allclose(plot.seconds, np.arange(FRAMES) / 10)
+    panel.viewer.dims.set_current_step(0, 12)
+    assert panel.canvas.current == 12
+    width = panel.canvas.width() - LEFT - RIGHT
+    at = LEFT + round(20 / (FRAMES - 1) * width)
+    QTest.mouseClick(panel.canvas, Qt.MouseButton.LeftButton, pos=QPoint(at, panel.canvas.height() // 2))
+    assert panel.viewer.dims.current_step[0] == 20
+    panel.objects.item(1).setCheckState(Qt.CheckState.Unchecked)
+    panel.quantity.setCurrentText("area")
+    panel.smooth.setValue(5)
+    shown(panel, qtbot, ["left"], "area, px (mean of 5 frames)")
+    panel.save_numbers(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["frame", "time_s", "left: area, mean of 5 frames"]
+    assert rows[3] == ["2", "0.200000", "16.0"]
+    assert len(rows) == FRAMES + 1
+    panel.save_picture(tmp_path / "a.svg")
+    svg = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert "mean of 5 frames" in svg
+    assert "polyline" in svg
+    panel.save_picture(tmp_path / "a.png")
+    assert QImage(str(tmp_path / "a.png")).width() >= 1600
+    panel.save_picture(tmp_path / "a.jpg")
+    assert "neither" in panel.status.text()
+
+
+def test_columns_that_are_measured_join_the_list(panel, qtbot):
+    shown(panel, qtbot, ["left", "right"], "presence")
+    with qtbot.waitSignal(panel.measured, timeout=30_000):
+        panel.measure()
+    panel.quantity.setCurrentText("perimeter_px")
+    plot = shown(panel, qtbot, ["left", "right"], "perimeter_px")
+    assert np.isfinite(plot.curves[0].values).all()
+    assert panel.measure_button.text() == "Measure"
+
+
+def test_without_a_project_it_says_what_to_do(make_napari_viewer):
+    viewer = make_napari_viewer()
+    widget = PlotsWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert "Segment video" in widget.status.text()
+    assert not widget.measure_button.isEnabled()
+    widget.close()
+
+
+def test_marks_are_round_and_zooming_stays_within(qtbot):
+    assert steps(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert steps(3, 3) == [3]
+    assert [clock(t) for t in (0, 61, 3725, 1.5)] == ["0:00", "1:01", "1:02:05", "0:01.5"]
+    canvas = PlotCanvas()
+    qtbot.addWidget(canvas)
+    canvas.show_plot(Plot((), "", 101))
+    assert canvas.view == (0, 100)
+    canvas.view = (10.0, 30.0)
+    canvas.set_current(80)  # a zoomed view follows the slider
+    assert canvas.view == (70, 90)
+    canvas._move_to(500)
+    assert canvas.view == (80, 100)
