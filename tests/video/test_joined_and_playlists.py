@@ -12,6 +12,7 @@ from napari_sam2s.video import open_video
 KINDS = {
     "mp4": ("-c:v", "mpeg4"),
     "mov": ("-c:v", "mjpeg", "-movflags", "+faststart"),
+    "m4s": ("-c:v", "mpeg4", "-g", "3", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4"),
     "flv": ("-c:v", "flv"),
     "wmv": ("-c:v", "wmv2"),
     "apng": ("-f", "apng", "-plays", "0"),

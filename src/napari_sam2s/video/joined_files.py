@@ -51,14 +51,18 @@ def _finder(head: bytes) -> Callable[[mmap.mmap], int | None] | None:
 
 
 def _mp4(content: mmap.mmap) -> int | None:
-    """Walk over the boxes of ISO/IEC 14496-12; of a second ``moov`` ffmpeg says that it skips it, but in fragmented files."""
+    """Walk over the boxes of ISO/IEC 14496-12. A second ``moov`` begins another file, but where fragments carry times on."""
     place, begins, headers, found = 0, 0, 0, None
+    last: dict[int, int] = {}  # time of a track's latest fragment
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         if length == 1:
             length = struct.unpack_from(">Q", content, place + 8)[0]
         if kind == b"moof":
-            return None
+            track, started = _fragment(content[place + 8 : place + length])
+            if headers > 1 and started <= last.get(track, -1):
+                return found
+            last[track] = started
         if kind == b"ftyp" or (kind in (b"wide", b"mdat", b"moov") and headers and not begins):
             begins = place
         if kind == b"moov":
@@ -68,7 +72,16 @@ def _mp4(content: mmap.mmap) -> int | None:
         if length < 8:
             break
         place += length
-    return found
+    return None if last else found
+
+
+def _fragment(content: bytes) -> tuple[int, int]:
+    """Return the track of a fragment's first part and its time in the track's units (8.8.7 and 8.8.12)."""
+    head, time = content.index(b"tfhd"), content.find(b"tfdt")
+    track = int(struct.unpack_from(">I", content, head + 8)[0])
+    if time < 0:
+        return track, 0
+    return track, int(struct.unpack_from(">Q" if content[time + 4] else ">I", content, time + 8)[0])
 
 
 def _flv(content: mmap.mmap) -> int | None:
