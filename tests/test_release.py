@@ -64,14 +64,14 @@ def test_what_does_not_belong_into_a_wheel_is_found(tmp_path):
         wheel.writestr("napari_sam2s/__init__.py", "")
         wheel.writestr("tests/test_docs.py", "")
         wheel.writestr("napari_sam2s-1.dist-info/entry_points.txt", "[console_scripts]\n")
-        wheel.writestr("napari_sam2s-1.dist-info/METADATA", "Name: napari-sam2s\nRequires-Dist: a @ git+x\n\n[a](docs/a.md)\n")
+        wheel.writestr("napari_sam2s-1.dist-info/METADATA", "Name: napari-sam2s\nRequires-Dist: a @ git+x\n\n[a](pages/a.md)\n")
     wrong = "\n".join(_script("check_distributions").of_wheel(path))
     for word in (
         "tests/test_docs.py does not belong",
         "no napari_sam2s/py.typed",
         "[napari.manifest]",
         "direct link",
-        "docs/a.md",
+        "pages/a.md",
     ):
         assert word in wrong
 
