@@ -54,7 +54,7 @@ class VideoFile:
         self._next = 0  # index of the frame that the decoder gives next
         self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
-        self._told = False  # of bit errors
+        self._told = any("truncated" in w for w in self.index.warnings)  # of bit errors; of a cut file it is known
 
     def __len__(self) -> int:
         return len(self.index.pts)
