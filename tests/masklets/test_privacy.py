@@ -9,6 +9,7 @@ import pytest
 
 import napari_sam2s as sam2s
 from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.masklets.privacy import copy_stripped, private_facts
@@ -57,6 +58,9 @@ def test_a_stripped_copy_has_none_of_it_and_all_masks(project, tmp_path, capsys)
         assert [copy.mask(t, 1).sum() for t in range(3)] == [16 * 32] * 3
         assert copy.add_object("new").id == 3  # ids are not given twice
         assert copy.runs[0].provenance["model_source"] == "m.pt"
+        assert copy.runs[0].status == "finished"
+        with pytest.raises(ProjectError, match="resume it in the project itself"):
+            copy.runs.resume(1)
         assert copy.video.path is None
     capsys.readouterr()
     assert main(["show", str(target), "--private"]) == 0

@@ -46,7 +46,7 @@ def copy_stripped(path: Path | str, target: Path | str) -> Path:
     """Copy a project without its video's path, times of day, paths of checkpoints, removed objects and undo history.
 
     Objects with their names and classes, prompts, masks and runs stay, and so does the hash by which the video is recognised.
-    Times count from the first one. An interrupted run can still be resumed, if the model's file is given again.
+    Times count from the first one. An interrupted run can be resumed in the project itself, not in the copy.
 
     Returns
     -------
@@ -62,6 +62,10 @@ def copy_stripped(path: Path | str, target: Path | str) -> Path:
 
 def _strip(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM meta WHERE key IN ('video', 'video_relative')")
+    done = [run for (run,) in db.execute("SELECT r.id FROM runs r JOIN steps s ON s.id = r.step WHERE NOT s.undone")]
+    earlier = db.execute("SELECT value FROM meta WHERE key = 'stripped_runs'").fetchone()
+    done += json.loads(earlier[0]) if earlier else []
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('stripped_runs', ?)", (json.dumps(sorted(done)),))
     for table in ("masks_changes", "objects_changes", "prompts_changes", "links_changes", "steps"):
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM masks WHERE run IN (SELECT run FROM hidden_runs)")  # what was undone, see schema.py

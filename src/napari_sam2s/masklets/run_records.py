@@ -16,6 +16,9 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 
+# Whether a run is of before the project was stripped of its history (privacy.py): it has no step, but was not undone.
+_FORGOTTEN = "(r.step IS NULL AND r.id IN (SELECT value FROM json_each((SELECT value FROM meta WHERE key = 'stripped_runs'))))"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,11 +54,11 @@ class Runs(LiveSequence[Run]):
 
     def read(self) -> tuple[Run, ...]:
         """Return all runs, the oldest first."""
-        sql = "SELECT r.*, s.undone FROM runs r LEFT JOIN steps s ON s.id = r.step ORDER BY r.id"
+        sql = f"SELECT r.*, s.undone, {_FORGOTTEN} AS forgotten FROM runs r LEFT JOIN steps s ON s.id = r.step ORDER BY r.id"
         return tuple(
             Run(
                 r["id"],
-                r["status"] if r["undone"] == 0 else "undone",
+                r["status"] if r["undone"] == 0 or r["forgotten"] else "undone",
                 r["started"],
                 r["finished"],
                 json.loads(r["provenance"]),
@@ -158,10 +161,12 @@ class Runs(LiveSequence[Run]):
             self._clocks[run] = now
 
     def _step_id(self, run: int) -> int:
-        sql = "SELECT s.id, s.undone FROM runs r LEFT JOIN steps s ON s.id = r.step WHERE r.id = ?"
+        sql = f"SELECT s.id, s.undone, {_FORGOTTEN} AS forgotten FROM runs r LEFT JOIN steps s ON s.id = r.step WHERE r.id = ?"
         row = self._store.db.execute(sql, (run,)).fetchone()
         if row is None:
             raise ProjectError(f"There is no run {run}.")
+        if row["forgotten"]:
+            raise ProjectError(f"The steps of run {run} are not in this stripped copy: resume it in the project itself.")
         if row["id"] is None or row["undone"]:
             raise ProjectError(f"Run {run} was undone: track again from a prompt.")
         return int(row["id"])
