@@ -75,7 +75,9 @@ def test_track_to_a_folder_and_evaluate(folder, capsys, tmp_path):
 
 
 def test_doubtful_answers_are_told(folder, capsys, tmp_path, monkeypatch):
-    words = ["track", folder / "case.mp4", "--stop", 1, "--point", "0,60,80", "--mask", f"0,{folder / 'first.png'},2"]
+    mask = np.asarray(Image.open(folder / "first.png")) == 2
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    words = ["track", folder / "case.mp4", "--stop", 1, "--point", "0,60,80", "--mask", f"0,{tmp_path / 'mask.png'},2"]
     for border, told in ((0.0, False), (1.01, True)):
         monkeypatch.setattr("napari_sam2s.masklets.presence.UNSURE_ANSWER", border)
         code, out, err = run(capsys, *words, "--out", tmp_path / f"{border}")

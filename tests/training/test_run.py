@@ -394,7 +394,7 @@ def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp
 
 def test_the_head_may_start_from_another_network(config, tmp_path):
     torch.manual_seed(5)
-    other = SAM2S(CONFIGS["sam2s-nano"])
+    other = SAM2S(load_model(device="cpu").config)
     save_atomically(model_state(other, {"provenance": {"step": 7}}, half=False), tmp_path / "other.pt")
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"\ninteractive = true')
     config.write_text(text.replace("cuts = 0.2", f'cuts = 0.2\ninteractive_init = "{tmp_path}/other.pt"'))

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
@@ -158,7 +159,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
     first, packets = _list_packets(source, progress)
     facts = first.time_base, first.size, first.codec, first.container
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
-    rest = source.stream, len(first.streams), pixels, first.aspect, source.all_samples
+    rest: tuple[Any, ...] = (source.stream, len(first.streams), pixels, first.aspect, source.all_samples)
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]

@@ -281,7 +281,7 @@ def _open_file(
         raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
     frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
     index, whole = file.index, path.absolute()
-    facts = {"fps": index.fps, "timestamps": index.timestamps, "warnings": index.warnings}
+    facts: dict[str, Any] = {"fps": index.fps, "timestamps": index.timestamps, "warnings": index.warnings}
     return Video(frames, name=path.stem, path=whole, physical=of_aspect(index.aspect), **facts)
 
 

@@ -106,6 +106,8 @@ class VideoFile:
             self._cache.clear()
 
     def _fetch(self, i: int) -> NDArray[Any]:
+        if self._decoder is not None and self._decoder.damaged.is_set() and not self._told:  # heard of since the last frame
+            self._tell_of_damage(min(self._next, len(self) - 1))
         if self._decoder is not None and self._next <= i and not self._seek_is_cheaper(i):
             frame = self._read_to(i)
             if frame is not None:
