@@ -189,7 +189,7 @@ def test_a_project_in_every_format(tmp_path, three):
             if name == "yolo-seg":
                 with pytest.warns(UserWarning, match="YOLO keeps no names"):
                     made = project.export(tmp_path / name, name)
-            elif name in ("coco", "csv", "sav", "youtube-vis", "cvat"):  # which hold overlaps
+            elif name in ("coco", "csv", "sav", "youtube-vis", "cvat", "geff", "trackmate"):  # which hold overlaps
                 made = project.export(tmp_path / name, name)
             else:
                 with pytest.warns(UserWarning, match="overlap"):

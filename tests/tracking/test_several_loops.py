@@ -112,6 +112,6 @@ def test_a_thread_of_one_pixel_is_seen_and_told(random_nano):
     small = mask_to_network(thread, 64)[0, 0]
     assert 1 <= small.any(0).sum() <= 2  # columns of cells
     assert small.any(1).sum() >= 36
-    with pytest.warns(UserWarning, match=r"input of 64 px.*image_size of about \d+, or crop"):
+    with pytest.warns(UserWarning, match=r"input of 64 px.*image_size of about \d+, or let a crop"):
         Tracker(random_nano, video).prompt(1, 0, mask=thread)
     assert too_thin(np.ones((512, 512), bool), 64) == ""
