@@ -80,7 +80,10 @@ class Child:
     def kill(self) -> None:
         """Kill it and all its children."""
         if not self.over():
-            os.killpg(self.pid, signal.SIGKILL)
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has no group of its own yet
+                os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.code = -9
 
@@ -193,6 +196,8 @@ def after_kill(
         how = "over already" if ended else "resumed in the middle" if before else "nothing committed yet"
     if any(whole.get(key) != mask for key, mask in before.items()):
         troubles.append("what was committed is not what an uninterrupted run makes")
+    if before == whole:
+        return troubles, "over already"  # killed on its way out
     if not ended and (not path.exists() or bench.run("resume", path) != 0):
         refused = bench.said() if path.exists() else ""
         how = "begun anew by the same command"
@@ -240,13 +245,13 @@ def kill_export(bench: Bench, video: Path, kills: int) -> None:
         out = bench.folder / f"whole-{name}"
         out.mkdir()
         began = time.monotonic()
-        assert bench.run("export", source, out / "o.mp4" if name == "overlay" else out, "--format", name) == 0, bench.said()
+        assert bench.run("export", source, target_in(out, name), "--format", name) == 0, bench.said()
         whole[name], seconds[name] = renamed(tree_of(out)), time.monotonic() - began
     for n in range(kills):
         name = names[n % len(names)]
         out = bench.folder / f"{n}-{name}"
         out.mkdir()
-        words = ("export", source, out / "o.mp4" if name == "overlay" else out, "--format", name)
+        words = ("export", source, target_in(out, name), "--format", name)
         child = bench.start(*words)
         time.sleep(bench.random.uniform(0, seconds[name]))
         ended = child.over()
@@ -255,11 +260,17 @@ def kill_export(bench: Bench, video: Path, kills: int) -> None:
         # Of DAVIS folders meta.json comes a moment before the pictures, which readers begin with.
         if found and found != whole[name] and not set(found) <= {"meta.json"}:
             troubles.append(f"{len(found)} of {len(whole[name])} files are there")
-        if bench.run(*words) != 0 and not (found and name == "ome-zarr"):  # which refuses what is there already
+        if bench.run(*words) != 0 and "exists already" not in bench.said():  # of what some formats refuse to replace
             troubles.append(f"not made anew: {bench.said()}")
         if renamed(tree_of(out)) != whole[name]:
             troubles.append("other files when it is made anew")
         bench.note(f"export, {name}", troubles, "over already" if ended else "killed before its end")
+
+
+def target_in(folder: Path, name: str) -> Path:
+    """Return what a format is written to: a file, or the folder itself."""
+    ending = FORMATS[name].file_ending
+    return folder / f"masks{ending}" if ending else folder
 
 
 def renamed(tree: dict[str, str]) -> dict[str, str]:

@@ -127,6 +127,17 @@ def test_paused_in_the_middle_it_goes_on_to_the_same_masks(folder):
             np.testing.assert_array_equal(one.labels[t], two.labels[t])
 
 
+def test_a_run_that_died_before_it_began_is_begun_anew(folder):
+    task = task_of(folder)
+    stop_batch("first")
+    assert do(replace(task, batch="first"))[0].state == "stopped"
+    with Project.open(task.video.project) as project:
+        assert project.runs.latest_snapshot(project.runs[-1].id) is not None  # kept along with the run itself
+        with project.store.transaction() as db:
+            db.execute("DELETE FROM snapshots")
+    assert do(task)[0].state == "done"
+
+
 def test_an_object_prompted_later_is_tracked_both_ways_and_the_other_is_left(folder, made):
     made_of = task_of(folder)
     assert do(made_of)[0].state == "done"
@@ -196,6 +207,7 @@ def test_killed_and_damaged_ones_among_them_a_second_call_finishes_the_rest(fold
 
     options = {"prompts": "masks", "image_size": 64, "scheduler": workers.address, "security": workers.keys}
     rows = sam2s.batch(folder, progress=kill_one, **options)
+    assert [r.message for r in rows if r.state == "failed"] == [rows[3].message]
     assert [(r.video.name, r.state) for r in rows] == [
         ("a.mp4", "done"),
         ("b1.mp4", "done"),
@@ -264,10 +276,10 @@ class Alone:
     """A client of a scheduler that no worker has joined."""
 
     status = "running"
-    here: dict = {}  # noqa: RUF012 - a fake
+    here = None
 
     def nthreads(self):
-        return self.here
+        return self.here or {}
 
 
 def test_a_scheduler_without_workers_is_told_and_waited_for(folder):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROGRAMS = ("Xvfb", "openbox", "xdotool")
 HERE = Path(__file__).parent
-PATIENCE = 90.0  # seconds until something must have happened
+PATIENCE = 180.0  # seconds until something must have happened
 MOVE_SECONDS = 0.008  # between two moves of a hand: 125 a second
 
 

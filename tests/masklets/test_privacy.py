@@ -73,3 +73,15 @@ def test_strip_and_salvage_are_refused_together(project, tmp_path, capsys):
     assert main(["copy", str(project), str(tmp_path / "x.sam2s"), "--strip", "--salvage"]) == 2
     assert "salvage the project first" in capsys.readouterr().err
     assert not (tmp_path / "x.sam2s").exists()
+
+
+def test_the_masks_of_an_undone_run_are_not_in_the_stripped_copy(tmp_path):
+    with sam2s.Project.create(tmp_path / "case.sam2s", np.zeros((4, 24, 32, 3), np.uint8)) as project:
+        project.add_object()
+        run = project.runs.start(model="none")
+        project.write_masks([(t, 1, np.ones((24, 32), bool), None) for t in range(4)], run=run)
+        project.runs.finish(run)
+        project.undo()
+    with sam2s.Project.open(copy_stripped(tmp_path / "case.sam2s", tmp_path / "shared.sam2s")) as shared:
+        assert shared.store.rows("SELECT 1 FROM masks") == []
+        assert shared.store.known == "masks"

@@ -11,7 +11,7 @@ import pytest
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.checkpoints import WEIGHTS, find_weights, load_model
-from napari_sam2s.model.downloads import DOWNLOADS, sha256
+from napari_sam2s.model.downloads import DOWNLOADS, sha256, terms
 from napari_sam2s.model.model_registry import entry_of_hash, families, loadable, markdown_table, registry
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.own_models import FILE, add_model, own_models, remember_size, remembered_size
@@ -55,10 +55,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_terms_name_what_a_licence_forbids():
-    assert "research and education" in registry()["medsam2"].terms
-    assert "not pinned" in registry()["medsam2-us-heart"].terms
-    assert registry()["sam2.1-tiny"].terms == "sam2.1-tiny: 156 MB from dl.fbaipublicfiles.com, licence Apache-2.0."
+def test_terms_name_what_a_licence_forbids(monkeypatch):
+    known = registry()
+    assert "research and education" in terms(known["medsam2"])
+    assert "not pinned" in terms(known["medsam2-us-heart"])
+    assert terms(known["sam2.1-tiny"]) == "sam2.1-tiny: 156 MB from dl.fbaipublicfiles.com, licence Apache-2.0."
+    monkeypatch.setenv("SAM2S_MODEL_MIRROR", "https://mirror.example/weights")
+    assert "156 MB from mirror.example," in terms(known["sam2.1-tiny"])
 
 
 def test_commands(folder, capsys, monkeypatch):

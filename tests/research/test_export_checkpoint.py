@@ -25,9 +25,12 @@ def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     config.write_text("seed = 1\n")
     scores = {"composites": {"mask": {"ours": {"jf": 0.5}}}}
     out = tmp_path / "packed.pt"
-    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8)
-    assert out.stat().st_size < 10e6
+    trunk = tmp_path / "lite.pt"
+    torch.save({"model": {"a": torch.zeros(1)}, "sam2s": {"provenance": {"licence": "Apache-2.0"}}}, trunk)
+    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8, pretrained=trunk)
+    assert out.stat().st_size < 16e6
     model = load_model(out, device="cpu")
+    assert model.metadata["pretrained"]["licence"] == "Apache-2.0"
     known = model.metadata["provenance"]
     assert known["scores"] == scores
     assert known["configs"] == {"a.toml": "seed = 1\n"}
@@ -107,3 +110,17 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         module.main()
     assert error.value.code == 2
     assert "missing" in capsys.readouterr().err
+
+
+def test_the_mean_of_two_checkpoints(tmp_path):
+    torch.manual_seed(0)
+    config = replace(CONFIGS["sam2s-nano"], image_size=64)
+    models = [SAM2S(config) for _ in range(2)]
+    for n, model in enumerate(models):
+        save_atomically(model_state(model, {}, half=False), tmp_path / f"{n}.pt")
+    pack(tmp_path / "0.pt", tmp_path / "mean.pt", average_with=tmp_path / "1.pt")
+    found = load_model(tmp_path / "mean.pt", device="cpu").state_dict()
+    a, b = (model.state_dict()["matching.mix.0.weight"] for model in models)
+    torch.testing.assert_close(found["matching.mix.0.weight"], ((a + b) / 2).half().float())
+    with pytest.raises(TrainingError, match="not of the same network"):
+        pack(tmp_path / "0.pt", tmp_path / "mean.pt", average_with=find_weights("sam2s-nano"))

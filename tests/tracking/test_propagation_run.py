@@ -22,6 +22,7 @@ from napari_sam2s.tracking import (
 )
 from napari_sam2s.tracking.propagation_plan import cut_where_confirmed, remaining
 from napari_sam2s.video import open_video
+from tests.fakes import ColourModel, squares
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +172,34 @@ def test_runs_that_are_still_to_come_are_known_to_whoever_goes_on(random_nano, v
         assert (later.direction, later.rate, later.objects) == ("backward", 5, (i,))
         assert [t for t, _ in later] == list(range(20, -1, -1))
         assert later.later == []
+
+
+def test_killed_between_two_segments_the_second_is_gone_on_with(tmp_path):
+    video = open_video(squares())
+    both = [Segment(20, 40, "forward", (1,)), Segment(20, -1, "backward", (1,))]
+    with Project.create(tmp_path / "whole.sam2s", video) as project:
+        project.add_object()
+        tracker = Tracker(ColourModel(), video, project)
+        tracker.prompt(1, frame=20, points=[(14, 30)], labels=[1])
+        for run in segment_runs(tracker, both):
+            list(run)
+        whole = {t: project.mask(t, 1) for t in project.frames}
+        assert [run.status for run in project.runs] == ["finished", "finished"]
+    with Project.create(tmp_path / "killed.sam2s", video) as project:
+        project.add_object()
+        tracker = Tracker(ColourModel(), video, project)
+        tracker.prompt(1, frame=20, points=[(14, 30)], labels=[1])
+        list(next(segment_runs(tracker, both)))
+    with Project.open(tmp_path / "killed.sam2s") as project:
+        run = resume_run(project, video, ColourModel())
+        assert list(run) == []
+        for later in segment_runs(run.tracker, run.later):
+            list(later)
+        assert [run.status for run in project.runs] == ["finished", "finished"]
+        assert sorted(whole) == project.frames == list(range(40))
+        assert all(np.array_equal(project.mask(t, 1), mask) for t, mask in whole.items())
+        with pytest.raises(TrackingError, match="no interrupted run"):
+            resume_run(project, video, ColourModel())
 
 
 @pytest.mark.parametrize("rate", [None, 5])

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_sam2s.errors import VideoError
@@ -193,7 +194,7 @@ def test_a_recording_that_ended_early(tmp_path):
     video = open_video(tmp_path / "a.ome.tif")
     assert len(video) == 6
     np.testing.assert_array_equal(video[5][..., 0], pages()[5])
-    assert "3 of 9 frames are not there (the first is 6)" in video.warnings[0]
+    assert "3 of 9 frames are not there (6 to 8)" in video.warnings[0]
 
 
 @pytest.mark.parametrize("lost", [1, 2])
@@ -210,13 +211,36 @@ def test_a_file_of_a_set_is_missing(tmp_path, lost):
                 words = OME.format(uuid=f' UUID="{ids[k]}"', frames=6, data=data) if i == 0 else None
                 file.write(pages()[2 * k + i], description=words, metadata=None, contiguous=False)
     video = open_video(tmp_path / "img_0.ome.tif")
-    assert f"2 of 6 frames are not there (the first is {2 * lost})" in video.warnings[0]
+    assert f"2 of 6 frames are not there ({2 * lost} to {2 * lost + 1})" in video.warnings[0]
     assert len(video) == (4 if lost == 2 else 6)
     np.testing.assert_array_equal(video[1][..., 0], pages()[1])
     if lost == 1:
         np.testing.assert_array_equal(video[5][..., 0], pages()[5])
         with pytest.raises(VideoError, match=r"Frame 2 of .* is not there: copy all files"):
             video[2]
+    assert f"copy the files that are missing beside it (img_{lost}.ome.tif)." in video.warnings[0]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_file_that_is_cut_off(tmp_path, compression):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages():
+            file.write(page, metadata=None, contiguous=False, compression=compression)
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: int(0.6 * len(whole))])
+    video = open_video(tmp_path / "a.tif")
+    assert len(video) == 3
+    np.testing.assert_array_equal(video[2][..., 0], pages()[2])
+    assert "The file is cut off" in video.warnings[0]
+
+
+def test_a_zarr_of_which_pieces_are_not_there(tmp_path):
+    array = zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(6, 8, 9), chunks=(1, 8, 9), dtype="uint8", zarr_format=2)
+    array[...] = 7
+    (tmp_path / "a.zarr" / "3.0.0").unlink()
+    assert open_video(tmp_path / "a.zarr").warnings == (
+        "1 of 6 chunks of the array are not stored and are shown as 0: empty, or not copied.",
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2])

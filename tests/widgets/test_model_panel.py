@@ -76,7 +76,7 @@ def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
     item = offered("file:///nowhere/at/all.pt")
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})
     said = []
-    panel.message.connect(said.append)
+    panel.trouble.connect(said.append)
     pick(panel, "sam2.1-tiny")
     panel.get_button.click()
     qtbot.waitUntil(lambda: bool(said), timeout=60_000)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
 
 from napari_sam2s.masklets import Scores
 from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.masklets.clean_up import USUAL
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
@@ -149,6 +150,29 @@ def test_a_track_edit_with_preview(desk):
     assert not panel.apply_button.isEnabled()
 
 
+def test_masks_are_cleaned_up_with_preview(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.track_editing_panel
+    holed = block(20, 20)
+    holed[30:34, 30:34] = False
+    project.write_masks([(t, 1, holed, GOOD) for t in range(4)], origin="painted")
+    widget.refresh()
+    desk.show(panel)
+    panel.kind.setCurrentIndex(panel.kind.findData("remove specks"))
+    assert panel.amount.value() == USUAL["remove specks"]
+    assert panel.amount.isVisible()
+    assert not panel.second.isVisible()
+    panel.kind.setCurrentIndex(panel.kind.findData("fill holes"))
+    panel.last.setValue(3)
+    desk.wait(lambda: panel.text.text() == "Fills the holes of 4 masks of left on frames 0 to 3.")
+    desk.click(panel.apply_button)
+    desk.wait(lambda: "4 masks of left are cleaned up" in widget.status.text())
+    assert project.mask(2, 1).sum() == 3600
+    desk.press(Qt.Key.Key_U)
+    desk.wait(lambda: project.mask(2, 1).sum() == 3584)
+    panel.kind.setCurrentIndex(panel.kind.findData("swap"))
+    assert panel.second.isVisible()
+
+
 def test_the_table_is_edited_in_place(desk):
     widget, project, table = desk.widget, desk.project, desk.widget.objects_panel.table
     editor = desk.edit_cell(0, NAME)
@@ -166,7 +190,7 @@ def test_the_table_is_edited_in_place(desk):
     editor.setCurrentIndex(offered.index("gallbladder"))
     editor.activated.emit(editor.currentIndex())
     assert project.objects.get(2).class_name == "gallbladder"
-    assert table.item(0, CLASS).text() == "grasper?"
+    desk.wait(lambda: table.item(0, CLASS).text() == "grasper?")  # not while the other one is being edited
 
     table.set_colour(0, QColor(1, 2, 3))
     assert project.objects.get(1).colour == (1, 2, 3)

@@ -260,7 +260,9 @@ def _runs(task: BatchTask, project: Project, video: Video, notes: list[str]) -> 
     if not project.prompts():
         raise PromptError(f"{project.path} has no prompts: open its video in the widget and click the objects.")
     stride, signs = find_stride(video, task.rate), [sign for sign, _ in directions(task.direction, None)]
-    if project.runs and project.runs[-1].unfinished:
+    runs = project.runs
+    # One of an older version may have died before it could be resumed.
+    if runs and runs[-1].unfinished and runs.latest_snapshot(runs[-1].id) is not None:
         yield from _interrupted(task, project, video)
     if not any(missing(project, sign, stride) for sign in signs):
         return

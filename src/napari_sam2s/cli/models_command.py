@@ -100,13 +100,13 @@ def _known(name: str, action: str) -> ModelEntry:
 
 def run_get(args: argparse.Namespace) -> int:
     """Download a model, after its terms are told; those with limits are agreed to first."""
-    from napari_sam2s.model.downloads import download, find_local, how_to_get
+    from napari_sam2s.model.downloads import download, find_local, how_to_get, terms
 
     entry = _known(args.name, "get")
     if find_local(entry) is None:
         if not entry.url:
             raise ModelError(how_to_get(entry))
-        say("models", entry.terms)
+        say("models", terms(entry))
         if entry.licence.forbids and not (args.yes or _agreed()):
             raise ModelError(f"Nothing was downloaded: agree to the licence with `napari-sam2s models get {entry.name} --yes`.")
     with progress_bar(entry.name, "B", unit_scale=True) as show:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
 
+REMOVALS = 40  # tries
 DRAFT = ".part"  # the ending of what is not all written
 
 
@@ -63,7 +65,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             yield draft
             move_folder(draft, folder)
     except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
+        _remove(draft)
         raise
 
 
@@ -97,6 +99,14 @@ def _tidy(folder: Path) -> None:
 def is_draft(folder: Path) -> bool:
     """Whether a folder is one that a killed export left, and not finished."""
     return folder.name.startswith(".") and folder.suffix in (".part", ".old")
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(REMOVALS):  # zarr's threads may still be writing in it
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.05)
 
 
 def make_folder(folder: Path) -> Path:

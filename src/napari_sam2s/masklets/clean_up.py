@@ -67,7 +67,7 @@ class CleanUp:
 
     def of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return a mask ``(Y, X)`` cleaned up."""
-        return rle.decode(self._of_encoded(rle.encode(mask), mask.shape), mask.shape)  # type: ignore[arg-type]
+        return rle.decode(self._of_encoded(rle.encode(mask), mask.shape), mask.shape)
 
     def _of_encoded(self, mask: rle.Mask, shape: tuple[int, int]) -> rle.Mask:
         if not mask.area:

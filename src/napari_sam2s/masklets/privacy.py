@@ -64,6 +64,8 @@ def _strip(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM meta WHERE key IN ('video', 'video_relative')")
     for table in ("masks_changes", "objects_changes", "prompts_changes", "links_changes", "steps"):
         db.execute(f"DELETE FROM {table}")
+    db.execute("DELETE FROM masks WHERE run IN (SELECT run FROM hidden_runs)")  # what was undone, see schema.py
+    db.execute("DELETE FROM hidden_runs")
     db.execute("DELETE FROM prompts WHERE removed OR object_id IN (SELECT id FROM objects WHERE removed)")
     db.execute("UPDATE objects SET name = 'removed', class_name = NULL WHERE removed")
     first = db.execute("SELECT min(started) FROM runs").fetchone()[0] or 0.0

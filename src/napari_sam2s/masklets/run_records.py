@@ -69,9 +69,19 @@ class Runs(LiveSequence[Run]):
         )
 
     def start(
-        self, *, next_frame: int | None = None, stop_frame: int | None = None, direction: str = "forward", **provenance: Any
+        self,
+        *,
+        next_frame: int | None = None,
+        stop_frame: int | None = None,
+        direction: str = "forward",
+        snapshot: bytes | None = None,
+        **provenance: Any,
     ) -> int:
-        """Note that a propagation begins, with how it is made; return its id. All it writes is one step of undo."""
+        """Note that a propagation begins, with how it is made; return its id. All it writes is one step of undo.
+
+        With the tracker's state from before ``next_frame`` as ``snapshot`` it can be resumed from then on: a run that is there
+        without one, because its process died in between, could not.
+        """
         with self._store.step("track") as db:
             cursor = db.execute(
                 "INSERT INTO runs (started, status, provenance, step, start_frame, next_frame, stop_frame, direction) "
@@ -87,6 +97,8 @@ class Runs(LiveSequence[Run]):
             )
             run = cursor.lastrowid
             assert run is not None
+            if snapshot is not None:
+                db.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?)", (run, next_frame, direction, snapshot))
             # Only the latest run can be resumed, and the one before if that is undone.
             db.execute("DELETE FROM snapshots WHERE run NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT 2)")
         self._clocks[run] = time.monotonic()

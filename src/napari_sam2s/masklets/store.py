@@ -134,7 +134,7 @@ class Store:
                 yield self.db
                 self.db.execute("COMMIT")
                 if self._checkpointer is not None:
-                    self._checkpointer.want()
+                    self._checkpointer.after_commit(self.db)
             except BaseException as error:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")

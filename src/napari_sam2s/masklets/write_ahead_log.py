@@ -10,25 +10,42 @@ import sqlite3
 import threading
 import time
 import warnings
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
 OPEN = "open_since"  # in meta, while somebody writes
+SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
+TRIES, TRY_S = 4, 0.005
 WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
 
 
 class Checkpointer:
-    """Brings commits into the main file, in a thread and over a connection of its own: writers never wait for the disk."""
+    """Brings commits into the main file: at once, or on a slow disk in a thread with a connection of its own.
+
+    On a busy machine a thread may come a second too late for who copies the file; a writer that does it alone does not.
+    That takes some milliseconds, but for disks that are slow: for these writers never wait.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._took: deque[float] = deque(maxlen=RECENT)
+        self.slow = False
         self._wanted, self._over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="sam2s-checkpoint", daemon=True)
         self._thread.start()
 
-    def want(self) -> None:
-        """Have what is committed by now brought into the main file soon: some 20 ms, on a local disk."""
-        self._wanted.set()
+    def after_commit(self, connection: sqlite3.Connection) -> None:
+        """Bring what the writer committed into the main file, now or, on a slow disk, soon."""
+        if self.slow:
+            self._wanted.set()
+            return
+        started = time.perf_counter()
+        # Not the thread at the first sign of another who is at it: stopped in the midst of one it would keep the writer off.
+        if not any(_checkpoint(connection) for _ in range(TRIES)):
+            self._wanted.set()
+        self._took.append(time.perf_counter() - started)
+        self.slow = len(self._took) == RECENT and sorted(self._took)[RECENT // 2] > SLOW_S
 
     def _run(self) -> None:
         try:
@@ -48,6 +65,17 @@ class Checkpointer:
         self._over = True
         self._wanted.set()
         self._thread.join()
+
+
+def _checkpoint(connection: sqlite3.Connection) -> bool:
+    """Return whether nobody else was at it."""
+    try:
+        done = not connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
+    except sqlite3.Error:  # a full disk, say: the log has everything
+        return True
+    if not done:
+        time.sleep(TRY_S)
+    return done
 
 
 def mark_open(connection: sqlite3.Connection) -> None:

@@ -69,6 +69,17 @@ def address(entry: ModelEntry) -> str:
     return entry.url
 
 
+def terms(entry: ModelEntry) -> str:
+    """Return in words what there is to agree to before a file is fetched: its size, from where, and under which licence."""
+    size = f"{entry.megabytes} MB" if entry.bytes else f"about {entry.megabytes} MB"
+    words = f"{entry.name}: {size} from {address(entry).split('/')[2] or 'this machine'}, licence {entry.licence.title}."
+    if entry.licence.forbids:
+        words += f" {entry.licence.forbids}"
+    if not entry.pinned:
+        words += " Its SHA-256 is not pinned: it is recorded at the first download."
+    return words
+
+
 def find_local(entry: ModelEntry) -> Path | None:
     """Return the file of a model on this machine, unchecked; ``None`` if it is not there."""
     for folder in (weights_folder(), *offline_folders()):

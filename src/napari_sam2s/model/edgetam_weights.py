@@ -82,7 +82,7 @@ def official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights by their official names; those of transformers are renamed, cut and joined."""
     if not any(name.startswith("vision_encoder.") for name in weights):
         return {name: weight for name, weight in weights.items() if not name.endswith(_COUNTED)}
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, weight in weights.items():
         if name.endswith(_COUNTED):
             continue
@@ -96,7 +96,7 @@ def official(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         found[name] = weight
     for name in [n for n in found if n.startswith("spatial_perceiver.") and n.endswith(".to_k.weight")]:
         values = name.replace(".to_k.", ".to_v.")
-        if values in found and found[values].ndim == 2 and found[values].shape[1:] == found[name].shape[1:]:
+        if values in found and found[values].shape == found[name].shape:
             found[name.replace(".to_k.", ".to_kv.")] = torch.cat((found.pop(name), found.pop(values)))
     return found
 
@@ -107,7 +107,7 @@ def _same(weight: Tensor, other: Tensor | None) -> bool:
 
 def unfolded(own: Mapping[str, torch.Size]) -> dict[str, torch.Size]:
     """Return names and shapes of a checkpoint, by those of the network that is made of it."""
-    expected = {}
+    expected: dict[str, torch.Size] = {}
     for name, shape in own.items():
         module, _, kind = name.rpartition(".")
         parts = branches(module) if name.startswith(TRUNK) else []
@@ -122,7 +122,7 @@ def unfolded(own: Mapping[str, torch.Size]) -> dict[str, torch.Size]:
 
 def folded(weights: Mapping[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
     """Return the network's weights, by its names, of a checkpoint's that are all there."""
-    made = {}
+    made: dict[str, Tensor] = {}
     for name in own:
         module, _, kind = name.rpartition(".")
         if not name.startswith(TRUNK) or not branches(module):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.layers import LayerNorm2d
+from napari_sam2s.model.layers import LayerNorm2d, linear
 
 
 class MaskDownSampler(nn.Module):
@@ -35,12 +35,13 @@ class ConvNextBlock(nn.Module):
         self.norm = LayerNorm2d(dim)
         self.pwconv1 = nn.Linear(dim, 4 * dim)
         self.pwconv2 = nn.Linear(4 * dim, dim)
+        self.activation = nn.GELU()
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to the same shape."""
         inner = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
-        inner = self.gamma * self.pwconv2(F.gelu(self.pwconv1(inner)))
+        inner = self.gamma * linear(self.pwconv2, linear(self.pwconv1, inner, self.activation))
         return x + inner.permute(0, 3, 1, 2)
 
 
@@ -70,7 +71,10 @@ class MemoryEncoder(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Map features ``(1 or B, C, g, g)`` and masks ``(B, 1, S, S)`` to memories ``(B, D, g, g)``."""
-        return self.out_proj(self.fuser(self.pix_feat_proj(features) + self.mask_downsampler(mask)))
+        x = self.pix_feat_proj(features) + self.mask_downsampler(mask)
+        if x.device.type == "cpu":  # the blocks need a third less time that way
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.out_proj(self.fuser(x))
 
 
 def remembered_mask(logits: Tensor, size: int, prompted: Tensor | bool) -> Tensor:

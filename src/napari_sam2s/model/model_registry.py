@@ -60,18 +60,6 @@ class ModelEntry:
         """Whether this package knows the SHA-256 that the file must have."""
         return bool(self.sha256)
 
-    @property
-    def terms(self) -> str:
-        """What there is to agree to before it is fetched, in words."""
-        size = f"{self.megabytes} MB" if self.bytes else f"about {self.megabytes} MB"
-        host = self.url.split("/")[2] if "://" in self.url else "this machine"
-        words = f"{self.name}: {size} from {host or 'this machine'}, licence {self.licence.title}."
-        if self.licence.forbids:
-            words += f" {self.licence.forbids}"
-        if not self.pinned:
-            words += " Its SHA-256 is not pinned: it is recorded at the first download."
-        return words
-
 
 @cache
 def _tables() -> tuple[dict[str, ModelFamily], dict[str, ModelEntry]]:

@@ -103,8 +103,8 @@ class Stem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``(B, 3, S, S)`` to ``(B, S / 4, S / 4, dim)``."""
-        if image.device.type == "cpu":
-            image = image.contiguous(memory_format=torch.channels_last)
+        if image.device.type != "mps":
+            image = image.contiguous(memory_format=torch.channels_last)  # and so are all maps after it
         return self.conv2(F.gelu(self.conv1(image))).permute(0, 2, 3, 1)
 
 
@@ -130,7 +130,8 @@ class RepVit(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32."""
         stem, *stages = self.body.values()
-        x, maps = stem(image), []
+        x: Tensor = stem(image)
+        maps: list[Tensor] = []
         for stage in stages:
             x = stage(x)
             maps.append(x.permute(0, 3, 1, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +61,10 @@ class ProjectRun:
         self.rate = None if rate is None else float(rate)  # kept as JSON, which knows none of NumPy's numbers
         self.objects = check_followed(tracker.conditioning, objects)
         sign = _SIGN[direction]
-        self.frames = tracker.frames(self.objects, start, stop, sign)
+        over = run is not None and start == stop and start is not None  # killed before the next segment had begun
+        self.frames = (
+            range(start, start, sign) if over and start is not None else tracker.frames(self.objects, start, stop, sign)
+        )
         self.done = 0
         self._next = self.frames.start
         self._whole = True  # whether the tracker is between two frames: within one, some objects are ahead of others
@@ -74,9 +77,12 @@ class ProjectRun:
                 # As they are now: whoever resumes the run must come by the same.
                 facts["parts"] = [(begin, None if end == self.frames.stop else end, who) for begin, end, who in parts]
             self.id = self.project.runs.start(
-                next_frame=self.frames.start, stop_frame=self.frames.stop, direction=direction, **facts
+                next_frame=self.frames.start,
+                stop_frame=self.frames.stop,
+                direction=direction,
+                snapshot=tracker.snapshot(),
+                **facts,
             )
-            self._snapshot(self.frames.start)
         else:
             everything: Any = [(self.frames.start, None, self.objects)]
             parts = facts.get("parts") or facts.get("stretches") or everything  # the second name in older projects
@@ -111,7 +117,11 @@ class ProjectRun:
             raise
         finally:
             self.tracker.run = None
-        self.project.runs.finish(self._id)
+        if self.later:  # until the next one begins, so that whoever dies in between can go on
+            self._snapshot(self.frames.stop)
+            self.project.runs.finish(self._id, "interrupted")
+        else:
+            self.project.runs.finish(self._id)
 
     def _steps(self) -> Iterator[tuple[int, dict[int, Any]]]:
         for begin, end, objects in self._parts:
@@ -240,10 +250,29 @@ def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) ->
     """
     known = [replace(s, objects=tuple(i for i in s.objects if i in tracker.object_ids)) for s in segments]
     known = [segment for segment in known if segment.objects]
+    if not known:
+        with _finished_before(tracker):
+            return
     for n, s in enumerate(known):
         later = {"later": [each.facts() for each in known[n + 1 :]]}
         rate = s.rate(tracker.video)
-        yield ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
+        with _finished_before(tracker):
+            run = ProjectRun(tracker, s.start, s.stop, s.direction, objects=s.objects, rate=rate, provenance=later)
+        yield run
+
+
+@contextmanager
+def _finished_before(tracker: Tracker | CropTracker) -> Iterator[None]:
+    """Begin a run; the one before it, which came to its end and waited for this one, is finished in the same instant."""
+    project = tracker.results
+    if not isinstance(project, Project):
+        yield  # which the run refuses
+        return
+    with project.store.transaction():
+        before = project.runs[-1] if project.runs else None
+        if before is not None and before.status == "interrupted" and before.next_frame == before.stop_frame:
+            project.runs.finish(before.id)
+        yield
 
 
 def reload_prompts(tracker: Tracker | CropTracker, project: Project, object_id: int) -> None:

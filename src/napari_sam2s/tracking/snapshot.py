@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 
 import torch
@@ -39,8 +40,11 @@ def read_snapshot(
         If it was made by another version, for a video of another size, or under another memory policy.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(snapshot)) as archive:  # torch does not look at the checksums itself
+            if archive.testzip() is not None:
+                raise ValueError("it is damaged")
         state = torch.load(io.BytesIO(snapshot), map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise TrackingError(
             f"The snapshot cannot be read ({str(error).splitlines()[0]}); propagate again from a prompt."
         ) from error

@@ -166,7 +166,9 @@ class ArrayFrames:
     def _read(self, i: int) -> NDArray[Any]:
         try:
             return np.asarray(self.raw[i])
-        except (OSError, RuntimeError, ValueError) as error:  # of zarr's codecs, of TIFF pages, of a disk that went
+        except VideoError:
+            raise
+        except Exception as error:  # of zarr's codecs, of TIFF pages, of a disk that went: many kinds
             raise VideoError(f"Frame {i} cannot be read: {error}.") from error
 
     def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import as_video
 from napari_sam2s.video.picture_file import open_picture
-from napari_sam2s.video.tiff_values import Shown, missing_frames, shown_by, without_missing
+from napari_sam2s.video.tiff_values import Shown, absent_files, chain_is_cut, missing_frames, shown_by, without_missing
 
 MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
@@ -35,6 +35,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             first, pages = tiff.series[0], _written_one_by_one(tiff)
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
             show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
+            absent, broken = absent_files(tiff, path), chain_is_cut(tiff)
         if cut is not None:
             axes, array = cut
             shape = array.shape
@@ -47,10 +48,14 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     except Exception as error:  # what is damaged makes tifffile raise many kinds
         raise VideoError(f"{path} cannot be read as TIFF ({error or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
+        if broken:
+            raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file anew.")
         raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
     if cut is not None:
         warnings.append(f"The file is cut off: its first {len(array)} frames are there.")
+    elif broken:
+        warnings.append("The file is cut off: further pages are lost, and nothing tells how many.")
     z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
     named = "".join(NAMES.get(a, z if a == "Z" else a) for a in axes)
     if named == "CYX" and shape[0] > MOST_CHANNELS:
@@ -70,7 +75,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None
     if missing:
-        array, sentence = without_missing(array, missing, path)
+        array, sentence = without_missing(array, missing, path, absent)
         warnings.append(sentence)
     return array, order, warnings
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,8 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames
 
+NAMED = 5  # in a sentence
+_FILE_NAME = re.compile(r'FileName="([^"]+)"')
 WHITE_IS_ZERO, PALETTE = 0, 3  # PhotometricInterpretation, TIFF 6.0, section 3 and 5
 
 
@@ -54,8 +59,16 @@ class Shown(LazyFrames):
 
 
 def missing_frames(series: Any) -> list[int]:
-    """Return the frames of which a page is not there: a file of a set is missing, or the recording ended early."""
-    absent = [k for k, page in enumerate(series.pages) if page is None]
+    """Return the frames of which a page is not there.
+
+    A file of a set is missing, the recording ended early, or the file is cut off.
+    """
+    end = series.parent.filehandle.size if series.parent is not None else None
+    own = None if end is None else series.parent.filehandle.name
+    absent = [k for k, page in enumerate(series.pages) if page is None or _beyond(page, end, own)]
+    if series.dataoffset is None:  # pages one by one
+        wanted = math.prod(series.shape) // max(math.prod(series.keyframe.shape), 1)
+        absent += range(len(series.pages), wanted)
     if not absent:
         return []
     before = series.axes[: len(series.shape) - len(series.keyframe.shape)]
@@ -63,8 +76,13 @@ def missing_frames(series: Any) -> list[int]:
     return sorted({int(np.unravel_index(k, series.shape[: len(before)])[time]) for k in absent})
 
 
-def without_missing(array: Any, missing: Sequence[int], path: Path) -> tuple[Any, str]:
+def without_missing(array: Any, missing: Sequence[int], path: Path, absent: Sequence[str]) -> tuple[Any, str]:
     """Return an array without frames that are missing at its end, in which others are an error; and what to tell.
+
+    Parameters
+    ----------
+    absent
+        The files that are named and not there.
 
     Raises
     ------
@@ -76,8 +94,54 @@ def without_missing(array: Any, missing: Sequence[int], path: Path) -> tuple[Any
     if not there:
         raise VideoError(f"{path} names {frames} frames and holds none of them: are other files of the set missing?")
     holes = [t for t in missing if t < there]
-    told = f"{len(missing)} of {frames} frames are not there (the first is {missing[0]}): copy all files of the set."
+    told = f"{len(missing)} of {frames} frames are not there ({spans(missing)}): {_why(absent, bool(holes))}"
     return PartlyThere(array, there, frozenset(holes), path), told
+
+
+def _beyond(page: Any, end: int | None, own: str | None) -> bool:
+    """Whether the values of a page of this very file reach beyond its end."""
+    if end is None or page.parent is None or page.parent.filehandle.name != own:
+        return False
+    return any(start + length > end for start, length in zip(page.dataoffsets, page.databytecounts, strict=False))
+
+
+def chain_is_cut(tiff: Any) -> bool:
+    """Whether the list of pages goes on behind the end of the file (TIFF 6.0, section 2: each page names the next)."""
+    form, file = tiff.tiff, tiff.filehandle
+    try:
+        place = tiff.pages[-1].offset
+        file.seek(place)
+        tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+        file.seek(place + form.tagnosize + tags * form.tagsize)
+        following = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
+    except (struct.error, OSError, IndexError, ValueError):
+        return True
+    return bool(following) and following + form.tagnosize > file.size
+
+
+def spans(frames: Sequence[int]) -> str:
+    """Return ascending frames in words, such as ``"3 to 5, 9"``."""
+    runs = np.split(np.array(frames), np.flatnonzero(np.diff(frames) > 1) + 1)
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:NAMED]]
+    return ", ".join(words) + (f" and {len(runs) - NAMED} more stretches" if len(runs) > NAMED else "")
+
+
+def _why(absent: Sequence[str], holes: bool) -> str:
+    if absent:
+        return (
+            f"copy the files that are missing beside it ({', '.join(absent[:NAMED])}{', ...' if len(absent) > NAMED else ''})."
+        )
+    return (
+        "copy all files of the set."
+        if holes
+        else "the recording ended early, the file is cut off, or files of a set are missing."
+    )
+
+
+def absent_files(tiff: Any, path: Path) -> list[str]:
+    """Return the names of the files of an OME-TIFF set that are not beside it."""
+    names = sorted(set(_FILE_NAME.findall(tiff.ome_metadata or ""))) if tiff.is_ome else []
+    return [name for name in names if not (path.parent / name).exists()]
 
 
 class PartlyThere(LazyFrames):

@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.model.downloads import DOWNLOADS, download, find_local
+from napari_sam2s.model.downloads import DOWNLOADS, download, find_local, terms
 from napari_sam2s.model.model_registry import ModelEntry
 from napari_sam2s.model.own_models import own_models, remember_size
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
@@ -175,7 +175,7 @@ class ModelPanel(QWidget):
         self.terms.setVisible(item is not None)
         self._wanted = item
         if item is not None:
-            self.terms.setText(f"{item.terms} Until it is downloaded, {Path(self._chosen).name} is used.")
+            self.terms.setText(f"{terms(item)} Until it is downloaded, {Path(self._chosen).name} is used.")
             self._show_chosen()  # the menu shows what is used
             return
         self._chosen = name
@@ -189,7 +189,7 @@ class ModelPanel(QWidget):
             try:
                 remember_size(path, side)
             except (Sam2sError, OSError) as error:
-                self.message.emit(f"The size is used now, but cannot be remembered ({error}).")
+                self.trouble.emit(f"The size is used now, but cannot be remembered ({error}).")
         if not path.is_file() or self.address.text().strip():  # the file is read on another machine
             self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
         self._change()

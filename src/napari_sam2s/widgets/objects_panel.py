@@ -114,7 +114,8 @@ class ObjectsPanel(QWidget):
     def refresh(self) -> None:
         """Show the objects as they are."""
         project = self._session.project
-        begun = project is not None and (len(project.objects) > 1 or bool(project.prompts()))
+        objects = () if project is None else project.objects
+        begun = len(objects) > 1 or any(project.prompts(o.id) for o in objects)
         self.shown.refresh(video=project is not None, begun=begun)
         if self._session.project is None:
             self.table.show_project(None, None)

@@ -219,7 +219,8 @@ class Session(QObject):
         """Take masks ``{name: (Y, X) bool}`` of the frame on show as prompts, each of a new object; one step of undo."""
         if self.worker is None or self.project is None or not masks:
             return
-        project, frame, prompts = self.project, self.frame, []
+        project, frame = self.project, self.frame
+        prompts: list[Prompt] = []
         since = project.history.last
         with project.history.step(TAKEN):
             for name, mask in masks.items():

@@ -1,0 +1,225 @@
+"""What an export costs beside its library alone, on frames of 1080p with three objects each; memory; Ctrl-C.
+
+``python benchmarks/export.py [--frames N] [--formats NAME ...]`` prints a table in Markdown. "Alone" is the format's library
+writing the same content, ready in memory: Pillow PNGs, tifffile TIFFs, zarr a chunk a frame, ffmpeg drawn frames, pycocotools
+and json the masks (encoded from full frames, as who has no run lengths does). Each export is a process of its own; its memory
+is measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam2s.formats.davis_layout import palette_picture
+from napari_sam2s.formats.overlay import overlay
+from napari_sam2s.formats.registry import FORMATS
+from napari_sam2s.formats.track_graph import track_graph
+from napari_sam2s.formats.video_encoding import write_video
+from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets.labels import label_image
+
+SIZE, OBJECTS, PLACES, RADIUS = (1080, 1920), 3, 25, 120
+VIDEO = np.random.default_rng(0).integers(0, 60, (1, *SIZE, 3), np.uint8)
+
+
+class Still:
+    """A video of one picture, so that no decoder is measured."""
+
+    fps = 25.0
+
+    def __init__(self, frames: int) -> None:
+        self.shape = (frames, *SIZE, 3)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, t: int) -> NDArray[np.uint8]:
+        return VIDEO[0]
+
+
+def masks_of() -> list[list[rle.Mask]]:
+    """Return blobs with rough rims, of each object at each place."""
+    random = np.random.default_rng(1)
+    y, x = np.ogrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
+    turn = np.arctan2(y, x)
+    found = []
+    for i in range(OBJECTS):
+        waves = sum(random.uniform(2, 12) * np.sin(k * turn + random.uniform(0, 6)) for k in range(2, 9))
+        blob = np.hypot(y, x) + waves < 0.75 * RADIUS
+        found.append([rle.encode(blob, (200 + 40 * i, 100 + 420 * i + 3 * n)) for n in range(PLACES)])
+    return found
+
+
+def make(path: Path, frames: int) -> None:
+    """Make the project."""
+    masks = masks_of()
+    with Project.create(path, Still(frames)) as project:
+        for i in range(OBJECTS):
+            project.add_object(class_name="grasper")
+            project.write_masks((t, i + 1, masks[i][t % PLACES], None) for t in range(frames))
+
+
+def target(folder: Path, name: str) -> Path:
+    """Return where a format is written to."""
+    return folder / f"out{FORMATS[name].file_ending}" if FORMATS[name].file_ending else folder
+
+
+def export_once(path: Path, folder: Path, name: str) -> float:
+    """Export, and return the seconds."""
+    with Project.open(path, mode="r") as project, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        started = time.perf_counter()
+        project.export(target(folder, name), name, video=Still(project.shape[0]))
+        return time.perf_counter() - started
+
+
+def alone(path: Path, folder: Path, name: str, frames: int) -> float | None:
+    """Return the seconds of a format's library alone, ``None`` where it has none."""
+    full = [{i + 1: rle.decode(of[n], SIZE) for i, of in enumerate(masks_of())} for n in range(PLACES)]
+    with Project.open(path, mode="r") as project:
+        objects = tuple(project.objects)
+        graph = track_graph(project) if name == "geff" else None
+    labels = [label_image(masks, objects, SIZE, np.uint16) for masks in full]
+    drawn = [overlay(VIDEO[0], masks, objects) for masks in full] if name == "overlay" else []
+    writers: dict[str, Callable[[], object]] = {
+        "davis": lambda: [
+            palette_picture(labels[t % PLACES].astype(np.uint8)).save(folder / f"{t:05d}.png") for t in range(frames)
+        ],
+        "ctc": lambda: [write_tiff(folder / f"mask{t:05d}.tif", labels[t % PLACES]) for t in range(frames)],
+        "tiff": lambda: write_stack(folder / "s.tif", labels, frames),
+        "ome-zarr": lambda: write_zarr(folder / "z.zarr", labels, frames),
+        "overlay": lambda: write_video((drawn[t % PLACES] for t in range(frames)), folder / "v.mp4"),
+        "geff": lambda: write_graph(folder / "g.geff", graph),
+    }
+    for packed in ("coco", "sav", "youtube-vis", "mots"):
+        writers[packed] = lambda: write_packed(folder / "m.json", full, frames)
+    if name not in writers:
+        return None
+    started = time.perf_counter()
+    writers[name]()
+    return time.perf_counter() - started
+
+
+def write_tiff(path: Path, labels: NDArray[np.uint16]) -> None:
+    """Write a page as the challenge has it."""
+    import tifffile
+
+    tifffile.imwrite(path, labels, compression="zlib")
+
+
+def write_stack(path: Path, labels: list[NDArray[np.uint16]], frames: int) -> None:
+    """Write a stack."""
+    import tifffile
+
+    pages = (labels[t % PLACES] for t in range(frames))
+    tifffile.imwrite(path, pages, shape=(frames, *SIZE), dtype=np.uint16, compression="zlib", photometric="minisblack")
+
+
+def write_zarr(path: Path, labels: list[NDArray[np.uint16]], frames: int) -> None:
+    """Write a chunk a frame."""
+    import zarr
+
+    array = zarr.create_array(path, shape=(frames, *SIZE), chunks=(1, *SIZE), dtype="int32", zarr_format=2)
+    for t in range(frames):
+        array[t] = labels[t % PLACES]
+
+
+def write_packed(path: Path, full: list[dict[int, NDArray[np.bool_]]], frames: int) -> None:
+    """Write run lengths as pycocotools packs them."""
+    from pycocotools import mask as coco
+
+    with path.open("w") as file:
+        for t in range(frames):
+            for i, mask in full[t % PLACES].items():
+                packed = coco.encode(np.asfortranarray(mask.view(np.uint8)))
+                json.dump({"id": i, "image_id": t, "segmentation": {**packed, "counts": packed["counts"].decode()}}, file)
+
+
+def write_graph(path: Path, graph: object) -> None:
+    """Write the nodes and edges of a graph."""
+    from napari_sam2s.formats.geff_graph import _write
+
+    path.mkdir()
+    _write(path, graph, 25.0, {})  # type: ignore[arg-type]
+
+
+def child(args: list[str]) -> dict[str, float]:
+    """Run this script for one thing and return what it says."""
+    done = subprocess.run([sys.executable, __file__, *args], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def interrupted(path: Path, folder: Path, name: str, after: float) -> list[str]:
+    """Send Ctrl-C to an export and return the files that it leaves."""
+    command = [sys.executable, __file__, "--one", name, "--project", str(path), "--folder", str(folder), "--ready"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+
+
+def one(args: argparse.Namespace) -> None:
+    """Do one export, or its library alone, and say what it took."""
+    if args.ready:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("ready", flush=True)
+    if args.alone:
+        seconds = alone(args.project, args.folder, args.one, args.frames)
+    else:
+        seconds = export_once(args.project, args.folder, args.one)
+    print(json.dumps({"seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--formats", nargs="+", default=[name for name in FORMATS if name != "gif"], choices=list(FORMATS))
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ready", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        one(args)
+        return
+    n = args.frames
+    print("| format | frames/s | beside its library alone | MB at N / 4 | MB at N | files left by Ctrl-C |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as base:
+        large, small = Path(base, "large.sam2s"), Path(base, "small.sam2s")
+        make(large, n)
+        make(small, n // 4)
+        for name in args.formats:
+            found = {}
+            for kind, path, extra in (("small", small, []), ("large", large, []), ("alone", large, ["--alone"])):
+                with tempfile.TemporaryDirectory(dir=base) as folder:
+                    words = ["--one", name, "--project", str(path), "--folder", folder, "--frames", str(n), *extra]
+                    found[kind] = child(words)
+            with tempfile.TemporaryDirectory(dir=base) as folder:
+                left = interrupted(large, Path(folder), name, found["large"]["seconds"] / 2)
+            ours, theirs = found["large"]["seconds"], found["alone"]["seconds"]
+            ratio = "-" if theirs is None else f"{theirs / ours:.2f}x"
+            memory = f"{found['small']['mb']:.0f} | {found['large']['mb']:.0f}"
+            print(f"| {name} | {n / ours:.0f} | {ratio} | {memory} | {', '.join(left) or 'none'} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

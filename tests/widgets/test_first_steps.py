@@ -1,0 +1,67 @@
+"""The widget before anything is tracked, in a real viewer and without a model: lessons, and what offers it."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QPushButton
+
+from napari_sam2s.masklets import Prompt
+from napari_sam2s.widgets import offer
+from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.settings import remember, remembered
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, monkeypatch):
+    monkeypatch.setattr(ProjectWorker, "start", lambda self: None)
+    return make_napari_viewer(show=True)
+
+
+def press(widget, text):
+    button = next(b for b in widget.findChildren(QPushButton) if b.text() == text)
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_path):
+    remember("lessons", learned=False)
+    widget = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(widget)
+    panel = widget.objects_panel
+    qtbot.waitUntil(panel.lessons.opening.isVisible, timeout=10_000)
+    press(panel.lessons, "Sample: surgery")
+    assert widget.session.project is not None
+    qtbot.waitUntil(panel.lessons.steps.isVisible, timeout=10_000)
+    assert not panel.table.isVisible()
+    widget.session.project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))
+    widget.refresh()
+    assert panel.table.isVisible(), "whoever has clicked needs the table"
+    widget.tabs.setCurrentIndex(1)
+    widget.show_lessons()
+    assert panel.lessons.steps.isVisible(), "it is brought back, from any page"
+    press(panel.lessons, "Close")
+    assert panel.table.isVisible()
+    widget.run_view._stopped("finished")
+    assert remembered("lessons", "learned", False)
+    heights = {widget.run_panel.preflight.height(), widget.status.height()}
+    widget.status.setText("")
+    widget.run_panel.preflight.setText("one")
+    qtbot.wait(50)
+    assert {widget.run_panel.preflight.height(), widget.status.height()} == heights
+    widget.close()
+
+
+def test_a_word_in_the_corner_offers_the_widget_until_it_is_open(viewer, qtbot, case_file):
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    (word,) = offer._shown(viewer)
+    assert word.timer.interval() == offer.SHOWN_MS
+    press(word, offer.BUTTON)
+    widget = viewer.window._qt_window.findChild(SegmentWidget)
+    assert widget.session.image is viewer.layers["case"]
+    qtbot.waitUntil(lambda: not offer._shown(viewer), timeout=10_000)
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    assert not offer._shown(viewer), "the widget is open"
+    assert widget.status.text() == "case [1] is open, too. Choose it in the menu 'video' to work on it."
+    widget.close()
