@@ -7,7 +7,7 @@
 The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape); of EdgeTAM, the one of
 transformers with the same weights, and our own exact SAM 2.1 tiny. Memory is full when the clock starts: the memory of the
 prompted frame stands for those of the six frames after it as well, which costs what theirs would. All take turns, frame by
-frame. CPU-seconds, so that other load on the machine matters less. How to install the peers: docs/speed.md and
+frame. CPU-seconds, so that other load on the machine matters less. How to install the peers: docs/explanation/speed.md and
 docs/models/edgetam.md. What a working rate gains is in ``benchmarks/working_rate.py``.
 """
 
