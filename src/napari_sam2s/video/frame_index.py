@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import platformdirs
@@ -157,13 +156,10 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
 def _index(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index:
     path = source.path
     first, packets = _list_packets(source, progress)
-    facts = first.time_base, first.size, first.codec, first.container
-    pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
-    rest: tuple[Any, ...] = (source.stream, len(first.streams), pixels, first.aspect, source.all_samples)
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]
-        return Index(pts, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest)
+        return _made(source, first, warnings, pts, FRAME_0, NO_FRAMES)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:
@@ -185,9 +181,34 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         warnings.append(warning_of(verdict, source, rate))
     warnings += irregular_times(pts, first.time_base)
     if not verdict.lies:
-        return Index(pts, keys, *facts, tuple(warnings), shared, *rest)
+        return _made(source, first, warnings, pts, keys, shared)
     numbers = np.arange(len(pts), dtype=np.int64)
-    return Index(numbers, FRAME_0, *facts, tuple(warnings), NO_FRAMES, *rest, pts)
+    return replace(_made(source, first, warnings, numbers, FRAME_0, NO_FRAMES), times=pts)
+
+
+def _made(
+    source: Source,
+    first: Probe,
+    warnings: list[str],
+    pts: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    shared: NDArray[np.int64],
+) -> Index:
+    return Index(
+        pts=pts,
+        keys=keys,
+        time_base=first.time_base,
+        size=first.size,
+        codec=first.codec,
+        container=first.container,
+        warnings=tuple(warnings),
+        shared=shared,
+        stream=source.stream,
+        streams=len(first.streams),
+        pixels=first.streams[source.stream].pixels if source.stream < len(first.streams) else "",
+        aspect=first.aspect,
+        all_samples=source.all_samples,
+    )
 
 
 def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:

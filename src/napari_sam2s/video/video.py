@@ -280,9 +280,16 @@ def _open_file(
     if given := [name for name, value in refused.items() if value is not None]:
         raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
     frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
-    index, whole = file.index, path.absolute()
-    facts: dict[str, Any] = {"fps": index.fps, "timestamps": index.timestamps, "warnings": index.warnings}
-    return Video(frames, name=path.stem, path=whole, physical=of_aspect(index.aspect), **facts)
+    index = file.index
+    return Video(
+        frames,
+        name=path.stem,
+        path=path.absolute(),
+        fps=index.fps,
+        timestamps=index.timestamps,
+        warnings=index.warnings,
+        physical=of_aspect(index.aspect),
+    )
 
 
 def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video:
