@@ -80,7 +80,10 @@ class Child:
     def kill(self) -> None:
         """Kill it and all its children."""
         if not self.over():
-            os.killpg(self.pid, signal.SIGKILL)
+            try:
+                os.killpg(self.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has no group of its own yet
+                os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.code = -9
 

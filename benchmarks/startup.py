@@ -3,7 +3,8 @@
     python benchmarks/startup.py [--runs 5] [--peer napari-nninteractive] [--no-widget]
 
 Prints the median wall and processor seconds of new processes; the import without the start of the interpreter. A peer is
-another napari plugin that is installed here: its import, and its widget from the menu until it is there. The widgets need a screen: put ``xvfb-run -a`` before the command where there is none.
+another napari plugin that is installed here: its import, and its widget from the menu until it is there. The widgets need a
+screen: put ``xvfb-run -a`` before the command where there is none.
 """
 
 from __future__ import annotations

@@ -55,6 +55,7 @@ def pack(
     object_score_shift: float = 0.0,
     image_size: int | None = None,
     pretrained: Path | None = None,
+    average_with: Path | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint in half precision, with its provenance; return the provenance.
 
@@ -78,6 +79,8 @@ def pack(
     pretrained
         The weights of a pretrained trunk that it began with (``research/convert_efficientnet_lite.py``): where these come from,
         and their licence, is kept.
+    average_with
+        Another checkpoint of the same network, such as the one that training began with: what ships is the mean of both.
 
     Raises
     ------
@@ -89,6 +92,11 @@ def pack(
     weights, config, metadata = read_checkpoint(source)
     if config is None:
         raise TrainingError(f"{source} has no configuration of its network: pack what a run wrote (model.pt).")
+    if average_with is not None:
+        others = read_checkpoint(average_with)[0]
+        if {n: w.shape for n, w in others.items()} != {n: w.shape for n, w in weights.items()}:
+            raise TrainingError(f"{average_with} is not of the same network as {source}: average checkpoints of one network.")
+        weights = {n: (w.float() + others[n].float()) / 2 for n, w in weights.items()}
     if image_size is not None:
         check_image_size(image_size)
         config = replace(config, image_size=image_size)
@@ -111,6 +119,7 @@ def pack(
         "scores": dict(scores or {}),
         "object_score_shift": float(object_score_shift),
         "image_size": config.image_size,
+        "averaged_with_the_start": average_with is not None,
     }
     # Only plain data goes into a file that is read with `weights_only`.
     metadata = {**metadata, "provenance": json.loads(json.dumps(provenance))}
@@ -150,6 +159,7 @@ def main() -> None:
     parser.add_argument("--iou-threshold", type=float, help="of DiveMem")
     parser.add_argument("--object-score-shift", type=float, default=0.0, help="the score from which on an object is visible")
     parser.add_argument("--image-size", type=int, help="side of the network's input, if not the one it was trained with")
+    parser.add_argument("--average-with", type=Path, help="another checkpoint of the network; the mean of both ships")
     parser.add_argument("--pretrained", type=Path, help="weights of the pretrained trunk that it began with")
     args = parser.parse_args()
     try:
@@ -164,6 +174,7 @@ def main() -> None:
             object_score_shift=args.object_score_shift,
             image_size=args.image_size,
             pretrained=args.pretrained,
+            average_with=args.average_with,
         )
     except (ModelError, TrainingError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"{error}\n")

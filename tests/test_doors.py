@@ -33,7 +33,8 @@ from napari_sam2s.tracking import Engine, Tracker
 from tests.fakes import ColourModel, squares
 
 PAGE = Path(__file__).parents[1] / "docs" / "explanation" / "trust.md"
-ROWS = re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+TABLE = PAGE.read_text(encoding="utf-8").partition("| function | takes | refuses |\n|---|---|---|\n")[2].partition("\n\n")[0]
+ROWS = [re.match(r"\| (`.*?) \|", line)[1] for line in TABLE.splitlines()]
 SIZE = (48, 80)
 
 

@@ -110,3 +110,17 @@ def test_the_command(tmp_path, monkeypatch, capsys):
         module.main()
     assert error.value.code == 2
     assert "missing" in capsys.readouterr().err
+
+
+def test_the_mean_of_two_checkpoints(tmp_path):
+    torch.manual_seed(0)
+    config = replace(CONFIGS["sam2s-nano"], image_size=64)
+    models = [SAM2S(config) for _ in range(2)]
+    for n, model in enumerate(models):
+        save_atomically(model_state(model, {}, half=False), tmp_path / f"{n}.pt")
+    pack(tmp_path / "0.pt", tmp_path / "mean.pt", average_with=tmp_path / "1.pt")
+    found = load_model(tmp_path / "mean.pt", device="cpu").state_dict()
+    a, b = (model.state_dict()["matching.mix.0.weight"] for model in models)
+    torch.testing.assert_close(found["matching.mix.0.weight"], ((a + b) / 2).half().float())
+    with pytest.raises(TrainingError, match="not of the same network"):
+        pack(tmp_path / "0.pt", tmp_path / "mean.pt", average_with=find_weights("sam2s-nano"))

@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from PIL import Image
 
 from napari_sam2s.errors import VideoError
@@ -217,6 +218,29 @@ def test_a_file_of_a_set_is_missing(tmp_path, lost):
         np.testing.assert_array_equal(video[5][..., 0], pages()[5])
         with pytest.raises(VideoError, match=r"Frame 2 of .* is not there: copy all files"):
             video[2]
+    assert f"copy the files that are missing beside it (img_{lost}.ome.tif)." in video.warnings[0]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_file_that_is_cut_off(tmp_path, compression):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages():
+            file.write(page, metadata=None, contiguous=False, compression=compression)
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: int(0.6 * len(whole))])
+    video = open_video(tmp_path / "a.tif")
+    assert len(video) == 3
+    np.testing.assert_array_equal(video[2][..., 0], pages()[2])
+    assert "The file is cut off" in video.warnings[0]
+
+
+def test_a_zarr_of_which_pieces_are_not_there(tmp_path):
+    array = zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(6, 8, 9), chunks=(1, 8, 9), dtype="uint8", zarr_format=2)
+    array[...] = 7
+    (tmp_path / "a.zarr" / "3.0.0").unlink()
+    assert open_video(tmp_path / "a.zarr").warnings == (
+        "1 of 6 chunks of the array are not stored and are shown as 0: empty, or not copied.",
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -123,8 +123,8 @@ def _mask_prompts(word: str) -> list[Prompt]:
         raise PromptError(f"The mask {name} is empty.")
     if number and len(ids) > 1:
         raise PromptError(
-            f"The mask {name} has {len(ids)} values above 0, so it shows several objects or has a soft edge: leave {number} "
-            "away to take each value as an object, or threshold it."
+            f"The mask {name} has {len(ids)} values above 0, so it shows several objects or has a soft edge. Leave "
+            f"{number} away to take each value as an object, or threshold it."
         )
     if number or labels.dtype == bool or (ids == [255] and labels.dtype == np.uint8):  # black and white
         return [Prompt(int(number or 1), int(frame), mask=labels != 0)]

@@ -262,7 +262,7 @@ def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) ->
 
 
 @contextmanager
-def _finished_before(tracker: Tracker) -> Iterator[None]:
+def _finished_before(tracker: Tracker | CropTracker) -> Iterator[None]:
     """Begin a run; the one before it, which came to its end and waited for this one, is finished in the same instant."""
     project = tracker.results
     if not isinstance(project, Project):

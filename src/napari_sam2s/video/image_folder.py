@@ -17,6 +17,7 @@ from napari_sam2s.video.picture_file import is_deep_png, open_picture, read_deep
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
 
+MOST_CHUNKS = 100_000  # that are counted when an array is opened
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -133,13 +134,26 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("zarr.json", ".zarray", ".zgroup"))
 
 
+def missing_chunks(array: Any) -> list[str]:
+    """Say how many pieces of a zarr array are not stored: they were empty, or never written, or not copied."""
+    if not hasattr(array, "nchunks_initialized") or array.nchunks > MOST_CHUNKS:
+        return []
+    lost = array.nchunks - array.nchunks_initialized
+    if lost <= 0:
+        return []
+    return [
+        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value}: "
+        "empty, or not copied."
+    ]
+
+
 def _scales(node: Any) -> Any:
     attributes: dict[str, Any] = dict(node.attrs)
     return attributes.get("ome", attributes).get("multiscales")
 
 
-def open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
-    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with its axes and scale.
+def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
+    """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with axes, warnings and scale.
 
     Raises
     ------
@@ -154,12 +168,12 @@ def open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
         raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
 
 
-def _open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
+def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     import zarr
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return node, None, NOTHING_SAID
+        return node, None, missing_chunks(node), NOTHING_SAID
     series = sorted(name for name, child in node.groups() if _scales(child))
     if not _scales(node) and len(series) == 1:  # as bioformats2raw writes it
         node = cast("zarr.Group", node[series[0]])
@@ -173,8 +187,8 @@ def _open_zarr(path: Path) -> tuple[Any, str | None, PhysicalScale]:
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
     axes = "".join(name[:1].upper() for name in names)
     if not axes:
-        return array, None, NOTHING_SAID
+        return array, None, missing_chunks(array), NOTHING_SAID
     try:
-        return (*as_video(array, axes), of_multiscale(scales[0], array.shape))
+        return (*as_video(array, axes), missing_chunks(array), of_multiscale(scales[0], array.shape))
     except VideoError as error:
         raise VideoError(f"{path}: {error}") from None

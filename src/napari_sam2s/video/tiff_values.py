@@ -131,7 +131,11 @@ def _why(absent: Sequence[str], holes: bool) -> str:
         return (
             f"copy the files that are missing beside it ({', '.join(absent[:NAMED])}{', ...' if len(absent) > NAMED else ''})."
         )
-    return "copy all files of the set." if holes else "the recording ended early, or other files of the set are missing."
+    return (
+        "copy all files of the set."
+        if holes
+        else "the recording ended early, the file is cut off, or files of a set are missing."
+    )
 
 
 def absent_files(tiff: Any, path: Path) -> list[str]:

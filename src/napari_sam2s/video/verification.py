@@ -59,7 +59,8 @@ class Verification:
             f"1. All {self.frames} frames were decoded once, from the first to the last. "
             f"{len(self.unreadable)} could not be read.",
             f"2. {self.jumps} frames were reached by jumps in a random order (seed {self.seed}). The first, the last, and "
-            f"those around key frames are among them. Each was compared with the pixels of step 1. {len(self.other_pixels)} differ.",
+            "those around key frames are among them. Each was compared with the pixels of step 1. "
+            f"{len(self.other_pixels)} differ.",
             f"3. {times}",
         ]
         found = {

@@ -296,8 +296,7 @@ def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str], Physical
     if path.is_file():
         return (*open_tiff(path), of_tiff(path))
     if is_zarr(path):
-        array, axes, physical = open_zarr(path)
-        return array, axes, (), physical
+        return open_zarr(path)
     folder = PictureFolder(path)
     return folder, None, folder.warnings, folder.physical
 
