@@ -64,7 +64,7 @@ def clip(case, tmp_path_factory):
     return write_video((case[t] for t in range(len(case))), tmp_path_factory.mktemp("clip") / "case.mp4")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a napari that is left open would slow down the tests after it
 def someone(clip, tmp_path_factory):
     """A person who has opened the widget first, and then the video."""
     folder = tmp_path_factory.mktemp("hands")

@@ -135,7 +135,7 @@ def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
         "from napari_sam2s.masklets import Scores\n"
         "def disc(y):\n    m = np.zeros(p.shape[1:], bool)\n    m[y:y + 40, 100:140] = True\n    return m\n"
         "p.add_object('second')\n"
-        "doubts = {(3, 1): 0.1, (12, 2): 0.4}\n"
+        "doubts = {(3, 1): 0.2, (4, 1): 0.1, (5, 1): 0.2, (12, 2): 0.4}\n"
         "rows = [(t, i, disc(60 * i), Scores(doubts.get((t, i), 0.9), 5.0, None)) for t in range(16) for i in (1, 2)]\n"
         "p.write_masks(rows)\nwidget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
     )
