@@ -148,7 +148,7 @@ def download(entry: ModelEntry, progress: Progress | None = None) -> Path:
         return path
     path = weights_folder() / f"{entry.name}.pt"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(path.parent)
         with _alone(entry.name, path.with_suffix(".lock")):
             if not path.is_file():  # which another process has fetched meanwhile
                 _fetch_checked(entry, path, progress)
@@ -205,6 +205,14 @@ def _compare(entry: ModelEntry, path: Path, digest: str) -> str:
             record.parent.mkdir(parents=True, exist_ok=True)
             record.write_text(digest, encoding="ascii")
     return digest
+
+
+def _make_room(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"{folder} cannot be made ({reason}). Name another folder for models in SAM2S_MODEL_DIR.") from error
 
 
 @contextmanager
