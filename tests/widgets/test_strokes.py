@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from scipy.ndimage import distance_transform_edt
 
 from napari_sam2s.widgets.layer_factory import OBJECTS
 
@@ -70,8 +71,8 @@ def test_an_object_that_is_erased_is_forgotten_there(user):
     layer = user.viewer.layers[OBJECTS]
     user.viewer.layers.selection.active = layer
     layer.contiguous, layer.selected_label, layer.mode = False, 0, "fill"
-    inside = np.argwhere(project.mask(8, 1))
-    user.click(*inside[len(inside) // 2])
+    depth = distance_transform_edt(project.mask(8, 1))
+    user.click(*np.unravel_index(depth.argmax(), depth.shape))
     settle(user)
     assert not project.mask(8, 1).any()
     assert [p.frame for p in project.prompts()] == [0]
