@@ -7,7 +7,9 @@ and the times of frames, are in ``extra`` of the metadata.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +45,7 @@ def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
     return path
 
 
-def _write(path: Path, graph: TrackGraph, fps: float | None, extra: dict[str, object]) -> None:
+def _write(path: Path, graph: TrackGraph, fps: float | None, extra: Mapping[str, object]) -> None:
     from geff import GeffMetadata
     from geff.core_io import write_arrays
 
@@ -64,10 +66,10 @@ def _write(path: Path, graph: TrackGraph, fps: float | None, extra: dict[str, ob
             "node_props_metadata": {},
             "edge_props_metadata": {},
             "track_node_props": {"tracklet": "tracklet", "lineage": "lineage"},
-            "extra": {OURS: extra},
+            "extra": {OURS: dict(extra)},
         }
     )
-    props = {key: {"values": values, "missing": None} for key, values in columns.items()}
+    props: Any = {key: {"values": values, "missing": None} for key, values in columns.items()}
     ids = np.arange(len(graph.frame), dtype=np.uint64)
     path.rmdir()  # geff makes it
     write_arrays(path, ids, props, graph.edges.astype(np.uint64), {}, metadata)

@@ -18,7 +18,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.cvat import printable
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
-from napari_sam2s.formats.track_graph import TrackGraph, graph_of, sighting_row
+from napari_sam2s.formats.track_graph import Row, TrackGraph, graph_of, sighting_row
 from napari_sam2s.formats.yolo_seg import outline_of
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
@@ -54,7 +54,7 @@ def write_trackmate(masklets: Masklets, root: Path | str, video: str) -> Path:
     path = file_in(root, video, ENDING)
     objects = {o.id: o for o in masklets.objects}
     timed = seconds_of(masklets, frames[0]) is not None
-    rows = []
+    rows: list[Row] = []
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(_head("second" if timed else "frame"))
         for frame in frames:
@@ -71,7 +71,7 @@ def write_trackmate(masklets: Masklets, root: Path | str, video: str) -> Path:
             raise FormatError(f"{video} has no object on any frame, so there are no tracks to write.")
         file.write("</AllSpots>\n")
         order = np.lexsort(([row[1] for row in rows], [row[0] for row in rows]))  # that of the graph's nodes
-        _write_tracks(file, graph_of(masklets.objects, rows), order)
+        _write_tracks(file, graph_of(masklets.objects, rows), order.tolist())
         fps = getattr(masklets, "fps", None)
         source = getattr(getattr(masklets, "video", None), "path", None) or Path(video)
         file.write(_tail(source, shape, 1 / fps if fps else 1.0))

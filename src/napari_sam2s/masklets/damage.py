@@ -132,7 +132,7 @@ class Remains:
         """Whether a row is a mask of this video, which can be decoded."""
         mask = rle.Mask(*(row[name] for name in ("y0", "x0", "height", "width", "counts", "area")))
         numbers = all(row[name] is None or isinstance(row[name], float) for name in ("iou", "object_score"))
-        if not (0 <= row["frame"] < self.shape[0] and rle.fits(mask, self.shape[1:]) and numbers):
+        if not (0 <= row["frame"] < self.shape[0] and rle.fits(mask, (self.shape[1], self.shape[2])) and numbers):
             return False
         if not (isinstance(mask.area, int) and isinstance(mask.counts, bytes) and row["origin"] in ORIGINS):
             return False
