@@ -223,7 +223,7 @@ def test_a_click_in_3d_is_refused(hand):
     hand.ask("viewer.dims.ndisplay = 3")
     hand.rest(0.5)
     hand.click(at)
-    hand.rest()
+    hand.until("'in 3-D' in widget.status.text()")
     hand.ask("viewer.dims.ndisplay = 2")
     assert "in 3-D says nothing of a frame" in hand.status
     hand.settled()
