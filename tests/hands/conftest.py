@@ -31,7 +31,7 @@ widget.model_panel.address.editingFinished.emit()
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the walks where there is no desktop to be had; beside other tests their patience does not suffice (``tox -e hands``)."""
+    """Skip the walks where there is no desktop to be had; beside other tests their patience is too short: ``tox -e hands``."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
