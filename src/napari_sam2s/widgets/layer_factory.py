@@ -204,7 +204,10 @@ def clicks_and_boxes(
         if str(layer.mode) != "add":
             return
         if len(event.dims_displayed) != 2:
-            refuse(FLAT)
+            yield
+            while event.type == "mouse_move":
+                yield
+            refuse(FLAT)  # on release, as napari's own callback draws the point then
             return
         start = np.asarray(event.pos, dtype=float)
         first = layer.world_to_data(event.position)
