@@ -14,6 +14,7 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.copies import copy_project
+from napari_sam2s.masklets.project_draft import project_draft
 from tests.fakes import squares
 
 MASK = np.zeros((48, 80), bool)
@@ -122,3 +123,24 @@ def test_there_is_one_writer_whatever_the_name(project, tmp_path, link, monkeypa
     with Project.open(project.path), pytest.raises(ProjectError, match="open for writing"):
         Project.open(tmp_path / "other.sam2s")
     Project.open(tmp_path / "other.sam2s").close()
+
+
+def _write(target, *, interrupted):
+    with project_draft(target) as draft:
+        assert not draft.exists()
+        for ending in ("", "-wal", ".lock") if interrupted else ("",):
+            draft.with_name(draft.name + ending).write_text("content")
+        if interrupted:
+            raise KeyboardInterrupt
+
+
+def test_a_draft_leaves_nothing_and_touches_nothing_else(tmp_path):
+    target, other = tmp_path / "case[1].sam2s", tmp_path / "case[1].sam2s.parts.txt"
+    other.write_text("the user's")
+    (tmp_path / "case[1].sam2s.part").write_text("of a killed process")
+    with pytest.raises(KeyboardInterrupt):
+        _write(target, interrupted=True)
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+    _write(target, interrupted=False)
+    assert target.read_text() == "content"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, other.name]

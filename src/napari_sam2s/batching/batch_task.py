@@ -16,6 +16,7 @@ import numpy as np
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource
 from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, TrackingError, is_out_of_memory
 from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
@@ -198,17 +199,11 @@ def _make_project(task: BatchTask, video: Video) -> None:
         return
     shape = (video.shape[0], video.shape[1], video.shape[2])
     prompts = [check_prompt(p, shape) for p in mask_prompts(task.video)]
-    draft = path.with_name(f"{path.name}.part")
-    _remove(draft)
-    try:
-        with Project.create(draft, video) as project:
-            ids = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
-            for p in prompts:
-                assert p.mask is not None
-                project.keep_prompt(replace(p, object_id=ids[p.object_id]), p.mask, None)
-        draft.rename(path)
-    finally:
-        _remove(draft)
+    with project_draft(path) as draft, Project.create(draft, video) as project:
+        ids = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
+        for p in prompts:
+            assert p.mask is not None
+            project.keep_prompt(replace(p, object_id=ids[p.object_id]), p.mask, None)
 
 
 def mask_prompts(video: BatchVideo) -> list[Prompt]:
@@ -246,11 +241,6 @@ def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:
                 f"{project.path.name} was made of other masks than {picture.name} and its like hold now: take "
                 "--prompts project to go on with it, or move it away to begin anew."
             )
-
-
-def _remove(draft: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
-        draft.with_name(draft.name + ending).unlink(missing_ok=True)
 
 
 def _runs(task: BatchTask, project: Project, video: Video, notes: list[str]) -> Iterator[ProjectRun]:

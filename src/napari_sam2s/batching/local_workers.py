@@ -7,9 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.child_process import address_of
 from napari_sam2s.tracking.engine import START_TIMEOUT_S, count_gpus
 from napari_sam2s.tracking.engine_keys import make_keys
 
@@ -23,6 +23,12 @@ def usual_count(videos: int) -> int:
 
     fitting = min((os.cpu_count() or 2) // 2, psutil.virtual_memory().available // MEMORY_PER_WORKER)
     return max(1, min(videos, int(fitting)))
+
+
+_FAILED = (
+    f"A process of the batch did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run `napari-sam2s doctor` to "
+    "see whether the installation is whole."
+)
 
 
 class LocalWorkers:
@@ -59,7 +65,7 @@ class LocalWorkers:
             starting = [self._spawn(n) for n in range(self.count)]
             self._workers += starting
             for process in starting:
-                _ready(process)
+                address_of(process, START_TIMEOUT_S, _FAILED)
         except BaseException:
             self.close()
             raise
@@ -107,10 +113,11 @@ class LocalWorkers:
     def _start(self) -> tuple[subprocess.Popen[str], str]:
         process = _popen([str(self.keys)], {})
         try:
-            return process, _ready(process)
-        except BaseException:
+            return process, address_of(process, START_TIMEOUT_S, _FAILED)
+        except BaseException:  # Ctrl+C among them
             process.kill()
-            process.communicate()
+            process.wait()
+            _close_pipes(process)
             raise
 
     def _spawn(self, n: int) -> subprocess.Popen[str]:
@@ -130,23 +137,6 @@ def _popen(arguments: list[str], environment: dict[str, str]) -> subprocess.Pope
         env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
         start_new_session=os.name != "nt",  # Ctrl+C is for the client, which lets them come to a pause
     )
-
-
-def _ready(process: subprocess.Popen[str]) -> str:
-    """Wait until a process says where it is."""
-    assert process.stdout is not None
-    timer = threading.Timer(START_TIMEOUT_S, process.kill)
-    timer.start()
-    try:
-        line = process.stdout.readline()
-    finally:
-        timer.cancel()
-    if not line:
-        raise TrackingError(
-            f"A process of the batch did not start within {START_TIMEOUT_S:.0f} s (exit code {process.poll()}): run "
-            "`napari-sam2s doctor` to see whether the installation is whole."
-        )
-    return str(json.loads(line)["address"])
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

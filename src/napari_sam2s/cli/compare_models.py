@@ -201,14 +201,15 @@ class _Part:
 
 
 def _write(folder: Path, video: Any, runs: Sequence[ModelRun], frames: range, report: dict[str, Any]) -> None:
+    from napari_sam2s.formats.atomic_write import whole_folder
     from napari_sam2s.formats.comparison_sheet import comparison_sheet
 
-    folder.mkdir(parents=True, exist_ok=True)
     step = max((len(frames) - 1) / (SHOWN - 1), 1)
     shown = sorted({frames[min(round(n * step), len(frames) - 1)] for n in range(SHOWN)})
-    comparison_sheet(video, {run.name: run.masks for run in runs}, shown).save(folder / "comparison.png")
-    (folder / "comparison.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
-    (folder / "comparison.md").write_text(_table(report) + "\n", encoding="utf-8")
+    with whole_folder(folder) as part:
+        comparison_sheet(video, {run.name: run.masks for run in runs}, shown).save(part / "comparison.png")
+        (part / "comparison.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+        (part / "comparison.md").write_text(_table(report) + "\n", encoding="utf-8")
     print(f"Look at {folder / 'comparison.png'}.", file=sys.stderr)
 
 

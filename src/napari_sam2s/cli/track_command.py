@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
+from napari_sam2s.masklets.project_draft import remove_project
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.types import Prompt
@@ -153,7 +154,7 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
         except BaseException:
             # Nothing is tracked that could be resumed, and the name would be taken: the prompts are in the command.
             project.close()
-            _remove(args.out)
+            remove_project(args.out)
             raise
         stride = find_stride(video, args.rate)
         segments = []
@@ -184,7 +185,7 @@ def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) ->
             project.video.check(video)
         except ProjectError:
             return
-    _remove(path)
+    remove_project(path)
 
 
 def _alike(one: Prompt, other: Prompt) -> bool:
@@ -195,11 +196,6 @@ def _alike(one: Prompt, other: Prompt) -> bool:
     if one.mask is None or other.mask is None:
         return one.mask is other.mask
     return array_equal(one.mask, other.mask)
-
-
-def _remove(project: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
-        project.with_name(project.name + ending).unlink(missing_ok=True)
 
 
 def give(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:

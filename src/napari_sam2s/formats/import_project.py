@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
+from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.video.image_folder import is_zarr, picture_numbers
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
@@ -69,14 +69,8 @@ def import_project(
     sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source)
     _check_numbers(getattr(video, "path", None))
-    draft = target.with_name(f"{target.name}.part")
-    _remove(draft)
-    try:
-        with Project.create(draft, sized) as project, project.history.step("import"):
-            _take_up(project, masklets, frames, kind, progress)
-        draft.rename(target)
-    finally:
-        _remove(draft)
+    with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
+        _take_up(project, masklets, frames, kind, progress)
     return target
 
 
@@ -144,9 +138,3 @@ def _take_up(
         if progress is not None:
             progress(n + 1, len(frames))
     project.write_masks(rows, origin="imported")
-
-
-def _remove(draft: Path) -> None:
-    for path in draft.parent.glob(f"{draft.name}*"):
-        with suppress(OSError):
-            path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
+from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.masklets.write_ahead_log import mark_closed
 
@@ -34,16 +34,17 @@ def copy_project(path: Path | str, target: Path | str, *, change: Callable[[sqli
     if target.is_dir():
         target = target / path.name
     schema.check_new(target)
-    draft = target.with_name(f"{target.name}.copy-{os.getpid()}")
     try:
-        with closing(schema.connect(path, writable=False)) as source, closing(sqlite3.connect(draft)) as made:
+        with (
+            project_draft(target) as draft,
+            closing(schema.connect(path, writable=False)) as source,
+            closing(sqlite3.connect(draft)) as made,
+        ):
             source.backup(made)
             if change is not None:
                 change(made)
             mark_closed(made)
             made.commit()
-        draft.rename(target)
     except (sqlite3.Error, OSError) as error:
-        draft.unlink(missing_ok=True)
         raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
     return target

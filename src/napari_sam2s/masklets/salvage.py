@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import json
-import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -14,6 +12,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.damage import HISTORY, ROWS, Damage, Remains
 from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.masklets.write_ahead_log import OPEN, mark_closed
 
@@ -34,23 +33,18 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
     if target.is_dir():
         target = target / user_path(path).name
     schema.check_new(target)
-    draft = target.with_name(f"{target.name}.copy-{os.getpid()}")
     with Remains(path) as remains:
         try:
-            draft.unlink(missing_ok=True)
-            schema.create(draft, {key: value for key, value in remains.facts.items() if key != OPEN})
-            with closing(schema.connect(draft, writable=True)) as made:
-                made.execute("PRAGMA foreign_keys = OFF")
-                made.execute("BEGIN")
-                _fill(made, remains)
-                made.execute("COMMIT")
-                mark_closed(made)
-            draft.rename(target)
+            with project_draft(target) as draft:
+                schema.create(draft, {key: value for key, value in remains.facts.items() if key != OPEN})
+                with closing(schema.connect(draft, writable=True)) as made:
+                    made.execute("PRAGMA foreign_keys = OFF")
+                    made.execute("BEGIN")
+                    _fill(made, remains)
+                    made.execute("COMMIT")
+                    mark_closed(made)
         except (sqlite3.Error, OSError) as error:
             raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
-        finally:
-            for left in draft.parent.glob(f"{glob.escape(draft.name)}*"):
-                left.unlink(missing_ok=True)
         return target, remains.damage
 
 

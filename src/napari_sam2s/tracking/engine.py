@@ -7,7 +7,6 @@ by the address of its scheduler. The client sends frames and receives run-length
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.child_process import address_of
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
 
 if TYPE_CHECKING:
@@ -303,18 +303,8 @@ def _start_process(threads: int | None, keys: Path) -> tuple[subprocess.Popen[st
         text=True,
         env=environment,
     )
-    assert process.stdout is not None
-    timer = threading.Timer(START_TIMEOUT_S, process.kill)
-    timer.start()
-    try:
-        line = process.stdout.readline()
-    finally:
-        timer.cancel()
-    if not line:
-        process.kill()
-        process.communicate()  # closes its pipes
-        raise TrackingError(
-            f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {process.returncode}); "
-            f"run `{sys.executable} -m napari_sam2s.tracking.engine_process` to see why."
-        )
-    return process, json.loads(line)["address"]
+    failed = (
+        f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run "
+        f"`{sys.executable} -m napari_sam2s.tracking.engine_process` to see why."
+    )
+    return process, address_of(process, START_TIMEOUT_S, failed)
