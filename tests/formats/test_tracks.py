@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import geff
 import numpy as np
 import pytest
@@ -114,3 +116,10 @@ def test_a_parent_that_is_not_seen_before_is_told():
     cells.objects = (Object(1, "a", parent=2), Object(2, "b"), Object(3, "c"), Object(9, "d"))
     with pytest.warns(UserWarning, match=r"parents of the objects \[1\] are left out"):
         assert track_graph(cells).graph == {}
+
+
+def test_without_its_package_geff_is_refused_with_the_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "geff", None)
+    with pytest.raises(FormatError, match=r"pip install 'napari-sam2s\[geff\]'"):
+        write_geff(Cells(), tmp_path, "case")
+    assert not list(tmp_path.iterdir())

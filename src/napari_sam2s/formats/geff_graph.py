@@ -30,11 +30,12 @@ def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
     Raises
     ------
     FormatError
-        If no object is seen, or the folder is there already or cannot be written.
+        If the package geff is missing, no object is seen, or the folder is there already or cannot be written.
     """
     frames = annotated_frames(masklets, video)
     path = Path(root) / f"{video}{ENDING}"
     refuse_full(path)
+    _refuse_without_geff()
     graph = track_graph(masklets)
     if not len(graph.frame):
         raise FormatError(f"{video} has no object on any frame, so there are no tracks to write.")
@@ -43,6 +44,13 @@ def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
     with whole_folder(path) as part:
         _write(part, graph, getattr(masklets, "fps", None), extra)
     return path
+
+
+def _refuse_without_geff() -> None:
+    try:
+        import geff  # noqa: F401
+    except ImportError:
+        raise FormatError("GEFF needs the package geff: pip install 'napari-sam2s[geff]'.") from None
 
 
 def _write(path: Path, graph: TrackGraph, fps: float | None, extra: Mapping[str, object]) -> None:
