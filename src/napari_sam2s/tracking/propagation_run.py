@@ -27,7 +27,8 @@ class ProjectRun:
     """One propagation in one direction, whose every frame is on disk when it is yielded.
 
     An object leaves it at the next frame on which its mask is confirmed, see :mod:`propagation_plan`. Iterate over it; stop
-    anywhere and call :meth:`pause`, or let the process die: :func:`resume_run` comes to the masks of an uninterrupted run.
+    anywhere and call :meth:`pause`, or let the process die: :func:`resume_run` comes to the masks of an uninterrupted run. It
+    yields again the frames after the latest snapshot, so that work done for each frame is done for every one at least once.
 
     Parameters
     ----------
@@ -106,10 +107,11 @@ class ProjectRun:
                 self.done += 1
                 self._next = self._after(frame)
                 self._whole = True
+                yield frame, masks
+                # Only now: a resumed run yields again every frame whose receiver may have died before it was done with it.
                 if time.monotonic() - saved > SNAPSHOT_SECONDS:
                     self._snapshot(self._next)
                     saved = time.monotonic()
-                yield frame, masks
         except BaseException:
             # Left behind by its caller, or failed: it can be resumed, and no longer stands in the way of undo.
             with suppress(ProjectError):
