@@ -94,6 +94,9 @@ def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
     with pytest.raises(ModelError, match=r"own_models\.json cannot be written .*make room"):
         add_model(WEIGHTS / "sam2s-nano.pt", "mine")
     assert torch.load(small_disk / "last.pt") == {"step": 1}
+    os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - 2 * 4096)  # for the note, and no more
+    with pytest.raises(ProjectError, match=r"cannot be opened \(.*\): its disk may be full or failing.*Make room"):
+        Project.open(path)
     (small_disk / "ballast").unlink()
     with Project.open(path) as again:
         assert again.frames == list(range(30))
