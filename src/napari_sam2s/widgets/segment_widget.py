@@ -169,7 +169,7 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        worker, then = self.session.worker, "Click an object; right-click what it is not."
+        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
