@@ -210,7 +210,9 @@ class ReviewPanel(QWidget):
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
         if (span := self.span) is not None:
-            self._answered = span
+            self._answered, self._session.correction = span, None
+            done = f"The masks of {_frames(span)} are confirmed." if span.link is None else "The two objects are joined."
+            self._session.tell(f"{done} {self._keys.key('undo')} undoes it.")
             self._session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
