@@ -19,7 +19,7 @@ from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.layout import SnugTabs, dock_timeline, lay_out, undock_timeline
+from napari_sam2s.widgets.layout import SnugTabs, dock_timeline, keep_on_screen, lay_out, undock_timeline
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
@@ -81,6 +81,7 @@ class SegmentWidget(QWidget):
         withdraw_offer(napari_viewer)
         session.tell(WELCOME)
         self.picker.look()
+        keep_on_screen(self)
 
     def _lay_out(self) -> None:
         session = self.session
@@ -169,7 +170,7 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        worker, then = self.session.worker, "Click an object; right-click what it is not."
+        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
