@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fps", type=float, help="frames per second of pictures, which do not know it")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
+    add_strictness(parser)
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask scheduler, such as tls://gpu-box:8786 (this machine)")
     parser.add_argument("--keys", type=Path, metavar="DIR", help="with engine-certificate.pem and engine-key.pem, for tls://")
     parser.add_argument("--workers", type=int, metavar="N", help="on this machine (one for every two cores)")

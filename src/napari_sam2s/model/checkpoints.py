@@ -211,6 +211,8 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
 _OTHERS = {  # beginnings of names of tensors
     "vision_encoder.": "has the names of Hugging Face's transformers: take the publisher's own .pt file instead.",
     "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which knows single pictures only: take one of SAM 2.",
+    "detector.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
+    "tracker.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
     "sam_mask_decoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
 }
 
