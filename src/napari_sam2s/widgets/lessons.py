@@ -100,12 +100,14 @@ class Lessons(QWidget):
     def _fill_steps(self, page: QWidget) -> None:
         columns = []
         for picture, words in (
-            ("click", "1. Click an object in the picture; right-click what it is not."),
+            ("click", "1. Click an object; right-click what it is not."),
             ("track", f"2. Press {self._key('track')}. It is tracked through the video."),
             ("look", f"3. Look where it is in doubt: {self._key('review_next')}. {self._key('new_object')} adds an object."),
         ):
             column = QWidget()
-            stacked(StepPicture(picture), wrapped(words), into=column).addStretch()
+            text = wrapped(words)
+            text.setAlignment(Qt.AlignmentFlag.AlignTop)
+            stacked(StepPicture(picture), text, into=column).addStretch()
             columns.append((column, 1))
         close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
         stacked(side_by_side(*columns), close, into=page).addStretch()
@@ -150,9 +152,12 @@ class LessonsOr(QStackedWidget):
         return shown.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Return that of the page on show."""
+        """Return that of the page on show; of text, the height at the width it has, or it is cut off."""
         shown: Any = self.currentWidget()
-        return shown.minimumSizeHint()
+        hint = shown.minimumSizeHint()
+        if shown.hasHeightForWidth():
+            hint.setHeight(max(hint.height(), shown.heightForWidth(self.width())))
+        return QSize(hint)
 
 
 def learned() -> None:
