@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fps", type=float, help="frame rate of image folders, which do not store one")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
+    add_strictness(parser)
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",

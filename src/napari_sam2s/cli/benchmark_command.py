@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
     )
+    add_strictness(parser)
     parser.add_argument(
         "--skip",
         default="ends",
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     videos = find_benchmark_videos(args.root, args.subset)
     models, memories = args.model or ["sam2s-nano"], args.memory or ["divemem"]
     settings = [
-        Setting(model, memory, prompt, args.image_size)
+        Setting(model, memory, prompt, args.image_size, args.strict)
         for prompt in dict.fromkeys(args.prompt or ["3-click"])
         for model in dict.fromkeys(models)
         for memory in dict.fromkeys(memories)
@@ -192,17 +194,17 @@ def do(job: Job, device: str, progress: Callable[[int, int], None] | None = None
 
     setting = job.setting
     try:
-        model = _load(setting.model, device, setting.image_size)
+        model = _load(setting.model, device, setting.image_size, setting.strict)
         return job, run_video(job, lambda video: Tracker(model, video, None, setting.memory), progress)
     except Sam2sError as error:
         return job, error
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, device: str, image_size: int | None) -> Any:
+def _load(name: str, device: str, image_size: int | None, strict: bool) -> Any:
     from napari_sam2s.model import load_model
 
-    return load_model(name, device=device, image_size=image_size)
+    return load_model(name, device=device, image_size=image_size, strict=strict)
 
 
 def _facts(setting: Setting, device: str) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def _facts(setting: Setting, device: str) -> dict[str, Any]:
 
     from napari_sam2s.tracking import Tracker
 
-    model = _load(setting.model, device, setting.image_size)
+    model = _load(setting.model, device, setting.image_size, setting.strict)
     return Tracker(model, np.zeros((1, 8, 8, 3), np.uint8), None, setting.memory).describe()
 
 

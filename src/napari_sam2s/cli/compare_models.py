@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import progress_bar, say, tell_warnings
 from napari_sam2s.errors import PromptError, Sam2sError
@@ -38,11 +39,7 @@ def add_parser(actions: Any) -> None:
     parser.add_argument("--image-size", type=int, help="side of every network's input in pixels (default: that of each model)")
     parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
-    parser.add_argument(
-        "--ignore-differences",
-        action="store_true",
-        help="load checkpoints although some of their tensors do not fit the network",
-    )
+    add_strictness(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the pictures and tables")
     parser.set_defaults(run=run)
@@ -131,7 +128,7 @@ def _run_all(
     names = list(dict.fromkeys(args.models or _installed()))
     short = [Path(name).name for name in names]
     for name, shown in zip(names, short if len(set(short)) == len(short) else names, strict=True):
-        choice = ModelChoice(name, args.device, args.image_size, mode=mode, strict=not args.ignore_differences)
+        choice = ModelChoice(name, args.device, args.image_size, mode=mode, strict=args.strict)
         try:
             with progress_bar(shown, "frame") as show:
                 runs.append(run_model(shown, choice, video, prompts, frames, args.memory, progress=show))

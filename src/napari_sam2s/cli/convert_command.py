@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "--model", default="sam2s-nano", help="the model that links objects if the source does not (default: sam2s-nano)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_strictness(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = find_dataset(args.name)
     if dataset.status != "verified":
         print(f"{dataset.title}: {STATUS[dataset.status]}. Read as: {dataset.layout}.", file=sys.stderr)
-    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device)
+    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device, strict=args.strict)
     target = None if args.dry_run else args.target
     with progress_bar(dataset.name, "frame", quiet=args.json) as show:
         report = convert(dataset, args.source, target, propagate=propagate, progress=lambda name, n, of: show(n, of, name))
@@ -74,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def follow_with(model: str, device: str) -> Propagate:
+def follow_with(model: str, device: str, *, strict: bool = True) -> Propagate:
     """Return our tracker as the linker asks for it; the model is loaded when it is first needed."""
 
     @cache
     def loaded() -> Any:
         from napari_sam2s.model import load_model
 
-        return load_model(model, device=device)
+        return load_model(model, device=device, strict=strict)
 
     def propagate(pictures: Any, masks: Any) -> dict[int, Any]:
         """Follow masks from the first picture to the last."""

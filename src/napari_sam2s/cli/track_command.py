@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
@@ -56,11 +57,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
     parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
-    parser.add_argument(
-        "--ignore-differences",
-        action="store_true",
-        help="load a checkpoint although some of its tensors do not fit the network",
-    )
+    add_strictness(parser)
     parser.add_argument(
         "--out", type=Path, required=True, help=f"a new project ({PROJECT_ENDING}), or a folder for PNG masks and scores"
     )
@@ -83,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
-        strict = not args.ignore_differences
-        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=strict)
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=args.strict)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0

@@ -6,6 +6,7 @@ encodes and decodes a video, runs the built-in model, starts an engine.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -45,6 +46,7 @@ def _this_python() -> str:
 PIP = f"{_this_python()} -m pip install"
 
 _WINDOW = """
+import importlib
 import json
 from qtpy import API_NAME, QT_VERSION
 from qtpy.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext
@@ -185,7 +187,7 @@ def network() -> Iterator[Finding]:
     from napari_sam2s.errors import ModelError
 
     try:
-        import torch  # noqa: F401 - whether it can be imported is the question
+        importlib.import_module("torch")
     except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
         yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", f"{PIP} --force-reinstall torch")
         return

@@ -127,7 +127,12 @@ _ALL = (
     Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav),
     Format("ctc", "Cell Tracking Challenge", "16-bit TIFF and res_track.txt; every frame must be known.", write_ctc, read_ctc),
     Format(
-        "ome-zarr", "OME-Zarr labels", "One compressed array (t, y, x) with names and colours.", write_ome_zarr, read_ome_zarr
+        "ome-zarr",
+        "OME-Zarr labels",
+        "One compressed array (t, y, x) with names and colours.",
+        write_ome_zarr,
+        read_ome_zarr,
+        options=(Option("ngff", "0.5|0.4", "version of OME-NGFF; 0.4 for programs that do not read zarr 3"),),
     ),
     Format("tiff", "TIFF stack", "Labels (t, y, x) of 16 bits in one file.", write_tiff_stack, read_tiff_stack),
     Format(

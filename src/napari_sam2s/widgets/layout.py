@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import napari
 
 TIMELINE = "SAM2S timeline"
-MINIMUM_WIDTH = 380  # pixels
+WIDTH = 400  # pixels: what the widest page needs beside a scroll bar; the rest of a laptop's screen is for the picture
 OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
 
@@ -28,6 +28,10 @@ class SnugTabs(QTabWidget):
         """Look at the pages anew."""
         super().tabInserted(index)
         self._fit()
+
+    def hasHeightForWidth(self) -> bool:
+        """Say no: Qt would take the height that a page would like for the least it needs, and push its buttons out of sight."""
+        return False
 
     def _fit(self, _: int = 0) -> None:
         for n in range(self.count()):
@@ -51,7 +55,7 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     foot = QWidget()
     stacked(*below, into=foot, margins=True).setContentsMargins(9, 0, 9, 4)
     stacked((scroll, 1), foot, into=widget)
-    widget.setMinimumWidth(MINIMUM_WIDTH)
+    widget.setMinimumWidth(WIDTH)
     widget.setProperty(OURS, True)
 
 
@@ -109,6 +113,17 @@ def tab_beside_ours(widget: QWidget) -> None:
                 window.tabifyDockWidget(other, mine)
                 mine.raise_()
                 return
+
+    quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
+
+
+def take_no_more_width(widget: QWidget) -> None:
+    """Give a widget's dock the width that it needs, once, when it is laid out: napari gives it half of a laptop's canvas."""
+
+    def put() -> None:
+        mine, window = _dock_of(widget), widget.window()
+        if mine is not None and isinstance(window, QMainWindow) and not mine.isFloating():
+            window.resizeDocks([mine], [widget.sizeHint().width()], Qt.Orientation.Horizontal)
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
 

@@ -105,7 +105,9 @@ class Lessons(QWidget):
             ("look", f"3. Press {self._key('review_next')} to see doubtful masks, {self._key('new_object')} for a new object."),
         ):
             column = QWidget()
-            stacked(StepPicture(picture), wrapped(words), into=column).addStretch()
+            text = wrapped(words)
+            text.setAlignment(Qt.AlignmentFlag.AlignTop)
+            stacked(StepPicture(picture), text, into=column).addStretch()
             columns.append((column, 1))
         close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
         stacked(side_by_side(*columns), close, into=page).addStretch()
@@ -150,9 +152,12 @@ class LessonsOr(QStackedWidget):
         return shown.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Return that of the page on show."""
+        """Return that of the page on show; of text, the height at the width it has, or it is cut off."""
         shown: Any = self.currentWidget()
-        return shown.minimumSizeHint()
+        hint = shown.minimumSizeHint()
+        if shown.hasHeightForWidth():
+            hint.setHeight(max(hint.height(), shown.heightForWidth(self.width())))
+        return QSize(hint)
 
 
 def learned() -> None:
