@@ -72,7 +72,10 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
     assert "1 object (1 grasper) was tracked." in text
     assert "The prompts were 1 positive point, 1 negative point, 1 mask on 2 frames." in text
     assert f"the model edgetam (SHA-256 of its weights {'ab' * 8}...) at 512 pixels with divemem memory" in text
-    assert "Of 5 masks, 2 (40.0 %) answer prompts, 3 (60.0 %) were propagated by the model; 1 of them say" in text
+    assert (
+        "Of 5 masks, 2 (40.0 %) answer prompts, 3 (60.0 %) were propagated by the model. 1 mask marks an object as absent."
+        in text
+    )
     assert "A person confirmed 1 mask." in text
     bib = (tmp_path / "m" / "case_methods.bib").read_text()
     keys = re.findall(r"@\w+\{([\w]+),", bib)
