@@ -41,6 +41,7 @@ def batch(
     image_size: int | None = None,
     device: str = "auto",
     fast: bool = False,
+    strict: bool = True,
     memory: str = "divemem",
     direction: Direction = "both",
     rate: float | None = None,
@@ -66,7 +67,7 @@ def batch(
         Files, or folders of videos. A project stands for its video.
     prompts, prompt_folder, out
         Where prompts come from and projects go: see :func:`napari_sam2s.batching.batch_videos.find_batch`.
-    model, image_size, device
+    model, image_size, device, strict
         As :func:`napari_sam2s.load_model` takes them; names and paths are those of the workers.
     fast
         Fast mode.
@@ -110,7 +111,7 @@ def batch(
     found = find_batch(sources, prompts, out, prompt_folder)
     _make_folders(found)
     place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
-    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact")
+    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):

@@ -148,8 +148,11 @@ class TrackEditingPanel(QWidget):
         self._session.notify(f"{name} {of}. Undo takes it back.")
 
     def showEvent(self, event: Any) -> None:
-        """Look at the project as it is now."""
+        """Look at the project as it is now, and at the object that is chosen there."""
         super().showEvent(event)
+        if (at := self.first.findData(self._session.current_object)) >= 0 and not event.spontaneous():
+            self.first.setCurrentIndex(at)
+            self._keep_apart()
         self._timer.start()
 
     # What the user does
