@@ -114,7 +114,9 @@ class _Level(nn.Sequential):
         """Return what that convolution takes."""
         for step in list(self)[:-2]:
             x = step(x)
-        return conv1x1(x, self.conv_1x1.weight, self.conv_1x1.bias)
+        widths = self.conv_1x1
+        assert isinstance(widths, nn.Conv2d)
+        return conv1x1(x, widths.weight, widths.bias)
 
 
 class Pyramid(nn.Module):
@@ -132,16 +134,15 @@ class Pyramid(nn.Module):
                 made.add_module(name, step)
             return made
 
-        up = {"kernel_size": 2, "stride": 2}
         self.convs = nn.ModuleList(
             (
                 level(
                     quarter,
-                    dconv_2x2_0=nn.ConvTranspose2d(dim, half, **up),
+                    dconv_2x2_0=nn.ConvTranspose2d(dim, half, kernel_size=2, stride=2),
                     gelu=nn.GELU(),
-                    dconv_2x2_1=nn.ConvTranspose2d(half, quarter, **up),
+                    dconv_2x2_1=nn.ConvTranspose2d(half, quarter, kernel_size=2, stride=2),
                 ),
-                level(half, dconv_2x2=nn.ConvTranspose2d(dim, half, **up)),
+                level(half, dconv_2x2=nn.ConvTranspose2d(dim, half, kernel_size=2, stride=2)),
                 level(dim),
             )
         )
