@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("convert", help="turn a source dataset of SA-SV into masklets")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset of --list, such as endovis17")
-    parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder with the download")
-    parser.add_argument("target", nargs="?", type=Path, metavar="DST", help="a folder; each subset becomes a folder in it")
-    parser.add_argument("--list", action="store_true", help="list the datasets; with NAME, all that is known of one")
-    parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing, print what would be made")
-    parser.add_argument("--apply-review", type=Path, metavar="SUBSET", help="apply what you wrote into SUBSET/review.json")
-    parser.add_argument("--no-tracking", action="store_true", help="link objects by overlap alone: fast, more to review")
-    parser.add_argument("--model", default="sam2s-nano", help="the model that links objects where the source does not")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser = subparsers.add_parser("convert", help="convert a source dataset of SA-SV to masklets")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset that --list names, such as endovis17")
+    parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder of the download")
+    parser.add_argument(
+        "target", nargs="?", type=Path, metavar="DST", help="the target folder; each subset becomes a folder in it"
+    )
+    parser.add_argument("--list", action="store_true", help="list the datasets; with NAME, print everything about one")
+    parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing, and print what would be made")
+    parser.add_argument("--apply-review", type=Path, metavar="SUBSET", help="apply your answers in SUBSET/review.json")
+    parser.add_argument("--no-tracking", action="store_true", help="link objects by overlap only: faster, but more to review")
+    parser.add_argument(
+        "--model", default="sam2s-nano", help="the model that links objects if the source does not (default: sam2s-nano)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     add_strictness(parser)
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

@@ -1,0 +1,69 @@
+"""Colours that are seen on what they cover, and pictures of answers: both without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.widgets.clear_colours import clear_colour, recolour
+from napari_sam2s.widgets.click_pictures import crop_around, lit
+from napari_sam2s.widgets.pointer_names import label_features
+
+ORANGE, BLUE, GREEN = COLOURS[:3]
+MASK = np.zeros((20, 30), bool)
+MASK[5:15, 10:20] = True
+
+
+@pytest.mark.parametrize(
+    ("under", "taken", "wanted"),
+    [
+        ((170, 60, 50), (), ORANGE),  # tissue: as it is
+        ((200, 180, 60), (), BLUE),  # a yellow arm
+        ((200, 180, 60), (BLUE,), GREEN),  # and another object is blue
+    ],
+)
+def test_a_mask_gets_a_colour_that_is_seen_on_the_picture(under, taken, wanted):
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[MASK] = under
+    assert clear_colour(picture, MASK, ORANGE, taken) == wanted
+    assert clear_colour(picture, np.zeros_like(MASK), ORANGE, taken) == ORANGE
+
+
+def test_only_a_first_mask_changes_a_colour_that_nobody_chose(tmp_path):
+    yellow = np.full((20, 30, 3), (200, 180, 60), np.uint8)
+    project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
+    for _ in range(2):
+        i = project.add_object().id
+        project.prompts.add(Prompt(i, 0, ((8.0, 12.0),), (1,)))
+        project.write_masks([(0, i, MASK, None)])
+    recolour(project, 1, 0, yellow)
+    assert project.objects.get(1).colour == GREEN, "blue is the other object's"
+    for colour in (ORANGE, (250, 200, 10)):
+        project.objects.set_colour(1, colour)
+        project.prompts.add(Prompt(1, 1, ((8.0, 12.0),), (1,)))
+        recolour(project, 1, 0, yellow)
+        assert project.objects.get(1).colour == colour
+    project.close()
+
+
+def test_pictures_of_answers_show_the_answer_and_dim_the_rest():
+    small = np.zeros_like(MASK)
+    small[7:9, 12:14] = True
+    here = crop_around([MASK, small])
+    assert here == (slice(1, 19), slice(6, 24))
+    picture = np.full((20, 30, 3), (200, 100, 0), np.uint8)
+    shown = lit(picture[here], small[here])
+    assert (shown[small[here]] == (200, 100, 0)).all()
+    assert (shown[~small[here]] == 45).all()
+    assert crop_around([np.zeros_like(MASK)]) == (slice(0, 24), slice(0, 34))
+
+
+def test_napari_is_told_the_name_and_class_of_each_label(tmp_path):
+    project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
+    project.add_object("left grasper", "grasper")
+    table = label_features(project.objects)
+    assert table["index"].tolist() == [0, 1]
+    assert table[["name", "class"]].iloc[1].tolist() == ["left grasper", "grasper"]
+    project.close()
