@@ -9,7 +9,10 @@ from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
+from napari_sam2s.widgets.model_advice import advice
 from napari_sam2s.widgets.pointer_names import label_features
+from napari_sam2s.widgets.preflight import keep_rate
+from napari_sam2s.widgets.settings import remember
 
 ORANGE, BLUE, GREEN = COLOURS[:3]
 MASK = np.zeros((20, 30), bool)
@@ -67,3 +70,20 @@ def test_napari_is_told_the_name_and_class_of_each_label(tmp_path):
     assert table["index"].tolist() == [0, 1]
     assert table[["name", "class"]].iloc[1].tolist() == ["left grasper", "grasper"]
     project.close()
+
+
+def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
+    remember("speed", measured="")
+    try:
+        assert advice("edgetam", "")[0] == advice("sam2s-nano", "cpu")[0] == ""
+        assert advice("edgetam", "cpu")[0] == advice("sam2.1-base-plus", "cuda")[0] == "recommended"
+        keep_rate("sam2s-nano on cpu at 384 px", 3, 2.0)
+        keep_rate("sam2s-nano on cpu at 384 px", 1, 8.7)
+        keep_rate("sam2s-nano on cpu at 384 px, fast", 1, 99.0)
+        assert advice("sam2s-nano", "cpu")[0] == "8.7 frames/s here"
+        short, tip = advice("edgetam", "cpu")
+        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower"
+        assert "estimate" in tip
+        assert advice("sam2.1-tiny", "cuda") == ("", "For anything; the fastest of SAM 2.1.")
+    finally:
+        remember("speed", measured="")
