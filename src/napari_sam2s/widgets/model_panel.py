@@ -15,7 +15,7 @@ from napari_sam2s.model.own_models import own_models, remember_size
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
-from napari_sam2s.widgets.model_advice import advice
+from napari_sam2s.widgets.model_advice import advice, recommended
 from napari_sam2s.widgets.settings import remember, remembered
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -148,6 +148,7 @@ class ModelPanel(QWidget):
                 state = f"download {d.megabytes} MB" if find_local(d) is None else "installed"
                 entries.append((d.name, f"{d.name} ({state})"))
         entries.append(("", "a file ..."))
+        entries.sort(key=lambda entry: (entry[0] != BUILT_IN, entry[0] != recommended(self._device) or not entry[0]))
         self.model.clear()
         for name, text in entries:
             short, tip = advice(name, self._device) if name else ("", "")

@@ -20,6 +20,7 @@ from napari_sam2s.widgets.napari_reader import find_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
+from napari_sam2s.widgets.time_axis import play_at_its_speed
 from napari_sam2s.widgets.tracker_source import Choice
 
 WELCOME = "Drop a video on napari, then click an object in it."
@@ -157,6 +158,7 @@ class VideoPicker(QWidget):
         self._show_project(path)
         if not worker.project.prompts():
             session.go_to(0)
+        play_at_its_speed(session.viewer, video.fps)
         session.tell(LOADING)
         session.changed.emit()
         worker.start()
