@@ -1,28 +1,29 @@
 """Kill what works at random moments, as a power cut or the system would, and see that nothing is lost.
 
-python benchmarks/kills.py [--track 40] [--export 20] [--convert 10] [--seed 0] [--way plain]
+python benchmarks/kills.py [--track 40] [--export 20] [--convert 20] [--train 20] [--benchmark 20] [--import 10] [--batch 10]
+    [--seed 0] [--way plain]
 
 ``track`` is killed (SIGKILL, its whole process group) at a random moment between its start and its end, every fourth time in
 the moments after its project appears. Then the project must be sound, no mask that was committed may be lost or other than in
 an uninterrupted run, and ``resume`` (or, before a run has begun, the same command again) must come to the masks of the
-uninterrupted run. ``export`` and ``convert`` must leave nothing under a final name that is not whole, and come to the
-same files when they are started again. The exit code is the number of kills after which something was wrong. Linux and macOS.
+uninterrupted run. ``export``, ``convert``, ``train``, ``benchmark``, ``import`` and ``batch`` must leave nothing under a final
+name that is not whole, and come to the same files when they are started again. The exit code is the number of kills after which
+something was wrong. Linux and macOS.
 """
 
 from __future__ import annotations
 
 import argparse
-import collections
-import hashlib
+import csv
+import json
 import os
-import random
-import signal
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -30,8 +31,9 @@ warnings.simplefilter("ignore")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from _killing import Bench, renamed, tree_of  # noqa: E402
+from PIL import Image  # noqa: E402
 
-from napari_sam2s.cli import main as command  # noqa: E402
 from napari_sam2s.formats import FORMATS, write_video  # noqa: E402
 from napari_sam2s.masklets import Project  # noqa: E402
 from napari_sam2s.masklets.damage import find_damage  # noqa: E402
@@ -44,86 +46,29 @@ WAYS: dict[str, list[str]] = {
     "both at a rate": ["--direction", "both", "--start", "12", "--rate", "5"],
     "many": [],
 }
-LIMIT = 300  # seconds that a command may take
-
-
-class Child:
-    """A command in a forked child, which has torch loaded already."""
-
-    def __init__(self, job: Callable[[], int | None], log: Path) -> None:
-        self.log = log
-        self.code: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 99
-            try:
-                os.setsid()
-                out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-                for stream in (1, 2):
-                    os.dup2(out, stream)
-                code = job() or 0
-            except BaseException:  # noqa: BLE001 (to be read in the log)
-                import traceback
-
-                traceback.print_exc()
-                sys.stderr.flush()
-            os._exit(code)
-
-    def over(self) -> bool:
-        """Whether it has ended."""
-        if self.code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.code = os.waitstatus_to_exitcode(status)
-        return self.code is not None
-
-    def kill(self) -> None:
-        """Kill it and all its children."""
-        if not self.over():
-            try:
-                os.killpg(self.pid, signal.SIGKILL)
-            except ProcessLookupError:  # it has no group of its own yet
-                os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            self.code = -9
-
-    def wait(self) -> int:
-        """Return its exit code; a hang is killed."""
-        until = time.monotonic() + LIMIT
-        while not self.over():
-            if time.monotonic() > until:
-                self.kill()
-            time.sleep(0.01)
-        assert self.code is not None
-        return self.code
-
-
-class Bench:
-    """A folder to work in, and what came of it."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.random = folder, random.Random(seed)
-        self.outcomes: collections.Counter[str] = collections.Counter()
-        self.wrong = 0
-
-    def run(self, *words: object) -> int:
-        """Run a command to its end."""
-        return self.start(*words).wait()
-
-    def start(self, *words: object) -> Child:
-        """Start a command."""
-        return Child(lambda: command([str(word) for word in words]), self.folder / "log.txt")
-
-    def said(self) -> str:
-        """Return the last line that the latest command wrote."""
-        lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
-        return lines[-1][-200:] if lines else ""
-
-    def note(self, what: str, troubles: Sequence[str], how: str) -> None:
-        """Count a kill."""
-        self.wrong += bool(troubles)
-        self.outcomes[f"{what}: {how}{', BUT ' + ', '.join(troubles) if troubles else ''}"] += 1
-        print(sum(self.outcomes.values()), "WRONG" if troubles else "right", what, how, *troubles, sep=": ", flush=True)
+TRAINING = """
+model = "sam2s-nano"
+seed = 3
+image_size = 64
+max_objects = 1
+weight_decay = 0.05
+clip_gradient = 1.0
+warmup_steps = 2
+ema = 0.9
+loss_stride = 1
+[families]
+recorded = 1.0
+[validation]
+every = 2
+cases = 1
+families = ["recorded"]
+[[stages]]
+name = "only"
+steps = 6
+frames = 1
+batch = 1
+learning_rate = 1e-3
+"""
 
 
 def make_video(path: Path) -> None:
@@ -215,14 +160,6 @@ def after_kill(
     return troubles, how
 
 
-def tree_of(place: Path) -> dict[str, str]:
-    """Return the sums of the files under a path, what is not finished left out."""
-    files = [p for p in (place.rglob("*") if place.is_dir() else [place]) if p.is_file()]
-    names = {p: str(p.relative_to(place.parent)) for p in files}
-    finished = [p for p, name in names.items() if not any(".part" in part for part in Path(name).parts)]
-    return {names[p]: hashlib.sha256(p.read_bytes()).hexdigest() for p in finished}
-
-
 def kill_export(bench: Bench, video: Path, kills: int) -> None:
     """Kill exports in every format, by turns."""
     source = bench.folder / "long.sam2s"
@@ -273,11 +210,6 @@ def target_in(folder: Path, name: str) -> Path:
     return folder / f"masks{ending}" if ending else folder
 
 
-def renamed(tree: dict[str, str]) -> dict[str, str]:
-    """Return a tree without its first folder."""
-    return {str(Path(*Path(name).parts[1:])): digest for name, digest in tree.items()}
-
-
 def kill_convert(bench: Bench, kills: int) -> None:
     """Kill conversions of a made-up dataset."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "datasets"))
@@ -306,12 +238,189 @@ def kill_convert(bench: Bench, kills: int) -> None:
         bench.note("convert", troubles, "over already" if ended else "killed before its end")
 
 
+def kill_train(bench: Bench, kills: int) -> None:
+    """Kill a training run that is validated and saved every two steps."""
+    from napari_sam2s.training import loop
+
+    loop.LOG_STEPS = 1  # so that so short a run has curves
+    for name in ("seen", "unseen"):
+        draw_davis(bench.folder / name, ("v",), 3)
+    config = bench.folder / "training.toml"
+    config.write_text(TRAINING)
+    data = ("--data", bench.folder / "seen", "--validation", bench.folder / "unseen", "--threads", 1, "--device", "cpu")
+    compare(bench, "train", kills, lambda out: ("train", config, "--out", out, *data), trained, whole_training)
+
+
+def trained(out: Path) -> dict[str, Any]:
+    """Return what a training run has come to: weights, state of the optimizer, curves; all but the clock."""
+    found: dict[str, Any] = {name: (out / name).read_bytes() for name in ("curve.csv", "validation.csv", "curves.png")}
+    for name in ("last.pt", "model.pt", "best.pt"):
+        state = torch.load(out / name, weights_only=True)
+        state.pop("seconds", None)
+        state.get("sam2s", {}).get("provenance", {}).pop("seconds", None)
+        found[name] = hashed(state)
+    return found
+
+
+def hashed(value: Any) -> str:
+    """Return what a state says, tensors by their content."""
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype} {tuple(value.shape)} {hash(value.contiguous().numpy().tobytes())}"
+    if isinstance(value, dict):
+        return str({key: hashed(part) for key, part in value.items()})
+    return str([hashed(part) for part in value]) if isinstance(value, list | tuple) else repr(value)
+
+
+def whole_training(out: Path) -> list[str]:
+    """Say which files of a run cannot be read."""
+    troubles = []
+    for path in out.glob("*"):
+        try:
+            if path.suffix == ".pt":
+                torch.load(path, weights_only=True)
+            elif path.suffix == ".png":
+                Image.open(path).load()
+        except Exception as error:  # noqa: BLE001 (of any library)
+            troubles.append(f"{path.name} is half: {error}"[:100])
+    return troubles
+
+
+def draw_davis(root: Path, names: Sequence[str], frames: int) -> None:
+    """Draw a DAVIS root of videos of a square that moves."""
+    for n, name in enumerate(names):
+        for kind in ("JPEGImages", "Annotations"):
+            (root / kind / name).mkdir(parents=True)
+        for t in range(frames):
+            mask = np.zeros((64, 64), np.uint8)
+            mask[20:40, 5 + 2 * t + n : 25 + 2 * t + n] = 1
+            picture = np.repeat(40 + 180 * mask[..., None], 3, axis=2)
+            Image.fromarray(picture).save(root / "JPEGImages" / name / f"{t:05d}.jpg")
+            Image.fromarray(mask).save(root / "Annotations" / name / f"{t:05d}.png")
+
+
+def kill_benchmark(bench: Bench, kills: int) -> None:
+    """Kill a benchmark of three videos under two prompts, which keeps its masks."""
+    root = bench.folder / "subsets"
+    draw_davis(root / "mine", ("a", "b", "c"), 12)
+    rest = ("--prompt", "mask", "--prompt", "box", "--image-size", 128, "--keep-masks", "--device", "cpu")
+    compare(bench, "benchmark", kills, lambda out: ("benchmark", root, "--out", out, *rest), measured, whole_benchmark)
+
+
+def measured(out: Path) -> dict[str, Any]:
+    """Return the files of a benchmark, without its seconds."""
+    tree = renamed(tree_of(out))
+    for path in out.glob("*/*/*.json"):
+        result = json.loads(path.read_text())
+        if result.pop("seconds", None) is not None:
+            tree[str(path.relative_to(out))] = json.dumps(result)
+    tree["benchmark.md"] = str("benchmark.md" in tree)  # it has frames a second
+    return tree
+
+
+def whole_benchmark(out: Path) -> list[str]:
+    """Say which results and masks are not whole."""
+    troubles = []
+    for path in out.rglob("*.json"):
+        try:
+            json.loads(path.read_text())
+        except ValueError:
+            troubles.append(f"{path.name} is half")
+    folders = [p for p in out.glob("*/*/masks/Annotations/*") if not p.name.startswith(".")]
+    return troubles + [f"{p} has some masks only" for p in folders if len(list(p.glob("*.png"))) != 12]
+
+
+def kill_import(bench: Bench, kills: int) -> None:
+    """Kill the import of 300 masks as a project."""
+    root = bench.folder / "to-import"
+    draw_davis(root, ("v",), 22)
+    many = sorted((root / "Annotations" / "v").glob("*.png"))
+    for t in range(len(many), 600):
+        (root / "Annotations" / "v" / f"{t:05d}.png").write_bytes(many[t % len(many)].read_bytes())
+    words = ("import", root, "--format", "davis", "--out")
+    compare(bench, "import", kills, lambda out: (*words, out / "case.sam2s"), imported, whole_import)
+
+
+def imported(out: Path) -> dict[Any, Any]:
+    """Return the masks of the project, and what is beside it."""
+    return {**masks_of(out / "case.sam2s"), "beside": sorted(p.name for p in out.iterdir())}
+
+
+def whole_import(out: Path) -> list[str]:
+    """Say what is wrong with the project."""
+    path = out / "case.sam2s"
+    if not path.exists():
+        return []
+    count = len(masks_of(path))
+    return [] if count == 600 and find_damage(path).whole else [f"{count} of 600 masks are there"]
+
+
+def kill_batch(bench: Bench, video: Path, kills: int) -> None:
+    """Kill a batch of two videos with one worker; its workers are in sessions of their own, and end by themselves."""
+    folder = bench.folder / "videos"
+    folder.mkdir()
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    labels[25:60, 20:45], labels[70:95, 120:145] = 1, 2
+    for name in "ab":
+        (folder / f"{name}.mp4").write_bytes(video.read_bytes())
+        Image.fromarray(labels).save(folder / f"{name}_frame0.png")
+    rest = ("--prompts", "masks", "--image-size", 128, "--workers", 1, "--device", "cpu", "--direction", "forward")
+    compare(bench, "batch", kills, lambda out: ("batch", folder, "--out", out, *rest), batched, whole_batch)
+
+
+def batched(out: Path) -> dict[Any, Any]:
+    """Return the masks of the projects, and what the table says of them."""
+    found: dict[Any, Any] = {p.name: masks_of(p) for p in out.glob("*.sam2s")}
+    with (out / "sam2s-batch.csv").open(newline="") as file:
+        return {**found, "rows": [row["state"] in ("done", "nothing to do") for row in csv.DictReader(file)]}
+
+
+def whole_batch(out: Path) -> list[str]:
+    """Say which projects are damaged."""
+    return [f"{p.name} is damaged" for p in out.glob("*.sam2s") if not find_damage(p).whole]
+
+
+def compare(
+    bench: Bench,
+    what: str,
+    kills: int,
+    words: Callable[[Path], Sequence[object]],
+    content: Callable[[Path], dict[Any, Any]],
+    whole: Callable[[Path], list[str]],
+) -> None:
+    """Kill a command that writes into a folder, look at what is there, and see what the same command then comes to."""
+    began = time.monotonic()
+    first = bench.folder / f"whole-{what}"
+    first.mkdir()
+    assert bench.run(*words(first)) == 0, bench.said()
+    seconds, expected = time.monotonic() - began, content(first)
+    print(f"{what}: {seconds:.1f} s when nothing is killed", flush=True)
+    for n in range(kills):
+        out = bench.folder / f"{what}-{n}"
+        out.mkdir()
+        child = bench.start(*words(out))
+        time.sleep(bench.random.uniform(0, seconds))
+        ended = child.over()
+        child.kill()
+        troubles = whole(out)
+        if bench.run(*words(out)) != 0 and not (ended and "exists already" in bench.said()):
+            troubles.append(f"not gone on with: {bench.said()}")
+        else:
+            found = content(out)
+            troubles += [f"{key} differs" for key in sorted(map(str, expected)) if found.get(key, 0) != expected.get(key, 0)][
+                :3
+            ]
+        if left := [str(p.relative_to(out)) for p in out.rglob("*") if ".part" in p.name or ".old" in p.name]:
+            troubles.append(f"left behind: {left[:3]}")
+        bench.note(what, troubles, "over already" if ended else "killed before its end")
+
+
 def main() -> int:
     """Print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--track", type=int, default=40)
     parser.add_argument("--export", type=int, default=20)
-    parser.add_argument("--convert", type=int, default=0)
+    for kind in ("convert", "train", "benchmark", "import", "batch"):
+        parser.add_argument(f"--{kind}", type=int, default=0)
     parser.add_argument("--way", choices=tuple(WAYS), help="of tracking; all by default")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -325,8 +434,13 @@ def main() -> int:
             kill_track(bench, video, args.track, [args.way] if args.way else list(WAYS))
         if args.export:
             kill_export(bench, video, args.export)
-        if args.convert:
-            kill_convert(bench, args.convert)
+        for kind, kill in (("convert", kill_convert), ("train", kill_train), ("benchmark", kill_benchmark)):
+            if getattr(args, kind):
+                kill(bench, getattr(args, kind))
+        if imports := getattr(args, "import"):  # which is a word of Python
+            kill_import(bench, imports)
+        if args.batch:
+            kill_batch(bench, video, args.batch)
     for outcome, count in sorted(bench.outcomes.items()):
         print(f"{count:4}  {outcome}")
     print(f"{sum(bench.outcomes.values())} kills in {time.monotonic() - began:.0f} s, {bench.wrong} with something wrong")

@@ -141,9 +141,10 @@ def test_ctc_needs_every_frame(tmp_path, sparse):
     assert not list(tmp_path.iterdir())
 
 
-def test_ome_zarr_there_and_back(tmp_path, three, sparse):
+@pytest.mark.parametrize("ngff", ["0.5", "0.4"])
+def test_ome_zarr_there_and_back(tmp_path, three, sparse, ngff):
     with pytest.warns(UserWarning, match="pixels went to the object further down the object table"):
-        path = write_ome_zarr(sparse, tmp_path, "case")
+        path = write_ome_zarr(sparse, tmp_path, "case", ngff=ngff)
     back = read_ome_zarr(path)["case"]
     assert back.frames == [0, 4, 6]
     assert back.shape == three.shape
@@ -151,15 +152,19 @@ def test_ome_zarr_there_and_back(tmp_path, three, sparse):
     same(back, sparse, flat=True)
     with pytest.raises(FormatError, match="Frame 1"):
         back.masks(1)
-    group = zarr.open_group(path, mode="r")
-    assert group["labels"].attrs["labels"] == ["masklets"]
+    group = zarr.open_group(path, mode="r", zarr_format=3 if ngff == "0.5" else 2)
+    listed, facts = (g.attrs["ome"] if ngff == "0.5" else g.attrs for g in (group["labels"], group["labels/masklets"]))
+    assert listed["labels"] == ["masklets"]
     image = group["labels/masklets"]
-    [scales] = image.attrs["multiscales"]
+    [scales] = facts["multiscales"]
+    assert {"0.5": facts, "0.4": scales}[ngff]["version"] == ngff
+    assert image["0"].metadata.dimension_names == ("t", "y", "x") if ngff == "0.5" else True
     assert [a["name"] for a in scales["axes"]] == ["t", "y", "x"]
     assert scales["datasets"][0]["coordinateTransformations"][0]["scale"] == [0.04, 1, 1]
     assert image["0"].chunks == (1, *SIZE)
-    assert {c["label-value"] for c in image.attrs["image-label"]["colors"]} == {2, 5, 7}
-    chunks = [p.name for p in (path / "labels" / "masklets" / "0").iterdir() if p.name[0].isdigit()]
+    assert {c["label-value"] for c in facts["image-label"]["colors"]} == {2, 5, 7}
+    array = path / "labels" / "masklets" / "0"
+    chunks = [p.name for p in (array / "c" if ngff == "0.5" else array).iterdir() if p.name[0].isdigit()]
     assert len(chunks) == 3  # frames without labels take no room
     with pytest.raises(FormatError, match="exists already"):
         write_ome_zarr(sparse, tmp_path, "case")

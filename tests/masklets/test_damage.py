@@ -118,6 +118,14 @@ def test_without_its_objects_masks_get_new_ones(path, tmp_path):
         assert len(saved.frames) == FRAMES
 
 
+def test_a_schema_that_is_no_text(path, capsys):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"(step INTEGER NOT", b"(step INTEGER @\x82T", 1))
+    for words in (["show", path], ["doctor", path], ["copy", "--salvage", path, path.with_name("b.sam2s")]):
+        assert main(list(map(str, words)))
+        assert "is damaged (malformed database schema)" in "".join(capsys.readouterr())
+
+
 def test_what_is_no_project(tmp_path):
     (tmp_path / "a.sam2s").write_bytes(b"x" * 5000)
     assert main(["doctor", str(tmp_path / "a.sam2s")]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,9 +11,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import FormatError, ModelError, ProjectError
 from napari_sam2s.masklets import Project
+from napari_sam2s.model.checkpoints import WEIGHTS
+from napari_sam2s.model.own_models import add_model, own_models
+from napari_sam2s.training.checkpoint import save_atomically
+from napari_sam2s.training.curves import append_row
+
+
+class Clip:
+    shape, fps, path = (30, 900, 900, 3), 25.0, None
 
 
 @pytest.fixture
@@ -43,9 +53,6 @@ def fill(project, run, noise):
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
-    class Clip:
-        shape, fps, path = (30, 900, 900, 3), 25.0, None
-
     noise = np.random.default_rng(0).random((30, 900, 900)) < 0.5
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(400_000))
@@ -63,6 +70,39 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
         assert again.store.db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert again.frames[: kept + 1] == list(range(kept + 1))
         np.testing.assert_array_equal(again.mask(kept, 1), noise[kept])
+
+
+def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
+    """The note of who writes, the list of models, training's checkpoint and curves: a sentence each, and nothing half."""
+    project.close()
+    path = shutil.copy(project.path, small_disk / "case.sam2s")
+    save_atomically({"step": 1}, small_disk / "last.pt")
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(small_disk))
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    before = sorted(small_disk.iterdir())
+    with pytest.raises(ProjectError, match=r"cannot be written \(No space left on device\): make room on its disk\.$"):
+        Project.open(path)
+    with pytest.raises(ProjectError, match="make room"):
+        Project.create(small_disk / "new.sam2s", Clip())
+    with pytest.raises(FormatError, match=r"last\.pt cannot be written \(No space left"):
+        save_atomically({"step": 2}, small_disk / "last.pt")
+    assert sorted(small_disk.iterdir()) == before
+    with pytest.raises(FormatError, match=r"curve\.csv cannot be written"):
+        append_row(small_disk / "curve.csv", {"step": 3})
+    with pytest.raises(ModelError, match=r"own_models\.json cannot be written .*make room"):
+        add_model(WEIGHTS / "sam2s-nano.pt", "mine")
+    assert torch.load(small_disk / "last.pt") == {"step": 1}
+    os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - 2 * 4096)  # for the note, and no more
+    with pytest.raises(ProjectError, match=r"cannot be opened \(.*\): its disk may be full or failing.*Make room"):
+        Project.open(path)
+    (small_disk / "ballast").unlink()
+    with Project.open(path) as again:
+        assert again.frames == list(range(30))
+    append_row(small_disk / "curve.csv", {"step": 3})
+    assert (small_disk / "curve.csv").read_text().split() == ["step", "3"]
+    assert not own_models()
 
 
 def test_changes_that_cannot_be_read_are_not_left_out(small_disk, project):

@@ -125,3 +125,9 @@ def test_keys_are_new_every_time(tmp_path, monkeypatch):
     assert (first / KEY).read_bytes() != (second / KEY).read_bytes()
     context = security_of(first).get_connection_args("client")["ssl_context"]
     assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_keys_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(TrackingError, match=r"keys of the engine cannot be written .*TMPDIR"):
+        make_keys()

@@ -166,6 +166,10 @@ def test_a_row_that_was_cut_off_is_forgotten(tmp_path):
         file.write("4")
     forget_after(path, 20)
     assert path.read_text().split() == ["step,dice", "10,0.50000", "20,0.50000"]
+    path.write_text("ste")  # not even the names of the columns
+    forget_after(path, 20)
+    append_row(path, {"step": 30, "dice": 0.5})
+    assert path.read_text().split() == ["step,dice", "30,0.50000"]
 
 
 def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, tmp_path):

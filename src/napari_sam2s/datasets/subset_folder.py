@@ -18,7 +18,7 @@ from napari_sam2s.datasets.json_files import read_json, write_json
 from napari_sam2s.datasets.link_file import LinkFile
 from napari_sam2s.datasets.metadata import Dataset, Subset
 from napari_sam2s.errors import DatasetError
-from napari_sam2s.formats.atomic_write import move_folder
+from napari_sam2s.formats.atomic_write import make_folder, move_folder, whole_file
 from napari_sam2s.formats.davis import DavisWriter
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, PICTURES
 from napari_sam2s.masklets import rle
@@ -147,9 +147,8 @@ class SubsetFolder:
         self._meta["made"] = asdict(made.counts)
         self._meta["differences"] = made.differences()
         write_json(self.root / META, self._meta)
-        lists = self.root / "ImageSets"
-        lists.mkdir(exist_ok=True)
-        (lists / "all.txt").write_text("".join(f"{name}\n" for name in self._meta["videos"]), encoding="utf-8")
+        with whole_file(make_folder(self.root / "ImageSets") / "all.txt") as part:
+            part.write_text("".join(f"{name}\n" for name in self._meta["videos"]), encoding="utf-8")
 
 
 def _facts(made: Made) -> dict[str, Any]:

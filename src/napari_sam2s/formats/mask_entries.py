@@ -84,8 +84,9 @@ def frame_labels(
     masks = {entry.object_id: entry.mask for entry in entries_of(masklets, frame)}
     refuse(masks)
     labels = label_image(masks, objects, size, dtype)
-    area = sum(mask.area for mask in masks.values())
-    return labels, area - int(np.count_nonzero(labels)) if len(masks) > 1 else 0
+    if not _boxes_meet([mask for mask in masks.values() if mask.area]):
+        return labels, 0
+    return labels, sum(mask.area for mask in masks.values()) - int(np.count_nonzero(labels))
 
 
 def labels_of(

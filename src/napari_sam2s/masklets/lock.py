@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -26,26 +27,39 @@ class WriterLock:
 
     def __init__(self, path: Path) -> None:
         path = path.resolve()  # a link leads to the same file
-        self._inode = _lock_of_inode(path)
         self._path = path.with_name(path.name + ".lock")
         self._holder = path.with_name(path.name + ".holder")
         self._lock = FileLock(self._path, timeout=0)
+        self._inode: FileLock | None = None
         try:
+            self._inode = _lock_of_inode(path)
             self._lock.acquire()
-            if self._inode is not None:
-                try:
+            try:
+                if self._inode is not None:
                     self._inode.acquire()
-                except Timeout:
-                    self._lock.release()
-                    raise
+                self._sign()
+            except BaseException:
+                self._let_go()
+                raise
         except Timeout as error:
             raise ProjectError(
                 f"{path.name} is open for writing {self._who()}: close it there, or open it with mode='r' to look at it."
             ) from error
         except OSError as error:
-            raise ProjectError(f"{path.parent} cannot be written ({error}): open the project with mode='r'.") from error
+            remedy = "open the project with mode='r'" if path.exists() else "choose another folder"
+            remedy = "make room on its disk" if error.errno == errno.ENOSPC else remedy
+            where = Path(error.filename).parent if error.filename else path.parent
+            raise ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.") from error
+
+    def _sign(self) -> None:
+        """Note who has it, for others to read."""
         holder = {"pid": os.getpid(), "host": platform.node(), "user": _user()}
-        self._holder.write_text(json.dumps(holder), encoding="utf-8")
+        try:
+            self._holder.write_text(json.dumps(holder), encoding="utf-8")
+        except OSError:
+            with suppress(OSError):
+                self._holder.unlink(missing_ok=True)
+            raise
 
     def _who(self) -> str:
         try:
@@ -56,7 +70,11 @@ class WriterLock:
 
     def release(self) -> None:
         """Let go."""
-        self._holder.unlink(missing_ok=True)
+        with suppress(OSError):  # the disk may have become one that can only be read
+            self._holder.unlink(missing_ok=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
         # Before letting go: afterwards it may be in another's hands. (A lock got on a file that is gone by then does not
         # count, which filelock sees to.) Windows does not remove what is open; there filelock removes it.
         with suppress(OSError):

@@ -126,19 +126,16 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
     mode, log = "rw" if writable else "ro", log_of(path)
     log_was_there = log.exists() and log.stat().st_size > 0
     try:
-        connection = _open(path, f"mode={mode}")
         try:
-            application, version = _identity(connection)
+            connection, application, version = _open_and_ask(path, f"mode={mode}")
         except sqlite3.OperationalError:
             if writable:
                 raise
             # In a folder that cannot be written SQLite has no place to note who reads, and so nobody can be writing.
-            connection.close()
             _refuse_unread_changes(path)
-            connection = _open(path, "mode=ro&immutable=1")
-            application, version = _identity(connection)
+            connection, application, version = _open_and_ask(path, "mode=ro&immutable=1")
     except sqlite3.Error as error:
-        raise ProjectError(f"{path} is not a project, or is damaged ({error}): restore a copy.") from error
+        raise _cannot_be_opened(path, error, "is not a project, or is damaged") from error
     try:
         if application != APPLICATION_ID:
             raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
@@ -158,10 +155,20 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
         _migrate(connection, version, path)
         if writable:
             mark_open(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise _cannot_be_opened(path, error, "is damaged") from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> ProjectError:
+    """Say why, and not that a project is damaged whose disk is full."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
+    return ProjectError(f"{path} {otherwise} ({error}): restore a copy, or try SQLite's own `sqlite3 FILE .recover`.")
 
 
 def _refuse_unread_changes(path: Path) -> None:
@@ -178,7 +185,10 @@ class _Connection(sqlite3.Connection):
     """A connection that takes NumPy's numbers for numbers: SQLite's own would keep their bytes."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        return super().execute(sql, _plain(parameters))
+        try:
+            return super().execute(sql, _plain(parameters))
+        except UnicodeDecodeError as error:  # SQLite's own words on a damaged schema quote its bytes
+            raise sqlite3.DatabaseError("malformed database schema") from error
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         return super().executemany(sql, map(_plain, parameters))
@@ -199,9 +209,14 @@ def _open(path: Path, options: str) -> sqlite3.Connection:
     )
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return application and version of a database."""
-    return tuple(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+def _open_and_ask(path: Path, options: str) -> tuple[sqlite3.Connection, int, int]:
+    """Return a connection, and application and version of the database."""
+    connection = _open(path, options)
+    try:
+        return connection, *(connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def _migrate(connection: sqlite3.Connection, version: int, path: Path) -> None:

@@ -203,8 +203,20 @@ def _compare(entry: ModelEntry, path: Path, digest: str) -> str:
     if not known:  # a file that was put there by hand
         with suppress(OSError):
             record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text(digest, encoding="ascii")
+            write_note(record, digest)
     return digest
+
+
+def write_note(path: Path, text: str) -> None:
+    """Write a small file whole or not at all: half a SHA-256 would refuse the right file ever after."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 def _make_room(folder: Path) -> None:
@@ -249,7 +261,7 @@ def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> 
     if entry.pinned and digest != entry.sha256:
         _discard(part)
         raise ModelError(f"{address(entry)} is not the file it should be (SHA-256 {digest}): try again.")
-    path.with_suffix(".sha256").write_text(digest, encoding="ascii")
+    write_note(path.with_suffix(".sha256"), digest)
     part.replace(path)
     part.with_suffix(".etag").unlink(missing_ok=True)
 
@@ -321,5 +333,5 @@ def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
     if getattr(answer, "status", None) != 206:  # the server does not resume, or has another version
         done = 0
         etag = answer.headers.get("ETag", "")
-        mark.write_text(json.dumps("" if etag.startswith("W/") else etag), encoding="utf-8")
+        write_note(mark, json.dumps("" if etag.startswith("W/") else etag))
     return answer, done

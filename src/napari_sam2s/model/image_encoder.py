@@ -13,6 +13,7 @@ from napari_sam2s.model.hiera import Hiera
 from napari_sam2s.model.layers import conv1x1
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.repvit import RepVit
+from napari_sam2s.model.vit import Pyramid, VisionTransformer
 
 
 class _Lateral(nn.Module):
@@ -54,8 +55,14 @@ class FpnNeck(nn.Module):
         return conv1x1(trunk_map, outer @ inner, outer @ lateral.bias + projection.bias)
 
 
-Trunk = Hiera | RepVit | ConvTrunk
-TRUNKS: dict[str, type[Trunk]] = {"hiera": Hiera, "repvit": RepVit, "conv": ConvTrunk, "efficientnet_lite": LiteTrunk}
+Trunk = Hiera | RepVit | VisionTransformer | ConvTrunk
+TRUNKS: dict[str, type[Trunk]] = {
+    "hiera": Hiera,
+    "repvit": RepVit,
+    "vit": VisionTransformer,
+    "conv": ConvTrunk,
+    "efficientnet_lite": LiteTrunk,
+}
 
 
 class ImageEncoder(nn.Module):
@@ -64,4 +71,5 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.trunk: Trunk = TRUNKS[config.trunk.kind](config.trunk)
-        self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)
+        neck: type[FpnNeck | Pyramid] = Pyramid if config.trunk.kind == "vit" else FpnNeck
+        self.neck = neck(config.trunk.channels, config.hidden_dim)

@@ -7,7 +7,6 @@ holds when the file is moved.
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.downloads import sha256_once, weights_folder
+from napari_sam2s.model.downloads import sha256_once, weights_folder, write_note
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.model.network_config import check_image_size
 
@@ -117,10 +116,13 @@ def _read() -> list[OwnModel]:
 def _keep(models: list[OwnModel]) -> None:
     """Write models down in the place of those of the same name or, without one, of the same file."""
     place = _place()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):
-        new = {(m.name, m.name or m.sha256) for m in models}
-        kept = [m for m in _read() if (m.name, m.name or m.sha256) not in new]
-        part = place.with_name(f"{FILE}.{os.getpid()}.part")
-        part.write_text(json.dumps([asdict(m) for m in (*kept, *models)], indent=1), encoding="utf-8")
-        part.replace(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_suffix(".lock")):
+            new = {(m.name, m.name or m.sha256) for m in models}
+            kept = [m for m in _read() if (m.name, m.name or m.sha256) not in new]
+            write_note(place, json.dumps([asdict(m) for m in (*kept, *models)], indent=1))
+    except OSError as error:
+        raise ModelError(
+            f"{place} cannot be written ({error.strerror or error}): make room, or name another folder in SAM2S_MODEL_DIR."
+        ) from error

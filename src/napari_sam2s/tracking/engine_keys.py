@@ -7,6 +7,7 @@ interface. So every engine has a certificate of its own, in a folder that only i
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,12 +24,27 @@ _NAME = "napari-sam2s engine"
 
 
 def make_keys() -> Path:
-    """Make a new key pair; return the folder it is in, which only this user can enter."""
-    folder = Path(tempfile.mkdtemp(prefix="sam2s-engine-"))  # of mode 0700
+    """Make a new key pair; return the folder it is in, which only this user can enter.
+
+    Raises
+    ------
+    TrackingError
+        If the folder for temporary files is full or cannot be written.
+    """
+    folder = None
     certificate, key = _certificate_and_key()
-    for name, content in ((CERTIFICATE, certificate), (KEY, key)):
-        with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="sam2s-engine-"))  # of mode 0700
+        for name, content in ((CERTIFICATE, certificate), (KEY, key)):
+            with os.fdopen(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise TrackingError(
+            f"The keys of the engine cannot be written ({error.strerror or error}): make room in the folder for temporary "
+            "files, or name another one in TMPDIR."
+        ) from error
     return folder
 
 

@@ -9,15 +9,21 @@ from typing import Any
 
 import torch
 
+from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.model.network import SAM2S
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(state, part)
-    part.replace(path)
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be written, as on a full disk; the earlier file stays.
+    """
+    make_folder(path.parent)
+    with whole_file(path) as part, part.open("wb") as file:  # given a name alone, torch does not say that the disk is full
+        torch.save(state, file)
 
 
 def model_state(model: SAM2S, metadata: dict[str, Any], *, half: bool = True) -> dict[str, Any]:

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from napari_sam2s.formats.atomic_write import make_folder, whole_file, writing
+
 WIDTH, HEIGHT, MARGIN = 460, 190, 42  # pixels of one panel, and around it
 RAW, SMOOTH, VALID = (190, 205, 225), (30, 90, 170), (200, 70, 40)
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
-    """Add a row to a CSV file, which is begun with the names of its columns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
+    """Add a row to a CSV file, which is begun with the names of its columns; see :func:`writing`."""
+    make_folder(path.parent)
+    with writing(path), path.open("a", newline="", encoding="utf-8") as file:
+        new = file.tell() == 0
         writer = csv.writer(file)
         if new:
             writer.writerow(row)
@@ -32,12 +34,13 @@ def forget_after(path: Path, step: int) -> None:
         head, *rows = list(csv.reader(file)) or [[]]
     # A row may have been cut off by a kill.
     kept = [row for row in rows if len(row) == len(head) and row[0].isdigit() and int(row[0]) <= step]
+    if not kept:  # perhaps not even the names of the columns were all written
+        path.unlink()
+        return
     if len(kept) == len(rows):
         return
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([head, *kept])
-    part.replace(path)
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:
@@ -60,7 +63,8 @@ def draw_curves(folder: Path) -> Path:
     for n, (name, steps, values, valid) in enumerate(panels):
         _panel(draw, (n % 2 * WIDTH, n // 2 * HEIGHT), name, steps, values, valid)
     path = folder / "curves.png"
-    picture.save(path)
+    with whole_file(path) as part:
+        picture.save(part, format="PNG")
     return path
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.settings import remembered
@@ -25,13 +26,23 @@ def project_path(video: Video) -> Path:
     """Return where the project of a video is kept.
 
     Beside it; if that cannot be written, in the folder the user chose in the preferences, else where the user's data goes.
+
+    Raises
+    ------
+    ProjectError
+        If no such folder can be made.
     """
     near = beside(video)
     if near is not None and may_write(near.parent):
         return near
     chosen = str(remembered("project", "folder", ""))
     own = user_path(chosen) if chosen else Path(platformdirs.user_data_dir("napari-sam2s")) / "projects"
-    own.mkdir(parents=True, exist_ok=True)
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(
+            f"{own} cannot be made ({error.strerror or error}): choose another folder for projects in napari's preferences."
+        ) from error
     return place_in(own, video)
 
 

@@ -21,7 +21,15 @@ from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.layout import WIDTH, SnugTabs, dock_timeline, lay_out, take_no_more_width, undock_timeline
+from napari_sam2s.widgets.layout import (
+    WIDTH,
+    SnugTabs,
+    dock_timeline,
+    keep_on_screen,
+    lay_out,
+    take_no_more_width,
+    undock_timeline,
+)
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
@@ -86,6 +94,7 @@ class SegmentWidget(QWidget):
         take_no_more_width(self)
         session.tell(WELCOME)
         self.picker.look()
+        keep_on_screen(self)
 
     def sizeHint(self) -> QSize:
         """Ask for no more of the window's width than is needed: six buttons side by side would like to be wider."""
@@ -190,7 +199,7 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        worker, then = self.session.worker, "Click an object; right-click what it is not."
+        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
+from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import side_by_side, stacked
 from napari_sam2s.widgets.napari_reader import find_video
@@ -171,7 +171,7 @@ class VideoPicker(QWidget):
             return place_in(self._project_folder, video) if near is None else self._project_folder / near.name
         path = project_path(video)
         if near is not None and path != near and near.exists() and not path.exists():
-            shutil.copy2(near, path)
+            copy_project(near, path)
             show_warning(f"{near.name} cannot be written where it is. You are working on a copy, {path}.")
         return path
 
