@@ -3,7 +3,7 @@
 Run it under a display (``xvfb-run -a python benchmarks/openings.py``); it prints a Markdown table: the resident memory of
 this process, its threads, its Qt widgets and the processes it started, before, on the way and at the end. Each opening opens
 the widget on a video, waits for the model, clicks an object, waits for its mask, and closes the widget. The first openings
-load libraries and fill caches, so the growth is counted from the tenth on.
+load libraries and fill caches, so the growth is counted from the row of ``--warm`` openings on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from napari_sam2s.masklets import Prompt
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
-WARM = 10  # openings before growth is counted
 CLICK = (130.0, 240.0)
 FRAMES = 16
 
@@ -85,6 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--openings", type=int, default=50)
     parser.add_argument("--videos", type=int, default=10)
+    parser.add_argument("--warm", type=int, default=10, help="openings before growth is counted, and from row to row")
     options = parser.parse_args()
     print(f"Load before: {os.getloadavg()[0]:.1f}\n")
     print("| openings | memory, MiB | threads | processes | open files | Qt widgets |\n|---|---|---|---|---|---|")
@@ -101,10 +101,10 @@ def main() -> None:
             place.mkdir()
             open_and_close(viewers[n % 2], files[n % len(files)], place)
             shutil.rmtree(place)
-            if n % WARM == 0 or n == options.openings:
+            if n % options.warm == 0 or n == options.openings:
                 facts = measure(str(n))
                 warm = warm or facts
-        print(f"\nFrom opening {WARM} to {options.openings}: {facts['memory'] - warm['memory']:+.1f} MiB, ", end="")
+        print(f"\nFrom opening {options.warm} to {options.openings}: {facts['memory'] - warm['memory']:+.1f} MiB, ", end="")
         print(f"{facts['threads'] - warm['threads']:+.0f} threads, {facts['processes'] - warm['processes']:+.0f} processes.")
         for viewer in viewers:
             viewer.close()
