@@ -283,7 +283,7 @@ def test_a_picture_of_another_answer_is_taken_by_a_click_and_a_class_by_a_key(ha
         assert hand.ask(f"bool((widget.session.project.mask(0, 1) == widget.answers._offer.answers[{n}].mask).all())")
     hand.click(hand.middle("widget.objects_panel.by_class"))
     hand.press("ctrl+2")
-    assert "grasper: click it" in hand.status
+    assert "grasper is new: click it" in hand.status
     assert not hand.ask("widget.pictures.isVisible()")
     hand.click(hand.middle("widget.objects_panel.by_class"))
     assert hand.ask("[o.class_name for o in widget.session.project.objects]") == [None, "grasper"]
