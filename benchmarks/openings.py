@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -32,12 +33,12 @@ CLICK = (130.0, 240.0)
 FRAMES = 16
 
 
-def until(condition, seconds: float = 300.0) -> None:
-    """Let Qt work until something is so."""
+def until(condition, what: Callable[[], str] = lambda: "", seconds: float = 300.0) -> None:
+    """Let Qt work until something is so; else say ``what`` is instead."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise SystemExit("it did not happen in time")
+            raise SystemExit(f"it did not happen in time: {what()}")
         QApplication.processEvents()
         time.sleep(0.005)
 
@@ -54,9 +55,9 @@ def open_and_close(viewer: napari.Viewer, file: Path, folder: Path) -> None:
     viewer.open(str(file), plugin="napari-sam2s")
     widget = SegmentWidget(viewer, project_folder=folder)
     dock = viewer.window.add_dock_widget(widget)
-    until(lambda: "ready" in widget.status.text())
+    until(lambda: "ready" in widget.status.text(), widget.status.text)
     widget.session.prompt(Prompt(1, 0, (CLICK,), (1,)))
-    until(lambda: bool(widget.session.project.masks.known(1, 0, 1)))
+    until(lambda: bool(widget.session.project.masks.known(1, 0, 1)), widget.status.text)
     viewer.window.remove_dock_widget(dock)
     widget.close()
     widget.deleteLater()
