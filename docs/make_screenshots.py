@@ -39,11 +39,26 @@ WIDTH, HEIGHT = 1400, 900
 CLICKS = 2  # for each object
 
 
+class CutCase:
+    """The drawn case with a cut: from frame 40 on its beginning again, so that the review has something to doubt."""
+
+    def __init__(self, frames: int) -> None:
+        self._case = demo_case(frames)
+        self.objects = self._case.objects
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        return self._case[t % 40]
+
+    def masks(self, t: int) -> dict[int, np.ndarray]:
+        """Return the true masks of a frame, by object id."""
+        return self._case.masks(t % 40)
+
+
 class Studio:
     """A viewer with a case in it, and a camera."""
 
     def __init__(self, folder: Path) -> None:
-        self.case = demo_case(FRAMES)
+        self.case = CutCase(FRAMES)
         file = write_video((self.case[t] for t in range(FRAMES)), folder / "cholecystectomy.mp4")
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(WIDTH, HEIGHT)

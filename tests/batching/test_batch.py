@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -223,6 +224,9 @@ def test_killed_and_damaged_ones_among_them_a_second_call_finishes_the_rest(fold
     shutil.copy(folder / "a.mp4", folder / "damaged.mp4")
     again = sam2s.batch(folder, **options)
     assert [r.state for r in again] == ["nothing to do"] * 3 + ["done"]
+    stop = threading.Event()
+    stop.set()  # as from the widget: all pause, and none is lost
+    assert [r.state for r in sam2s.batch(folder, stop=stop, **options)] == ["stopped"] * 4
     with Project.open(rows[0].project, "r") as one, Project.open(rows[1].project, "r") as two:
         for t in range(FRAMES):
             np.testing.assert_array_equal(one.labels[t], two.labels[t])

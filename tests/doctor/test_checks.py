@@ -1,15 +1,19 @@
 """Every part is broken on purpose."""
 
+import importlib
 import json
 import shutil
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from npe2 import DynamicPlugin, PluginManager
 
 from napari_sam2s.doctor import checks, examine
+from napari_sam2s.model import load_model
 
 
 def one(check):
@@ -67,6 +71,8 @@ def test_a_full_disk(monkeypatch):
     findings = list(checks.folders())
     assert {f.verdict for f in findings} == {"warning"}
     assert "1.0 GB left" in findings[0].found
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=300_000))
+    assert {(f.verdict, "0.3 MB left" in f.found) for f in checks.folders()} == {("broken", True)}
 
 
 def test_ffmpeg_works():
@@ -87,13 +93,38 @@ def test_the_built_in_model_runs():
 
 
 def test_torch_that_cannot_be_imported(monkeypatch):
-    def broken(**options):
-        raise OSError("libtorch_cpu.so: cannot open shared object file")
-
-    monkeypatch.setattr("napari_sam2s.model.load_model", broken)
+    monkeypatch.setitem(sys.modules, "torch", None)
     finding = one(checks.network)
     assert finding.verdict == "broken"
     assert finding.remedy.endswith("--force-reinstall torch")
+
+
+def test_a_built_in_model_that_is_damaged(monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_sam2s.model.load_model", lambda **options: load_model(tmp_path / "cut.pt"))
+    (tmp_path / "cut.pt").write_bytes(b"cut")
+    finding = one(checks.network)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith("--force-reinstall --no-deps napari-sam2s")
+
+
+@pytest.mark.parametrize(("module", "package"), [("PIL", "pillow"), ("imageio_ffmpeg", "imageio-ffmpeg"), ("psutil", "psutil")])
+def test_a_module_that_cannot_be_imported(monkeypatch, module, package):
+    monkeypatch.setitem(sys.modules, module, None)
+    (finding,) = examine([("part", lambda: [importlib.import_module(module)])])
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith(f"-m pip install --force-reinstall {package}")
+
+
+def test_doctor_starts_without_numpy():
+    code = "import sys; sys.modules['numpy'] = None; import napari_sam2s.cli.doctor_command, napari_sam2s.doctor.checks"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_command_is_for_this_python(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name))
+    assert checks._this_python() == sys.executable
+    monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
+    assert checks._this_python() == Path(sys.executable).name
 
 
 def test_an_engine_that_does_not_start(monkeypatch, tmp_path):

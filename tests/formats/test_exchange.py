@@ -22,11 +22,13 @@ from napari_sam2s.formats import (
     read_ome_zarr,
     read_sav,
     write_ctc,
+    write_davis,
     write_ome_zarr,
     write_sav,
 )
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
-from napari_sam2s.masklets import Project
+from napari_sam2s.formats.tiff_stack import write_tiff_stack
+from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets import rle as packing
 
 SIZE = (24, 30)
@@ -141,9 +143,10 @@ def test_ctc_needs_every_frame(tmp_path, sparse):
     assert not list(tmp_path.iterdir())
 
 
-def test_ome_zarr_there_and_back(tmp_path, three, sparse):
+@pytest.mark.parametrize("ngff", ["0.5", "0.4"])
+def test_ome_zarr_there_and_back(tmp_path, three, sparse, ngff):
     with pytest.warns(UserWarning, match="pixels went to the object further down the object table"):
-        path = write_ome_zarr(sparse, tmp_path, "case")
+        path = write_ome_zarr(sparse, tmp_path, "case", ngff=ngff)
     back = read_ome_zarr(path)["case"]
     assert back.frames == [0, 4, 6]
     assert back.shape == three.shape
@@ -151,18 +154,39 @@ def test_ome_zarr_there_and_back(tmp_path, three, sparse):
     same(back, sparse, flat=True)
     with pytest.raises(FormatError, match="Frame 1"):
         back.masks(1)
-    group = zarr.open_group(path, mode="r")
-    assert group["labels"].attrs["labels"] == ["masklets"]
+    group = zarr.open_group(path, mode="r", zarr_format=3 if ngff == "0.5" else 2)
+    listed, facts = (g.attrs["ome"] if ngff == "0.5" else g.attrs for g in (group["labels"], group["labels/masklets"]))
+    assert listed["labels"] == ["masklets"]
     image = group["labels/masklets"]
-    [scales] = image.attrs["multiscales"]
+    [scales] = facts["multiscales"]
+    assert {"0.5": facts, "0.4": scales}[ngff]["version"] == ngff
+    assert image["0"].metadata.dimension_names == ("t", "y", "x") if ngff == "0.5" else True
     assert [a["name"] for a in scales["axes"]] == ["t", "y", "x"]
     assert scales["datasets"][0]["coordinateTransformations"][0]["scale"] == [0.04, 1, 1]
     assert image["0"].chunks == (1, *SIZE)
-    assert {c["label-value"] for c in image.attrs["image-label"]["colors"]} == {2, 5, 7}
-    chunks = [p.name for p in (path / "labels" / "masklets" / "0").iterdir() if p.name[0].isdigit()]
+    assert {c["label-value"] for c in facts["image-label"]["colors"]} == {2, 5, 7}
+    array = path / "labels" / "masklets" / "0"
+    chunks = [p.name for p in (array / "c" if ngff == "0.5" else array).iterdir() if p.name[0].isdigit()]
     assert len(chunks) == 3  # frames without labels take no room
     with pytest.raises(FormatError, match="exists already"):
         write_ome_zarr(sparse, tmp_path, "case")
+
+
+@pytest.mark.parametrize(("write", "beyond"), [(write_tiff_stack, 2**16), (write_ome_zarr, 2**31), (write_davis, 255)])
+@pytest.mark.parametrize("listed", [True, False])
+def test_ids_that_a_format_does_not_hold_are_refused(tmp_path, write, beyond, listed):
+    """Be they in the list of objects, or on a frame alone."""
+
+    class Far:
+        shape, frames = (2, 4, 5), [0, 1]
+        objects = (Object(beyond, "far"),) if listed else ()
+
+        def masks(self, frame):
+            return {beyond: np.eye(4, 5, dtype=bool)} if frame else {}
+
+    with pytest.raises(FormatError, match=str(beyond)):
+        write(Far(), tmp_path / "out", "case")
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
 def test_ome_zarr_of_others(tmp_path):

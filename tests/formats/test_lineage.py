@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -120,3 +122,49 @@ def test_parents_of_a_project(tmp_path):
                 project.objects.set_parent(child, parent)
         project.objects.set_parent(2, None)
         assert project.objects.get(2).parent is None
+
+
+def cells_of(seed):
+    """Return a project's worth of cells that leave, come back, hide each other and divide: shape, objects and masks."""
+    random = np.random.default_rng(seed)
+    shape = (9, 30, 40)
+    objects = (Object(1, "mother"), Object(4, "left", parent=1), Object(2, "right", parent=1), Object(7, "alone", order=1))
+    masks = {t: {} for t in range(shape[0])}
+    for o in objects:
+        born, last = (0, 3) if o.id == 1 else (4, 8) if o.parent else (0, 8)
+        y, x = (int(n) for n in random.integers(0, 20, 2))
+        for t in range(born, last + 1):
+            if random.random() < 0.8:
+                mask = np.zeros(shape[1:], bool)
+                mask[y + t // 3 : y + 7, x + t % 2 : x + 12] = True
+                masks[t][o.id] = mask
+    for t in masks:  # an empty frame is no fault of an export, and the checker warns of it
+        masks[t].setdefault(7, np.ones(shape[1:], bool) & (np.arange(40) > 37))
+    return shape, objects, masks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_checker_of_the_challenge_finds_them_valid(tmp_path, seed):
+    """`py-ctcmetrics` is no test dependency, as it brings scikit-learn: `pip install py-ctcmetrics` runs this."""
+    checker = pytest.importorskip("ctc_metrics", reason="the oracle py-ctcmetrics is not installed")
+    shape, objects, masks = cells_of(seed)
+
+    class Cells:
+        frames = range(shape[0])
+
+    Cells.shape, Cells.objects, Cells.masks = shape, objects, lambda self, t: masks[t]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pixels that overlap
+        out = write_ctc(Cells(), tmp_path, "01")
+        truth = tmp_path / "01_GT" / "TRA"
+        truth.mkdir(parents=True)
+        for path in out.glob("mask*.tif"):
+            shutil.copy(path, truth / path.name.replace("mask", "man_track"))
+        shutil.copy(out / "res_track.txt", truth / "man_track.txt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # with which the checker says what is not valid
+        found = checker.evaluate_sequence(str(out), str(truth.parent), ["Valid", "DET", "TRA", "BC", "CT", "LNK"], threads=1)
+    assert (found["Valid"], found["DET"], found["TRA"], found["CT"], found["AOGM"]) == (1, 1, 1, 1, 0)
+    assert found["fp_div(0)"] == found["fn_div(0)"] == 0
+    divisions = [int(line.split()[3]) for line in (out / "res_track.txt").read_text().splitlines()]
+    assert found["gt_divisions"] == sum(divisions.count(parent) > 1 for parent in set(divisions) - {0})

@@ -148,7 +148,7 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
         ({"model": {"spatial_perceiver.latents": torch.zeros(1)}}, "does not fit edgetam"),
         ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
         ({"vision_encoder.neck.weight": torch.zeros(1)}, "transformers"),
-        ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "SAM 3"),
+        ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "a part of SAM 3 without its image encoder"),
         ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "another trunk"),
         ({"model": {}}, "holds no weights"),
         ([1, 2], "list"),

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 
 from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.edgetam_weights import folded, official, unfolded
-from napari_sam2s.model.frames import normalise
+from napari_sam2s.model.frames import IMAGENET, normalise
 from napari_sam2s.model.network_config import EDGETAM, STRIDE
 
 _spec = importlib.util.spec_from_file_location("parity", Path(__file__).with_name("parity.py"))
@@ -158,14 +158,14 @@ class _Constants(type):
 
 
 class Oracle:
-    """Sessions of transformers over the clip, with prompts as the official predictor takes them.
+    """Sessions of transformers over a clip, with prompts as the official predictor takes them.
 
     One for each object: together, those with a mask and those without have scores of different shapes, and transformers stops.
     """
 
-    def __init__(self, side, video):
-        self.model, self.side = oracle(side), side
-        self.video = normalise(video, torch.device("cpu"))
+    def __init__(self, model, session_type, video, spread=IMAGENET):
+        self.model, self.session_type, self.side = model, session_type, video.shape[1]
+        self.video = normalise(video, torch.device("cpu"), spread)
         self.sessions = {}
         self._earlier = self._iou = None
         # Anew for every clip, over what the class has.
@@ -189,9 +189,7 @@ class Oracle:
         self._earlier = None
 
     def _session(self, object_id):
-        from transformers import EdgeTamVideoInferenceSession
-
-        session = EdgeTamVideoInferenceSession(
+        session = self.session_type(
             video=self.video,
             video_height=self.side,
             video_width=self.side,
@@ -244,12 +242,18 @@ def _points(before, how):
     return new if before is None else {key: torch.cat((before[key], new[key]), dim=2) for key in new}
 
 
-@torch.inference_mode()
 def run_oracle(side, scenario):
     """Return what :func:`parity.run_ours` does, of transformers."""
+    from transformers import EdgeTamVideoInferenceSession
+
+    return follow(Oracle(oracle(side), EdgeTamVideoInferenceSession, parity.make_video(side)), scenario)
+
+
+@torch.inference_mode()
+def follow(session, scenario):
+    """Return what :func:`parity.run_ours` does, of an oracle."""
     prompts, backward, second = parity.SCENARIOS[scenario]
-    video = parity.make_video(side)
-    session, found = Oracle(side, video), {}
+    side, video, found = session.side, session.video, {}
 
     def run(frames):
         for t in frames:

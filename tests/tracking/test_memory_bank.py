@@ -189,6 +189,20 @@ def test_conditioning_frames_have_their_own_slot_however_many_recent_ones_are_ke
     assert bank_of(policy).recall(30, FORWARD, most=2).frames == [0, 29]
 
 
+def test_of_many_conditioning_frames_the_nearest_are_read():
+    """As SAM 3 has it: one on either side, then the nearest; what is left out may be among the recent ones."""
+    bank = bank_of(VANILLA)
+    for t in (20, 25, 28, 50, 60):
+        bank.condition(memory(t))
+    recall = bank.recall(30, FORWARD, most_conditioning=2)
+    assert recall.frames == [28, 50, 24, 25, 26, 27, 29]
+    assert recall.slots == [6, 6, 5, 4, 3, 2, 0]
+    assert recall.distances == [2, 1, *range(3, 16)]  # of those ahead there is no pointer
+    assert bank.recall(30, FORWARD, most_conditioning=4).frames[:4] == [20, 25, 28, 50]
+    assert bank.recall(28, FORWARD, most_conditioning=1).frames[0] == 25
+    assert bank.recall(30, FORWARD).frames[:6] == [0, 20, 25, 28, 50, 60]
+
+
 def test_more_recent_frames_than_the_network_tells_apart_are_refused():
     with pytest.raises(TrackingError, match="'mine' keeps 7 recent frames, of which the network tells only 6 apart"):
         find_policy(MemoryPolicy(name="mine", short_term=7), {})

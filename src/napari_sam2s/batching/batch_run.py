@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ def batch(
     image_size: int | None = None,
     device: str = "auto",
     fast: bool = False,
+    strict: bool = True,
     memory: str = "divemem",
     direction: Direction = "both",
     rate: float | None = None,
@@ -52,6 +54,7 @@ def batch(
     retries: int = 2,
     summary: Path | str | None = None,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> list[BatchRow]:
     """Track many videos, each into its own project; what is tracked already is left as it is.
 
@@ -64,7 +67,7 @@ def batch(
         Files, or folders of videos. A project stands for its video.
     prompts, prompt_folder, out
         Where prompts come from and projects go: see :func:`napari_sam2s.batching.batch_videos.find_batch`.
-    model, image_size, device
+    model, image_size, device, strict
         As :func:`napari_sam2s.load_model` takes them; names and paths are those of the workers.
     fast
         Fast mode.
@@ -89,6 +92,8 @@ def batch(
         The CSV to write; by default ``sam2s-batch.csv`` in ``out``, or beside the first project.
     progress
         Called about five times a second with all rows.
+    stop
+        Set it in another thread to let every video pause with all it had found; their ``state`` is ``"stopped"`` then.
 
     Returns
     -------
@@ -106,11 +111,11 @@ def batch(
     found = find_batch(sources, prompts, out, prompt_folder)
     _make_folders(found)
     place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
-    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact")
+    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
-        run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress)
+        run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress, stop=stop)
         return run.do()
 
 
@@ -176,8 +181,10 @@ class _Batch:
         gpus: int,
         retries: int,
         progress: Progress | None,
+        stop: threading.Event | None = None,
     ) -> None:
-        self._client, self._local, self._summary, self._progress = client, local, summary, progress
+        self._client, self._local, self._summary = client, local, summary
+        self._progress, self._stopping = progress, stop or threading.Event()
         self._submit_with = {"pure": False, "retries": retries} | ({"resources": {"GPU": 1}} if gpus else {})
         self._at_once = gpus if gpus and local is None else len(tasks)
         self._waiting = list(reversed(tasks))
@@ -194,6 +201,9 @@ class _Batch:
         self._client.subscribe_topic(self._topic, self._hear)
         try:
             while self._waiting or self._open:
+                if self._stopping.is_set():
+                    self._stop()
+                    break
                 self._submit()
                 self._tell()
                 time.sleep(POLL_S)

@@ -23,35 +23,43 @@ from napari_sam2s.errors import Sam2sError, is_out_of_memory
 # In the order of ``--help``, with what it says of each: so help is instant. A command's module is imported when it is used, and
 # imports what is heavy inside its ``run``.
 COMMANDS: dict[str, str] = {
-    "demo": "track a built-in case with the built-in model, and score it",
-    "info": "what a video is: codec, size, frames, duration, key frames",
-    "verify": "prove that frames of a video are exact, by jumps and by times: a page",
-    "track": "follow objects through a video",
+    "demo": "draw a short surgical clip, track it and score the masks",
+    "info": "print the facts of a video: codec, size, frames, duration, key frames",
+    "verify": "check that random access to a video returns exactly the right frames",
+    "track": "track objects through a video",
     "resume": "resume an interrupted run of a project",
     "batch": "track many videos, each into its own project",
-    "show": "objects, spans and runs of a project",
-    "copy": "copy a project, also while it is open elsewhere",
-    "import": "make a project of masks in another format",
-    "export": "write a project's masks in another format",
-    "measure": "areas, shapes, intensities, paths and contacts as a table",
-    "methods": "how masks were made: a paragraph for a paper, BibTeX, a JSON to repeat it by",
+    "show": "print the objects, tracked frames and runs of a project",
+    "copy": "copy a project, even while it is open",
+    "import": "make a project from masks in another format",
+    "export": "write the masks of a project in another format",
+    "measure": "write a table of areas, shapes, intensities, paths and contacts",
+    "methods": "describe how the masks were made: a paragraph for a paper, BibTeX and JSON",
     "evaluate": "score masks against ground truth (J&F)",
-    "benchmark": "run models on the converted subsets of SA-SV; print the paper's table",
-    "convert": "turn a source dataset of SA-SV into masklets",
+    "benchmark": "score models on the converted subsets of SA-SV",
+    "convert": "convert a source dataset of SA-SV to masklets",
     "train": "train or fine-tune a network",
     "models": "list, download, check, add and compare models",
     "doctor": "check this installation, or a project",
 }
 
+EPILOG = (
+    "`napari-sam2s COMMAND --help` lists the options of a command. Documentation: https://napari-sam2s.github.io/napari-sam2s/"
+)
+
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of every command; with ``only`` of that one, the others being known by name alone."""
-    parser = argparse.ArgumentParser(prog="napari-sam2s", description="Durable masks for video of any length.")
+    parser = argparse.ArgumentParser(
+        prog="napari-sam2s", description="Segment and track objects in videos of any length.", epilog=EPILOG
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, says in COMMANDS.items():
         if only is None or only == name:
             importlib.import_module(f"napari_sam2s.cli.{name}_command").add_parser(subparsers)
+            chosen = subparsers.choices[name]
+            chosen.description = chosen.description or f"{says[0].upper()}{says[1:]}."
         else:
             subparsers.add_parser(name, help=says)
     return parser

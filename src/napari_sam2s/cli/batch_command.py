@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -29,27 +30,57 @@ def add_parser(subparsers: Any) -> None:
         "--prompts",
         default="project",
         choices=("project", "masks", "first-labels"),
-        help="where prompts come from: the project of each video, label pictures VIDEO_frame0.png, or the first mask of each "
-        "object in VIDEO_labels.tif (project)",
+        help="source of the prompts: the project of each video, a label image VIDEO_frame0.png, or the first mask of each "
+        "object in VIDEO_labels.tif (default: project)",
     )
-    parser.add_argument("--prompt-folder", type=Path, metavar="DIR", help="where masks and labels are (beside each video)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where projects go (beside each video)")
-    parser.add_argument("--model", default="sam2s-nano", help="a name of `napari-sam2s models`, or a checkpoint")
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
-    parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--direction", default="both", choices=("forward", "backward", "both"))
-    parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
-    parser.add_argument("--fps", type=float, help="frames per second of pictures, which do not know it")
-    parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
-    parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask scheduler, such as tls://gpu-box:8786 (this machine)")
-    parser.add_argument("--keys", type=Path, metavar="DIR", help="with engine-certificate.pem and engine-key.pem, for tls://")
-    parser.add_argument("--workers", type=int, metavar="N", help="on this machine (one for every two cores)")
-    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="that are used, one video each (none)")
-    parser.add_argument("--retries", type=int, default=2, help="of a video after an error that is not its own (2)")
-    parser.add_argument("--summary", type=Path, metavar="CSV", help="(sam2s-batch.csv beside the projects)")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument(
+        "--prompt-folder", type=Path, metavar="DIR", help="folder of the label images (default: beside each video)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the projects (default: beside each video)")
+    parser.add_argument(
+        "--model",
+        default="sam2s-nano",
+        help="a name that `napari-sam2s models` lists, or a checkpoint file (default: sam2s-nano)",
+    )
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
+    parser.add_argument(
+        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument(
+        "--direction", default="both", choices=("forward", "backward", "both"), help="direction of tracking (default: both)"
+    )
+    parser.add_argument(
+        "--rate", type=float, help="frames per second to track; the frames between are filled (default: track every frame)"
+    )
+    parser.add_argument("--fps", type=float, help="frame rate of image folders, which do not store one")
+    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
+    parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
+    add_strictness(parser)
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="use the workers of a dask scheduler, such as tls://gpu-box:8786 (default: this machine)",
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="DIR", help="folder with engine-certificate.pem and engine-key.pem, for tls://"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="number of videos at once on this machine (default: one for every two cores)"
+    )
+    parser.add_argument(
+        "--gpus", type=int, default=0, metavar="N", help="number of graphics cards to use, one video on each (default: 0)"
+    )
+    parser.add_argument(
+        "--retries",
+        type=int,
+        default=2,
+        help="how often to try a video again after an error that is not the video's own (default: 2)",
+    )
+    parser.add_argument(
+        "--summary", type=Path, metavar="CSV", help="file for the summary (default: sam2s-batch.csv beside the projects)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, for scripts")
     parser.set_defaults(run=run)
 
 

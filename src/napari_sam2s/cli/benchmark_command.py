@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
 
 if TYPE_CHECKING:
@@ -21,25 +22,58 @@ SCHEDULER_SECONDS = 10  # to wait for a dask scheduler's answer
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("benchmark", help="run models on the converted subsets of SA-SV; print the paper's table")
-    parser.add_argument("root", type=Path, help="a folder of subsets, as `napari-sam2s convert` makes them")
-    parser.add_argument("--subset", action="append", default=[], help="only this one (repeat)")
-    parser.add_argument("--model", action="append", help="a name of `napari-sam2s models`, or a checkpoint (repeat)")
-    parser.add_argument("--memory", action="append", choices=("divemem", "vanilla"), help="memory policy (repeat; divemem)")
+    parser = subparsers.add_parser("benchmark", help="score models on the converted subsets of SA-SV")
+    parser.add_argument("root", type=Path, help="a folder of subsets, made by `napari-sam2s convert`")
+    parser.add_argument("--subset", action="append", default=[], help="run only this subset; repeat for more (default: all)")
+    parser.add_argument(
+        "--model", action="append", help="a name that `napari-sam2s models` lists, or a checkpoint file; repeat for more"
+    )
+    parser.add_argument(
+        "--memory", action="append", choices=("divemem", "vanilla"), help="memory policy; repeat for both (default: divemem)"
+    )
     prompts = ("1-click", "3-click", "5-click", "box", "mask")
-    parser.add_argument("--prompt", action="append", choices=prompts, help="of each object's first frame (repeat; 3-click)")
-    parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
-    parser.add_argument("--skip", default="ends", choices=("ends", "prompt", "none"), help="frames that do not count (ends)")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        choices=prompts,
+        help="how each object is prompted on its first frame; repeat for more (default: 3-click)",
+    )
+    parser.add_argument(
+        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
+    )
+    add_strictness(parser)
+    parser.add_argument(
+        "--skip",
+        default="ends",
+        choices=("ends", "prompt", "none"),
+        help="frames to leave out: the prompted and the last one (ends), the prompted one, or none (default: ends)",
+    )
     late = ("own-clip", "first-seen", "all")
-    parser.add_argument("--late", default="own-clip", choices=late, help="from when an object counts (own-clip)")
-    parser.add_argument("--nsd", type=float, metavar="PIXELS", help="also HD95 and NSD at this tolerance, in the reports")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--processes", type=int, default=1, help="on this machine; the cores are shared out (1)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask cluster that sees ROOT under the same path")
-    parser.add_argument("--out", type=Path, default=Path("benchmark"), help="results, a file a video; the same command resumes")
-    parser.add_argument("--keep-masks", action="store_true", help="write masks too; reports then show the worst frames")
-    parser.add_argument("--again", action="store_true", help="replace results that were made under other settings")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument(
+        "--late",
+        default="own-clip",
+        choices=late,
+        help="where an object's score starts: first seen on either side, frame 0, or first in the truth (default: own-clip)",
+    )
+    parser.add_argument(
+        "--nsd", type=float, metavar="PIXELS", help="compute HD95 too, and NSD at this tolerance, for the reports"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="number of processes on this machine, which share its cores (default: 1)"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="use the workers of a dask scheduler; they must see ROOT under the same path"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("benchmark"),
+        help="folder for the results (default: benchmark); run the same command again to resume",
+    )
+    parser.add_argument("--keep-masks", action="store_true", help="write the masks too; the reports then show the worst frames")
+    parser.add_argument("--again", action="store_true", help="replace results that were made with other settings")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 
@@ -57,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     videos = find_benchmark_videos(args.root, args.subset)
     models, memories = args.model or ["sam2s-nano"], args.memory or ["divemem"]
     settings = [
-        Setting(model, memory, prompt, args.image_size)
+        Setting(model, memory, prompt, args.image_size, args.strict)
         for prompt in dict.fromkeys(args.prompt or ["3-click"])
         for model in dict.fromkeys(models)
         for memory in dict.fromkeys(memories)
@@ -160,17 +194,17 @@ def do(job: Job, device: str, progress: Callable[[int, int], None] | None = None
 
     setting = job.setting
     try:
-        model = _load(setting.model, device, setting.image_size)
+        model = _load(setting.model, device, setting.image_size, setting.strict)
         return job, run_video(job, lambda video: Tracker(model, video, None, setting.memory), progress)
     except Sam2sError as error:
         return job, error
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, device: str, image_size: int | None) -> Any:
+def _load(name: str, device: str, image_size: int | None, strict: bool) -> Any:
     from napari_sam2s.model import load_model
 
-    return load_model(name, device=device, image_size=image_size)
+    return load_model(name, device=device, image_size=image_size, strict=strict)
 
 
 def _facts(setting: Setting, device: str) -> dict[str, Any]:
@@ -179,7 +213,7 @@ def _facts(setting: Setting, device: str) -> dict[str, Any]:
 
     from napari_sam2s.tracking import Tracker
 
-    model = _load(setting.model, device, setting.image_size)
+    model = _load(setting.model, device, setting.image_size, setting.strict)
     return Tracker(model, np.zeros((1, 8, 8, 3), np.uint8), None, setting.memory).describe()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import progress_bar, say, tell_warnings
 from napari_sam2s.errors import PromptError, Sam2sError
@@ -23,21 +24,23 @@ SHOWN = 6  # frames of the sheet
 
 def add_parser(actions: Any) -> None:
     """Add the action."""
-    parser = actions.add_parser("compare", help="models side by side on a clip: pictures, speed, memory, agreement")
-    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="names or checkpoints (all that are installed)")
+    parser = actions.add_parser("compare", help="compare models on a clip: pictures, speed, memory and agreement")
+    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="names or checkpoint files (default: all on this machine)")
     add_options(parser)
-    parser.add_argument("--project", type=Path, help="take the prompts of a project")
+    parser.add_argument("--project", type=Path, help="use the prompts of this project")
     parser.add_argument(
-        "--truth", type=Path, help="masks that are right, a DAVIS folder or a project: J&F; and prompts, if none"
+        "--truth",
+        type=Path,
+        help="ground truth for J&F, a DAVIS folder or a project; it also gives the prompts, if there are none",
     )
-    parser.add_argument("--frames", type=int, default=60, help="how many frames from the first prompt on (60)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--image-size", type=int, help="side of every network's input (each one's own)")
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
-    parser.add_argument("--fast", action="store_true", help="fast mode")
-    parser.add_argument("--ignore-differences", action="store_true", help="load checkpoints without tensors that do not fit")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    parser.add_argument("--frames", type=int, default=60, help="number of frames to track from the first prompt (default: 60)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--image-size", type=int, help="side of every network's input in pixels (default: that of each model)")
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
+    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
+    add_strictness(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the pictures and tables")
     parser.set_defaults(run=run)
 
@@ -125,7 +128,7 @@ def _run_all(
     names = list(dict.fromkeys(args.models or _installed()))
     short = [Path(name).name for name in names]
     for name, shown in zip(names, short if len(set(short)) == len(short) else names, strict=True):
-        choice = ModelChoice(name, args.device, args.image_size, mode=mode, strict=not args.ignore_differences)
+        choice = ModelChoice(name, args.device, args.image_size, mode=mode, strict=args.strict)
         try:
             with progress_bar(shown, "frame") as show:
                 runs.append(run_model(shown, choice, video, prompts, frames, args.memory, progress=show))

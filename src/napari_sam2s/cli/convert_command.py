@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -17,17 +18,22 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("convert", help="turn a source dataset of SA-SV into masklets")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset of --list, such as endovis17")
-    parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder with the download")
-    parser.add_argument("target", nargs="?", type=Path, metavar="DST", help="a folder; each subset becomes a folder in it")
-    parser.add_argument("--list", action="store_true", help="list the datasets; with NAME, all that is known of one")
-    parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing, print what would be made")
-    parser.add_argument("--apply-review", type=Path, metavar="SUBSET", help="apply what you wrote into SUBSET/review.json")
-    parser.add_argument("--no-tracking", action="store_true", help="link objects by overlap alone: fast, more to review")
-    parser.add_argument("--model", default="sam2s-nano", help="the model that links objects where the source does not")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = subparsers.add_parser("convert", help="convert a source dataset of SA-SV to masklets")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset that --list names, such as endovis17")
+    parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder of the download")
+    parser.add_argument(
+        "target", nargs="?", type=Path, metavar="DST", help="the target folder; each subset becomes a folder in it"
+    )
+    parser.add_argument("--list", action="store_true", help="list the datasets; with NAME, print everything about one")
+    parser.add_argument("--dry-run", action="store_true", help="read everything, write nothing, and print what would be made")
+    parser.add_argument("--apply-review", type=Path, metavar="SUBSET", help="apply your answers in SUBSET/review.json")
+    parser.add_argument("--no-tracking", action="store_true", help="link objects by overlap only: faster, but more to review")
+    parser.add_argument(
+        "--model", default="sam2s-nano", help="the model that links objects if the source does not (default: sam2s-nano)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_strictness(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 
@@ -52,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     dataset = find_dataset(args.name)
     if dataset.status != "verified":
         print(f"{dataset.title}: {STATUS[dataset.status]}. Read as: {dataset.layout}.", file=sys.stderr)
-    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device)
+    propagate = None if args.dry_run or args.no_tracking else follow_with(args.model, args.device, strict=args.strict)
     target = None if args.dry_run else args.target
     with progress_bar(dataset.name, "frame", quiet=args.json) as show:
         report = convert(dataset, args.source, target, propagate=propagate, progress=lambda name, n, of: show(n, of, name))
@@ -70,14 +76,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def follow_with(model: str, device: str) -> Propagate:
+def follow_with(model: str, device: str, *, strict: bool = True) -> Propagate:
     """Return our tracker as the linker asks for it; the model is loaded when it is first needed."""
 
     @cache
     def loaded() -> Any:
         from napari_sam2s.model import load_model
 
-        return load_model(model, device=device)
+        return load_model(model, device=device, strict=strict)
 
     def propagate(pictures: Any, masks: Any) -> dict[int, Any]:
         """Follow masks from the first picture to the last."""

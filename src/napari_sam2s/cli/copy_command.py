@@ -11,10 +11,12 @@ from napari_sam2s.errors import ProjectError
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("copy", help="copy a project, also while it is open elsewhere")
-    parser.add_argument("project", type=Path)
+    parser = subparsers.add_parser("copy", help="copy a project, even while it is open")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
     parser.add_argument("target", type=Path, help="a new file, or a folder")
-    parser.add_argument("--salvage", action="store_true", help="of a damaged project, all that can be read; the old file stays")
+    parser.add_argument(
+        "--salvage", action="store_true", help="copy everything that can be read of a damaged project; the damaged file stays"
+    )
     parser.add_argument(
         "--strip",
         action="store_true",

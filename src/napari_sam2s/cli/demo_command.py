@@ -10,12 +10,16 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("demo", help="track a built-in case with the built-in model, and score it")
-    parser.add_argument("--out", type=Path, default=Path("napari-sam2s-demo"), help="a new folder (napari-sam2s-demo)")
-    parser.add_argument("--frames", type=int, default=80, help="of the case (80)")
+    parser = subparsers.add_parser("demo", help="draw a short surgical clip, track it and score the masks")
+    parser.add_argument(
+        "--out", type=Path, default=Path("napari-sam2s-demo"), help="a new folder for the results (default: napari-sam2s-demo)"
+    )
+    parser.add_argument("--frames", type=int, default=80, help="number of frames to draw and track (default: 80)")
     prompts = ("1-click", "3-click", "5-click", "box", "mask")
-    parser.add_argument("--prompt", default="mask", choices=prompts, help="of each object's first frame (mask)")
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
+    parser.add_argument(
+        "--prompt", default="mask", choices=prompts, help="how each object is prompted on its first frame (default: mask)"
+    )
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
     parser.set_defaults(run=run)
 
 

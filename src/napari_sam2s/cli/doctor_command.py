@@ -12,11 +12,12 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "doctor",
         help="check this installation, or a project",
-        description="Check Python, Qt, OpenGL, ffmpeg, torch, the engine and the models; or every page and mask of a project. "
-        "Exit code 1 if something is broken. The text holds no personal paths, so it can go into an issue.",
+        description="Check Python, Qt, OpenGL, ffmpeg, PyTorch, the engine and the models. With PROJECT, check every page and "
+        "mask of that project. The exit code is 1 if something is broken. "
+        "The text holds no personal paths: you can paste it into an issue.",
     )
-    parser.add_argument("project", type=Path, nargs="?", help="a project to check in place of the installation")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("project", type=Path, nargs="?", help="check this project instead of the installation")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

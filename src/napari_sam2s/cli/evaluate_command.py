@@ -21,20 +21,39 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("evaluate", help="score masks against ground truth (J&F)")
     parser.add_argument("prediction", help="a DAVIS folder or a project")
     parser.add_argument("truth", help="a DAVIS folder or a project")
-    parser.add_argument("--skip", default="ends", choices=("ends", "prompt", "none"), help="frames that do not count")
-    parser.add_argument("--missing", default="error", choices=("error", "empty"), help="what a frame without prediction is")
+    parser.add_argument(
+        "--skip",
+        default="ends",
+        choices=("ends", "prompt", "none"),
+        help="frames to leave out: the prompted and the last one (ends), the prompted one, or none (default: ends)",
+    )
+    parser.add_argument(
+        "--missing",
+        default="error",
+        choices=("error", "empty"),
+        help="how to score frames that have no prediction: stop with an error, or count an empty mask (default: error)",
+    )
     late = ("first-seen", "all", "own-clip")
-    parser.add_argument("--late", default="first-seen", choices=late, help="from when an object counts")
-    parser.add_argument("--keep-void", action="store_true", help="let 255 be an object like any other")
-    parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="also HD95 and NSD at this tolerance")
-    parser.add_argument("--identity", action="store_true", help="also IDF1 and HOTA, by TrackEval")
-    parser.add_argument("--spacing", metavar="Y,X", help="millimetres of a pixel: distances are in millimetres then")
-    parser.add_argument("--offset", type=int, help="added to the prediction's frame numbers, such as 1 where it counts from 0")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--csv", type=Path, help="write one row an object")
-    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write tables and pictures into a new folder")
-    parser.add_argument("--video", type=Path, help="the frames, for the report: a video, or a folder of folders of pictures")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument(
+        "--late",
+        default="first-seen",
+        choices=late,
+        help="where an object's score starts: first seen on either side, frame 0, or first in the truth (default: first-seen)",
+    )
+    parser.add_argument("--keep-void", action="store_true", help="score the value 255 as an object, not as void")
+    parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="compute HD95 too, and NSD at this tolerance")
+    parser.add_argument("--identity", action="store_true", help="compute IDF1 and HOTA too, by TrackEval")
+    parser.add_argument("--spacing", metavar="Y,X", help="size of a pixel in millimetres; distances are then in millimetres")
+    parser.add_argument("--offset", type=int, help="number to add to the frame numbers of the prediction")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes (default: 1)")
+    parser.add_argument("--csv", type=Path, help="write one row for each object to this file")
+    parser.add_argument("--report", type=Path, metavar="FOLDER", help="write tables and pictures to this new folder")
+    parser.add_argument(
+        "--video",
+        type=Path,
+        help="the video for the pictures of the report, or a folder with a folder of images for each video",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

@@ -16,12 +16,12 @@ OPTIONS = {option.name: option for known in FORMATS.values() for option in known
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("export", help="write a project's masks in another format")
-    parser.add_argument("project", type=Path)
-    parser.add_argument("out", type=Path, help="a folder; for overlay and gif a file such as overlay.mp4")
+    parser = subparsers.add_parser("export", help="write the masks of a project in another format")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+    parser.add_argument("out", type=Path, help="a new folder, or a file for some formats, such as overlay.mp4")
     titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
-    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (davis)")
-    parser.add_argument("--video", help="where the video is now, if it has moved (for times, overlay and gif)")
+    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (default: davis)")
+    parser.add_argument("--video", help="path of the video, if it has moved (for times, overlay and gif)")
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
         parser.add_argument(_flag(option.name), metavar=option.metavar, help=f"{option.help} (for {owners})")

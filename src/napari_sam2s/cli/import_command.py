@@ -13,20 +13,20 @@ from napari_sam2s.formats.registry import FORMATS
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("import", help="make a project of masks in another format")
-    parser.add_argument("source", type=Path, metavar="SRC")
+    parser = subparsers.add_parser("import", help="make a project from masks in another format")
+    parser.add_argument("source", type=Path, metavar="SRC", help="a file or a folder in that format")
     readable = [known for known in FORMATS.values() if known.read is not None]
     titles = "; ".join(f"{known.name}: {known.title}" for known in readable)
     parser.add_argument("--format", required=True, choices=[known.name for known in readable], help=titles)
     parser.add_argument("--out", type=Path, required=True, metavar="PROJECT", help="a new project, such as case.sam2s")
-    parser.add_argument("--video", help="the video that the masks are of")
-    parser.add_argument("--name", help="which video, where SRC has several")
+    parser.add_argument("--video", help="the video that the masks belong to")
+    parser.add_argument("--name", help="name of the video, if SRC has several")
     parser.add_argument(
         "--as",
         dest="kind",
         default="masks",
         choices=("masks", "prompts"),
-        help="all masks, or each object's first as its prompt (masks)",
+        help="masks: import all masks; prompts: use the first mask of each object as its prompt (default: masks)",
     )
     parser.set_defaults(run=run)
 

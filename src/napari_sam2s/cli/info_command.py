@@ -10,10 +10,10 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("info", help="what a video is: codec, size, frames, duration, key frames")
-    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
-    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = subparsers.add_parser("info", help="print the facts of a video: codec, size, frames, duration, key frames")
+    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
+    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

@@ -12,19 +12,29 @@ from napari_sam2s.cli.terminal import progress_bar, project_video
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("measure", help="areas, shapes, intensities, paths and contacts as a table")
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="a new file, .csv or .parquet")
-    tables = {"frames": "a row an object and frame", "objects": "a row an object", "pairs": "a row a pair of objects"}
+    parser = subparsers.add_parser("measure", help="write a table of areas, shapes, intensities, paths and contacts")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+    parser.add_argument("--out", type=Path, required=True, help="a new .csv or .parquet file")
+    tables = {
+        "frames": "one row for each object and frame",
+        "objects": "one row for each object",
+        "pairs": "one row for each pair",
+    }
     what = "; ".join(f"{name}: {title}" for name, title in tables.items())
-    parser.add_argument("--table", default="frames", choices=tuple(tables), help=f"{what} (frames)")
-    parser.add_argument("--objects", type=int, nargs="+", metavar="ID", help="these objects alone")
-    parser.add_argument("--video", help="where the video is now, if it has moved")
-    parser.add_argument("--no-video", action="store_true", help="do not open the video: no intensities, times by its rate")
-    parser.add_argument("--pixel-size", metavar="Y[,X]", help="size of a pixel, where the video's file does not say")
-    parser.add_argument("--unit", default="", help="of the pixel size, such as micrometer")
-    parser.add_argument("--no-shape", action="store_true", help="no perimeter, axes and solidity: several times faster")
-    parser.add_argument("--idle-speed", type=float, default=10.0, metavar="PIXELS", help="a second; slower is idle (10)")
+    parser.add_argument("--table", default="frames", choices=tuple(tables), help=f"{what} (default: frames)")
+    parser.add_argument("--objects", type=int, nargs="+", metavar="ID", help="measure only these objects (default: all)")
+    parser.add_argument("--video", help="path of the video, if it has moved")
+    parser.add_argument("--no-video", action="store_true", help="do not open the video; there are no intensities then")
+    parser.add_argument("--pixel-size", metavar="Y[,X]", help="size of a pixel, if the video does not state it")
+    parser.add_argument("--unit", default="", help="unit of the pixel size, such as micrometer")
+    parser.add_argument("--no-shape", action="store_true", help="leave out perimeter, axes and solidity: several times faster")
+    parser.add_argument(
+        "--idle-speed",
+        type=float,
+        default=10.0,
+        metavar="PIXELS",
+        help="speed below which an object is idle, in pixels per second (default: 10)",
+    )
     parser.set_defaults(run=run)
 
 

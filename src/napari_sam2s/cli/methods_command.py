@@ -10,12 +10,10 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser(
-        "methods", help="how masks were made: a paragraph for a paper, BibTeX, a JSON to repeat it by"
-    )
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write PROJECT_methods.txt, .bib and .json there")
-    parser.add_argument("--json", action="store_true", help="print the JSON in place of the paragraph and BibTeX")
+    parser = subparsers.add_parser("methods", help="describe how the masks were made: a paragraph for a paper, BibTeX and JSON")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write PROJECT_methods.txt, .bib and .json to this folder")
+    parser.add_argument("--json", action="store_true", help="print the JSON instead of the paragraph and BibTeX")
     parser.set_defaults(run=run)
 
 

@@ -25,18 +25,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=POINT,
-        help="a click: frame, y, x, object (1), + or -; clicks on one object add up",
+        help="a click: frame, y, x, object (default: 1), + (the object) or - (not the object); repeat for more clicks",
     )
     parser.add_argument(
-        "--box", action="append", default=[], metavar=BOX, help="a box around an object (1); clicks on it may refine it"
+        "--box", action="append", default=[], metavar=BOX, help="a box around an object (default: 1); add --point to refine it"
     )
     parser.add_argument(
         "--mask",
         action="append",
         default=[],
         metavar=MASK,
-        help="a label picture of frame F (PNG, TIFF, npy; of a stack its page F). Each value is an object, any number at "
-        "once. With OBJ, the whole picture is that object",
+        help="a label image for frame F (PNG, TIFF or npy; of a stack, page F). Each value is an object. With OBJ, all "
+        "values are that object",
     )
 
 

@@ -10,10 +10,12 @@ from typing import Any
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("resume", help="resume an interrupted run of a project")
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--video", help="where the video is now, if it has moved")
-    parser.add_argument("--relink", action="store_true", help="take --video although its content differs (a copy encoded anew)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+    parser.add_argument("--video", help="path of the video, if it has moved")
+    parser.add_argument(
+        "--relink", action="store_true", help="accept --video although its content differs (it was encoded again)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.set_defaults(run=run)
 
 

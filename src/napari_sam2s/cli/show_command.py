@@ -14,13 +14,13 @@ SPANS = 20  # that are printed of an object
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("show", help="objects, spans and runs of a project")
-    parser.add_argument("project", type=Path)
-    parser.add_argument("--review", action="store_true", help="the spans where a mistake is likely, worst first")
+    parser = subparsers.add_parser("show", help="print the objects, tracked frames and runs of a project")
+    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+    parser.add_argument("--review", action="store_true", help="list the frames where a mistake is likely, worst first")
     parser.add_argument(
-        "--private", action="store_true", help="what it says about patients, paths and people, and nothing else"
+        "--private", action="store_true", help="list only what the project says about patients, paths and people"
     )
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
@@ -26,26 +27,39 @@ MANY = 20  # prompts, from which on giving them has a progress bar
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("track", help="follow objects through a video")
-    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
+    parser = subparsers.add_parser("track", help="track objects through a video")
+    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
     add_options(parser)
-    parser.add_argument("--model", default="sam2s-nano", help="a name of `napari-sam2s models`, or a checkpoint")
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (divemem)")
-    parser.add_argument("--image-size", type=int, help="side of the network's input, a multiple of 32")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--start", type=int, help="first frame (the first prompted one)")
-    parser.add_argument("--stop", type=int, help="frame to stop before (the end); with both directions, going forward")
-    parser.add_argument("--direction", default="forward", choices=("forward", "backward", "both"))
-    parser.add_argument("--rate", type=float, help="frames per second to track at; those between are filled (every frame)")
-    parser.add_argument("--fps", type=float, help="frames per second of pictures and arrays, which do not know it")
-    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
-    parser.add_argument("--fast", action="store_true", help="fast mode: less work for a slightly different result")
-    parser.add_argument("--crop", action="store_true", help="for small objects: track each in a window that follows it")
     parser.add_argument(
-        "--ignore-differences", action="store_true", help="load a checkpoint without the tensors that do not fit its network"
+        "--model",
+        default="sam2s-nano",
+        help="a name that `napari-sam2s models` lists, or a checkpoint file (default: sam2s-nano)",
+    )
+    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
+    parser.add_argument(
+        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--start", type=int, help="first frame to track (default: the first prompted frame)")
+    parser.add_argument(
+        "--stop", type=int, help="stop before this frame (default: the end of the video); applies to the forward direction"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help=f"a folder for PNGs and scores, or a new project ({PROJECT_ENDING})"
+        "--direction",
+        default="forward",
+        choices=("forward", "backward", "both"),
+        help="direction of tracking (default: forward)",
+    )
+    parser.add_argument(
+        "--rate", type=float, help="frames per second to track; the frames between are filled (default: track every frame)"
+    )
+    parser.add_argument("--fps", type=float, help="frame rate of images and arrays, which do not store one")
+    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
+    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
+    parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
+    add_strictness(parser)
+    parser.add_argument(
+        "--out", type=Path, required=True, help=f"a new project ({PROJECT_ENDING}), or a folder for PNG masks and scores"
     )
     parser.set_defaults(run=run)
 
@@ -66,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("track", video)
         _check(args, video, prompts)
         mode: Mode = "fast" if args.fast else "exact"
-        strict = not args.ignore_differences
-        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=strict)
+        model = load_model(args.model, device=args.device, image_size=args.image_size, mode=mode, strict=args.strict)
         (_into_project if into_project else _into_folder)(args, video, model, prompts)
     print(args.out)
     return 0

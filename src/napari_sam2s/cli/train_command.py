@@ -22,22 +22,26 @@ def add_parser(subparsers: Any) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("config", type=Path, help="a TOML file, such as configs/finetune.toml")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run that is there is resumed")
+    parser.add_argument("config", type=Path, help="a TOML file with the settings, such as configs/finetune.toml")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run; if it holds a run, that run is resumed")
     parser.add_argument(
-        "--data", type=Path, action="append", default=[], help="of the family recorded: a project or a DAVIS root (repeat)"
+        "--data",
+        type=Path,
+        action="append",
+        default=[],
+        help="a project or a DAVIS folder to train on, for the family `recorded`; repeat for more",
     )
     parser.add_argument(
         "--validation",
         type=Path,
         action="append",
         default=[],
-        help="of the validation family recorded: like --data, not in it",
+        help="a project or a DAVIS folder to validate on; it must not be among --data; repeat for more",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (auto)")
-    parser.add_argument("--minutes", type=float, help="stop after so long; the same command resumes the run")
-    parser.add_argument("--workers", type=int, default=1, help="processes that make clips (1)")
-    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--minutes", type=float, help="stop after this many minutes; run the same command again to resume")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes that prepare clips (default: 1)")
+    parser.add_argument("--threads", type=int, help="number of threads that PyTorch uses")
 
 
 def run(args: argparse.Namespace) -> int:

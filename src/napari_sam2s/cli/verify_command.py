@@ -13,13 +13,13 @@ from napari_sam2s.cli.terminal import progress_bar
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("verify", help="prove that frames of a video are exact, by jumps and by times: a page")
-    parser.add_argument("video", help="a file, a folder of pictures, a TIFF or a zarr")
-    parser.add_argument("--stream", type=int, help="which video stream of a file with several, from 0")
-    parser.add_argument("--samples", type=int, default=200, metavar="N", help="frames that are jumped to (200)")
-    parser.add_argument("--seed", type=int, default=0, help="of their choice (0)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the page there too, as Markdown")
-    parser.add_argument("--json", action="store_true", help="for scripts")
+    parser = subparsers.add_parser("verify", help="check that random access to a video returns exactly the right frames")
+    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
+    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
+    parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of random frames to check (default: 200)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default: 0)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the report to this Markdown file as well")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.set_defaults(run=run)
 
 

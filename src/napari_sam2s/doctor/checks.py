@@ -6,6 +6,7 @@ encodes and decodes a video, runs the built-in model, starts an engine.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -17,19 +18,35 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from napari_sam2s.doctor.findings import Finding, Verdict
 
-from napari_sam2s.doctor.findings import Finding
+if TYPE_CHECKING:
+    import numpy as np
 
 ISSUES = "https://github.com/napari-sam2s/napari-sam2s/issues"
 LEAST_FREE_BYTES = 2 * 10**9
+NO_FREE_BYTES = 50 * 10**6  # with less than this, nothing works that writes
 QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
 OWN_KINDS = ("*.mp4", "*.avi", "*.mov", "*.mkv")
-PIP = f"{Path(sys.executable).name} -m pip install"
 FRAMES, SIZE = 8, (240, 320)
+MODULES = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}  # those that are named otherwise than their package
+
+
+def _this_python() -> str:
+    """Return what a user types to run this Python: an environment that is not activated needs the whole path."""
+    name = Path(sys.executable).name
+    found = shutil.which(name)
+    if found is not None and Path(found).absolute() == Path(sys.executable).absolute():
+        return name
+    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
+
+
+PIP = f"{_this_python()} -m pip install"
 
 _WINDOW = """
+import importlib
 import json
 from qtpy import API_NAME, QT_VERSION
 from qtpy.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext
@@ -129,7 +146,9 @@ def folders() -> Iterator[Finding]:
             continue
         if free < LEAST_FREE_BYTES:
             wrong = True
-            yield Finding("folders", "warning", f"{folder} has {free / 10**9:.1f} GB left.", elsewhere)
+            room = f"{free / 10**9:.1f} GB" if free >= 10**9 else f"{free / 10**6:.1f} MB"
+            verdict: Verdict = "broken" if free < NO_FREE_BYTES else "warning"
+            yield Finding("folders", verdict, f"{folder} has {room} left.", f"Delete files there. Or: {elsewhere}")
     if not wrong:
         yield Finding("folders", "ok", ", ".join(facts))
 
@@ -137,6 +156,7 @@ def folders() -> Iterator[Finding]:
 def video() -> Iterator[Finding]:
     """Whether a video can be written, and read back with the same frames when it is played and when it is jumped in."""
     import imageio_ffmpeg
+    import numpy as np
 
     from napari_sam2s.formats import write_video
     from napari_sam2s.video import open_video
@@ -164,13 +184,20 @@ def video() -> Iterator[Finding]:
 
 def network() -> Iterator[Finding]:
     """Whether torch and the built-in model work, and how fast."""
+    from napari_sam2s.errors import ModelError
+
+    try:
+        importlib.import_module("torch")
+    except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
+        yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", f"{PIP} --force-reinstall torch")
+        return
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker
 
     try:
         model = load_model(device="auto")
-    except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
-        yield Finding("model", "broken", f"torch cannot be imported: {error}", f"{PIP} --force-reinstall torch")
+    except ModelError as error:  # the file of the built-in model is missing or damaged
+        yield Finding("model", "broken", str(error), f"{PIP} --force-reinstall --no-deps napari-sam2s")
         return
     tracker = Tracker(model, _moving())
     tracker.prompt(1, 0, box=(60, 80, 180, 240))
@@ -185,13 +212,19 @@ def network() -> Iterator[Finding]:
 
 def engine() -> Iterator[Finding]:
     """Whether the process that the widget tracks in starts and answers."""
+    from napari_sam2s.errors import TrackingError
     from napari_sam2s.tracking import Engine
 
+    by_hand = f"{_this_python()} -m napari_sam2s.tracking.engine_process"
     started = time.perf_counter()
-    with Engine() as running:
-        alive = running.alive
+    try:
+        with Engine() as running:
+            alive = running.alive
+    except TrackingError as error:
+        yield Finding("engine", "broken", str(error), f"See why, then reinstall what is missing: {by_hand}")
+        return
     verb = "started and answered" if alive else "started, and does not answer"
-    remedy = "" if alive else f"{Path(sys.executable).name} -m napari_sam2s.tracking.engine_process"
+    remedy = "" if alive else by_hand
     yield Finding("engine", "ok" if alive else "broken", f"{verb} in {time.perf_counter() - started:.1f} s", remedy)
 
 
@@ -236,6 +269,8 @@ def plugins() -> Iterator[Finding]:
 
 def _moving() -> np.ndarray:
     """Return a clip ``(8, 240, 320, 3)`` uint8 of a bright square that moves over noise."""
+    import numpy as np
+
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 60, (FRAMES, *SIZE, 3), dtype=np.uint8)
     for t in range(FRAMES):
@@ -270,4 +305,13 @@ def examine(checks: Iterable[tuple[str, Callable[[], Iterable[Finding]]]] | None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
             lines = str(error).strip().splitlines()
             found = f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
-            yield Finding(part, "broken", found, f"If that does not help you, report it at {ISSUES} with this text.")
+            yield Finding(part, "broken", found, _reinstall(error) or f"Report it with this text: {ISSUES}")
+
+
+def _reinstall(error: Exception) -> str:
+    """Return the command that installs the package whose module could not be imported; empty for other errors."""
+    if not isinstance(error, ImportError) or not error.name:
+        return ""
+    module = error.name.partition(".")[0]
+    package = MODULES.get(module, module.replace("_", "-"))
+    return f"{PIP} --force-reinstall {package}"

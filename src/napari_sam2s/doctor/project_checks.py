@@ -24,7 +24,7 @@ def examine_project(path: Path, progress: Callable[[int, int], None] | None = No
     for part, text in damage.parts.items():
         yield Finding(part, "broken", text)
     if damage.lost:
-        yield Finding("masks", "broken", f"cannot be read: {damage.lost_text}.", "Track or paint these frames anew.")
+        yield Finding("masks", "broken", f"cannot be read: {damage.lost_text}.", "Track or paint these frames again.")
     readable = f"{damage.masks} masks of {len(damage.names)} objects on {damage.frames} frames can be read"
     if damage.whole:
         yield Finding("project", "ok", f"{readable}, and nothing is damaged.")

@@ -39,6 +39,7 @@ class Setting:
     memory: str
     prompt: str
     image_size: int | None = None
+    strict: bool = True  # False: go on without the tensors that do not fit
 
     def __post_init__(self) -> None:
         if self.prompt not in PROMPTS:

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import frame_labels, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
+from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.rle import Mask
 from napari_sam2s.masklets.types import Object
 
 TRACKS, OBJECTS = "res_track.txt", "objects.csv"
-MANY = 100_000  # ids up to here are found by counting pixels
 LARGEST_TRACK = np.iinfo(np.uint16).max
 
 
@@ -64,13 +65,10 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
     objects = masklets.objects
     lost = 0
     for frame in frames:
-        labels, overlap = frame_labels(masklets, frame, objects, size)
+        masks, overlap = visible_masks(masklets, frame, objects, size)
         lost += overlap
-        present, place_of = _present(labels)
-        table = np.zeros(len(present), dtype=np.uint16)  # the track of each object
-        for n, i in enumerate(present):
-            if i == 0:
-                continue
+        drawn: dict[int, Mask] = {}  # by track
+        for i, mask in sorted(masks.items()):
             place = running.get(i)
             if place is None or tracks[place][2] != frame - 1:
                 running[i] = place = len(tracks)
@@ -79,22 +77,14 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
             tracks[place] = label, begin, frame, i
             if label > LARGEST_TRACK:
                 raise FormatError(f"{video} has more than {LARGEST_TRACK} tracks, which 16 bits do not hold.")
-            table[n] = label
-        tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", table[place_of], compression="zlib")
+            drawn[label] = mask
+        labels = label_image(drawn, (), size, np.uint16)  # what is seen of objects has no pixel in common
+        tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", labels, compression="zlib")
     parents = _parents(tracks, objects, video)
     lines = (f"{label} {begin} {end} {parents.get(label, 0)}\n" for label, begin, end, _ in tracks)
     (folder / TRACKS).write_text("".join(lines), encoding="ascii")
     _write_objects(folder / OBJECTS, tracks, {o.id: o for o in objects})
     return lost
-
-
-def _present(labels: NDArray[np.integer]) -> tuple[list[int], NDArray[np.integer]]:
-    """Return the values of a label image, 0 for those that no pixel has, and for each pixel ``(Y, X)`` the place of its own."""
-    if labels.max(initial=0) >= MANY:
-        values, places = np.unique(labels, return_inverse=True)
-        return values.tolist(), places.reshape(labels.shape)
-    counts = np.bincount(labels.ravel())
-    return [n if count else 0 for n, count in enumerate(counts.tolist())], labels
 
 
 def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object], video: str) -> dict[int, int]:

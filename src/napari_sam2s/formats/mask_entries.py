@@ -84,8 +84,21 @@ def frame_labels(
     masks = {entry.object_id: entry.mask for entry in entries_of(masklets, frame)}
     refuse(masks)
     labels = label_image(masks, objects, size, dtype)
-    area = sum(mask.area for mask in masks.values())
-    return labels, area - int(np.count_nonzero(labels)) if len(masks) > 1 else 0
+    if not _boxes_meet([mask for mask in masks.values() if mask.area]):
+        return labels, 0
+    return labels, sum(mask.area for mask in masks.values()) - int(np.count_nonzero(labels))
+
+
+def refuse_ids_beyond(largest: int) -> Callable[[Iterable[int]], None]:
+    """Return what refuses ids above the largest number that a format's pixels hold, with a :class:`FormatError`."""
+
+    def refuse(ids: Iterable[int]) -> None:
+        found = max(ids, default=0)
+        if found > largest:
+            text = f"There is an object {found}, and {largest.bit_length()} bits end at {largest}: export to another format."
+            raise FormatError(text)
+
+    return refuse
 
 
 def labels_of(

@@ -1,7 +1,8 @@
 """OME-Zarr labels: one compressed array ``(t, y, x)``, read a frame at a time; names and colours in its metadata.
 
-``root/<video>.ome.zarr/labels/masklets`` after OME-NGFF 0.4 (zarr version 2, which most readers have); a chunk is a frame, and
-an empty frame takes no room. Which frames are annotated, which labels alone cannot say, is in the attribute ``napari-sam2s``.
+``root/<video>.ome.zarr/labels/masklets`` after OME-NGFF 0.5 (zarr version 3, https://ngff.openmicroscopy.org/0.5), or 0.4 (zarr
+version 2) for readers that are older; a chunk is a frame, and an empty frame takes no room. Which frames are annotated, which
+labels alone cannot say, is in the attribute ``napari-sam2s``. Both versions are read.
 """
 
 from __future__ import annotations
@@ -16,52 +17,74 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import (
+    annotated_frames,
+    frame_labels,
+    refuse_ids_beyond,
+    seconds_of,
+    shape_of,
+    warn_of_overlaps,
+)
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 NAME = "masklets"
 OURS = "napari-sam2s"
-VERSION = "0.4"
+_refuse_ids = refuse_ids_beyond(int(np.iinfo(np.int32).max))
+VERSIONS = {"0.5": 3, "0.4": 2}  # of OME-NGFF: that of zarr
 
 
-def write_ome_zarr(masklets: Masklets, root: Path | str, video: str) -> Path:
-    """Write masklets as labels of ``root/<video>.ome.zarr``; return that folder.
+def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: str = "0.5") -> Path:
+    """Write masklets as labels of ``root/<video>.ome.zarr``, by version 0.5 or 0.4 of OME-NGFF; return that folder.
 
     Raises
     ------
     FormatError
-        If it is there already, cannot be written, or nothing is annotated.
+        If it is there already, cannot be written, nothing is annotated, an id has more than 31 bits, or the version is
+        another.
     """
     import zarr
 
+    if ngff not in VERSIONS:
+        raise FormatError(f"OME-Zarr is written by version {' or '.join(VERSIONS)} of OME-NGFF, not {ngff}.")
+    names = {"dimension_names": ("t", "y", "x")} if VERSIONS[ngff] == 3 else {}
     frames, shape = annotated_frames(masklets, video), shape_of(masklets)
     path = Path(root) / f"{video}.ome.zarr"
+    _refuse_ids(o.id for o in masklets.objects)
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
     with whole_folder(path) as part:
-        group: Any = zarr.open_group(part, mode="w", zarr_format=2)
+        group: Any = zarr.open_group(part, mode="w", zarr_format=VERSIONS[ngff])
         labels = group.create_group("labels")
-        labels.attrs["labels"] = [NAME]
+        labels.attrs.update(_placed({"labels": [NAME]}, ngff))
         image = labels.create_group(NAME)
-        array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0)
+        array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0, **names)
         objects, lost = masklets.objects, 0
         for frame in frames:
-            drawn, overlap = frame_labels(masklets, frame, objects, shape[1:])
+            drawn, overlap = frame_labels(masklets, frame, objects, shape[1:], np.int32, _refuse_ids)
             lost += overlap
-            if drawn.any():
-                array[frame] = drawn
+            array[frame] = drawn
         times = [seconds_of(masklets, frame) for frame in frames]
         facts = getattr(masklets, "fps", None), getattr(masklets, "video", None)
-        image.attrs.update(_metadata(objects, frames, times, *facts))
+        image.attrs.update(_placed(_image_metadata(objects, *facts), ngff))
+        ours = {"annotated_frames": list(frames), "time_s": times, "fps": facts[0], "objects": facts_of_objects(objects)}
+        image.attrs[OURS] = ours
     warn_of_overlaps(video, lost)
     return path
 
 
-def _metadata(
-    objects: Sequence[Object], frames: Sequence[int], times: Sequence[float | None], fps: float | None, video: Any
-) -> dict[str, Any]:
+def _placed(facts: dict[str, Any], ngff: str) -> dict[str, Any]:
+    """Return attributes as a version has them: from 0.5 on all is under ``ome``, and the version is there once."""
+    if ngff != "0.4":
+        return {"ome": {"version": ngff, **facts}}
+    described = {key: {"version": ngff, **value} if isinstance(value, dict) else value for key, value in facts.items()}
+    for scales in described.get("multiscales", ()):
+        scales["version"] = ngff
+    return described
+
+
+def _image_metadata(objects: Sequence[Object], fps: float | None, video: Any) -> dict[str, Any]:
     time: dict[str, Any] = {"name": "t", "type": "time"}
     if fps:
         time["unit"] = "second"
@@ -71,13 +94,11 @@ def _metadata(
     scale = {"type": "scale", "scale": [1 / fps if fps else 1.0, *size]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]
     return {
-        "multiscales": [{"version": VERSION, "name": NAME, "axes": axes, "datasets": datasets}],
+        "multiscales": [{"name": NAME, "axes": axes, "datasets": datasets}],
         "image-label": {
-            "version": VERSION,
             "colors": [{"label-value": o.id, "rgba": [*o.colour, 255]} for o in objects],
             "properties": [{"label-value": o.id, "name": o.name, "class": o.class_name or ""} for o in objects],
         },
-        OURS: {"annotated_frames": list(frames), "time_s": list(times), "fps": fps, "objects": facts_of_objects(objects)},
     }
 
 

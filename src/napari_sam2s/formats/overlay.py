@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,8 +12,10 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.captions import Captions
-from napari_sam2s.formats.mask_entries import seconds_of
+from napari_sam2s.formats.mask_entries import entries_of, seconds_of, visible_masks
+from napari_sam2s.formats.track_graph import centre_of
 from napari_sam2s.formats.video_encoding import ENDINGS, write_gif, write_video
+from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -28,28 +30,23 @@ Layout = Literal["overlay", "side-by-side"]
 Span = tuple[int, int | None]  # frames: the first, and the one it stops before
 
 
-def overlay(frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]], objects: Sequence[Object]) -> NDArray[np.uint8]:
+def overlay(
+    frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_] | rle.Mask], objects: Sequence[Object]
+) -> NDArray[np.uint8]:
     """Return a frame ``(Y, X, 3)`` whose label image is tinted and outlined in the colours of the objects."""
-    labels = label_image(masks, objects, frame.shape[:2])
+    labels = label_image(masks, objects, frame.shape[:2], np.min_scalar_type(max(masks, default=0)))
     colours = {o.id: o.colour for o in objects}
     image = frame.copy()
-    y0, y1, x0, x1 = _box(labels)
-    inner, picture = labels[y0:y1, x0:x1], image[y0:y1, x0:x1]
-    padded = np.pad(labels, 1)[y0 : y1 + 2, x0 : x1 + 2]
-    neighbours = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
-    outline = np.logical_or.reduce([inner != other for other in neighbours])
-    for object_id in np.unique(inner[inner > 0]):
-        mask = inner == object_id
-        colour = np.array(colours.get(int(object_id), (255, 255, 255)), dtype=np.float32)
-        picture[mask] = (1 - OPACITY) * picture[mask].astype(np.float32) + OPACITY * colour
-        picture[mask & outline] = colour
+    for object_id, mask in masks.items():
+        box = mask if isinstance(mask, rle.Mask) else rle.encode(mask)
+        place = slice(box.y0, box.y0 + box.height), slice(box.x0, box.x0 + box.width)
+        seen = labels[place] == object_id
+        inner = np.zeros_like(seen)  # pixels whose four neighbours are of the object too; beyond the box none is
+        inner[1:-1, 1:-1] = seen[1:-1, 1:-1] & seen[:-2, 1:-1] & seen[2:, 1:-1] & seen[1:-1, :-2] & seen[1:-1, 2:]
+        picture, colour = image[place], np.array(colours.get(object_id, (255, 255, 255)), dtype=np.float32)
+        picture[inner] = (1 - OPACITY) * picture[inner].astype(np.float32) + OPACITY * colour
+        picture[seen & ~inner] = colour
     return image
-
-
-def _box(labels: NDArray[np.integer]) -> tuple[int, int, int, int]:
-    """Return where labels are: first row, end of rows, first column, end of columns."""
-    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
-    return (int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1) if len(rows) else (0, 0, 0, 0)
 
 
 def write_overlay(
@@ -156,28 +153,19 @@ def _drawn(video: Any, masklets: Masklets, frames: Sequence[int], words: Words, 
     objects = tuple(masklets.objects)
     captions, legend = None, None
     for t in frames:
-        frame, masks = np.asarray(video[t]), masklets.masks(t)
+        frame, masks = np.asarray(video[t]), {entry.object_id: entry.mask for entry in entries_of(masklets, t)}
         if words != "none" and captions is None:
             captions = Captions(objects, (frame.shape[0], frame.shape[1]))
         image = overlay(frame, masks, objects)
         if captions is not None and words in ("names", "both"):
-            image = captions.name(image, _middles(label_image(masks, objects, frame.shape[:2]), masks))
+            seen, _ = visible_masks(masklets, t, objects, (frame.shape[0], frame.shape[1]))
+            image = captions.name(image, {i: centre_of(mask) for i, mask in seen.items()})
         if layout == "side-by-side":
             image = np.concatenate((frame, image), axis=1)
         if captions is not None and words in ("legend", "both"):
             legend = captions.legend(image.shape[1]) if legend is None else legend
             image = np.concatenate((image, legend))
         yield image
-
-
-def _middles(labels: NDArray[np.integer], ids: Iterable[int]) -> dict[int, tuple[float, float]]:
-    """Return the middle ``(y, x)`` of what is seen of each object."""
-    found = {}
-    for i in ids:
-        y, x = np.nonzero(labels == i)
-        if len(y):
-            found[i] = float(y.mean()), float(x.mean())
-    return found
 
 
 def _narrowed(image: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:

@@ -91,16 +91,16 @@ def _write_gif(masklets: Masklets, path: Path | str, name: str, *, video: Any, *
 
 
 _DRAWN = (
-    Option("words", "names|legend|both|none", "names at the objects, a legend under the picture"),
-    Option("layout", "overlay|side-by-side", "beside it the frame without masks"),
-    Option("span", "START:STOP", "these frames alone", read_span),
+    Option("words", "names|legend|both|none", "names: write names at the objects; legend: draw a legend below the picture"),
+    Option("layout", "overlay|side-by-side", "side-by-side: show the frame without masks as well"),
+    Option("span", "START:STOP", "only these frames (default: all)", read_span),
 )
 
 _ALL = (
     Format(
         "davis",
         "DAVIS folders",
-        "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read.",
+        "One palette PNG for each frame, and a meta.json. SAM 2, Cutie and DAVIS tools read it.",
         write_davis,
         read_davis,
         layer_ending=".davis",
@@ -120,20 +120,25 @@ _ALL = (
         write_measurements,
         options=(
             Option("pixel_size", "Y[,X]", "size of a pixel, for areas in physical units", read_pixel_size),
-            Option("unit", "UNIT", "of the pixel size, such as micrometer"),
+            Option("unit", "UNIT", "unit of the pixel size, such as micrometer"),
         ),
         layer_ending=".csv",
     ),
     Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav),
     Format("ctc", "Cell Tracking Challenge", "16-bit TIFF and res_track.txt; every frame must be known.", write_ctc, read_ctc),
     Format(
-        "ome-zarr", "OME-Zarr labels", "One compressed array (t, y, x) with names and colours.", write_ome_zarr, read_ome_zarr
+        "ome-zarr",
+        "OME-Zarr labels",
+        "One compressed array (t, y, x) with names and colours.",
+        write_ome_zarr,
+        read_ome_zarr,
+        options=(Option("ngff", "0.5|0.4", "version of OME-NGFF; 0.4 for programs that do not read zarr 3"),),
     ),
     Format("tiff", "TIFF stack", "Labels (t, y, x) of 16 bits in one file.", write_tiff_stack, read_tiff_stack),
     Format(
         "youtube-vis",
         "YouTube-VIS JSON",
-        "A run-length mask a frame for each object: what TrackEval and mmdetection read.",
+        "One run-length mask for each object and frame. TrackEval and mmdetection read it.",
         write_youtube_vis,
         read_youtube_vis,
     ),
@@ -145,7 +150,7 @@ _ALL = (
     Format(
         "overlay",
         "Overlay video",
-        "An MP4 with the masks drawn in, to look at.",
+        "An MP4 with the masks drawn in.",
         _write_overlay,
         options=_DRAWN,
         file_ending=".mp4",
@@ -154,9 +159,9 @@ _ALL = (
     Format(
         "gif",
         "GIF",
-        "A small moving picture of a span with the masks drawn in.",
+        "A small animation of a range of frames, with the masks drawn in.",
         _write_gif,
-        options=(*_DRAWN, Option("width", "PIXELS", "at most so wide (480)", _read_width)),
+        options=(*_DRAWN, Option("width", "PIXELS", "greatest width in pixels (default: 480)", _read_width)),
         file_ending=".gif",
         needs_video=True,
     ),

@@ -120,7 +120,7 @@ def _divisions(
     return parents, np.array(edges, dtype=np.int64).reshape(-1, 2)
 
 
-def _centre(mask: rle.Mask) -> tuple[float, float]:
+def centre_of(mask: rle.Mask) -> tuple[float, float]:
     """Return the centroid ``(y, x)`` of a mask that is not empty."""
     crop = rle.decode_crop(mask)
     y = np.count_nonzero(crop, axis=1) @ np.arange(mask.height) / mask.area + mask.y0
@@ -130,4 +130,4 @@ def _centre(mask: rle.Mask) -> tuple[float, float]:
 
 def sighting_row(frame: int, entry: Entry) -> Row:
     """Return object, frame, centroid and area of a sighting."""
-    return entry.object_id, frame, *_centre(entry.mask), entry.mask.area
+    return entry.object_id, frame, *centre_of(entry.mask), entry.mask.area

@@ -1,4 +1,4 @@
-"""Lists of class names to choose from: those of surgical datasets, and the user's own from a text or JSON file."""
+"""Lists of class names to choose from: of surgical datasets, for other work, and the user's own from a text or JSON file."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ _SA_SV = """
     gallbladder, connective tissue, spleen, liver ligament, hepatic vein, colon, kidney parenchyma, covered kidney, small
     intestine, cystic duct
 """
+_CELLS = "cell, nucleus, dividing cell, dead cell, bacterium, organelle, bead, debris"
+_ANIMALS = "mouse, rat, fish, fly, worm, bird, dog, cat, horse, monkey, insect, head, tail, leg, wing"
+_EVERYDAY = "person, hand, face, ball, cup, bottle, tool, car, bicycle, boat, animal, plant, chair, table, door, screen"
 PRESETS: dict[str, ClassList] = {
     name: ClassList(name, tuple(" ".join(names.split()).split(", ")))
     for name, names in (
@@ -53,6 +56,9 @@ PRESETS: dict[str, ClassList] = {
         ("EndoVis 2017", _ENDOVIS17),
         ("EndoVis 2018", _ENDOVIS18),
         ("SAR-RARP50", _SAR_RARP50),
+        ("cells", _CELLS),
+        ("animals", _ANIMALS),
+        ("everyday", _EVERYDAY),
     )
 }
 

@@ -45,7 +45,7 @@ def label_image(
         mask = masks[object_id]
         if isinstance(mask, rle.Mask):
             part = image[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
-            part[rle.decode_crop(mask)] = object_id
+            np.copyto(part, np.asarray(object_id, image.dtype), where=rle.decode_crop(mask))
         elif mask.shape != size:
             raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {size}.")
         else:

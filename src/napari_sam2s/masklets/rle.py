@@ -89,7 +89,7 @@ def _unpack(mask: Mask) -> NDArray[np.int64]:
         if stream.unused_data and stream.unused_data != _box_sum((mask.y0, mask.x0, mask.height, mask.width)):
             raise ValueError("its place is not the one it was written for")  # masks of earlier versions have no such sum
         folded = np.frombuffer(packed, f"<u{width}").astype(np.int64)
-        lengths = np.where(folded % 2 == 0, folded // 2, -(folded + 1) // 2)
+        lengths = (folded >> 1) ^ -(folded & 1)  # 0, 1, 2, 3 ... to 0, -1, 1, -2 ...
         lengths[0::2], lengths[1::2] = np.cumsum(lengths[0::2]), np.cumsum(lengths[1::2])
         if (len(lengths) and lengths.min() < 0) or lengths.sum() != pixels or lengths[1::2].sum() != mask.area:
             raise ValueError("its run lengths do not fill its box")

@@ -14,6 +14,8 @@ from napari_sam2s.errors import CheckpointDiffers, ModelError
 from napari_sam2s.model.checkpoint_file import some
 from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.edgetam_weights import folded, is_folded, official, unfolded
+from napari_sam2s.model.sam3 import Sam3Tracker
+from napari_sam2s.model.sam3_weights import is_own, own_weights
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def _layout(network: nn.Module, weights: Mapping[str, Tensor]) -> _Layout:
     own = {name: weight.shape for name, weight in network.state_dict().items()}
     if isinstance(network, EdgeTAM) and not is_folded(weights):
         return _Layout(unfolded(own), official(weights), folds=True)
+    if isinstance(network, Sam3Tracker) and not is_own(weights):
+        return _Layout(own, own_weights(weights, network.config.trunk.num_heads))
     return _Layout(own, weights)
 
 

@@ -21,8 +21,10 @@ from napari_sam2s.model.edgetam_weights import is_edgetam
 from napari_sam2s.model.input_size import input_size
 from napari_sam2s.model.model_registry import families, loadable, registry
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, EDGETAM, ModelConfig, check_image_size
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, EFFICIENTTAM, SAM3, ModelConfig, check_image_size
 from napari_sam2s.model.own_models import own_models, own_weights
+from napari_sam2s.model.sam3 import Sam3Tracker
+from napari_sam2s.model.sam3_weights import has_tracker, is_sam3
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
 
 __all__ = [
@@ -64,11 +66,11 @@ def load_model(
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
     dtype
         Of the arithmetic: ``torch.float32``, the default, or ``torch.bfloat16``, which is mixed precision as SAM 2's own
-        predictor has it; the weights stay float32, except on CUDA those of products.
+        predictor has it; the weights stay float32, except on CUDA those of products. SAM 3's default on CUDA is the latter.
         It pays on GPUs, and on CPUs with AMX or AVX512-BF16.
     image_size
-        Side of the square that frames are squashed into, a multiple of 32; by default what the model was trained at, see
-        :func:`napari_sam2s.model.input_size.input_size`.
+        Side of the square that frames are squashed into, a multiple of 32 (SAM 3: of 336); by default what the model was
+        trained at, see :func:`napari_sam2s.model.input_size.input_size`.
     mode
         ``"exact"``, or ``"fast"``: an input without padded windows (unless ``image_size`` is given), memories at half
         resolution and fewer of them, and a trunk of lower precision where that pays; see :mod:`napari_sam2s.model.speed`.
@@ -105,7 +107,8 @@ def load_model(
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
     model.requires_grad_(False)
     model = model.to(choose_device(device), torch.float32).eval()
-    model.arithmetic = torch.bfloat16 if dtype == torch.bfloat16 else None
+    large_on_gpu = config.trunk.kind == "vit" and model.device.type == "cuda"
+    model.arithmetic = torch.bfloat16 if dtype == torch.bfloat16 or (dtype is None and large_on_gpu) else None
     if mode == "fast":
         apply_speed(model, fast_speed(config, model.device))
     if model.device.type == "cuda":
@@ -142,11 +145,18 @@ def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str
     return model, {**facts, "differences": str(found)} if found else facts
 
 
+def network_of(config: ModelConfig) -> type[SAM2S]:
+    """Return the class of a configuration's network."""
+    if config.trunk.kind == "vit":
+        return Sam3Tracker
+    return EdgeTAM if config.latents else SAM2S
+
+
 def _made(config: ModelConfig) -> SAM2S:
     """Return a network that nobody has trained, the same each time."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(0)
-        return EdgeTAM(config) if config.latents else SAM2S(config)
+        return network_of(config)(config)
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,13 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
     """Tell the architecture from names and shapes: the size from the trunk, 2.0 or 2.1 from what only 2.1 has."""
     if is_edgetam(weights):
         return EDGETAM
+    if is_sam3(weights):
+        if not has_tracker(weights):
+            raise ModelError(f"{path} is SAM 3's detector without its tracker: take the whole file, such as sam3.pt.")
+        return SAM3
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
+    if "image_encoder.neck.convs.0.norm_0.weight" in weights and patch is not None:
+        return _efficienttam(patch.shape[0], path)
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
     version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
     for config in CONFIGS.values():
@@ -194,9 +210,23 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
     raise ModelError(f"{path} {_foreign(weights)}")
 
 
+def _efficienttam(width: int, path: Path) -> ModelConfig:
+    if re.match(r"efficienttam_\w+_[12](\W|$)", path.name):  # of the same shapes, so that nothing else tells it
+        raise ModelError(
+            f"{path} is by its name an EfficientTAM whose memories are pooled, which cannot be loaded: take efficienttam_s.pt, "
+            "efficienttam_ti.pt, or one of 512x512."
+        )
+    for config in EFFICIENTTAM:
+        if config.trunk.embed_dim == width:
+            return config
+    raise ModelError(f"{path} is an EfficientTAM {width} wide, which is not one of those we know.")
+
+
 _OTHERS = {  # beginnings of names of tensors
     "vision_encoder.": "has the names of Hugging Face's transformers: take the publisher's own .pt file instead.",
     "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which knows single pictures only: take one of SAM 2.",
+    "detector.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
+    "tracker.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
     "sam_mask_decoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
 }
 
@@ -212,7 +242,7 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
     some = ", ".join(sorted(weights)[:3])
     return (
         f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
-        "small, base-plus and large, and EdgeTAM can be loaded."
+        "small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
     )
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.conv_trunk import ConvTrunk
-from napari_sam2s.model.frames import MEAN, STD
+from napari_sam2s.model.frames import IMAGENET
 from napari_sam2s.model.network_config import LITE_CHANNELS, TrunkConfig
 
 CENTRE, SPREAD = 127.0, 128.0  # of the pixels it was trained on
@@ -70,7 +70,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, cut: int = 16) -> None:
         super().__init__()
-        mean, std = (torch.tensor(of)[:, None, None] for of in (MEAN, STD))
+        mean, std = (torch.tensor(of)[:, None, None] for of in IMAGENET)
         self.register_buffer("scale", 255 * std / SPREAD, persistent=False)
         self.register_buffer("shift", (255 * mean - CENTRE) / SPREAD, persistent=False)
         self.stem = same_conv(3, STEM, 3, 2)

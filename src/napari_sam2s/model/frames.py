@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB
-STD = (0.229, 0.224, 0.225)
+Spread = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of red, green and blue in [0, 1]
+IMAGENET: Spread = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+MINUS_ONE_TO_ONE: Spread = ((0.5,) * 3, (0.5,) * 3)
 
 
 def resize_frame(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -28,14 +29,14 @@ def resize_frame(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return small[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def normalise(frames: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Turn ``(B, S, S, 3)`` uint8 into the network's input, ``(B, 3, S, S)`` float32 in units of ImageNet's spread."""
-    return scale(upload(torch.from_numpy(frames), device))
+def normalise(frames: NDArray[np.uint8], device: torch.device, spread: Spread = IMAGENET) -> Tensor:
+    """Turn ``(B, S, S, 3)`` uint8 into the network's input, ``(B, 3, S, S)`` float32 in units of a spread."""
+    return scale(upload(torch.from_numpy(frames), device), spread)
 
 
-def scale(frames: Tensor) -> Tensor:
+def scale(frames: Tensor, spread: Spread = IMAGENET) -> Tensor:
     """Turn ``(B, S, S, 3)`` uint8, where it is, into the network's input ``(B, 3, S, S)``."""
-    mean, std = _statistics(frames.device)
+    mean, std = _statistics(frames.device, spread)
     return ((frames.permute(0, 3, 1, 2).float() - mean) / std).contiguous()
 
 
@@ -46,6 +47,6 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _statistics(device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(of, device=device)[:, None, None] * 255 for of in (MEAN, STD))
+def _statistics(device: torch.device, spread: Spread) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(of, device=device)[:, None, None] * 255 for of in spread)
     return mean, std

@@ -29,14 +29,14 @@ def _pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
 
 
-def _to_windows(x: Tensor, height: int, width: int) -> Tensor:
+def to_windows(x: Tensor, height: int, width: int) -> Tensor:
     """Cut ``(B, H, W, C)``, whose sides are multiples of a window's, into ``(B * n, height, width, C)``."""
     c = x.shape[-1]
     x = x.unflatten(2, (-1, width)).unflatten(1, (-1, height))
     return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, c)
 
 
-def _from_windows(windows: Tensor, height: int, width: int) -> Tensor:
+def from_windows(windows: Tensor, height: int, width: int) -> Tensor:
     """Put windows ``(B * n, h, w, C)`` back together: ``(B, height, width, C)``."""
     _, h, w, c = windows.shape
     x = windows.view(-1, height // h, width // w, h, w, c)
@@ -68,10 +68,10 @@ class MultiScaleAttention(nn.Module):
             tiles = []
             for x0, x1 in _parts(w, window):
                 size = min(window, y1 - y0), min(window, x1 - x0)
-                windows = _to_windows(x[:, y0:y1, x0:x1], *size)
+                windows = to_windows(x[:, y0:y1, x0:x1], *size)
                 attended = self._attend(windows, window**2 - size[0] * size[1], pool)
                 halved = 2 if pool else 1
-                tiles.append(_from_windows(attended, (y1 - y0) // halved, (x1 - x0) // halved))
+                tiles.append(from_windows(attended, (y1 - y0) // halved, (x1 - x0) // halved))
             stripes.append(torch.cat(tiles, dim=2) if len(tiles) > 1 else tiles[0])
         return linear(self.proj, torch.cat(stripes, dim=1) if len(stripes) > 1 else stripes[0])
 
@@ -79,9 +79,9 @@ class MultiScaleAttention(nn.Module):
         """Attend in windows with all their zeros: more work, but in far fewer steps, which is what a GPU's time goes into."""
         _, h, w, _ = x.shape
         down, right = -h % window, -w % window
-        windows = _to_windows(F.pad(x, (0, 0, 0, right, 0, down)) if down or right else x, window, window)
+        windows = to_windows(F.pad(x, (0, 0, 0, right, 0, down)) if down or right else x, window, window)
         halved = 2 if pool else 1
-        out = _from_windows(self._attend(windows, 0, pool), (h + down) // halved, (w + right) // halved)
+        out = from_windows(self._attend(windows, 0, pool), (h + down) // halved, (w + right) // halved)
         return out[:, : h // halved, : w // halved]
 
     def _attend(self, x: Tensor, beyond: int, pool: bool) -> Tensor:

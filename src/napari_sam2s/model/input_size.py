@@ -15,8 +15,9 @@ from typing import Any
 from napari_sam2s.errors import InputSizeUnknown, ModelError
 from napari_sam2s.model.checkpoint_file import Checkpoint
 from napari_sam2s.model.model_registry import entry_of_hash, registry
-from napari_sam2s.model.network_config import check_image_size
+from napari_sam2s.model.network_config import SAM3, check_image_size, possible_size
 from napari_sam2s.model.own_models import own_models, remembered_size
+from napari_sam2s.model.sam3_weights import trained_size
 
 KEYS = ("input_size", "image_size", "img_size", "resolution")
 _IN_YAML = re.compile(rf"^\s*(?:{'|'.join(KEYS)})\s*:\s*(\d+)\s*(?:#.*)?$", re.MULTILINE)
@@ -27,7 +28,8 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
     """Return the side of the input that a checkpoint was trained at, in pixels.
 
     In this order: what the user has said of the file; a sidecar (``x.json`` or ``x.yaml`` beside ``x.pt``, with
-    ``input_size`` or ``image_size``); the registry, by the file's SHA-256 or the model's name; the checkpoint's own metadata.
+    ``input_size`` or ``image_size``); the registry, by the file's SHA-256 or the model's name; the checkpoint's own metadata;
+    what SAM 3's tables of rotations span.
 
     Raises
     ------
@@ -47,7 +49,7 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
     if known is None and file.config is not None:
         known = file.config.image_size
     if known is None:
-        known = only_size(file.beside)
+        known = only_size(file.beside) or trained_size(file.weights, SAM3)
     if known is None:
         raise InputSizeUnknown(
             f"{file.path} does not say at which input size it was trained: say it once with `napari-sam2s models add "
@@ -59,7 +61,7 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
 
 def only_size(content: Any) -> int | None:
     """Return the one input size that metadata name; ``None`` if they name none, or several."""
-    sizes = {size for size in _sizes(content, _DEPTH) if size >= 64 and size % 32 == 0}
+    sizes = {size for size in _sizes(content, _DEPTH) if possible_size(size)}
     return sizes.pop() if len(sizes) == 1 else None
 
 

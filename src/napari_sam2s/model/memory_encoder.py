@@ -77,10 +77,17 @@ class MemoryEncoder(nn.Module):
         return self.out_proj(self.fuser(x))
 
 
-def remembered_mask(logits: Tensor, size: int, prompted: Tensor | bool) -> Tensor:
-    """Return logits ``(B, 1, h, w)`` as masks ``(B, 1, size, size)`` of 0 to 1; prompted ones are cut at 0 first."""
+def remembered_mask(logits: Tensor, size: int, prompted: Tensor | bool, final: int) -> Tensor:
+    """Return logits ``(B, 1, h, w)`` as masks ``(B, 1, final, final)`` of 0 to 1.
+
+    They are brought to ``size``, the side of the input; prompted ones are cut at 0 there.
+    """
     if logits.shape[-1] != size:
         logits = F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
     if isinstance(prompted, bool):
-        return (logits > 0).float() if prompted else logits.sigmoid()
-    return torch.where(prompted[:, None, None, None], (logits > 0).float(), logits.sigmoid())
+        mask = (logits > 0).float() if prompted else logits.sigmoid()
+    else:
+        mask = torch.where(prompted[:, None, None, None], (logits > 0).float(), logits.sigmoid())
+    if final == size:
+        return mask
+    return F.interpolate(mask.float(), size=(final, final), mode="bilinear", align_corners=False, antialias=True)

@@ -5,7 +5,7 @@ a batch of ``B`` objects that share one frame. The network keeps nothing between
 is decided in :mod:`napari_sam2s.tracking`. Parameters carry the names of the official SAM 2 checkpoints; what SAM2S adds is in
 ``long_tpos_enc`` and ``semantic``.
 
-Throughout: S the input's side, g = S / 16, C ``hidden_dim``, D ``memory_dim``; ``(x, y)`` are in pixels of the input.
+Throughout: S the input's side, g = S / 16 (S / 14 in SAM 3), C ``hidden_dim``, D ``memory_dim``; ``(x, y)`` are pixels of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sam2s.model.cuda_graphs import Graphs
-from napari_sam2s.model.frames import normalise, resize_frame, scale, upload
+from napari_sam2s.model.frames import IMAGENET, normalise, resize_frame, scale, upload
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP
@@ -48,6 +48,7 @@ class SAM2S(nn.Module):
         super().__init__()
         self.config = config
         self.metadata: dict[str, Any] = {}  # what the checkpoint says of itself: policy, provenance, classes
+        self.spread = IMAGENET  # of the pixels that it was trained on
         self.speed: Speed = EXACT  # changed by `apply_speed`
         self.arithmetic: torch.dtype | None = None  # of mixed precision; ``None`` for that of the weights
         self.graphs: Graphs | None = None  # with which a tracker replays what it repeats, on CUDA
@@ -65,10 +66,9 @@ class SAM2S(nn.Module):
         self.no_obj_ptr = nn.Parameter(torch.empty(1, c))
         self.no_obj_embed_spatial = nn.Parameter(torch.empty(1, d)) if config.no_object_memory else None
         self.obj_ptr_tpos_proj = nn.Linear(c, d) if config.pointer_time else None
-        for parameter in (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr):
+        drawn = (self.maskmem_tpos_enc, self.no_mem_embed, self.no_mem_pos_enc, self.no_obj_ptr, self.no_obj_embed_spatial)
+        for parameter in (p for p in drawn if p is not None):
             nn.init.trunc_normal_(parameter, std=0.02)
-        if self.no_obj_embed_spatial is not None:
-            nn.init.trunc_normal_(self.no_obj_embed_spatial, std=0.02)
         # One vector for all long-term memories: training shows two of them, inference up to four.
         self.long_tpos_enc = nn.Parameter(self.maskmem_tpos_enc[-1:].detach().clone()) if config.long_term else None
         self.semantic = SemanticPath(config) if config.semantic else None
@@ -92,7 +92,7 @@ class SAM2S(nn.Module):
 
     def prepare(self, frame: NDArray[np.uint8]) -> Tensor:
         """Turn a frame ``(Y, X, 3)`` uint8 RGB into the network's input ``(1, 3, S, S)``."""
-        return normalise(resize_frame(frame, self.image_size)[None], self.device)
+        return normalise(resize_frame(frame, self.image_size)[None], self.device, self.spread)
 
     @in_own_arithmetic
     def encode(self, image: Tensor) -> Features:
@@ -269,7 +269,7 @@ class SAM2S(nn.Module):
 
     @in_own_arithmetic
     def decode_mask(self, features: Features, mask: Tensor) -> Decoded:
-        """Take masks ``(B, 1, S, S)`` of 0 and 1 as the answer, as SAM 2 does with mask prompts.
+        """Take masks ``(B, 1, 16g, 16g)`` of 0 and 1 as the answer, as SAM 2 does with mask prompts.
 
         The decoder still runs, for the object pointer and the class.
         """
@@ -308,7 +308,7 @@ class SAM2S(nn.Module):
         -------
         ``(B, D, g, g)``.
         """
-        mask = remembered_mask(logits, self.image_size, prompted)
+        mask = remembered_mask(logits, self.image_size, prompted, self.config.mask_size)
         memory = self.memory_encoder(features.embedding, mask * MASK_SCALE + MASK_SHIFT)
         if self.no_obj_embed_spatial is not None:
             absent = (object_score <= 0).to(memory.dtype)[:, None, None, None]
@@ -334,7 +334,7 @@ class SAM2S(nn.Module):
         matching = config.match_dim and max(config.match_dim + config.match_pretrained + PLACE, 64)
         return ModelFacts(
             image_size=config.image_size,
-            mask_size=config.image_size,
+            mask_size=config.mask_size,
             logits_size=4 * config.grid,
             class_names=self.class_names,
             recent_memories=config.num_maskmem - 1,
@@ -358,11 +358,11 @@ class SAM2S(nn.Module):
     def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
         """Encode a frame ``(S, S, 3)``."""
         image = upload(torch.from_numpy(pixels[None]), self.device)
-        return self._replay("encode", lambda image: self.encode(scale(image)), image)
+        return self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image)
 
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
         """Encode a frame ``(S, S, 3)`` for the interactive head."""
-        return self.encode_interactive(normalise(pixels[None], self.device))
+        return self.encode_interactive(normalise(pixels[None], self.device, self.spread))
 
     def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
         """Answer the points and the box of one object; see :class:`VideoModel`."""

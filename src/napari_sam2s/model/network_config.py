@@ -7,16 +7,23 @@ from typing import Any, Literal
 
 from napari_sam2s.errors import ModelError
 
-STRIDE = 16  # of the feature map that memories, attention and the decoder live on
+STRIDE = 16  # of a mask to the map that memories, attention and the decoder live on; but for SAM 3 of a frame as well
+UNIT = 32  # of the input's side, in networks whose coarsest map is at this stride
+UNITS = (UNIT, 336)  # the latter is a window of SAM 3's
+MIN_SIZE = 64
 LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16, 32
 
 
 @dataclass(frozen=True)
 class TrunkConfig:
-    """The image encoder's trunk: SAM 2's Hiera, EdgeTAM's RepViT, or ``nano``'s small one, alone or beside a pretrained."""
+    """The image encoder's trunk.
 
-    kind: Literal["hiera", "repvit", "conv", "efficientnet_lite"] = "hiera"
-    embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera
+    SAM 2's Hiera, EdgeTAM's RepViT, SAM 3's vision transformer, EfficientTAM's plain one, or ``nano``'s small one, alone or
+    beside a pretrained.
+    """
+
+    kind: Literal["hiera", "repvit", "vit", "plain_vit", "conv", "efficientnet_lite"] = "hiera"
+    embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera, and stay in transformers
     num_heads: int = 1  # at the first stage; they double as the channels do
     stages: tuple[int, ...] = (1, 2, 7, 2)  # blocks at strides 4, 8, 16, 32
     global_blocks: tuple[int, ...] = (5, 7, 9)  # blocks that attend to the whole map instead of windows
@@ -24,10 +31,14 @@ class TrunkConfig:
     background_size: tuple[int, int] = (7, 7)  # of the learned background position embedding
     widths: tuple[int, ...] = ()  # of convolutional stages: channels at strides 4, 8, 16, 32
     cut: int = 16  # "efficientnet_lite" only: the stride, 16 or 32, down to which it is used
+    stride: int = STRIDE  # pixels of the input to a cell of the map; another one in a "vit" only
+    mlp_width: int = 0  # "vit" only: of the wider layer after each attention
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of the four maps the trunk gives, from stride 4 to stride 32."""
+        """Channels of the four maps the trunk gives, from stride 4 to 32; a transformer gives the same one four times."""
+        if self.kind in ("vit", "plain_vit"):
+            return (self.embed_dim,) * 4
         if self.kind == "hiera":
             return tuple(self.embed_dim * 2**stage for stage in range(4))
         return self.widths
@@ -39,6 +50,11 @@ class TrunkConfig:
             return 0
         return 2 if self.cut == 32 else 1
 
+    @property
+    def unit(self) -> int:
+        """What the input's side has to be a multiple of: 32, or a window of a "vit"."""
+        return self.stride * self.window_spec[0] if self.kind == "vit" else UNIT
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -46,7 +62,7 @@ class ModelConfig:
 
     name: str = "sam2.1-tiny"
     trunk: TrunkConfig = TrunkConfig()
-    image_size: int = 1024  # side of the square the frame is squashed into, a multiple of 32
+    image_size: int = 1024  # side of the square the frame is squashed into, a multiple of 32; 1008 in SAM 3
     hidden_dim: int = 256  # C: channels of features, pointers, attention and decoder
     memory_dim: int = 64  # D: channels of a memory
     attention_layers: int = 4
@@ -74,7 +90,7 @@ class ModelConfig:
     interactive: bool = False  # a head of its own for first prompts
 
     def __post_init__(self) -> None:
-        check_image_size(self.image_size)
+        check_image_size(self.image_size, self.trunk.unit)
         if self.match_pretrained and not self.trunk.joined:
             raise ModelError(f"{self.name} cannot match by pretrained maps: its trunk {self.trunk.kind!r} has none.")
         if self.trunk.cut not in (16, 32):
@@ -84,15 +100,25 @@ class ModelConfig:
                 f"image_size={self.image_size} is not possible with {self.name}: take a multiple of "
                 f"{STRIDE * self.latent_side}, such as 512 or 1024."
             )
-        if self.interactive and self.trunk.kind in ("hiera", "repvit"):
+        if self.interactive and self.trunk.kind not in ("conv", "efficientnet_lite"):
             raise ModelError(
                 f"{self.name} cannot have an interactive head, which shares the fine stages of sam2s-nano's trunk."
             )
 
     @property
     def grid(self) -> int:
-        """Side of the stride-16 feature map."""
-        return self.image_size // STRIDE
+        """Side of the feature map, at stride 16 (14 in SAM 3)."""
+        return self.image_size // self.trunk.stride
+
+    @property
+    def mask_size(self) -> int:
+        """Side of a mask that is given or remembered; that of the input, but for SAM 3."""
+        return STRIDE * self.grid
+
+    @property
+    def fine_maps(self) -> bool:
+        """Whether the mask decoder sees maps of the frame that are finer than its own."""
+        return self.trunk.kind != "plain_vit"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, for a checkpoint."""
@@ -119,10 +145,17 @@ class ModelConfig:
         return cls(**{**data, "trunk": TrunkConfig(**lists)})
 
 
-def check_image_size(size: int) -> None:
-    """Raise :class:`ModelError` unless ``size`` can be the side of the network's input."""
-    if size < 64 or size % 32:
-        raise ModelError(f"image_size={size} is not possible: take a multiple of 32 from 64 on, such as 512 or 1024.")
+def check_image_size(size: int, unit: int | None = None) -> None:
+    """Raise :class:`ModelError` unless ``size`` can be the side of a network's input: of any, or of one with this ``unit``."""
+    if not possible_size(size, UNITS if unit is None else (unit,)):
+        unit = unit or UNIT
+        such = "512 or 1024" if unit == UNIT else str(3 * unit)
+        raise ModelError(f"image_size={size} is not possible: take a multiple of {unit} from 64 on, such as {such}.")
+
+
+def possible_size(size: int, units: tuple[int, ...] = UNITS) -> bool:
+    """Whether a network of one of these units can have this as the side of its input."""
+    return size >= MIN_SIZE and any(size % unit == 0 for unit in units)
 
 
 _TINY = ModelConfig()
@@ -172,6 +205,41 @@ EDGETAM = ModelConfig(
     pointer_time=False,
     latents=256,
     latent_side=16,
+)
+
+_EFFICIENT = ModelConfig(
+    name="efficienttam-s",
+    trunk=TrunkConfig(
+        kind="plain_vit",
+        embed_dim=384,
+        num_heads=6,
+        stages=(12,),
+        global_blocks=(2, 5, 8, 11),
+        window_spec=(14,),
+        background_size=(14, 14),
+    ),
+    no_object_memory=False,
+    pointer_time=False,
+)
+EFFICIENTTAM = (
+    _EFFICIENT,
+    replace(_EFFICIENT, name="efficienttam-ti", trunk=replace(_EFFICIENT.trunk, embed_dim=192, num_heads=3)),
+)
+
+SAM3 = ModelConfig(  # its tracker
+    name="sam3",
+    trunk=TrunkConfig(
+        kind="vit",
+        embed_dim=1024,
+        num_heads=16,
+        stages=(32,),
+        global_blocks=(7, 15, 23, 31),
+        window_spec=(24,),
+        background_size=(24, 24),
+        stride=14,
+        mlp_width=4736,
+    ),
+    image_size=1008,
 )
 
 # ``nano`` beside a pretrained trunk. 32 channels of its maps, with 44 learned ones and a place, make 80: a multiple of 16,

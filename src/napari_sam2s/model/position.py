@@ -43,11 +43,16 @@ def sine_1d(position: Tensor, channels: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(False)
-def rotary_table(channels: int, side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, each ``(side * side, channels / 2)``: the first half turns with x, the second with y."""
+def rotary_table(channels: int, side: int, device: torch.device, span: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines, each ``(side * side, channels / 2)``: the first half turns with x, the second with y.
+
+    Cells are counted by ones, or such that a side counts as ``span`` of them.
+    """
     frequency = 1.0 / TEMPERATURE ** (torch.arange(0, channels, 4, device=device)[: channels // 4].float() / channels)
     index = torch.arange(side * side, device=device)
     x, y = (index % side).float(), torch.div(index, side, rounding_mode="floor").float()
+    if span is not None:
+        x, y = x * (span / side), y * (span / side)
     angle = torch.cat((torch.outer(x, frequency), torch.outer(y, frequency)), dim=1)
     return angle.cos(), angle.sin()
 

@@ -9,9 +9,9 @@ Families come through like this:
 * **EdgeTAM** (:mod:`napari_sam2s.model.edgetam`) remembers 512 latents of a frame (256 global, 256 spatial) where SAM 2 keeps
   a map: its ``Memory.map`` is ``(512, D)``, made in ``remember`` and laid out as tokens in ``track``. That two layers read
   them, and that pointers have no projected time, stays inside as well. ``bytes_per_memory`` is smaller, all else SAM 2's.
-* **SAM 3's tracker** (not here yet) sees 1008 pixels in 72 x 72 cells (``image_size`` 1008, ``logits_size`` 288) and takes
-  masks at 1152 (``mask_size``). Its trunk and neck give an embedding and two skips, which is what ``Features`` holds.
-  Memories, slots and pointers are SAM 2.1's.
+* **SAM 3's tracker** (:mod:`napari_sam2s.model.sam3`) sees 1008 pixels in 72 x 72 cells (``image_size`` 1008, ``logits_size``
+  288) and takes masks at 1152 (``mask_size``). Its trunk and neck give an embedding and two skips, which is what ``Features``
+  holds. Memories, slots and pointers are SAM 2.1's; of conditioning frames it reads four (``most_conditioning``).
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class ModelFacts:
     most_memories: int | None  # that it reads; None for all that are kept
     bytes_per_memory: int  # about what one object takes for each frame it remembers, while it is tracked
     encodes_prompted: bool  # whether first prompts are answered from an encoding of their own
+    most_conditioning: int | None = None  # conditioning memories that it reads, the nearest in time; None for all
 
 
 @runtime_checkable

@@ -110,20 +110,25 @@ class MemoryBank:
             for ahead in [t for t in entries if (frame - t) * direction <= 0]:
                 del entries[ahead]
 
-    def recall(self, frame: int, direction: int, stride: int = 1, most: int | None = None) -> Recall:
+    def recall(
+        self, frame: int, direction: int, stride: int = 1, most: int | None = None, most_conditioning: int | None = None
+    ) -> Recall:
         """Return what is remembered for ``frame``: conditioning first, then the most distant recent, then long-term.
 
         Of the recent and long-term ones those that the tracking has passed count, of the conditioning ones all. What is
         remembered of the frame itself, because it was prompted, is left out. ``most`` memories at most are given (fast mode): a
-        conditioning one first, and of the others the latest.
+        conditioning one first, and of the others the latest. Of more than ``most_conditioning`` conditioning ones the nearest
+        are given as such, and another one as a recent one if it is among those.
         """
         policy, trail = self.policy, self.trails[direction]
-        recent = _by_slot(trail.recent, frame, direction, stride, policy.short_term)
+        conditioning = _nearest([m for t, m in self.conditioning.items() if t != frame], frame, most_conditioning)
+        chosen = {m.frame for m in conditioning}
+        others = {t: m for t, m in self.conditioning.items() if t not in chosen}
+        recent = _by_slot(trail.recent | others, frame, direction, stride, policy.short_term)
         near = {m.frame for m in recent.values()}
         # A long-term memory that is still among the recent ones is not read twice.
         passed = self._latest_long_term(frame, direction)
         long_term = [m for m in passed if m.frame not in near and m.frame not in self.conditioning]
-        conditioning = [m for t, m in self.conditioning.items() if t != frame]
         entries = [(self.conditioning_slot, m) for m in conditioning]
         entries += [(slot, recent[slot]) for slot in sorted(recent, reverse=True)] + [(LONG_TERM, m) for m in long_term]
         if most is not None and len(entries) > most:
@@ -134,7 +139,8 @@ class MemoryBank:
             if distance >= 0:  # SAM 2 gives pointers of the past only
                 pointers.append(memory.pointer)
                 distances.append(distance / stride)
-        for slot, pointer in sorted(_by_slot(trail.pointers, frame, direction, stride, policy.pointers).items()):
+        known = trail.pointers | {t: m.pointer for t, m in others.items()}
+        for slot, pointer in sorted(_by_slot(known, frame, direction, stride, policy.pointers).items()):
             pointers.append(pointer)
             distances.append(slot + 1.0)
         return Recall([m for _, m in entries], [slot for slot, _ in entries], pointers, distances)
@@ -224,6 +230,18 @@ def _by_slot(entries: dict[int, T], frame: int, direction: int, stride: int, slo
         if 0 <= slot < slots:
             found.setdefault(slot, entries[t])
     return found
+
+
+def _nearest(memories: list[Memory], frame: int, most: int | None) -> list[Memory]:
+    """Choose conditioning memories: the nearest on either side of a frame, then the nearest of the others, as SAM 2 does."""
+    if most is None or len(memories) <= most:
+        return memories
+    order = sorted(memories, key=lambda m: abs(m.frame - frame))
+    before = [m for m in order if m.frame < frame][:1]
+    after = [m for m in order if m.frame > frame][:1]
+    first = before + after
+    chosen = {m.frame for m in (first + [m for m in order if all(m is not one for one in first)])[:most]}
+    return [m for m in memories if m.frame in chosen]
 
 
 def _foremost(entries: list[tuple[int, Memory]], frame: int, most: int, conditioning: int) -> list[tuple[int, Memory]]:

@@ -194,7 +194,8 @@ class ObjectStates:
         return rows
 
     def _recall(self, object_id: int, frame: int, sign: int) -> Recall:
-        recall = self.banks[object_id].recall(frame, sign, self._stride, self.model.facts.most_memories)
+        facts = self.model.facts
+        recall = self.banks[object_id].recall(frame, sign, self._stride, facts.most_memories, facts.most_conditioning)
         recall.unit = self.predictor.pointer_unit
         return recall
 

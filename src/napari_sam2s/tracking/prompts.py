@@ -77,7 +77,7 @@ def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tu
     array = np.atleast_2d(array)
     for y, x in array:
         if not (-0.5 <= y <= size[0] - 0.5 and -0.5 <= x <= size[1] - 0.5):  # also false for nan
-            raise PromptError(f"The point (y={y:g}, x={x:g}) lies outside the frame of {size[0]} x {size[1]} pixels.")
+            raise PromptError(f"The point (y={y:.1f}, x={x:.1f}) lies outside the frame of {size[0]} x {size[1]} pixels.")
     return tuple((float(y), float(x)) for y, x in array)
 
 

@@ -182,7 +182,7 @@ class ClipForward(nn.Module):
         the first is empty: nobody would look at it.
         """
         t, b = batch.frames.shape[:2]
-        images = scale(batch.frames.flatten(0, 1))
+        images = scale(batch.frames.flatten(0, 1), self.model.spread)
         interactive = self.model.encode_interactive(images[:b])
         own = None if interactive is None else _rows(interactive, batch.clip_of)
         if self._head_alone and t == 1:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import napari
 
 SETTLE_MS = 150  # until the docks have their sizes
+FITS = 6  # a busy machine hears of a canvas's new size late
 NEAR = 0.15  # in which napari's own first fit and its later ones differ
 
 
@@ -26,8 +27,20 @@ def keep_whole_picture(viewer: napari.viewer.Viewer, owner: QObject) -> None:
     if abs(zoom / camera.zoom - 1) > NEAR or not np.allclose(centre, camera.center):
         camera.zoom, camera.center = zoom, centre
         return
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.timeout.connect(viewer.reset_view)
-    timer.timeout.connect(timer.deleteLater)
+    fitted = (camera.zoom, tuple(camera.center))
+    timer, left = QTimer(owner), FITS
+
+    def fit() -> None:
+        nonlocal fitted, left
+        left -= 1
+        if (camera.zoom, tuple(camera.center)) == fitted:  # nobody has moved it since
+            viewer.reset_view()
+            fitted = (camera.zoom, tuple(camera.center))
+        else:
+            left = 0
+        if left <= 0:
+            timer.stop()
+            timer.deleteLater()
+
+    timer.timeout.connect(fit)
     timer.start(SETTLE_MS)

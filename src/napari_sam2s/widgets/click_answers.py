@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from napari_sam2s.tracking.candidates import Candidate
 
 SIZES = {1: ("the only answer",), 2: ("whole", "part"), 3: ("whole", "part", "finer part")}  # the largest first
+MOST_ANSWERS = max(SIZES)
 
 
 @dataclass
-class _Offer:
+class Offer:
     """The answers that a click may have on a frame of an object, and which of them is shown."""
 
     object_id: int
@@ -31,9 +32,13 @@ class _Offer:
     answers: list[Candidate]  # the largest first
     shown: int
 
+    def names(self) -> list[str]:
+        """Return what each answer is called, with the IoU that the model predicts for it."""
+        return [f"{name} {answer.iou:.2f}" for name, answer in zip(SIZES[len(self.answers)], self.answers, strict=True)]
+
     def describe(self) -> str:
-        names = SIZES.get(len(self.answers), ())
-        words = [f"{name} {answer.iou:.2f}" for name, answer in zip(names, self.answers, strict=True)]
+        """Return all of them in a line, the one on show in brackets."""
+        words = self.names()
         words[self.shown] = f"[{words[self.shown]}]"
         return " · ".join(words)
 
@@ -41,10 +46,12 @@ class _Offer:
 class ClickAnswers(QObject):
     """Says what is doubtful about the answer to a click, and does what the user wants instead."""
 
+    offered = Signal(object)  # the Offer that there is to choose from, or None any more
+
     def __init__(self, session: Session, keys: Keys, parent: QObject) -> None:
         super().__init__(parent)
         self._session, self._keys = session, keys
-        self._offer: _Offer | None = None
+        self._offer: Offer | None = None
         self._choosing = False  # the prompt that is answered next is a choice of ours
         self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
@@ -52,9 +59,18 @@ class ClickAnswers(QObject):
         keys.add("give_shared", "Shift-T", "give what two objects cover to the other one", self.give)
         keys.add("keep_shared", "O", "leave what two objects cover to both", self.keep)
         session.opened.connect(self._watch)
+        session.moved.connect(self._look)
+        session.changed.connect(self._look)
+
+    def _look(self) -> None:
+        """Offer nothing where another frame or object is on show."""
+        session, offer = self._session, self._offer
+        here = offer is not None and (offer.frame, offer.object_id) == (session.frame, session.current_object)
+        self.offered.emit(offer if here and not session.tracking else None)
 
     def _watch(self, worker: ProjectWorker) -> None:
         self._offer = self._shares = None
+        self._look()
         worker.offered.connect(self._offered)
         worker.failed.connect(self._failed)
 
@@ -73,8 +89,10 @@ class ClickAnswers(QObject):
             self._offer = None
         elif self._offer is not None:
             self._choosing = False
-            return f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
-        return self._unsure(project, frame, object_id) or self._covers(project, frame, object_id)
+            told = f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
+            return f"{told} {self._covers(project, frame, object_id)}".rstrip()
+        doubts = self._unsure(project, frame, object_id), self._covers(project, frame, object_id)
+        return " ".join(doubt for doubt in doubts if doubt)
 
     def _unsure(self, project: Project, frame: int, object_id: int) -> str:
         entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
@@ -84,11 +102,8 @@ class ClickAnswers(QObject):
         if entry.mask.area == 0 and where_it_is:
             return "The model found nothing here. Click again, draw a box, or paint the mask."
         if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
-            other = f"{self._keys.key('other_answer')} shows another answer. " if where_it_is else ""
-            return (
-                f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other}"
-                "Click again where the mask is wrong, or paint it."
-            )
+            other = f"{self._keys.key('other_answer')} shows another answer, or click" if where_it_is else "Click"
+            return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where the mask is wrong."
         return ""
 
     def _covers(self, project: Project, frame: int, object_id: int) -> str:
@@ -126,17 +141,22 @@ class ClickAnswers(QObject):
         project = self._session.project
         if project is None:
             return
-        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
+        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[:MOST_ANSWERS]
         now = project.mask(frame, object_id)
         alike = [0.0 if now is None else _iou(now, a.mask) for a in answers]
         if len(answers) < 2:
             self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
             return
         shown = int(np.argmax(alike))
-        self._offer = _Offer(object_id, frame, answers, shown)
+        self._offer = Offer(object_id, frame, answers, shown)
         self._choose(self._offer, (shown + 1) % len(answers))
 
-    def _choose(self, offer: _Offer, n: int) -> None:
+    def choose(self, n: int) -> None:
+        """Take one of the answers that are offered, by its place in the list."""
+        if self._offer is not None:
+            self._choose(self._offer, n)
+
+    def _choose(self, offer: Offer, n: int) -> None:
         worker = self._session.worker
         if worker is None or self._session.refuse_locked(offer.object_id):
             return

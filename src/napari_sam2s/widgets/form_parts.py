@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+MANY_PIXELS = 10_000  # wider than any line
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int]  # with how much of the room it takes
 
 
@@ -67,8 +68,22 @@ class _Lines(QLabel):
         """Look at the font whenever it may be another."""
         handled = super().event(event)
         if self._lines and event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self.setMinimumHeight(self._lines * self.fontMetrics().lineSpacing() + 4)
+            self.setMinimumHeight(self._height_of_lines())
         return handled
+
+    def _height_of_lines(self) -> int:
+        """Measure the lines as they are laid out, which takes more than the font's own metrics say."""
+        text = self.text()
+        self.setMinimumHeight(0)
+        self.setText("\n".join("x" * self._lines))
+        height = self.heightForWidth(MANY_PIXELS)
+        self.setText(text)
+        return height
+
+    def sizeHint(self) -> QSize:
+        """Return the height at the width it has: Qt's own is that of a narrower label, which moves what is above by a line."""
+        hint = super().sizeHint()
+        return QSize(hint.width(), max(self.minimumHeight(), self.heightForWidth(self.width()))) if self._lines else hint
 
 
 def plain_table(columns: Sequence[str], tip: str = "") -> QTableWidget:

@@ -15,6 +15,7 @@ MOUSE = (
     ("right-click or Alt-click", "what the object is not"),
     ("drag", "a box around it"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
+    ("Ctrl-1 to Ctrl-9", "an object of that class (the button 'classes')"),
     ("?", "show the first steps, or put them away"),
 )
 
@@ -30,6 +31,9 @@ class HelpOverlay(QWidget):
             "<p>Keys work while the canvas has the focus.<br>Change keys in Preferences &gt; Plugins &gt; SAM2S.</p>"
         )
         text.setTextFormat(Qt.TextFormat.RichText)
+        self.setObjectName("keys")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setStyleSheet("#keys { border: 1px solid palette(mid); }")  # it lies on a window of the same colour
         layout = QVBoxLayout(self)
         layout.addWidget(text)
         self.adjustSize()

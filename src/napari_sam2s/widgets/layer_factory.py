@@ -30,6 +30,8 @@ RIM = 0.3  # of a dot's size, in the colour of its object
 DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
 FLAT = "A click in 3-D says nothing of a frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
 BOX_DOTS = 12  # that each side of a box is drawn with
+FILLED, OUTLINED = 0.5, 1.0  # opacity of masks
+OUTLINES = 240  # of them would fill the height of a frame
 
 
 def spatial(image: Image) -> dict[str, Any]:
@@ -69,13 +71,19 @@ def make_prompts_layer(image: Image) -> Points:
         border_width=RIM,
         size=max(5.0, height / 50),
         symbol="disc",
+        canvas_size_limits=(0, 10_000),  # or napari draws a dot in the corner of frames that have none
         **spatial(image),
     )
 
 
 def make_objects_layer(image: Image, project: Project, labels: LabelView) -> Labels:
     """Return the masks of a project, as ``labels``, as a layer."""
-    return Labels(labels, name=OBJECTS, opacity=0.5, colormap=colormap(project.objects), **spatial(image))
+    return Labels(labels, name=OBJECTS, opacity=FILLED, colormap=colormap(project.objects), **spatial(image))
+
+
+def outline_width(height: int) -> int:
+    """Return how wide an outline is in pixels of a frame of that height, to be seen when all of it is on show."""
+    return max(1, round(height / OUTLINES))
 
 
 class ObjectColours(DirectLabelColormap):  # type: ignore[misc]

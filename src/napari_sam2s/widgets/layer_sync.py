@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari.layers import Image, Labels, Points, Tracks
 from qtpy.QtCore import QTimer
 
-from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets import Object, Project, Prompt
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.box_band import BoxBand
 from napari_sam2s.widgets.layer_factory import (
+    FILLED,
+    OUTLINED,
     clicks_and_boxes,
     colormap,
     lie_on,
     make_objects_layer,
     make_prompts_layer,
+    outline_width,
     show_prompts,
     still_drawn,
 )
+from napari_sam2s.widgets.pointer_names import label_features, name_what_is_below
 from napari_sam2s.widgets.strokes import Strokes
 from napari_sam2s.widgets.time_axis import MOVES
 
@@ -37,6 +41,7 @@ class User(Protocol):
     """Who hears what the user did in the layers."""
 
     current_object: int
+    outlines: bool  # masks are shown by their outlines
 
     def choose(self, object_id: int) -> None:
         """Hear that the user chose another object to paint as."""
@@ -85,6 +90,8 @@ class LayerSync:
         if self.objects is None:
             self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project, self._strokes.labels))
             self._colours = {o.id: o.colour for o in self._project.objects}
+            self._known: tuple[Object, ...] = ()
+            self._describe()
             self.objects.metadata.update(metadata)
             self.objects.mouse_drag_callbacks.insert(0, self._strokes.drag)
             self._selected = 0
@@ -98,6 +105,7 @@ class LayerSync:
             )
             self.prompts.mouse_drag_callbacks.insert(0, hear)
             self.prompts.events.data.connect(self._points_changed)
+            name_what_is_below(self.prompts, lambda: self.objects)
             show_prompts(self.prompts, self._project.prompts(), self._project.objects)
         self._viewer.layers.selection.active = self.prompts
         self.prompts.mode = "add"
@@ -110,9 +118,21 @@ class LayerSync:
             colours = {o.id: o.colour for o in self._project.objects}
             if colours != self._colours:
                 self.objects.colormap, self._colours = colormap(self._project.objects), colours
+            self._describe()
             if self._selected != self._user.current_object:
                 self.select(self._user.current_object)
         self.redraw_masks()
+
+    def _describe(self) -> None:
+        """Tell napari's status bar the names, and draw outlines or areas."""
+        assert self.objects is not None
+        known = tuple(self._project.objects)
+        if known != self._known:
+            self.objects.features, self._known = label_features(known), known
+        width = outline_width(self._project.shape[1]) if self._user.outlines else 0
+        if self.objects.contour != width:
+            self.objects.contour = width
+            self.objects.opacity = OUTLINED if width else FILLED
 
     def select(self, object_id: int) -> None:
         """Paint as this object."""

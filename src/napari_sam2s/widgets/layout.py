@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import napari
 
 TIMELINE = "SAM2S timeline"
-MINIMUM_WIDTH = 380  # pixels
+WIDTH = 400  # pixels: what the widest page needs beside a scroll bar; the rest of a laptop's screen is for the picture
 OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
 
@@ -28,6 +28,10 @@ class SnugTabs(QTabWidget):
         """Look at the pages anew."""
         super().tabInserted(index)
         self._fit()
+
+    def hasHeightForWidth(self) -> bool:
+        """Say no: Qt would take the height that a page would like for the least it needs, and push its buttons out of sight."""
+        return False
 
     def _fit(self, _: int = 0) -> None:
         for n in range(self.count()):
@@ -47,11 +51,51 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     scroll.setFrameShape(QScrollArea.Shape.NoFrame)
     scroll.setWidget(inside)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.installEventFilter(_WideEnough(scroll))
     foot = QWidget()
     stacked(*below, into=foot, margins=True).setContentsMargins(9, 0, 9, 4)
     stacked((scroll, 1), foot, into=widget)
-    widget.setMinimumWidth(MINIMUM_WIDTH)
+    widget.setMinimumWidth(WIDTH)
     widget.setProperty(OURS, True)
+
+
+def keep_on_screen(widget: QWidget) -> None:
+    """Shrink and move the window of a widget that was just docked if it is wider than the screen then.
+
+    Qt keeps the canvas as wide as it was and makes the window wider by the dock.
+    """
+
+    def fit() -> None:
+        window = widget.window()
+        screen = window.screen() if window is not None else None
+        if not isinstance(window, QMainWindow) or screen is None or window.isMaximized() or window.isFullScreen():
+            return
+        room, frame = screen.availableGeometry(), window.frameGeometry()
+        if frame.width() > room.width():
+            window.resize(window.width() - frame.width() + room.width(), window.height())
+        if window.frameGeometry().right() > room.right():
+            window.move(max(room.left(), room.right() - window.frameGeometry().width() + 1), frame.top())
+
+    quiet_timer(widget, 0, fit).start()  # napari is in the midst of adding it
+
+
+class _WideEnough(QObject):
+    """Keeps a scroll area that never scrolls sideways as wide as what is in it, with the bar at its side."""
+
+    def __init__(self, scroll: QScrollArea) -> None:
+        super().__init__(scroll)
+        self._scroll = scroll
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Ask for more width when a page is wider than the last one, or so high that the bar is shown."""
+        if event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Show):
+            inside = self._scroll.widget()
+            bar = self._scroll.verticalScrollBar()
+            if inside is not None and bar is not None:
+                wanted = inside.minimumSizeHint().width() + (bar.sizeHint().width() if bar.isVisible() else 0)
+                if wanted != self._scroll.minimumWidth():
+                    self._scroll.setMinimumWidth(wanted)
+        return False
 
 
 def tab_beside_ours(widget: QWidget) -> None:
@@ -69,6 +113,17 @@ def tab_beside_ours(widget: QWidget) -> None:
                 window.tabifyDockWidget(other, mine)
                 mine.raise_()
                 return
+
+    quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
+
+
+def take_no_more_width(widget: QWidget) -> None:
+    """Give a widget's dock the width that it needs, once, when it is laid out: napari gives it half of a laptop's canvas."""
+
+    def put() -> None:
+        mine, window = _dock_of(widget), widget.window()
+        if mine is not None and isinstance(window, QMainWindow) and not mine.isFloating():
+            window.resizeDocks([mine], [widget.sizeHint().width()], Qt.Orientation.Horizontal)
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
 

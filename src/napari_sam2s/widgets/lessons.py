@@ -89,7 +89,7 @@ class Lessons(QWidget):
         stacked(self._pages, into=self)
 
     def _fill_opening(self, page: QWidget) -> None:
-        text = wrapped("Drop a video on napari: a film, a stack, a folder of pictures. Or begin with one of these.")
+        text = wrapped("Drop a video file, an image stack or a folder of images on napari. Or start with one of these.")
         first = button("Open a video ...", self.wants_video.emit, "Choose a video file.")
         samples = side_by_side(
             button("Sample: surgery", lambda: self.wants_sample.emit("short"), "Six seconds of drawn laparoscopy."),
@@ -100,12 +100,14 @@ class Lessons(QWidget):
     def _fill_steps(self, page: QWidget) -> None:
         columns = []
         for picture, words in (
-            ("click", "1. Click an object in the picture; right-click what it is not."),
-            ("track", f"2. Press {self._key('track')}. It is tracked through the video."),
-            ("look", f"3. Look where it is in doubt: {self._key('review_next')}. {self._key('new_object')} adds an object."),
+            ("click", "1. Click an object. Right-click to leave something out."),
+            ("track", f"2. Press {self._key('track')} to track it through the video."),
+            ("look", f"3. Press {self._key('review_next')} to see doubtful masks, {self._key('new_object')} for a new object."),
         ):
             column = QWidget()
-            stacked(StepPicture(picture), wrapped(words), into=column).addStretch()
+            text = wrapped(words)
+            text.setAlignment(Qt.AlignmentFlag.AlignTop)
+            stacked(StepPicture(picture), text, into=column).addStretch()
             columns.append((column, 1))
         close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
         stacked(side_by_side(*columns), close, into=page).addStretch()
@@ -150,9 +152,12 @@ class LessonsOr(QStackedWidget):
         return shown.sizeHint()
 
     def minimumSizeHint(self) -> QSize:
-        """Return that of the page on show."""
+        """Return that of the page on show; of text, the height at the width it has, or it is cut off."""
         shown: Any = self.currentWidget()
-        return shown.minimumSizeHint()
+        hint = shown.minimumSizeHint()
+        if shown.hasHeightForWidth():
+            hint.setHeight(max(hint.height(), shown.heightForWidth(self.width())))
+        return QSize(hint)
 
 
 def learned() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QToolButton, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.label_menu import LabelMenu
@@ -29,7 +30,8 @@ class ClassChooser(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setToolTip("The classes that objects are offered. Your own list is a text file with a name a line, or JSON.")
+        self.setToolTip("The classes to choose from. Your own list is a JSON file, or a text file with one name on each line.")
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.current: ClassList | None = None
         self.source = ""  # a preset's name, or a path
         self._fill()
@@ -80,6 +82,7 @@ class ObjectsPanel(QWidget):
         self.table.chosen.connect(session.select)
         self.table.edited.connect(session.changed)
         self.table.refused.connect(session.tell)
+        self._make_grid()
         self.chooser = ClassChooser()
         self.chooser.listed.connect(self._listed)
         self.chooser.refused.connect(session.tell)
@@ -100,9 +103,32 @@ class ObjectsPanel(QWidget):
         keys.add("rapid", "Shift-N", "rapid marking: every click a new object, or not", self.rapid.toggle)
         self.rapid.setToolTip(f"Rapid marking ({keys.key('rapid')}): every click is a new object, as for many nuclei.")
         self.rapid.toggled.connect(self._set_rapid)
+        self.outlines = QCheckBox("outlines")
+        self.outlines.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        keys.add("outlines", "Shift-F", "outlines of the masks, or filled", self.outlines.toggle)
+        self.outlines.setToolTip(f"Show masks by their outlines ({keys.key('outlines')}): what is below them stays visible.")
+        self.outlines.toggled.connect(self._set_outlines)
+        self.outlines.setChecked(bool(remembered("display", "outlines", False)))
         self.lessons = Lessons(keys.key)
         self.shown = LessonsOr(self.lessons, table)
-        stacked((self.shown, 1), actions, side_by_side(QLabel("classes"), (self.chooser, 1), self.rapid), into=self)
+        last = side_by_side(self.by_class, (self.chooser, 1), self.rapid, self.outlines)
+        stacked((self.shown, 1), actions, last, self.grid, into=self)
+
+    def _make_grid(self) -> None:
+        self.grid = ClassGrid(self._session)
+        self.by_class = QToolButton()
+        self.by_class.setText("classes")
+        self.by_class.setCheckable(True)
+        self.by_class.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.by_class.setToolTip("Show a button for each of the first nine classes: the next click makes an object of it.")
+        self.by_class.setChecked(bool(remembered("display", "class_buttons", False)))
+        self.by_class.toggled.connect(self.grid.setVisible)
+        self.by_class.toggled.connect(lambda shown: remember("display", class_buttons=shown))
+        self.grid.setVisible(self.by_class.isChecked())
+
+    def _set_outlines(self, outlines: bool) -> None:
+        remember("display", outlines=outlines)
+        self._session.show_outlines(outlines)
 
     def _set_rapid(self, rapid: bool) -> None:
         session, key = self._session, self._keys.key("rapid")
@@ -124,3 +150,4 @@ class ObjectsPanel(QWidget):
 
     def _listed(self, chosen: ClassList) -> None:
         self.table.classes = chosen.classes
+        self.grid.show_classes(chosen.classes)

@@ -25,7 +25,7 @@ def offer_widget(name: str) -> None:
     def open_widget(_: object = None) -> None:
         viewer.window.add_plugin_dock_widget(PLUGIN, "Segment video")
 
-    text = f"{name} is open. Click objects in it with SAM2S."
+    text = f"SAM2S has opened {name}."
     notification_manager.dispatch(Notification(text, "info", actions=[(BUTTON, open_widget)]))
     _let_it_stay(viewer)
 
@@ -38,6 +38,10 @@ def withdraw_offer(viewer: Any) -> None:
 
 def _let_it_stay(viewer: Any) -> None:
     for shown in _shown(viewer):
+        shown.source_label.hide()  # napari's own class, which tells nobody anything
+        shown.geom_anim.stop()
+        shown.resize(shown.width(), shown.sizeHint().height())  # napari places it before it knows of its button
+        shown.move_to_bottom_right()
         shown.timer.setInterval(SHOWN_MS)
         shown.timer.start()
 

@@ -23,6 +23,7 @@ from napari_sam2s.tracking.prompt_replacement import replace_prompts
 from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.tracking.run_controller import RunController
 from napari_sam2s.video import Video
+from napari_sam2s.widgets.clear_colours import recolour
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 NOTHING_TO_TRACK = "Click an object first, then track it."
@@ -82,7 +83,10 @@ class ProjectWorker(QObject):
         self.pause()
 
         def ask() -> None:
+            since = self.project.history.last
             self._ask(prompt, reset=reset)
+            recolour(self.project, prompt.object_id, prompt.frame, self.video[prompt.frame])
+            self.project.history.merge(since, "prompt", "set colour")
             self.prompted.emit(prompt.frame, prompt.object_id)
 
         return self._do_change(ask)

@@ -210,7 +210,9 @@ class ReviewPanel(QWidget):
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
         if (span := self.span) is not None:
-            self._answered = span
+            self._answered, self._session.correction = span, None
+            done = f"The masks of {_frames(span)} are confirmed." if span.link is None else "The two objects are joined."
+            self._session.tell(f"{done} {self._keys.key('undo')} undoes it.")
             self._session.edit(lambda project: project.review.accept(span))
 
     def refuse(self) -> None:
@@ -264,7 +266,7 @@ class ReviewPanel(QWidget):
             if span.link is None:
                 self._session.correction = (span.start, span.stop)
                 then = f"to track {_frames(span)} anew, both ways" if span.stop - span.start > 1 else then
-            self._session.tell(f"Click the object, or right-click what it is not. Then press {key} {then}.")
+            self._session.tell(f"Click the object, or right-click what is not part of it. Then press {key} {then}.")
 
 
 def _frames(span: ReviewSpan) -> str:

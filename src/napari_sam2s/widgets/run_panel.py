@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QLabel, QProgressBar, QWidget
+from qtpy.QtWidgets import QCheckBox, QProgressBar, QStackedWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.stride_spinbox import StrideSpinBox
@@ -25,20 +25,26 @@ class RunPanel(QWidget):
         tip = "Where tracking goes from the frame on show; 'both' goes forward, then backward from it."
         self.direction = menu(("forward", "backward", "both"), tip)
         self.direction.currentTextChanged.connect(lambda _: self.changed.emit())
-        self.whole_button = button("all frames", self.whole.emit, "Take the whole video again.")
+        self.whole_button = button(
+            "", self.whole.emit, "Tracking stays between the handles of the timeline. Press to take the whole video again."
+        )
         self.rate = StrideSpinBox()
         self.rate.chosen.connect(lambda _: self.changed.emit())
         self.follow = QCheckBox("follow")
         self.follow.setChecked(True)
         self.follow.setToolTip("Show the frames as they are tracked. Moving the slider yourself stops this until the next run.")
-        self.track_button = button("Track", self.track.emit, "Track the objects from this frame on; press again to pause.")
-        self.resume_button = button("Resume", self.resume.emit, "Resume the interrupted run; it leads to the same masks.")
+        self.track_button = button("Track", self.track.emit, "Track the objects from this frame on. Press again to pause.")
+        self.resume_button = button(
+            "Resume", self.resume.emit, "Resume the interrupted run. The masks are the same as without the interruption."
+        )
         self.resume_button.setVisible(False)
         # Its lines and the bar keep their room while they are empty: the buttons stay where they are.
         self.preflight = wrapped(
             tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.", lines=PREFLIGHT_LINES
         )
         self.preflight.linkActivated.connect(lambda every: self.rate.take(int(every)))
+        self.below = QStackedWidget()  # in its place, pictures of the answers to a click
+        self.below.addWidget(self.preflight)
         self.progress = QProgressBar()
         self.progress.setToolTip("How far the run is.")
         self.progress.setTextVisible(False)
@@ -47,11 +53,10 @@ class RunPanel(QWidget):
         policy.setRetainSizeWhenHidden(True)
         self.progress.setSizePolicy(policy)
         stacked(
-            side_by_side(QLabel("direction"), (self.direction, 1), self.whole_button),
-            side_by_side(QLabel("track"), (self.rate, 1), self.follow),
-            side_by_side((self.track_button, 2), (self.resume_button, 1)),
+            side_by_side((self.direction, 2), (self.rate, 3), self.follow),
+            side_by_side((self.track_button, 2), (self.whole_button, 1), (self.resume_button, 1)),
             self.progress,
-            self.preflight,
+            self.below,
             into=self,
         )
         self.progress.setVisible(False)
@@ -74,10 +79,5 @@ class RunPanel(QWidget):
     def show_bounds(self, first: int, stop: int, frames: int) -> None:
         """Say which frames are between the handles of the timeline."""
         everything = (first, stop) == (0, frames)
-        self.whole_button.setText("all frames" if everything else f"{first} to {stop - 1}  ✕")
-        self.whole_button.setEnabled(not everything)
-        self.whole_button.setToolTip(
-            "Tracking may go through the whole video. Drag the handles of the timeline to bound it."
-            if everything
-            else "Tracking stays between the handles of the timeline. Press to take the whole video again."
-        )
+        self.whole_button.setText(f"{first} to {stop - 1}  ✕")
+        self.whole_button.setVisible(not everything)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import QSize
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_sam2s.widgets import commands
 from napari_sam2s.widgets.camera import keep_whole_picture
-from napari_sam2s.widgets.click_answers import ClickAnswers
+from napari_sam2s.widgets.click_answers import MOST_ANSWERS, ClickAnswers, Offer
+from napari_sam2s.widgets.click_pictures import ClickPictures
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.export_menu import Exporter
@@ -19,7 +21,15 @@ from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
-from napari_sam2s.widgets.layout import SnugTabs, dock_timeline, lay_out, undock_timeline
+from napari_sam2s.widgets.layout import (
+    WIDTH,
+    SnugTabs,
+    dock_timeline,
+    keep_on_screen,
+    lay_out,
+    take_no_more_width,
+    undock_timeline,
+)
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
@@ -37,7 +47,7 @@ from napari_sam2s.widgets.vispy_workarounds import guard_canvas
 if TYPE_CHECKING:
     import napari
 
-STATUS_LINES = 3
+STATUS_LINES = 4
 
 
 class SegmentWidget(QWidget):
@@ -65,6 +75,8 @@ class SegmentWidget(QWidget):
         self.exporter = Exporter(session, self.export_button)
         self._bind_keys()
         self.answers = ClickAnswers(session, self.keys, self)
+        self.pictures = ClickPictures(MOST_ANSWERS)
+        self.run_panel.below.addWidget(self.pictures)
         self.objects_panel = ObjectsPanel(session, self.keys)
         self.review_panel = ReviewPanel(session, self.keys)
         self.track_editing_panel = TrackEditingPanel(session)
@@ -79,17 +91,23 @@ class SegmentWidget(QWidget):
         commands.OPEN.add(self.keys)
         SESSIONS.add(session)
         withdraw_offer(napari_viewer)
+        take_no_more_width(self)
         session.tell(WELCOME)
         self.picker.look()
+        keep_on_screen(self)
+
+    def sizeHint(self) -> QSize:
+        """Ask for no more of the window's width than is needed: six buttons side by side would like to be wider."""
+        return QSize(WIDTH, super().sizeHint().height())
 
     def _lay_out(self) -> None:
         session = self.session
         last = side_by_side(
             button("Confirm", session.confirm, "Confirm the masks of this frame: tracking stops here and never changes them."),
-            button("Undo", session.undo, "Undo the last step, whatever it was."),
-            button("Redo", session.redo, "Redo what was undone."),
+            button("Undo", session.undo, "Undo the last step."),
+            button("Redo", session.redo, "Redo the step that was undone."),
             button("Keys", self.help.toggle, "Show all keys."),
-            button("?", self.show_lessons, "Show the first steps, or put them away."),
+            button("?", self.show_lessons, "Show or hide the first steps."),
             self.export_button,
         )
         lay_out(self, self.picker, self.model_panel, (self.tabs, 1), below=(self.run_panel, last, self.status))
@@ -121,6 +139,8 @@ class SegmentWidget(QWidget):
         self.model_panel.trouble.connect(session.warn)
         self.timeline.jumped.connect(session.go_to)
         self.run_view.redrawn.connect(self.objects_panel.refresh)
+        self.answers.offered.connect(self._offer)
+        self.pictures.chosen.connect(self.answers.choose)
         self.review_panel.titled.connect(self._title_review)
 
         lessons = self.objects_panel.lessons
@@ -128,6 +148,16 @@ class SegmentWidget(QWidget):
         lessons.wants_sample.connect(self.picker.open_sample)
         self._question_mark = QShortcut(QKeySequence("?"), self)  # napari's own keys know no question mark
         self._question_mark.activated.connect(self.show_lessons)
+
+    def _offer(self, offer: Offer | None) -> None:
+        """Show pictures of the answers to a click, in the place of what a run would cost."""
+        video = self.session.video
+        if offer is None or video is None:
+            self.run_panel.below.setCurrentIndex(0)
+            return
+        masks = [answer.mask for answer in offer.answers]
+        self.pictures.show_answers(video[offer.frame], masks, offer.names(), offer.shown)
+        self.run_panel.below.setCurrentWidget(self.pictures)
 
     def show_lessons(self) -> None:
         """Show the first steps, or put them away."""
@@ -169,12 +199,13 @@ class SegmentWidget(QWidget):
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        worker, then = self.session.worker, "Click an object; right-click what it is not."
+        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
         self.session.tell(f"{setup_of(facts)}: ready.{left_out} {then}")
         self.run_view.facts = facts
+        self.model_panel.note_device(str(facts.get("device", "")))
         self.refresh()
 
     def _note_pause(self) -> None:

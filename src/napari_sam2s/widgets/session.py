@@ -55,6 +55,7 @@ class Session(QObject):
         self.layers: LayerSync | None = None
         self.current_object = 1
         self.rapid = False  # every click is a new object
+        self.outlines = False  # masks are shown by their outlines
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
         self._marked: set[int] = set()  # objects that were clicked since the video was opened
         self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
@@ -171,6 +172,12 @@ class Session(QObject):
         objects = [o.id for o in self.project.objects] if self.project is not None else []
         if objects and self.current_object not in objects:
             self.current_object = objects[-1]
+        if self.layers is not None:
+            self.layers.show()
+
+    def show_outlines(self, outlines: bool) -> None:
+        """Show masks by their outlines, or by what they cover."""
+        self.outlines = outlines
         if self.layers is not None:
             self.layers.show()
 

@@ -14,7 +14,7 @@ from napari_sam2s.widgets.timeline_model import TimelineRow
 ROW, GAP, RULER = 14, 3, 18  # pixels
 # All rows together are as high as these, or as the user makes the strip, and with more objects they get thinner: a strip that
 # grew with each new object would move the picture under the mouse that is about to click the next one.
-USUAL_ROWS, LEAST_ROWS = 4, 2
+USUAL_ROWS, LEAST_ROWS = 3, 2
 LEAST_PITCH = 3.0  # from one row to the next; only when they cannot get thinner the strip grows
 NAMES_FROM = 11  # height of a row from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it

@@ -64,7 +64,11 @@ class TrackEditingPanel(QWidget):
             choice.currentIndexChanged.connect(self._changed)
         self.text = wrapped()
         self.before, self.after = QLabel(), QLabel()
-        self.apply_button = button("Apply", self.apply, "Do it; undo takes it back.", Qt.FocusPolicy.StrongFocus)
+        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.", Qt.FocusPolicy.StrongFocus)
+        self.parent_menu = menu((), "The object that the one above came of when it divided.")
+        tip = "Keep that the object above came of this one; undo takes it back."
+        self.parent_button = button("Record", self.record_parent, tip, Qt.FocusPolicy.StrongFocus)
+        self.first.currentIndexChanged.connect(self._show_parent)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -88,7 +92,9 @@ class TrackEditingPanel(QWidget):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
             pictures.addWidget(head, 0, n)
             pictures.addWidget(label, 1, n)
-        stacked(form, self.text, pictures, self.apply_button, into=self).addStretch()
+        lineage = QFormLayout()
+        lineage.addRow("daughter of", side_by_side((self.parent_menu, 1), self.parent_button))
+        stacked(form, self.text, pictures, self.apply_button, lineage, into=self).addStretch()
 
     def refresh(self) -> None:
         """Show the project's objects as they are."""
@@ -99,6 +105,7 @@ class TrackEditingPanel(QWidget):
             for choice, other in ((self.first, 0), (self.second, 1)):
                 self._fill(choice, min(other, len(objects) - 1))
             self._keep_apart()
+            self._show_parent()
         last = 0 if project is None else project.shape[0] - 1
         if last != self.last.maximum():
             for box, value in ((self.start, 0), (self.last, last)):
@@ -116,9 +123,36 @@ class TrackEditingPanel(QWidget):
         choice.setCurrentIndex(at if at >= 0 else otherwise)
         choice.blockSignals(False)
 
+    def _show_parent(self, *_: Any) -> None:
+        """Show which object the first came of."""
+        self.parent_menu.clear()
+        self.parent_menu.addItem("none", None)
+        for o in self._objects:
+            if o.id != self.first.currentData():
+                self.parent_menu.addItem(swatch(QColor(*o.colour)), o.name, o.id)
+        parent = next((o.parent for o in self._objects if o.id == self.first.currentData()), None)
+        self.parent_menu.setCurrentIndex(max(0, self.parent_menu.findData(parent)))
+        self.parent_button.setEnabled(bool(self._objects))
+
+    def record_parent(self) -> None:
+        """Keep which object the first one came of."""
+        child, parent = self.first.currentData(), self.parent_menu.currentData()
+        if self._session.project is None or child is None:
+            return
+        self._session.edit(lambda project: self._record(project, int(child), parent))
+
+    def _record(self, project: Project, child: int, parent: int | None) -> None:
+        project.objects.set_parent(child, parent)
+        name = project.objects.get(child).name
+        of = "has no parent" if parent is None else f"is a daughter of {project.objects.get(parent).name}"
+        self._session.notify(f"{name} {of}. Undo takes it back.")
+
     def showEvent(self, event: Any) -> None:
-        """Look at the project as it is now."""
+        """Look at the project as it is now, and at the object that is chosen there."""
         super().showEvent(event)
+        if (at := self.first.findData(self._session.current_object)) >= 0 and not event.spontaneous():
+            self.first.setCurrentIndex(at)
+            self._keep_apart()
         self._timer.start()
 
     # What the user does

@@ -1,0 +1,64 @@
+"""All videos of a folder from a dock: what is done and what failed stands in the table, and a press pauses them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_sam2s.formats import write_video
+from napari_sam2s.masklets import Project
+from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.widgets import batch_widget
+from napari_sam2s.widgets.batch_widget import PAUSE, START, BatchWidget
+
+
+def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_path, monkeypatch):
+    case = demo_case(5, size=(120, 160))
+    write_video((case[t] for t in range(5)), tmp_path / "a.mp4")
+    Image.fromarray(case.masks(0)[1].astype(np.uint8)).save(tmp_path / "a_frame0.png")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    settings = {"input_size": 64}
+    monkeypatch.setattr(batch_widget, "remembered", lambda _, key, default: settings.get(key, default))
+    viewer = make_napari_viewer()
+    widget = BatchWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    assert not widget.button.isEnabled()
+    widget.take_folder(tmp_path)
+    widget.prompts.setCurrentText("masks")
+    widget.workers.setValue(1)
+
+    def column(n):
+        return [widget.table.item(row, n).text() for row in range(widget.table.rowCount())]
+
+    assert column(0) == ["a.mp4", "broken.mp4"]
+    with qtbot.waitSignal(widget.ended, timeout=60_000):
+        QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+        assert widget.button.text() == PAUSE
+    assert column(1) == ["done", "failed"]
+    assert column(2)[0] == "5 of 5"
+    assert "broken.mp4" in column(4)[1]
+    assert widget.status.text().startswith("1 of 2 videos done")
+    assert "1 failed" in widget.status.text()
+    with Project.open(tmp_path / "a.mp4.sam2s", "r") as project:
+        assert project.frames == list(range(5))
+
+    def paused(folder, *, progress, stop, **options):
+        assert (folder, options["prompts"], options["workers"], options["image_size"]) == (tmp_path, "masks", 1, 64)
+        assert stop.wait(30)
+        rows = [replace(row, state="stopped") for row in made]
+        progress(rows)
+        return rows
+
+    made = [batch_widget.BatchRow(tmp_path / "a.mp4", tmp_path / "a.mp4.sam2s")]
+    monkeypatch.setattr(batch_widget, "batch", paused)
+    QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+    with qtbot.waitSignal(widget.ended, timeout=30_000):
+        QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+    assert column(1) == ["stopped"]
+    assert widget.status.text().endswith(f"{START} does what is missing.")
+    assert widget.button.text() == START
+    widget.close()
