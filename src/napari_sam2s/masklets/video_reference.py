@@ -34,12 +34,7 @@ class VideoReference:
             self.fingerprint: str = meta["fingerprint"]
         except (KeyError, ValueError, TypeError, ProjectError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
-        first, last = self._store.rows(_FIRST_AND_LAST)[0]
-        if first is not None and not (first >= 0 and isinstance(last, int) and last < frames):
-            raise ProjectError(
-                f"{self._store.path} is damaged (masks of frame {first if first < 0 else last!r} in a video of {frames}): "
-                "`napari-sam2s doctor` says what can be saved, and how."
-            )
+        self._check_frames(frames)
         self.fps: float | None = meta.get("fps")
         size = json.loads(meta.get("pixel_size") or "null")
         self.pixel_size: tuple[float, float] | None = None if size is None else (float(size[0]), float(size[1]))
@@ -49,6 +44,17 @@ class VideoReference:
         self._pictures = unpacked(meta.get("pictures"))
         self._path: str | None = meta.get("video")
         self._relative: str | None = meta.get("video_relative")
+
+    def _check_frames(self, frames: int) -> None:
+        """Refuse masks of frames that the video does not have; those of undone runs may lie behind its end, and nobody sees."""
+        if self._store.known != "masks":
+            return
+        first, last = self._store.rows(_FIRST_AND_LAST)[0]
+        if first is not None and not (first >= 0 and isinstance(last, int) and last < frames):
+            raise ProjectError(
+                f"{self._store.path} is damaged (masks of frame {first if first < 0 else last!r} in a video of {frames}): "
+                "`napari-sam2s doctor` says what can be saved, and how."
+            )
 
     @property
     def path(self) -> Path | None:
