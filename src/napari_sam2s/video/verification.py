@@ -67,7 +67,7 @@ class Verification:
             "Not readable": self.unreadable,
             "Other pixels after a jump": [f"frame {i}" for i in self.other_pixels],
             "Other times": self.other_times,
-            "What opening the file told": list(self.warnings),
+            "Warnings when the file was opened": list(self.warnings),
         }
         for title, items in found.items():
             if items:
