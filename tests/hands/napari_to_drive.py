@@ -40,6 +40,7 @@ def main() -> None:
     window = viewer.window._qt_window
     window.move(0, 0)
     window.resize(width, height)
+    window.showMaximized()  # as large as the screen with its title bar on it: what is below the fold is seen to be
     names = {"viewer": viewer, "napari": napari, "QApplication": QApplication}
 
     def look() -> None:

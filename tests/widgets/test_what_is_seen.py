@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
+from napari_sam2s.widgets.model_advice import advice
 from napari_sam2s.widgets.pointer_names import label_features
+from napari_sam2s.widgets.preflight import keep_rate
+from napari_sam2s.widgets.settings import remember
 
 ORANGE, BLUE, GREEN = COLOURS[:3]
 MASK = np.zeros((20, 30), bool)
@@ -66,4 +72,58 @@ def test_napari_is_told_the_name_and_class_of_each_label(tmp_path):
     table = label_features(project.objects)
     assert table["index"].tolist() == [0, 1]
     assert table[["name", "class"]].iloc[1].tolist() == ["left grasper", "grasper"]
+    project.close()
+
+
+def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
+    remember("speed", measured="")
+    try:
+        assert advice("edgetam", "")[0] == advice("sam2s-nano", "cpu")[0] == ""
+        assert advice("edgetam", "cpu")[0] == advice("sam2.1-base-plus", "cuda")[0] == "recommended"
+        keep_rate("sam2s-nano on cpu at 384 px", 3, 2.0)
+        keep_rate("sam2s-nano on cpu at 384 px", 1, 8.7)
+        keep_rate("sam2s-nano on cpu at 384 px, fast", 1, 99.0)
+        assert advice("sam2s-nano", "cpu")[0] == "8.7 frames/s here"
+        short, tip = advice("edgetam", "cpu")
+        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower"
+        assert "estimate" in tip
+        assert advice("sam2.1-tiny", "cuda") == ("", "For anything; the fastest of SAM 2.1.")
+    finally:
+        remember("speed", measured="")
+
+
+class Someone:
+    """As much of a session as the grid of classes asks for."""
+
+    def __init__(self, project):
+        self.project, self.current_object, self.said = project, project.add_object().id, []
+        self.viewer = SimpleNamespace(bind_key=lambda *_, **__: None)
+        self.changed = SimpleNamespace(emit=lambda: None)
+
+    def new_object(self):
+        self.current_object = self.project.add_object().id
+
+    def activate_prompts(self):
+        pass
+
+    def tell(self, message):
+        self.said.append(message)
+
+
+def test_a_class_button_names_an_untouched_object_and_makes_another_of_one_in_use(qtbot, tmp_path):
+    project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
+    someone = Someone(project)
+    grid = ClassGrid(someone)
+    qtbot.addWidget(grid)
+    grid.show_classes(["dissecting and grasping forceps", "hook"])
+    assert grid.buttons[0].toolTip().startswith("dissecting and grasping forceps (Ctrl-1)")
+    grid.take(1)
+    assert [(o.id, o.class_name) for o in project.objects] == [(1, "hook")]
+    project.prompts.add(Prompt(1, 0, ((8.0, 12.0),), (1,)))
+    grid.take(1)
+    grid.take(7)  # no such class in the list
+    assert [(o.name, o.class_name) for o in project.objects] == [("hook", "hook"), ("hook 2", "hook")]
+    assert someone.said[-1] == "hook 2 is new: click it in the picture."
+    project.undo()
+    assert len(project.objects) == 1, "one step"
     project.close()

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.object_table import give_class
 from napari_sam2s.widgets.session import Session
 
@@ -43,20 +42,19 @@ class ClassGrid(QWidget):
 
     def take(self, n: int) -> None:
         """Make an object of a class for the next click; one that nothing is known of yet is taken for it."""
-        session = self._session
-        if session.project is None or n >= len(self._names):
+        session, project = self._session, self._session.project
+        if project is None or n >= len(self._names):
             return
-        if session.project.prompts(session.current_object) or session.project.masks.presence(session.current_object):
+        since, now = project.history.last, session.current_object
+        used = bool(project.prompts(now) or project.masks.known(now, 0, project.shape[0]))
+        if used:
             session.new_object()
-        name = self._names[n]
-
-        def give(project: Project) -> None:
-            give_class(project, session.current_object, name)
-
-        give(session.project)
+        give_class(project, session.current_object, self._names[n])
+        if used:
+            project.history.merge(since, "add object", "set class")
         session.activate_prompts()
         session.changed.emit()
-        session.tell(f"{session.project.objects.get(session.current_object).name}: click it in the picture.")
+        session.tell(f"{project.objects.get(session.current_object).name} is new: click it in the picture.")
 
     def bind(self, shown: bool) -> None:
         """Take the keys, or let go of them."""

@@ -71,6 +71,7 @@ def make_prompts_layer(image: Image) -> Points:
         border_width=RIM,
         size=max(5.0, height / 50),
         symbol="disc",
+        canvas_size_limits=(0, 10_000),  # or napari draws a dot in the corner of frames that have none
         **spatial(image),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
@@ -15,6 +15,7 @@ from napari_sam2s.model.own_models import own_models, remember_size
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
+from napari_sam2s.widgets.model_advice import advice, recommended
 from napari_sam2s.widgets.settings import remember, remembered
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -80,6 +81,7 @@ class ModelPanel(QWidget):
         )
         self.memory = MemoryPanel()
         self._chosen = BUILT_IN
+        self._device = ""  # where the model runs, once that is known
         self._wanted: ModelEntry | None = None  # chosen, but not here yet
         self._accepted: set[str] = set()  # models that the user wants without the tensors that do not fit
         self._lay_out()
@@ -146,12 +148,21 @@ class ModelPanel(QWidget):
                 state = f"download {d.megabytes} MB" if find_local(d) is None else "installed"
                 entries.append((d.name, f"{d.name} ({state})"))
         entries.append(("", "a file ..."))
+        entries.sort(key=lambda entry: (entry[0] != BUILT_IN, entry[0] != recommended(self._device) or not entry[0]))
         self.model.clear()
         for name, text in entries:
-            self.model.addItem(text, name)
+            short, tip = advice(name, self._device) if name else ("", "")
+            self.model.addItem(f"{text} · {short}" if short else text, name)
+            self.model.setItemData(self.model.count() - 1, tip or None, Qt.ItemDataRole.ToolTipRole)
+        self.model.view().setMinimumWidth(self.model.view().sizeHintForColumn(0))  # wider than the closed menu
         known = {name for name, _ in entries[:-1] if self._missing(name) is None}
         self._chosen = chosen if chosen in known else BUILT_IN
         self._show_chosen()
+
+    def note_device(self, device: str) -> None:
+        """Hear where the model runs: what is recommended there, and how fast it was, is written into the menu."""
+        self._device = device
+        self._fill(self._chosen)
 
     def _show_chosen(self) -> None:
         self.model.setCurrentIndex(self.model.findData(self._chosen))

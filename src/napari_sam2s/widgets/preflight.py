@@ -158,6 +158,16 @@ def measured_rate(setup: str, objects: int) -> float | None:
     return float(known[min(known, key=lambda n: abs(int(n) - objects))])
 
 
+def measured_rates(model: str, device: str) -> dict[int, float]:
+    """Return the frames a second of earlier runs of a model on a device, exact and with float32, by number of objects."""
+    known = json.loads(str(remembered("speed", "measured", "")) or "{}")
+    found: dict[int, float] = {}
+    for setup, rates in known.items():
+        if setup.startswith(f"{model} on {device} at ") and "," not in setup:
+            found |= {int(n): float(rate) for n, rate in rates.items()}
+    return found
+
+
 def keep_rate(setup: str, objects: int, rate: float) -> None:
     """Remember how fast a run was with a setup, such as "sam2s-nano on cpu at 384 px", for the next preflight."""
     known = json.loads(str(remembered("speed", "measured", "")) or "{}")

@@ -201,8 +201,14 @@ class RunView(QObject):
         self._panel.show_running(False, self._keys.key("track"))
         text = f"{self._done} frame{'s' * (self._done != 1)}" + (f", {speed(self._rate)}" if self._rate else "")
         if how in ("finished", "paused"):
-            then = f". {self._keys.key('review_next')} shows where it is in doubt." if how == "finished" else ""
-            session.tell(f"Tracking {how}: {text}{then}")
+            key = self._keys.key
+            doubts = f"{key('review_next')} shows where it is in doubt."
+            then = (
+                doubts
+                if how == "finished"
+                else f"{key('resume')} resumes the run, {key('track')} tracks from the frame on show."
+            )
+            session.tell(f"Tracking {how}: {text}. {then}")
         if how == "finished":
             session.correction = None
             learned()

@@ -205,6 +205,7 @@ class SegmentWidget(QWidget):
         left_out = f" Left out, as you chose: {facts['differences']}." if facts.get("differences") else ""
         self.session.tell(f"{setup_of(facts)}: ready.{left_out} {then}")
         self.run_view.facts = facts
+        self.model_panel.note_device(str(facts.get("device", "")))
         self.refresh()
 
     def _note_pause(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import create_widget
+from magicgui.widgets import ComboBox
 from napari.layers import Image
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, QTimer
@@ -20,6 +20,7 @@ from napari_sam2s.widgets.napari_reader import find_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
+from napari_sam2s.widgets.time_axis import play_at_its_speed
 from napari_sam2s.widgets.tracker_source import Choice
 
 WELCOME = "Drop a video on napari, then click an object in it."
@@ -41,7 +42,7 @@ class VideoPicker(QWidget):
         super().__init__()
         self._session, self._choice, self._project_folder = session, choice, project_folder
         self._layers = session.viewer.layers
-        self.video = _choice_of_layers()
+        self.video = _choice_of_layers(self._layers)
         self.project = QLabel("none")
         self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         choose = QToolButton()
@@ -157,6 +158,7 @@ class VideoPicker(QWidget):
         self._show_project(path)
         if not worker.project.prompts():
             session.go_to(0)
+        play_at_its_speed(session.viewer, video.fps)
         session.tell(LOADING)
         session.changed.emit()
         worker.start()
@@ -209,7 +211,8 @@ class VideoPicker(QWidget):
             self.use_project(path if path.suffix == ENDING else path.with_name(path.name + ENDING))
 
 
-def _choice_of_layers() -> Any:
-    choice: Any = create_widget(annotation=Image, label="video")
+def _choice_of_layers(layers: Any) -> Any:
+    """Return a menu of the images among these layers: of this viewer, not of the one that napari thinks one works in."""
+    choice: Any = ComboBox(choices=lambda _: [layer for layer in layers if isinstance(layer, Image)])
     choice.native.setToolTip("The image layer to segment: time (or z), y, x, grey or colour.")
     return choice
