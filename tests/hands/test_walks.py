@@ -149,7 +149,7 @@ def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
     hand.rest(0.5)
     assert hand.ask("widget.session.frame") == frame
     start, stop = hand.ask("list(widget.session.correction)")
-    assert f"to track frames {start} to {stop - 1} anew, both ways" in hand.status
+    assert f"to track frames {start} to {stop - 1} again, both ways" in hand.status
     planned = hand.ask("[[s.start, s.stop, s.objects] for s in widget.run_view.segments()]")
     assert {t for a, b, _ in planned for t in (a, b)} <= set(range(start - 1, stop + 1))
     assert all(objects == planned[0][2] and len(objects) == 1 for _, _, objects in planned)
