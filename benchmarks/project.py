@@ -20,7 +20,6 @@ import torch
 import zarr
 
 from napari_sam2s.masklets import Project, Scores, rle
-from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 HEIGHT, WIDTH, OBJECTS = 1080, 1920, 3
@@ -114,7 +113,7 @@ def main() -> None:
             project.runs.finish(run)
             undo_run, taken = undo_of_the_run(project)
             order = rng.integers(0, frames, 300)
-            decode = timed(lambda n: LabelView(project).frame(int(order[n])), 300)
+            decode = timed(lambda n: project.labels.watched(int).frame(int(order[n])), 300)
             span = min(10_000, frames)
             project.tracks.swap(1, 2, 0, span)
             undo = timed(lambda _: project.undo())[0]
@@ -187,7 +186,7 @@ def cells() -> None:
             cy, cx = 60 + (n // 18) * 118, 60 + (n % 18) * 113
             rows.append((0, project.add_object().id, (y - cy) ** 2 + (x - cx) ** 2 < 45**2, None))
         project.write_masks(rows)
-        times = timed(lambda _: LabelView(project).frame(0), 20)
+        times = timed(lambda _: project.labels.watched(int).frame(0), 20)
     print(f"| 300 cells on 2048 x 2048, a frame | {ms(times)} | |")
 
 

@@ -3,12 +3,15 @@
     OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 python benchmarks/propagation.py [--size 512 1024] [--objects 1 3 10]
         [--frames 3] [--only official exact fast]
     ... python benchmarks/propagation.py --family edgetam [--only transformers exact fast tiny]
+    ... python benchmarks/propagation.py --family efficienttam [--only tiny exact fast]
+    ... python benchmarks/propagation.py --family sam3 --size 1008 [--only transformers exact fast]
 
-The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random weights of the same shape); of EdgeTAM, the one of
-transformers with the same weights, and our own exact SAM 2.1 tiny. Memory is full when the clock starts: the memory of the
-prompted frame stands for those of the six frames after it as well, which costs what theirs would. All take turns, frame by
-frame. CPU-seconds, so that other load on the machine matters less. How to install the peers: docs/explanation/speed.md and
-docs/models/edgetam.md. What a working rate gains is in ``benchmarks/working_rate.py``.
+The first one named is what the others are compared with. The peers are ``sam2`` from PyPI and Hugging Face's Sam2Video (random
+weights of the same shape); of EdgeTAM, the one of transformers with the same weights, and our own exact SAM 2.1 tiny; of
+EfficientTAM Ti the latter; of SAM 3's tracker the one of transformers, of the same shape. Memory is full when the clock starts:
+the memory of the prompted frame stands for those of the six frames after it as well, which costs what theirs would. All take
+turns, frame by frame. CPU-seconds, so that other load on the machine matters less. How to install the peers:
+docs/explanation/speed.md and docs/models/edgetam.md. What a working rate gains is in ``benchmarks/working_rate.py``.
 """
 
 from __future__ import annotations
@@ -27,18 +30,26 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "tracking"))
 import edgetam_parity
+import efficienttam_parity
 import parity
 
 from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, EDGETAM
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, EFFICIENTTAM, SAM3
+from napari_sam2s.model.sam3 import Sam3Tracker
 from napari_sam2s.model.speed import apply_speed, fast_image_size, fast_speed
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.memory_bank import FORWARD
 
 FULL = 6  # frames after the prompted one that its memory stands for
 WARM = 1  # frames that are tracked before the clock starts
-NAMES = {"sam2": ["official", "hugging face", "exact", "fast"], "edgetam": ["transformers", "exact", "fast", "tiny"]}
+NAMES = {
+    "sam2": ["official", "hugging face", "exact", "fast"],
+    "edgetam": ["transformers", "exact", "fast", "tiny"],
+    "efficienttam": ["tiny", "exact", "fast"],
+    "sam3": ["transformers", "exact", "fast"],
+}
+SHAPES = {"sam2": CONFIGS["sam2.1-tiny"], "edgetam": EDGETAM, "efficienttam": EFFICIENTTAM[1], "sam3": SAM3}
 PARTS = ["encode", "attend", "decode", "memorize"]
 CLOCK = time.process_time
 
@@ -93,6 +104,15 @@ def edgetam_of_transformers(size: int, video: np.ndarray, objects: int):
     yield from in_session(edgetam_parity.oracle(size), EdgeTamVideoInferenceSession, video, objects)
 
 
+def sam3_of_transformers(size: int, video: np.ndarray, objects: int):
+    """Return a generator of the frames of SAM 3's tracker of transformers, with random weights."""
+    from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoInferenceSession, Sam3TrackerVideoModel
+
+    torch.manual_seed(0)
+    model = Sam3TrackerVideoModel(Sam3TrackerVideoConfig(image_size=size)).eval()
+    yield from in_session(model, Sam3TrackerVideoInferenceSession, video, objects)
+
+
 def in_session(model, session_type, video: np.ndarray, objects: int):
     """Return a generator of the frames of a model of transformers."""
     size = video.shape[1]
@@ -115,6 +135,14 @@ def tiny(size: int) -> SAM2S:
     """Return SAM 2.1 tiny with seeded weights."""
     model = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=size))
     model.load_state_dict(parity.seeded_weights({n: tuple(p.shape) for n, p in model.state_dict().items()}))
+    return model
+
+
+def sam3(size: int) -> Sam3Tracker:
+    """Return SAM 3's tracker with random weights, whose objects are always there."""
+    torch.manual_seed(0)
+    model = Sam3Tracker(replace(SAM3, image_size=size)).requires_grad_(False)
+    model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(8.0)
     return model
 
 
@@ -148,13 +176,20 @@ def timed(function, name: str, parts: dict[str, float]):
 
 def start(name: str, family: str, size: int, objects: int, frames: int, parts: dict[str, dict[str, float]]):
     """Return the generator of a runner's frames."""
-    config = replace(EDGETAM if family == "edgetam" else CONFIGS["sam2.1-tiny"], image_size=size)
+    config = replace(CONFIGS["sam2.1-tiny"] if name == "tiny" else SHAPES[family], image_size=size)
     side = fast_image_size(config) if name == "fast" else size
     video = np.random.default_rng(0).integers(0, 255, (FULL + 1 + WARM + frames, side, side, 3), dtype=np.uint8)
-    peers = {"official": official, "hugging face": hugging_face, "transformers": edgetam_of_transformers}
+    of_transformers = sam3_of_transformers if family == "sam3" else edgetam_of_transformers
+    peers = {"official": official, "hugging face": hugging_face, "transformers": of_transformers}
     if name in peers:
         return peers[name](side, video, objects)
-    model = tiny(side) if family == "sam2" or name == "tiny" else copy.deepcopy(edgetam_parity.our_model(side))
+    makers = {
+        "sam2": tiny,
+        "edgetam": lambda side: copy.deepcopy(edgetam_parity.our_model(side)),
+        "efficienttam": lambda side: copy.deepcopy(efficienttam_parity.our_model(side)),
+        "sam3": sam3,
+    }
+    model = tiny(side) if name == "tiny" else makers[family](side)
     return ours(model, video, objects, fast=name == "fast", parts=parts.get(name))
 
 
@@ -192,8 +227,7 @@ def main() -> None:
     known = NAMES[args.family]
     first, *rest = known
     names = [first, *(name for name in rest if args.only is None or name in args.only)]
-    title = "SAM 2.1 tiny" if args.family == "sam2" else "EdgeTAM"
-    print(f"{title}, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
+    print(f"{SHAPES[args.family].name}, {torch.get_num_threads()} threads, fp32, CPU-seconds a frame\n")
     split = [name for name in ("exact", "fast") if name in names]
     columns = ["input", "objects", *names, *(f"{name}: {' / '.join(PARTS)}" for name in split)]
     print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")

@@ -22,11 +22,13 @@ from napari_sam2s.formats import (
     read_ome_zarr,
     read_sav,
     write_ctc,
+    write_davis,
     write_ome_zarr,
     write_sav,
 )
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
-from napari_sam2s.masklets import Project
+from napari_sam2s.formats.tiff_stack import write_tiff_stack
+from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets import rle as packing
 
 SIZE = (24, 30)
@@ -168,6 +170,23 @@ def test_ome_zarr_there_and_back(tmp_path, three, sparse, ngff):
     assert len(chunks) == 3  # frames without labels take no room
     with pytest.raises(FormatError, match="exists already"):
         write_ome_zarr(sparse, tmp_path, "case")
+
+
+@pytest.mark.parametrize(("write", "beyond"), [(write_tiff_stack, 2**16), (write_ome_zarr, 2**31), (write_davis, 255)])
+@pytest.mark.parametrize("listed", [True, False])
+def test_ids_that_a_format_does_not_hold_are_refused(tmp_path, write, beyond, listed):
+    """Be they in the list of objects, or on a frame alone."""
+
+    class Far:
+        shape, frames = (2, 4, 5), [0, 1]
+        objects = (Object(beyond, "far"),) if listed else ()
+
+        def masks(self, frame):
+            return {beyond: np.eye(4, 5, dtype=bool)} if frame else {}
+
+    with pytest.raises(FormatError, match=str(beyond)):
+        write(Far(), tmp_path / "out", "case")
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
 def test_ome_zarr_of_others(tmp_path):

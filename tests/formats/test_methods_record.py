@@ -69,11 +69,14 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
     assert main(["methods", str(project.path), "--out", str(tmp_path / "m")]) == 0
     text = (tmp_path / "m" / "case_methods.txt").read_text()
     assert "a video of 5 frames (30 × 20 pixels at 25 frames per second)" in text
-    assert "1 object (1 grasper) was followed." in text
-    assert "prompted with 1 positive point, 1 negative point, 1 mask on 2 frames." in text
+    assert "1 object (1 grasper) was tracked." in text
+    assert "The prompts were 1 positive point, 1 negative point, 1 mask on 2 frames." in text
     assert f"the model edgetam (SHA-256 of its weights {'ab' * 8}...) at 512 pixels with divemem memory" in text
-    assert "Of 5 masks, 2 (40.0 %) answer prompts, 3 (60.0 %) were propagated by the model; 1 of them say" in text
-    assert "1 was confirmed by a person." in text
+    assert (
+        "Of 5 masks, 2 (40.0 %) answer prompts, 3 (60.0 %) were propagated by the model. 1 mask marks an object as absent."
+        in text
+    )
+    assert "A person confirmed 1 mask." in text
     bib = (tmp_path / "m" / "case_methods.bib").read_text()
     keys = re.findall(r"@\w+\{([\w]+),", bib)
     assert keys == ["napari_sam2s", "liu2025sam2s", "ravi2024sam2", "paszke2019pytorch", "zhou2025edgetam", "napari"]
@@ -88,6 +91,6 @@ def test_without_a_model(tmp_path, capsys):
         pass
     assert main(["methods", str(tmp_path / "e.sam2s")]) == 0
     told = capsys.readouterr().out
-    assert "No object was followed. No model was run." in told
+    assert "No object was tracked. No model was run." in told
     assert "liu2025sam2s" not in told
     assert main(["methods", str(tmp_path / "none.sam2s")]) == 2

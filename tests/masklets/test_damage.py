@@ -9,7 +9,7 @@ import pytest
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets import Project, Scores, rle
 from napari_sam2s.masklets.damage import find_damage
 from napari_sam2s.masklets.salvage import salvage_project
 from napari_sam2s.masklets.schema import PAGE_BYTES
@@ -124,6 +124,17 @@ def test_a_schema_that_is_no_text(path, capsys):
     for words in (["show", path], ["doctor", path], ["copy", "--salvage", path, path.with_name("b.sam2s")]):
         assert main(list(map(str, words)))
         assert "is damaged (malformed database schema)" in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM class_lists", "UPDATE masks SET class_scores = x'010000'"])
+def test_class_scores_that_are_damaged_are_one_sentence(path, change):
+    with Project.open(path) as project:
+        project.write_masks([(0, 1, NOISE[0], Scores(0.9, 5.0, {"grasper": 0.5}))])
+        assert project.scores(0)[1].class_scores == {"grasper": 0.5}
+        with project.store.transaction() as db:
+            db.execute(change)
+    with Project.open(path) as project, pytest.raises(ProjectError, match=r"case\.sam2s is damaged \(probabilities of classes"):
+        project.scores(0)
 
 
 def test_what_is_no_project(tmp_path):

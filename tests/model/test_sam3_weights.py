@@ -139,9 +139,10 @@ def test_shortcuts_and_mixed_precision_change_little(weights, tmp_path):
     torch.save(weights, tmp_path / "sam3.pt")
     frame = sam3_parity._clip()[0]
     exact = load_model(tmp_path / "sam3.pt", device="cpu").encode_frame(frame).embedding
-    fast = load_model(tmp_path / "sam3.pt", device="cpu")
-    apply_speed(fast, replace(fast_speed(fast.config, fast.device), trunk="bf16"))
-    mixed = load_model(tmp_path / "sam3.pt", device="cpu", dtype=torch.bfloat16)
-    for model in (fast, mixed):
+    models = [load_model(tmp_path / "sam3.pt", device="cpu", dtype=torch.bfloat16)]
+    for trunk in ("bf16", "int8"):
+        models.append(load_model(tmp_path / "sam3.pt", device="cpu"))
+        apply_speed(models[-1], replace(fast_speed(CONFIG, models[-1].device), trunk=trunk))
+    for model in models:
         near = model.encode_frame(frame).embedding
         assert 0 < float((near - exact).norm() / exact.norm()) < 0.05

@@ -31,6 +31,13 @@ IN_ORDER = {
     "a score before": [f"score{[91, 55, 73, 12, 99, 34, 60, 20][k]}_f{k:03d}" for k in range(8)],
     "a version": [f"v1.10_{k}" for k in range(12)],
     "days": [f"2024.{3 + k // 20:02d}.{1 + k % 20:02d}" for k in range(15, 25)],
+    "the day first": ["15-01-2024", "28-01-2024", "03-02-2024", "10-02-2024", "01-01-2025"],
+    "the day first, and a time": [
+        f"{d:02d}.{m:02d}.2024_{h:02d}h" for d, m, h in ((31, 1, 9), (1, 2, 8), (1, 2, 23), (2, 3, 1))
+    ],
+    "the month first": ["cell_1_28_2024", "cell_2_3_2024", "cell_11_15_2024", "cell_1_2_2025"],
+    "the first of the month": [f"01-{m:02d}-2024" for m in (1, 2, 11, 12)],
+    "months": ["11-2023", "12-2023", "01-2024", "02-2024"],
     "of several kinds": ["img_1", "img_2_annotated", "3"],
 }
 
@@ -49,6 +56,7 @@ REFUSED = {
     "a grid": [f"a{k}_b{c}" for k in range(4) for c in range(3)],
     "a grid with a hole": [f"{k:03d}_{c}" for k in range(6) for c in range(3)][:-1],
     "sessions against the count": [f"s{2 - k // 4}_{k:03d}" for k in range(8)],
+    "days or months": ["01-02-2024", "02-02-2024", "03-01-2024"],
     "twice the same": ["1", "01"],
     "no number": ["a", "1"],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,8 @@ from PIL import Image
 from napari_sam2s.cli import main
 from napari_sam2s.errors import VideoError
 from napari_sam2s.formats import write_video
-from napari_sam2s.video import verification
+from napari_sam2s.video import open_video, verification
+from napari_sam2s.video.ffmpeg import executable
 from napari_sam2s.video.verification import verify
 
 
@@ -61,16 +63,32 @@ def test_other_pixels_after_a_jump_are_seen(clip, monkeypatch, capsys):
     assert (facts["holds"], facts["other_pixels"]) == (False, [7])
 
 
+def test_damage_that_a_checksum_shows_is_told(clip, tmp_path):
+    """FFV1 has one for each slice, and decodes a wrong one to other pixels all the same."""
+    path = tmp_path / "clip.mkv"
+    subprocess.run([executable(), "-v", "error", "-i", clip, "-c:v", "ffv1", "-level", "3", "-g", "1", path], check=True)
+    assert verify(path, samples=3).damage == []
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with open_video(path) as video:
+        assert any("The stream is damaged" in warning for warning in video.warnings)
+    with pytest.warns(UserWarning, match=r"is damaged near frame \d+"):
+        found = verify(path, samples=3)
+    assert "slice CRC mismatch" in found.damage[0]
+    assert "the stream is damaged, as the decoder says" in found.page()
+
+
 def test_other_times_are_seen(clip, monkeypatch):
-    times = list(verification._decoded_times(verification.Source(clip)))
+    times = list(verification._decoded_times(verification.Source(clip), []))
     assert len(times) == 40
     moved = [*times[:9], times[9] + 1, *times[10:]]
-    monkeypatch.setattr(verification, "_decoded_times", lambda source: iter(moved))
+    monkeypatch.setattr(verification, "_decoded_times", lambda source, damage: iter(moved))
     found = verify(clip, samples=3)
     assert not found.holds
     assert found.other_times[0].startswith("frame 9: 0.900000 s in the index, 0.9000")
     assert "**Does not hold.**" in found.page()
-    monkeypatch.setattr(verification, "_decoded_times", lambda source: iter(times[:-1]))
+    monkeypatch.setattr(verification, "_decoded_times", lambda source, damage: iter(times[:-1]))
     assert verify(clip, samples=3).other_times == ["the decoder gives 39 frames, and the index has 40"]
 
 

@@ -56,6 +56,7 @@ def make_napari_viewer(make_napari_viewer):
 
 
 PATIENCE = 240_000  # milliseconds
+INPUT_SIZE = 256  # of the built-in model, which takes 384: a frame in a third of the time
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
 
@@ -143,7 +144,7 @@ def make_user(make_napari_viewer, qtbot, case_file, tmp_path):
     def make(address=""):
         viewer = make_napari_viewer(show=True)
         viewer.open(str(case_file), plugin="napari-sam2s")
-        remember("model", address=address)
+        remember("model", address=address, input_size=INPUT_SIZE)
         widget = SegmentWidget(viewer, project_folder=tmp_path)
         viewer.window.add_dock_widget(widget)
         someone = User(viewer, widget, qtbot)
@@ -187,7 +188,7 @@ def shared_app():
 def shared_viewer(encoded, shared_engine, tmp_path_factory, qapp, shared_app):
     """One viewer with a warm widget for all tests of a module; starting one costs seconds."""
     folder = tmp_path_factory.mktemp("shared")
-    remember("model", address=shared_engine.address)
+    remember("model", address=shared_engine.address, input_size=INPUT_SIZE)
     viewer = napari.Viewer(show=True)
     viewer.open(str(shutil.copy(encoded, folder / "case.mp4")), plugin="napari-sam2s")
     widget = SegmentWidget(viewer, project_folder=folder)

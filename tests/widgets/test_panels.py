@@ -144,6 +144,18 @@ def test_a_track_edit_with_preview(desk):
     desk.wait(lambda: panel.first.count() == 3)
     np.testing.assert_array_equal(project.mask(10, 3), block(20, 30))
 
+    panel.first.setCurrentIndex(panel.first.findData(3))  # it came of the left one
+    assert [panel.parent_menu.itemData(n) for n in range(panel.parent_menu.count())] == [None, 1, 2]
+    panel.parent_menu.setCurrentIndex(1)
+    desk.click(panel.parent_button)
+    desk.wait(lambda: project.objects.get(3).parent == 1)
+    desk.wait(lambda: "is a daughter of left. Undo takes it back." in widget.status.text())
+    panel.first.setCurrentIndex(panel.first.findData(1))
+    assert panel.parent_menu.currentData() is None
+    panel.first.setCurrentIndex(panel.first.findData(3))
+    desk.wait(lambda: panel.parent_menu.currentData() == 1)
+    panel.first.setCurrentIndex(panel.first.findData(1))
+
     project.objects.set_flags(1, locked=True)
     widget.refresh()
     desk.wait(lambda: "locked" in panel.text.text())

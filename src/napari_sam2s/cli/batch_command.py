@@ -72,7 +72,10 @@ def add_parser(subparsers: Any) -> None:
         "--gpus", type=int, default=0, metavar="N", help="number of graphics cards to use, one video on each (default: 0)"
     )
     parser.add_argument(
-        "--retries", type=int, default=2, help="how often to try a video again after its worker died (default: 2)"
+        "--retries",
+        type=int,
+        default=2,
+        help="how often to try a video again after an error that is not the video's own (default: 2)",
     )
     parser.add_argument(
         "--summary", type=Path, metavar="CSV", help="file for the summary (default: sam2s-batch.csv beside the projects)"

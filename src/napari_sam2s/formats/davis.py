@@ -38,6 +38,7 @@ class DavisWriter:
     ) -> None:
         self.root = Path(root)
         self.folder = make_folder(self.root / ANNOTATIONS / video if folder is None else folder)
+        self._draft = folder is not None  # of which no file needs to be whole, and no sentence is to speak
         self.video = video
         self.size = size
         self.objects = tuple(objects)
@@ -52,9 +53,12 @@ class DavisWriter:
     def keep(self, frame: int, labels: NDArray[np.uint8], lost: int) -> None:
         """Write the picture of a frame, ``(Y, X)``, on whose way so many pixels were lost."""
         self.lost_pixels += lost
-        path = self.folder / f"{frame:05d}.png"
+        path, picture = self.folder / f"{frame:05d}.png", palette_picture(labels)
+        if self._draft:
+            picture.save(path)
+            return
         with whole_file(path) as part:
-            palette_picture(labels).save(part, format="PNG")
+            picture.save(part, format="PNG")
 
     def finish(self, objects: Iterable[Object], frames: Iterable[int], facts: Mapping[str, object] | None = None) -> None:
         """Write ``meta.json``, beside what other videos have there already; warn of overlaps."""

@@ -89,6 +89,18 @@ def frame_labels(
     return labels, sum(mask.area for mask in masks.values()) - int(np.count_nonzero(labels))
 
 
+def refuse_ids_beyond(largest: int) -> Callable[[Iterable[int]], None]:
+    """Return what refuses ids above the largest number that a format's pixels hold, with a :class:`FormatError`."""
+
+    def refuse(ids: Iterable[int]) -> None:
+        found = max(ids, default=0)
+        if found > largest:
+            text = f"There is an object {found}, and {largest.bit_length()} bits end at {largest}: export to another format."
+            raise FormatError(text)
+
+    return refuse
+
+
 def labels_of(
     masks: Mapping[int, NDArray[np.bool_]], objects: Iterable[Object], size: tuple[int, int], dtype: DTypeLike = np.int32
 ) -> tuple[NDArray[Any], int]:

@@ -106,9 +106,9 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
     sentences = [
         f"Objects were segmented and tracked in a video of {video['frames']} frames ({video['width']} × {video['height']} "
         f"pixels{rate}) with napari-sam2s {record['napari_sam2s']}, which implements SAM2S, an extension of SAM 2.",
-        f"{_number(len(record['objects']), 'object')} ({listed}) {'was' if len(record['objects']) == 1 else 'were'} followed."
+        f"{_number(len(record['objects']), 'object')} ({listed}) {'was' if len(record['objects']) == 1 else 'were'} tracked."
         if record["objects"]
-        else "No object was followed.",
+        else "No object was tracked.",
         *_about_prompts(record["prompts"]),
         *_about_runs(record["runs"]),
     ]
@@ -118,8 +118,9 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
             for o, n in masks["origins"].items()
         ]
         sentences.append(
-            f"Of {_number(masks['all'], 'mask')}, {', '.join(shares)}; {masks['absent']} of them say that an object is not "
-            f"there. {masks['confirmed']} {'was' if masks['confirmed'] == 1 else 'were'} confirmed by a person."
+            f"Of {_number(masks['all'], 'mask')}, {', '.join(shares)}. {_number(masks['absent'], 'mask')} "
+            f"{'marks' if masks['absent'] == 1 else 'mark'} an object as absent. A person confirmed "
+            f"{_number(masks['confirmed'], 'mask')}."
         )
     edits = Counter(edit["step"].split(" ")[0] for edit in record["edits"] if not edit["undone"])
     kinds = [f"{edits[kind]} × {kind}" for kind in ("swap", "move", "merge", "split", "delete") if edits[kind]]
@@ -144,7 +145,7 @@ def _about_prompts(prompts: list[Mapping[str, Any]]) -> Iterable[str]:
     }
     plural = {"box": "boxes"}
     words = [f"{n} {kind if n == 1 else plural.get(kind, kind + 's')}" for kind, n in kinds.items() if n]
-    yield f"They were prompted with {', '.join(words)} on {_number(len({p['frame'] for p in prompts}), 'frame')}."
+    yield f"The prompts were {', '.join(words)} on {_number(len({p['frame'] for p in prompts}), 'frame')}."
 
 
 def _about_runs(runs: list[Mapping[str, Any]]) -> Iterable[str]:

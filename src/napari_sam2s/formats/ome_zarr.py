@@ -17,13 +17,21 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import (
+    annotated_frames,
+    frame_labels,
+    refuse_ids_beyond,
+    seconds_of,
+    shape_of,
+    warn_of_overlaps,
+)
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 NAME = "masklets"
 OURS = "napari-sam2s"
+_refuse_ids = refuse_ids_beyond(int(np.iinfo(np.int32).max))
 VERSIONS = {"0.5": 3, "0.4": 2}  # of OME-NGFF: that of zarr
 
 
@@ -33,7 +41,8 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
     Raises
     ------
     FormatError
-        If it is there already, cannot be written, nothing is annotated, or the version is another.
+        If it is there already, cannot be written, nothing is annotated, an id has more than 31 bits, or the version is
+        another.
     """
     import zarr
 
@@ -42,6 +51,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
     names = {"dimension_names": ("t", "y", "x")} if VERSIONS[ngff] == 3 else {}
     frames, shape = annotated_frames(masklets, video), shape_of(masklets)
     path = Path(root) / f"{video}.ome.zarr"
+    _refuse_ids(o.id for o in masklets.objects)
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
     with whole_folder(path) as part:
@@ -52,7 +62,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
         array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0, **names)
         objects, lost = masklets.objects, 0
         for frame in frames:
-            drawn, overlap = frame_labels(masklets, frame, objects, shape[1:])
+            drawn, overlap = frame_labels(masklets, frame, objects, shape[1:], np.int32, _refuse_ids)
             lost += overlap
             array[frame] = drawn
         times = [seconds_of(masklets, frame) for frame in frames]

@@ -100,7 +100,7 @@ _ALL = (
     Format(
         "davis",
         "DAVIS folders",
-        "A palette PNG a frame and a meta.json: what SAM 2, Cutie and DAVIS tools read.",
+        "One palette PNG for each frame, and a meta.json. SAM 2, Cutie and DAVIS tools read it.",
         write_davis,
         read_davis,
         layer_ending=".davis",
@@ -138,7 +138,7 @@ _ALL = (
     Format(
         "youtube-vis",
         "YouTube-VIS JSON",
-        "A run-length mask a frame for each object: what TrackEval and mmdetection read.",
+        "One run-length mask for each object and frame. TrackEval and mmdetection read it.",
         write_youtube_vis,
         read_youtube_vis,
     ),
@@ -150,7 +150,7 @@ _ALL = (
     Format(
         "overlay",
         "Overlay video",
-        "An MP4 with the masks drawn in, to look at.",
+        "An MP4 with the masks drawn in.",
         _write_overlay,
         options=_DRAWN,
         file_ending=".mp4",
@@ -159,7 +159,7 @@ _ALL = (
     Format(
         "gif",
         "GIF",
-        "A small moving picture of a span with the masks drawn in.",
+        "A small animation of a range of frames, with the masks drawn in.",
         _write_gif,
         options=(*_DRAWN, Option("width", "PIXELS", "greatest width in pixels (default: 480)", _read_width)),
         file_ending=".gif",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.davis_layout import object_colour
-from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import (
+    annotated_frames,
+    frame_labels,
+    refuse_ids_beyond,
+    seconds_of,
+    shape_of,
+    warn_of_overlaps,
+)
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
 ENDING = "_labels.tif"
-LARGEST_ID = np.iinfo(np.uint16).max
+LARGEST_ID = int(np.iinfo(np.uint16).max)
+_refuse_ids = refuse_ids_beyond(LARGEST_ID)
 
 
 def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
@@ -64,12 +72,6 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
         warnings.warn(text, stacklevel=2)
     warn_of_overlaps(video, lost)
     return path
-
-
-def _refuse_ids(ids: Iterable[int]) -> None:
-    largest = max(ids, default=0)
-    if largest > LARGEST_ID:
-        raise FormatError(f"There is an object {largest}, and 16 bits end at {LARGEST_ID}: export to another format.")
 
 
 class TiffStack:

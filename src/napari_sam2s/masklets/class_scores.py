@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.store import Store
 
 ONE = 65535
@@ -37,12 +38,23 @@ class ClassScores:
         return np.array([self._lists[names], *(round(v * ONE) for v in scores.values())], "<u2").tobytes()
 
     def unpack(self, packed: bytes | None) -> dict[str, float]:
-        """Return probabilities by name."""
+        """Return probabilities by name.
+
+        Raises
+        ------
+        ProjectError
+            If they are damaged, or their list of names is missing.
+        """
         if packed is None:
             return {}
-        which, *values = np.frombuffer(packed, "<u2").tolist()
-        names = self._names.get(which)
-        if names is None:
-            self._names.update({row[0]: json.loads(row[1]) for row in self._store.rows("SELECT id, names FROM class_lists")})
-            names = self._names[which]
-        return {name: round(v / ONE, 4) for name, v in zip(names, values, strict=True)}
+        try:
+            which, *values = np.frombuffer(packed, "<u2").tolist()
+            if which not in self._names:
+                rows = self._store.rows("SELECT id, names FROM class_lists")
+                self._names.update({row[0]: json.loads(row[1]) for row in rows})
+            return {name: round(v / ONE, 4) for name, v in zip(self._names[which], values, strict=True)}
+        except (ValueError, KeyError, TypeError) as error:
+            name = self._store.path.name
+            raise ProjectError(
+                f"{name} is damaged (probabilities of classes): `napari-sam2s doctor {name}` says what can be saved, and how."
+            ) from error

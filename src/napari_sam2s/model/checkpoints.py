@@ -21,7 +21,7 @@ from napari_sam2s.model.edgetam_weights import is_edgetam
 from napari_sam2s.model.input_size import input_size
 from napari_sam2s.model.model_registry import families, loadable, registry
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS, EDGETAM, SAM3, ModelConfig, check_image_size
+from napari_sam2s.model.network_config import CONFIGS, EDGETAM, EFFICIENTTAM, SAM3, ModelConfig, check_image_size
 from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.sam3 import Sam3Tracker
 from napari_sam2s.model.sam3_weights import has_tracker, is_sam3
@@ -197,6 +197,8 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
             raise ModelError(f"{path} is SAM 3's detector without its tracker: take the whole file, such as sam3.pt.")
         return SAM3
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
+    if "image_encoder.neck.convs.0.norm_0.weight" in weights and patch is not None:
+        return _efficienttam(patch.shape[0], path)
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
     version = "2.1" if "no_obj_embed_spatial" in weights and "obj_ptr_tpos_proj.weight" in weights else "2"
     for config in CONFIGS.values():
@@ -206,6 +208,18 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
         if patch.shape[0] == trunk.embed_dim and len(blocks) == sum(trunk.stages):
             return replace(config, long_term="long_tpos_enc" in weights, semantic="semantic.cls_token" in weights)
     raise ModelError(f"{path} {_foreign(weights)}")
+
+
+def _efficienttam(width: int, path: Path) -> ModelConfig:
+    if re.match(r"efficienttam_\w+_[12](\W|$)", path.name):  # of the same shapes, so that nothing else tells it
+        raise ModelError(
+            f"{path} is by its name an EfficientTAM whose memories are pooled, which cannot be loaded: take efficienttam_s.pt, "
+            "efficienttam_ti.pt, or one of 512x512."
+        )
+    for config in EFFICIENTTAM:
+        if config.trunk.embed_dim == width:
+            return config
+    raise ModelError(f"{path} is an EfficientTAM {width} wide, which is not one of those we know.")
 
 
 _OTHERS = {  # beginnings of names of tensors
@@ -228,7 +242,7 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
     some = ", ".join(sorted(weights)[:3])
     return (
         f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
-        "small, base-plus and large, EdgeTAM, and SAM 3's tracker can be loaded."
+        "small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
     )
 
 

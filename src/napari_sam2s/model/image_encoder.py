@@ -12,6 +12,7 @@ from napari_sam2s.model.efficientnet_lite import LiteTrunk
 from napari_sam2s.model.hiera import Hiera
 from napari_sam2s.model.layers import conv1x1
 from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.plain_vit import PlainViT, SingleScaleNeck
 from napari_sam2s.model.repvit import RepVit
 from napari_sam2s.model.vit import Pyramid, VisionTransformer
 
@@ -44,25 +45,29 @@ class FpnNeck(nn.Module):
         fine = conv1x1(maps[2], shallow.weight, shallow.bias)
         return fine + F.interpolate(coarse.float(), scale_factor=2.0, mode="nearest").to(fine.dtype)
 
-    def skip(self, trunk_map: Tensor, level: int, projection: nn.Conv2d) -> Tensor:
+    def skip(self, trunk_map: Tensor, level: int, projection: nn.Conv2d | None) -> Tensor:
         """Return the finest levels as the mask decoder takes them.
 
         The neck's lateral convolution and the decoder's ``conv_s0`` / ``conv_s1`` are both linear, so their product is
         applied at once, and the wide map between them is never made.
         """
+        assert projection is not None
         lateral = self.lateral(level)
         inner, outer = lateral.weight.flatten(1), projection.weight.flatten(1)
         return conv1x1(trunk_map, outer @ inner, outer @ lateral.bias + projection.bias)
 
 
-Trunk = Hiera | RepVit | VisionTransformer | ConvTrunk
+Trunk = Hiera | RepVit | VisionTransformer | PlainViT | ConvTrunk
 TRUNKS: dict[str, type[Trunk]] = {
     "hiera": Hiera,
     "repvit": RepVit,
     "vit": VisionTransformer,
+    "plain_vit": PlainViT,
     "conv": ConvTrunk,
     "efficientnet_lite": LiteTrunk,
 }
+Neck = FpnNeck | Pyramid | SingleScaleNeck
+NECKS: dict[str, type[Neck]] = {"vit": Pyramid, "plain_vit": SingleScaleNeck}
 
 
 class ImageEncoder(nn.Module):
@@ -71,5 +76,4 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.trunk: Trunk = TRUNKS[config.trunk.kind](config.trunk)
-        neck: type[FpnNeck | Pyramid] = Pyramid if config.trunk.kind == "vit" else FpnNeck
-        self.neck = neck(config.trunk.channels, config.hidden_dim)
+        self.neck = NECKS.get(config.trunk.kind, FpnNeck)(config.trunk.channels, config.hidden_dim)

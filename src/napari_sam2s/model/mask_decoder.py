@@ -113,8 +113,8 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, 1)
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, 1)
+        self.conv_s0 = nn.Conv2d(dim, dim // 8, 1) if config.fine_maps else None
+        self.conv_s1 = nn.Conv2d(dim, dim // 4, 1) if config.fine_maps else None
         self.output_hypernetworks_mlps = nn.ModuleList(MLP((dim, dim, dim, dim // 8)) for _ in range(NUM_MASKS))
         self.iou_prediction_head = MLP((dim, dim, dim, NUM_MASKS), sigmoid=True)
         self.pred_obj_score_head = MLP((dim, dim, dim, 1))
@@ -139,7 +139,8 @@ class MaskDecoder(nn.Module):
         sparse, dense
             Prompts: tokens ``(B, N, C)`` and a map ``(B, C, g, g)``.
         skips
-            Finer features of the frame: ``(1 or B, C / 8, 4g, 4g)`` and ``(1 or B, C / 4, 2g, 2g)``.
+            Finer features of the frame: ``(1 or B, C / 8, 4g, 4g)`` and ``(1 or B, C / 4, 2g, 2g)``; zeros ``(1, 1, 1, 1)``
+            in EfficientTAM, which has none.
         extra
             Further tokens ``(B, E, C)``, appended last so that the others keep their places.
         """

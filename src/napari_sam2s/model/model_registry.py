@@ -96,7 +96,7 @@ def entry_of_hash(sha256: str) -> ModelEntry | None:
 def markdown_table() -> str:
     """Return the loadable models as the table of ``docs/reference/models.md``."""
     lines = [
-        "| name | parameters | input | licence | what for | how to get it | measured by us |",
+        "| name | parameters | input | licence | what for | file | measured by us |",
         "|---|---|---|---|---|---|---|",
     ]
     for entry in loadable().values():
@@ -104,11 +104,11 @@ def markdown_table() -> str:
         if entry.built_in:
             how = "built in"
         elif entry.url:
-            how = f"`napari-sam2s models get {entry.name}` ({size}{'' if entry.pinned else ', not pinned'})"
+            how = f"{size}{'' if entry.pinned else ', not pinned'}"
         else:
-            how = f"by hand from [its page]({entry.page}), then `napari-sam2s models add FILE --name {entry.name}`"
+            how = f"by hand from [its page]({entry.page}); {size}"
         licence = entry.licence.title + (" (restricted)" if entry.licence.forbids else "")
-        measured = entry.measured or "never run here"
+        measured = entry.measured or "nothing"
         cells = [
             *(f"`{entry.name}`", entry.parameters or "?", str(entry.input_size), licence, entry.purpose, how, measured),
         ]

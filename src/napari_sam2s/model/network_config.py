@@ -18,11 +18,12 @@ LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16,
 class TrunkConfig:
     """The image encoder's trunk.
 
-    SAM 2's Hiera, EdgeTAM's RepViT, SAM 3's plain vision transformer, or ``nano``'s small one, alone or beside a pretrained.
+    SAM 2's Hiera, EdgeTAM's RepViT, SAM 3's vision transformer, EfficientTAM's plain one, or ``nano``'s small one, alone or
+    beside a pretrained.
     """
 
-    kind: Literal["hiera", "repvit", "vit", "conv", "efficientnet_lite"] = "hiera"
-    embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera, and stay in a "vit"
+    kind: Literal["hiera", "repvit", "vit", "plain_vit", "conv", "efficientnet_lite"] = "hiera"
+    embed_dim: int = 96  # channels at stride 4; they double at each stage of a Hiera, and stay in transformers
     num_heads: int = 1  # at the first stage; they double as the channels do
     stages: tuple[int, ...] = (1, 2, 7, 2)  # blocks at strides 4, 8, 16, 32
     global_blocks: tuple[int, ...] = (5, 7, 9)  # blocks that attend to the whole map instead of windows
@@ -35,8 +36,8 @@ class TrunkConfig:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels of the four maps the trunk gives, from stride 4 to stride 32; a "vit" gives the same one four times."""
-        if self.kind == "vit":
+        """Channels of the four maps the trunk gives, from stride 4 to 32; a transformer gives the same one four times."""
+        if self.kind in ("vit", "plain_vit"):
             return (self.embed_dim,) * 4
         if self.kind == "hiera":
             return tuple(self.embed_dim * 2**stage for stage in range(4))
@@ -99,7 +100,7 @@ class ModelConfig:
                 f"image_size={self.image_size} is not possible with {self.name}: take a multiple of "
                 f"{STRIDE * self.latent_side}, such as 512 or 1024."
             )
-        if self.interactive and self.trunk.kind in ("hiera", "repvit", "vit"):
+        if self.interactive and self.trunk.kind not in ("conv", "efficientnet_lite"):
             raise ModelError(
                 f"{self.name} cannot have an interactive head, which shares the fine stages of sam2s-nano's trunk."
             )
@@ -113,6 +114,11 @@ class ModelConfig:
     def mask_size(self) -> int:
         """Side of a mask that is given or remembered; that of the input, but for SAM 3."""
         return STRIDE * self.grid
+
+    @property
+    def fine_maps(self) -> bool:
+        """Whether the mask decoder sees maps of the frame that are finer than its own."""
+        return self.trunk.kind != "plain_vit"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, for a checkpoint."""
@@ -199,6 +205,25 @@ EDGETAM = ModelConfig(
     pointer_time=False,
     latents=256,
     latent_side=16,
+)
+
+_EFFICIENT = ModelConfig(
+    name="efficienttam-s",
+    trunk=TrunkConfig(
+        kind="plain_vit",
+        embed_dim=384,
+        num_heads=6,
+        stages=(12,),
+        global_blocks=(2, 5, 8, 11),
+        window_spec=(14,),
+        background_size=(14, 14),
+    ),
+    no_object_memory=False,
+    pointer_time=False,
+)
+EFFICIENTTAM = (
+    _EFFICIENT,
+    replace(_EFFICIENT, name="efficienttam-ti", trunk=replace(_EFFICIENT.trunk, embed_dim=192, num_heads=3)),
 )
 
 SAM3 = ModelConfig(  # its tracker

@@ -94,15 +94,15 @@ def multiplies_bf16(device: torch.device) -> bool:
 def fast_speed(config: ModelConfig, device: torch.device) -> Speed:
     """Return the shortcuts of fast mode for a network on a device.
 
-    Low precision pays only where most of the work is in large products: in SAM 2, SAM 3 and EdgeTAM, not in ``nano``.
+    Low precision pays only where most of the work is in large products: in all but ``nano``.
     8-bit layers pay on CPUs with and without VNNI. EdgeTAM's memories are small as they are, and its trunk convolves.
     """
     plain = Speed(pooled_memory=not config.latents, memories=FAST_MEMORIES)
-    if config.trunk.kind not in ("hiera", "repvit", "vit"):
+    if config.trunk.kind not in ("hiera", "repvit", "vit", "plain_vit"):
         return plain
     if multiplies_bf16(device):
         return replace(plain, trunk="bf16", attention="bf16")
-    return replace(plain, trunk="int8") if config.trunk.kind in ("hiera", "vit") else plain
+    return replace(plain, trunk="int8") if config.trunk.kind != "repvit" else plain
 
 
 def fast_image_size(config: ModelConfig) -> int:

@@ -20,7 +20,7 @@ class Features:
     """What the image encoder knows of one frame; shared by all objects on it."""
 
     embedding: Tensor  # (1, C, g, g): stride 16, before any memory is read
-    skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder
+    skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder; or 0
     keys: Tensor | None = None  # (1, K, 2g, 2g) unit vectors, for matching (nano)
 
     @property

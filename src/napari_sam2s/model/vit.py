@@ -16,21 +16,10 @@ from torch import Tensor, nn
 from napari_sam2s.model.hiera import from_windows, to_windows
 from napari_sam2s.model.layers import conv1x1, linear
 from napari_sam2s.model.network_config import TrunkConfig
+from napari_sam2s.model.plain_vit import PatchProjection
 from napari_sam2s.model.position import rotary_table, rotate
 
 EPS = 1e-5  # of the trunk's norms, as the official code has it
-
-
-class SeparatePatches(nn.Module):
-    """Patches that do not overlap."""
-
-    def __init__(self, channels: int, side: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, channels, kernel_size=side, stride=side, bias=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Map ``(B, 3, S, S)`` to ``(B, g, g, C)``."""
-        return self.proj(image).permute(0, 2, 3, 1)
 
 
 class RotaryWindows(nn.Module):
@@ -98,7 +87,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         dim, (tile, _) = config.embed_dim, config.background_size
         self.tile = tile
-        self.patch_embed = SeparatePatches(dim, config.stride)
+        self.patch_embed = PatchProjection(dim, config.stride, bias=False)
         self.pos_embed = nn.Parameter(torch.zeros(1, tile * tile, dim))
         self.ln_pre = nn.LayerNorm(dim, eps=EPS)
         self.blocks = nn.ModuleList(Block(config, everywhere=n in config.global_blocks) for n in range(sum(config.stages)))
@@ -125,7 +114,9 @@ class _Level(nn.Sequential):
         """Return what that convolution takes."""
         for step in list(self)[:-2]:
             x = step(x)
-        return conv1x1(x, self.conv_1x1.weight, self.conv_1x1.bias)
+        widths = self.conv_1x1
+        assert isinstance(widths, nn.Conv2d)
+        return conv1x1(x, widths.weight, widths.bias)
 
 
 class Pyramid(nn.Module):
@@ -143,16 +134,15 @@ class Pyramid(nn.Module):
                 made.add_module(name, step)
             return made
 
-        up = {"kernel_size": 2, "stride": 2}
         self.convs = nn.ModuleList(
             (
                 level(
                     quarter,
-                    dconv_2x2_0=nn.ConvTranspose2d(dim, half, **up),
+                    dconv_2x2_0=nn.ConvTranspose2d(dim, half, kernel_size=2, stride=2),
                     gelu=nn.GELU(),
-                    dconv_2x2_1=nn.ConvTranspose2d(half, quarter, **up),
+                    dconv_2x2_1=nn.ConvTranspose2d(half, quarter, kernel_size=2, stride=2),
                 ),
-                level(half, dconv_2x2=nn.ConvTranspose2d(dim, half, **up)),
+                level(half, dconv_2x2=nn.ConvTranspose2d(dim, half, kernel_size=2, stride=2)),
                 level(dim),
             )
         )
@@ -168,8 +158,9 @@ class Pyramid(nn.Module):
         found: Tensor = level.conv_3x3(level.map(maps[2]))
         return found
 
-    def skip(self, trunk_map: Tensor, level: int, projection: nn.Conv2d) -> Tensor:
+    def skip(self, trunk_map: Tensor, level: int, projection: nn.Conv2d | None) -> Tensor:
         """Return the finest levels as the mask decoder takes them: its convolution and the last one here are one product."""
+        assert projection is not None
         steps = self._level(level)
         last, outer = steps.conv_3x3, projection.weight.flatten(1)
         kernel = torch.einsum("oc,cikl->oikl", outer, last.weight)

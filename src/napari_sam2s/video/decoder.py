@@ -15,15 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import WAIT_S, Source, executable, seek_arguments
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, WAIT_S, Source, executable, seek_arguments
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 _SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
-# What decoders say of bit errors, and not of references that are missing behind a jump, as in an open group of pictures.
-_DAMAGE = re.compile(
-    rb"error while decoding|concealing|corrupt decoded frame|damaged at|Error at MB|bad vlc|overread|no frame!|"
-    rb"Failed to parse header of NALU|[Ii]nvalid NAL"
-)
+_DAMAGE = re.compile(BIT_ERRORS.encode())
 Frame = tuple[int, NDArray[Any]]  # time, pixels
 
 

@@ -23,6 +23,14 @@ WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
 PASS_WAIT_S = 600.0  # the longest that the next packets are waited for: they come in blocks, and disks may be slow
 NO_PTS = -(2**63)
 FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
+# What decoders and demuxers say of bit errors, in any codec; not of references that are missing behind a jump, as in an open
+# group of pictures. JPEG 2000's "End mismatch" is left out: sound files of some encoders have it too.
+BIT_ERRORS = (
+    r"error while decoding|concealing|Concealing|corrupt|damaged at|Error at MB|bad vlc|overread|no frame!|CRC mismatch|"
+    r"Failed to parse header of NALU|[Ii]nvalid NAL|error y=|error count|ac.?tex damaged|lines with errors|ACT flag set|"
+    r"bits left after decoding|ignoring overflow|AC EOB marker|LZW decode failed|decode_failed|cinepak_decode failed|"
+    r"inflate returned error"
+)
 _SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")

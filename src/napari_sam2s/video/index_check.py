@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.video.ffmpeg import Packets, Probe, Source, decode_text, packets_from, quoted
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, Packets, Probe, Source, decode_text, packets_from, quoted
 
 CHECKED_FRAMES = 60  # from the beginning,
 CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K
@@ -22,7 +22,7 @@ LEAST_FRAMES = 8
 AFTER_JUMP = 3  # frames that are compared
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
 _SHOWN = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
-_DAMAGE = re.compile(r"error while decoding|concealing|corrupt|Invalid data|[Mm]issing reference|reference picture missing")
+_DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"
 

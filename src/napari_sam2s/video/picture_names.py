@@ -49,6 +49,7 @@ def order_of(names: Sequence[str]) -> Order:
     if fields is None:  # names of several kinds
         return _by_one([Fraction(parts[-2]) for parts in split], names)
     texts, columns, widths = fields
+    dated = _year_first(texts, columns, widths)
     varying = [k for k, column in enumerate(columns) if len(set(column)) > 1]
     if len(varying) < 2:
         return _by_one(columns[varying[0] if varying else -1], names)
@@ -58,7 +59,36 @@ def order_of(names: Sequence[str]) -> Order:
                 f"The names differ in the number after {match[1]!r}, as those of channels or positions do: "
                 "keep one sequence in one folder."
             )
-    return _by_several([columns[k] for k in varying], names, time=_is_time(texts, columns, widths, varying))
+    return _by_several([columns[k] for k in varying], names, time=dated or _is_time(texts, columns, widths, varying))
+
+
+def _year_first(texts: Sequence[str], columns: list[list[Fraction]], widths: list[set[int]]) -> bool:
+    """Bring the numbers of a date that ends with its year (28-01-2024, 01-28-2024, 01-2024) into order; say if there is one.
+
+    Raises
+    ------
+    VideoError
+        If days may be months.
+    """
+    for k in range(len(columns) - 2):
+        one, two, year = columns[k : k + 3]
+        apart = texts[k + 1] == texts[k + 2] and texts[k + 1] in {"-", ".", "_", " "}
+        if not apart or widths[k + 2] != {4} or not all(1900 <= value < 2100 for value in year):
+            continue
+        small = [max(values) <= 12 for values in (one, two)]
+        if not any(small) or not all(1 <= value <= 31 for value in (*one, *two)):
+            continue
+        if all(small) and min(len(set(one)), len(set(two))) > 1:
+            raise VideoError(_DATES.format(*(int(values[0]) for values in (one, two, year))))
+        columns[k : k + 3] = [year, one, two] if small[0] and not small[1] else [year, two, one]
+        widths[k : k + 3] = [widths[k + 2], *widths[k : k + 2]]
+        return True
+    if len(columns) == 2 and texts[1] in {"-", "."} and widths[1] == {4}:
+        month, year = columns
+        if len(set(year)) > 1 and all(1 <= value <= 12 for value in month) and all(1900 <= value < 2100 for value in year):
+            columns[:], widths[:] = [year, month], widths[::-1]
+            return True
+    return False
 
 
 def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fraction]], list[set[int]]] | None:
@@ -164,6 +194,7 @@ def _by_several(columns: Sequence[Sequence[Fraction]], names: Sequence[str], *, 
 
 
 _GRID = "The names differ as those of several channels, positions or recordings do ({}, {}): keep one sequence in one folder."
+_DATES = "Dates such as {:02d}-{:02d}-{} may begin with the day or the month: name them by year, month, day (2024-01-31)."
 _AMBIGUOUS = "By their names the first picture may be {} or {}: number them anew, with one number that counts the frames."
 
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import Source, executable
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, Source, executable
 from napari_sam2s.video.video import Video, open_video
 
 SAMPLES, NEAR_KEYS = 200, 20  # jumps: at random, and to so many key frames and beside them
 SHOWN = 20  # of what differs, in the report
 _TIME = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS)")
+_DAMAGE = re.compile(BIT_ERRORS)
 _VERSION = re.compile(r"ffmpeg version (\S+)")
 Progress = Callable[[int, int, str], None]  # frames done, of how many, what is being done
 
@@ -38,6 +39,7 @@ class Verification:
     other_pixels: list[int] = field(default_factory=list)  # frames that a jump shows otherwise
     other_times: list[str] = field(default_factory=list)
     warnings: tuple[str, ...] = ()  # what opening the file told
+    damage: list[str] = field(default_factory=list)  # what the decoder said of bit errors
 
     @property
     def holds(self) -> bool:
@@ -47,6 +49,8 @@ class Verification:
     def page(self) -> str:
         """Return a report of one page, in Markdown."""
         verdict = "**Holds.** Nothing differed." if self.holds else "**Does not hold.**"
+        if self.damage:
+            verdict += " But the stream is damaged, as the decoder says: some pictures are not those that were recorded."
         lines = [f"# Frame exactness of {self.facts['name']}", "", verdict, "", "| | |", "|---|---|"]
         lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in self.facts.items() if name != "name"]
         times = (
@@ -68,6 +72,7 @@ class Verification:
             "Other pixels after a jump": [f"frame {i}" for i in self.other_pixels],
             "Other times": self.other_times,
             "What opening the file told": list(self.warnings),
+            "What the decoder said of damage": self.damage,
         }
         for title, items in found.items():
             if items:
@@ -101,13 +106,14 @@ def verify(
     unreadable: list[str] = []
     with open_video(source, stream=stream) as video:
         digests = dict(_read(video, range(len(video)), unreadable, "from the beginning", tell))
-        times, other_times = _compare_times(video, tell)
+        damage: list[str] = []
+        times, other_times = _compare_times(video, damage, tell)
         facts, warnings = _facts(video, source), tuple(video.warnings)
         chosen = _chosen(video, samples, seed)
     with open_video(source, stream=stream) as again:  # nothing of it is in a cache
         jumped = dict(_read(again, chosen, unreadable, "by a jump", tell))
     other = sorted(i for i, digest in jumped.items() if i in digests and digests[i] != digest)
-    return Verification(facts, len(digests), len(chosen), seed, times, unreadable, other, other_times, warnings)
+    return Verification(facts, len(digests), len(chosen), seed, times, unreadable, other, other_times, warnings, damage)
 
 
 def _read(
@@ -134,14 +140,14 @@ def _chosen(video: Video, samples: int, seed: int) -> list[int]:
     return order
 
 
-def _compare_times(video: Video, tell: Progress) -> tuple[int | None, list[str]]:
-    """Return how many times were compared, and which differ."""
+def _compare_times(video: Video, damage: list[str], tell: Progress) -> tuple[int | None, list[str]]:
+    """Return how many times were compared, and which differ; note what the decoder says of damage."""
     if video.file is None:
         return None, []
     index = video.file.index
     ours = index.shown_at
     found: list[int] = []
-    for pts in _decoded_times(Source(video.file.path, index.stream)):
+    for pts in _decoded_times(Source(video.file.path, index.stream), damage):
         found.append(pts)
         tell(min(len(found), len(ours)), len(ours), "times")
     theirs = np.array(found, np.int64) if index.counted else np.unique(np.array(found, np.int64))
@@ -157,7 +163,7 @@ def _differences(ours: NDArray[np.int64], theirs: NDArray[np.int64], time_base: 
     ]
 
 
-def _decoded_times(source: Source) -> Iterator[int]:
+def _decoded_times(source: Source, damage: list[str]) -> Iterator[int]:
     """Yield the times of all frames as ffmpeg alone decodes them, from the beginning, in units of the time base."""
     command = [executable(), "-hide_banner", "-nostdin", "-copyts", *source.input, "-an", "-sn", "-dn"]
     command += ["-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "null", "-"]
@@ -165,8 +171,11 @@ def _decoded_times(source: Source) -> Iterator[int]:
         assert process.stderr is not None
         try:
             for line in process.stderr:
-                match = _TIME.search(line.decode("utf-8", "replace"))
-                if match is not None and match[1] != "NOPTS":
+                text = line.decode("utf-8", "replace").strip()
+                match = _TIME.search(text)
+                if match is None and _DAMAGE.search(text):
+                    damage.append(text)
+                elif match is not None and match[1] != "NOPTS":
                     yield int(match[1])
         except BaseException:
             process.kill()

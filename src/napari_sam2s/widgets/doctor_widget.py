@@ -28,7 +28,7 @@ class DoctorWidget(QWidget):
         self.text.setReadOnly(True)
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.again = button("Check again", self.check, "Run all checks again. They take about ten seconds.")
-        copy = button("Copy", self.copy, "Copy the text, for an issue. It holds no personal paths.")
+        copy = button("Copy", self.copy, "Copy the text for an issue. It holds no personal paths.")
         stacked((self.text, 1), side_by_side(self.again, copy), into=self, margins=True)
         self.found.connect(self._show)
         self._watcher = CloseWatcher(self, self.let_go)

@@ -98,8 +98,8 @@ class EvaluationWidget(QWidget):
         self.surface = QDoubleSpinBox()
         self.surface.setRange(0, 100)
         self.surface.setSpecialValueText("off")
-        self.surface.setToolTip("Tolerance of NSD in pixels; with it HD95 and NSD are computed, which takes longer.")
-        self.button = button("Score", self.score, "Score the masks; press again to stop.", STRONG)
+        self.surface.setToolTip("Compute HD95, and NSD at this tolerance in pixels. This takes longer.")
+        self.button = button("Score", self.score, "Score the masks. Press again to stop.", STRONG)
         tip = "Tables as CSV and JSON, a page with pictures of J&F over time and of the worst frames."
         self.save_button = button("Save report ...", self._choose_folder, tip, STRONG)
         self.save_button.setEnabled(False)

@@ -50,9 +50,9 @@ class Exporter(QObject):
         self.tracks = TracksShower(session, self)
         self.menu.addSeparator()
         action = self.menu.addAction(LAYER)
-        action.setToolTip("The paths of the objects as they are now, with divisions, as a layer beside the masks.")
+        action.setToolTip("Add a layer with the paths of the objects and their divisions.")
         action.triggered.connect(lambda _=False: self.tracks.show())
-        button.setToolTip("Write the masks in another format; the project stays as it is.")
+        button.setToolTip("Write the masks in another format. The project does not change.")
         button.setMenu(self.menu)
 
     def popup(self) -> None:

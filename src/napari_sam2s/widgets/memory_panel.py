@@ -31,7 +31,7 @@ class MemoryPanel(QWidget):
         tip = "divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2)."
         self.name = menu(POLICIES, tip)
         self.own = QCheckBox("own parameters")
-        self.own.setToolTip("Use the numbers below in place of those that come with the model.")
+        self.own.setToolTip("Use the numbers below instead of those of the model.")
         self.numbers: dict[str, Any] = {}  # of QSpinBox and QDoubleSpinBox
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)

@@ -62,7 +62,7 @@ class ModelPanel(QWidget):
         self.more.setCheckable(True)
         self.more.setToolTip("Device, input size, mode, precision, scheduler and memory policy.")
         self.terms = wrapped()
-        self.get_button = button("Download", self._download, "Agree to this and fetch the weights, once.")
+        self.get_button = button("Download", self._download, "Accept the licence and download the weights.")
         self.bar = QProgressBar()
         self.question = CheckpointQuestion()
         self.device = menu(("auto", "cpu", "cuda", "mps"), "Where the model runs; 'auto' takes a GPU if there is one.")

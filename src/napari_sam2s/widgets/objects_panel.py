@@ -30,7 +30,7 @@ class ClassChooser(QComboBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setToolTip("The classes that objects are offered. Your own list is a text file with a name a line, or JSON.")
+        self.setToolTip("The classes to choose from. Your own list is a JSON file, or a text file with one name on each line.")
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.current: ClassList | None = None
         self.source = ""  # a preset's name, or a path

@@ -171,7 +171,7 @@ class PlotCanvas(QWidget):
         self._dragged = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(240, 140)
-        self.setToolTip("Click to go to a frame. The wheel zooms, dragging pans, a double click shows all of it.")
+        self.setToolTip("Click to go to a frame. Turn the wheel to zoom, drag to pan, double-click to see everything.")
 
     def show_plot(self, plot: Plot) -> None:
         """Draw a plot; of another length, all of it."""

@@ -33,8 +33,10 @@ class RunPanel(QWidget):
         self.follow = QCheckBox("follow")
         self.follow.setChecked(True)
         self.follow.setToolTip("Show the frames as they are tracked. Moving the slider yourself stops this until the next run.")
-        self.track_button = button("Track", self.track.emit, "Track the objects from this frame on; press again to pause.")
-        self.resume_button = button("Resume", self.resume.emit, "Resume the interrupted run; it leads to the same masks.")
+        self.track_button = button("Track", self.track.emit, "Track the objects from this frame on. Press again to pause.")
+        self.resume_button = button(
+            "Resume", self.resume.emit, "Resume the interrupted run. The masks are the same as without the interruption."
+        )
         self.resume_button.setVisible(False)
         # Its lines and the bar keep their room while they are empty: the buttons stay where they are.
         self.preflight = wrapped(

@@ -104,10 +104,10 @@ class SegmentWidget(QWidget):
         session = self.session
         last = side_by_side(
             button("Confirm", session.confirm, "Confirm the masks of this frame: tracking stops here and never changes them."),
-            button("Undo", session.undo, "Undo the last step, whatever it was."),
-            button("Redo", session.redo, "Redo what was undone."),
+            button("Undo", session.undo, "Undo the last step."),
+            button("Redo", session.redo, "Redo the step that was undone."),
             button("Keys", self.help.toggle, "Show all keys."),
-            button("?", self.show_lessons, "Show the first steps, or put them away."),
+            button("?", self.show_lessons, "Show or hide the first steps."),
             self.export_button,
         )
         lay_out(self, self.picker, self.model_panel, (self.tabs, 1), below=(self.run_panel, last, self.status))

@@ -64,14 +64,10 @@ class TrackEditingPanel(QWidget):
             choice.currentIndexChanged.connect(self._changed)
         self.text = wrapped()
         self.before, self.after = QLabel(), QLabel()
-        self.apply_button = button("Apply", self.apply, "Do it; undo takes it back.", Qt.FocusPolicy.StrongFocus)
+        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.", Qt.FocusPolicy.StrongFocus)
         self.parent_menu = menu((), "The object that the one above came of when it divided.")
-        self.parent_button = button(
-            "Record",
-            self.record_parent,
-            "Keep that the object above came of this one; undo takes it back.",
-            Qt.FocusPolicy.StrongFocus,
-        )
+        tip = "Keep that the object above came of this one; undo takes it back."
+        self.parent_button = button("Record", self.record_parent, tip, Qt.FocusPolicy.StrongFocus)
         self.first.currentIndexChanged.connect(self._show_parent)
         self._lay_out()
 

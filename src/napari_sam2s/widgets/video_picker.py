@@ -47,7 +47,7 @@ class VideoPicker(QWidget):
         self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         choose = QToolButton()
         choose.setText("...")
-        choose.setToolTip("Keep the project somewhere else, or open another one.")
+        choose.setToolTip("Save the project in another place, or open another one.")
         choose.clicked.connect(self._choose_project)
         stacked(
             side_by_side(QLabel("video"), (self.video.native, 1)),
@@ -187,7 +187,9 @@ class VideoPicker(QWidget):
 
     def _show_project(self, path: Path | None, otherwise: str = "none") -> None:
         self.project.setText(otherwise if path is None else path.name)
-        self.project.setToolTip("Everything you do is kept here at once." if path is None else f"Everything is kept in {path}.")
+        self.project.setToolTip(
+            "Everything is saved here at once." if path is None else f"Everything is saved at once in {path}."
+        )
 
     def _choose_project(self) -> None:
         project, layer = self._session.project, self.video.value
