@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -162,3 +163,22 @@ def test_an_undone_run_is_saved_undone(path, tmp_path, broken):
         assert saved.mask(3, two) is None
         assert saved.redo() == (None if broken else "track")
         assert (saved.mask(3, two) is None) == broken
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE masks SET frame = 999 WHERE frame = 3", "masks of frame 999 in a video of 400"),
+        ("UPDATE masks SET frame = -1 WHERE frame = 3", "masks of frame -1"),
+        ("UPDATE meta SET value = '[1, 2]' WHERE key = 'shape'", "does not say which video"),
+        ("UPDATE meta SET value = '[8, -4, 6]' WHERE key = 'shape'", "does not say which video"),
+        ("UPDATE meta SET value = '[8, 4800000, 6400000]' WHERE key = 'shape'", "does not say which video"),
+        ("UPDATE objects SET name = x'ff00'", "a name of an object"),
+        ("PRAGMA user_version = 0", "does not say its format"),
+    ],
+)
+def test_rows_that_no_project_has_are_one_sentence(path, change, words):
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(change)
+    with pytest.raises(ProjectError, match=words), Project.open(path) as project:
+        project.objects.read()

@@ -10,7 +10,7 @@ import torch
 from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
-from napari_sam2s.masklets.validation import binary_mask, colour_of, name_of
+from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of
 from tests.fakes import squares
 
 SIZE = (6, 8)
@@ -29,6 +29,8 @@ TRUE[1:4, 2:6] = True
         TRUE.tolist(),
         torch.from_numpy(TRUE),
         torch.from_numpy(TRUE.astype(np.float32)).requires_grad_(),
+        torch.from_numpy(TRUE).to(torch.bfloat16),  # which NumPy does not know
+        np.ma.array(TRUE, mask=False),
     ],
 )
 def test_two_values_are_a_mask(value):
@@ -57,6 +59,7 @@ def test_what_was_given_may_change_afterwards():
         (np.full(SIZE, "0"), "True and False"),
         (np.full(SIZE, None), "True and False"),
         (TRUE.astype(complex), "True and False"),
+        (np.ma.array(np.ones(SIZE, bool), mask=~TRUE), r"mask\.filled\(False\)"),  # masked out was the object, too
         (TRUE[None], r"shape of the frame, \(6, 8\)"),
         (TRUE.T, r"got \(8, 6\)"),
         ([[True], [True, False]], "different lengths"),
@@ -81,6 +84,13 @@ def test_a_project_keeps_no_guesses(project, value):
     with pytest.raises(ProjectError):
         project.write_masks([(0, 1, mask, None)])
     assert project.frames == []
+
+
+@pytest.mark.parametrize("slip", [True, np.bool_(True), 1.0, "1"])
+def test_what_is_no_number_of_a_frame_or_object(slip):
+    for number in (frame_of, id_of):
+        with pytest.raises(ProjectError, match=r"is a whole number, and .* is none"):
+            number(slip)
 
 
 def test_names_are_text_on_one_line(project):

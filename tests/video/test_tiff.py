@@ -254,3 +254,17 @@ def test_an_imagej_stack_that_is_cut_off(tmp_path, channels):
     assert len(video) == 6
     assert video.warnings == ("The file is cut off: its first 6 frames are there.",)
     np.testing.assert_array_equal(np.asarray(video.raw[4]).reshape(channels, 50, 60), values[4])
+
+
+def test_inks_and_transparent_grey_are_shown_as_they_look(tmp_path):
+    """A stack of CMYK was shown as its own negative, and how opaque grey is as a second colour."""
+    colours = np.random.default_rng(0).integers(0, 256, (4, 20, 30, 3)).astype(np.uint8)
+    tifffile.imwrite(
+        tmp_path / "inks.tif", np.concatenate([255 - colours, np.zeros_like(colours[..., :1])], -1), photometric="separated"
+    )
+    np.testing.assert_array_equal(open_video(tmp_path / "inks.tif")[2], colours[2])
+    grey = np.stack([colours[..., 0], np.full((4, 20, 30), 255, np.uint8)], -1)
+    tifffile.imwrite(tmp_path / "grey.tif", grey, photometric="minisblack", extrasamples=["unassalpha"], planarconfig="contig")
+    with open_video(tmp_path / "grey.tif", limits=(0, 255)) as video:
+        assert video.shape == (4, 20, 30, 3)
+        np.testing.assert_array_equal(video[2], np.repeat(colours[2, ..., :1], 3, 2))

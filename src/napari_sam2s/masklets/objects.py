@@ -39,8 +39,8 @@ class Objects(LiveSequence[Object]):
         return tuple(
             Object(
                 r["id"],
-                shown_name(r["name"]),
-                r["class_name"] and shown_name(r["class_name"]),
+                self._kept_text(r["name"]),
+                r["class_name"] and self._kept_text(r["class_name"]),
                 _kept_colour(r["id"], r["colour"]),
                 r["sort"],
                 bool(r["locked"]),
@@ -49,6 +49,14 @@ class Objects(LiveSequence[Object]):
             )
             for r in self._store.rows("SELECT * FROM objects WHERE NOT removed ORDER BY sort, id")
         )
+
+    def _kept_text(self, text: object) -> str:
+        if not isinstance(text, str):
+            name = self._store.path.name
+            raise ProjectError(
+                f"{name} is damaged (a name of an object): `napari-sam2s doctor {name}` says what can be saved, and how."
+            )
+        return shown_name(text)
 
     @property
     def largest_id(self) -> int:

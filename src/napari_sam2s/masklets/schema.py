@@ -139,6 +139,8 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
     try:
         if application != APPLICATION_ID:
             raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
+        if version < 1:
+            raise ProjectError(f"{path} is damaged (it does not say its format): restore a copy.")
         if version > VERSION:
             raise ProjectError(
                 f"{path} was made by a newer napari-sam2s (format {version}, known is {VERSION}): update napari-sam2s."

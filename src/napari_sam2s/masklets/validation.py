@@ -20,8 +20,10 @@ def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
     """Return an integer of any type as Python's own, or raise ``otherwise``.
 
     NumPy's small integers overflow when one counts with them, and SQLite keeps all of NumPy's as bytes that are never found
-    again.
+    again. True and False are no numbers here: they are slips, such as of an argument.
     """
+    if isinstance(value, bool | np.bool_):
+        raise otherwise
     try:
         return operator.index(value)
     except TypeError:
@@ -56,6 +58,8 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
         Of the class ``error``, for everything else: probabilities, logits, label pictures, NaN, text. Which of their pixels
         are the object is for whoever made them to say.
     """
+    if np.ma.is_masked(value):
+        raise error("The mask has pixels that are masked out: say what they are, as in `mask.filled(False)`.")
     try:
         array = np.asarray(plain(value))
     except ValueError:  # nested lists of different lengths
@@ -82,7 +86,13 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
 
 def plain(value: Any) -> Any:
     """Return what a torch tensor holds, with a gradient or on a GPU, as an array; anything else as it is."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16, which NumPy does not know
+        return tensor.float().numpy()
 
 
 def name_of(value: str) -> str:

@@ -10,6 +10,11 @@ from typing import Any
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sentence, unpacked
 from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.validation import frame_of
+
+MOST_PIXELS = 2**33  # of a frame: what says more is damaged
+# One by one, as SQLite then looks only at the ends of the table.
+_FIRST_AND_LAST = "SELECT (SELECT min(frame) FROM masks), (SELECT max(frame) FROM masks)"
 
 
 class VideoReference:
@@ -22,10 +27,19 @@ class VideoReference:
     def _read(self) -> None:
         try:
             meta = {row["key"]: row["value"] for row in self._store.rows("SELECT * FROM meta")}
-            self._store.shape = tuple(json.loads(meta["shape"]))
+            frames, height, width = (frame_of(n) for n in json.loads(meta["shape"]))
+            if min(frames, height, width) < 1 or height * width > MOST_PIXELS:
+                raise ValueError("no shape of a video")
+            self._store.shape = frames, height, width
             self.fingerprint: str = meta["fingerprint"]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, TypeError, ProjectError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
+        first, last = self._store.rows(_FIRST_AND_LAST)[0]
+        if first is not None and not (first >= 0 and isinstance(last, int) and last < frames):
+            raise ProjectError(
+                f"{self._store.path} is damaged (masks of frame {first if first < 0 else last!r} in a video of {frames}): "
+                "`napari-sam2s doctor` says what can be saved, and how."
+            )
         self.fps: float | None = meta.get("fps")
         size = json.loads(meta.get("pixel_size") or "null")
         self.pixel_size: tuple[float, float] | None = None if size is None else (float(size[0]), float(size[1]))

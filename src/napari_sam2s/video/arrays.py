@@ -182,8 +182,8 @@ class ArrayFrames:
 
     def _limits(self, channels: tuple[int, ...], limits: tuple[float, float] | None) -> tuple[tuple[float, float], ...]:
         if limits is not None:
-            if not limits[0] < limits[1]:
-                raise VideoError(f"limits={limits} are not in order: give (low, high).")
+            if np.shape(limits) != (2,) or not limits[0] < limits[1]:
+                raise VideoError(f"limits={limits} are not two numbers in order: give (low, high).")
             return (tuple(map(float, limits)),) * len(channels)  # type: ignore[return-value]
         dtype = np.dtype(self.raw.dtype)
         if dtype.name == "uint8":

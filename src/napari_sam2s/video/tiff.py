@@ -67,7 +67,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             "frames, give the array tifffile.imread(PATH) and axes='TYX'."
         )
     if show is not None:
-        array, named = Shown(array, show), named + ("C" if show.samples else "")
+        array, named = Shown(array, show), named[:-1] if show.samples < 0 else named + "C" * show.samples
     if len(set(named)) < len(named):
         return array, None, warnings
     try:

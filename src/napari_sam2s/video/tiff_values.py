@@ -18,20 +18,28 @@ from napari_sam2s.video.lazy_array import LazyFrames
 
 NAMED = 5  # in a sentence
 _FILE_NAME = re.compile(r'FileName="([^"]+)"')
-WHITE_IS_ZERO, PALETTE = 0, 3  # PhotometricInterpretation, TIFF 6.0, section 3 and 5
+WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, INKS = 0, 1, 3, 5  # PhotometricInterpretation, TIFF 6.0, section 3, 5 and 16
 
 
 @dataclass(frozen=True)
 class Look:
     """How stored values become what a viewer shows."""
 
-    palette: NDArray[np.uint8] | None  # (N, 3); None where 0 is white
-    samples: int  # the axis that a palette adds
+    palette: NDArray[np.uint8] | None  # (N, 3); None where 0 is white, and of inks
+    samples: int  # axes that are added: 1 by a palette, -1 where the last goes
+    inks: bool = False  # cyan, magenta, yellow, black: (..., 4)
+    grey_alpha: bool = False  # grey and how opaque it is: (..., 2), of which the grey is shown
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values whose 0 is black, or the colours of indices, ``(..., 3)`` uint8."""
         if self.palette is not None:
             return self.palette[values]
+        if self.grey_alpha:
+            return values[..., 0]
+        if self.inks:
+            most = np.iinfo(values.dtype).max
+            light = np.float64(most) - values  # of each ink what it leaves
+            return np.asarray(np.round(light[..., :3] * light[..., 3:] / most).astype(values.dtype))
         if values.dtype.kind == "u":
             return np.asarray(np.iinfo(values.dtype).max - values)
         return ~values if values.dtype.kind == "b" else -values
@@ -43,6 +51,10 @@ def shown_by(page: Any) -> Look | None:
         return Look(None, 0)
     if page.photometric == PALETTE and page.colormap is not None:
         return Look((np.asarray(page.colormap).T // 257).astype(np.uint8), 1)
+    if page.photometric == INKS and page.shape[-1] == 4 and page.dtype.kind == "u":  # else its ink samples lie in planes
+        return Look(None, 0, inks=True)
+    if page.photometric == BLACK_IS_ZERO and page.extrasamples and page.samplesperpixel == 2 == page.shape[-1]:
+        return Look(None, -1, grey_alpha=True)
     return None
 
 
@@ -50,7 +62,12 @@ class Shown(LazyFrames):
     """An array of stored values, as they look."""
 
     def __init__(self, array: Any, look: Look) -> None:
-        super().__init__((*array.shape, 3) if look.samples else tuple(array.shape), np.uint8 if look.samples else array.dtype)
+        shape = tuple(array.shape)
+        if look.samples:
+            shape = (*shape, 3) if look.samples > 0 else shape[:-1]
+        elif look.inks:
+            shape = (*shape[:-1], 3)
+        super().__init__(shape, np.uint8 if look.palette is not None else array.dtype)
         self._array, self._look = array, look
 
     def read(self, i: int) -> NDArray[Any]:

@@ -247,6 +247,8 @@ def open_video(
     """
     if isinstance(source, Video):
         return source
+    if fps is not None and not (isinstance(fps, int | float | np.number) and 0 < fps < np.inf):
+        raise VideoError(f"fps={fps!r} is no rate: give frames per second, a number above 0.")
     source = plain(source)
     if not isinstance(source, str | Path):
         if not hasattr(source, "shape") or not hasattr(source, "dtype"):
