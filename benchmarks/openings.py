@@ -22,6 +22,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
 import psutil
+from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_sam2s.formats import write_video
@@ -47,6 +48,7 @@ def rest(seconds: float = 0.3) -> None:
     """Let Qt do what waits, deletions included."""
     end = time.monotonic() + seconds
     until(lambda: time.monotonic() > end)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # left to napari's own event loop otherwise
     gc.collect()
 
 

@@ -5,7 +5,7 @@ compared with each other, never with a number from elsewhere; the load of the ma
 
 - *gap*: how late a timer of 5 ms comes in napari's event loop while frames are tracked and the slider is moved 10 times a
   second; beside it the same with nothing running, with the tracker in a thread of the viewer's process, and in a napari that
-  has only the clip, as an array, and no plugin.
+  has the same three layers, as arrays, and no plugin: that is what the ratios are of.
 - *throughput*: frames a second inside napari, untouched, over that of ``napari-sam2s track`` on the same clip: the median of
   three pairs.
 - *pause*: frames that are still tracked after the key.
@@ -120,9 +120,13 @@ def gaps(condition, go_to, frames: int) -> np.ndarray:
 
 
 def napari_alone(clip: np.ndarray) -> np.ndarray:
-    """Return the gaps of a viewer of the same size that only has the clip, without a plugin."""
+    """Return the gaps of a viewer with the same three layers, as arrays, and no plugin."""
     viewer = napari.Viewer(show=True)
     viewer.add_image(clip, rgb=True)
+    masks = np.zeros(clip.shape[:3], np.int32)
+    masks[:, CLICK[0] - 40 : CLICK[0] + 40, CLICK[1] - 60 : CLICK[1] + 60] = 1
+    viewer.add_labels(masks, opacity=0.5)
+    viewer.add_points(np.array([(0, *CLICK)]), size=5)
     end = time.monotonic() + 5
     late = gaps(lambda: time.monotonic() > end, lambda frame: viewer.dims.set_point(0, frame), len(clip))
     viewer.close()
@@ -195,12 +199,12 @@ class Table:
         """Print a row."""
         print(f"| {what} | {measured} | {beside} |", flush=True)
 
-    def add_gaps(self, what: str, late: np.ndarray, still: np.ndarray) -> None:
+    def add_gaps(self, what: str, late: np.ndarray, alone: np.ndarray) -> None:
         """Print how late ticks came, beside the same with nothing running."""
         self.add(
             f"gap p50 / p95 / p99 / worst, {what}",
             percentiles(late),
-            f"p99 {np.percentile(late, 99) / max(np.percentile(still, 99), 0.1):.1f}x",
+            f"p99 {np.percentile(late, 99) / max(np.percentile(alone, 99), 0.1):.1f}x",
         )
 
 
@@ -224,15 +228,15 @@ def responsiveness(desk: Desk, file: Path, clip: np.ndarray, table: Table) -> No
     alone = napari_alone(clip)
     end = time.monotonic() + 5
     still = desk.gaps(lambda: time.monotonic() > end, move=True)
-    table.add_gaps("napari alone, no plugin", alone, still)
-    table.add_gaps("nothing running", still, still)
-    for every, what in ((1, "tracking (our engine)"), (5, "tracking every 5th frame")):
+    table.add_gaps("napari with three such layers, no plugin", alone, alone)
+    table.add_gaps("nothing running (target 1.3x)", still, alone)
+    for every, what in ((1, "tracking (our engine, target 1.5x)"), (5, "tracking every 5th frame")):
         desk.widget.run_panel.rate.take(every)
         desk.widget.session.go_to(0)
         desk.widget.run_view.track()
-        table.add_gaps(what, desk.gaps(lambda: not session.tracking, move=True), still)
+        table.add_gaps(what, desk.gaps(lambda: not session.tracking, move=True), alone)
     desk.widget.run_panel.rate.take(1)
-    table.add_gaps("tracking in a thread", in_a_thread(desk, file), still)
+    table.add_gaps("tracking in a thread", in_a_thread(desk, file), alone)
 
 
 def pause(desk: Desk, frame_seconds: float, table: Table) -> None:

@@ -149,7 +149,7 @@ def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
     hand.rest(0.5)
     assert hand.ask("widget.session.frame") == frame
     start, stop = hand.ask("list(widget.session.correction)")
-    assert f"to track frames {start} to {stop - 1} anew, both ways" in hand.status
+    assert f"to track frames {start} to {stop - 1} again, both ways" in hand.status
     planned = hand.ask("[[s.start, s.stop, s.objects] for s in widget.run_view.segments()]")
     assert {t for a, b, _ in planned for t in (a, b)} <= set(range(start - 1, stop + 1))
     assert all(objects == planned[0][2] and len(objects) == 1 for _, _, objects in planned)
@@ -250,40 +250,3 @@ def test_the_panel_leaves_the_picture_its_room_and_no_page_hides_its_buttons(han
         hand.ask(f"widget.tabs.setCurrentIndex({page})")
         hand.rest()
         assert hand.ask(f"w = widget.{buttons}\nanswer = w.visibleRegion().boundingRect().height() == w.height() > 0")
-
-
-def test_an_answer_that_covers_another_object_is_told_and_taken(hand):
-    hand.click(hand.place(130, 240))
-    hand.settled()
-    hand.ask(
-        "p = widget.session.project\nm = p.mask(0, 1)\nm[:20, :20] = True\np.write_masks([(0, 1, m, None)])\n"
-        "widget.session.changed.emit()"
-    )
-    hand.press("n")
-    hand.click(hand.place(130, 240))
-    hand.settled()
-    assert "object 2 also covers object 1" in hand.status
-    hand.press("t")
-    hand.settled()
-    assert hand.ask("bool(p.mask(0, 1).any())")
-    assert not hand.ask("bool((p.mask(0, 1) & p.mask(0, 2)).any())")
-
-
-def test_a_picture_of_another_answer_is_taken_by_a_click_and_a_class_by_a_key(hand):
-    hand.click(hand.place(130, 240))
-    hand.settled()
-    hand.press("d")
-    hand.until("widget.pictures.isVisible() or 'no other answer' in widget.status.text()")
-    hand.settled()
-    if hand.ask("widget.pictures.isVisible()"):
-        n = hand.ask("next(n for n, b in enumerate(widget.pictures.buttons) if b.isVisible() and not b.isChecked())")
-        hand.click(hand.middle(f"widget.pictures.buttons[{n}]"))
-        hand.settled()
-        hand.until(f"widget.pictures.buttons[{n}].isChecked()")
-        assert hand.ask(f"bool((widget.session.project.mask(0, 1) == widget.answers._offer.answers[{n}].mask).all())")
-    hand.click(hand.middle("widget.objects_panel.by_class"))
-    hand.press("ctrl+2")
-    assert "grasper is new: click it" in hand.status
-    assert not hand.ask("widget.pictures.isVisible()")
-    hand.click(hand.middle("widget.objects_panel.by_class"))
-    assert hand.ask("[o.class_name for o in widget.session.project.objects]") == [None, "grasper"]

@@ -65,7 +65,7 @@ def test_prompts_in_another_loop_end_this_one():
     next(first), next(second)
     one.prompt(2, 3, points=[(30, 18)])
     next(second)
-    with pytest.raises(TrackingError, match="propagate anew"):
+    with pytest.raises(TrackingError, match="Propagate again"):
         next(first)
 
 

@@ -152,7 +152,7 @@ def test_folders(tmp_path):
     assert [int(f[0, 0, 0]) for f in video] == [40, 80, 200]
     assert "2 numbers are missing" in video.warnings[0]
     Image.new("RGB", (31, 20)).save(tmp_path / "img_006.png")
-    refuse(tmp_path, "must be alike")
+    refuse(tmp_path, "must be the same")
     (tmp_path / "img_006.png").write_bytes(b"broken")
     refuse(tmp_path, "not a picture")
     (tmp_path / "img_006.png").unlink()

@@ -19,7 +19,7 @@ def test_what_does_not_fit_is_told_and_decided_in_the_widget(user, tmp_path):
     assert "does not fit sam2s-nano" in user.widget.status.text()
     panel.question.accept_button.click()
     user.wait(lambda: "ready" in user.widget.status.text())
-    assert "Left out, at your word: 1 tensor is unknown (slots.a)." in user.widget.status.text()
+    assert "Left out, as you chose: 1 tensor is unknown (slots.a)." in user.widget.status.text()
     assert not panel.question.isVisibleTo(user.widget)
     user.click(140, 240)
     user.settle()

@@ -65,7 +65,7 @@ def test_napari_killed_in_mid_run(make_user, case_file, tmp_path):
     with Project.create(tmp_path / "whole.sam2s", session.video) as whole:
         whole.add_object()
         source = session.worker.source
-        tracker = Tracker(source.engine.model(source.choice.model), session.video, whole)
+        tracker = Tracker(source.engine.model(source.choice.model, image_size=source.choice.image_size), session.video, whole)
         tracker.prompt(1, 0, points=[(130, 240)], labels=[1])
         for _ in ProjectRun(tracker, 0):
             pass

@@ -226,7 +226,12 @@ def uninterrupted(project, session, path):
         for o in project.objects:
             again.add_object(o.name)
         source = session.worker.source
-        tracker = Tracker(source.engine.model(source.choice.model), session.video, again, source.choice.memory)
+        tracker = Tracker(
+            source.engine.model(source.choice.model, image_size=source.choice.image_size),
+            session.video,
+            again,
+            source.choice.memory,
+        )
         for p in project.prompts():
             tracker.prompt(p.object_id, p.frame, points=p.points or None, labels=p.labels or None, box=p.box)
         for _ in ProjectRun(tracker, 0):

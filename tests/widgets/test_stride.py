@@ -25,7 +25,7 @@ def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
     QTest.keyClick(box, Qt.Key.Key_Return)
     assert (box.text(), box.every, seen) == ("every 5th frame (5/s)", 5, [5])
     box.stepUp()
-    assert box.text() == "every 6th frame (4.17/s)"
+    assert box.text() == "every 6th frame (4.2/s)"
     again = StrideSpinBox()
     qtbot.addWidget(again)
     again.show_video(30.0)

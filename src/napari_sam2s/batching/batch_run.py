@@ -235,7 +235,7 @@ class _Batch:
             return  # said before it ended, and heard after
         if facts.pop("attempt", 0):
             row.attempts += 1
-            row.message = "" if row.attempts == 1 else "its worker died or failed, so it goes on from where it was"
+            row.message = "" if row.attempts == 1 else "its worker died or failed; it resumes"
         for name, value in facts.items():
             setattr(row, name, value)
 
@@ -304,7 +304,9 @@ def _why(error: BaseException, row: BatchRow) -> str:
     from distributed.scheduler import KilledWorker
 
     if isinstance(error, KilledWorker):
-        return f"Its worker died {row.attempts} times (killed, or out of memory): take a smaller model, or track it alone."
+        return (
+            f"Its worker died {row.attempts} times (killed, or out of memory): use a smaller model, or track this video alone."
+        )
     if "deserializ" in str(error) or isinstance(error, ImportError):  # dask's word for what it could not unpack
         return "The scheduler or a worker lacks this version of napari-sam2s: install the same one wherever they run."
     said = str(error) if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"

@@ -103,7 +103,7 @@ def do_task(task: BatchTask, tell: Tell) -> BatchOutcome:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise MemoryError("The memory of the worker does not suffice: take a smaller image size or model.") from error
+        raise MemoryError("The worker has too little memory. Use a smaller image size or model.") from error
     return replace(outcome, seconds=time.monotonic() - began)
 
 
@@ -238,8 +238,8 @@ def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:
             for frame, mask in known
         ):
             raise ProjectError(
-                f"{project.path.name} was made of other masks than {picture.name} and its like hold now: take "
-                "--prompts project to go on with it, or move it away to begin anew."
+                f"{project.path.name} was made from other masks than those in {picture.name} and its like now. Use "
+                "--prompts project to continue it, or move it away to start again."
             )
 
 

@@ -109,7 +109,7 @@ def find_batch(
         other = found.setdefault(one.project, one)
         if other.video != one.video:
             raise TrackingError(
-                f"{other.video} and {one.video} would have the same project {one.project}: rename one, or batch them apart."
+                f"{other.video} and {one.video} would have the same project {one.project}: rename one, or batch each alone."
             )
     if not found:
         raise TrackingError("There is no video in what was given: give video files, or a folder that holds some.")

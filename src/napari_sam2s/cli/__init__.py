@@ -94,11 +94,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, Sam2sError):
         return str(error)
     if is_out_of_memory(error):
-        return "the memory does not suffice: take a smaller --image-size or model."
+        return "there is too little memory. Use a smaller --image-size or model."
     if not isinstance(error, OSError):
         raise error
     where = f"{error.filename}: " if error.filename is not None else ""
-    return f"{where}{error.strerror or error}; look at the path, its permissions and the room on its disk."
+    return f"{where}{error.strerror or error}. Check the path, its permissions and the free space on its disk."
 
 
 def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         rows = batch(args.videos, security=args.keys, progress=table.show, **options)
     except KeyboardInterrupt:
-        say("batch", "Every video has paused: give the same command again to go on.")
+        say("batch", "Every video is paused. Run the same command again to resume.")
         raise
     finally:
         table.close()

@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
     for text in damage.parts.values():
         print(f"Left out: {text}")
     if damage.lost:
-        print(f"These masks could not be read; track or paint them anew: {damage.lost_text}.")
+        print(f"These masks could not be read. Track or paint them again: {damage.lost_text}.")
     return 0

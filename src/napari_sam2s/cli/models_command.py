@@ -174,7 +174,7 @@ def run_add(args: argparse.Namespace) -> int:
     model = add_model(path, args.name, size)
     print(f"{model.name}: {found.network}, {found.parameters / 1e6:.1f} M parameters, input {size} px, {model.path}")
     if found.differences:
-        say("models", f"In {path.name} {found.differences}. With --ignore-differences a command goes on without them.")
+        say("models", f"In {path.name} {found.differences}. Add --ignore-differences to continue without them.")
     return 0
 
 

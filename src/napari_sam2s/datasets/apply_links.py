@@ -28,7 +28,7 @@ def apply_review(folder: Path | str) -> tuple[int, int]:
         If the folder has no review, or a decision names an object that is not there or is on a frame with the other.
     """
     root = Path(folder)
-    links, meta = LinkFile(root), read_json(root / META, damaged="convert anew into another folder")
+    links, meta = LinkFile(root), read_json(root / META, damaged="convert again into another folder")
     decided = [entry for entry in links.entries if entry.get("same_as") is not None]
     pairs_of: dict[str, dict[int, int]] = {}
     for entry in decided:

@@ -234,7 +234,7 @@ def _why_doubtful(table: NDArray[np.float64], n: int, k: int, hint: str | None, 
     if overlap < ACCEPT:
         return f"the best overlap is only {overlap:.2f}"
     if overlap - runner_up < MARGIN:
-        return "two of its kind overlap it alike"
+        return "two objects of its kind overlap it equally"
     if hint is not None and hint in hints:
         return "the source's own number says that it is another"
     return None

@@ -41,7 +41,7 @@ class LinkFile:
         if new and not self.path.is_file():
             return
         remedy = "give the folder of a converted subset with uncertain links"
-        loaded = read_json(self.path, absent=remedy, damaged="convert anew into another folder")
+        loaded = read_json(self.path, absent=remedy, damaged="convert again into another folder")
         if not isinstance(loaded, dict) or not isinstance(loaded.get("links", []), list):
             raise DatasetError(f"{self.path} is not a list of links as `napari-sam2s convert` writes it.")
         self.entries, self.settled = loaded.get("links", []), loaded.get("settled", [])

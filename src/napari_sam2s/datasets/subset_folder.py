@@ -34,7 +34,7 @@ class SubsetFolder:
         self._unwritten = 0
         known = (root / META).is_file()
         self._meta: dict[str, Any] = (
-            read_json(root / META, damaged="remove the folder and convert anew")
+            read_json(root / META, damaged="remove the folder and convert again")
             if known
             else {
                 "dataset": dataset.name,

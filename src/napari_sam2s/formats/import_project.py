@@ -96,7 +96,7 @@ def _check_numbers(pictures: Path | None) -> None:
     if numbers != list(range(len(numbers))):
         raise FormatError(
             f"The pictures of {pictures} count from {numbers[0]} on and may have gaps, so the frames of the masks are not "
-            "certain. Number pictures and masks anew from 0, or import without --video."
+            "certain. Number pictures and masks again from 0, or import without --video."
         )
 
 

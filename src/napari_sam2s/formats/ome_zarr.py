@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from napari_sam2s.masklets.types import Object
 NAME = "masklets"
 OURS = "napari-sam2s"
 _refuse_ids = refuse_ids_beyond(int(np.iinfo(np.int32).max))
-VERSIONS = {"0.5": 3, "0.4": 2}  # of OME-NGFF: that of zarr
+VERSIONS: dict[str, Literal[2, 3]] = {"0.5": 3, "0.4": 2}  # of OME-NGFF: that of zarr
 
 
 def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: str = "0.5") -> Path:

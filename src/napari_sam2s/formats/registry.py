@@ -143,7 +143,9 @@ _ALL = (
         read_youtube_vis,
     ),
     Format("mots", "MOTS challenge", "gt.txt with a run-length mask a line; masks do not overlap.", write_mots, read_mots),
-    Format("yolo-seg", "YOLO segmentation", "Outlines to train YOLO with; who is who is lost, and holes are.", write_yolo_seg),
+    Format(
+        "yolo-seg", "YOLO segmentation", "Outlines to train YOLO with. Identities over time and holes are lost.", write_yolo_seg
+    ),
     Format("cvat", "CVAT for video 1.1", "An XML of tracks with masks, to upload to CVAT.", write_cvat, read_cvat),
     Format("geff", "GEFF tracks", "Tracks with divisions as a graph: centroids, areas, names; no masks.", write_geff),
     Format("trackmate", "TrackMate XML", "Spots with outlines and tracks with divisions, for Fiji.", write_trackmate),

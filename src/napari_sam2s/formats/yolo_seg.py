@@ -54,7 +54,7 @@ def write_yolo_seg(masklets: Masklets, root: Path | str, video: str) -> Path:
         (draft / DATA).write_text(f"path: .\ntrain: images\nval: images\nnames:\n{words}", encoding="utf-8")
     lost = f", and {holes} pixels of holes were filled" if holes else ""
     warnings.warn(
-        f"{video}: YOLO keeps no names and numbers of objects, colours or times, nor who is who from frame to frame{lost}.",
+        f"{video}: YOLO keeps no names and numbers of objects, colours or times, nor identities over time{lost}.",
         stacklevel=2,
     )
     return folder

@@ -182,7 +182,7 @@ class Links(LiveSequence[Link]):
         """
         link = self.get(link_id)
         if link.same_as is not None:
-            raise ProjectError("That link is decided: undo it to decide it anew.")
+            raise ProjectError("That link is decided. Undo it to decide again.")
         now = _joined(self)
         mine, other = (now.get(i, i) for i in (link.object_id, same_as))
         if mine == other:

@@ -24,7 +24,7 @@ class Mask:
 
 
 EMPTY = Mask(0, 0, 0, 0, b"", 0)
-REMEDY = "`napari-sam2s doctor PROJECT` lists what is; restore a copy, or paint that frame anew"
+REMEDY = "`napari-sam2s doctor PROJECT` lists what is; restore a copy, or paint that frame again"
 
 
 def encode(mask: NDArray[np.bool_], offset: tuple[int, int] = (0, 0)) -> Mask:

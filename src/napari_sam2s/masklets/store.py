@@ -221,4 +221,4 @@ class Store:
         if self._closed:
             raise ProjectError(f"{self.path.name} was closed: open it again.")
         if self._process != os.getpid():  # what SQLite holds does not survive a fork
-            raise ProjectError(f"{self.path.name} was opened before this process was forked: open it anew, mode='r'.")
+            raise ProjectError(f"{self.path.name} was opened before this process was forked: open it again with mode='r'.")

@@ -90,8 +90,8 @@ class VideoReference:
             if now is not None and video.sample_fingerprint() == (self._sample or self.fingerprint):
                 return
             raise ProjectError(
-                "The video has the right size but other content than the project's; if it is a copy that was encoded anew, "
-                "say so with relink (--relink)."
+                "The video has the right size but other content than the project's. If it is a copy that was encoded again, "
+                "link it with relink (--relink)."
             )
 
     def relink(self, video: Any) -> None:

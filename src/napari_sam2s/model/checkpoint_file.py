@@ -50,7 +50,9 @@ def open_checkpoint(path: Path) -> Checkpoint:
     try:
         content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
     except FileNotFoundError as error:
-        raise ModelError(f"The weights {path} are missing: install napari-sam2s anew, or give a checkpoint's path.") from error
+        raise ModelError(
+            f"The weights {path} are missing: reinstall napari-sam2s, or give the path of a checkpoint."
+        ) from error
     except Exception as error:  # pickle, zip and safetensors each have their own
         raise ModelError(_why(path, error)) from error
     if not isinstance(content, Mapping):

@@ -201,7 +201,7 @@ class CropObject:
             self._results.latest = None
             reached, _ = next(steps)
             if reached != frame:
-                raise TrackingError(f"Frame {reached} came where {frame} was expected: propagate anew.")
+                raise TrackingError(f"Frame {reached} came where {frame} was expected. Propagate again.")
             latest = self._results.latest
             self.last = frame, self._windows.known[frame]
             if frame in self.conditioning:

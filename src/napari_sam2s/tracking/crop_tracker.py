@@ -182,7 +182,9 @@ class CropTracker:
             for frame in frames:
                 with self._lock:
                     if self._loops != ours:
-                        raise TrackingError("Prompts were given, or another loop was begun, so this one ended: propagate anew.")
+                        raise TrackingError(
+                            "Prompts were given, or another loop was begun, so this one ended. Propagate again."
+                        )
                     for i in ids:
                         self._objects[i].tracker.run = self.run
                     found = {i: next(loops[i])[1] for i in ids}

@@ -308,7 +308,7 @@ class Tracker:
             before.snapshot, before.said = self._actor.snapshot(), self._said
         if loop.snapshot is not None:
             if loop.said != self._said:
-                raise TrackingError("Prompts were given in another loop of this tracker, so this one ended: propagate anew.")
+                raise TrackingError("Prompts were given in another loop of this tracker, so this one ended. Propagate again.")
             self._actor.restore(loop.snapshot)
             loop.snapshot = None
         self._loop = loop
@@ -374,7 +374,7 @@ class Tracker:
     def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> Masks:
         """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""
         if gone := [i for i in ids if i not in self.conditioning]:
-            raise TrackingError(f"Object {gone[0]} was forgotten while it is tracked: propagate anew without it.")
+            raise TrackingError(f"Object {gone[0]} was forgotten while it is tracked: propagate again without it.")
         rows = self._actor.step(frame, self._image(frame), tuple(ids), sign, stride)
         if rows:
             self.results.write_masks(rows, origin="propagated", run=self.run)

@@ -34,7 +34,7 @@ def read_last(path: Path, device: torch.device) -> dict[str, Any]:
         if is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"{path} is damaged or no checkpoint of a run: begin anew in another folder, with the model.pt beside it as init."
+            f"{path} is damaged or no checkpoint of a run: start again in another folder, with the model.pt beside it as init."
         ) from error
     if not isinstance(state, dict) or not {"model", "optimizer", "average", "step", "seed", "name"} <= set(state):
         raise TrainingError(f"{path} is not what a run wrote to be resumed: take another folder.")

@@ -39,7 +39,7 @@ class PictureFolder(LazyFrames):
         for path, layout in zip(self.paths, layouts, strict=True):
             if layout != layouts[0]:
                 raise VideoError(
-                    f"{path} is {_say(layout)}, but {self.paths[0].name} is {_say(layouts[0])}: all must be alike."
+                    f"{path} is {_say(layout)}, but {self.paths[0].name} is {_say(layouts[0])}: all must be the same."
                 )
         self._deep = deep[0][0] is not None
         first = self.read(0)

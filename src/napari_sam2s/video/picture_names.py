@@ -195,7 +195,7 @@ def _by_several(columns: Sequence[Sequence[Fraction]], names: Sequence[str], *, 
 
 _GRID = "The names differ as those of several channels, positions or recordings do ({}, {}): keep one sequence in one folder."
 _DATES = "Dates such as {:02d}-{:02d}-{} may begin with the day or the month: name them by year, month, day (2024-01-31)."
-_AMBIGUOUS = "By their names the first picture may be {} or {}: number them anew, with one number that counts the frames."
+_AMBIGUOUS = "By their names the first picture may be {} or {}: number them again, with one number that counts the frames."
 
 
 def _in_blocks(values: Sequence[Fraction]) -> bool:

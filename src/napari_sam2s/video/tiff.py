@@ -49,7 +49,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         raise VideoError(f"{path} cannot be read as TIFF ({error or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         if broken:
-            raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file anew.")
+            raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")
         raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
     if cut is not None:

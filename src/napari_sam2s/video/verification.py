@@ -71,8 +71,8 @@ class Verification:
             "Not readable": self.unreadable,
             "Other pixels after a jump": [f"frame {i}" for i in self.other_pixels],
             "Other times": self.other_times,
-            "What opening the file told": list(self.warnings),
-            "What the decoder said of damage": self.damage,
+            "Warnings when the file was opened": list(self.warnings),
+            "Damage that the decoder reported": self.damage,
         }
         for title, items in found.items():
             if items:

@@ -112,6 +112,8 @@ class BatchWidget(QWidget):
             self.button.setEnabled(False)
             self.status.setText("Every video comes to a pause ...")
             return
+        if self.folder is None:
+            return
         self._stop.clear()
         self._settle(busy=True)
         self.status.setText("The workers start ...")

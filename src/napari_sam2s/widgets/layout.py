@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QSizePolicy, QTabWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
@@ -51,7 +51,6 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     scroll.setFrameShape(QScrollArea.Shape.NoFrame)
     scroll.setWidget(inside)
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    scroll.installEventFilter(_WideEnough(scroll))
     foot = QWidget()
     stacked(*below, into=foot, margins=True).setContentsMargins(9, 0, 9, 4)
     stacked((scroll, 1), foot, into=widget)
@@ -77,25 +76,6 @@ def keep_on_screen(widget: QWidget) -> None:
             window.move(max(room.left(), room.right() - window.frameGeometry().width() + 1), frame.top())
 
     quiet_timer(widget, 0, fit).start()  # napari is in the midst of adding it
-
-
-class _WideEnough(QObject):
-    """Keeps a scroll area that never scrolls sideways as wide as what is in it, with the bar at its side."""
-
-    def __init__(self, scroll: QScrollArea) -> None:
-        super().__init__(scroll)
-        self._scroll = scroll
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Ask for more width when a page is wider than the last one, or so high that the bar is shown."""
-        if event is not None and event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Show):
-            inside = self._scroll.widget()
-            bar = self._scroll.verticalScrollBar()
-            if inside is not None and bar is not None:
-                wanted = inside.minimumSizeHint().width() + (bar.sizeHint().width() if bar.isVisible() else 0)
-                if wanted != self._scroll.minimumWidth():
-                    self._scroll.setMinimumWidth(wanted)
-        return False
 
 
 def tab_beside_ours(widget: QWidget) -> None:

@@ -20,8 +20,8 @@ from napari_sam2s.widgets.session import Session
 
 SIDE = 180  # pixels of a picture
 OFFER_TIP = (
-    "`napari-sam2s convert` was not certain who is who in this video. Click to take its masks and questions into the project. "
-    "Your answers are written into review.json, too."
+    "`napari-sam2s convert` was not certain about identities in this video. Click to add its masks and questions to the "
+    "project. Your answers are written to review.json, too."
 )
 AROUND = 1.8  # how much wider than the larger of the two masks they are
 LEAST = 24  # pixels of the video that are shown

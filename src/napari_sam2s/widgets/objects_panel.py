@@ -100,7 +100,7 @@ class ObjectsPanel(QWidget):
         actions.addWidget(self.from_layer)
         self.rapid = QCheckBox("rapid")
         self.rapid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        keys.add("rapid", "Shift-N", "rapid marking: every click a new object, or not", self.rapid.toggle)
+        keys.add("rapid", "Shift-N", "rapid marking on or off: every click is a new object", self.rapid.toggle)
         self.rapid.setToolTip(f"Rapid marking ({keys.key('rapid')}): every click is a new object, as for many nuclei.")
         self.rapid.toggled.connect(self._set_rapid)
         self.outlines = QCheckBox("outlines")

@@ -265,7 +265,7 @@ class ReviewPanel(QWidget):
             then = "to track"
             if span.link is None:
                 self._session.correction = (span.start, span.stop)
-                then = f"to track {_frames(span)} anew, both ways" if span.stop - span.start > 1 else then
+                then = f"to track {_frames(span)} again, both ways" if span.stop - span.start > 1 else then
             self._session.tell(f"Click the object, or right-click what is not part of it. Then press {key} {then}.")
 
 

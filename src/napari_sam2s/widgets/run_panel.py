@@ -53,7 +53,7 @@ class RunPanel(QWidget):
         policy.setRetainSizeWhenHidden(True)
         self.progress.setSizePolicy(policy)
         stacked(
-            side_by_side((self.direction, 2), (self.rate, 3), self.follow),
+            side_by_side(self.direction, (self.rate, 1), self.follow),
             side_by_side((self.track_button, 2), (self.whole_button, 1), (self.resume_button, 1)),
             self.progress,
             self.below,

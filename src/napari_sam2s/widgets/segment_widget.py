@@ -202,7 +202,7 @@ class SegmentWidget(QWidget):
         worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
-        left_out = f" Left out, at your word: {facts['differences']}." if facts.get("differences") else ""
+        left_out = f" Left out, as you chose: {facts['differences']}." if facts.get("differences") else ""
         self.session.tell(f"{setup_of(facts)}: ready.{left_out} {then}")
         self.run_view.facts = facts
         self.model_panel.note_device(str(facts.get("device", "")))
@@ -218,7 +218,7 @@ class SegmentWidget(QWidget):
         then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""
         where = "from here"
         if (span := self.session.correction) is not None and span[0] <= frame < span[1] and span[1] - span[0] > 1:
-            where = f"frames {span[0]} to {span[1] - 1} anew, both ways"
+            where = f"frames {span[0]} to {span[1] - 1} again, both ways"
         self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}.{then}".lstrip())
         self.refresh()
 

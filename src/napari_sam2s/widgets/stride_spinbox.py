@@ -56,8 +56,10 @@ class StrideSpinBox(QSpinBox):
         """Return the sentence."""
         if not self.isEnabled() or value == 1:
             return "every frame"
-        rate = f" ({self._fps / value:.3g}/s)" if self._fps else ""
-        return f"every {ordinal(value)} frame{rate}"
+        if not self._fps:
+            return f"every {ordinal(value)} frame"
+        rate = self._fps / value
+        return f"every {ordinal(value)} frame ({f'{rate:.2g}' if rate < 10 else f'{rate:.0f}'}/s)"  # no room for more digits
 
     def valueFromText(self, text: str) -> int:
         """Return its number, or what was typed alone."""
