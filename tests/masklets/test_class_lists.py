@@ -19,6 +19,9 @@ def test_presets_have_the_datasets_numbers_of_classes():
         "EndoVis 2017": 7,
         "EndoVis 2018": 13,
         "SAR-RARP50": 9,
+        "cells": 8,
+        "animals": 15,
+        "everyday": 16,
     }
     for preset in PRESETS.values():
         assert len(set(preset.classes)) == len(preset.classes)
