@@ -177,7 +177,7 @@ def test_what_cannot_be_tracked_says_so_in_a_sentence(folder):
     assert not list(folder.glob("*.sam2s*"))
     assert do(task)[0].state == "done"
     Image.fromarray(np.full((120, 160), 2, np.uint8)).save(folder / "a_frame0.png")
-    assert "made of other masks" in do(task)[0].message
+    assert "made from other masks" in do(task)[0].message
     (folder / "a_frame0.png").unlink()
     (folder / "a.mp4.sam2s").unlink()
     assert "save masks as a_frame0.png" in do(task_of(folder))[0].message

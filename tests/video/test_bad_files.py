@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import queue
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
+from napari_sam2s.video.decoder import _read_times
 from napari_sam2s.video.ffmpeg import Source, read_packets
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is damaged near frame")
@@ -179,3 +183,16 @@ def test_a_file_whose_name_begins_with_a_tilde(tmp_path, numbered, monkeypatch):
     assert len(open_video("~a.mp4")) == 3
     with pytest.raises(VideoError, match="no file or folder"):
         open_video("~nobody-of-that-name/a.mp4")
+
+
+def test_what_a_decoder_says_on_the_line_of_a_frame_loses_neither():
+    """Decoders write from threads of their own: a frame whose time is not heard would give all later ones another's."""
+    said = b"""[Parsed_showinfo_0 @ 0x1] n:   0 pts:    100 pts_time:0.1 mean:[112 133[ffv1 @ 0x2] slice CRC mismatch
+[ffv1 @ 0x2] slice CRC mismatch B0688539!n:   1 pts:    200 pts_time:0.2 sar:1/1 s:160x120
+at 1.000000 seconds
+[Parsed_showinfo_0 @ 0x1] n:   2 pts:    300 pts_time:0.3
+"""
+    times, damaged = queue.Queue(), threading.Event()
+    _read_times(io.BytesIO(said), times, damaged)
+    assert [times.get() for _ in range(4)] == [100, 200, 300, None]
+    assert damaged.is_set()

@@ -18,7 +18,8 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import BIT_ERRORS, WAIT_S, Source, executable, seek_arguments
 
 READY_FRAMES = 3  # kept ready ahead of the reader
-_SHOWINFO = re.compile(rb"\] n:\s*\d+ pts:\s*(-?\d+)")
+# Decoders write from threads of their own: what one says may stand before or behind a frame's time, on the same line.
+_SHOWINFO = re.compile(rb"n:\s*\d+ pts:\s*(-?\d+)")
 _DAMAGE = re.compile(BIT_ERRORS.encode())
 Frame = tuple[int, NDArray[Any]]  # time, pixels
 
@@ -108,7 +109,7 @@ def _read_times(stream: IO[bytes], times: queue.Queue[int | None], damaged: thre
             match = _SHOWINFO.search(line)
             if match:
                 times.put(int(match[1]))
-            elif not damaged.is_set() and _DAMAGE.search(line):
+            if not damaged.is_set() and _DAMAGE.search(line):
                 damaged.set()
     times.put(None)
 

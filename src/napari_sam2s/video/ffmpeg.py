@@ -31,7 +31,7 @@ BIT_ERRORS = (
     r"bits left after decoding|ignoring overflow|AC EOB marker|LZW decode failed|decode_failed|cinepak_decode failed|"
     r"inflate returned error"
 )
-_SHOWINFO = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
+_SHOWINFO = re.compile(r"n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")

@@ -21,7 +21,7 @@ CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p
 LEAST_FRAMES = 8
 AFTER_JUMP = 3  # frames that are compared
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
-_SHOWN = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
+_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"

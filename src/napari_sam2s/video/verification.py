@@ -20,7 +20,7 @@ from napari_sam2s.video.video import Video, open_video
 
 SAMPLES, NEAR_KEYS = 200, 20  # jumps: at random, and to so many key frames and beside them
 SHOWN = 20  # of what differs, in the report
-_TIME = re.compile(r"\] n:\s*\d+ pts:\s*(-?\d+|NOPTS)")
+_TIME = re.compile(r"n:\s*\d+ pts:\s*(-?\d+|NOPTS)")
 _DAMAGE = re.compile(BIT_ERRORS)
 _VERSION = re.compile(r"ffmpeg version (\S+)")
 Progress = Callable[[int, int, str], None]  # frames done, of how many, what is being done
@@ -173,9 +173,9 @@ def _decoded_times(source: Source, damage: list[str]) -> Iterator[int]:
             for line in process.stderr:
                 text = line.decode("utf-8", "replace").strip()
                 match = _TIME.search(text)
-                if match is None and _DAMAGE.search(text):
-                    damage.append(text)
-                elif match is not None and match[1] != "NOPTS":
+                if found := _DAMAGE.search(text):  # perhaps behind a time: it comes from another thread
+                    damage.append(text if match is None else text[found.start() :])
+                if match is not None and match[1] != "NOPTS":
                     yield int(match[1])
         except BaseException:
             process.kill()

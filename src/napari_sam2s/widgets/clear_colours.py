@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.color import rgb2lab
 
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
@@ -61,11 +62,6 @@ def recolour(project: Project, object_id: int, frame: int, picture: NDArray[np.u
 
 
 def _lab(colour: Colour | NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return a colour, RGB from 0 to 255, in CIELAB, where distances are what the eye sees (D65)."""
-    rgb = np.asarray(colour, dtype=np.float64) / 255
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-    x, y, z = to_xyz @ linear / (0.9505, 1.0, 1.089)
-    f = [np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in (x, y, z)]
-    lab: NDArray[np.float64] = np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+    """Return a colour, RGB from 0 to 255, in CIELAB, where distances are what the eye sees."""
+    lab: NDArray[np.float64] = rgb2lab(np.asarray(colour, dtype=np.float64) / 255)
     return lab
