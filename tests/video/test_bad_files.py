@@ -194,5 +194,5 @@ at 1.000000 seconds
 """
     times, damaged = queue.Queue(), threading.Event()
     _read_times(io.BytesIO(said), times, damaged)
-    assert [times.get() for _ in range(4)] == [100, 200, 300, None]
+    assert [times.get(timeout=1) for _ in range(4)] == [100, 200, 300, None]
     assert damaged.is_set()
