@@ -16,6 +16,7 @@ from napari_sam2s.formats import write_davis
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 
 FRAMES = 7
+SMALL = ("--image-size", "256")  # the model's own 384 takes three times as long
 
 
 def write_recording(root, name, seed, numbers, annotated=None, **options):
@@ -65,13 +66,15 @@ def test_subsets_are_found_by_the_papers_names(data):
 
 def test_the_papers_table_with_ours(data, capsys, tmp_path):
     out = tmp_path / "out"
-    code, text, _ = run(capsys, data, "--out", out, "--prompt", "mask", "--prompt", "1-click", "--keep-masks", "--nsd", "2")
+    code, text, _ = run(
+        capsys, data, "--out", out, "--prompt", "mask", "--prompt", "1-click", "--keep-masks", "--nsd", "2", *SMALL
+    )
     assert code == 0
     lines = text.splitlines()
     paper = next(line for line in lines if line.startswith("| SAM2S, fine-tuned | 512 | 83.76"))
     assert paper.endswith("| 78.07 | - | Table 3 |")
     assert any(line.startswith("| SAM2S, fine-tuned | 512 | - | - | - | - | - | - | - | - | 81.52 |") for line in lines)
-    ours = [line.split(" | ") for line in lines if line.startswith("| **sam2s-nano, divemem** | 384 | - | - | - | - | ")]
+    ours = [line.split(" | ") for line in lines if line.startswith("| **sam2s-nano, divemem** | 256 | - | - | - | - | ")]
     assert len(ours) == 2  # one a prompt
     for row in ours:
         assert 20 < float(row[6]) <= 100  # CIS-Test
@@ -79,18 +82,18 @@ def test_the_papers_table_with_ours(data, capsys, tmp_path):
         assert float(row[11]) > 0  # frames a second
     assert "Protocol: skip ends, missing error, void 255, late own-clip" in text
     assert "CIS-Test has 1 videos here and 4 in the paper" in text
-    result = json.loads((out / "sam2s-nano-divemem-mask" / "CIS-Test" / "VID14.json").read_text())
+    result = json.loads((out / "sam2s-nano-256-divemem-mask" / "CIS-Test" / "VID14.json").read_text())
     assert result["prompted_on"] == {"1": 0, "2": 25}
     assert result["frames"] == FRAMES
     scores = {o["object_id"]: o for o in result["evaluation"]["objects"]}
     assert (scores[1]["frames"], scores[2]["frames"]) == (FRAMES - 2, FRAMES - 3)  # without its prompt and the last
-    sparse = json.loads((out / "sam2s-nano-divemem-mask" / "PolypGen" / "seq1.json").read_text())
+    sparse = json.loads((out / "sam2s-nano-256-divemem-mask" / "PolypGen" / "seq1.json").read_text())
     assert sparse["frames"] == FRAMES
     assert [t for t, *_ in sparse["evaluation"]["frames"][0]["scores"]] == [4, 6]
-    report = (out / "sam2s-nano-divemem-mask" / "report" / "report.md").read_text()
+    report = (out / "sam2s-nano-256-divemem-mask" / "report" / "report.md").read_text()
     assert "## CIS-Test/VID14" in report
     assert "NSD at 2 px" in report
-    assert len(list((out / "sam2s-nano-divemem-mask" / "report" / "pictures").glob("*frame*.jpg"))) > 3
+    assert len(list((out / "sam2s-nano-256-divemem-mask" / "report" / "pictures").glob("*frame*.jpg"))) > 3
     _resumes(data, capsys, out)
 
 
@@ -99,7 +102,7 @@ def _resumes(data, capsys, out):
     assert len(results) == 6
     gone, kept = results[0], {p: p.stat().st_mtime_ns for p in results[1:]}
     gone.unlink()
-    words = [data, "--out", out, "--prompt", "mask", "--prompt", "1-click", "--keep-masks", "--nsd", "2"]
+    words = [data, "--out", out, "--prompt", "mask", "--prompt", "1-click", "--keep-masks", "--nsd", "2", *SMALL]
     code, text, _ = run(capsys, *words, "--json")
     assert code == 0
     assert gone.is_file()

@@ -202,7 +202,7 @@ def test_warnings_are_sentences(folder, capsys, tmp_path):
 
 
 def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
-    words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu"]
+    words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu", "--image-size", "256"]
     assert run(capsys, "track", folder / "case.mp4", *words, "--out", tmp_path / "whole.sam2s")[0] == 0
     broken = tmp_path / "broken.sam2s"
     command = [sys.executable, "-W", "ignore", "-m", "napari_sam2s.cli", "track", folder / "case.mp4", *words, "--out", broken]

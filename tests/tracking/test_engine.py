@@ -18,6 +18,8 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
+SIDE = 256  # of the network's input: the model's own 384 takes three times as long
+
 
 @pytest.fixture(scope="module")
 def video():
@@ -59,7 +61,10 @@ def labels(project):
 
 def test_the_same_masks_as_in_this_process(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
-        for tracker in (Tracker(load_model(), video, here), Tracker(engine.model("sam2s-nano"), video, there)):
+        for tracker in (
+            Tracker(load_model(image_size=SIDE), video, here),
+            Tracker(engine.model("sam2s-nano", image_size=SIDE), video, there),
+        ):
             give(tracker)
             for _ in ProjectRun(tracker, 0, 16):
                 pass
@@ -73,7 +78,10 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
     slow = open_video(np.stack([case[t] for t in range(16)]), fps=25)
     origins = []
     with project_of(tmp_path, "a.sam2s", slow) as here, project_of(tmp_path, "b.sam2s", slow) as there:
-        for tracker in (Tracker(load_model(), slow, here), Tracker(engine.model("sam2s-nano"), slow, there)):
+        for tracker in (
+            Tracker(load_model(image_size=SIDE), slow, here),
+            Tracker(engine.model("sam2s-nano", image_size=SIDE), slow, there),
+        ):
             tracker.prompt(1, 0, mask=case.masks(0)[1])
             tracker.prompt(2, 7, mask=case.masks(7)[2])
             for _ in ProjectRun(tracker, 0, 16, rate=5):
@@ -88,12 +96,12 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
 
 def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as broken:
-        here = Tracker(load_model(), video, whole)
+        here = Tracker(load_model(image_size=SIDE), video, whole)
         give(here)
         for _ in ProjectRun(here, 0, 16):
             pass
         with Engine() as first:
-            tracker = Tracker(first.model("sam2s-nano"), video, broken)
+            tracker = Tracker(first.model("sam2s-nano", image_size=SIDE), video, broken)
             give(tracker)
             run = ProjectRun(tracker, 0, 16)
             with pytest.raises(EngineLost, match="ended unexpectedly"):
@@ -101,7 +109,7 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
         assert resumable_run(broken).status == "interrupted"
         assert len(broken.frames) >= 7
         with Engine() as second:
-            for _ in ProjectRun.resume(Tracker(second.model("sam2s-nano"), video, broken)):
+            for _ in ProjectRun.resume(Tracker(second.model("sam2s-nano", image_size=SIDE), video, broken)):
                 pass
         np.testing.assert_array_equal(labels(whole), labels(broken))
         assert resumable_run(broken) is None
@@ -110,7 +118,10 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
 def test_a_crop_in_the_engine_as_here(engine, video, tmp_path):
     """Each object has a tracker of its own there, and all of them share the model."""
     with project_of(tmp_path, "a.sam2s", video) as here, project_of(tmp_path, "b.sam2s", video) as there:
-        for tracker in (CropTracker(load_model(), video, here), CropTracker(engine.model("sam2s-nano"), video, there)):
+        for tracker in (
+            CropTracker(load_model(image_size=SIDE), video, here),
+            CropTracker(engine.model("sam2s-nano", image_size=SIDE), video, there),
+        ):
             tracker.prompt(1, 0, box=(50, 60, 80, 90))
             tracker.prompt(2, 2, points=[(30, 40)])
             for _ in ProjectRun(tracker, 0, 6):
@@ -127,21 +138,21 @@ def kill_at(run, frame, pid):
 
 def test_paused_runs_go_on(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as project:
-        tracker = Tracker(engine.model("sam2s-nano"), video, project)
+        tracker = Tracker(engine.model("sam2s-nano", image_size=SIDE), video, project)
         give(tracker)
         run = ProjectRun(tracker, 0, 16)
         frames = iter(run)
         reached = [next(frames)[0] for _ in range(5)]
         frames.close()
         run.pause()
-        again = ProjectRun.resume(Tracker(engine.model("sam2s-nano"), video, project))
+        again = ProjectRun.resume(Tracker(engine.model("sam2s-nano", image_size=SIDE), video, project))
         assert [t for t, _ in again] == list(range(reached[-1] + 1, 16))
         assert [r.status for r in project.runs] == ["finished"]
 
 
 def test_errors_arrive_as_they_are(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as project:
-        tracker = Tracker(engine.model("sam2s-nano"), video, project)
+        tracker = Tracker(engine.model("sam2s-nano", image_size=SIDE), video, project)
         with pytest.raises(PromptError, match="outside"):
             tracker.prompt(1, 0, points=[(500, 80)])
         with pytest.raises(PromptError, match="negative"):
@@ -155,7 +166,7 @@ def test_errors_arrive_as_they_are(engine, video, tmp_path):
 
 def test_nothing_to_resume(video, tmp_path, engine):
     with project_of(tmp_path, "a.sam2s", video) as project, pytest.raises(TrackingError, match="no interrupted run"):
-        ProjectRun.resume(Tracker(engine.model("sam2s-nano"), video, project))
+        ProjectRun.resume(Tracker(engine.model("sam2s-nano", image_size=SIDE), video, project))
 
 
 def test_an_address_where_nothing_answers(monkeypatch):
@@ -184,7 +195,7 @@ def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
     thread.start()
     try:
         with project_of(tmp_path, "a.sam2s", video) as project:
-            tracker = Tracker(engine.model("sam2s-nano"), video, project)
+            tracker = Tracker(engine.model("sam2s-nano", image_size=SIDE), video, project)
             give(tracker)
             for _ in tracker.propagate(0, 6):
                 pass
