@@ -270,6 +270,16 @@ def sample(found):
     }
 
 
+def check_golden(found, golden, scenario, alive=0.001):
+    """Fail where results are not those of a golden file: logits within 1e-3, predicted IoU and object scores within 1e-4."""
+    ours = sample(found)
+    np.testing.assert_array_equal(ours["keys"], golden[f"{scenario}/keys"])
+    for field, most in (("logits", 1e-3), ("iou", 1e-4), ("scores", 1e-4)):
+        assert np.abs(ours[field] - golden[f"{scenario}/{field}"]).max() < most, field
+    assert np.ptp(ours["logits"]) > 1  # the weights are alive
+    assert np.ptp(ours["iou"]) > alive
+
+
 def compare(name, scenario):
     """Return the differences with memories in float32 and as shipped, and the official results of the former."""
     model = our_model(name)

@@ -24,13 +24,7 @@ def tiny(request):
 def test_tiny_against_golden_files(tiny, scenario):
     model, golden = tiny
     with parity.float_memories():
-        ours = parity.sample(parity.run_ours(model, scenario))
-    np.testing.assert_array_equal(ours["keys"], golden[f"{scenario}/keys"])
-    assert np.abs(ours["logits"] - golden[f"{scenario}/logits"]).max() < LOGITS
-    assert np.abs(ours["iou"] - golden[f"{scenario}/iou"]).max() < SCORES
-    assert np.abs(ours["scores"] - golden[f"{scenario}/scores"]).max() < SCORES
-    assert np.ptp(ours["logits"]) > 1  # the weights are alive
-    assert np.ptp(ours["iou"]) > 0.01
+        parity.check_golden(parity.run_ours(model, scenario), golden, scenario, alive=0.01)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from napari_sam2s.tracking import (
     ProjectRun,
     Segment,
     Tracker,
+    propagation_run,
     reload_prompts,
     resumable_run,
     resume_run,
@@ -200,6 +201,17 @@ def test_killed_between_two_segments_the_second_is_gone_on_with(tmp_path):
         assert all(np.array_equal(project.mask(t, 1), mask) for t, mask in whole.items())
         with pytest.raises(TrackingError, match="no interrupted run"):
             resume_run(project, video, ColourModel())
+
+
+def test_a_frame_that_its_receiver_died_over_is_yielded_again(video, tmp_path, monkeypatch):
+    monkeypatch.setattr(propagation_run, "SNAPSHOT_SECONDS", -1.0)  # at every frame
+    with Project.create(tmp_path / "p.sam2s", video) as project:
+        project.add_object()
+        tracker = Tracker(ColourModel(), video, project)
+        tracker.prompt(1, frame=0, points=[(14, 30)], labels=[1])
+        killed = iter(ProjectRun(tracker, 0))  # never closed, as of a process that was killed
+        frames = [next(killed)[0] for _ in range(5)]
+        assert next(iter(ProjectRun.resume(Tracker(ColourModel(), video, project))))[0] == frames[-1]
 
 
 @pytest.mark.parametrize("rate", [None, 5])
