@@ -1,18 +1,19 @@
 """What first prompts give, and whether the model knows when that is little: IoU of first frames, and IoU as it is predicted.
 
     OMP_WAIT_POLICY=passive python benchmarks/first_prompts.py [--model sam2s-nano] [--material held_out.npz] [--real REAL]
-        [--count 40] [--calibrate]
+        [--count 40] [--calibrate] [--whole-frame]
 
 Every object is prompted on its first frame: with a box, and with one, two and three clicks of a careful user; and of the
 candidates of one click the one that is nearest is taken. The second table
 tells for borders of the predicted IoU how many masks are below, how good those and the others are, how many of the bad ones
 (IoU below 0.5) are below, and how many good ones (above 0.75). ``--calibrate`` takes clips of other seeds, to choose a border
-or a checkpoint by. It takes some 2 minutes of one core.
+or a checkpoint by. ``--whole-frame`` leaves out the closer look at what is small. It takes some 2 minutes of one core.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import next_click, prompt_first
 from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.tracking import Tracker
+from napari_sam2s.tracking import Tracker, closer_look
 from napari_sam2s.training.validation_cases import FIRST_SEED, Case, Track, laparoscopy
 from research.validation_sets import CALIBRATION_SEED, composites, microscopy
 
@@ -70,7 +71,10 @@ def main() -> None:
     parser.add_argument("--real", type=Path, help="folder with nuclei")
     parser.add_argument("--count", type=int, default=40, help="clips of each family, a fifth as many of nuclei")
     parser.add_argument("--calibrate", action="store_true", help="clips of other seeds than those that are scored")
+    parser.add_argument("--whole-frame", action="store_true", help="answer everything on the whole frame")
     args = parser.parse_args()
+    if args.whole_frame:
+        closer_look.TIMES = math.inf
     model = load_model(args.model, device="auto")
     seed, clips = CALIBRATION_SEED if args.calibrate else FIRST_SEED, range(args.count)
     chosen: dict[str, Callable[[], Iterator[Case]]] = {"laparoscopy": lambda: laparoscopy(clips, longest=60, seed=seed)}

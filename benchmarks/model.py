@@ -37,6 +37,7 @@ from real_validation import STILLS, TRACKED, mean_and_error, print_stills, track
 from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.tracking import closer_look
 from napari_sam2s.training.validation_cases import Case, reentry
 from research.scoring import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
 from research.validation_sets import CALIBRATION_SEED, families
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="cases of every family")
     parser.add_argument("--size", type=int, default=256, help="side of the procedural clips")
     parser.add_argument("--image-size", type=int, help="the network's input")
+    parser.add_argument("--whole-frame", action="store_true", help="without the closer look at what is small; not with --keep")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each if more than one")
     parser.add_argument("--keep", type=Path, help="keep every case's results in this folder, and take those that are there")
     parser.add_argument("--json", type=Path, help="write all numbers here")
@@ -75,6 +77,9 @@ def main() -> None:
         "--calibrate", action="store_true", help="only try DiveMem's IoU thresholds, and borders of the object score"
     )
     args = parser.parse_args()
+    if args.whole_frame and args.keep:
+        parser.error("--whole-frame gives other results than --keep may hold: leave out one of them.")
+    look_as_told(args)
     args.counts = dict(QUICK if args.quick else FULL)
     args.prompts = args.prompts or (("mask", "1-click") if args.quick else ("mask", "box", "3-click", "1-click"))
     if args.count:
@@ -101,6 +106,12 @@ def main() -> None:
         args.json.write_text(json.dumps(plain, indent=1))
 
 
+def look_as_told(args: argparse.Namespace) -> None:
+    """Leave out the closer look in this process, if that is wanted."""
+    if args.whole_frame:
+        closer_look.TIMES = math.inf
+
+
 def score_parts(args: argparse.Namespace) -> list[dict[str, list[Results]]]:
     """Let ``args.jobs`` processes track and score the cases."""
     spawn = multiprocessing.get_context("spawn")
@@ -117,6 +128,7 @@ def end_with_parent() -> None:
 
 def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
     """Track and score the cases of one of the processes."""
+    look_as_told(args)
     if args.jobs > 1:
         torch.set_num_threads(1)
     model = load_model(args.model, device="auto", image_size=args.image_size)

@@ -40,7 +40,9 @@ class ColourModel:
     def encode_prompted(self, pixels: np.ndarray) -> Features | None:
         return None
 
-    def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
+    def answer(
+        self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
+    ) -> Decoded:
         inside = given.points[0][(given.labels[0] > 0).nonzero()[:, 0]].mean(0).long().clamp(0, SIDE - 1)
         if not (given.labels > 0).any():
             return self._decoded(features, recall.pointers[0][None])

@@ -364,12 +364,15 @@ class SAM2S(nn.Module):
         """Encode a frame ``(S, S, 3)`` for the interactive head."""
         return self.encode_interactive(normalise(pixels[None], self.device, self.spread))
 
-    def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
+    def answer(
+        self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
+    ) -> Decoded:
         """Answer the points and the box of one object; see :class:`VideoModel`."""
         multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
         if recall is None:
             return self.segment(features, prompted, **said)
+        assert features is not None
         return self.decode(self.attend(features, self.recalled([recall])), **said)
 
     def recalled(self, recalls: Sequence[Recall]) -> Memories:

@@ -109,13 +109,16 @@ class VideoModel(Protocol):
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
         """Encode a frame ``(S, S, 3)`` for first prompts; asked for where ``facts.encodes_prompted``."""
 
-    def answer(self, features: Features, prompted: Features | None, given: PointPrompt, recall: Recall | None) -> Decoded:
+    def answer(
+        self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
+    ) -> Decoded:
         """Answer the points and the box of one object.
 
         Parameters
         ----------
         features, prompted
-            From ``encode_frame`` and ``encode_prompted``.
+            From ``encode_frame`` and ``encode_prompted``. Without ``features`` the answer is not to be remembered; asked for
+            where ``facts.encodes_prompted``.
         given
             All that was said of the object on the frame.
         recall

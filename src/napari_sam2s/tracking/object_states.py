@@ -16,12 +16,11 @@ from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded
 from napari_sam2s.model.video_model import Recall
 from napari_sam2s.tracking.candidates import Candidate, rank
 from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank
-from napari_sam2s.tracking.predictor import FramePredictor
+from napari_sam2s.tracking.predictor import LOGIT_CLAMP, FramePredictor
 from napari_sam2s.tracking.prompts import mask_to_network, merge
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
-LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
 Key = tuple[int, int]  # object id, frame
 Found = tuple[int, int, NDArray[np.bool_], Scores]  # frame, object id, mask (Y, X), scores
 
@@ -93,19 +92,19 @@ class ObjectStates:
             corrects = seen is not None and self._corrects(key)
             recall = self._recall(object_id, frame, FORWARD) if corrects else None
             earlier = None if reset else self._earlier_logits(key, seen)
-            decoded = self.predictor.answer(whole, recall, earlier)
+            decoded, finer = self.predictor.answer(whole, recall, earlier)
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
-        mask = new.mask.copy() if new.mask is not None else self._upsample(decoded.logits[0, 0])
+        mask = self._upsample(decoded.logits[0, 0]) if finer[0] is None else finer[0].copy()
         return mask, self.predictor.scores(decoded, 0)
 
     def candidates(self, prompt: Prompt) -> list[Candidate]:
         """Return what points and a box may mean where nothing is known yet, best first; nothing has changed then."""
         with torch.inference_mode():
-            decoded = self.predictor.answer(prompt, None, None, ambiguous=True)
-        ious = decoded.all_iou[0].tolist()
-        return rank(Candidate(self._upsample(low), iou) for low, iou in zip(decoded.all_logits[0], ious, strict=True))
+            decoded, finer = self.predictor.answer(prompt, None, None, ambiguous=True)
+        masks = [self._upsample(low) if mask is None else mask for low, mask in zip(decoded.all_logits[0], finer, strict=True)]
+        return rank(Candidate(mask, iou) for mask, iou in zip(masks, decoded.all_iou[0].tolist(), strict=True))
 
     def _corrects(self, key: Key) -> bool:
         """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""

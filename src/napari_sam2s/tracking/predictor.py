@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +15,21 @@ from torch import Tensor
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.stages import Decoded, Features
 from napari_sam2s.model.video_model import Memory, PointPrompt, Recall, VideoModel
+from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, place
+from napari_sam2s.tracking.crop_window import Window
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import mask_to_network, to_network
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
+LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
 BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are tracked batch by batch
+
+
+class Answer(NamedTuple):
+    """What a network makes of a prompt."""
+
+    decoded: Decoded
+    finer: list[NDArray[np.bool_] | None]  # the masks (Y, X) that were asked for; None where upsampled logits are as fine
 
 
 class FramePredictor:
@@ -75,7 +87,7 @@ class FramePredictor:
         self._features.clear()
         self._prompted = None
 
-    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> Decoded:
+    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> Answer:
         """Decode a prompted frame.
 
         Parameters
@@ -89,12 +101,49 @@ class FramePredictor:
         ambiguous
             Whether every mask that points and a box may mean is wanted.
         """
-        features, model = self.encode(prompt.frame), self.model
         if prompt.mask is not None:
-            return self.answer_mask(prompt.frame, prompt.mask)
-        points, labels = (t.to(model.device) for t in to_network(prompt, self.size, model.facts.image_size))
+            return Answer(self.answer_mask(prompt.frame, prompt.mask), [prompt.mask])
+        closer = recall is None and self.model.facts.encodes_prompted
+        window = closer_window(prompt, None, self.size) if closer else None
+        if window is not None:
+            before = None if earlier is None else closer_logits(earlier, window, self.size)
+            seen = self._see(prompt, window, before, ambiguous)
+            found = [place(low, window, self.size) for low in (seen.all_logits[0] if ambiguous else seen.logits[0])]
+            if any(mask.any() for mask in found):
+                return Answer(self._as_if_given(prompt.frame, found[0], seen), list(found))
         prompted = self._encode_prompted(prompt.frame) if recall is None else None
-        return model.answer(features, prompted, PointPrompt(points, labels, earlier, ambiguous), recall)
+        given = self._given(prompt, self.size, earlier, ambiguous)
+        decoded = self.model.answer(self.encode(prompt.frame), prompted, given, recall)
+        wanted = decoded.all_logits[0] if ambiguous else decoded.logits[0]
+        finer = [self._refined(prompt, low) if closer else None for low in wanted]
+        if finer[0] is not None and not ambiguous:
+            decoded = self._as_if_given(prompt.frame, finer[0], decoded)
+        return Answer(decoded, finer)
+
+    def _given(self, prompt: Prompt, size: tuple[int, int], earlier: Tensor | None, ambiguous: bool) -> PointPrompt:
+        points, labels = (t.to(self.model.device) for t in to_network(prompt, size, self.model.facts.image_size))
+        return PointPrompt(points, labels, earlier, ambiguous)
+
+    def _see(self, prompt: Prompt, window: Window, earlier: Tensor | None, ambiguous: bool) -> Decoded:
+        """Answer a first prompt in a window of its frame; the answer cannot be remembered."""
+        side = self.model.facts.image_size
+        prompted = self.model.encode_prompted(look_closer(self._pixels(prompt.frame), window, self.size))
+        given = self._given(window.cut(prompt, side), (side, side), earlier, ambiguous)
+        return self.model.answer(None, prompted, given, None)
+
+    def _refined(self, prompt: Prompt, answer: Tensor) -> NDArray[np.bool_] | None:
+        """Show the network its answer ``(4g, 4g)`` to a first prompt from near; ``None`` where that shows nothing more."""
+        window = closer_window(prompt, answer, self.size)
+        if window is None:
+            return None
+        earlier = closer_logits(answer[None, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP), window, self.size)
+        mask = place(self._see(prompt, window, earlier, False).logits[0, 0], window, self.size)
+        return mask if mask.any() else None
+
+    def _as_if_given(self, frame: int, mask: NDArray[np.bool_], scored: Decoded) -> Decoded:
+        """Return what would be remembered of a mask that the user gave, with the scores of the answer that it is."""
+        given = self.answer_mask(frame, mask)
+        return replace(given, iou=scored.iou, object_score=scored.object_score, all_iou=scored.all_iou)
 
     def answer_mask(self, frame: int, mask: NDArray[np.bool_]) -> Decoded:
         """Take a mask ``(Y, X)`` as the answer."""
