@@ -52,7 +52,8 @@ def test_a_part_of_the_squashed_frame_is_what_the_frame_shows_there():
     squashed = np.stack([rows * 3, columns * 3, np.full_like(rows, 7)], -1).astype(np.uint8)
     window = closer_window(boxed(80, 190, 100, 220), None, FRAME)  # (45, 160) to (135, 250) of (200, 400)
     part = look_closer(squashed, window, FRAME).astype(float)
-    assert part.shape == (64, 64, 3) and (part[..., 2] == 7).all()
+    assert part.shape == (64, 64, 3)
+    assert (part[..., 2] == 7).all()
     places = (np.arange(64) + 0.5) / 64
     expected_rows = ((45 + places * 90) / 200 * 64 - 0.5) * 3
     expected_columns = ((160 + places * 90) / 400 * 64 - 0.5) * 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -43,9 +44,20 @@ def settings_as_they_come():
     remember("lessons", learned=True)  # whoever works here is no beginner
 
 
+# napari collects garbage several times a test, and looks at all that torch, napari and we have imported each time. What is
+# there before the first viewers need not be looked at again.
+FREEZE_AT = (1, 2, 6)
+viewers_made = 0
+
+
 @pytest.fixture
 def make_napari_viewer(make_napari_viewer):
     """napari's own, with the canvas guarded: closing a viewer removes its layers, also where no widget of ours was."""
+    global viewers_made
+    viewers_made += 1
+    if viewers_made in FREEZE_AT:
+        gc.collect()
+        gc.freeze()
 
     def make(*args, **kwargs):
         viewer = make_napari_viewer(*args, **kwargs)
@@ -134,6 +146,12 @@ def shared_engine():
         tls = {"ca-file": certificate, "client.cert": certificate, "client.key": key}
         with dask.config.set({f"distributed.comm.tls.{name}": value for name, value in tls.items()}):
             yield engine
+
+
+@pytest.fixture
+def in_shared_engine(shared_engine, settings_as_they_come):
+    """Widgets that are opened have their model in the shared engine, as one who set its address would."""
+    remember("model", address=shared_engine.address, input_size=INPUT_SIZE)
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
+pytestmark = pytest.mark.usefixtures("in_shared_engine")
+
 
 def corners_shown(viewer, image):
     """Return whether the first and the last pixel are on the canvas."""

@@ -20,6 +20,8 @@ from napari_sam2s.widgets.layer_factory import OBJECTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.tracks_layer import TRACKS
 
+pytestmark = pytest.mark.usefixtures("in_shared_engine")
+
 
 @pytest.fixture
 def widget(make_napari_viewer, case_file, tmp_path):

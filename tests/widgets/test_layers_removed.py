@@ -17,6 +17,8 @@ from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 from napari_sam2s.widgets.project_location import place_in
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
+pytestmark = pytest.mark.usefixtures("in_shared_engine")
+
 CLOSED = """
 import sys
 import napari, numpy as np

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import QPushButton
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
+pytestmark = pytest.mark.usefixtures("in_shared_engine")
+
 PATIENCE = 180_000  # milliseconds
 _spec = importlib.util.spec_from_file_location("trees", Path(__file__).parents[1] / "datasets" / "trees.py")
 trees = importlib.util.module_from_spec(_spec)

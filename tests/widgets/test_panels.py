@@ -15,6 +15,8 @@ from napari_sam2s.masklets.clean_up import USUAL
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
+pytestmark = pytest.mark.usefixtures("in_shared_engine")
+
 PATIENCE = 180_000  # milliseconds
 GOOD = Scores(0.9, 6.0, {"grasper": 0.9, "hook": 0.1})
 
