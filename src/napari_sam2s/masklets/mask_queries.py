@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.class_scores import ClassScores
 from napari_sam2s.masklets.mask_statistics import COLUMNS as SERIES_COLUMNS
-from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, PACKED, Series, SeriesCache
+from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, NO_ORIGIN, PACKED, Series, SeriesCache
 from napari_sam2s.masklets.objects import LIVING
 from napari_sam2s.masklets.presence import LOW_SCORE, Span
+from napari_sam2s.masklets.row_check import damaged
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import frame_of, id_of
@@ -92,6 +93,8 @@ class MaskQueries:
         return {row[0]: self._scores(*row[1:]) for row in self._store.rows(sql, (frame_of(frame),))}
 
     def _scores(self, iou: float, object_score: float, class_scores: bytes | None) -> Scores:
+        if not isinstance(iou, float) or not isinstance(object_score, float):
+            raise damaged(self._store.path, f"a score is {iou!r} or {object_score!r}")
         return Scores(iou, object_score, self._class_scores.unpack(class_scores))
 
     def suggested_class(self, object_id: int, frames: int = 200) -> tuple[str, float] | None:
@@ -135,6 +138,16 @@ class MaskQueries:
         return self._series.get(id_of(object_id))
 
     def _read_series(self, object_id: int, first: int | None, last: int | None) -> Series:
+        try:
+            series = self._series_of(object_id, first, last)
+        except (ValueError, TypeError, OverflowError) as error:  # what SQLite made of words in the place of numbers
+            raise damaged(self._store.path, f"a mask of object {object_id}") from error
+        if (series.origin == NO_ORIGIN).any():
+            frame = series.frames[series.origin == NO_ORIGIN][0]
+            raise damaged(self._store.path, f"the mask of object {object_id} on frame {frame}: its origin")
+        return series
+
+    def _series_of(self, object_id: int, first: int | None, last: int | None) -> Series:
         if first is None and max(self._store.shape[1:]) < LARGEST_SIDE:
             [texts] = self._store.rows(f"SELECT {PACKED} FROM {self._store.known} WHERE object_id = ?", (object_id,))
             return Series.of_packed(tuple(texts))

@@ -117,10 +117,16 @@ def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask in a frame of the given ``(Y, X)``, bool; see :func:`decode_crop`."""
     full = np.zeros(shape, dtype=bool)
     if mask.area:
-        if not fits(mask, shape):
-            raise ProjectError(f"A mask of the project is damaged (it reaches beyond the frame): {REMEDY}.")
-        full[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] = decode_crop(mask)
+        crop = crop_in(mask, shape)
+        full[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] = crop
     return full
+
+
+def crop_in(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the crop of a mask that lies in a frame of the given ``(Y, X)``; see :func:`decode_crop`."""
+    if not fits(mask, shape):
+        raise ProjectError(f"A mask of the project is damaged (it reaches beyond the frame): {REMEDY}.")
+    return decode_crop(mask)
 
 
 def fits(mask: Mask, shape: tuple[int, int]) -> bool:
