@@ -66,8 +66,6 @@ CHANGES = {
     "masks SET object_score = 1e300 WHERE frame = 1": "object_score is 1e",
     "masks SET confirmed = -1 WHERE frame = 1": "confirmed is -1",
     "masks SET frame = 1.5 WHERE frame = 1 AND object_id = 1": "frame is 1.5",
-    "masks SET area = -4 WHERE frame = 1": "area is -4",
-    "masks SET height = 'x' WHERE frame = 1": "height is 'x'",
     "masks SET object_id = 99 WHERE frame = 1 AND object_id = 1": "object_id is 99",
     "objects SET parent = 99 WHERE id = 2": "object 2 descends from 99, which is not there",
     "objects SET parent = 2 WHERE id = 1": "object 1 descends from 2, which is not there or descends from it",

@@ -153,8 +153,6 @@ _MASKS = {
     "object_score": "typeof(object_score) = 'null' OR (typeof(object_score) = 'real' AND object_score BETWEEN -63 AND 63)",
     "confirmed": "confirmed IN (0, 1)",
     "frame": "typeof(frame) = 'integer'",
-    "area": "typeof(area) = 'integer' AND area >= 0",
-    **{name: f"typeof({name}) = 'integer' AND {name} >= 0" for name in ("y0", "x0", "height", "width")},
     "object_id": "object_id IN (SELECT id FROM objects)",
 }
 

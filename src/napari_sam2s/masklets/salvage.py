@@ -11,11 +11,12 @@ from pathlib import Path
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.damage import HISTORY, ROWS, Damage, Remains
+from napari_sam2s.masklets.log_check import OPEN, SALT
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.row_check import lost_parents, unsound_fact
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.masklets.write_ahead_log import OPEN, mark_closed
+from napari_sam2s.masklets.write_ahead_log import mark_closed
 
 
 def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]:
@@ -51,7 +52,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
 
 def _sound_facts(facts: Mapping[str, object]) -> dict[str, object]:
     """Return what is known of the video, without what cannot be, and without the mark of a writer."""
-    kept = {key: value for key, value in facts.items() if key != OPEN}
+    kept = {key: value for key, value in facts.items() if key not in (OPEN, SALT)}
     while (wrong := unsound_fact(kept)) is not None:
         kept[wrong] = "" if wrong == "fingerprint" else None
     return kept
