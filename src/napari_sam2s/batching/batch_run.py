@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -14,7 +15,7 @@ from napari_sam2s.batching.batch_rows import BatchRow, write_summary
 from napari_sam2s.batching.batch_task import TOPIC, BatchOutcome, BatchTask, stop_batch, track_task
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource, find_batch
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.masklets.validation import user_path
+from napari_sam2s.formats.text_cells import csv_place
 from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
@@ -28,6 +29,7 @@ ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
 NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
+WORKERS_PER_CORE = 4  # at most: a slip of the keyboard would fill the memory
 Progress = Callable[[Sequence[BatchRow]], None]
 
 
@@ -109,8 +111,11 @@ def batch(
     directions(direction, None)
     sources = [videos] if isinstance(videos, str | Path) else list(videos)
     found = find_batch(sources, prompts, out, prompt_folder)
+    if retries < 0:
+        raise TrackingError(f"retries={retries}: a video is tried again 0 times or more.")
+    _check_counts(workers, gpus)
+    place = found[0].project.parent / SUMMARY if summary is None else csv_place(summary)
     _make_folders(found)
-    place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
     choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
@@ -126,6 +131,14 @@ def _make_folders(found: Sequence[BatchVideo]) -> None:
         make_folder(folder)
 
 
+def _check_counts(workers: int | None, gpus: int) -> None:
+    if gpus < 0 or (workers is not None and workers < 1):
+        raise TrackingError(f"Workers are 1 or more and GPUs 0 or more; got {workers} and {gpus}.")
+    cores = os.cpu_count() or 1
+    if (workers or 0) > WORKERS_PER_CORE * cores:
+        raise TrackingError(f"{workers} workers are too many for {cores} cores: give {WORKERS_PER_CORE * cores} or fewer.")
+
+
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
@@ -138,8 +151,6 @@ def _connected(
     from napari_sam2s.batching.local_workers import LocalWorkers, usual_count
     from napari_sam2s.tracking.engine import connect
 
-    if gpus < 0 or (workers is not None and workers < 1):
-        raise TrackingError(f"Workers are 1 or more and GPUs 0 or more; got {workers} and {gpus}.")
     with ExitStack() as opened:
         local = None
         if address is None:
