@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import warnings
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(command, empty)
         return 2
     args = build_parser(command).parse_args(words)
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of a damaged file we say in our words
     # Read when torch is imported, which no command has done yet. Threads that spin while they wait starve each other wherever
     # anything else runs: up to 9 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
