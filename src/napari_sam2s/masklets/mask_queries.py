@@ -5,6 +5,7 @@ Objects that were removed are in no frame: their masks are kept for undo, and fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import frame_of, id_of
 
+BLOCK = 500  # frames
 _RLE = "y0, x0, height, width, counts, area"
 
 
@@ -78,6 +80,16 @@ class MaskQueries:
             )
             for row in self._store.rows(sql, (frame_of(frame),))
         ]
+
+    def seen(self) -> Iterator[tuple[int, int, rle.Mask]]:
+        """Yield frame, object id and mask wherever an object is seen, by frame and object; read in blocks of frames."""
+        for start in range(0, self._store.shape[0], BLOCK):
+            sql = (
+                f"SELECT frame, object_id, {_RLE} FROM {self._store.known} WHERE frame >= ? AND frame < ? AND area > 0 "
+                f"AND {LIVING} ORDER BY frame, object_id"
+            )
+            for row in self._store.rows(sql, (start, start + BLOCK)):
+                yield row[0], row[1], rle.Mask(*row[2:])
 
     @property
     def frames(self) -> list[int]:
