@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.batching.batch_rows import BatchRow, write_summary
 from napari_sam2s.batching.batch_task import TOPIC, BatchOutcome, BatchTask, stop_batch, track_task
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource, find_batch
-from napari_sam2s.errors import TrackingError
+from napari_sam2s.errors import ModelError, TrackingError
 from napari_sam2s.formats.text_cells import csv_place
-from napari_sam2s.tracking.engine import ModelChoice
+from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def batch(
     model: str | Path = "sam2s-nano",
     image_size: int | None = None,
     device: str = "auto",
+    precision: str = "float32",
     fast: bool = False,
     strict: bool = True,
     memory: str = "divemem",
@@ -69,8 +70,9 @@ def batch(
         Files, or folders of videos. A project stands for its video.
     prompts, prompt_folder, out
         Where prompts come from and projects go: see :func:`napari_sam2s.batching.batch_videos.find_batch`.
-    model, image_size, device, strict
+    model, image_size, device, precision, strict
         As :func:`napari_sam2s.load_model` takes them; names and paths are those of the workers.
+        ``precision`` is ``"float32"`` or ``"bfloat16"``.
     fast
         Fast mode.
     memory, direction, rate
@@ -114,9 +116,11 @@ def batch(
     if retries < 0:
         raise TrackingError(f"retries={retries}: a video is tried again 0 times or more.")
     _check_counts(workers, gpus)
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
     place = found[0].project.parent / SUMMARY if summary is None else csv_place(summary)
     _make_folders(found)
-    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact", strict=strict)
+    choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
