@@ -36,7 +36,7 @@ OPTIONS = [
     (["measure", PROJECT], "--out", f"video.tif {PROJECT}"),
     (BATCH, "--workers", "0 -1 100000 99999999999999999999"),
     (BATCH, "--gpus", "-1"),
-    (BATCH, "--retries", "-1"),
+    (BATCH, "--retries", "-1 99999999999999999999"),
     (BATCH, "--summary", f"video.tif {PROJECT} folder"),
     (["demo"], "--frames", "0 -1"),
     (["train", "empty.txt", "--out", "new"], "--minutes", "nan -1"),

@@ -29,6 +29,7 @@ ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
 NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
+MOST_RETRIES = 1000
 WORKERS_PER_CORE = 4  # at most: a slip of the keyboard would fill the memory
 Progress = Callable[[Sequence[BatchRow]], None]
 
@@ -113,8 +114,8 @@ def batch(
     directions(direction, None)
     sources = [videos] if isinstance(videos, str | Path) else list(videos)
     found = find_batch(sources, prompts, out, prompt_folder)
-    if retries < 0:
-        raise TrackingError(f"retries={retries}: a video is tried again 0 times or more.")
+    if not 0 <= retries <= MOST_RETRIES:
+        raise TrackingError(f"retries={retries}: a video is tried again 0 to {MOST_RETRIES} times.")
     _check_counts(workers, gpus)
     if precision not in PRECISIONS:
         raise ModelError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
