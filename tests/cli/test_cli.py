@@ -377,3 +377,17 @@ def test_interrupting_pauses(folder, tmp_path):
     assert "resume" in out
     with Project.open(tmp_path / "p.sam2s", "r") as project:
         assert project.runs[-1].status == "paused"
+
+
+def test_sentences_and_paths_stand_on_lines_of_their_own(tmp_path, capsys):
+    square = np.zeros((8, 9), bool)
+    square[2:4, 3:6] = True
+    with Project.create(tmp_path / "a.sam2s", np.zeros((6, 8, 9, 3), np.uint8)) as project:
+        for _ in range(2):
+            project.add_object()
+        project.write_masks([(t, i, square, None) for t in range(6) for i in (1, 2)])
+    assert main(["export", str(tmp_path / "a.sam2s"), str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [str(tmp_path / "out" / "Annotations" / "a")]
+    assert "\rnapari-sam2s export: a: objects overlap; 36 pixels went to the object" in err.replace("\n", "\r")
+    assert err.endswith("frame/s]\n")

@@ -157,3 +157,13 @@ def test_a_palette_picture_of_void_alone(tmp_path):
     picture.save(tmp_path / "void.png")
     with pytest.raises(FormatError, match="255 alone, which is void"):
         read_label_picture(tmp_path / "void.png", 0)
+
+
+def test_a_photograph_is_no_label_picture_and_cells_all_over_it_are(tmp_path):
+    y, x = np.mgrid[:60, :80]
+    np.save(tmp_path / "photo.npy", (100 + 60 * np.sin(y / 7) * np.cos(x / 9) + x % 7).astype(np.uint8))
+    with pytest.raises(FormatError, match="looks like a photograph"):
+        read_label_picture(tmp_path / "photo.npy", 0)
+    cells = (1 + y // 6 * 20 + x // 4).astype(np.uint16)
+    np.save(tmp_path / "cells.npy", cells)
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "cells.npy", 0), cells)

@@ -6,8 +6,11 @@ import re
 import tempfile
 import warnings
 from pathlib import Path
+from xml.etree import ElementTree
 
+import geff
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.video import open_video
 
 OVERLAPPING = {"coco", "sav", "youtube-vis", "cvat"}  # the others show what the screen shows
+SIGHTINGS = ("csv", "geff", "trackmate")
 EVERY_FRAME = {"ctc"}
 NOT_SEEN_LOST = {"ctc"}  # an object that is on no frame is in no track
 LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"))
@@ -136,8 +140,35 @@ def _compare(masklets, project, kept, seen, name):
             np.testing.assert_array_equal(back.get(i, np.zeros_like(mask)), mask)
 
 
-def test_every_format_of_masks_is_tried():
+def sightings_in(name, made):
+    """Return ``(frame, area)`` of every object on every frame that a file without masks has, by a reader of its own."""
+    if name == "csv":
+        table = pd.read_csv(made).query("area_px > 0")
+        return sorted(zip(table.frame.tolist(), table.area_px.tolist(), strict=True))
+    if name == "geff":
+        graph, _ = geff.read(made, backend="networkx")
+        return sorted((node["t"], node["area"]) for _, node in graph.nodes(data=True))
+    return sorted((int(spot.get("FRAME")), int(spot.get("AREA"))) for spot in ElementTree.parse(made).iter("Spot"))
+
+
+@pytest.mark.parametrize("name", SIGHTINGS)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(case=cases())
+def test_tables_and_graphs_have_every_sighting(name, case):
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        project, _ = make(Path(folder, "case.sam2s"), case)
+        with project:
+            ours = sorted((t, int(m.sum())) for t in project.frames for m in project.masks(t).values() if m.any())
+            if ours:
+                assert sightings_in(name, project.export(Path(folder, "out"), name)) == ours
+        assert not list(Path(folder).rglob("*.part*"))
+
+
+def test_every_format_is_tried():
     assert set(READABLE) == {"davis", "coco", "sav", "ctc", "ome-zarr", "tiff", "youtube-vis", "mots", "cvat"}
+    drawn = {"yolo-seg", "overlay", "gif"}  # outlines and pictures: see test_exchange_formats.py and test_overlay.py
+    assert {*READABLE, *SIGHTINGS} | drawn == set(FORMATS)
 
 
 def test_many_ids(tmp_path):

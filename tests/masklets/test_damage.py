@@ -110,7 +110,7 @@ def test_a_mask_that_has_moved_is_damaged_and_one_of_an_older_version_is_read(pa
 def test_without_its_objects_masks_get_new_ones(path, tmp_path):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA foreign_keys = OFF")
-        db.execute("UPDATE objects SET colour = 'red'")
+        db.execute("UPDATE objects SET name = x'ff00'")
     db.close()
     made, damage = salvage_project(path, tmp_path / "saved.sam2s")
     assert "objects" in damage.parts
@@ -173,7 +173,7 @@ def test_an_undone_run_is_saved_undone(path, tmp_path, broken):
         ("UPDATE meta SET value = '[1, 2]' WHERE key = 'shape'", "does not say which video"),
         ("UPDATE meta SET value = '[8, -4, 6]' WHERE key = 'shape'", "does not say which video"),
         ("UPDATE meta SET value = '[8, 4800000, 6400000]' WHERE key = 'shape'", "does not say which video"),
-        ("UPDATE objects SET name = x'ff00'", "a name of an object"),
+        ("UPDATE objects SET name = x'ff00'", "objects, row 1: name is b"),
         ("PRAGMA user_version = 0", "does not say its format"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets import Project, mask_queries, rle
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)))
@@ -78,3 +78,29 @@ def test_65_535_objects_on_a_frame(tmp_path):
 def test_damaged_runs_are_one_sentence(counts):
     with pytest.raises(ProjectError, match="damaged"):
         rle.decode(rle.Mask(0, 0, 5, 7, counts, 9), (8, 8))
+
+
+def test_the_centroid_of_runs_is_that_of_the_pixels():
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        full = np.zeros((40, 50), bool)
+        height, width = random.integers(1, 20, 2)
+        full[7 : 7 + height, 9 : 9 + width] = random.random((height, width)) < random.choice([0.1, 0.5, 1.0])
+        if full.any():
+            np.testing.assert_allclose(rle.centre_of(rle.encode(full)), np.argwhere(full).mean(axis=0), atol=1e-9)
+    with pytest.raises(ProjectError, match="has no run lengths"):
+        rle.centre_of(rle.Mask(0, 0, 2, 2, b"", 4))
+
+
+def test_masks_of_a_project_in_large_bites(tmp_path, monkeypatch):
+    monkeypatch.setattr(mask_queries, "BLOCK", 3)
+    square = np.zeros((8, 9), bool)
+    square[2:4, 3:6] = True
+    with Project.create(tmp_path / "a.sam2s", np.zeros((10, 8, 9, 3), np.uint8)) as project:
+        for _ in range(3):
+            project.add_object()
+        project.write_masks([(t, i, square if t % 4 else ~square & False, None) for t in (9, 1, 4, 2) for i in (2, 1, 3)])
+        project.objects.remove(3)
+        seen = list(project.masks.seen())
+        assert [(t, i) for t, i, _ in seen] == [(1, 1), (1, 2), (2, 1), (2, 2), (9, 1), (9, 2)]
+        assert all(np.array_equal(rle.decode(mask, (8, 9)), square) for _, _, mask in seen)

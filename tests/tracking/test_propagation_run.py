@@ -315,3 +315,28 @@ def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, monkeypa
         assert whole.labels == (0, 1)  # adds to the click of before
         assert first in recall.frames  # answered by what is remembered of other frames
         assert second not in recall.frames
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": 5},
+        {"image_size": "x"},
+        {"precision": "x"},
+        {"mode": 7},
+        {"memory": "x"},
+        {"memory": {"no": 1}},
+        {"rate": "x"},
+        {"objects": ["x"]},
+        {"speed": {"no": 1}},
+    ],
+)
+def test_a_run_that_does_not_say_how_it_was_made(tmp_path, wrong):
+    facts = {"model": "sam2s-nano", "image_size": 64, "memory": {}} | wrong
+    with Project.create(tmp_path / "a.sam2s", np.zeros((4, 8, 9, 3), np.uint8)) as project:
+        project.runs.start(next_frame=0, stop_frame=4, snapshot=b"state", **facts)
+    with (
+        Project.open(tmp_path / "a.sam2s") as project,
+        pytest.raises(TrackingError, match=r"Run 1 of a\.sam2s does not say how it was made: track again from a prompt"),
+    ):
+        resume_run(project, np.zeros((4, 8, 9, 3), np.uint8))

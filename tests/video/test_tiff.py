@@ -268,3 +268,28 @@ def test_inks_and_transparent_grey_are_shown_as_they_look(tmp_path):
     with open_video(tmp_path / "grey.tif", limits=(0, 255)) as video:
         assert video.shape == (4, 20, 30, 3)
         np.testing.assert_array_equal(video[2], np.repeat(colours[2, ..., :1], 3, 2))
+
+
+def test_pages_of_another_size_between_the_frames(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for t in range(5):
+            file.write(np.full((22 if t == 3 else 20, 30), 10 * t, np.uint8), photometric="minisblack", metadata=None)
+    with open_video(tmp_path / "a.tif") as video:
+        assert [int(video[t].max()) for t in range(len(video))] == [0, 10, 20, 40]
+        assert "left out, the first after frame 2: frame 3 is page 4 of the file." in " ".join(video.warnings)
+
+
+def test_thumbnails_between_the_frames(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for t in range(5):
+            file.write(np.full((20, 30), 10 * t, np.uint8), photometric="minisblack", metadata=None)
+            file.write(np.zeros((5, 7), np.uint8), photometric="minisblack", metadata=None, subfiletype=1)
+    with open_video(tmp_path / "a.tif") as video:
+        assert (video.shape, video.warnings) == ((5, 20, 30, 3), ())
+        assert [int(video[t].max()) for t in range(5)] == [0, 10, 20, 30, 40]
+
+
+def test_arrays_in_files_of_numpy(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((5, 20, 30), np.uint8))
+    with pytest.raises(VideoError, match=r"open_video\(numpy\.load\(PATH\)\)"):
+        open_video(tmp_path / "a.npy")

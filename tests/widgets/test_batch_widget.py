@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +22,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
     write_video((case[t] for t in range(5)), tmp_path / "a.mp4")
     Image.fromarray(case.masks(0)[1].astype(np.uint8)).save(tmp_path / "a_frame0.png")
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    settings = {"input_size": 64}
+    settings = {"input_size": 64, "precision": "float32"}
     monkeypatch.setattr(batch_widget, "remembered", lambda _, key, default: settings.get(key, default))
     viewer = make_napari_viewer()
     widget = BatchWidget(viewer)
@@ -48,6 +49,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
 
     def paused(folder, *, progress, stop, **options):
         assert (folder, options["prompts"], options["workers"], options["image_size"]) == (tmp_path, "masks", 1, 64)
+        assert (options["precision"], options["crop"]) == ("bfloat16", True)
         assert stop.wait(30)
         rows = [replace(row, state="stopped") for row in made]
         progress(rows)
@@ -55,6 +57,8 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
 
     made = [batch_widget.BatchRow(tmp_path / "a.mp4", tmp_path / "a.mp4.sam2s")]
     monkeypatch.setattr(batch_widget, "batch", paused)
+    settings["precision"] = "bfloat16"
+    widget.crop.setChecked(True)
     QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(widget.ended, timeout=30_000):
         QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
@@ -62,3 +66,30 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
     assert widget.status.text().endswith(f"{START} does what is missing.")
     assert widget.button.text() == START
     widget.close()
+
+
+def test_closing_does_not_wait_for_the_videos_to_pause(make_napari_viewer, tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    begun, paused, over = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(folder, *, progress, stop, **options):
+        begun.set()
+        assert stop.wait(30)
+        assert paused.wait(30)  # as long as this takes
+        rows = [batch_widget.BatchRow(tmp_path / "a.mp4", tmp_path / "a.mp4.sam2s")]
+        progress(rows)
+        over.set()
+        return rows
+
+    monkeypatch.setattr(batch_widget, "batch", slow)
+    widget = BatchWidget(make_napari_viewer())
+    widget.take_folder(tmp_path)
+    told = []
+    widget.told.connect(told.append)
+    QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+    assert begun.wait(30)
+    widget.close()
+    assert not over.is_set()
+    paused.set()
+    assert over.wait(30)
+    assert told == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.batching.batch_rows import BatchRow, write_summary
 from napari_sam2s.batching.batch_task import TOPIC, BatchOutcome, BatchTask, stop_batch, track_task
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource, find_batch
-from napari_sam2s.errors import TrackingError
-from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.tracking.engine import ModelChoice
+from napari_sam2s.errors import ModelError, TrackingError
+from napari_sam2s.formats.text_cells import csv_place
+from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
 NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
 SUMMARY = "sam2s-batch.csv"
+MOST_RETRIES = 1000
+WORKERS_PER_CORE = 4  # at most: a slip of the keyboard would fill the memory
 Progress = Callable[[Sequence[BatchRow]], None]
 
 
@@ -40,6 +43,7 @@ def batch(
     model: str | Path = "sam2s-nano",
     image_size: int | None = None,
     device: str = "auto",
+    precision: str = "float32",
     fast: bool = False,
     strict: bool = True,
     memory: str = "divemem",
@@ -67,8 +71,9 @@ def batch(
         Files, or folders of videos. A project stands for its video.
     prompts, prompt_folder, out
         Where prompts come from and projects go: see :func:`napari_sam2s.batching.batch_videos.find_batch`.
-    model, image_size, device, strict
+    model, image_size, device, precision, strict
         As :func:`napari_sam2s.load_model` takes them; names and paths are those of the workers.
+        ``precision`` is ``"float32"`` or ``"bfloat16"``.
     fast
         Fast mode.
     memory, direction, rate
@@ -109,9 +114,14 @@ def batch(
     directions(direction, None)
     sources = [videos] if isinstance(videos, str | Path) else list(videos)
     found = find_batch(sources, prompts, out, prompt_folder)
+    if not 0 <= retries <= MOST_RETRIES:
+        raise TrackingError(f"retries={retries}: a video is tried again 0 to {MOST_RETRIES} times.")
+    _check_counts(workers, gpus)
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
+    place = found[0].project.parent / SUMMARY if summary is None else csv_place(summary)
     _make_folders(found)
-    place = found[0].project.parent / SUMMARY if summary is None else user_path(summary)
-    choice = ModelChoice(str(model), device, image_size, mode="fast" if fast else "exact", strict=strict)
+    choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
@@ -126,6 +136,14 @@ def _make_folders(found: Sequence[BatchVideo]) -> None:
         make_folder(folder)
 
 
+def _check_counts(workers: int | None, gpus: int) -> None:
+    if gpus < 0 or (workers is not None and workers < 1):
+        raise TrackingError(f"Workers are 1 or more and GPUs 0 or more; got {workers} and {gpus}.")
+    cores = os.cpu_count() or 1
+    if (workers or 0) > WORKERS_PER_CORE * cores:
+        raise TrackingError(f"{workers} workers are too many for {cores} cores: give {WORKERS_PER_CORE * cores} or fewer.")
+
+
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
@@ -138,8 +156,6 @@ def _connected(
     from napari_sam2s.batching.local_workers import LocalWorkers, usual_count
     from napari_sam2s.tracking.engine import connect
 
-    if gpus < 0 or (workers is not None and workers < 1):
-        raise TrackingError(f"Workers are 1 or more and GPUs 0 or more; got {workers} and {gpus}.")
     with ExitStack() as opened:
         local = None
         if address is None:

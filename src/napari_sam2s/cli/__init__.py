@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import warnings
@@ -69,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code (0 done, 2 bad input, 130 interrupted)."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     command = next((word for word in words if not word.startswith("-")), "")
+    if (empty := _empty(words)) is not None:
+        say(command, empty)
+        return 2
     args = build_parser(command).parse_args(words)
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of a damaged file we say in our words
     # Read when torch is imported, which no command has done yet. Threads that spin while they wait starve each other wherever
     # anything else runs: up to 9 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -87,6 +92,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Sam2sError, OSError, MemoryError, RuntimeError) as error:
         say(args.command, _sentence(error))
         return 2
+
+
+def _empty(words: Sequence[str]) -> str | None:
+    """Say which word is empty, as a variable of a shell is that was never set: as a path it would be this very folder."""
+    for word in words:
+        if "\0" in word:
+            return f"{word!r} has a character that no path and no number has: leave it out."
+        if not word.strip() or (word.startswith("--") and word.endswith("=")):
+            return f"{word!r} is empty: give a value, or leave the option out."
+    return None
 
 
 def _sentence(error: Exception) -> str:

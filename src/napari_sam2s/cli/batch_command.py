@@ -48,6 +48,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=("float32", "bfloat16"),
+        help="number format of the arithmetic; bfloat16 is faster on GPUs (default: float32)",
+    )
+    parser.add_argument(
         "--direction", default="both", choices=("forward", "backward", "both"), help="direction of tracking (default: both)"
     )
     parser.add_argument(
@@ -57,6 +63,16 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
     parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
     add_strictness(parser)
+    _add_workers(parser)
+    parser.add_argument(
+        "--summary", type=Path, metavar="CSV", help="file for the summary (default: sam2s-batch.csv beside the projects)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON, for scripts")
+    parser.set_defaults(run=run)
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add what says who does the work."""
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -77,11 +93,6 @@ def add_parser(subparsers: Any) -> None:
         default=2,
         help="how often to try a video again after an error that is not the video's own (default: 2)",
     )
-    parser.add_argument(
-        "--summary", type=Path, metavar="CSV", help="file for the summary (default: sam2s-batch.csv beside the projects)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON, for scripts")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

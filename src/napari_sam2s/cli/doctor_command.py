@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from napari_sam2s.errors import ProjectError
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -27,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.doctor.findings import PROJECT_VERDICTS
     from napari_sam2s.doctor.project_checks import examine_project
 
+    if args.project is not None and not args.project.is_file():
+        raise ProjectError(f"There is no project {args.project}.")
     findings = list(examine() if args.project is None else examine_project(args.project))
     if args.json:
         print(as_json(findings))

@@ -105,9 +105,12 @@ def _shown(scores: Evaluation, identity: dict[str, IdentityScore] | None, *, as_
 def _check_places(args: argparse.Namespace) -> None:
     """Refuse what would fail when everything is scored."""
     from napari_sam2s.evaluation.report import check_report_folder
+    from napari_sam2s.formats.text_cells import csv_place
 
     if args.csv is not None and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
         raise EvaluationError(f"--csv {args.csv} is not a file in a folder that is there: make the folder, or choose another.")
+    if args.csv is not None:
+        csv_place(args.csv)
     if args.report is not None:
         check_report_folder(args.report, _inputs(args))
     if args.video is not None and not args.video.exists():

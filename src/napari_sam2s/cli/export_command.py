@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         if FORMATS[args.format].needs_video or args.video or (known is not None and known.exists()):
             options["video"] = opened.enter_context(project_video(project, args.video, "export"))
         options["progress"] = opened.enter_context(progress_bar("export", "frame"))
-        print(project.export(args.out, args.format, **options))
+        made = project.export(args.out, args.format, **options)
+    print(made)  # below the bar
     return 0
 
 

@@ -41,5 +41,6 @@ def run(args: argparse.Namespace) -> int:
         if video is not None:
             tell_warnings("import", video)
         show = opened.enter_context(progress_bar("import", "frame"))
-        print(import_project(args.source, args.format, args.out, video, name=args.name, kind=args.kind, progress=show))
+        made = import_project(args.source, args.format, args.out, video, name=args.name, kind=args.kind, progress=show)
+    print(made)  # below the bar
     return 0

@@ -110,7 +110,8 @@ def run_get(args: argparse.Namespace) -> int:
         if entry.licence.forbids and not (args.yes or _agreed()):
             raise ModelError(f"Nothing was downloaded: agree to the licence with `napari-sam2s models get {entry.name} --yes`.")
     with progress_bar(entry.name, "B", unit_scale=True) as show:
-        print(download(entry, show))
+        file = download(entry, show)
+    print(file)  # below the bar
     return 0
 
 

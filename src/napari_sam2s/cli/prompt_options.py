@@ -14,6 +14,7 @@ from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import user_path
 
 POINT, BOX, MASK = "F,Y,X[,OBJ[,+|-]]", "F,Y0,X0,Y1,X1[,OBJ]", "F,PICTURE[,OBJ]"
+LARGEST = 2**31 - 1  # a frame or an object
 Key = tuple[int, int]  # object id, frame
 T = TypeVar("T")
 
@@ -103,6 +104,8 @@ def _key(word: str, numbers: Sequence[float], place: int, form: str) -> Key:
     frame, object_id = numbers[0], numbers[place] if len(numbers) > place else 1.0
     if frame != int(frame) or object_id != int(object_id):
         raise PromptError(f"{word!r} is not written as {form}: frame and object are whole numbers.")
+    if max(object_id, frame) > LARGEST:
+        raise PromptError(f"{word!r} names frame {frame:g} and object {object_id:g}: both are {LARGEST} at most.")
     return int(object_id), int(frame)
 
 

@@ -16,8 +16,14 @@ if TYPE_CHECKING:
 
 
 def say(command: str, sentence: object) -> None:
-    """Print a sentence beside the output of a command."""
-    print(f"napari-sam2s {command}: {sentence}", file=sys.stderr)
+    """Print a sentence beside the output of a command, on a line of its own: above a progress bar, if there is one."""
+    text = f"napari-sam2s {command}: {sentence}"
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr)
 
 
 def tell_warnings(command: str, video: Video) -> None:

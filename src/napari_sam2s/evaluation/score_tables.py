@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.evaluation.scores import MeanScore, ObjectScore, Protocol
-from napari_sam2s.formats.text_cells import csv_cell, markdown_cell
+from napari_sam2s.formats.text_cells import csv_cell, csv_place, markdown_cell
 
 
 def objects_table(objects: Iterable[ObjectScore], whole: MeanScore, protocol: Protocol) -> str:
@@ -84,8 +84,8 @@ def write_objects(objects: Iterable[ObjectScore], subset_of: Mapping[str, str], 
 
 
 def write_csv(path: Path | str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    """Write a CSV; see :func:`napari_sam2s.formats.text_cells.csv_place`."""
+    with csv_place(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(heads)
         writer.writerows([csv_cell(cell) for cell in row] for row in rows)

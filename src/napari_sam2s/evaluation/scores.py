@@ -60,9 +60,9 @@ class Protocol:
                 raise EvaluationError(f"{name}={getattr(self, name)!r} is not one of {', '.join(known)}.")
         if not 0 < self.tolerance < 1:
             raise EvaluationError(f"tolerance={self.tolerance} is not a share of the diagonal between 0 and 1.")
-        if self.surface is not None and not self.surface >= 0:
+        if self.surface is not None and not 0 <= self.surface < math.inf:
             raise EvaluationError(f"surface={self.surface} is not a distance.")
-        if self.spacing is not None and (len(self.spacing) != 2 or min(self.spacing) <= 0):
+        if self.spacing is not None and (len(self.spacing) != 2 or not all(0 < side < math.inf for side in self.spacing)):
             raise EvaluationError(f"spacing={self.spacing} is not (y, x) in millimetres a pixel, above 0.")
 
     @property

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.formats.mask_entries import entries_of
+from napari_sam2s.formats.mask_entries import entries_of, sightings_of
+from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 
 
@@ -43,6 +44,17 @@ class _WatchedMasks:
         """Return what is known of a frame, see :func:`entries_of`."""
         self._tell(frame)
         return entries_of(self._masklets, frame)
+
+    def seen(self) -> Iterator[tuple[int, int, rle.Mask]]:
+        """Yield frame, object id and mask wherever an object is seen, see :func:`sightings_of`."""
+        last = None
+        for frame, object_id, mask in sightings_of(self._masklets):
+            if frame != last:
+                self._tell(frame)
+                last = frame
+            yield frame, object_id, mask
+        if self._progress is not None:
+            self._progress(self._total, self._total)
 
     def _tell(self, frame: int) -> None:
         if self._progress is not None and frame in self._place:

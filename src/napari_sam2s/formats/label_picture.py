@@ -17,6 +17,7 @@ from napari_sam2s.formats.davis_layout import VOID
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
+FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
 _PHOTOMETRIC = 262  # TIFF's tag: what a value looks like
 
 
@@ -58,9 +59,23 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} has negative values ({array.min()}): object ids are 1 and more.")
     if palette and array.max() == VOID and not ((array != 0) & (array != VOID)).any():
         raise FormatError(f"The mask {path} holds {VOID} alone, which is void in a palette picture: save it as grey values.")
+    if _photograph(array):
+        raise FormatError(
+            f"The mask {path} looks like a photograph: hardly a pixel has the value of its neighbours. Give labels, of which "
+            "each value is an object."
+        )
     if (values := _soft_edges(array)) is not None:
         raise FormatError(f"The mask {path} has soft edges ({values} grey values): threshold it first.")
     return np.where(array == VOID, 0, array) if palette else array
+
+
+def _photograph(labels: NDArray[Any]) -> bool:
+    """Whether a picture ``(Y, X)`` is of things, not of labels: many values all over it, and hardly two neighbours alike."""
+    filled = labels[:-1, :-1] != 0
+    if not filled.size or filled.mean() < FILLED or len(np.unique(labels)) < MANY_VALUES:
+        return False
+    alike = (labels[:-1, :-1] == labels[1:, :-1]) & (labels[:-1, :-1] == labels[:-1, 1:])
+    return bool(np.count_nonzero(filled & ~alike) > UNLIKE * np.count_nonzero(filled))
 
 
 def _soft_edges(labels: NDArray[Any]) -> int | None:

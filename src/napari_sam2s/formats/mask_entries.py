@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,16 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
         return list(known(frame))
     masks = sorted(masklets.masks(frame).items())
     return [Entry(i, rle.encode(binary_mask(mask, np.shape(mask), FormatError))) for i, mask in masks]
+
+
+def sightings_of(masklets: Masklets) -> Iterator[tuple[int, int, rle.Mask]]:
+    """Yield frame, object id and mask wherever an object is seen, by frame and object: of projects in large bites."""
+    seen = getattr(masklets.masks, "seen", None)
+    if seen is not None:
+        yield from seen()
+        return
+    for frame in masklets.frames:
+        yield from ((frame, entry.object_id, entry.mask) for entry in entries_of(masklets, frame) if entry.mask.area)
 
 
 def seconds_of(masklets: Masklets, frame: int) -> float | None:

@@ -87,7 +87,8 @@ def _masks(project: Project) -> tuple[dict[str, Any], str]:
             confirmed += entry.confirmed
             absent += mask.area == 0
             head = (frame, entry.object_id, mask.y0, mask.x0, mask.height, mask.width)
-            digest.update(np.array(head, "<i8").tobytes() + rle.runs_of(mask).astype("<i8").tobytes())
+            runs = rle.runs_of(mask).astype("<i8").tobytes()  # first: it refuses what is damaged
+            digest.update(np.array(head, "<i8").tobytes() + runs)
     counts = {
         "all": origins.total(),
         "absent": int(absent),

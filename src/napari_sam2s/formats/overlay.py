@@ -13,7 +13,6 @@ from PIL import Image
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.captions import Captions
 from napari_sam2s.formats.mask_entries import entries_of, seconds_of, visible_masks
-from napari_sam2s.formats.track_graph import centre_of
 from napari_sam2s.formats.video_encoding import ENDINGS, write_gif, write_video
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.labels import label_image
@@ -159,7 +158,7 @@ def _drawn(video: Any, masklets: Masklets, frames: Sequence[int], words: Words, 
         image = overlay(frame, masks, objects)
         if captions is not None and words in ("names", "both"):
             seen, _ = visible_masks(masklets, t, objects, (frame.shape[0], frame.shape[1]))
-            image = captions.name(image, {i: centre_of(mask) for i, mask in seen.items()})
+            image = captions.name(image, {i: rle.centre_of(mask) for i, mask in seen.items()})
         if layout == "side-by-side":
             image = np.concatenate((frame, image), axis=1)
         if captions is not None and words in ("legend", "both"):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
+
+from napari_sam2s.errors import FormatError
+from napari_sam2s.masklets.validation import user_path
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one (OWASP, "CSV injection")
 
@@ -31,3 +35,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def csv_place(path: Path | str) -> Path:
+    """Return where to write a table that may take the place of an earlier one, and of nothing else.
+
+    Raises
+    ------
+    FormatError
+        If its name does not end in ``.csv``: it may be the video's, or the project's.
+    """
+    path = user_path(path)
+    if path.suffix.lower() != ".csv":
+        raise FormatError(f"{path} is not the name of a table: end it in .csv.")
+    return path

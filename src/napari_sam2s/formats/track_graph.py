@@ -7,13 +7,13 @@ on which it is not seen too, and from the last sighting of a parent to the first
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.formats.mask_entries import entries_of
+from napari_sam2s.formats.mask_entries import sightings_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
@@ -74,17 +74,9 @@ class TrackGraph:
 
 def track_graph(masklets: Masklets) -> TrackGraph:
     """Return the tracks of masklets. Parents that are not seen before their children are left out, and told."""
-    rows = [sighting_row(frame, entry) for frame, entry in sightings(masklets)]
-    return graph_of(masklets.objects, rows)
-
-
-def sightings(masklets: Masklets) -> Iterator[tuple[int, Entry]]:
-    """Yield ``(frame, entry)`` wherever an object is seen, by frame and object."""
     ids = {o.id for o in masklets.objects}
-    for frame in masklets.frames:
-        for entry in entries_of(masklets, frame):
-            if entry.mask.area and entry.object_id in ids:
-                yield frame, entry
+    rows = [(i, frame, *rle.centre_of(mask), mask.area) for frame, i, mask in sightings_of(masklets) if i in ids]
+    return graph_of(masklets.objects, rows)
 
 
 def graph_of(objects: Iterable[Object], rows: Sequence[Row]) -> TrackGraph:
@@ -120,14 +112,6 @@ def _divisions(
     return parents, np.array(edges, dtype=np.int64).reshape(-1, 2)
 
 
-def centre_of(mask: rle.Mask) -> tuple[float, float]:
-    """Return the centroid ``(y, x)`` of a mask that is not empty."""
-    crop = rle.decode_crop(mask)
-    y = np.count_nonzero(crop, axis=1) @ np.arange(mask.height) / mask.area + mask.y0
-    x = np.count_nonzero(crop, axis=0) @ np.arange(mask.width) / mask.area + mask.x0
-    return float(y), float(x)
-
-
 def sighting_row(frame: int, entry: Entry) -> Row:
     """Return object, frame, centroid and area of a sighting."""
-    return entry.object_id, frame, *centre_of(entry.mask), entry.mask.area
+    return entry.object_id, frame, *rle.centre_of(entry.mask), entry.mask.area

@@ -7,21 +7,26 @@ import itertools
 import json
 import sqlite3
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle, schema
+from napari_sam2s.masklets.mask_statistics import LARGEST_SCORE
+from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.page_check import page_problems
+from napari_sam2s.masklets.row_check import lost_parents, unsound_column, unsound_fact
 from napari_sam2s.masklets.types import Origin
 from napari_sam2s.masklets.validation import user_path
 
+SCORES = ("iou", "object_score")
 BEYOND = 1000  # ids that are tried behind a place that cannot be read
 ORIGINS = frozenset(get_args(Origin))
 HISTORY = ("steps", *(f"{table}_changes" for table in schema.KEYS))
+_BY_DEFAULT = {"class_name": None, "locked": 0, "visible": 1, "removed": 0, "parent": None}  # of an object
 ROWS = ("objects", "prompts", "runs", "links", "class_lists")  # whose key is a number, `id`
 
 
@@ -75,9 +80,13 @@ class Remains:
         self._db = schema.connect(self.path, writable=False, check=False)
         try:
             self.facts = {row["key"]: row["value"] for row in self._db.execute("SELECT * FROM meta")}
-            self.shape = tuple(int(n) for n in json.loads(self.facts["shape"]))
+            frames, height, width = (int(n) for n in json.loads(self.facts["shape"]))
+            self.shape = frames, height, width
             self.hidden = frozenset(row["run"] for row in self._db.execute("SELECT run FROM hidden_runs"))
             self.damage = Damage(self.shape[0])
+            if (wrong := unsound_fact(self.facts)) is not None:
+                self.damage.parts["video"] = f"what is known of the video has a {wrong} that cannot be."
+            self._forget_wrongly_hidden()
         except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
             self._db.close()
             raise ProjectError(
@@ -91,11 +100,20 @@ class Remains:
     def __exit__(self, *exception: object) -> None:
         self._db.close()
 
+    def _forget_wrongly_hidden(self) -> None:
+        """Show masks that are hidden as of an undone run, and the run is not undone."""
+        undone = "SELECT r.id FROM runs r JOIN steps s ON s.id = r.step WHERE s.undone"
+        with suppress(sqlite3.Error):
+            sound = self.hidden & {row["id"] for row in self._db.execute(undone)}
+            if sound != self.hidden:
+                self.hidden = sound
+                self.damage.parts["undone runs"] = "masks were hidden of a run that is not undone."
+
     def check_pages(self) -> None:
         """Note what SQLite finds wrong: all of the file is read."""
         self.damage.pages = page_problems(self._db)
 
-    def rows(self, table: str) -> Iterator[sqlite3.Row]:
+    def rows(self, table: str) -> Iterator[sqlite3.Row | dict[str, Any]]:
         """Yield the rows of a table with an ``id``; what cannot be read is noted."""
         lost = False
 
@@ -103,15 +121,40 @@ class Remains:
             nonlocal lost
             lost = True
 
+        parents = {}
         for row in self._walk(table, ("id",), lambda last: [(n,) for n in range(last[0] + 1, last[0] + BEYOND)], note):
-            if _sound(table, row):
-                if table == "objects":
-                    self.damage.names[row["id"]] = row["name"]
-                yield row
-            else:
-                lost = True
+            known = self._mended(table, row)
+            if known is not None and table == "objects":
+                self.damage.names[row["id"]], parents[row["id"]] = known["name"], known["parent"]
+            elif known is not None and not self._of_an_object(known):
+                self.damage.parts[table] = f"some of the {table} are of objects that are not there."
+            if known is not None:
+                yield known
+            lost |= known is not row
+        if lost_parents(parents):
+            self.damage.parts["parents"] = "some objects descend from ones that are not there, or from themselves."
+        with suppress(sqlite3.Error):
+            lost |= self._db.execute(f"SELECT 1 FROM {table} WHERE id < 0").fetchone() is not None
         if lost:
             self.damage.parts[table] = f"some of the {table.replace('_', ' ')} cannot be read."
+
+    def _of_an_object(self, row: sqlite3.Row | Mapping[str, Any]) -> bool:
+        ids = [row[name] for name in ("object_id", "same_as") if name in row.keys() and row[name] is not None]  # noqa: SIM118
+        return not self.damage.names or all(i in self.damage.names for i in ids)
+
+    def _mended(self, table: str, row: sqlite3.Row) -> sqlite3.Row | dict[str, Any] | None:
+        """Return a row that is sound, with what an object has by default in place of what is not, or ``None``."""
+        wrong = unsound_column(table, row)
+        if wrong is None and table in ("prompts", "links") and not 0 <= row["frame"] < self.shape[0]:
+            wrong = "frame"
+        if table != "objects" or wrong in ("id", "name"):
+            return row if wrong is None else None
+        sound, usual = dict(row), {**_BY_DEFAULT, "sort": row["id"]}
+        while (wrong := unsound_column(table, sound)) is not None:
+            sound[wrong] = usual[wrong]
+        if not _is_json(sound["colour"]):
+            sound["colour"] = json.dumps(COLOURS[(row["id"] - 1) % len(COLOURS)])
+        return row if sound == dict(row) else sound
 
     def masks(self, *, undone: bool = False) -> Iterator[sqlite3.Row]:
         """Yield the rows of masks that can be read and decoded; the others are noted. ``undone``: those of undone runs too."""
@@ -120,21 +163,26 @@ class Remains:
             key = row["frame"], row["object_id"]
             if row["run"] in self.hidden and not undone:
                 continue
-            if all(isinstance(n, int) for n in key) and not self.sound_mask(row):
+            whose = all(isinstance(n, int) for n in key) and row["object_id"] > 0
+            if whose and not self.sound_mask(row):
                 self.damage.lose(*key)
-            elif not all(isinstance(n, int) for n in key):
-                self.damage.parts["masks"] = "some masks do not say whose they are."
+            elif not whose:
+                self.damage.parts["masks"] = "some of the masks do not say whose they are."
             else:
+                if self.damage.names and row["object_id"] not in self.damage.names and row["run"] not in self.hidden:
+                    self.damage.parts["masks"] = "some masks are of objects that are not there."
                 self.damage.masks += 1
                 yield row
 
     def sound_mask(self, row: sqlite3.Row) -> bool:
         """Whether a row is a mask of this video, which can be decoded."""
         mask = rle.Mask(*(row[name] for name in ("y0", "x0", "height", "width", "counts", "area")))
-        numbers = all(row[name] is None or isinstance(row[name], float) for name in ("iou", "object_score"))
+        numbers = all(row[n] is None or (isinstance(row[n], float) and abs(row[n]) <= LARGEST_SCORE) for n in SCORES)
         if not (0 <= row["frame"] < self.shape[0] and rle.fits(mask, (self.shape[1], self.shape[2])) and numbers):
             return False
-        if not (isinstance(mask.area, int) and isinstance(mask.counts, bytes) and row["origin"] in ORIGINS):
+        if not (isinstance(mask.area, int) and isinstance(mask.counts, bytes) and row["confirmed"] in (0, 1)):
+            return False
+        if row["origin"] not in ORIGINS or not isinstance(row["class_scores"], bytes | None):
             return False
         try:
             rle.decode_crop(mask)
@@ -169,6 +217,8 @@ class Remains:
                     if all(isinstance(n, int) for n in key) and key > last:  # else out of order, as garbage is
                         last = key
                         yield row
+                    else:
+                        self.damage.parts[table] = f"some of the {table} do not say whose they are."
                 return
             except sqlite3.Error:
                 found = None
@@ -186,12 +236,18 @@ class Remains:
     def history(self) -> bool:
         """Return whether all of the history is sound, and note it if not: half a step would undo to what never was."""
         try:
-            if all(not _has_mask(row) or self.sound_mask(row) for table in HISTORY for row in self.all_rows(table)):
+            if all(self._sound_change(table, row) for table in HISTORY for row in self.all_rows(table)):
                 return True
         except (sqlite3.Error, TypeError):
             pass
         self.damage.parts["history"] = "the history of undo cannot be read."
         return False
+
+    def _sound_change(self, table: str, row: sqlite3.Row) -> bool:
+        base = table.removesuffix("_changes")
+        if base == "steps" or not row["present"]:
+            return base != "steps" or unsound_column(base, row) is None
+        return self.sound_mask(row) if base == "masks" else unsound_column(base, row) is None
 
     def all_rows(self, table: str) -> Iterator[sqlite3.Row]:
         """Yield the rows of a table that is sound."""
@@ -209,20 +265,11 @@ class Remains:
         return sound
 
 
-def _sound(table: str, row: sqlite3.Row) -> bool:
-    texts = {"objects": ("name", "colour"), "runs": ("status", "provenance"), "class_lists": ("names",)}.get(
-        table, ("content",)
-    )
-    if not all(isinstance(row[name], str) for name in texts):
-        return False
+def _is_json(text: object) -> bool:
     try:
-        return all(json.loads(row[name]) is not None for name in texts if name not in ("name", "status"))
+        return isinstance(text, str) and json.loads(text) is not None
     except ValueError:
         return False
-
-
-def _has_mask(row: sqlite3.Row) -> bool:
-    return "counts" in row.keys() and bool(row["present"])  # noqa: SIM118 (a row is no dictionary)
 
 
 def _sound_snapshot(data: object) -> bool:

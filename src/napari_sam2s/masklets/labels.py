@@ -44,8 +44,9 @@ def label_image(
     for object_id in sorted(masks, key=lambda i: (order.get(i, 0), i)):
         mask = masks[object_id]
         if isinstance(mask, rle.Mask):
+            crop = rle.crop_in(mask, size)
             part = image[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
-            np.copyto(part, np.asarray(object_id, image.dtype), where=rle.decode_crop(mask))
+            np.copyto(part, np.asarray(object_id, image.dtype), where=crop)
         elif mask.shape != size:
             raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {size}.")
         else:

@@ -5,6 +5,7 @@ Objects that were removed are in no frame: their masks are kept for undo, and fo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.class_scores import ClassScores
 from napari_sam2s.masklets.mask_statistics import COLUMNS as SERIES_COLUMNS
-from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, PACKED, Series, SeriesCache
+from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, NO_ORIGIN, PACKED, Series, SeriesCache
 from napari_sam2s.masklets.objects import LIVING
 from napari_sam2s.masklets.presence import LOW_SCORE, Span
+from napari_sam2s.masklets.row_check import damaged
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import frame_of, id_of
 
+BLOCK = 500  # frames
 _RLE = "y0, x0, height, width, counts, area"
 
 
@@ -78,6 +81,16 @@ class MaskQueries:
             for row in self._store.rows(sql, (frame_of(frame),))
         ]
 
+    def seen(self) -> Iterator[tuple[int, int, rle.Mask]]:
+        """Yield frame, object id and mask wherever an object is seen, by frame and object; read in blocks of frames."""
+        for start in range(0, self._store.shape[0], BLOCK):
+            sql = (
+                f"SELECT frame, object_id, {_RLE} FROM {self._store.known} WHERE frame >= ? AND frame < ? AND area > 0 "
+                f"AND {LIVING} ORDER BY frame, object_id"
+            )
+            for row in self._store.rows(sql, (start, start + BLOCK)):
+                yield row[0], row[1], rle.Mask(*row[2:])
+
     @property
     def frames(self) -> list[int]:
         """Frames on which at least one object is known, ascending."""
@@ -92,6 +105,8 @@ class MaskQueries:
         return {row[0]: self._scores(*row[1:]) for row in self._store.rows(sql, (frame_of(frame),))}
 
     def _scores(self, iou: float, object_score: float, class_scores: bytes | None) -> Scores:
+        if not isinstance(iou, float) or not isinstance(object_score, float):
+            raise damaged(self._store.path, f"a score is {iou!r} or {object_score!r}")
         return Scores(iou, object_score, self._class_scores.unpack(class_scores))
 
     def suggested_class(self, object_id: int, frames: int = 200) -> tuple[str, float] | None:
@@ -135,6 +150,16 @@ class MaskQueries:
         return self._series.get(id_of(object_id))
 
     def _read_series(self, object_id: int, first: int | None, last: int | None) -> Series:
+        try:
+            series = self._series_of(object_id, first, last)
+        except (ValueError, TypeError, OverflowError) as error:  # what SQLite made of words in the place of numbers
+            raise damaged(self._store.path, f"a mask of object {object_id}") from error
+        if (series.origin == NO_ORIGIN).any():
+            frame = series.frames[series.origin == NO_ORIGIN][0]
+            raise damaged(self._store.path, f"the mask of object {object_id} on frame {frame}: its origin")
+        return series
+
+    def _series_of(self, object_id: int, first: int | None, last: int | None) -> Series:
         if first is None and max(self._store.shape[1:]) < LARGEST_SIDE:
             [texts] = self._store.rows(f"SELECT {PACKED} FROM {self._store.known} WHERE object_id = ?", (object_id,))
             return Series.of_packed(tuple(texts))

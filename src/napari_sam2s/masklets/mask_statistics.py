@@ -21,14 +21,15 @@ COLUMNS = "frame, area, iou, object_score, y0, x0, height, width, origin, confir
 # The same as three texts of integers: SQLite joins them several times faster than Python takes rows, and each text costs. A
 # predicted IoU is in units of 2**-30, which holds every float32 from 1/64 on exactly, an object score in 2**-25, from 1/2 on.
 IOU_ONE, SCORE_ONE, UNKNOWN = 2**30, 2**25, -(2**62)
+NO_ORIGIN = 7  # of a word that is none: damage
 LARGEST_SCORE = 63.0  # that fits beside the IoU; the model's logits end at 32
 _MARKS = " ".join(f"WHEN {name!r} THEN {n}" for n, name in enumerate(ORIGINS))
 PACKED = (
-    f"group_concat((frame << 34) | (area << 4) | (2 * CASE origin {_MARKS} END + confirmed)), "
+    f"group_concat((frame << 34) | (area << 4) | (2 * CASE origin {_MARKS} ELSE {NO_ORIGIN} END + (confirmed != 0))), "
     "group_concat((y0 << 48) | (x0 << 32) | (height << 16) | width), "
     f"group_concat(ifnull((CAST(iou * {IOU_ONE} AS INTEGER) << 32) + CAST(object_score * {SCORE_ONE} AS INTEGER), {UNKNOWN}))"
 )
-assert 2 * len(ORIGINS) <= 16, "PACKED has four bits for origin and confirmed"
+assert len(ORIGINS) <= NO_ORIGIN, "PACKED has four bits for origin and confirmed"
 LARGEST_SIDE = 2**15  # pixels of a frame that PACKED can hold: an area has 30 bits
 NEAR = 64  # changed frames this close together are read again as one range
 _CODES = {name: code for code, name in enumerate(ORIGINS)}
@@ -80,7 +81,7 @@ class Series:
             np.array(columns[2], dtype=np.float32),  # None becomes NaN
             np.array(columns[3], dtype=np.float32),
             np.stack((y0, x0, y0 + height, x0 + width), axis=1),
-            np.fromiter((_CODES[o] for o in columns[8]), dtype=np.uint8, count=len(rows)),
+            np.fromiter((_CODES.get(o, NO_ORIGIN) for o in columns[8]), dtype=np.uint8, count=len(rows)),
             np.array(columns[9], dtype=bool),
         )
 

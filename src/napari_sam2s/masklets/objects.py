@@ -61,8 +61,8 @@ class Objects(LiveSequence[Object]):
     @property
     def largest_id(self) -> int:
         """The largest id ever given."""
-        rows = self._store.rows("SELECT seq FROM sqlite_sequence WHERE name = 'objects'")
-        return rows[0][0] if rows else 0
+        given = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'objects' AND typeof(seq) = 'integer'"
+        return int(self._store.rows(f"SELECT max(ifnull(({given}), 0), ifnull(max(id), 0)) FROM objects")[0][0])
 
     def get(self, object_id: int) -> Object:
         """Return an object by its id.

@@ -26,6 +26,7 @@ from napari_sam2s.masklets.moved_names import MOVED
 from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.review import Reviewer
+from napari_sam2s.masklets.row_check import refuse_unsound_rows
 from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.track_editing import TrackEditor
@@ -47,6 +48,7 @@ class Project:
         self.store = store = Store(path, connection, lock)
         try:
             self.video = VideoReference(store)
+            refuse_unsound_rows(connection, path, store.shape[0])
             classes = ClassScores(store)
             self.history = History(store)
             self.objects = Objects(store)

@@ -40,7 +40,8 @@ class Prompts:
         content = {"points": prompt.points, "labels": prompt.labels, "box": prompt.box}
         mask = None if prompt.mask is None else _pack(rle.encode(prompt.mask))
         with self._store.step("prompt") as db:
-            new = db.execute("SELECT ifnull(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'prompts'").fetchone()[0]
+            given = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'prompts' AND typeof(seq) = 'integer'"
+            new = 1 + db.execute(f"SELECT max(ifnull(({given}), 0), ifnull(max(id), 0)) FROM prompts").fetchone()[0]
             self._store.touch("prompts", [(new,)])
             db.execute(
                 "INSERT INTO prompts (id, object_id, frame, content, mask) VALUES (?, ?, ?, ?, ?)",

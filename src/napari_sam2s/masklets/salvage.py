@@ -11,10 +11,12 @@ from pathlib import Path
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.damage import HISTORY, ROWS, Damage, Remains
+from napari_sam2s.masklets.log_check import OPEN, SALT
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.project_draft import project_draft
+from napari_sam2s.masklets.row_check import lost_parents, unsound_fact
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.masklets.write_ahead_log import OPEN, mark_closed
+from napari_sam2s.masklets.write_ahead_log import mark_closed
 
 
 def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]:
@@ -36,7 +38,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
     with Remains(path) as remains:
         try:
             with project_draft(target) as draft:
-                schema.create(draft, {key: value for key, value in remains.facts.items() if key != OPEN})
+                schema.create(draft, _sound_facts(remains.facts))
                 with closing(schema.connect(draft, writable=True)) as made:
                     made.execute("PRAGMA foreign_keys = OFF")
                     made.execute("BEGIN")
@@ -46,6 +48,14 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
         except (sqlite3.Error, OSError) as error:
             raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
         return target, remains.damage
+
+
+def _sound_facts(facts: Mapping[str, object]) -> dict[str, object]:
+    """Return what is known of the video, without what cannot be, and without the mark of a writer."""
+    kept = {key: value for key, value in facts.items() if key not in (OPEN, SALT)}
+    while (wrong := unsound_fact(kept)) is not None:
+        kept[wrong] = "" if wrong == "fingerprint" else None
+    return kept
 
 
 def _fill(made: sqlite3.Connection, remains: Remains) -> None:
@@ -64,6 +74,12 @@ def _fill(made: sqlite3.Connection, remains: Remains) -> None:
         colour = json.dumps(COLOURS[(i - 1) % len(COLOURS)])
         values = {"id": i, "name": f"object {i}", "colour": colour, "sort": i}
         _insert(made, "objects", [values])
+    made.execute("UPDATE links SET same_as = NULL WHERE same_as NOT IN (SELECT id FROM objects)")
+    parents = dict(made.execute("SELECT id, parent FROM objects").fetchall())
+    made.executemany("UPDATE objects SET parent = NULL WHERE id = ?", [(child,) for child in lost_parents(parents)])
+    made.execute(
+        "DELETE FROM hidden_runs WHERE run NOT IN (SELECT r.id FROM runs r JOIN steps s ON s.id = r.step WHERE s.undone)"
+    )
     made.execute("UPDATE masks SET run = NULL WHERE run NOT IN (SELECT id FROM runs)")
     made.execute("DELETE FROM snapshots WHERE run NOT IN (SELECT id FROM runs)")
 

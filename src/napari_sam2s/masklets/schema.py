@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.log_check import log_of, refuse_foreign_log, salt_of
 from napari_sam2s.masklets.page_check import refuse_broken_pages
-from napari_sam2s.masklets.write_ahead_log import log_of, mark_open, warn_of_missing_log
+from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
 VERSION = 5
@@ -121,10 +122,9 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
     Raises
     ------
     ProjectError
-        If it is not one, is damaged, or comes from a newer version.
+        If it is not one, is damaged, comes from a newer version, or has the log of another one beside it.
     """
-    mode, log = "rw" if writable else "ro", log_of(path)
-    log_was_there = log.exists() and log.stat().st_size > 0
+    mode, log_was_there = "rw" if writable else "ro", refuse_foreign_log(path, alone=writable)
     try:
         try:
             connection, application, version = _open_and_ask(path, f"mode={mode}")
@@ -154,9 +154,9 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
             refuse_broken_pages(connection, path)
         warn_of_missing_log(connection, path, log_was_there=log_was_there)
         _configure(connection, writable)
-        _migrate(connection, version, path)
         if writable:
-            mark_open(connection)
+            mark_open(connection, path)
+            _migrate(connection, version, path)
     except sqlite3.Error as error:
         connection.close()
         raise _cannot_be_opened(path, error, "is damaged") from error
@@ -231,6 +231,7 @@ def _migrate(connection: sqlite3.Connection, version: int, path: Path) -> None:
     except sqlite3.Error as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        mark_closed(connection)
         raise ProjectError(
             f"{path} was made by an older napari-sam2s and could not be brought up to date ({error}); it is as it was."
         ) from error
@@ -240,6 +241,8 @@ def check_new(path: Path) -> None:
     """Refuse to make a file where there is one already, or no folder for it."""
     if path.exists():
         raise ProjectError(f"{path} exists already: open it, or choose another name.")
+    if salt_of(log_of(path)) is not None:  # SQLite would put its masks into the new file
+        raise ProjectError(f"{log_of(path)} is left of a project that is gone: move it elsewhere, or choose another name.")
     if not path.parent.is_dir():
         raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
 

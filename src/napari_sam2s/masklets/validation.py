@@ -160,8 +160,16 @@ def _whole(value: Any) -> bool:
 
 
 def user_path(value: Path | str) -> Path:
-    """Return a path as it is typed: ``~`` is the home folder, unless there is a file of that name or no such user."""
+    """Return a path as it is typed: ``~`` is the home folder, unless there is a file of that name or no such user.
+
+    Raises
+    ------
+    ProjectError
+        If it has a character that no path has.
+    """
     path = Path(value)
+    if "\0" in str(path):
+        raise ProjectError(f"{str(path)!r} has a character that no path has: leave it out.")
     if os.path.lexists(path):
         return path
     try:

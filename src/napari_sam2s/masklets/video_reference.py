@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sentence, unpacked
+from napari_sam2s.masklets.row_check import damaged, unsound_fact
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.validation import frame_of
 
@@ -34,6 +35,8 @@ class VideoReference:
             self.fingerprint: str = meta["fingerprint"]
         except (KeyError, ValueError, TypeError, ProjectError) as error:
             raise ProjectError(f"{self._store.path} is damaged: it does not say which video it belongs to.") from error
+        if (wrong := unsound_fact(meta)) is not None:
+            raise damaged(self._store.path, f"its {wrong} is {meta[wrong]!r}")
         self._check_frames(frames)
         self.fps: float | None = meta.get("fps")
         size = json.loads(meta.get("pixel_size") or "null")
@@ -137,7 +140,7 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
     """Return what a project's file keeps of its video: size, content, and where it is, also from the project's folder."""
     source = getattr(video, "path", None)
     whole = None if source is None else Path(source).absolute()
-    return {
+    facts = {
         "shape": json.dumps(_shape(video)),
         "fingerprint": video.fingerprint() if hasattr(video, "fingerprint") else "",
         "sample_fingerprint": video.sample_fingerprint() if hasattr(video, "sample_fingerprint") else None,
@@ -149,6 +152,9 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "video": None if whole is None else str(whole),
         "video_relative": None if whole is None else _from(project.parent, whole),
     }
+    if (wrong := unsound_fact(facts)) is not None:
+        raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which cannot be: mend that first.")
+    return facts
 
 
 def _from(folder: Path, path: Path) -> str | None:

@@ -11,10 +11,12 @@ import threading
 import time
 import warnings
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
-OPEN = "open_since"  # in meta, while somebody writes
+from napari_sam2s.masklets.log_check import OPEN, SALT, log_of, salt_of
+
+NOTED_EVERY = 4096  # commits: how often the number of the log is noted
 SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
 TRIES, TRY_S = 4, 0.005
 WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
@@ -31,12 +33,17 @@ class Checkpointer:
         self._path = path
         self._took: deque[float] = deque(maxlen=RECENT)
         self.slow = False
+        self._commits = 0
         self._wanted, self._over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="sam2s-checkpoint", daemon=True)
         self._thread.start()
 
     def after_commit(self, connection: sqlite3.Connection) -> None:
         """Bring what the writer committed into the main file, now or, on a slow disk, soon."""
+        self._commits += 1
+        if self._commits % NOTED_EVERY == 0:
+            with suppress(sqlite3.Error):
+                note_log(connection, self._path)
         if self.slow:
             self._wanted.set()
             return
@@ -78,30 +85,31 @@ def _checkpoint(connection: sqlite3.Connection) -> bool:
     return done
 
 
-def mark_open(connection: sqlite3.Connection) -> None:
-    """Note in the main file itself that somebody writes."""
+def mark_open(connection: sqlite3.Connection, path: Path) -> None:
+    """Note in the main file itself that somebody writes, and which log is the file's own."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (OPEN, time.time()))
+    note_log(connection, path)
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
+def note_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Note the number of the log, which grows."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALT, salt_of(log_of(path))))
+
+
 def mark_closed(connection: sqlite3.Connection) -> None:
-    """Take the note away again."""
-    connection.execute("DELETE FROM meta WHERE key = ?", (OPEN,))
-
-
-def log_of(path: Path) -> Path:
-    """Return where the write-ahead log of a project is."""
-    return path.with_name(f"{path.name}-wal")
+    """Take the notes away again."""
+    connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
 
 
 def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:
-    """Warn where a file was copied alone while somebody wrote, or lost its log."""
+    """Warn where a file was copied alone while somebody wrote, or lost its log, or has one that cannot be read."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (OPEN,)).fetchone()
     log = log_of(path)
-    begun = log.exists() and log.stat().st_size > 0  # somebody opened it for writing at this very moment
-    if row is not None and not (log_was_there or begun):
-        warnings.warn(
-            f"{path.name} was copied while it was open, or lost its file {log_of(path).name}: the last changes may be missing. "
-            "Copy projects with `napari-sam2s copy`, or close them first.",
-            stacklevel=4,
-        )
+    if row is None or log_was_there or salt_of(log) is not None:  # somebody opened it for writing at this very moment
+        return
+    if log.exists() and log.stat().st_size > 0:
+        what = f"was not closed, and {log.name} is damaged: the last changes cannot be read."
+    else:
+        what = f"was copied while it was open, or lost its file {log.name}: the last changes may be missing."
+    warnings.warn(f"{path.name} {what} Copy projects with `napari-sam2s copy`, or close them first.", stacklevel=4)

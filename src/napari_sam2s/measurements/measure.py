@@ -68,7 +68,7 @@ def measure(
     """
     if table not in TABLES:
         raise FormatError(f"{table!r} is not a table: take one of {', '.join(TABLES)}.")
-    if not (isinstance(idle_speed, int | float) and idle_speed >= 0):
+    if not (isinstance(idle_speed, int | float) and 0 <= idle_speed < math.inf):
         raise FormatError(f"idle_speed={idle_speed!r} is not a speed: give pixels a second, 0 or more.")
     chosen = _chosen(masklets.objects, objects)
     scale = _scale(video if video is not None else getattr(masklets, "video", None), pixel_size, unit)

@@ -254,7 +254,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()  # which "meta" cannot
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"The device {name!r} cannot be used here: take 'cpu' or 'auto'.") from error
     return device

@@ -39,6 +39,9 @@ class EngineLost(TrackingError):
     """The process that ran the model is gone; what it had finished is in the project."""
 
 
+PRECISIONS = ("float32", "bfloat16")
+
+
 @dataclass(frozen=True)
 class ModelChoice:
     """Which network is loaded, and how it computes; names and paths are those of the machine that it is loaded on."""

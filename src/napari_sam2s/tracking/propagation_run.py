@@ -13,7 +13,7 @@ from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.model.video_model import VideoModel
 from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
-from napari_sam2s.tracking.engine import ModelChoice
+from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.propagation_plan import OneDirection, Segment, cut_where_confirmed, remaining
@@ -195,7 +195,10 @@ def resume_run(project: Project, video: Any, model: VideoModel | None = None, de
     TrackingError
         If nothing was interrupted, or the model is not the one it was made with.
     """
-    facts = _to_resume(project)[0].provenance
+    run = _to_resume(project)[0]
+    facts = run.provenance
+    if not {"model", "image_size", "memory"} <= facts.keys():
+        raise _unknown(run, project)
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
         strict = not facts.get("differences")  # the user went on without them
@@ -216,7 +219,27 @@ def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
     snapshot = project.runs.latest_snapshot(run.id)
     if snapshot is None:
         raise TrackingError(f"Run {run.id} of {project.path.name} has no snapshot: track again from a prompt.")
+    if not _readable(run.provenance):
+        raise _unknown(run, project)
     return run, snapshot
+
+
+def _unknown(run: Run, project: Project) -> TrackingError:
+    return TrackingError(f"Run {run.id} of {project.path.name} does not say how it was made: track again from a prompt.")
+
+
+def _readable(facts: Mapping[str, Any]) -> bool:
+    """Whether what a run says of how it was made can be, as far as it says it."""
+    try:
+        MemoryPolicy(**facts.get("memory", {}))
+        if facts.get("speed"):
+            Speed(**facts["speed"])
+        whole = [facts.get("image_size", 0), *(facts.get("objects") or ())]
+        words = [facts.get(name, "") for name in ("model", "mode")]
+        known = all(isinstance(n, int) for n in whole) and all(isinstance(word, str) for word in words)
+        return known and facts.get("precision", "float32") in PRECISIONS and isinstance(facts.get("rate"), int | float | None)
+    except (TypeError, ValueError):
+        return False
 
 
 def _check_alike(run: Run, now: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def read_snapshot(
             if archive.testzip() is not None:
                 raise ValueError("it is damaged")
         state = torch.load(io.BytesIO(snapshot), map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, TypeError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise TrackingError(
             f"The snapshot cannot be read ({str(error).splitlines()[0]}); propagate again from a prompt."
         ) from error

@@ -19,7 +19,7 @@ from napari_sam2s.video.ffmpeg import BIT_ERRORS, WAIT_S, Source, executable, se
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 # Decoders write from threads of their own: what one says may stand before or behind a frame's time, on the same line.
-_SHOWINFO = re.compile(rb"n:\s*\d+ pts:\s*(-?\d+)")
+_SHOWINFO = re.compile(rb"n:\s*\d+ pts:\s*(-?\d+)(?:.*? s:(\d+)x(\d+))?")
 _DAMAGE = re.compile(BIT_ERRORS.encode())
 Frame = tuple[int, NDArray[Any]]  # time, pixels
 
@@ -62,11 +62,12 @@ class ForwardDecoder:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._stop = threading.Event()
         self.damaged = threading.Event()  # the decoder met bit errors
+        self.resized = threading.Event()  # it met a frame of another size
         self._times: queue.Queue[int | None] = queue.Queue()
         self._frames: queue.Queue[Frame | None] = queue.Queue(maxsize=READY_FRAMES)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        arguments = (self._process.stderr, self._times, self.damaged)
+        arguments = (self._process.stderr, self._times, self.damaged, self.resized, size)
         threading.Thread(target=_read_times, args=arguments, daemon=True).start()
         empty = np.empty((*size, 3), np.uint8) if pixels == "rgb24" else np.empty(size, "<u2")
         pump = (self._process.stdout, self._times, self._frames, empty, self._stop)
@@ -103,10 +104,18 @@ def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
     process.wait()
 
 
-def _read_times(stream: IO[bytes], times: queue.Queue[int | None], damaged: threading.Event) -> None:
+def _read_times(
+    stream: IO[bytes],
+    times: queue.Queue[int | None],
+    damaged: threading.Event,
+    resized: threading.Event,
+    size: tuple[int, int],
+) -> None:
     with stream:
         for line in stream:
             match = _SHOWINFO.search(line)
+            if match and match[2] and (int(match[3]), int(match[2])) != size:
+                resized.set()
             if match:
                 times.put(int(match[1]))
             if not damaged.is_set() and _DAMAGE.search(line):

@@ -16,6 +16,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.video.cut_files import ends_early
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
@@ -26,7 +27,7 @@ from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream
 
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -158,7 +159,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
     first, packets = _list_packets(source, progress)
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
-        warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts))]
+        warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts), path)]
         return _made(source, first, warnings, pts, FRAME_0, NO_FRAMES)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
@@ -174,11 +175,14 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
         keys = np.concatenate((FRAME_0, keys))
-    warnings += _missing_at_end(packets, first, len(pts))
+    warnings += _missing_at_end(packets, first, len(pts), path)
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:
         warnings.append(warning_of(verdict, source, rate))
+    if verdict.resized:
+        height, width = first.size
+        warnings.append(f"Frames have several sizes: all are scaled to that of the first, {width} x {height}.")
     warnings += irregular_times(pts, first.time_base)
     if not verdict.lies:
         return _made(source, first, warnings, pts, keys, shared)
@@ -228,11 +232,12 @@ def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> t
         return probing.result(), packets
 
 
-def _missing_at_end(packets: Packets, first: Probe, frames: int) -> list[str]:
+def _missing_at_end(packets: Packets, first: Probe, frames: int, path: Path) -> list[str]:
     """Say how many frames a truncated file lacks."""
-    if not packets.partial:
+    if not packets.partial and not ends_early(path, first.container):
         return []
-    expected = round(first.duration * first.rate) if first.duration and first.rate else 0
+    known = packets.partial and first.duration and first.rate  # else ffmpeg reckons the duration from what is there
+    expected = round(first.duration * first.rate) if known and first.duration and first.rate else 0
     missing = f"about {expected - frames} frames" if expected > frames else "the end"
     return [f"The file is truncated: {missing} missing; the {frames} frames before can be read."]
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+NO_CAMERA = 10_000  # frames per second, where they are one unit of the file's clock apart: times were never set
 PAUSE = 5.0  # times the usual step, and at least PAUSE_S seconds
 PAUSE_S = 0.5
 REGULAR = 0.9  # of the steps are the usual one in a recording of one rate
@@ -34,6 +35,11 @@ def irregular_times(times: NDArray[np.int64], time_base: Fraction) -> list[str]:
         return []
     told, pause, usual = [], _pause(steps, time_base), float(np.median(steps))
     seconds = (times - times[0]) * float(time_base)
+    if usual <= 1 and 1 / time_base >= NO_CAMERA:
+        told.append(
+            f"The frames are {time_base} s apart, the smallest step of the file's clock: it holds no times. Frames are right, "
+            "and their times and rate mean nothing."
+        )
     if len(paused := np.flatnonzero(steps > pause)):
         longest = int(paused[np.argmax(steps[paused])])
         told.append(

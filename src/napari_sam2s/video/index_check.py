@@ -21,6 +21,7 @@ CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p
 LEAST_FRAMES = 8
 AFTER_JUMP = 3  # frames that are compared
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
+_SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 # Of a palette the indices are the same after a jump, and their colours may not be.
@@ -32,6 +33,7 @@ class Verdict:
     """What the first frames, and two jumps, tell of a file."""
 
     lies: str = ""  # why its times do not name its frames; "" where they do
+    resized: bool = False  # frames have several sizes
     damaged: bool = False  # the decoder complains, so pixels may depend on the way to a frame
 
 
@@ -49,8 +51,8 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
 
     Notes
     -----
-    Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them. Of AVI, which has one list of
-    packets for playing and another for jumping, it lists 20 packets after a jump to the last tenth.
+    Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them. Of AVI and MXF, which have one
+    list of packets for playing and another for jumping, it lists 20 packets after a jump to the last tenth.
     """
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
     show = _OF_COLOURS if pixels == "pal8" else _CHECKSUMS
@@ -61,6 +63,7 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
     times = np.array([time for time, _ in played], np.int64)
     if not len(times):
         return Verdict(damaged=damaged)
+    resized = len(set(_SIZE.findall(text))) > 1
     if (np.diff(times) < 0).any():
         return Verdict("its times run back while it is played")
     reached = pts[: np.searchsorted(pts, times[-1], side="right")]
@@ -68,9 +71,9 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
         return Verdict("frames come out of the decoder at other times than its packets say")
     if _differs_after_jump(source, dict(played), pts, keys, first.time_base, show):
         return Verdict("other pictures are shown after a jump than when it is played")
-    if first.container == "avi" and packets.crc is not None and _other_packets_after_jump(source, packets):
+    if first.container in ("avi", "mxf") and packets.crc is not None and _other_packets_after_jump(source, packets):
         return Verdict("a piece of it is lost, so jumps go to other frames")
-    return Verdict(damaged=damaged)
+    return Verdict(resized=resized, damaged=damaged)
 
 
 def _differs_after_jump(
@@ -81,6 +84,8 @@ def _differs_after_jump(
         return False
     key = int(pts[near[-1]])
     text = decode_text(source, AFTER_JUMP, show=show, seek=key * time_base)
+    if _SHOWN.search(text) is None:  # the jump goes behind the end
+        return True
     # What is shown before the key frame may refer to what was jumped over (an open group of pictures).
     shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)[:AFTER_JUMP] if int(time) >= key]
     return any(played.get(time, checksum) != checksum for time, checksum in shown)

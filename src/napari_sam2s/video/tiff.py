@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             first, pages = tiff.series[0], _written_one_by_one(tiff)
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
             show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
-            absent, broken = absent_files(tiff, path), chain_is_cut(tiff)
+            absent, broken, between = absent_files(tiff, path), chain_is_cut(tiff), _pages_between(tiff)
         if cut is not None:
             axes, array = cut
             shape = array.shape
@@ -52,6 +53,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")
         raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
+    warnings += between
     if cut is not None:
         warnings.append(f"The file is cut off: its first {len(array)} frames are there.")
     elif broken:
@@ -107,13 +109,27 @@ def _written_one_by_one(tiff: Any) -> int:
     return len(series) if len(alike) == 1 else 0
 
 
+def _pages_between(tiff: Any) -> list[str]:
+    """Say that pages of another size or kind lie between those that are shown: they move all that follow."""
+    if tiff.is_ome or len(tiff.series) < 2:
+        return []
+    places = [page.index for page in tiff.series[0].pages if page is not None and isinstance(page.index, int)]
+    for frame, (place, after) in enumerate(itertools.pairwise(places)):
+        if after != place + 1:
+            return [
+                "Pages of another size or kind lie between the frames and are left out, the first after frame "
+                f"{frame}: frame {frame + 1} is page {after} of the file."
+            ]
+    return []
+
+
 def _series(path: Path) -> Any:
     import tifffile
 
     try:
         return tifffile.memmap(path, mode="r")
     except ValueError:  # compressed or scattered pages
-        return _read_lazily(tifffile.imread(path, aszarr=True))
+        return _read_lazily(tifffile.imread(path, aszarr=True, level=0))
 
 
 def _pages(path: Path) -> Any:

@@ -102,6 +102,8 @@ def verify(
     """
     if samples < 1:
         raise VideoError(f"{samples} jumps prove nothing: make it 1 or more.")
+    if seed < 0:
+        raise VideoError(f"seed={seed}: a seed is 0 or more.")
     tell = progress or (lambda done, total, what: None)
     unreadable: list[str] = []
     with open_video(source, stream=stream) as video:

@@ -259,6 +259,8 @@ def open_video(
         return Video(frames, name="array", fps=fps)
     path = user_path(source)
     _check_path(path)
+    if path.suffix.lower() in (".npy", ".npz"):
+        raise VideoError(f"{path} holds arrays of NumPy: give one of them, as in open_video(numpy.load(PATH)).")
     if not path.is_dir() and path.suffix.lower() not in SUFFIXES:
         return _open_file(path, stream, progress, limits, {"axes": axes, "channels": channels, "fps": fps})
     if stream is not None:

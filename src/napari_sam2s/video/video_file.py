@@ -55,6 +55,7 @@ class VideoFile:
         self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
         self._told = any("truncated" in w for w in self.index.warnings)  # of bit errors; of a cut file it is known
+        self._told_of_sizes = any("several sizes" in w for w in self.index.warnings)
 
     def __len__(self) -> int:
         return len(self.index.pts)
@@ -165,6 +166,8 @@ class VideoFile:
             index = self._frame_at(pts)
             if self._decoder.damaged.is_set() and not self._told:
                 self._tell_of_damage(self._next if index is None else index)
+            if self._decoder.resized.is_set() and not self._told_of_sizes:
+                self._tell_of_sizes(self._next if index is None else index)
             if index is None:
                 continue  # a frame that the container hides, such as one before an edit list
             if not self._landed and index in self.index.shared:
@@ -185,6 +188,15 @@ class VideoFile:
         warnings.warn(
             f"{self.path.name} is damaged near frame {near} ({float(self.index.timestamps[near]):.1f} s): from there to the "
             "next key frame a picture may look other when it is jumped to than when it is played. Check masks there by eye.",
+            stacklevel=2,
+        )
+
+    def _tell_of_sizes(self, near: int) -> None:
+        self._told_of_sizes = True
+        seconds, height, width = float(self.index.timestamps[near]), *self.size
+        warnings.warn(
+            f"{self.path.name} changes the size of its frames near frame {near} ({seconds:.1f} s): all are scaled to that of "
+            f"the first, {width} x {height}.",
             stacklevel=2,
         )
 

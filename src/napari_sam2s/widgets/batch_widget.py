@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHeaderView, QSpinBox, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHeaderView, QSpinBox, QTableWidgetItem, QWidget
 
 from napari_sam2s.batching import BatchRow, batch
 from napari_sam2s.batching.batch_run import SUMMARY
@@ -20,6 +20,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, stacked, wrapped
 from napari_sam2s.widgets.layout import tab_beside_ours
+from napari_sam2s.widgets.model_panel import CROP_TIP
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.settings import remembered
 
@@ -49,6 +50,7 @@ class BatchWidget(QWidget):
         self.folder: Path | None = None
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-batch")
         self._stop = threading.Event()
+        self._gone = False
         self._build()
         self.told.connect(self._show)
         self.ended.connect(self._end)
@@ -69,10 +71,13 @@ class BatchWidget(QWidget):
         self.table = plain_table(COLUMNS, "Each video has a project of its own, beside it.")
         self.table.horizontalHeader().setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         self.status = wrapped(lines=3)
+        self.crop = QCheckBox("a crop follows each object")
+        self.crop.setToolTip(CROP_TIP)
         form = QFormLayout()
         form.addRow("folder", self.folder_button)
         form.addRow("prompts", self.prompts)
         form.addRow("workers", self.workers)
+        form.addRow("small objects", self.crop)
         stacked(form, self.button, (self.table, 1), self.status, into=self, margins=True)
 
     def _folder_on_show(self) -> Path | None:
@@ -123,6 +128,8 @@ class BatchWidget(QWidget):
             "model": remembered("model", "name", "sam2s-nano"),
             "image_size": remembered("model", "input_size", 0) or None,
             "device": remembered("model", "device", "auto"),
+            "precision": remembered("model", "precision", "float32"),
+            "crop": self.crop.isChecked(),
             "fast": remembered("model", "mode", "exact") == "fast",
             "memory": remembered("model", "memory", "divemem"),
             "scheduler": address or None,
@@ -134,16 +141,19 @@ class BatchWidget(QWidget):
         try:
             rows = batch(folder, progress=self._tell, stop=self._stop, **options)
         except Sam2sError as error:
-            self.ended.emit(str(error))
+            said = str(error)
         except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
             _log.exception("the batch failed")
-            self.ended.emit(f"An error stopped this ({type(error).__name__}: {error}). See the log.")
+            said = f"An error stopped this ({type(error).__name__}: {error}). See the log."
         else:
             self._tell(rows)
-            self.ended.emit(_summary(rows))
+            said = _summary(rows)
+        if not self._gone:
+            self.ended.emit(said)
 
     def _tell(self, rows: Sequence[BatchRow]) -> None:
-        self.told.emit([replace(row) for row in rows])
+        if not self._gone:
+            self.told.emit([replace(row) for row in rows])
 
     def _show(self, rows: Sequence[BatchRow]) -> None:
         self.table.setRowCount(len(rows))
@@ -168,13 +178,14 @@ class BatchWidget(QWidget):
     def _settle(self, *, busy: bool) -> None:
         self.button.setText(PAUSE if busy else START)
         self.button.setEnabled(True)
-        for part in (self.folder_button, self.prompts, self.workers):
+        for part in (self.folder_button, self.prompts, self.workers, self.crop):
             part.setEnabled(not busy)
 
     def let_go(self) -> None:
-        """Let every video pause, and end the workers."""
+        """Let every video pause, and end the workers: in the background, as that may take seconds. Nobody is told of it."""
+        self._gone = True
         self._stop.set()
-        self._jobs.shutdown(wait=True, cancel_futures=True)
+        self._jobs.shutdown(wait=False, cancel_futures=True)
 
 
 def _counted(videos: int) -> str:

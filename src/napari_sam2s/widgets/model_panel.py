@@ -12,6 +12,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.model.downloads import DOWNLOADS, download, find_local, terms
 from napari_sam2s.model.model_registry import ModelEntry
 from napari_sam2s.model.own_models import own_models, remember_size
+from napari_sam2s.tracking.engine import PRECISIONS
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
@@ -21,7 +22,6 @@ from napari_sam2s.widgets.tracker_source import Choice
 
 BUILT_IN = "sam2s-nano"
 MODES = ("exact", "fast")
-PRECISIONS = ("float32", "bfloat16")
 OWN_SIZE = "the model's own"
 SIZES = (256, 320, 384, 448, 512, 640, 768, 896, 1024)
 SIZE_TIP = (

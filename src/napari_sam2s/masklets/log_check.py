@@ -1,0 +1,110 @@
+"""Whether the write-ahead log beside a project is its own.
+
+SQLite does not know: the log of another file, or of another day, is applied to whatever lies beside it, and the masks of two
+projects are mixed. So the main file keeps a number of its log while it is open (the first "salt" of the log's header, see
+https://www.sqlite.org/fileformat2.html#the_write_ahead_log), and a file that was closed has no log that says anything new.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import struct
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+from napari_sam2s.errors import ProjectError
+
+OPEN, SALT = "open_since", "log_salt"  # in meta, while somebody writes
+MAGIC = {0x377F0682: "<", 0x377F0683: ">"}  # and the order of bytes in its checksums
+HEADER, FRAME_HEADER = 32, 24  # bytes
+WINDOW = 2**16  # the salt grows by one whenever the log begins anew; it is noted again much sooner
+TRIES, TRY_S = 10, 0.05  # while a writer is just opening the file
+
+
+def log_of(path: Path) -> Path:
+    """Return where the write-ahead log of a project is: beside the file itself, not beside a link to it."""
+    path = path.resolve()
+    return path.with_name(f"{path.name}-wal")
+
+
+def salt_of(log: Path) -> int | None:
+    """Return the first salt of a log, or ``None`` where there is no log that SQLite would read."""
+    try:
+        with log.open("rb") as file:
+            header = file.read(HEADER)
+    except OSError:
+        return None
+    order = MAGIC.get(int.from_bytes(header[:4], "big"))
+    if len(header) < HEADER or order is None:
+        return None
+    first = second = 0
+    words = struct.unpack(f"{order}6I", header[:24])
+    for a, b in zip(words[::2], words[1::2], strict=True):
+        first = (first + a + second) % 2**32
+        second = (second + b + first) % 2**32
+    return int.from_bytes(header[16:20], "big") if (first, second) == struct.unpack(">2I", header[24:]) else None
+
+
+def refuse_foreign_log(path: Path, *, alone: bool) -> bool:
+    """Look at what lies beside a project before SQLite does; return whether it is a log that can be read.
+
+    ``alone`` says that nobody else can be writing.
+
+    Raises
+    ------
+    ProjectError
+        If it is of another file, or of another day.
+    """
+    log = log_of(path)
+    for attempt in itertools.count(1):
+        salt = salt_of(log)
+        if salt is None or _own(path, log, salt):
+            return salt is not None
+        if alone or attempt == TRIES:
+            raise ProjectError(
+                f"{log.name} beside {path} holds changes of another project, or of another copy: with it their masks would be "
+                "mixed. Move it elsewhere, and open the project without it."
+            )
+        time.sleep(TRY_S)
+    raise AssertionError("unreachable")
+
+
+def _own(path: Path, log: Path, salt: int) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as main:
+            noted = dict(main.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (OPEN, SALT)).fetchall())
+    except sqlite3.Error:  # no project, or damaged: what opens it says so
+        return True
+    if OPEN in noted:
+        before = noted.get(SALT)  # earlier versions noted none
+        return not isinstance(before, int) or (salt - before) % 2**32 < WINDOW
+    try:
+        with path.open("rb") as main:
+            return all(_page(main, number, len(page)) == page for number, page in _committed(log).items())
+    except OSError:
+        return True
+
+
+def _committed(log: Path) -> dict[int, bytes]:
+    """Return the pages that a log would put over those of the file, by their numbers."""
+    content = log.read_bytes()
+    size, salts = int.from_bytes(content[8:12], "big"), content[16:24]
+    pages: dict[int, bytes] = {}
+    pending: dict[int, bytes] = {}
+    for start in range(HEADER, len(content) - FRAME_HEADER - size + 1, FRAME_HEADER + size):
+        number, length = struct.unpack(">2I", content[start : start + 8])
+        if content[start + 8 : start + 16] != salts:  # of before the log began anew
+            break
+        pending[number] = content[start + FRAME_HEADER : start + FRAME_HEADER + size]
+        if length:  # the end of a transaction
+            pages.update(pending)
+            pending.clear()
+    return pages
+
+
+def _page(main: BinaryIO, number: int, size: int) -> bytes:
+    main.seek((number - 1) * size)
+    return main.read(size)

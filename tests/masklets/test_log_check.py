@@ -1,0 +1,126 @@
+"""The write-ahead log beside a project: its own, or of another file, or damaged. SQLite itself applies any."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import warnings
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from napari_sam2s.cli import main
+from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets import Project, write_ahead_log
+from napari_sam2s.masklets.log_check import log_of, salt_of
+
+VIDEO = np.zeros((60, 24, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Two projects with their logs, as they lie there when their writers are killed."""
+    folder = tmp_path_factory.mktemp("killed")
+    for name, masks in (("a", 5), ("b", 9)):
+        with Project.create(folder / "open.sam2s", VIDEO) as project:
+            project.store._checkpointer.slow = True  # so that the log keeps what is committed
+            project.store._checkpointer.close()
+            project.add_object(name)
+            for t in range(masks):
+                project.write_masks([(t, 1, np.ones((24, 32), bool), None)])
+            for ending in ("", "-wal"):
+                shutil.copy(folder / f"open.sam2s{ending}", folder / f"{name}.sam2s{ending}")
+        (folder / "open.sam2s").unlink()
+    return folder / "a.sam2s", folder / "b.sam2s"
+
+
+def beside(folder, project, log):
+    """Put a project and a log beside each other."""
+    path = shutil.copy(project, folder / "case.sam2s")
+    if isinstance(log, bytes):
+        log_of(path).write_bytes(log)
+    else:
+        shutil.copy(log_of(log), log_of(path))
+    return path
+
+
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_a_log_of_another_project_is_refused(killed, tmp_path, mode):
+    path = beside(tmp_path, *killed)
+    with pytest.raises(ProjectError, match=r"case\.sam2s-wal beside .* another project.*Move it elsewhere"):
+        Project.open(path, mode)
+    assert main(["copy", str(path), str(tmp_path / "copy.sam2s")]) == 2
+    assert not (tmp_path / "copy.sam2s").exists()
+    shutil.copy(log_of(killed[0]), log_of(path))
+    with Project.open(path, mode) as project:
+        assert ([o.name for o in project.objects], len(project.frames)) == (["a"], 5)
+
+
+def test_a_project_that_was_closed_takes_no_log(killed, tmp_path):
+    whole = tmp_path / "whole.sam2s"
+    with Project.create(whole, VIDEO) as project:
+        project.add_object("mine")
+    path = beside(tmp_path, whole, killed[1])
+    with pytest.raises(ProjectError, match="another project"):
+        Project.open(path)
+    log_of(path).unlink()
+    with Project.open(path) as project:
+        assert [o.name for o in project.objects] == ["mine"]
+
+
+def test_a_log_that_says_what_the_file_has_already(tmp_path):
+    path = tmp_path / "case.sam2s"
+    with Project.create(path, VIDEO) as project:
+        project.add_object("mine")
+    with closing(sqlite3.connect(path)) as db:  # another program, which dies after its checkpoint
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("UPDATE objects SET name = 'yours'")
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        log = log_of(path).read_bytes()
+    log_of(path).write_bytes(log)
+    with Project.open(path) as project:
+        assert [o.name for o in project.objects] == ["yours"]
+
+
+@pytest.mark.parametrize("cut", [20, 5000])
+def test_a_log_that_is_damaged_is_told(killed, tmp_path, cut):
+    log = log_of(killed[0]).read_bytes()
+    path = beside(tmp_path, killed[0], log[:cut] if cut < 32 else b"x" * cut)
+    with pytest.warns(UserWarning, match=r"case\.sam2s was not closed, and case\.sam2s-wal is damaged: the last changes"):
+        Project.open(path, "r").close()
+
+
+def test_no_project_is_made_beside_a_log_that_is_left(killed, tmp_path):
+    shutil.copy(log_of(killed[0]), tmp_path / "case.sam2s-wal")
+    with pytest.raises(ProjectError, match="left of a project that is gone"):
+        Project.create(tmp_path / "case.sam2s", VIDEO)
+    assert [path.name for path in tmp_path.iterdir()] == ["case.sam2s-wal"]
+
+
+def test_the_number_of_the_log_is_noted_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_ahead_log, "NOTED_EVERY", 10)
+    path = tmp_path / "case.sam2s"
+    with Project.create(path, VIDEO) as project:
+        project.add_object("mine")
+        first = salt_of(log_of(path))
+        for t in range(60):
+            project.write_masks([(t, 1, np.ones((24, 32), bool), None)])
+        now = salt_of(log_of(path))
+        noted = project.store.rows("SELECT value FROM meta WHERE key = 'log_salt'")[0][0]
+        assert first < now  # each commit begins it anew, as what was in it is in the file
+        assert 0 <= now - noted <= 20
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM meta WHERE key IN ('open_since', 'log_salt')").fetchone()[0] == 0
+
+
+def test_a_link_to_a_project_has_the_log_of_the_project(killed, tmp_path):
+    path = beside(tmp_path, killed[0], killed[0])
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "link.sam2s"
+    link.symlink_to(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Project.open(link, "r") as project:
+            assert len(project.frames) == 5

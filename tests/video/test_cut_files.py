@@ -1,0 +1,81 @@
+"""Files that lost their end or a piece, change the size of their frames, or hold no times: told, and play equals jump."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_sam2s.video import open_video
+
+MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
+
+
+def play_and_jump(path):
+    """Return the frames of a file and what was warned of; a jump gives the same as playing."""
+    with open_video(path) as video:
+        played = [np.array(video[i]) for i in range(len(video))]
+    with open_video(path) as video:
+        for i in np.random.default_rng(0).permutation(len(video))[:20].tolist():
+            np.testing.assert_array_equal(video[i], played[i])
+        return played, " ".join(video.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.ts", MPEG2),
+        ("a.m2ts", MPEG2),
+        ("a.ogv", ("-c:v", "libtheora", "-q:v", "7", "-g", "12")),
+        ("a.mxf", MPEG2),
+    ],
+)
+def test_an_end_that_is_missing(tmp_path, numbered, name, options):
+    path = numbered["encode"](tmp_path / name, *options, frames=30)
+    with open_video(path) as video:
+        assert (len(video), video.warnings) == (30, ())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 7 // 10 + 1])
+    played, told = play_and_jump(path)
+    assert "The file is truncated: " in told
+    assert f" missing; the {len(played)} frames before can be read." in told
+    assert [numbered["read"](frame) for frame in played[:12]] == list(range(12))
+
+
+@pytest.mark.parametrize("place", [0.5, 0.8])
+def test_an_mxf_that_lost_a_piece(tmp_path, numbered, place):
+    path = numbered["encode"](tmp_path / "a.mxf", *MPEG2)
+    content = path.read_bytes()
+    start = int(place * len(content))
+    path.write_bytes(content[:start] + content[start + 4000 :])
+    played, told = play_and_jump(path)
+    assert "The times in the file do not name its frames" in told
+    assert [numbered["read"](frame) for frame in played[:20]] == list(range(20))
+
+
+def test_another_size_from_the_middle_on(tmp_path, numbered):
+    encode, size = numbered["encode"], {"height": 128, "width": 192}
+    for frames in (20, 80):  # the change is among the frames that are looked at when the file is indexed, or behind them
+        first = encode(tmp_path / "a.h264", *numbered["X264"], "-bf", "0", frames=frames)
+        second = encode(tmp_path / "b.h264", *numbered["X264"], "-bf", "0", frames=5, **size)
+        (tmp_path / "c.h264").write_bytes(first.read_bytes() + second.read_bytes())
+        path = tmp_path / f"{frames}.mkv"
+        numbered["ffmpeg"]("-r", "25", "-i", tmp_path / "c.h264", "-c", "copy", path)
+    with open_video(tmp_path / "20.mkv") as video:
+        assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
+        assert video[22].shape == (96, 160, 3)
+    with open_video(tmp_path / "80.mkv") as video:
+        assert video.warnings == ()
+        assert video[40].shape == (96, 160, 3)
+        with pytest.warns(UserWarning, match=r"80\.mkv changes the size of its frames near frame (7[4-9]|8[0-2]) "):
+            assert video[82].shape == (96, 160, 3)
+
+
+def test_a_file_that_holds_no_times(tmp_path, numbered):
+    whole = numbered["encode"](tmp_path / "a.mkv", *numbered["X264"], "-bf", "0", frames=20)
+    numbered["ffmpeg"]("-i", whole, "-c", "copy", "-bsf:v", "setts=pts=0:dts=0", tmp_path / "a.mp4")
+    played, told = play_and_jump(tmp_path / "a.mp4")
+    assert "it holds no times" in told
+    assert [numbered["read"](frame) for frame in played] == list(range(20))
+    quick = numbered["encode"](tmp_path / "quick.mp4", *numbered["X264"], "-bf", "0", frames=20, rate="5000")
+    with open_video(quick) as video:
+        assert (video.warnings, round(video.fps)) == ((), 5000)
