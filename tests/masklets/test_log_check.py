@@ -124,3 +124,44 @@ def test_a_link_to_a_project_has_the_log_of_the_project(killed, tmp_path):
         warnings.simplefilter("error")
         with Project.open(link, "r") as project:
             assert len(project.frames) == 5
+
+
+def closed_and_marked(folder, name, ids, monkeypatch):
+    """A closed project, and beside it the log of one who was killed before the main file knew that it is open."""
+    path = folder / f"{name}.sam2s"
+    with Project.create(path, np.zeros((4, 20, 30, 3), np.uint8)) as project:
+        for i in ids:
+            project.add_object()
+            project.write_masks([(t, i, np.ones((20, 30), bool), None) for t in range(4)])
+    monkeypatch.setattr(write_ahead_log, "note_log", lambda *_: None)
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        write_ahead_log.mark_open(_WithoutCheckpoint(writer), path)
+        kept = folder / f"{name} as it was"
+        kept.mkdir()
+        for file in (path, log_of(path)):
+            shutil.copy(file, kept / file.name)
+    monkeypatch.undo()
+    return kept / path.name
+
+
+class _WithoutCheckpoint:
+    def __init__(self, connection):
+        self._connection = connection
+
+    def execute(self, sql, *values):
+        return self._connection.execute("SELECT 1" if "checkpoint" in sql else sql, *values)
+
+
+def test_one_who_was_killed_in_the_midst_of_opening_loses_nothing(tmp_path, monkeypatch):
+    path = closed_and_marked(tmp_path, "case", [1, 2], monkeypatch)
+    assert log_of(path).stat().st_size > 0
+    with Project.open(path) as project:
+        assert {i for t in range(4) for i in project.masks(t)} == {1, 2}
+
+
+def test_such_a_log_of_another_project_is_refused(tmp_path, monkeypatch):
+    mine, other = (closed_and_marked(tmp_path, name, [1], monkeypatch) for name in ("mine", "other"))
+    shutil.copy(log_of(other), log_of(mine))
+    with pytest.raises(ProjectError, match="another project"):
+        Project.open(mine)

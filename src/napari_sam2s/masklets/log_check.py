@@ -18,6 +18,7 @@ from typing import BinaryIO
 from napari_sam2s.errors import ProjectError
 
 OPEN, SALT = "open_since", "log_salt"  # in meta, while somebody writes
+CREATED = "created"  # in meta, always
 MAGIC = {0x377F0682: "<", 0x377F0683: ">"}  # and the order of bytes in its checksums
 HEADER, FRAME_HEADER = 32, 24  # bytes
 WINDOW = 2**16  # the salt grows by one whenever the log begins anew; it is noted again much sooner
@@ -75,7 +76,7 @@ def refuse_foreign_log(path: Path, *, alone: bool) -> bool:
 def _own(path: Path, log: Path, salt: int) -> bool:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as main:
-            noted = dict(main.execute("SELECT key, value FROM meta WHERE key IN (?, ?)", (OPEN, SALT)).fetchall())
+            noted = dict(main.execute("SELECT key, value FROM meta WHERE key IN (?, ?, ?)", (OPEN, SALT, CREATED)).fetchall())
     except sqlite3.Error:  # no project, or damaged: what opens it says so
         return True
     if OPEN in noted:
@@ -83,9 +84,18 @@ def _own(path: Path, log: Path, salt: int) -> bool:
         return not isinstance(before, int) or (salt - before) % 2**32 < WINDOW
     try:
         with path.open("rb") as main:
-            return all(_page(main, number, len(page)) == page for number, page in _committed(log).items())
+            news = [page for number, page in _committed(log).items() if _page(main, number, len(page)) != page]
     except OSError:
         return True
+    return not news or (len(news) == 1 and _only_opened(news[0], noted.get(CREATED)))
+
+
+def _only_opened(page: bytes, created: object) -> bool:
+    """Whether the one page that a log changes is the file's own, as it is between opening it and noting that in it.
+
+    Whoever is killed just then leaves such a log. The page holds when the project was made, as SQLite writes a real number.
+    """
+    return isinstance(created, float) and OPEN.encode() in page and struct.pack(">d", created) in page
 
 
 def _committed(log: Path) -> dict[int, bytes]:

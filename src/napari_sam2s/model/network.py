@@ -99,8 +99,7 @@ class SAM2S(nn.Module):
         """Encode frames ``(N, 3, S, S)``."""
         fine, maps = self._trunk(image)
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
-        skips = neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1)
-        embedding = neck.embedding(maps)
+        embedding, skips = neck.embedding(maps), (neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1))
         return Features(embedding, skips, None if self.matching is None else self.matching.keys(fine, embedding))
 
     def _trunk(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -250,8 +249,7 @@ class SAM2S(nn.Module):
         chosen = self._decode_interactive(interactive, points, labels, mask, multimask)
         if features is None:
             return Decoded(**chosen, pointer=self.no_obj_ptr.expand(len(points), -1), class_embedding=None)
-        size = (self.image_size, self.image_size)
-        whole = F.interpolate(chosen["logits"].detach(), size=size, mode="bilinear", align_corners=False)
+        whole = F.interpolate(chosen["logits"].detach(), size=2 * (self.image_size,), mode="bilinear", align_corners=False)
         given = self.decode_mask(features, (whole > 0).float())
         return Decoded(**chosen, pointer=given.pointer, class_embedding=given.class_embedding)
 
@@ -370,9 +368,8 @@ class SAM2S(nn.Module):
         """Answer the points and the box of one object; see :class:`VideoModel`."""
         multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
-        if recall is None:
+        if recall is None or features is None:
             return self.segment(features, prompted, **said)
-        assert features is not None
         return self.decode(self.attend(features, self.recalled([recall])), **said)
 
     def recalled(self, recalls: Sequence[Recall]) -> Memories:
