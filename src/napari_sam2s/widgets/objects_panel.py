@@ -115,7 +115,7 @@ class ObjectsPanel(QWidget):
         stacked((self.shown, 1), actions, last, self.grid, into=self)
 
     def _make_grid(self) -> None:
-        self.grid = ClassGrid(self._session)
+        self.grid = ClassGrid(self._session, self._keys)
         self.by_class = QToolButton()
         self.by_class.setText("classes")
         self.by_class.setCheckable(True)
