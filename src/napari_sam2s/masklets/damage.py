@@ -22,7 +22,7 @@ from napari_sam2s.masklets.validation import user_path
 BEYOND = 1000  # ids that are tried behind a place that cannot be read
 ORIGINS = frozenset(get_args(Origin))
 HISTORY = ("steps", *(f"{table}_changes" for table in schema.KEYS))
-ROWS = ("objects", "prompts", "runs", "links", "class_lists")  # whose key is a number, `id`
+ROWS = ("objects", "prompts", "runs", "links", "phases", "class_lists")  # whose key is a number, `id`
 
 
 @dataclass
@@ -210,9 +210,10 @@ class Remains:
 
 
 def _sound(table: str, row: sqlite3.Row) -> bool:
-    texts = {"objects": ("name", "colour"), "runs": ("status", "provenance"), "class_lists": ("names",)}.get(
-        table, ("content",)
-    )
+    texts = {
+        **{"objects": ("name", "colour"), "runs": ("status", "provenance")},
+        **{"class_lists": ("names",), "phases": ("name",)},
+    }.get(table, ("content",))
     if not all(isinstance(row[name], str) for name in texts):
         return False
     try:

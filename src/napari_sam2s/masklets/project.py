@@ -24,6 +24,7 @@ from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter, Row
 from napari_sam2s.masklets.moved_names import MOVED
 from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.phases import Phases
 from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.review import Reviewer
 from napari_sam2s.masklets.run_records import Runs
@@ -40,7 +41,8 @@ class Project:
     Nothing is ever unsaved: every method that changes something has committed it when it returns.
 
     The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits; called, the tracks as data),
-    ``links``, ``review``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
+    ``links``, ``review``, ``phases``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store``
+    (the file).
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
@@ -50,6 +52,7 @@ class Project:
             classes = ClassScores(store)
             self.history = History(store)
             self.objects = Objects(store)
+            self.phases = Phases(store)
             self.runs = Runs(store)
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
