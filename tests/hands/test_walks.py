@@ -250,3 +250,41 @@ def test_the_panel_leaves_the_picture_its_room_and_no_page_hides_its_buttons(han
         hand.ask(f"widget.tabs.setCurrentIndex({page})")
         hand.rest()
         assert hand.ask(f"w = widget.{buttons}\nanswer = w.visibleRegion().boundingRect().height() == w.height() > 0")
+
+
+BOTH = "one, two = (widget.session.project.mask(0, i) for i in (1, 2))\nanswer = [int(m.sum()) for m in (one, two, one & two)]"
+
+
+@pytest.mark.parametrize("key", ["t", "shift+t", "o"])
+def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.ask(  # an object that is partly below what the click gives, and partly beside it
+        "p = widget.session.project\nthere = p.mask(0, 1)\nrow = int(there.any(axis=1).nonzero()[0].mean())\n"
+        "square = there & False\nsquare[row - 20 : row + 20, :] = True\n"
+        "p.undo()\nwidget.session.changed.emit()\nwidget.session.take_masks({'liver': square})"
+    )
+    hand.settled()
+    square = hand.ask("int(square.sum())")
+    hand.press("n")
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    assert "object 2 also covers liver. T: take it, Shift-T: give it, O: both keep it." in hand.status
+    liver, new, both = hand.ask(BOTH)
+    assert liver == square
+    assert 1000 < both < min(liver, new)
+    hand.press(key)
+    hand.settled()
+    left, said = {
+        "t": ([liver - both, new, 0], "liver leaves what both cover to object 2."),
+        "shift+t": ([liver, new - both, 0], "object 2 leaves what both cover to liver."),
+        "o": ([liver, new, both], "Both keep what they cover."),
+    }[key]
+    assert hand.ask(BOTH) == left
+    assert hand.status == f"{said} Press G to track from here."
+    hand.press("u")
+    hand.settled()
+    if key != "o":
+        assert hand.ask(BOTH) == [liver, new, both]
+    else:
+        assert hand.ask("widget.session.project.mask(0, 2) is None"), "there was nothing to undo but the click"
