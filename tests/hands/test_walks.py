@@ -288,3 +288,19 @@ def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
         assert hand.ask(BOTH) == [liver, new, both]
     else:
         assert hand.ask("widget.session.project.mask(0, 2) is None"), "there was nothing to undo but the click"
+
+
+def test_a_phase_is_named_and_marked_and_keys_go_to_the_canvas_then(hand):
+    hand.ask("widget.tabs.setCurrentWidget(widget.phases_panel)")
+    hand.rest()
+    hand.click(hand.middle("widget.phases_panel.name.lineEdit()"))
+    hand.press("ctrl+a", "c", "l", "i", "p", "Return")
+    hand.ask("widget.session.go_to(3)")
+    hand.press("shift+m")
+    assert "clip begins at frame 3" in hand.status
+    hand.ask("widget.session.go_to(9)")
+    hand.click(hand.middle("widget.phases_panel.mark_button"))
+    assert hand.ask("[[p.name, p.start, p.stop] for p in widget.session.project.phases]") == [["clip", 3, 10]]
+    hand.press("n")
+    assert hand.ask("len(widget.session.project.objects)") == 2
+    assert hand.ask("widget.phases_panel.name.currentText()") == "clip"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidgetItem, QWidget
 
 from napari_sam2s.errors import ProjectError
@@ -21,6 +21,8 @@ UNNAMED = "phase 1"
 class PhasesPanel(QWidget):
     """A name to mark next, the button, and the table of what is marked; the lanes are on the timeline."""
 
+    typed = Signal()  # a name is chosen: the keyboard may go back to the canvas
+
     def __init__(self, session: Session, keys: Keys) -> None:
         super().__init__()
         self._session, self._keys = session, keys
@@ -31,7 +33,8 @@ class PhasesPanel(QWidget):
         self.name.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.name.setToolTip("What is marked next: a phase such as 'dissection', or a moment such as 'clip'. Type a name.")
         self.name.lineEdit().setPlaceholderText(UNNAMED)
-        self.name.lineEdit().returnPressed.connect(session.activate_prompts)
+        self.name.lineEdit().returnPressed.connect(self.typed)
+        self.name.activated.connect(lambda _: self.typed.emit())
         self.name.currentTextChanged.connect(lambda _: self._title())
         keys.add("mark_phase", "Shift-M", "begin a phase at this frame, or end it", self.mark)
         self.mark_button = button(
@@ -59,6 +62,7 @@ class PhasesPanel(QWidget):
 
     def mark(self) -> None:
         """Begin the phase of the chosen name at the frame on show, or end the one that has begun."""
+        self.typed.emit()
         frame, name = self._session.frame, self.chosen_name
         phase = self._do(lambda project: project.phases.mark(name, frame))
         if phase is None:

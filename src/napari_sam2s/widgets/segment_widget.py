@@ -90,6 +90,7 @@ class SegmentWidget(QWidget):
         self._lay_out()
         self._connect()
         self.keyboard = KeyboardKeeper(napari_viewer, self)
+        self.phases_panel.typed.connect(self.keyboard.give_back)
         self._watcher = CloseWatcher(self, self.let_go)
         commands.OPEN.add(self.keys)
         SESSIONS.add(session)

@@ -51,7 +51,7 @@ class Timeline(QWidget):
         self.setToolTip(
             "Where each object is. Full colour: present. Faded above: filled between tracked frames. Orange below: the model "
             "doubts it. Faint: absent. Empty: not tracked yet.\n"
-            "White ticks: prompts. Green: confirmed. Violet: painted by you.\n"
+            "White ticks: prompts. Green: confirmed. Violet: painted by you. Phases have their lanes above the objects.\n"
             "Click to go there. The wheel zooms, with Shift it pans. Drag the handles to bound tracking; double-click the "
             "ruler to track all of it."
         )
