@@ -246,7 +246,13 @@ def test_the_panel_leaves_the_picture_its_room_and_no_page_hides_its_buttons(han
     width, canvas = hand.ask("window = viewer.window._qt_viewer\nanswer = [widget.width(), window.canvas.native.width()]")
     assert width <= 400
     assert canvas > 500
-    for page, buttons in ((0, "objects_panel.from_layer"), (1, "review_panel._buttons")):
+    last = (
+        "objects_panel.from_layer",
+        "review_panel._buttons",
+        "track_editing_panel.apply_button",
+        "phases_panel.remove_button",
+    )
+    for page, buttons in enumerate(last):
         hand.ask(f"widget.tabs.setCurrentIndex({page})")
         hand.rest()
         assert hand.ask(f"w = widget.{buttons}\nanswer = w.visibleRegion().boundingRect().height() == w.height() > 0")

@@ -13,12 +13,12 @@ from napari_sam2s.widgets.settings import remember
 
 
 def test_names_are_sorted_as_people_do(tmp_path):
-    for name in ("case-9.mp4", "case-10.MOV", "case-11.txt", ".case-9b.mp4", "case-9.mp4.sam2s", "case-12_labels.tif", "z.mp4"):
+    for name in ("case-9.mp4", "case-10.MOV", "case-11.txt", ".case-9b.mp4", "case-9.mp4.sam2s", "z.mp4"):
         (tmp_path / name).touch()
     assert next_video(tmp_path / "case-9.mp4").name == "case-10.MOV"
     assert next_video(tmp_path / "case-10.MOV").name == "z.mp4"
     assert next_video(tmp_path / "z.mp4") is None
-    for name in ("a.tif", "b.tif"):
+    for name in ("a.tif", "a_cp_masks.tif", "a_labels.ome.tif", "b.tif"):
         tifffile.imwrite(tmp_path / name, np.zeros((3, 8, 8), np.uint8), photometric="minisblack")
     assert next_video(tmp_path / "a.tif").name == "b.tif", "a stack after a stack"
     for name in ("frames 1", "frames 2", "frames 3"):

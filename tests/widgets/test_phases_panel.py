@@ -47,6 +47,7 @@ def test_a_phase_is_marked_by_its_key(user):
     user.press(Qt.Key.Key_U)
     user.settle()
     assert (texts(panel), len(timeline.rows)) == ([], 1)
+    assert panel.name.findText("clip") >= 0, "the next video is marked by the same names"
 
 
 def test_the_table_changes_them(user):

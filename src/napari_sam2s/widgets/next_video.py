@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from napari_sam2s.batching.batch_videos import LABEL_ENDINGS, VIDEO_ENDINGS
+from napari_sam2s.batching.batch_videos import VIDEO_ENDINGS
 from napari_sam2s.video.tiff import SUFFIXES
 from napari_sam2s.widgets.napari_reader import get_reader
+
+OF_A_VIDEO = ("labels", "masks", "mask", "seg")  # last words of names of what lies beside a video and belongs to it
 
 
 def next_video(path: Path) -> Path | None:
@@ -21,7 +23,7 @@ def next_video(path: Path) -> Path | None:
 
 
 def _alike(other: Path, path: Path) -> bool:
-    if other.name.endswith(LABEL_ENDINGS) or other.is_dir() != path.is_dir():
+    if other.name.split(".")[0].endswith(tuple(f"_{word}" for word in OF_A_VIDEO)) or other.is_dir() != path.is_dir():
         return False
     kinds = [(one.suffix.lower() in VIDEO_ENDINGS, one.suffix.lower() in SUFFIXES) for one in (other, path)]
     return kinds[0] == kinds[1]

@@ -27,6 +27,7 @@ class PhasesPanel(QWidget):
         super().__init__()
         self._session, self._keys = session, keys
         self._shown: tuple[Phase, ...] = ()
+        self._names: list[str] = []  # in use, and those of the videos before: the next one is marked by the same
         self._filling = False
         self.name = QComboBox()
         self.name.setEditable(True)
@@ -114,8 +115,9 @@ class PhasesPanel(QWidget):
 
     def _offer(self, names: list[str]) -> None:
         typed = self.name.currentText()
+        self._names = list(dict.fromkeys([*names, *self._names]))
         self.name.clear()
-        self.name.addItems(names)
+        self.name.addItems(self._names)
         self.name.setEditText(typed or (names[-1] if names else ""))
 
     def _title(self) -> None:
