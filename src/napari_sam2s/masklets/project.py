@@ -161,10 +161,6 @@ class Project:
         """Return what the model thought of the masks of a frame."""
         return self.masks.scores(frame)
 
-    def check_object(self, object_id: int) -> None:
-        """Refuse an object that the project does not have; see :meth:`Objects.check`."""
-        self.objects.check(object_id)
-
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Keep a prompt and the mask that answers it, as one step of undo.
 
