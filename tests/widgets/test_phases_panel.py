@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_sam2s.masklets import Phase
+from napari_sam2s.masklets import Phase, Span
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.widgets.phases_panel import FIRST, LAST, NAME
+from napari_sam2s.widgets.timeline import GAP, NAMES_FROM, ROW, Timeline
+from napari_sam2s.widgets.timeline_model import TimelineRow
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
@@ -69,3 +71,16 @@ def test_the_table_changes_them(user):
     panel.table.setCurrentCell(1, NAME)
     panel.remove()
     assert texts(panel) == [["dissection", "4", "14"]]
+
+
+def test_lanes_leave_the_objects_their_room(qapp):
+    """Two lanes above three objects: all names can be read."""
+    strip = Timeline()
+    span = [Span(0, 9, "present")]
+    rows = [TimelineRow(f"object {n}", (9, 9, 9), span, (), ()) for n in range(3)]
+    strip.show_rows(9, rows)
+    before = strip.minimumSizeHint().height()
+    strip.show_rows(9, [TimelineRow(name, (9, 9, 9), span, (), (), lane=True) for name in ("clip", "cut")] + rows)
+    assert strip.minimumSizeHint().height() == before + 2 * (ROW + GAP)
+    strip.resize(480, strip.minimumSizeHint().height())
+    assert round(strip._pitch) - 1 >= NAMES_FROM

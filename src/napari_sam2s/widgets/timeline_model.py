@@ -32,6 +32,7 @@ class TimelineRow:
     confirmed: Sequence[int]
     edited: Sequence[int] = ()
     filled: Sequence[int] | NDArray[np.int64] = ()  # ascending
+    lane: bool = False  # of phases
     _starts: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _codes: NDArray[np.int8] = field(init=False, repr=False, compare=False)
 
@@ -82,7 +83,7 @@ def timeline_rows(project: Project) -> list[TimelineRow]:
         prompted.setdefault(p.object_id, []).append(p.frame)
     # From the other end of the colours than objects take.
     lanes = [
-        TimelineRow(name, COLOURS[-1 - n % len(COLOURS)], project.phases.spans(name), (), ())
+        TimelineRow(name, COLOURS[-1 - n % len(COLOURS)], project.phases.spans(name), (), (), lane=True)
         for n, name in enumerate(project.phases.names)
     ]
     return lanes + [
