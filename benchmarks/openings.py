@@ -3,7 +3,8 @@
 Run it under a display (``xvfb-run -a python benchmarks/openings.py``); it prints a Markdown table: the resident memory of
 this process, its threads, its Qt widgets and the processes it started, before, on the way and at the end. Each opening opens
 the widget on a video, waits for the model, clicks an object, waits for its mask, and closes the widget. The first openings
-load libraries and fill caches, so the growth is counted from the row of ``--warm`` openings on.
+load libraries and fill caches, so the growth is counted from the row of ``--warm`` openings on. With ``--plain`` napari alone
+opens and closes an image, a Labels and a Points layer of the same sizes: what grows then is napari's, Qt's and OpenGL's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
+import numpy as np
 import psutil
 from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication
@@ -67,6 +69,20 @@ def open_and_close(viewer: napari.Viewer, file: Path, folder: Path) -> None:
     rest()
 
 
+def open_and_close_plain(viewer: napari.Viewer, frames: np.ndarray) -> None:
+    """Show frames ``(T, Y, X, 3)`` with a Labels and a Points layer, without the widget, and remove them."""
+    viewer.add_image(frames, rgb=True)
+    labels = viewer.add_labels(np.zeros(frames.shape[:3], np.int32))
+    points = viewer.add_points(np.empty((0, 3)), ndim=3)
+    rest(1.0)
+    points.add((0.0, *CLICK))
+    labels.data[0, 100:150, 200:260] = 1
+    labels.refresh()
+    rest(1.0)
+    viewer.layers.clear()
+    rest()
+
+
 def measure(label: str) -> dict[str, float]:
     """Return what this process holds now, and print it as a row."""
     rest()
@@ -88,6 +104,7 @@ def main() -> None:
     parser.add_argument("--openings", type=int, default=50)
     parser.add_argument("--videos", type=int, default=10)
     parser.add_argument("--warm", type=int, default=10, help="openings before growth is counted, and from row to row")
+    parser.add_argument("--plain", action="store_true", help="napari alone, without the widget")
     options = parser.parse_args()
     print(f"Load before: {os.getloadavg()[0]:.1f}\n")
     print("| openings | memory, MiB | threads | processes | open files | Qt widgets |\n|---|---|---|---|---|---|")
@@ -102,7 +119,10 @@ def main() -> None:
         for n in range(1, options.openings + 1):
             place = folder / f"projects-{n}"
             place.mkdir()
-            open_and_close(viewers[n % 2], files[n % len(files)], place)
+            if options.plain:
+                open_and_close_plain(viewers[n % 2], np.stack([case[t] for t in range(FRAMES)]))
+            else:
+                open_and_close(viewers[n % 2], files[n % len(files)], place)
             shutil.rmtree(place)
             if n % options.warm == 0 or n == options.openings:
                 facts = measure(str(n))

@@ -205,12 +205,16 @@ def main() -> None:
         studio.finished()
         widget.session.go_to(FRAMES // 2)
         widget.session.confirm()
+        widget.session.project.phases.add("dissection", 4, 22)
+        widget.session.project.phases.add("clip", 25, 31)
+        widget.session.changed.emit()
         widget.timeline.set_bounds(5, FRAMES - 6)
         shoot("timeline", widget.timeline)
         for panel, name in (
             (widget.objects_panel, "objects"),
             (widget.review_panel, "review"),
             (widget.track_editing_panel, "edit-tracks"),
+            (widget.phases_panel, "phases"),
         ):
             widget.tabs.setCurrentWidget(panel)
             if panel is widget.review_panel:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
 
+from napari_sam2s.cli.show_command import describe
 from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats import read_davis, write_davis, write_measurements
+from napari_sam2s.formats.export_view import ExportView
 from napari_sam2s.formats.measurements import COLUMNS
+from napari_sam2s.formats.methods_record import methods_record
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets import Project, Scores
 
 SIZE = (40, 60)
@@ -88,6 +93,41 @@ def test_of_masks_alone(project, tmp_path):
     rows = read(write_measurements(masklets, tmp_path, "case"))
     assert [(r["frame"], r["object_id"], r["area_px"]) for r in rows] == [("0", "1", "112"), ("25", "1", "112")]
     assert rows[0]["time_s"] == rows[0]["origin"] == rows[0]["predicted_iou"] == ""
+
+
+def test_phases_go_beside_and_into_the_json(project, tmp_path):
+    project.export(tmp_path / "none", "csv")
+    assert [p.name for p in (tmp_path / "none").iterdir()] == ["case_measurements.csv"]
+    project.phases.add("dissection", 5, 30)
+    project.phases.add("=clip", 49)
+    told = [("dissection", 5, 29, 0.2, 1.2), ("=clip", 49, None, 1.96, None)]
+    told = [dict(zip(("phase", "start_frame", "last_frame", "start_s", "end_s"), row, strict=True)) for row in told]
+    project.export(tmp_path / "out", "csv")
+    written = [
+        {**{"phase": "dissection", "start_frame": "5", "last_frame": "29"}, **{"start_s": "0.2", "end_s": "1.2"}},
+        {**{"phase": "'=clip", "start_frame": "49", "last_frame": ""}, **{"start_s": "1.96", "end_s": ""}},
+    ]
+    assert read(tmp_path / "out" / "case_phases.csv") == written
+    project.export(tmp_path / "mine.csv", "csv")
+    assert read(tmp_path / "mine_phases.csv") == written
+    for name in ("coco", "sav", "youtube-vis"):
+        assert json.loads(project.export(tmp_path / name, name).read_text())["phases"] == told
+    project.export(tmp_path / "davis", "davis")
+    assert json.loads((tmp_path / "davis" / "meta.json").read_text())["videos"]["case"]["phases"] == told
+    assert methods_record(project)["phases"] == describe(project)["phases"] == told
+
+
+def test_seconds_of_phases_are_the_videos_own(project, tmp_path):
+    """The last frame of a video is shown as long as the one before."""
+    project.phases.add("all of it", 48, 50)
+    times = np.cumsum(np.r_[0.0, np.full(48, 0.1), 0.5])
+    [phase] = facts_of_phases(ExportView(project, times))
+    assert (phase["start_s"], phase["end_s"]) == (4.8, 5.8)
+    for frame in (48, 49):
+        project.phases.remove(project.phases[-1].id)
+        project.phases.add("all of it", 3, frame)
+        [phase] = facts_of_phases(ExportView(project, times))
+        assert phase["end_s"] == pytest.approx(times[frame])
 
 
 def test_what_cannot_be_written_says_so(project, tmp_path):

@@ -246,7 +246,67 @@ def test_the_panel_leaves_the_picture_its_room_and_no_page_hides_its_buttons(han
     width, canvas = hand.ask("window = viewer.window._qt_viewer\nanswer = [widget.width(), window.canvas.native.width()]")
     assert width <= 400
     assert canvas > 500
-    for page, buttons in ((0, "objects_panel.from_layer"), (1, "review_panel._buttons")):
+    last = (
+        "objects_panel.from_layer",
+        "review_panel._buttons",
+        "track_editing_panel.apply_button",
+        "phases_panel.remove_button",
+    )
+    for page, buttons in enumerate(last):
         hand.ask(f"widget.tabs.setCurrentIndex({page})")
         hand.rest()
         assert hand.ask(f"w = widget.{buttons}\nanswer = w.visibleRegion().boundingRect().height() == w.height() > 0")
+
+
+BOTH = "one, two = (widget.session.project.mask(0, i) for i in (1, 2))\nanswer = [int(m.sum()) for m in (one, two, one & two)]"
+
+
+@pytest.mark.parametrize("key", ["t", "shift+t", "o"])
+def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.ask(  # an object that is partly below what the click gives, and partly beside it
+        "p = widget.session.project\nthere = p.mask(0, 1)\nrow = int(there.any(axis=1).nonzero()[0].mean())\n"
+        "square = there & False\nsquare[row - 20 : row + 20, :] = True\n"
+        "p.undo()\nwidget.session.changed.emit()\nwidget.session.take_masks({'liver': square})"
+    )
+    hand.settled()
+    square = hand.ask("int(square.sum())")
+    hand.press("n")
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    assert "object 2 also covers liver. T: take it, Shift-T: give it, O: both keep it." in hand.status
+    liver, new, both = hand.ask(BOTH)
+    assert liver == square
+    assert 1000 < both < min(liver, new)
+    hand.press(key)
+    hand.settled()
+    left, said = {
+        "t": ([liver - both, new, 0], "liver leaves what both cover to object 2."),
+        "shift+t": ([liver, new - both, 0], "object 2 leaves what both cover to liver."),
+        "o": ([liver, new, both], "Both keep what they cover."),
+    }[key]
+    assert hand.ask(BOTH) == left
+    assert hand.status == f"{said} Press G to track from here."
+    hand.press("u")
+    hand.settled()
+    if key != "o":
+        assert hand.ask(BOTH) == [liver, new, both]
+    else:
+        assert hand.ask("widget.session.project.mask(0, 2) is None"), "there was nothing to undo but the click"
+
+
+def test_a_phase_is_named_and_marked_and_keys_go_to_the_canvas_then(hand):
+    hand.ask("widget.tabs.setCurrentWidget(widget.phases_panel)")
+    hand.rest()
+    hand.click(hand.middle("widget.phases_panel.name.lineEdit()"))
+    hand.press("ctrl+a", "c", "l", "i", "p", "Return")
+    hand.ask("widget.session.go_to(3)")
+    hand.press("shift+m")
+    assert "clip begins at frame 3" in hand.status
+    hand.ask("widget.session.go_to(9)")
+    hand.click(hand.middle("widget.phases_panel.mark_button"))
+    assert hand.ask("[[p.name, p.start, p.stop] for p in widget.session.project.phases]") == [["clip", 3, 10]]
+    hand.press("n")
+    assert hand.ask("len(widget.session.project.objects)") == 2
+    assert hand.ask("widget.phases_panel.name.currentText()") == "clip"

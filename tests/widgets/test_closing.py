@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets import project_location
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.settings import remember
 
 
 def track_a_little(user):
@@ -106,6 +109,34 @@ def test_two_viewers_two_videos(user, make_napari_viewer, tmp_path):
     assert len(second.session.project.objects) == 1
     second.close()
     track_a_little(user)
+
+
+def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engine, tmp_path):
+    """Whoever opens and closes it all day in one napari keeps neither its parts nor their layers."""
+    remember("model", address=shared_engine.address)
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((3, 32, 32), np.uint8), name="stack")
+    widget = SegmentWidget(viewer, project_folder=tmp_path)
+    viewer.window.add_dock_widget(widget)
+    session = widget.session
+    worker, sync = session.worker, session.layers
+    prompts, objects = sync.prompts, sync.objects
+    session.settle()
+    parts = (widget, session, widget.keys, widget.run_view, widget.timeline, widget.objects_panel, widget.review_panel)
+    parts += (widget.picker, widget.answers, worker, worker.project, sync, sync._strokes, prompts, objects)
+    parts = {type(part).__name__: weakref.ref(part) for part in parts}
+    viewer.window.remove_dock_widget(widget.parent())
+    widget.close()
+    widget.deleteLater()
+    viewer.layers.clear()
+    del widget, session, worker, sync, prompts, objects
+
+    def left():
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        gc.collect()
+        return [name for name, part in parts.items() if part() is not None]
+
+    qtbot.waitUntil(lambda: not left(), timeout=5000)
 
 
 def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_path, monkeypatch):

@@ -57,6 +57,20 @@ def test_every_key_can_be_changed_and_is_listed(user):
     assert len(user.widget.session.project.objects) == 3
 
 
+def test_a_class_by_its_key(user):
+    """Whether its buttons are on show or not; the help has one line for the nine, unless one has a key of its own."""
+    user.widget.objects_panel.grid.show_classes(["grasper", "hook"])
+    user.press(Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)
+    assert [o.class_name for o in user.widget.session.project.objects] == ["hook"]
+    assert "<b>Ctrl-1 to Ctrl-9</b>&nbsp;&nbsp;&nbsp;</td><td>an object of class 1 to 9 of the list" in user.widget.keys.help()
+    remember("keys", class_2="Y")
+    try:
+        user.press(Qt.Key.Key_Y)
+        assert "<b>Y</b>&nbsp;&nbsp;&nbsp;</td><td>an object of class 2 of" in user.widget.keys.help()
+    finally:
+        remember("keys", class_2="Ctrl-2")
+
+
 def test_the_help_comes_and_goes(user):
     user.press(Qt.Key.Key_H)
     assert user.widget.help.overlay.isVisible()

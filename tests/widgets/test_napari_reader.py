@@ -37,6 +37,22 @@ def test_a_file_becomes_a_lazy_layer_of_frames(case_file):
     np.testing.assert_allclose(layer.metadata["timestamps"], np.arange(24) / 25, atol=1e-6)
 
 
+def test_frames_of_a_file_are_kept_once(case_file):
+    """The file's own cache ends with it; napari's, of up to half of the memory, would keep them for good."""
+    from napari.utils import resize_dask_cache
+
+    kept = resize_dask_cache().cache
+    before = kept.total_bytes
+    viewer = ViewerModel()
+    (data, attributes, _) = get_reader(str(case_file))(str(case_file))[0]
+    viewer.add_image(data, **attributes)
+    for frame in (3, 4, 3):
+        viewer.dims.set_current_step(0, frame)
+    assert kept.total_bytes == before
+    video = attributes["metadata"][VIDEO_KEY]
+    assert {0, 3, 4} <= set(video.file._cache)
+
+
 def test_a_16_bit_stack_keeps_its_raw_values(tmp_path):
     stack = np.random.default_rng(0).integers(1000, 3000, (5, 40, 50)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "cells.tif", stack, photometric="minisblack")

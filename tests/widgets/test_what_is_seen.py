@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
+from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.model_advice import advice
 from napari_sam2s.widgets.pointer_names import label_features
 from napari_sam2s.widgets.preflight import keep_rate
@@ -97,7 +99,6 @@ class Someone:
 
     def __init__(self, project):
         self.project, self.current_object, self.said = project, project.add_object().id, []
-        self.viewer = SimpleNamespace(bind_key=lambda *_, **__: None)
         self.changed = SimpleNamespace(emit=lambda: None)
 
     def new_object(self):
@@ -113,7 +114,8 @@ class Someone:
 def test_a_class_button_names_an_untouched_object_and_makes_another_of_one_in_use(qtbot, tmp_path):
     project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
     someone = Someone(project)
-    grid = ClassGrid(someone)
+    keys = Keys(ViewerModel())
+    grid = ClassGrid(someone, keys)
     qtbot.addWidget(grid)
     grid.show_classes(["dissecting and grasping forceps", "hook"])
     assert grid.buttons[0].toolTip().startswith("dissecting and grasping forceps (Ctrl-1)")
@@ -121,9 +123,10 @@ def test_a_class_button_names_an_untouched_object_and_makes_another_of_one_in_us
     assert [(o.id, o.class_name) for o in project.objects] == [(1, "hook")]
     project.prompts.add(Prompt(1, 0, ((8.0, 12.0),), (1,)))
     grid.take(1)
-    grid.take(7)  # no such class in the list
+    keys.actions["class_8"].run()  # no such class in the list
+    assert someone.said[-1] == "The list of classes ends at 2: there is no class 8."
     assert [(o.name, o.class_name) for o in project.objects] == [("hook", "hook"), ("hook 2", "hook")]
-    assert someone.said[-1] == "hook 2 is new: click it in the picture."
+    assert someone.said[-2] == "hook 2 is new: click it in the picture."
     project.undo()
     assert len(project.objects) == 1, "one step"
     project.close()

@@ -14,7 +14,7 @@ SPANS = 20  # that are printed of an object
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
-    parser = subparsers.add_parser("show", help="print the objects, tracked frames and runs of a project")
+    parser = subparsers.add_parser("show", help="print the objects, tracked frames, phases and runs of a project")
     parser.add_argument("project", type=Path, help="a project file (.sam2s)")
     parser.add_argument("--review", action="store_true", help="list the frames where a mistake is likely, worst first")
     parser.add_argument(
@@ -45,6 +45,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {args.project}` says what can be saved, and how")
     for item in facts["objects"]:
         _print_object(item)
+    for phase in facts["phases"]:
+        last = "not ended" if phase["last_frame"] is None else f"to {phase['last_frame']:7}"
+        print(f"  phase {phase['start_frame']:7} {last}  {phase['phase']}")
     for item in facts["runs"]:
         _print_run(item, args.project)
     if args.review:
@@ -122,6 +125,8 @@ def describe_review(project: Any) -> dict[str, Any]:
 
 def describe(project: Any) -> dict[str, Any]:
     """Return a project's facts as plain data."""
+    from napari_sam2s.formats.phase_table import facts_of_phases
+
     frames, height, width = project.shape
     video = project.video.path
     return {
@@ -131,6 +136,7 @@ def describe(project: Any) -> dict[str, Any]:
         "video": None if video is None else str(video),
         "video_found": video is not None and video.exists(),
         "objects": [_describe_object(project, o) for o in project.objects],
+        "phases": facts_of_phases(project),
         "runs": [_describe_run(r) for r in project.runs],
         "history": [name for name, undone in project.history.steps if not undone],
     }

@@ -21,6 +21,7 @@ from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -61,6 +62,7 @@ def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
         ],
         "categories": [{"id": n, "name": name, "supercategory": ""} for name, n in category.items()],
         "tracks": [facts | {"category_id": category_of[facts["id"]]} for facts in facts_of_objects(objects)],
+        "phases": facts_of_phases(masklets),
     }
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         # Piece by piece: the annotations of hours of video need not fit into memory.

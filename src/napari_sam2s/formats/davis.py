@@ -17,6 +17,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file, whole_folder
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
 from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, labels_of, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -97,7 +98,8 @@ def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
         writer = DavisWriter(root, video, (height, width), objects, draft)
         for frame in frames:
             writer.keep(frame, *frame_labels(masklets, frame, objects, writer.size, np.uint8, refuse_ids))
-        writer.finish(objects, frames, {"fps": getattr(masklets, "fps", None), "frames": frames, "time_s": times})
+        facts = {"fps": getattr(masklets, "fps", None), "frames": frames, "time_s": times, "phases": facts_of_phases(masklets)}
+        writer.finish(objects, frames, facts)
     return folder
 
 

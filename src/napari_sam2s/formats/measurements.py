@@ -3,7 +3,8 @@
 A row with area 0 says that the object was looked for and is not there; a frame on which nobody looked has no row. Places are
 in pixels of the video, pixel centres at integers, the ends of boxes excluded. ``area`` is in squares of ``unit`` and empty
 where the size of a pixel is not known. ``time_s`` is that of the video's own clock where the video is given, else the frame
-divided by the frames a second (empty where these are not known).
+divided by the frames a second (empty where these are not known). If the project has phases, their table is written beside it,
+see :mod:`phase_table`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of
+from napari_sam2s.formats.phase_table import facts_of_phases, write_phases
 from napari_sam2s.formats.text_cells import csv_cell
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
@@ -57,6 +59,8 @@ def write_measurements(
         writer.writeheader()
         rows = measurements(masklets, pixel_size=pixel_size, unit=unit)
         writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
+    if facts_of_phases(masklets):
+        write_phases(masklets, path.parent, path.stem.removesuffix(Path(ENDING).stem))
     return path
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from napari_sam2s import __version__
 from napari_sam2s.formats.coco_rle import encode_rle
 from napari_sam2s.formats.object_facts import facts_of_objects
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets import Project, Prompt, rle
 
 PACKAGES = ("numpy", "torch", "napari", "dask", "distributed", "imageio-ffmpeg", "scikit-image", "tifffile", "zarr")
@@ -43,6 +44,7 @@ def methods_record(project: Project) -> dict[str, Any]:
             "fingerprint": project.video.fingerprint,
         },
         "objects": facts_of_objects(project.objects),
+        "phases": facts_of_phases(project),
         "prompts": [_prompt(prompt, (height, width)) for prompt in project.prompts()],
         "runs": [
             {

@@ -116,7 +116,7 @@ _ALL = (
     Format(
         "csv",
         "Measurements (CSV)",
-        "Area, centroid, box, scores and origin of every object on every frame.",
+        "Area, centroid, box, scores and origin of every object on every frame. Phases, if there are any, in a file beside it.",
         write_measurements,
         options=(
             Option("pixel_size", "Y[,X]", "size of a pixel, for areas in physical units", read_pixel_size),

@@ -24,6 +24,7 @@ from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -122,6 +123,7 @@ def _facts(
         "object_names": [o.name for o in objects],
         "object_classes": [o.class_name for o in objects],
         "object_facts": facts_of_objects(objects),
+        "phases": facts_of_phases(masklets),
         "masklet_id": [o.id for o in objects],
         "masklet_num": len(objects),
     }

@@ -24,6 +24,7 @@ from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.object_spool import ObjectSpool
+from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -57,6 +58,7 @@ def write_youtube_vis(masklets: Masklets, root: Path | str, video: str) -> Path:
         "videos": [described],
         "categories": [{"id": n, "name": name, "supercategory": "object"} for name, n in category.items()],
         "tracks": facts_of_objects(objects),
+        "phases": facts_of_phases(masklets),
     }
     with whole_file(path) as part, ObjectSpool(path.parent) as spool, part.open("w", encoding="utf-8") as file:
         _spool(spool, masklets, frames, objects, (height, width))

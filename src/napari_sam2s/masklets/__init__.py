@@ -7,6 +7,7 @@ from napari_sam2s.masklets.class_lists import ClassList, class_list, read_class_
 from napari_sam2s.masklets.clean_up import CleanUp
 from napari_sam2s.masklets.identity_links import Link, Question
 from napari_sam2s.masklets.mask_statistics import Series
+from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.presence import Span
 from napari_sam2s.masklets.project import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets
@@ -25,6 +26,7 @@ __all__ = [
     "Masklets",
     "Object",
     "Origin",
+    "Phase",
     "Project",
     "Prompt",
     "Question",

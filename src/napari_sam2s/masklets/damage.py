@@ -27,7 +27,7 @@ BEYOND = 1000  # ids that are tried behind a place that cannot be read
 ORIGINS = frozenset(get_args(Origin))
 HISTORY = ("steps", *(f"{table}_changes" for table in schema.KEYS))
 _BY_DEFAULT = {"class_name": None, "locked": 0, "visible": 1, "removed": 0, "parent": None}  # of an object
-ROWS = ("objects", "prompts", "runs", "links", "class_lists")  # whose key is a number, `id`
+ROWS = ("objects", "prompts", "runs", "links", "phases", "class_lists")  # whose key is a number, `id`
 
 
 @dataclass

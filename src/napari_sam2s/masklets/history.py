@@ -67,12 +67,13 @@ class History:
 
     def _toggle(self, row: sqlite3.Row, *, undone: bool) -> str:
         store, step, label = self._store, row["id"], str(row["label"])
-        behind = "SELECT max(frame) FROM {}_changes WHERE step = ?1 AND frame >= ?2 AND present"
+        behind = "SELECT max({1}) FROM {0}_changes WHERE step = ?1 AND {1} >= ?2 AND present"
         shown = (
             "SELECT max(frame) FROM masks WHERE frame >= ?2 AND run IN "
             "(SELECT h.run FROM hidden_runs h JOIN runs r ON r.id = h.run WHERE r.step = ?1)"
         )
-        for sql in (*map(behind.format, ("masks", "prompts", "links")), shown):  # of a video that was cut since
+        tables = {"masks": "frame", "prompts": "frame", "links": "frame", "phases": "max(start, ifnull(stop, 0) - 1)"}
+        for sql in (*(behind.format(*pair) for pair in tables.items()), shown):  # of a video that was cut since
             last = store.rows(sql, (step, store.shape[0]))[0][0]
             if last is not None:
                 raise ProjectError(

@@ -7,6 +7,7 @@ MOVED = {
     "accept_link": "links.accept",
     "add_link": "links.add",
     "add_prompt": "prompts.add",
+    "check_object": "objects.check",
     "check_span": "tracks.check_span",
     "check_video": "video.check",
     "confirm_span": "tracks.confirm",

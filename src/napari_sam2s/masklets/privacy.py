@@ -18,15 +18,17 @@ def private_facts(store: Store) -> dict[str, Any]:
 
     Returns
     -------
-    ``video``: its last known path, or None. ``names``: names and classes of the objects. ``removed_names``: names that
-    only the undo history has. ``model_files``: paths of checkpoints. ``first``, ``last``: local time of the first and the
-    last step or run, or None. ``steps``: how many the undo history has. A project holds neither user nor machine; while it is
-    open for writing, the file ``.holder`` beside it does.
+    ``video``: its last known path, or None. ``names``: names and classes of the objects, and of phases. ``removed_names``:
+    names that only the undo history has. ``model_files``: paths of checkpoints. ``first``, ``last``: local time of the first
+    and the last step or run, or None. ``steps``: how many the undo history has. A project holds neither user nor machine;
+    while it is open for writing, the file ``.holder`` beside it does.
     """
     meta = {row["key"]: row["value"] for row in store.rows("SELECT key, value FROM meta")}
     named = [(row["name"], row["class_name"]) for row in store.rows("SELECT name, class_name FROM objects WHERE NOT removed")]
-    names = {text for pair in named for text in pair if text}
-    old = "SELECT name, class_name FROM objects WHERE removed UNION SELECT name, class_name FROM objects_changes"
+    phases = {row["name"] for row in store.rows("SELECT name FROM phases")}
+    names = phases | {text for pair in named for text in pair if text}
+    old = "SELECT name, class_name FROM objects WHERE removed UNION SELECT name, class_name FROM objects_changes "
+    old += "UNION SELECT name, NULL FROM phases_changes"
     earlier = {text for row in store.rows(old) for text in (row["name"], row["class_name"]) if text}
     sources = [json.loads(row["provenance"]).get("model_source", "") for row in store.rows("SELECT provenance FROM runs")]
     times = [row["t"] for row in store.rows("SELECT made AS t FROM steps UNION SELECT started FROM runs")]
@@ -45,8 +47,8 @@ def private_facts(store: Store) -> dict[str, Any]:
 def copy_stripped(path: Path | str, target: Path | str) -> Path:
     """Copy a project without its video's path, times of day, paths of checkpoints, removed objects and undo history.
 
-    Objects with their names and classes, prompts, masks and runs stay, and so does the hash by which the video is recognised.
-    Times count from the first one. An interrupted run can be resumed in the project itself, not in the copy.
+    Objects with their names and classes, prompts, masks, phases and runs stay, and so does the hash by which the video is
+    recognised. Times count from the first one. An interrupted run can be resumed in the project itself, not in the copy.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def _strip(db: sqlite3.Connection) -> None:
     earlier = db.execute("SELECT value FROM meta WHERE key = 'stripped_runs'").fetchone()
     done += json.loads(earlier[0]) if earlier else []
     db.execute("INSERT OR REPLACE INTO meta VALUES ('stripped_runs', ?)", (json.dumps(sorted(done)),))
-    for table in ("masks_changes", "objects_changes", "prompts_changes", "links_changes", "steps"):
+    for table in ("masks_changes", "objects_changes", "prompts_changes", "links_changes", "phases_changes", "steps"):
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM masks WHERE run IN (SELECT run FROM hidden_runs)")  # what was undone, see schema.py
     db.execute("DELETE FROM hidden_runs")

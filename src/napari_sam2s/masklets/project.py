@@ -24,6 +24,7 @@ from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter, Row
 from napari_sam2s.masklets.moved_names import MOVED
 from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.phases import Phases
 from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.review import Reviewer
 from napari_sam2s.masklets.row_check import refuse_unsound_rows
@@ -41,7 +42,8 @@ class Project:
     Nothing is ever unsaved: every method that changes something has committed it when it returns.
 
     The parts: ``objects``, ``prompts``, ``masks`` (what is known of them), ``tracks`` (edits; called, the tracks as data),
-    ``links``, ``review``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store`` (the file).
+    ``links``, ``review``, ``phases``, ``runs``, ``history``, ``labels`` (a lazy ``(T, Y, X)`` array), ``video`` and ``store``
+    (the file).
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriterLock | None) -> None:
@@ -52,6 +54,7 @@ class Project:
             classes = ClassScores(store)
             self.history = History(store)
             self.objects = Objects(store)
+            self.phases = Phases(store)
             self.runs = Runs(store)
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
@@ -159,10 +162,6 @@ class Project:
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return what the model thought of the masks of a frame."""
         return self.masks.scores(frame)
-
-    def check_object(self, object_id: int) -> None:
-        """Refuse an object that the project does not have; see :meth:`Objects.check`."""
-        self.objects.check(object_id)
 
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Keep a prompt and the mask that answers it, as one step of undo.

@@ -45,6 +45,10 @@ def _id(value: Any) -> bool:
     return _whole(value) and 1 <= value <= LARGEST_ID
 
 
+def _frame(value: Any) -> bool:
+    return _whole(value) and value >= 0
+
+
 def _or_none(sound: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or sound(value)
 
@@ -129,6 +133,7 @@ SOUND: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "ruled_out": _json(lambda value: isinstance(value, list) and all(map(_id, value))),
         "same_as": _or_none(_id),
     },
+    "phases": {"id": _id, "name": _text, "start": _frame, "stop": _or_none(_frame)},
     "class_lists": {"id": _whole, "names": _json(lambda value: isinstance(value, list) and all(map(_text, value)))},
     "steps": {"label": _text, "made": _number, "undone": _flag},
 }

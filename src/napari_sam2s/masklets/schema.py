@@ -23,7 +23,7 @@ from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
-VERSION = 5
+VERSION = 6
 BUSY_SECONDS = 10.0
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
@@ -32,8 +32,12 @@ MASK_COLUMNS = tuple("y0 x0 height width counts area iou object_score class_scor
 OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed", "parent")
 PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
 LINK_COLUMNS = ("object_id", "frame", "content", "ruled_out", "same_as")
-KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",), "links": ("id",)}
-COLUMNS = {"masks": MASK_COLUMNS, "objects": OBJECT_COLUMNS, "prompts": PROMPT_COLUMNS, "links": LINK_COLUMNS}
+PHASE_COLUMNS = ("name", "start", "stop")
+KEYS = {"masks": ("frame", "object_id"), "objects": ("id",), "prompts": ("id",), "links": ("id",), "phases": ("id",)}
+COLUMNS = {
+    **{"masks": MASK_COLUMNS, "objects": OBJECT_COLUMNS, "prompts": PROMPT_COLUMNS},
+    **{"links": LINK_COLUMNS, "phases": PHASE_COLUMNS},
+}
 
 
 def _changes_table(table: str) -> str:
@@ -51,6 +55,8 @@ CREATE TABLE links (
     ruled_out TEXT NOT NULL DEFAULT '[]', same_as INTEGER
 );
 """
+
+_PHASES = "CREATE TABLE phases (id INTEGER PRIMARY KEY, name TEXT NOT NULL, start INTEGER NOT NULL, stop INTEGER);"
 
 _HIDDEN_RUNS = """
 CREATE INDEX masks_of_run ON masks (run) WHERE run IS NOT NULL;
@@ -96,6 +102,7 @@ CREATE TABLE class_lists (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE steps (id INTEGER PRIMARY KEY, label TEXT NOT NULL, made REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 """
     + _LINKS
+    + _PHASES
     + _HIDDEN_RUNS
 )
 
@@ -113,6 +120,7 @@ CREATE INDEX masks_of_object ON masks
     2: _LINKS + _changes_table("links"),
     3: "ALTER TABLE objects ADD COLUMN parent INTEGER; ALTER TABLE objects_changes ADD COLUMN parent;",
     4: _HIDDEN_RUNS,
+    5: _PHASES + _changes_table("phases"),
 }
 
 

@@ -103,7 +103,7 @@ class VideoReference:
         Raises
         ------
         ProjectError
-            If its frames have another size, or it ends before the last frame that has masks, prompts or links.
+            If its frames have another size, or it ends before the last frame that has masks, prompts, links or a phase.
         """
         shape, ours = _shape(video), self._store.shape
         if shape[1:] != ours[1:]:
@@ -114,7 +114,8 @@ class VideoReference:
         known = "UNION ALL".join(
             f" SELECT max(frame) AS frame FROM {table} " for table in (self._store.known, "prompts", "links")
         )
-        last = self._store.rows(f"SELECT max(frame) FROM ({known})")[0][0]
+        phases = "SELECT max(max(start, ifnull(stop, 0) - 1)) FROM phases"
+        last = self._store.rows(f"SELECT max(frame) FROM ({known} UNION ALL {phases})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(
                 f"The video has {shape[0]} frames, but the project knows something of frame {last}: it cannot stand in for "

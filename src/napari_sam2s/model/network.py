@@ -99,7 +99,8 @@ class SAM2S(nn.Module):
         """Encode frames ``(N, 3, S, S)``."""
         fine, maps = self._trunk(image)
         neck, decoder = self.image_encoder.neck, self.sam_mask_decoder
-        embedding, skips = neck.embedding(maps), (neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1))
+        skips = neck.skip(maps[0], 0, decoder.conv_s0), neck.skip(maps[1], 1, decoder.conv_s1)
+        embedding = neck.embedding(maps)
         return Features(embedding, skips, None if self.matching is None else self.matching.keys(fine, embedding))
 
     def _trunk(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -125,8 +126,8 @@ class SAM2S(nn.Module):
             Overrides ``speed.pooled_memory``.
         """
         if memories is None:
-            pix = (features.embedding + self.no_mem_embed.view(1, -1, 1, 1)).expand(batch, -1, -1, -1)
-            return Attended(pix, features.skips, self._blank_token(batch))
+            pix = features.embedding + self.no_mem_embed.view(1, -1, 1, 1)
+            return Attended(pix.expand(batch, -1, -1, -1), features.skips, self._blank_token(batch))
         memory, place = self._memory_tokens(memories)
         mask = padding_mask(memories, memory)
         dtype = torch.bfloat16 if self.speed.attention == "bf16" else features.embedding.dtype
@@ -395,6 +396,4 @@ class SAM2S(nn.Module):
             return function(*arguments)
         weight = self.no_mem_embed
         version = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-        state = (self.device, self.arithmetic, self.speed, self.image_size, version)
-        result: T = self.graphs(name, state, function, *arguments)
-        return result
+        return self.graphs(name, (self.device, self.arithmetic, self.speed, self.image_size, version), function, *arguments)

@@ -91,10 +91,6 @@ class WindowResults:
         """Return the scores of a frame."""
         return self._windows.store.scores(frame)
 
-    def check_object(self, object_id: int) -> None:
-        """Refuse what the real results refuse."""
-        self._windows.store.check_object(object_id)
-
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Note the answer; the prompt itself is kept when its window is settled."""
         self.answer = scores

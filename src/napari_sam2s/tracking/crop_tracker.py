@@ -22,7 +22,7 @@ from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import check_prompt, make_prompt
-from napari_sam2s.tracking.results import MemoryResults, ResultStore
+from napari_sam2s.tracking.results import MemoryResults, ResultStore, refuse_unknown
 from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.tracking.working_rate import Masks, find_stride
 
@@ -109,7 +109,7 @@ class CropTracker:
     def give(self, prompt: Prompt, *, reset: bool = False) -> NDArray[np.bool_]:
         """Do as :meth:`prompt` does, with a :class:`Prompt`."""
         prompt = check_prompt(prompt, self.shape)
-        self.results.check_object(prompt.object_id)
+        refuse_unknown(self.results, prompt.object_id)
         with self._lock:
             one = self._objects.get(prompt.object_id) or self._new(prompt.object_id)
             mask = one.prompt(prompt, reset=reset)

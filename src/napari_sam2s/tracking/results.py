@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.masklets import rle
+from napari_sam2s.masklets import Project, rle
 from napari_sam2s.masklets.types import Origin, Prompt, Scores
 
 Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
@@ -26,14 +26,17 @@ class ResultStore(Protocol):
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return the scores of every object known on a frame."""
 
-    def check_object(self, object_id: int) -> None:
-        """Raise a :class:`Sam2sError` if nothing can be kept of that object."""
-
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Keep a prompt and the mask that answers it; with ``reset`` in place of what was said there before."""
 
     def prompts(self, object_id: int | None = None, frame: int | None = None) -> list[Prompt]:
         """Return prompts in the order they were given."""
+
+
+def refuse_unknown(results: ResultStore, object_id: int) -> None:
+    """Raise a :class:`ProjectError` if results go to a project that does not have that object; memory takes any."""
+    if isinstance(results, Project):
+        results.objects.check(object_id)
 
 
 class MemoryResults:
@@ -71,9 +74,6 @@ class MemoryResults:
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return the scores of a frame."""
         return dict(self._scores.get(frame, {}))
-
-    def check_object(self, object_id: int) -> None:
-        """Take any object: memory knows of no list of them."""
 
     def keep_prompt(self, prompt: Prompt, mask: NDArray[np.bool_], scores: Scores | None, *, reset: bool = False) -> None:
         """Keep a prompt and the mask that answers it."""

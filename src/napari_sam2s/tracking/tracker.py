@@ -25,7 +25,7 @@ from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range, known_masks
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import check_prompt, make_prompt, too_thin
-from napari_sam2s.tracking.results import MemoryResults, ResultStore
+from napari_sam2s.tracking.results import MemoryResults, ResultStore, refuse_unknown
 from napari_sam2s.tracking.small_frames import SmallFrames
 from napari_sam2s.tracking.tracker_actor import FEATURE_CACHE_BYTES, AnyMask, TrackerActor
 from napari_sam2s.tracking.working_rate import Filled, Masks, find_stride, read_order, spans, walk
@@ -166,7 +166,7 @@ class Tracker:
         return self._give(check_prompt(prompt, self.shape), reset)
 
     def _give(self, prompt: Prompt, reset: bool) -> NDArray[np.bool_]:
-        self.results.check_object(prompt.object_id)
+        refuse_unknown(self.results, prompt.object_id)
         if prompt.mask is not None and (thin := too_thin(prompt.mask, self._frames.size)):
             warnings.warn(thin, stacklevel=3)
         with self._lock:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
+from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.object_table import give_class
 from napari_sam2s.widgets.session import Session
 
 MOST, IN_A_ROW = 9, 3
-KEY = "Control-{}"  # the digits alone are napari's own, for what the mouse does in a layer
+ACTION, KEY = "class_{}", "Ctrl-{}"  # the digits alone are napari's own, for what the mouse does in a layer
 AROUND = 14  # pixels of a button that are not text
 
 
 class ClassGrid(QWidget):
-    """Buttons of the first nine classes of a list; their keys work while it is shown."""
+    """Buttons of the first nine classes of a list; their keys work also while it is hidden."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, keys: Keys) -> None:
         super().__init__()
-        self._session = session
+        self._session, self._keys = session, keys
         self._names: tuple[str, ...] = ()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -34,6 +34,8 @@ class ClassGrid(QWidget):
             one.setToolTip("A class: the next click makes an object of it.")
             one.clicked.connect(lambda _checked=False, n=n: self.take(n))
             grid.addWidget(one, n // IN_A_ROW, n % IN_A_ROW)
+            title = f"an object of class {n + 1} of the list"
+            keys.add(ACTION.format(n + 1), KEY.format(n + 1), title, lambda n=n: self.take(n))  # type: ignore[misc]
 
     def show_classes(self, names: Sequence[str]) -> None:
         """Offer the first of these classes."""
@@ -43,7 +45,10 @@ class ClassGrid(QWidget):
     def take(self, n: int) -> None:
         """Make an object of a class for the next click; one that nothing is known of yet is taken for it."""
         session, project = self._session, self._session.project
-        if project is None or n >= len(self._names):
+        if n >= len(self._names):
+            session.tell(f"The list of classes ends at {len(self._names)}: there is no class {n + 1}.")
+            return
+        if project is None:
             return
         since, now = project.history.last, session.current_object
         used = bool(project.prompts(now) or project.masks.known(now, 0, project.shape[0]))
@@ -55,22 +60,6 @@ class ClassGrid(QWidget):
         session.activate_prompts()
         session.changed.emit()
         session.tell(f"{project.objects.get(session.current_object).name} is new: click it in the picture.")
-
-    def bind(self, shown: bool) -> None:
-        """Take the keys, or let go of them."""
-        for n in range(MOST):
-            action = (lambda _, n=n: self.take(n)) if shown else None
-            self._session.viewer.bind_key(KEY.format(n + 1), action, overwrite=True)
-
-    def showEvent(self, event: Any) -> None:
-        """Take the keys."""
-        super().showEvent(event)
-        self.bind(True)
-
-    def hideEvent(self, event: Any) -> None:
-        """Let go of them."""
-        super().hideEvent(event)
-        self.bind(False)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Shorten the names to the room there is."""
@@ -84,5 +73,5 @@ class ClassGrid(QWidget):
             if n < len(self._names):
                 text = f"{n + 1} {self._names[n]}"
                 one.setText(one.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(room, 20)))
-                key = KEY.format(n + 1).replace("Control", "Ctrl")
+                key = self._keys.key(ACTION.format(n + 1))
                 one.setToolTip(f"{self._names[n]} ({key}): the next click makes an object of it.")

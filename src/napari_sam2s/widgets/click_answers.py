@@ -54,6 +54,7 @@ class ClickAnswers(QObject):
         self._offer: Offer | None = None
         self._choosing = False  # the prompt that is answered next is a choice of ours
         self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
+        self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
         keys.add("take_shared", "T", "take what two objects cover from the other one", self.take)
         keys.add("give_shared", "Shift-T", "give what two objects cover to the other one", self.give)
@@ -70,6 +71,7 @@ class ClickAnswers(QObject):
 
     def _watch(self, worker: ProjectWorker) -> None:
         self._offer = self._shares = None
+        self._done = {}
         self._look()
         worker.offered.connect(self._offered)
         worker.failed.connect(self._failed)
@@ -91,7 +93,8 @@ class ClickAnswers(QObject):
             self._choosing = False
             told = f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
             return f"{told} {self._covers(project, frame, object_id)}".rstrip()
-        doubts = self._unsure(project, frame, object_id), self._covers(project, frame, object_id)
+        done = self._done.pop(object_id, "")
+        doubts = done, self._unsure(project, frame, object_id), self._covers(project, frame, object_id)
         return " ".join(doubt for doubt in doubts if doubt)
 
     def _unsure(self, project: Project, frame: int, object_id: int) -> str:
@@ -196,6 +199,8 @@ class ClickAnswers(QObject):
         assert session.project is not None
         left = without(session.project, frame, loser, *winners)
         if left.any():
+            names = {o.id: o.name for o in session.project.objects}
+            self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
             session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
         else:
             name = session.project.objects.get(loser).name

@@ -15,7 +15,6 @@ MOUSE = (
     ("right-click or Alt-click", "what the object is not"),
     ("drag", "a box around it"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
-    ("Ctrl-1 to Ctrl-9", "an object of that class (the button 'classes')"),
     ("?", "show the first steps, or put them away"),
 )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import napari
 
 
+DIGITS = "0123456789"
 SAVED_AS = {"resume": "go_on"}  # settings that keep the name under which users saved their keys
 
 
@@ -86,8 +88,19 @@ class Keys:
         """Return the keys as an HTML table; other things that one can do, and what they do, come ``before``."""
         first = [_row(what, says) for what, says in before]
         gap = ["<tr><td>&nbsp;</td></tr>"] if first else []
-        rows = [_row(self.key(name), action.title) for name, action in self.actions.items()]
+        rows = [_row(what, says) for what, says in self._listed()]
         return f"<table>{''.join(first + gap + rows)}</table>"
+
+    def _listed(self) -> Iterator[tuple[str, str]]:
+        """Yield keys and what they do; numbered actions with keys numbered alike, such as classes, are one line."""
+        for family, members in groupby(self.actions.values(), lambda action: action.name.rstrip(DIGITS)):
+            alike = list(members)
+            keys = [self.key(action.name) for action in alike]
+            numbers = [action.name.removeprefix(family) for action in alike]
+            if len(alike) > 1 and all(key.endswith(n) for key, n in zip(keys, numbers, strict=True)):
+                yield f"{keys[0]} to {keys[-1]}", alike[0].title.replace(numbers[0], f"{numbers[0]} to {numbers[-1]}")
+            else:
+                yield from ((key, action.title) for key, action in zip(keys, alike, strict=True))
 
 
 def _row(what: str, says: str) -> str:

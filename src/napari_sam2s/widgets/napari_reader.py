@@ -100,6 +100,9 @@ def video_layer(video: Video) -> LayerData:
         **layer_scale(video.physical),
         "axis_labels": ("time", "y", "x"),
         "multiscale": False,
+        # A file keeps its latest frames itself, and lets go of them when it is closed. Napari's cache, of up to half of the
+        # memory, would keep another copy for each time that a frame is looked at, and past the end of the layer.
+        "cache": video.file is None,
     }
     mapping = video.mapping
     if mapping is not None and mapping.axes == "TYX":

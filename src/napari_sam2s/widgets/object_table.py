@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import count
 
 import numpy as np
-from qtpy.QtCore import QModelIndex, Qt, Signal
+from qtpy.QtCore import QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Object, Project
+from napari_sam2s.widgets.object_pictures import HEIGHT, WIDTH, ObjectPicture, picture_icon
 from napari_sam2s.widgets.swatch import swatch
 
 COLUMNS = ("", "name", "class", "frames", "lock", "show")
@@ -53,13 +54,15 @@ class Cell:
     checked: bool | None = None  # ``None`` without a box
     editable: bool = True
     doubtful: bool = False
+    picture: ObjectPicture | None = None
 
     def item(self) -> QTableWidgetItem:
         """Return it for the table."""
         item = QTableWidgetItem(self.text)
         item.setToolTip(self.tip)
         if self.colour is not None:
-            item.setIcon(swatch(QColor(*self.colour)))
+            colour = QColor(*self.colour)
+            item.setIcon(swatch(colour) if self.picture is None else picture_icon(self.picture, colour))
         if self.data is not None:
             item.setData(Qt.ItemDataRole.UserRole, self.data)
         if self.doubtful:
@@ -128,6 +131,8 @@ class ObjectTable(QTableWidget):
         self._filling = False
         self._cells: dict[tuple[int, int], Cell] = {}  # what is shown: to set a cell anew lays out the table anew
         self.classes: Sequence[str] = ()  # to choose from
+        self.pictures: Mapping[int, ObjectPicture] = {}  # by object id
+        self.setIconSize(QSize(WIDTH, HEIGHT))
         self.setHorizontalHeaderLabels(COLUMNS)
         self.verticalHeader().setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -185,7 +190,7 @@ class ObjectTable(QTableWidget):
             if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES and self._speaks_of(guess[0]):
                 kind, guessed = f"{guess[0]}?", True
         cells = (
-            Cell("", TIPS[SWATCH], colour=o.colour, data=o.id, editable=False),
+            Cell("", TIPS[SWATCH], colour=o.colour, data=o.id, editable=False, picture=self.pictures.get(o.id)),
             Cell(o.name, f"{o.name}\n{TIPS[NAME]}"),
             Cell(kind, f"{o.class_name}\n{kind_tip}" if o.class_name else kind_tip, doubtful=guessed),
             Cell(f"{shown}, {filled} filled" if filled else f"{shown}", tip, editable=False),
@@ -204,6 +209,25 @@ class ObjectTable(QTableWidget):
         """
         assert self._project is not None
         return guess in self.classes and any(o.class_name in self.classes for o in self._project.objects)
+
+    def show_pictures(self) -> None:
+        """Show the pictures that are new, and nothing else anew."""
+        self._filling = True
+        try:
+            for row in range(self.rowCount()):
+                cell, picture = self._cells.get((row, SWATCH)), self.pictures.get(self.object_of(row))
+                if cell is not None and cell.picture != picture:
+                    self._cells[row, SWATCH] = shown = replace(cell, picture=picture)
+                    self.setItem(row, SWATCH, shown.item())
+        finally:
+            self._filling = False
+
+    def seen(self) -> list[int]:
+        """Return the ids of the objects whose rows are on show."""
+        if not self.rowCount():
+            return []
+        last = self.rowAt(self.viewport().height() - 1)
+        return [self.object_of(n) for n in range(max(0, self.rowAt(0)), (self.rowCount() if last < 0 else last + 1))]
 
     def object_of(self, row: int) -> int:
         """Return the id of a row's object."""

@@ -15,6 +15,7 @@ from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.label_menu import LabelMenu
 from napari_sam2s.widgets.lessons import Lessons, LessonsOr
+from napari_sam2s.widgets.object_pictures import ObjectPictures
 from napari_sam2s.widgets.object_table import ObjectTable
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember, remembered
@@ -82,6 +83,9 @@ class ObjectsPanel(QWidget):
         self.table.chosen.connect(session.select)
         self.table.edited.connect(session.changed)
         self.table.refused.connect(session.tell)
+        self.pictures = ObjectPictures(session, self, self._seen, self.table.show_pictures)
+        self.table.pictures = self.pictures.known
+        self.table.verticalScrollBar().valueChanged.connect(lambda _: self.pictures.wait())
         self._make_grid()
         self.chooser = ClassChooser()
         self.chooser.listed.connect(self._listed)
@@ -116,7 +120,7 @@ class ObjectsPanel(QWidget):
         stacked((self.shown, 1), actions, last, self.grid, into=self)
 
     def _make_grid(self) -> None:
-        self.grid = ClassGrid(self._session)
+        self.grid = ClassGrid(self._session, self._keys)
         self.by_class = QToolButton()
         self.by_class.setText("classes")
         self.by_class.setCheckable(True)
@@ -137,6 +141,9 @@ class ObjectsPanel(QWidget):
         session.activate_prompts()
         on = f"Rapid marking: every click is a new object, a right-click corrects the last one. {key} ends it."
         session.tell(on if rapid else "Rapid marking is over: clicks belong to the chosen object.")
+
+    def _seen(self) -> list[int]:
+        return self.table.seen() if self.table.isVisible() else []
 
     def refresh(self) -> None:
         """Show the objects as they are."""

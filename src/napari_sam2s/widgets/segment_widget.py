@@ -33,6 +33,7 @@ from napari_sam2s.widgets.layout import (
 from napari_sam2s.widgets.model_panel import ModelPanel
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
+from napari_sam2s.widgets.phases_panel import PhasesPanel
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.review_panel import ReviewPanel
@@ -80,13 +81,16 @@ class SegmentWidget(QWidget):
         self.objects_panel = ObjectsPanel(session, self.keys)
         self.review_panel = ReviewPanel(session, self.keys)
         self.track_editing_panel = TrackEditingPanel(session)
+        self.phases_panel = PhasesPanel(session, self.keys)
         self.tabs = SnugTabs()
         self.add_panel("Objects", self.objects_panel)
         self.add_panel("Review", self.review_panel)
         self.add_panel("Edit", self.track_editing_panel)
+        self.add_panel("Phases", self.phases_panel)
         self._lay_out()
         self._connect()
         self.keyboard = KeyboardKeeper(napari_viewer, self)
+        self.phases_panel.typed.connect(self.keyboard.give_back)
         self._watcher = CloseWatcher(self, self.let_go)
         commands.OPEN.add(self.keys)
         SESSIONS.add(session)

@@ -15,6 +15,7 @@ ROW, GAP, RULER = 14, 3, 18  # pixels
 # All rows together are as high as these, or as the user makes the strip, and with more objects they get thinner: a strip that
 # grew with each new object would move the picture under the mouse that is about to click the next one.
 USUAL_ROWS, LEAST_ROWS = 3, 2
+MOST_LANES = 3  # of phases, for which it does grow: they come seldom, and names could not be read on thinner rows
 LEAST_PITCH = 3.0  # from one row to the next; only when they cannot get thinner the strip grows
 NAMES_FROM = 11  # height of a row from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
@@ -51,7 +52,7 @@ class Timeline(QWidget):
         self.setToolTip(
             "Where each object is. Full colour: present. Faded above: filled between tracked frames. Orange below: the model "
             "doubts it. Faint: absent. Empty: not tracked yet.\n"
-            "White ticks: prompts. Green: confirmed. Violet: painted by you.\n"
+            "White ticks: prompts. Green: confirmed. Violet: painted by you. Phases have their lanes above the objects.\n"
             "Click to go there. The wheel zooms, with Shift it pans. Drag the handles to bound tracking; double-click the "
             "ruler to track all of it."
         )
@@ -65,7 +66,8 @@ class Timeline(QWidget):
         return QSize(240, self._height_of(LEAST_ROWS))
 
     def _height_of(self, rows: int) -> int:
-        return RULER + GAP + max(rows * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
+        lanes = min(MOST_LANES, sum(row.lane for row in self.rows))
+        return RULER + GAP + max((rows + lanes) * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
 
     @property
     def _pitch(self) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets import Project, Span
+from napari_sam2s.masklets.objects import COLOURS
 
 # Of spans that share a pixel the one with the highest code is seen: a doubt of one frame in an hour must not vanish.
 CODES = {"unseen": 0, "absent": 1, "present": 2, "low score": 3}
@@ -22,7 +23,7 @@ ROWS, FILLED_ROWS, DOUBT_ROWS = 6, 3, 2
 
 @dataclass(frozen=True)
 class TimelineRow:
-    """One object on the strip."""
+    """One object on the strip, or a lane of the phases of one name."""
 
     name: str
     colour: tuple[int, int, int]
@@ -31,6 +32,7 @@ class TimelineRow:
     confirmed: Sequence[int]
     edited: Sequence[int] = ()
     filled: Sequence[int] | NDArray[np.int64] = ()  # ascending
+    lane: bool = False  # of phases
     _starts: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     _codes: NDArray[np.int8] = field(init=False, repr=False, compare=False)
 
@@ -75,11 +77,16 @@ class TimelineRow:
 
 
 def timeline_rows(project: Project) -> list[TimelineRow]:
-    """Read the rows of a project."""
+    """Read the rows of a project: a lane for each name of phases, then the objects."""
     prompted: dict[int, list[int]] = {}
     for p in project.prompts():
         prompted.setdefault(p.object_id, []).append(p.frame)
-    return [
+    # From the other end of the colours than objects take.
+    lanes = [
+        TimelineRow(name, COLOURS[-1 - n % len(COLOURS)], project.phases.spans(name), (), (), lane=True)
+        for n, name in enumerate(project.phases.names)
+    ]
+    return lanes + [
         TimelineRow(
             o.name,
             o.colour,

@@ -62,7 +62,7 @@ class TrackEditingPanel(QWidget):
             box.valueChanged.connect(self._changed)
         for choice in (self.first, self.second, self.kind):
             choice.currentIndexChanged.connect(self._changed)
-        self.text = wrapped()
+        self.text = wrapped(lines=2)  # the button below stays where it is
         self.before, self.after = QLabel(), QLabel()
         self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.", Qt.FocusPolicy.StrongFocus)
         self.parent_menu = menu((), "The object that the one above came of when it divided.")
@@ -94,7 +94,8 @@ class TrackEditingPanel(QWidget):
             pictures.addWidget(label, 1, n)
         lineage = QFormLayout()
         lineage.addRow("daughter of", side_by_side((self.parent_menu, 1), self.parent_button))
-        stacked(form, self.text, pictures, self.apply_button, lineage, into=self).addStretch()
+        # The button first: on a laptop the pictures reach below the fold.
+        stacked(form, self.text, self.apply_button, pictures, lineage, into=self).addStretch()
 
     def refresh(self) -> None:
         """Show the project's objects as they are."""

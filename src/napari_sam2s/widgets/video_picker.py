@@ -15,8 +15,9 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.form_parts import side_by_side, stacked
+from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
 from napari_sam2s.widgets.napari_reader import find_video
+from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
@@ -49,8 +50,11 @@ class VideoPicker(QWidget):
         choose.setText("...")
         choose.setToolTip("Save the project in another place, or open another one.")
         choose.clicked.connect(self._choose_project)
+        self.next_button = button(
+            "next", self.open_next, "Open the next video of the folder in place of this one; the list of classes stays."
+        )
         stacked(
-            side_by_side(QLabel("video"), (self.video.native, 1)),
+            side_by_side(QLabel("video"), (self.video.native, 1), self.next_button),
             side_by_side(QLabel("project"), (self.project, 1), choose),
             into=self,
         )
@@ -125,6 +129,24 @@ class VideoPicker(QWidget):
     def open_sample(self, key: str) -> None:
         """Open one of our samples in the viewer."""
         self._add(lambda viewer: viewer.open_sample(PLUGIN, key))
+
+    def open_next(self) -> None:
+        """Open the next video of the folder, and take the present one out of the viewer; what is missing for it is told."""
+        session, before = self._session, self._session.image
+        path = None if session.video is None else session.video.path
+        if before is None or path is None:
+            session.tell("The next video is that of a folder. Open a video of a file first.")
+        elif session.tracking:
+            session.tell("Tracking is still going on. Pause it first; the next video can wait.")
+        elif (following := next_video(path)) is None:
+            session.tell(f"{path.name} is the last video of its folder.")
+        else:
+            known = set(self._layers)
+            self._add(lambda viewer: viewer.open(str(following), plugin=PLUGIN))
+            new = next((layer for layer in self._layers if layer not in known and isinstance(layer, Image)), None)
+            if new is not None:
+                self.video.value = new
+                self._layers.remove(before)
 
     def _add(self, how: Callable[[Any], Any]) -> None:
         try:

@@ -1,0 +1,86 @@
+"""Phases by key: begun, ended, listed, changed in the table, drawn as lanes, undone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_sam2s.masklets import Phase, Span
+from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.widgets.phases_panel import FIRST, LAST, NAME
+from napari_sam2s.widgets.timeline import GAP, NAMES_FROM, ROW, Timeline
+from napari_sam2s.widgets.timeline_model import TimelineRow
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+@pytest.fixture
+def user(sharing_user):
+    """One viewer serves all of these tests."""
+    sharing_user.widget.phases_panel.name.setEditText("")
+    return sharing_user
+
+
+def texts(panel):
+    return [[panel.table.item(row, column).text() for column in range(3)] for row in range(panel.table.rowCount())]
+
+
+def test_a_phase_is_marked_by_its_key(user):
+    session, panel, timeline = user.widget.session, user.widget.phases_panel, user.widget.timeline
+    panel.name.setEditText("clip")
+    assert panel.mark_button.text() == "Begin (Shift-M)"
+    session.go_to(4)
+    user.press(Qt.Key.Key_M, SHIFT)
+    assert "clip begins at frame 4" in user.widget.status.text()
+    assert panel.mark_button.text() == "End (Shift-M)"
+    assert [row.name for row in timeline.rows] == ["clip", "object 1"]
+    session.go_to(9)
+    user.press(Qt.Key.Key_M, SHIFT)
+    assert "clip is on frames 4 to 9" in user.widget.status.text()
+    assert list(session.project.phases) == [Phase(1, "clip", 4, 10)]
+    lane = timeline.rows[0]
+    assert lane.colour == COLOURS[-1]
+    np.testing.assert_array_equal(np.flatnonzero(lane.codes(0, 24, 24)), np.arange(4, 10))
+    assert texts(panel) == [["clip", "4", "9"]]
+    user.press(Qt.Key.Key_U)
+    user.settle()
+    assert panel.mark_button.text() == "End (Shift-M)"
+    user.press(Qt.Key.Key_U)
+    user.settle()
+    assert (texts(panel), len(timeline.rows)) == ([], 1)
+    assert panel.name.findText("clip") >= 0, "the next video is marked by the same names"
+
+
+def test_the_table_changes_them(user):
+    session, panel = user.widget.session, user.widget.phases_panel
+    session.project.phases.add("clip", 4, 10)
+    session.project.phases.add("clip", 12, 13)
+    session.changed.emit()
+    panel.table.item(0, NAME).setText("dissection")
+    panel.table.item(0, LAST).setText("14")
+    assert session.project.phases[0] == Phase(1, "dissection", 4, 15)
+    panel.table.item(1, LAST).setText("")  # has not ended
+    panel.table.item(1, FIRST).setText("soon")
+    assert "'soon' is no frame" in user.widget.status.text()
+    panel.table.item(1, LAST).setText("99")
+    assert "does not lie in the video" in user.widget.status.text()
+    assert texts(panel) == [["dissection", "4", "14"], ["clip", "12", ""]]
+    panel.table.cellClicked.emit(1, NAME)
+    assert session.frame == 12
+    panel.table.setCurrentCell(1, NAME)
+    panel.remove()
+    assert texts(panel) == [["dissection", "4", "14"]]
+
+
+def test_lanes_leave_the_objects_their_room(qapp):
+    """Two lanes above three objects: all names can be read."""
+    strip = Timeline()
+    span = [Span(0, 9, "present")]
+    rows = [TimelineRow(f"object {n}", (9, 9, 9), span, (), ()) for n in range(3)]
+    strip.show_rows(9, rows)
+    before = strip.minimumSizeHint().height()
+    strip.show_rows(9, [TimelineRow(name, (9, 9, 9), span, (), (), lane=True) for name in ("clip", "cut")] + rows)
+    assert strip.minimumSizeHint().height() == before + 2 * (ROW + GAP)
+    strip.resize(480, strip.minimumSizeHint().height())
+    assert round(strip._pitch) - 1 >= NAMES_FROM
