@@ -114,7 +114,7 @@ def test_what_is_kept_is_not_tracked_again(script, tmp_path, monkeypatch):
     args = argparse.Namespace(
         model="sam2s-nano", image_size=64, size=64, jobs=1, quick=True, families=[], counts={}, material=None, real=None
     )
-    args.keep, args.no_vanilla, args.prompts = tmp_path / "kept", True, ["mask"]
+    args.keep, args.no_vanilla, args.prompts, args.whole_frame = tmp_path / "kept", True, ["mask"], False
     (alone,) = script.score_part(0, args)["laparoscopy"]
     args.prompts = ["mask", "1-click"]
     (both,) = script.score_part(0, args)["laparoscopy"]

@@ -192,7 +192,8 @@ def test_what_a_decoder_says_on_the_line_of_a_frame_loses_neither():
 at 1.000000 seconds
 [Parsed_showinfo_0 @ 0x1] n:   2 pts:    300 pts_time:0.3
 """
-    times, damaged = queue.Queue(), threading.Event()
-    _read_times(io.BytesIO(said), times, damaged)
+    times, damaged, resized = queue.Queue(), threading.Event(), threading.Event()
+    _read_times(io.BytesIO(said), times, damaged, resized, (120, 160))
+    assert not resized.is_set()
     assert [times.get(timeout=1) for _ in range(4)] == [100, 200, 300, None]
     assert damaged.is_set()

@@ -100,8 +100,9 @@ BARE = {".h264", ".hevc", ".mjpeg", ".m1v", ".m2v", ".m4v"}
 def test_only_bare_streams_bring_a_warning_and_its_remedy_works(torture, tmp_path, numbered):
     path, _ = torture
     with open_video(path) as video:
-        assert len(video.warnings) == (path.suffix in BARE)
-        warning = " ".join(video.warnings)
+        told = [warning for warning in video.warnings if "several sizes" not in warning]  # one of them has
+        assert len(told) == (path.suffix in BARE)
+        warning = " ".join(told)
         frames = list(video) if warning else []
     if warning:
         assert "from the beginning, which is slow" in warning

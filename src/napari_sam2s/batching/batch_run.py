@@ -121,7 +121,7 @@ def batch(
         raise ModelError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
     place = found[0].project.parent / SUMMARY if summary is None else csv_place(summary)
     _make_folders(found)
-    choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict)
+    choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
     tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
     with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):

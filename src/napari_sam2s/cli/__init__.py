@@ -30,7 +30,7 @@ COMMANDS: dict[str, str] = {
     "track": "track objects through a video",
     "resume": "resume an interrupted run of a project",
     "batch": "track many videos, each into its own project",
-    "show": "print the objects, tracked frames and runs of a project",
+    "show": "print the objects, tracked frames, phases and runs of a project",
     "copy": "copy a project, even while it is open",
     "import": "make a project from masks in another format",
     "export": "write the masks of a project in another format",

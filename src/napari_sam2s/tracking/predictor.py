@@ -25,7 +25,7 @@ LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
 BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are tracked batch by batch
 
 
-class Answer(NamedTuple):
+class FrameAnswer(NamedTuple):
     """What a network makes of a prompt."""
 
     decoded: Decoded
@@ -87,7 +87,7 @@ class FramePredictor:
         self._features.clear()
         self._prompted = None
 
-    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> Answer:
+    def answer(self, prompt: Prompt, recall: Recall | None, earlier: Tensor | None, *, ambiguous: bool = False) -> FrameAnswer:
         """Decode a prompted frame.
 
         Parameters
@@ -102,7 +102,7 @@ class FramePredictor:
             Whether every mask that points and a box may mean is wanted.
         """
         if prompt.mask is not None:
-            return Answer(self.answer_mask(prompt.frame, prompt.mask), [prompt.mask])
+            return FrameAnswer(self.answer_mask(prompt.frame, prompt.mask), [prompt.mask])
         closer = recall is None and self.model.facts.encodes_prompted
         window = closer_window(prompt, None, self.size) if closer else None
         if window is not None:
@@ -110,7 +110,7 @@ class FramePredictor:
             seen = self._see(prompt, window, before, ambiguous)
             found = [place(low, window, self.size) for low in (seen.all_logits[0] if ambiguous else seen.logits[0])]
             if any(mask.any() for mask in found):
-                return Answer(self._as_if_given(prompt.frame, found[0], seen), list(found))
+                return FrameAnswer(self._as_if_given(prompt.frame, found[0], seen), list(found))
         prompted = self._encode_prompted(prompt.frame) if recall is None else None
         given = self._given(prompt, self.size, earlier, ambiguous)
         decoded = self.model.answer(self.encode(prompt.frame), prompted, given, recall)
@@ -118,7 +118,7 @@ class FramePredictor:
         finer = [self._refined(prompt, low) if closer else None for low in wanted]
         if finer[0] is not None and not ambiguous:
             decoded = self._as_if_given(prompt.frame, finer[0], decoded)
-        return Answer(decoded, finer)
+        return FrameAnswer(decoded, finer)
 
     def _given(self, prompt: Prompt, size: tuple[int, int], earlier: Tensor | None, ambiguous: bool) -> PointPrompt:
         points, labels = (t.to(self.model.device) for t in to_network(prompt, size, self.model.facts.image_size))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +68,7 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
     reached = pts[: np.searchsorted(pts, times[-1], side="right")]
     if not damaged and not np.isin(reached, times).all():
         return Verdict("frames come out of the decoder at other times than its packets say")
-    if _differs_after_jump(source, dict(played), pts, keys, first.time_base, show):
+    if _differs_after_jump(source, dict(played), pts, keys, first, show):
         return Verdict("other pictures are shown after a jump than when it is played")
     if first.container in ("avi", "mxf") and packets.crc is not None and _other_packets_after_jump(source, packets):
         return Verdict("a piece of it is lost, so jumps go to other frames")
@@ -77,14 +76,15 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
 
 
 def _differs_after_jump(
-    source: Source, played: dict[int, str], pts: NDArray[np.int64], keys: NDArray[np.int64], time_base: Fraction, show: str
+    source: Source, played: dict[int, str], pts: NDArray[np.int64], keys: NDArray[np.int64], first: Probe, show: str
 ) -> bool:
     near = [int(k) for k in keys if 0 < k < len(played) - AFTER_JUMP]
     if not near:
         return False
     key = int(pts[near[-1]])
-    text = decode_text(source, AFTER_JUMP, show=show, seek=key * time_base)
-    if _SHOWN.search(text) is None:  # the jump goes behind the end
+    text = decode_text(source, AFTER_JUMP, show=show, seek=key * first.time_base)
+    # The jump goes behind the end. In MXF a reader's would go there, too; in others it tries earlier places.
+    if first.container == "mxf" and _SHOWN.search(text) is None:
         return True
     # What is shown before the key frame may refer to what was jumped over (an open group of pictures).
     shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)[:AFTER_JUMP] if int(time) >= key]
