@@ -58,6 +58,17 @@ def test_no_binding_and_no_opengl(monkeypatch, script, verdict):
     assert one(checks.window).verdict == verdict
 
 
+def test_a_binding_that_ends_python(monkeypatch):
+    monkeypatch.setattr(checks, "_WINDOW", 'print(\'["PySide6", "6.12.0", "xcb", "4.5"]\')')
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7, "final", 0))
+    finding = one(checks.window)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith('-m pip install "PySide6<6.12"')
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1, "final", 0))
+    assert one(checks.window).verdict == "ok"
+    assert not checks._ends_python("6.11.3", (3, 11))
+
+
 def test_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("SAM2S_CACHE_DIR", str(tmp_path / "file"))

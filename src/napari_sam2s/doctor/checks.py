@@ -100,7 +100,14 @@ def window() -> Iterator[Finding]:
     done = subprocess.run([sys.executable, "-c", _WINDOW], capture_output=True, text=True, timeout=120, check=False)
     if done.returncode == 0:
         api, version, screen, renderer = json.loads(done.stdout.splitlines()[-1])
-        if renderer:
+        if api == "PySide6" and _ends_python(version, sys.version_info[:2]):
+            yield Finding(
+                "window",
+                "broken",
+                f"PySide6 {version} ends napari within seconds on Python before 3.12: it loses references to None.",
+                f'{PIP} "PySide6<6.12"',
+            )
+        elif renderer:
             yield Finding("window", "ok", f"{api} (Qt {version}) on {screen}, OpenGL {renderer}")
         else:
             yield Finding(
@@ -119,6 +126,11 @@ def window() -> Iterator[Finding]:
     else:
         remedy = f"On Debian and Ubuntu: sudo apt-get install {QT_LIBRARIES}" if sys.platform.startswith("linux") else ""
         yield Finding("window", "broken", f"Qt cannot open a window: {first}", remedy)
+
+
+def _ends_python(version: str, python: tuple[int, ...]) -> bool:
+    """Whether PySide6 of a version lets Python end: "deallocating None". Measured: 6.10.1 and 6.11.3 do not, 6.12.0 does."""
+    return python < (3, 12) and tuple(int(part) for part in version.split(".")[:2]) >= (6, 12)
 
 
 def folders() -> Iterator[Finding]:
