@@ -80,8 +80,10 @@ def _own(path: Path, log: Path, salt: int) -> bool:
     except sqlite3.Error:  # no project, or damaged: what opens it says so
         return True
     if OPEN in noted:
-        before = noted.get(SALT)  # earlier versions noted none
-        return not isinstance(before, int) or (salt - before) % 2**32 < WINDOW
+        try:
+            return (salt - int(noted.get(SALT) or "", 16)) % 2**32 < WINDOW
+        except (TypeError, ValueError):  # earlier versions noted none
+            return True
     try:
         with path.open("rb") as main:
             news = [page for number, page in _committed(log).items() if _page(main, number, len(page)) != page]

@@ -93,8 +93,9 @@ def mark_open(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def note_log(connection: sqlite3.Connection, path: Path) -> None:
-    """Note the number of the log, which grows."""
-    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALT, salt_of(log_of(path))))
+    """Note the number of the log, which grows: always as many characters, so that who changes nothing leaves the same file."""
+    salt = salt_of(log_of(path))
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALT, None if salt is None else f"{salt:08x}"))
 
 
 def mark_closed(connection: sqlite3.Connection) -> None:
