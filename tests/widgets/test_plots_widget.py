@@ -78,8 +78,8 @@ def test_plots_follow_the_slider_and_lead_to_frames(panel, qtbot, tmp_path):
 
 def test_columns_that_are_measured_join_the_list(panel, qtbot):
     shown(panel, qtbot, ["left", "right"], "presence")
-    with qtbot.waitSignal(panel.measured, timeout=30_000):
-        panel.measure()
+    panel.measure()  # in a thread: its signal may be heard here before the panel has taken the table
+    qtbot.waitUntil(lambda: panel.quantity.findText("perimeter_px") >= 0, timeout=30_000)
     panel.quantity.setCurrentText("perimeter_px")
     plot = shown(panel, qtbot, ["left", "right"], "perimeter_px")
     assert np.isfinite(plot.curves[0].values).all()
