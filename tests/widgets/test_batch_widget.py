@@ -39,6 +39,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
     with qtbot.waitSignal(widget.ended, timeout=60_000):
         QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
         assert widget.button.text() == PAUSE
+    qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert column(1) == ["done", "failed"]
     assert column(2)[0] == "5 of 5"
     assert "broken.mp4" in column(4)[1]
@@ -62,6 +63,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
     QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
     with qtbot.waitSignal(widget.ended, timeout=30_000):
         QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
+    qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert column(1) == ["stopped"]
     assert widget.status.text().endswith(f"{START} does what is missing.")
     assert widget.button.text() == START

@@ -39,6 +39,7 @@ def panel(make_napari_viewer):
 def press(panel, qtbot):
     with qtbot.waitSignal(panel.scored, timeout=30_000):
         QTest.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
 
 
 def test_two_layers(panel, labels, qtbot, tmp_path):
@@ -128,6 +129,7 @@ def test_what_cannot_be_scored_is_said(panel, labels, qtbot):
     panel.truth.value = panel.viewer.layers["empty"]
     with qtbot.waitSignal(panel.failed, timeout=30_000):
         panel.score()
+    qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert "Nothing is left to score" in panel.status.text()
     assert panel.button.text() == "Score"
 
@@ -151,6 +153,7 @@ def test_what_cannot_be_read_is_said(panel, labels, qtbot):
     panel.prediction.value, panel.truth.value = panel.viewer.layers["broken"], panel.viewer.layers["truth"]
     with qtbot.waitSignal(panel.failed, timeout=30_000):
         panel.score()
+    qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert "disk gone" in panel.status.text()
     assert panel.button.text() == "Score"
 
