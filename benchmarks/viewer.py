@@ -158,9 +158,10 @@ def headless(file: Path, project: Path) -> float:
 def tracked(desk: Desk) -> float:
     """Track the whole clip, untouched, and return the frames a second."""
     desk.widget.session.go_to(0)
+    session, before = desk.widget.session, len(desk.widget.session.project.runs)
     start = time.monotonic()
     desk.widget.run_view.track()
-    desk.until(lambda: not desk.widget.session.tracking)
+    desk.until(lambda: len(session.project.runs) > before and not session.tracking)
     seconds = time.monotonic() - start
     take_back(desk)
     return desk.widget.session.project.shape[0] / seconds
