@@ -162,9 +162,11 @@ def tracked(desk: Desk) -> float:
     start = time.monotonic()
     desk.widget.run_view.track()
     desk.until(lambda: len(session.project.runs) > before and not session.tracking)
-    seconds = time.monotonic() - start
+    seconds, frames = time.monotonic() - start, len(session.project.frames)
+    if frames < session.project.shape[0]:
+        raise SystemExit(f"Only {frames} of {session.project.shape[0]} frames were tracked: this is no throughput.")
     take_back(desk)
-    return desk.widget.session.project.shape[0] / seconds
+    return frames / seconds
 
 
 def take_back(desk: Desk) -> None:
@@ -176,6 +178,8 @@ def take_back(desk: Desk) -> None:
         session.settle()
     if len(session.project.frames) > 1:
         raise SystemExit(f"{len(session.project.frames)} frames have masks still: what comes next would measure nothing.")
+    end = time.monotonic() + 0.5
+    desk.until(lambda: time.monotonic() > end)  # undo shows the frame that it changed, and a run begins at the one on show
 
 
 def throughput(desk: Desk, file: Path, folder: Path, table: Table) -> float:

@@ -123,7 +123,7 @@ class ObjectTable(QTableWidget):
     chosen = Signal(int)  # id of the object that clicks belong to
     edited = Signal()
     refused = Signal(str)
-    left = Signal()  # a cell is not edited any more
+    editing_ended = Signal()  # of a cell
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, len(COLUMNS), parent)
@@ -174,7 +174,7 @@ class ObjectTable(QTableWidget):
     def closeEditor(self, editor: QWidget, hint: QStyledItemDelegate.EndEditHint) -> None:
         """Qt's: what changed elsewhere while a cell was edited can be shown now."""
         super().closeEditor(editor, hint)
-        self.left.emit()
+        self.editing_ended.emit()
 
     def _fill(self, row: int, o: Object) -> None:
         assert self._project is not None

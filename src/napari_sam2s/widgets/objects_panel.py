@@ -92,7 +92,7 @@ class ObjectsPanel(QWidget):
         self.chooser.refused.connect(session.tell)
         self.chooser.load_remembered()
         table = self.table
-        table.left.connect(self.refresh)
+        table.editing_ended.connect(self.refresh)
         actions = buttons(
             ("New", session.new_object, "Add an object; the next click prompts it."),
             ("Remove", session.remove_object, "Remove the chosen object; undo brings it back."),
@@ -153,7 +153,7 @@ class ObjectsPanel(QWidget):
         self.shown.refresh(video=project is not None, begun=begun)
         if self._session.project is None:
             self.table.show_project(None, None)
-        elif self.table.state() != self.table.State.EditingState:  # or a name is lost while it is typed; see `left`
+        elif self.table.state() != self.table.State.EditingState:  # or a name is lost while it is typed; see `editing_ended`
             self.table.show_project(self._session.project, self._session.current_object)
 
     def _listed(self, chosen: ClassList) -> None:
