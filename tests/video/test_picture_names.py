@@ -38,6 +38,20 @@ IN_ORDER = {
     "the month first": ["cell_1_28_2024", "cell_2_3_2024", "cell_11_15_2024", "cell_1_2_2025"],
     "the first of the month": [f"01-{m:02d}-2024" for m in (1, 2, 11, 12)],
     "months": ["11-2023", "12-2023", "01-2024", "02-2024"],
+    "seconds after a minus": [f"2024-03-01T10-00-{s}" for s in ("00.900", "00.950", "01.000", "01.050", "10.000")],
+    "twelve hours": [f"at {t}" for t in ("11.58.09 AM", "12.00.03 PM", "12.30.02 PM", "1.00.01 PM", "10.00.00 PM")],
+    "as macOS names them": [
+        f"Screen Shot 2020-05-0{d} at {t}\u202fPM" for d, t in ((5, "12.58.10"), (5, "1.03.05"), (6, "1.00.00"))
+    ],
+    "picometres": [f"{n} pM" for n in (3, 10, 20)],
+    "months by name": ["30 Jan 2024 10.15.07", "1 Feb 2024 09.00.01", "2 February 2024 00.00.00", "1 Mar 2025 00.00.00"],
+    "months by name first": ["Jan 31, 2024", "Feb 1, 2024", "March 10, 2024"],
+    "dates of eight digits": ["31012024", "01022024", "02022024"],
+    "dates of six digits, day first": ["310124_2359", "010224_0000", "020224_0001"],
+    "dates of six digits, year first": ["240131_235959", "240201_000000", "241101_000000"],
+    "a minus of typesetters": [f"T\N{MINUS SIGN}{k}" for k in (10, 5)] + ["T0", "T+5"],
+    "wide and Arabic digits": ["\uff19", "\u0661\u0660", "11"],
+    "words that differ": ["img_0001_dog", "img_0002_cat", "img_0010_ape"],
     "of several kinds": ["img_1", "img_2_annotated", "3"],
 }
 
@@ -58,6 +72,10 @@ REFUSED = {
     "sessions against the count": [f"s{2 - k // 4}_{k:03d}" for k in range(8)],
     "days or months": ["01-02-2024", "02-02-2024", "03-01-2024"],
     "twice the same": ["1", "01"],
+    "months of another language": ["30 Januar 2024", "1 Februar 2024", "2 Februar 2024"],
+    "two numbers that differ among words": ["img_1_dog_12", "img_2_cat_99", "img_3_ape_5"],
+    "thousands": [f"{k:,}" for k in range(998, 1002)],
+    "powers of ten": ["t1e-3", "t2e-3", "t1e-2"],
     "no number": ["a", "1"],
 }
 

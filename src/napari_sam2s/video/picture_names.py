@@ -14,6 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.video.picture_dates import refuse_exponents, spelt_out, year_first
 
 _PARTS, _WITH_DECIMALS = re.compile(r"(\d+)"), re.compile(r"(\d+(?:\.\d+)?)")
 # What stands before a number that tells views of one moment apart, and not moments.
@@ -44,15 +45,18 @@ def order_of(names: Sequence[str]) -> Order:
     """
     if bare := [name for name in names if not _PARTS.search(name)]:
         raise VideoError(f"{sorted(bare)[0]} has no number in its name, so no place in the sequence.")
-    split = [_PARTS.split(name) for name in names]
-    fields = _fields(split) or _fields([_WITH_DECIMALS.split(name) for name in names])  # 0.75, 1, 1.25
-    if fields is None:  # names of several kinds
-        return _by_one([Fraction(parts[-2]) for parts in split], names)
+    plain = spelt_out(names)
+    split = [_PARTS.split(name) for name in plain]
+    refuse_exponents(names, split)
+    fields = _fields(split) or _fields([_WITH_DECIMALS.split(name) for name in plain])  # 0.75, 1, 1.25
+    if fields is None:
+        return _of_several_kinds(split, names)
     texts, columns, widths = fields
-    dated = _year_first(texts, columns, widths)
+    dated = year_first(texts, columns, widths)
     varying = [k for k, column in enumerate(columns) if len(set(column)) > 1]
     if len(varying) < 2:
-        return _by_one(columns[varying[0] if varying else -1], names)
+        order = _by_one(columns[varying[0] if varying else -1], names)
+        return Order(order.places, tuple(range(len(names))), counted=False) if dated else order
     for k in varying:
         if match := _VIEWS.search(texts[k]):
             raise VideoError(
@@ -62,33 +66,15 @@ def order_of(names: Sequence[str]) -> Order:
     return _by_several([columns[k] for k in varying], names, time=dated or _is_time(texts, columns, widths, varying))
 
 
-def _year_first(texts: Sequence[str], columns: list[list[Fraction]], widths: list[set[int]]) -> bool:
-    """Bring the numbers of a date that ends with its year (28-01-2024, 01-28-2024, 01-2024) into order; say if there is one.
-
-    Raises
-    ------
-    VideoError
-        If days may be months.
-    """
-    for k in range(len(columns) - 2):
-        one, two, year = columns[k : k + 3]
-        apart = texts[k + 1] == texts[k + 2] and texts[k + 1] in {"-", ".", "_", " "}
-        if not apart or widths[k + 2] != {4} or not all(1900 <= value < 2100 for value in year):
-            continue
-        small = [max(values) <= 12 for values in (one, two)]
-        if not any(small) or not all(1 <= value <= 31 for value in (*one, *two)):
-            continue
-        if all(small) and min(len(set(one)), len(set(two))) > 1:
-            raise VideoError(_DATES.format(*(int(values[0]) for values in (one, two, year))))
-        columns[k : k + 3] = [year, one, two] if small[0] and not small[1] else [year, two, one]
-        widths[k : k + 3] = [widths[k + 2], *widths[k : k + 2]]
-        return True
-    if len(columns) == 2 and texts[1] in {"-", "."} and widths[1] == {4}:
-        month, year = columns
-        if len(set(year)) > 1 and all(1 <= value <= 12 for value in month) and all(1900 <= value < 2100 for value in year):
-            columns[:], widths[:] = [year, month], widths[::-1]
-            return True
-    return False
+def _of_several_kinds(split: Sequence[Sequence[str]], names: Sequence[str]) -> Order:
+    """Return the order of names whose texts differ, by the one number that does, too."""
+    columns = list(zip(*(map(Fraction, parts[1::2]) for parts in split), strict=False))
+    varying = [column for column in columns if len(set(column)) > 1]
+    year = any(len(set(column)) == 1 and 1900 <= column[0] < 2100 for column in columns)
+    if len({len(parts) for parts in split}) == 1 and len(varying) < 2 and not (year and varying and max(varying[0]) <= 31):
+        return _by_one(varying[0] if varying else columns[-1], names)
+    other = next(n for n in range(1, len(names)) if split[n][::2] != split[0][::2])
+    raise VideoError(_KINDS.format(names[0], names[other]))
 
 
 def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fraction]], list[set[int]]] | None:
@@ -102,6 +88,7 @@ def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fracti
     texts: list[str] = []
     columns: list[list[Fraction]] = []
     widths: list[set[int]] = []
+    negative = [False] * len(split)  # whether the number before had a minus that is a sign
     for k in range(0, len(split[0]) - 1, 2):
         before, digits = [parts[k] for parts in split], [parts[k + 1] for parts in split]
         signs = [1] * len(split)
@@ -114,18 +101,15 @@ def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fracti
             return None
         if texts and before[0] == "." and texts[-1] != "." and _decimals(split, k):
             columns[-1] = [
-                _signed(whole, Fraction(int(d), 10 ** len(d)), parts[k - 2].endswith("-"))
-                for whole, d, parts in zip(columns[-1], digits, split, strict=True)
+                whole - Fraction(int(d), 10 ** len(d)) if minus else whole + Fraction(int(d), 10 ** len(d))
+                for whole, d, minus in zip(columns[-1], digits, negative, strict=True)
             ]
             continue
+        negative = [sign < 0 for sign in signs]
         texts.append(before[0])
         columns.append([sign * Fraction(d) for sign, d in zip(signs, digits, strict=True)])
         widths.append({len(d) for d in digits})
     return ([*texts, split[0][-1]], columns, widths) if len({parts[-1] for parts in split}) == 1 else None
-
-
-def _signed(whole: Fraction, rest: Fraction, minus: bool) -> Fraction:
-    return whole - rest if whole < 0 or (minus and whole == 0) else whole + rest
 
 
 def _decimals(split: Sequence[Sequence[str]], k: int) -> bool:
@@ -194,7 +178,7 @@ def _by_several(columns: Sequence[Sequence[Fraction]], names: Sequence[str], *, 
 
 
 _GRID = "The names differ as those of several channels, positions or recordings do ({}, {}): keep one sequence in one folder."
-_DATES = "Dates such as {:02d}-{:02d}-{} may begin with the day or the month: name them by year, month, day (2024-01-31)."
+_KINDS = "The names are of several kinds ({}, {}), so their numbers tell no order: name all alike, with one number that counts."
 _AMBIGUOUS = "By their names the first picture may be {} or {}: number them again, with one number that counts the frames."
 
 
