@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
@@ -293,3 +294,76 @@ def test_arrays_in_files_of_numpy(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((5, 20, 30), np.uint8))
     with pytest.raises(VideoError, match=r"open_video\(numpy\.load\(PATH\)\)"):
         open_video(tmp_path / "a.npy")
+
+
+def test_every_page_has_a_palette_of_its_own(tmp_path):
+    indices = np.arange(200, dtype=np.uint8).reshape(1, 10, 20).repeat(3, 0)
+    for n in range(3):
+        palette = np.arange(256, dtype=np.uint16) * 257 * np.eye(3, dtype=np.uint16)[n][:, None]
+        tifffile.imwrite(tmp_path / "a.tif", indices[n], photometric="palette", colormap=palette, append=True, metadata=None)
+    with open_video(tmp_path / "a.tif") as video:
+        for n in range(3):
+            assert (video[n][..., n] == indices[n]).all()
+            assert not np.delete(video[n], n, axis=2).any()
+
+
+def test_colours_that_are_not_rgb_are_converted_or_refused(tmp_path):
+    pictures = [Image.fromarray(np.full((16, 16, 3), colour, np.uint8)) for colour in ((200, 30, 90), (10, 220, 40))]
+    first, second = (picture.convert("YCbCr") for picture in pictures)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    with open_video(tmp_path / "a.tif") as video:
+        np.testing.assert_allclose(video[:], np.stack([np.asarray(p.convert("RGB")) for p in (first, second)]), atol=1)
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, 16, 16, 3), np.uint8), photometric="cielab")
+    with pytest.raises(VideoError, match="save it as RGB"):
+        open_video(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"), [("images=9\nframes=9", "names 9 pictures and holds 5"), ("images=3\nframes=3", "5 pages")]
+)
+def test_a_file_with_other_pages_than_its_metadata_names(said, told, stack, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", description=f"ImageJ=1.53\n{said}\n", metadata=None)
+    assert told in " ".join(open_video(tmp_path / "a.tif").warnings)
+
+
+def test_a_stack_in_one_piece_that_is_cut_off(stack, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack")
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[: -2 * stack[0].nbytes])
+    with open_video(tmp_path / "a.tif") as video:
+        assert len(video) == 3
+        assert "2 of 5 frames are not there (3 to 4)" in " ".join(video.warnings)
+
+
+@pytest.mark.parametrize("code", range(2, 9))
+def test_turned_pictures_are_shown_upright_in_a_stack_and_in_folders(code, stack, tmp_path):
+    eight, wanted = stack.astype(np.uint8), []
+    for name in ("tiff", "deep", "jpeg"):
+        (tmp_path / name).mkdir()
+    turned = [(274, 3, 1, code, True)]
+    tifffile.imwrite(tmp_path / "a.tif", eight, photometric="minisblack", extratags=turned)
+    exif = Image.Exif()
+    exif[274] = code
+    for n, picture in enumerate(eight):
+        Image.fromarray(picture).save(tmp_path / "jpeg" / f"{n}.png", exif=exif)
+        tifffile.imwrite(tmp_path / "tiff" / f"{n}.tif", picture, extratags=turned)
+        tifffile.imwrite(tmp_path / "deep" / f"{n}.tif", picture.astype(np.uint16), extratags=turned)
+        wanted.append(np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "jpeg" / f"{n}.png"))))
+    for name in ("a.tif", "jpeg", "tiff", "deep"):
+        with open_video(tmp_path / name, limits=(0, 255) if name == "deep" else None) as video:
+            np.testing.assert_array_equal(video[:][..., 0], wanted)
+    assert "upright" in open_video(tmp_path / "a.tif").warnings[0]
+    assert "upright" in open_video(tmp_path / "jpeg").warnings[0]
+
+
+def test_a_folder_of_tiffs_in_a_codec_that_pillow_lacks(stack, tmp_path):
+    (tmp_path / "4.tif").mkdir()  # a folder is no picture
+    eight = stack[:3].astype(np.uint8)
+    with folder(tmp_path, eight, compression="jpeg2000", photometric="minisblack") as video:
+        np.testing.assert_array_equal(video[:][..., 0], eight)
+
+
+def test_a_png_of_16_bits_grey_and_alpha_keeps_them(stack, tmp_path):
+    for n, picture in enumerate(stack):
+        values = np.dstack([picture, np.full_like(picture, 9)])
+        (tmp_path / f"{n}.png").write_bytes(imagecodecs.png_encode(values))
+    np.testing.assert_array_equal(open_video(tmp_path).raw[:], stack)

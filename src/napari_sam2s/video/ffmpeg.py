@@ -115,6 +115,8 @@ def probe(source: Source) -> Probe:
             f"{path} is a row of JPEG pictures without a container: put it into one with "
             f"ffmpeg -f mjpeg -i {quoted(path.name)} -c copy {quoted(path.stem + '.mkv')}."
         )
+    if container == "tiff_pipe":
+        raise VideoError(f"{path} is a TIFF of another name: rename it so that it ends in .tif to open its pages.")
     if container.endswith("_pipe") or container.startswith("image2"):
         raise VideoError(f"{path} is a still image, not a video; open the folder it is in for a sequence of images.")
     duration = _DURATION.search(text)

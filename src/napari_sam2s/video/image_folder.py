@@ -13,7 +13,7 @@ from PIL import UnidentifiedImageError
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames, as_video
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_multiscale, of_tiff
-from napari_sam2s.video.picture_file import is_deep_png, open_picture, read_deep_png
+from napari_sam2s.video.picture_file import TURNED, UPRIGHT, is_deep_png, open_picture, orientation, read_deep_png, upright
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
 
@@ -35,7 +35,8 @@ class PictureFolder(LazyFrames):
         self.paths = [pictures[n] for n in order.places]
         self.files = {p.name: _size_and_time(p) for p in self.paths}  # what tells that they are the same
         deep = [deep_layout(p) for p in self.paths]
-        layouts = [found or _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
+        headers = [(found, UPRIGHT) if found else _layout(p) for p, (found, _) in zip(self.paths, deep, strict=True)]
+        layouts, turned = [layout for layout, _ in headers], sum(code != UPRIGHT for _, code in headers)
         for path, layout in zip(self.paths, layouts, strict=True):
             if layout != layouts[0]:
                 raise VideoError(
@@ -46,6 +47,7 @@ class PictureFolder(LazyFrames):
         super().__init__((len(self.paths), *first.shape), first.dtype)
         self.physical = _alone(of_tiff(self.paths[0])) if self.paths[0].suffix.lower() in SUFFIXES else NOTHING_SAID
         self.warnings = (_gaps(order.numbers) if order.counted else []) + _further_pages([more for _, more in deep])
+        self.warnings += [TURNED.format(turned, len(layouts))] if turned else []
 
     def read(self, i: int) -> NDArray[Any]:
         """Return picture ``i``.
@@ -100,16 +102,20 @@ def picture_numbers(folder: Path) -> list[int]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    found = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+    found = [p for p in folder.glob("*") if p.suffix.lower() in PICTURES and not p.name.startswith(".") and not p.is_dir()]
     return sorted(found)
 
 
-def _layout(path: Path) -> tuple[int, int, str]:
-    """Return ``(Y, X, mode)`` from the header."""
+def _layout(path: Path) -> tuple[tuple[int, int, str], int]:
+    """Return ``(Y, X, mode)``, upright, and how the picture is turned, from the header."""
     try:
         with open_picture(path) as picture:
-            mode = f"{picture.mode} of 16 bits" if is_deep_png(path) else picture.mode
-            return picture.height, picture.width, mode
+            if is_deep_png(path):
+                return (picture.height, picture.width, f"{picture.mode} of 16 bits"), UPRIGHT
+            turned = orientation(picture)
+            lying = turned > 4  # rows and columns change places
+            size = (picture.width, picture.height) if lying else (picture.height, picture.width)
+            return (*size, picture.mode), turned
     except (UnidentifiedImageError, OSError) as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 
@@ -122,7 +128,8 @@ def _read(path: Path) -> NDArray[Any]:
     try:
         if is_deep_png(path):
             return read_deep_png(path)
-        with open_picture(path) as picture:
+        with open_picture(path) as found:
+            picture = upright(found)
             plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
             return np.asarray(picture if plain else picture.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:

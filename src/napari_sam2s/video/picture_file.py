@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_sam2s.errors import VideoError
 
 LARGEST_BYTES = 4 * 2**30  # of one picture
 _PNG = b"\x89PNG\r\n\x1a\n"
-_RGB, _RGBA = 2, 6  # PNG's types of colour
+_RGB, _GREY_ALPHA, _RGBA = 2, 4, 6  # PNG's types of colour
+ORIENTATION, UPRIGHT = 0x0112, 1  # the tag of TIFF and EXIF; other values are turned or mirrored
+TURNED = "{} of {} pictures say that they are turned or mirrored; they are shown upright, as viewers show them."
 _lock = threading.Lock()
 
 
@@ -42,14 +44,14 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def is_deep_png(path: Path) -> bool:
-    """Whether a picture is a PNG of 16 bits and colour, of which Pillow keeps 8 bits."""
+    """Whether a picture is a PNG of 16 bits and colour (or grey and alpha), of which Pillow keeps 8 bits."""
     with path.open("rb") as file:
         head = file.read(26)
-    return head[:8] == _PNG and head[24:25] == b"\x10" and head[25] in (_RGB, _RGBA)
+    return head[:8] == _PNG and head[24:25] == b"\x10" and head[25] in (_RGB, _GREY_ALPHA, _RGBA)
 
 
 def read_deep_png(path: Path) -> NDArray[Any]:
-    """Return a PNG of 16 bits and colour, ``(Y, X, 3 or 4)`` uint16.
+    """Return a PNG of 16 bits and colour, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
 
     Raises
     ------
@@ -59,6 +61,40 @@ def read_deep_png(path: Path) -> NDArray[Any]:
     import imagecodecs
 
     try:
-        return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+        values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except Exception as error:  # imagecodecs has a class of its own for every codec
         raise VideoError(f"{path} cannot be read ({error}).") from error
+    return values[..., 0] if values.shape[-1] == 2 and values.ndim == 3 else values
+
+
+def orientation(picture: Image.Image) -> int:
+    """Return how a picture is turned by its EXIF, 1 for upright; a TIFF is turned by Pillow itself."""
+    return UPRIGHT if picture.format == "TIFF" else int(picture.getexif().get(ORIENTATION, UPRIGHT))
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """Return a picture as viewers show it."""
+    return picture if orientation(picture) == UPRIGHT else ImageOps.exif_transpose(picture)
+
+
+def turned_upright(values: NDArray[Any], code: int, y: int = 0) -> NDArray[Any]:
+    """Return values upright whose first row and column lie as TIFF's orientation says (TIFF 6.0, section 8).
+
+    Parameters
+    ----------
+    values
+        Their axis ``y`` counts rows, the next one columns.
+    code
+        1 to 8.
+    """
+    if code in (3, 4):
+        values = np.flip(values, y)
+    if code in (2, 3):
+        values = np.flip(values, y + 1)
+    if code >= 5:
+        values = np.swapaxes(values, y, y + 1)
+    if code in (7, 8):
+        values = np.flip(values, y)
+    if code in (6, 7):
+        values = np.flip(values, y + 1)
+    return values

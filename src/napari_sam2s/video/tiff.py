@@ -12,12 +12,23 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import as_video
-from napari_sam2s.video.picture_file import open_picture
-from napari_sam2s.video.tiff_values import Shown, absent_files, chain_is_cut, missing_frames, shown_by, without_missing
+from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, open_picture, turned_upright
+from napari_sam2s.video.tiff_values import (
+    Shown,
+    Upright,
+    absent_files,
+    chain_is_cut,
+    looks_of_pages,
+    missing_frames,
+    shown_by,
+    told_of_pages,
+    without_missing,
+)
 
 MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 NAMES = {"S": "C", "I": "T", "Q": "T"}  # samples; pages without a named axis
+PILLOW_CODECS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}  # none, fax, LZW, JPEG, zlib, packed, LZMA, ZSTD
 PILLOW_MODES = {"uint16": ("I;16", "I;16B"), "int16": ("I",), "int32": ("I",), "float32": ("F",)}  # that it reads as they are
 
 
@@ -37,6 +48,8 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
             show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
             absent, broken, between = absent_files(tiff, path), chain_is_cut(tiff), _pages_between(tiff)
+            turned, looks = first.keyframe.tags.valueof(ORIENTATION, UPRIGHT), looks_of_pages(tiff, first)
+            between += told_of_pages(tiff, first)
         if cut is not None:
             axes, array = cut
             shape = array.shape
@@ -60,16 +73,16 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         warnings.append("The file is cut off: further pages are lost, and nothing tells how many.")
     z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
     named = "".join(NAMES.get(a, z if a == "Z" else a) for a in axes)
-    if named == "CYX" and shape[0] > MOST_CHANNELS:
+    if (named == "CYX" and shape[0] > MOST_CHANNELS) or named == "CYXC":  # a colour picture is no channel
         warnings.append(f"The file calls its {shape[0]} pages channels; they are taken as frames.")
-        named = "TYX"
-    if named in ("CYX", "CYXC"):
+        named = "T" + named[1:]
+    if named == "CYX":
         raise VideoError(
             f"{path} holds a single picture of {shape[0]} channels (axes {axes}): a video has several frames; if they are "
             "frames, give the array tifffile.imread(PATH) and axes='TYX'."
         )
     if show is not None:
-        array, named = Shown(array, show), named[:-1] if show.samples < 0 else named + "C" * show.samples
+        array, named = Shown(array, show, looks), named[:-1] if show.samples < 0 else named + "C" * show.samples
     if len(set(named)) < len(named):
         return array, None, warnings
     try:
@@ -79,6 +92,9 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     if missing:
         array, sentence = without_missing(array, missing, path, absent)
         warnings.append(sentence)
+    if turned in range(UPRIGHT + 1, 9):
+        array = Upright(array, turned, order.index("Y"))
+        warnings.append("The file says that its pages are turned or mirrored; they are shown upright, as viewers show them.")
     return array, order, warnings
 
 
@@ -153,7 +169,10 @@ def _read_lazily(store: Any, tiff: Any = None) -> Any:
 
 
 def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
-    """Return ``(Y, X, samples)`` of a TIFF of more than 8 bits a sample, ``None`` for other files, and whether pages follow."""
+    """Return ``(Y, X, samples)`` of a TIFF that is not left to Pillow, ``None`` for other files, and whether pages follow.
+
+    It has more than 8 bits a sample, a codec such as JPEG 2000, or is turned (Pillow does not turn all of them).
+    """
     import tifffile
 
     if path.suffix.lower() not in SUFFIXES:
@@ -161,7 +180,8 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
     try:
         with tifffile.TiffFile(path) as tiff:
             page, more = tiff.pages.first, tiff.pages.is_multipage
-            if page.dtype is None or page.dtype.kind == "b" or page.dtype == np.uint8:
+            left = page.dtype in (np.uint8, bool) and page.compression in PILLOW_CODECS
+            if page.dtype is None or (left and page.tags.valueof(ORIENTATION, UPRIGHT) == UPRIGHT):
                 return None, more
             samples = f"{page.dtype} x {page.samplesperpixel}" if page.samplesperpixel > 1 else str(page.dtype)
             return (page.imagelength, page.imagewidth, samples), more
@@ -170,7 +190,7 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
 
 
 def read_deep(path: Path) -> NDArray[Any]:
-    """Return the first page of a TIFF of more than 8 bits a sample, ``(Y, X)`` or ``(Y, X, C)``, its values as they are.
+    """Return the first page of a TIFF of :func:`deep_layout`, ``(Y, X)`` or ``(Y, X, C)``, its values as they are.
 
     Raises
     ------
@@ -187,13 +207,14 @@ def read_deep(path: Path) -> NDArray[Any]:
             except ValueError as error:  # a codec that is not here: Pillow has some
                 found = _read_by_pillow(path, str(page.dtype))
                 if found is None:
-                    raise VideoError(f"{path} cannot be read ({error}): pip install imagecodecs.") from error
+                    remedy = ": pip install imagecodecs" if "imagecodecs" in str(error) else ""
+                    raise VideoError(f"{path} cannot be read ({error}){remedy}.") from error
                 values = found
-            planar, show = page.axes == "SYX", shown_by(page)
+            planar, show, turned = page.axes == "SYX", shown_by(page), page.tags.valueof(ORIENTATION, UPRIGHT)
     except (tifffile.TiffFileError, OSError, IndexError) as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
     values = np.moveaxis(values, 0, -1) if planar and values.ndim == 3 else values
-    values = values if show is None else show(values)
+    values = turned_upright(values if show is None else show(values), turned)
     return np.ascontiguousarray(values, values.dtype.newbyteorder("="))
 
 

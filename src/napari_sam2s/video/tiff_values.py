@@ -15,10 +15,15 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames
+from napari_sam2s.video.picture_file import turned_upright
 
 NAMED = 5  # in a sentence
 _FILE_NAME = re.compile(r'FileName="([^"]+)"')
-WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, INKS = 0, 1, 3, 5  # PhotometricInterpretation, TIFF 6.0, section 3, 5 and 16
+# PhotometricInterpretation, TIFF 6.0, sections 3, 5, 16, 21 and 23, and those of later supplements.
+WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, INKS, LUMA = 0, 1, 3, 5, 6
+OTHER_COLOURS = {8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32845: "LogLuv"}
+MOSAIC = 32803
+JPEG_CODECS = (6, 7)  # which give RGB
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Look:
     palette: NDArray[np.uint8] | None  # (N, 3); None where 0 is white, and of inks
     samples: int  # axes that are added: 1 by a palette, -1 where the last goes
     inks: bool = False  # cyan, magenta, yellow, black: (..., 4)
+    luma: bool = False  # brightness and two differences of colour: (..., 3)
     grey_alpha: bool = False  # grey and how opaque it is: (..., 2), of which the grey is shown
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -40,13 +46,33 @@ class Look:
             most = np.iinfo(values.dtype).max
             light = np.float64(most) - values  # of each ink what it leaves
             return np.asarray(np.round(light[..., :3] * light[..., 3:] / most).astype(values.dtype))
+        if self.luma:
+            return _rgb(values)
         if values.dtype.kind == "u":
             return np.asarray(np.iinfo(values.dtype).max - values)
         return ~values if values.dtype.kind == "b" else -values
 
 
+def _rgb(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours of YCbCr (TIFF 6.0, section 21, with its default coefficients and full range)."""
+    light, blue, red = (values[..., n].astype(np.float32) for n in range(3))
+    blue, red = blue - 128, red - 128
+    colours = (light + 1.402 * red, light - 0.344136 * blue - 0.714136 * red, light + 1.772 * blue)
+    return np.clip(np.round(np.stack(colours, axis=-1)), 0, 255).astype(np.uint8)
+
+
 def shown_by(page: Any) -> Look | None:
-    """Return how the values of a page are shown, ``None`` for those that are shown as they are."""
+    """Return how the values of a page are shown, ``None`` for those that are shown as they are.
+
+    Raises
+    ------
+    VideoError
+        If they are colours of a space that is not RGB.
+    """
+    if page.photometric in OTHER_COLOURS:
+        raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
+    if page.photometric == LUMA and page.compression not in JPEG_CODECS and page.shape[-1] == 3 and page.dtype == np.uint8:
+        return Look(None, 0, luma=True)
     if page.photometric == WHITE_IS_ZERO:
         return Look(None, 0)
     if page.photometric == PALETTE and page.colormap is not None:
@@ -59,20 +85,63 @@ def shown_by(page: Any) -> Look | None:
 
 
 class Shown(LazyFrames):
-    """An array of stored values, as they look."""
+    """An array of stored values, as they look; ``looks`` are those of the frames where each has a palette of its own."""
 
-    def __init__(self, array: Any, look: Look) -> None:
+    def __init__(self, array: Any, look: Look, looks: Sequence[Look] = ()) -> None:
         shape = tuple(array.shape)
         if look.samples:
             shape = (*shape, 3) if look.samples > 0 else shape[:-1]
         elif look.inks:
             shape = (*shape[:-1], 3)
         super().__init__(shape, np.uint8 if look.palette is not None else array.dtype)
-        self._array, self._look = array, look
+        self._array, self._looks = array, looks or [look] * len(self)
 
     def read(self, i: int) -> NDArray[Any]:
         """Return frame ``i``."""
-        return self._look(np.asarray(self._array[i]))
+        return self._looks[i](np.asarray(self._array[i]))
+
+
+def looks_of_pages(tiff: Any, series: Any) -> list[Look]:
+    """Return how every page of a series of palettes is shown, if these differ, else nothing."""
+    if series.keyframe.photometric != PALETTE or len(series.pages) < 2:
+        return []
+    maps = [tiff.pages.get(page.index).aspage().colormap for page in series.pages if page is not None]
+    found = [Look((np.asarray(colours).T // 257).astype(np.uint8), 1) for colours in maps if colours is not None]
+    differ = any(not np.array_equal(look.palette, found[0].palette) for look in found)  # type: ignore[arg-type]
+    return found if differ and len(found) == series.shape[0] else []
+
+
+def told_of_pages(tiff: Any, series: Any) -> list[str]:
+    """Say that a file holds more, or fewer, pages than its metadata names, and of colours that are not told apart."""
+    told = []
+    pages, named = len(tiff.pages), sum(_planes(s) for s in tiff.series)
+    claimed = int((tiff.imagej_metadata or {}).get("images", 0)) if tiff.is_imagej else 0
+    if (tiff.is_ome or tiff.is_imagej) and pages > named and not any(s.is_pyramidal for s in tiff.series):
+        told.append(f"The file has {pages} pages, of which its metadata names {named}: these are shown.")
+    if claimed > len(series.pages) > 1 and pages == len(series.pages):
+        told.append(f"The file names {claimed} pictures and holds {pages}: the recording ended early, or it is cut off.")
+    if series.keyframe.photometric == MOSAIC:
+        told.append("The colours of the camera are not told apart (a Bayer mosaic): its raw values are shown in grey.")
+    return told
+
+
+class Upright(LazyFrames):
+    """An array over time whose frames are stored turned or mirrored: TIFF's orientation ``code``, with rows on axis ``y``."""
+
+    def __init__(self, array: Any, code: int, y: int) -> None:
+        shape = list(array.shape)
+        if code > 4:  # rows and columns change places
+            shape[y], shape[y + 1] = shape[y + 1], shape[y]
+        super().__init__(tuple(shape), array.dtype)
+        self._array, self._code, self._y = array, code, y
+
+    def read(self, i: int) -> NDArray[Any]:
+        """Return frame ``i``."""
+        return turned_upright(np.asarray(self._array[i]), self._code, self._y - 1)
+
+
+def _planes(series: Any) -> int:
+    return math.prod(series.shape) // max(math.prod(series.keyframe.shape), 1)
 
 
 def missing_frames(series: Any) -> list[int]:
@@ -86,6 +155,11 @@ def missing_frames(series: Any) -> list[int]:
     if series.dataoffset is None:  # pages one by one
         wanted = math.prod(series.shape) // max(math.prod(series.keyframe.shape), 1)
         absent += range(len(series.pages), wanted)
+    elif end is not None:  # one behind the other
+        size = math.prod(series.keyframe.shape) * series.dtype.itemsize
+        absent += range(
+            max(end - series.dataoffset, 0) // max(size, 1), math.prod(series.shape) * series.dtype.itemsize // max(size, 1)
+        )
     if not absent:
         return []
     before = series.axes[: len(series.shape) - len(series.keyframe.shape)]
