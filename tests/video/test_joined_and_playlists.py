@@ -19,6 +19,9 @@ KINDS = {
     "ivf": ("-c:v", "libvpx"),
     "y4m": ("-pix_fmt", "yuv422p10le", "-strict", "-1"),
     "nut": ("-c:v", "mpeg4"),
+    "wtv": ("-c:v", "mpeg2video"),
+    "rm": ("-c:v", "rv20", "-s", "176x144"),
+    "swf": ("-c:v", "flv"),
 }
 
 

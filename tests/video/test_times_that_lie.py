@@ -269,3 +269,14 @@ def test_bit_errors_are_told_of_when_they_are_met(tmp_path, numbered):
         with pytest.warns(UserWarning, match=r"a.mp4 is damaged near frame (7|8|9)\d \(\d.\d s\)"):
             _read(video, 99, 0)
         video[85]  # once is enough
+
+
+def test_a_codec_whose_frames_are_all_called_key_frames(tmp_path, numbered):
+    """MOV has no list of the key frames of Apple Video (rpza), whose frames keep what did not change."""
+    path = numbered["encode"](tmp_path / "a.mov", "-c:v", "rpza", "-g", "12")
+    with open_video(path) as video:
+        assert "The times in the file do not name its frames" in video.warnings[0]
+        played = [frame.copy() for frame in video]
+    for i in (59, 30, 45, 7):
+        with open_video(path) as video:
+            np.testing.assert_array_equal(video[i], played[i])

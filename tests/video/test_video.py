@@ -188,3 +188,19 @@ def test_slicing_a_two_hour_array_is_cheap():
     array = open_video(Long(), axes="TYXC", limits=(0, 255)).dask
     assert array.numblocks[0] == 180_000
     assert int(array[123_456].compute()[0, 0, 0]) == 123_456 % 251
+
+
+def test_a_title_picture_as_a_stream_is_not_the_film(tmp_path, numbered):
+    """Nor is the still picture of an animated AVIF."""
+    film = numbered["encode"](tmp_path / "film.mp4", *numbered["X264"], frames=12)
+    numbered["ffmpeg"]("-f", "lavfi", "-i", "color=red:s=640x480:d=0.04", "-frames:v", "1", tmp_path / "title.png")
+    words = ("-map", "0", "-map", "1", "-c", "copy")
+    numbered["ffmpeg"]("-i", tmp_path / "title.png", "-i", film, *words, tmp_path / "a.mp4")
+    numbered["encode"](tmp_path / "a.avif", "-c:v", "libaom-av1", "-cpu-used", "8", frames=12)
+    for name in ("a.mp4", "a.avif"):
+        with open_video(tmp_path / name) as video:
+            assert [numbered["read"](frame) for frame in video] == list(range(12))
+            assert video.warnings[0] == "The file has 2 video streams. Stream 1 is shown; stream=N shows another."
+            assert video.stream == 1
+    with open_video(tmp_path / "a.mp4", stream=0) as video:
+        assert video.shape == (1, 480, 640, 3)

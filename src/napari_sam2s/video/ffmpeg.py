@@ -31,6 +31,15 @@ BIT_ERRORS = (
     r"bits left after decoding|ignoring overflow|AC EOB marker|LZW decode failed|decode_failed|cinepak_decode failed|"
     r"inflate returned error"
 )
+# What demuxers say of files that end too early, or of which the rest cannot be found. MPEG-TS has none: it may end anywhere.
+PARTIAL = (
+    "partial file",
+    "truncated",
+    "ended prematurely",
+    "corrupt input packet",
+    "exceeds containing master",
+    "Skipping chunk",
+)
 _SHOWINFO = re.compile(r"n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
@@ -80,6 +89,7 @@ class Probe:
     rate: float | None  # frames per second, by the header
     streams: tuple[Stream, ...]  # all video streams
     aspect: Fraction = Fraction(1)  # width of a pixel by its height, as shown; 1 where it is not known
+    sound: bool = False  # or anything else beside video, which may be longer
 
 
 def executable() -> str:
@@ -133,6 +143,7 @@ def probe(source: Source) -> Probe:
         rate=float(rate) if rate else None,
         streams=streams,
         aspect=Fraction(int(frame[2]) or 1, int(frame[3]) or 1) if int(frame[2]) else Fraction(1),
+        sound=bool(_STREAMS.search(text.partition("Stream mapping:")[0])),
     )
 
 
@@ -216,8 +227,7 @@ def read_packets(source: Source, progress: Callable[[float], bool] | None = None
     pts, dts, backs = table[:, 0], table[:, 1], sorted({int(previous) for previous in _RUN_BACK.findall(complaints)})
     if backs and (pts != NO_PTS).all():  # then the times to show have been changed too: once more, as they are
         pts = _pass(source, None if progress is None else lambda _: progress(1.0), _RISING)[1][:, 0]
-    signs = ("partial file", "truncated", "ended prematurely", "corrupt input packet")  # MPEG-TS has none: it may end anywhere
-    partial = any(sign in complaints for sign in signs)
+    partial = any(sign in complaints for sign in PARTIAL)
     # The dts after one that ran back have been raised to the largest before it.
     back_at = tuple(int(np.argmax(dts >= previous)) + 1 for previous in backs)
     return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4])

@@ -16,7 +16,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.cut_files import ends_early
+from napari_sam2s.video.cut_files import ends_before_its_time, ends_early
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
@@ -25,9 +25,9 @@ from napari_sam2s.video.mp4_index import read_sample_tables, samples_of_an_early
 from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
-from napari_sam2s.video.stream_choice import choose_stream
+from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 6
+CACHE_VERSION = 7
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -139,6 +139,8 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     """
     source, several = choose_stream(path, stream)
     index = _index(source, several, progress)
+    if stream is None and index.streams > 1 and len(index.pts) == 1:  # a title picture is no film
+        source, index = _longest(index, source, progress)
     if not index.container.startswith("mov"):
         return index
     if not index.counted:
@@ -152,6 +154,16 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         return index
     told = f"By these times its edit list would hide {lost} frames: it is not followed, and all {len(whole.pts)} are shown."
     return replace(whole, warnings=(*whole.warnings, told))
+
+
+def _longest(index: Index, source: Source, progress: Callable[[float], bool] | None) -> tuple[Source, Index]:
+    """Return the stream of the most frames, and its index, of a file whose main stream is a single picture."""
+    for number in range(index.streams):
+        other, told = choose_stream(source.path, number)[0], shown_of_several(index.streams, number)
+        found = index if number == index.stream else _index(other, [told], progress)
+        if len(found.pts) > len(index.pts):
+            source, index = other, found
+    return source, index
 
 
 def _index(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index:
@@ -175,7 +187,8 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
         keys = np.concatenate((FRAME_0, keys))
-    warnings += _missing_at_end(packets, first, len(pts), path)
+    cut = _missing_at_end(packets, first, len(pts), path)
+    warnings += cut
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:
@@ -183,7 +196,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
     if verdict.resized:
         height, width = first.size
         warnings.append(f"Frames have several sizes: all are scaled to that of the first, {width} x {height}.")
-    warnings += irregular_times(pts, first.time_base)
+    warnings += ([] if cut else ends_before_its_time(pts, first)) + irregular_times(pts, first.time_base)
     if not verdict.lies:
         return _made(source, first, warnings, pts, keys, shared)
     numbers = np.arange(len(pts), dtype=np.int64)

@@ -19,6 +19,9 @@ CHECKED_FRAMES = 60  # from the beginning,
 CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K
 LEAST_FRAMES = 8
 AFTER_JUMP = 3  # frames that are compared
+JUMPS = 4  # where every frame is called a key frame by a file whose codec has others
+WHOLE_FRAMES = {"mjpeg", "prores", "rawvideo", "ffv1", "png", "dnxhd", "dvvideo", "jpeg2000", "huffyuv", "ffvhuff", "utvideo"}
+WHOLE_FRAMES |= {"magicyuv", "cfhd", "v210", "v410", "r210", "yuv4", "bmp", "tiff", "targa", "hap", "asv1", "asv2", "y41p"}
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
 _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
@@ -79,9 +82,12 @@ def _differs_after_jump(
     source: Source, played: dict[int, str], pts: NDArray[np.int64], keys: NDArray[np.int64], first: Probe, show: str
 ) -> bool:
     near = [int(k) for k in keys if 0 < k < len(played) - AFTER_JUMP]
-    if not near:
-        return False
-    key = int(pts[near[-1]])
+    doubted = len(near) > JUMPS and len(keys) == len(pts) and first.codec not in WHOLE_FRAMES
+    places = near[:: -(len(near) // JUMPS)] if doubted else near[-1:]
+    return any(_differs_at(source, played, int(pts[k]), first, show) for k in places)
+
+
+def _differs_at(source: Source, played: dict[int, str], key: int, first: Probe, show: str) -> bool:
     text = decode_text(source, AFTER_JUMP, show=show, seek=key * first.time_base)
     # The jump goes behind the end. In MXF a reader's would go there, too; in others it tries earlier places.
     if first.container == "mxf" and _SHOWN.search(text) is None:

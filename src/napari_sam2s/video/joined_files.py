@@ -14,6 +14,8 @@ from napari_sam2s.video.ffmpeg import quoted
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # its GUIDs: Advanced Systems Format, section 10
 PNG = b"\x89PNG\r\n\x1a\n"
 NUT = b"nut/multimedia container\0"
+WTV = bytes.fromhex("b7d800203749da11a64e0007e95ead8d")
+REAL = b".RMF\0\0\0\x12\0"  # with the length of its header
 LAYOUTS = ("420", "411", "422", "444alpha", "444", "mono")  # of YUV4MPEG2, as their names begin
 
 
@@ -44,10 +46,11 @@ def _finder(head: bytes) -> Callable[[mmap.mmap], int | None] | None:
     """Return what walks through files that begin so, to the place where another begins."""
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
         return _mp4
-    known = ((b"FLV", _flv), (ASF_HEADER, _asf), (PNG, _png), (b"DKIF", _ivf), (b"YUV4MPEG2", _y4m), (NUT, _nut))
+    known = ((b"FLV", _flv), (ASF_HEADER, _asf), (PNG, _png), (b"DKIF", _ivf), (b"YUV4MPEG2", _y4m), (b"FWS", _swf))
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return _webp
-    return next((finder for start, finder in known if head.startswith(start)), None)
+    again = ((start, _again(start)) for start in (NUT, WTV, REAL))
+    return next((finder for start, finder in (*known, *again) if head.startswith(start)), None)
 
 
 def _mp4(content: mmap.mmap) -> int | None:
@@ -133,20 +136,25 @@ def _ivf(content: mmap.mmap) -> int | None:
 
 def _y4m(content: mmap.mmap) -> int | None:
     place = content.find(b"\n") + 1
-    words = {word[:1]: word[1:] for word in content[:place].decode("latin-1").split()[1:]}
-    layout = words.get("C", "420")
-    kind = next((start for start in LAYOUTS if layout.startswith(start)), None)
-    if kind is None:
-        return None
-    deep = re.match(r"p?(9|1\d)", layout.removeprefix(kind)) is not None
-    size = _samples(kind, int(words["W"]), int(words["H"])) * (2 if deep else 1)
-    while place < len(content):
+    size = y4m_frame_bytes(content[:place])
+    while size is not None and place < len(content):
         if content[place : place + 9] == b"YUV4MPEG2":
             return place
         if content[place : place + 5] != b"FRAME":
             return None
         place = content.find(b"\n", place) + 1 + size
     return None
+
+
+def y4m_frame_bytes(head: bytes) -> int | None:
+    """Return the bytes of a frame of YUV4MPEG2, without its own header, by the first line; ``None`` if it is not understood."""
+    words = {word[:1]: word[1:] for word in head.partition(b"\n")[0].decode("latin-1").split()[1:]}
+    layout = words.get("C", "420")
+    kind = next((start for start in LAYOUTS if layout.startswith(start)), None)
+    if kind is None or not {"W", "H"} <= set(words):
+        return None
+    deep = re.match(r"p?(9|1\d)", layout.removeprefix(kind)) is not None
+    return _samples(kind, int(words["W"]), int(words["H"])) * (2 if deep else 1)
 
 
 def _samples(layout: str, width: int, height: int) -> int:
@@ -157,6 +165,11 @@ def _samples(layout: str, width: int, height: int) -> int:
     return width * height * {"444alpha": 4, "444": 3}.get(layout, 1)
 
 
-def _nut(content: mmap.mmap) -> int | None:
-    place = content.find(NUT, 1)
-    return place if place > 0 else None
+def _again(start: bytes) -> Callable[[mmap.mmap], int | None]:
+    """Return what looks for the same start once more, of files that are too long a word to occur by chance."""
+    return lambda content: place if (place := content.find(start, 1)) > 0 else None
+
+
+def _swf(content: mmap.mmap) -> int | None:
+    length = struct.unpack_from("<I", content, 4)[0]
+    return length if content[length : length + 3] == b"FWS" else None

@@ -27,9 +27,12 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
         return Source(path), []
     main = max(range(len(streams)), key=lambda n: (streams[n].size[0] * streams[n].size[1], -n))
     sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" for n, s in enumerate(streams))
-    return Source(path, main), [
-        f"The file has {len(streams)} video streams ({sizes}). Stream {main} is shown; stream=N shows another."
-    ]
+    return Source(path, main), [shown_of_several(len(streams), main, f" ({sizes})")]
+
+
+def shown_of_several(streams: int, shown: int, sizes: str = "") -> str:
+    """Say which stream of a file is shown."""
+    return f"The file has {streams} video streams{sizes}. Stream {shown} is shown; stream=N shows another."
 
 
 def same_size_streams(path: Path) -> list[int]:
