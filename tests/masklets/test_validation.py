@@ -31,6 +31,8 @@ TRUE[1:4, 2:6] = True
         torch.from_numpy(TRUE.astype(np.float32)).requires_grad_(),
         torch.from_numpy(TRUE).to(torch.bfloat16),  # which NumPy does not know
         np.ma.array(TRUE, mask=False),
+        torch.from_numpy(TRUE).to_sparse(),
+        torch.from_numpy(-TRUE.astype(np.float32)).to(torch.complex64).conj().imag * -1,
     ],
 )
 def test_two_values_are_a_mask(value):
@@ -44,6 +46,13 @@ def test_what_was_given_may_change_afterwards():
     mask = binary_mask(given, SIZE, PromptError)
     given[:] = False
     assert np.array_equal(mask, TRUE)
+
+
+class Unreadable:
+    """An array of a store that went."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise OSError("disk went")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +72,8 @@ def test_what_was_given_may_change_afterwards():
         (TRUE[None], r"shape of the frame, \(6, 8\)"),
         (TRUE.T, r"got \(8, 6\)"),
         ([[True], [True, False]], "different lengths"),
+        (torch.empty(SIZE, device="meta"), "give a dense one"),
+        (Unreadable(), "True and False; got what cannot be read as one .disk went"),
     ],
 )
 def test_anything_else_is_refused_with_the_remedy(value, remedy):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import ProjectError, Sam2sError
 
 LONGEST_NAME = 100_000  # characters
+LARGEST_ID = 2**31 - 1  # of an object: what a picture of ids, and every format, can hold
 
 
 def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
@@ -60,16 +61,15 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
     """
     if np.ma.is_masked(value):
         raise error("The mask has pixels that are masked out: say what they are, as in `mask.filled(False)`.")
-    try:
-        array = np.asarray(plain(value))
-    except ValueError:  # nested lists of different lengths
-        raise error("A mask is an array (Y, X) of True and False; got lists of different lengths.") from None
+    array = array_of(value, error, "A mask is an array (Y, X) of True and False")
     if array.shape != tuple(size):
         raise error(f"A mask has the shape of the frame, {tuple(size)} (Y, X); got {array.shape}.")
     if array.dtype == bool:
         return array.copy()  # what was given may change
     if array.dtype.kind not in "uif":
-        raise error(f"A mask is an array of True and False; got values of {array.dtype}.")
+        raise error(
+            f"A mask is an array of True and False; got values of {array.dtype}: give `mask.astype(bool)` of a real one."
+        )
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if not (np.isfinite(low) and np.isfinite(high)):
         raise error("The mask has values that are not finite (nan or inf): give True and False.")
@@ -85,14 +85,37 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
 
 
 def plain(value: Any) -> Any:
-    """Return what a torch tensor holds, with a gradient or on a GPU, as an array; anything else as it is."""
+    """Return what a torch tensor holds, with a gradient or on a GPU, as an array; anything else as it is.
+
+    Raises
+    ------
+    Sam2sError
+        If it holds no values that NumPy can have, as one of the meta device.
+    """
     if not hasattr(value, "detach"):
         return value
-    tensor = value.detach().cpu()
     try:
-        return tensor.numpy()
-    except TypeError:  # bfloat16, which NumPy does not know
-        return tensor.float().numpy()
+        tensor = value.detach()
+        tensor = tensor.to_dense() if "sparse" in str(tensor.layout) or "mkldnn" in str(tensor.layout) else tensor
+        tensor = tensor.resolve_conj().resolve_neg().cpu()
+        try:
+            return tensor.numpy()
+        except TypeError:  # bfloat16, which NumPy does not know
+            return tensor.float().numpy()
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise Sam2sError(f"The tensor holds no plain values ({str(error).splitlines()[0]}): give a dense one.") from None
+
+
+def array_of(value: Any, error: type[Sam2sError], otherwise: str) -> NDArray[Any]:
+    """Return nested lists, a tensor, or whatever NumPy takes for an array, as one; else raise ``error`` of the sentence."""
+    try:
+        return np.asarray(plain(value))
+    except Sam2sError as problem:
+        raise error(str(problem)) from None
+    except Exception as problem:  # what an array of another library, on a disk or a network, may raise
+        reason = str(problem).partition(". ")[0]
+        why = "lists of different lengths" if "inhomogeneous" in str(problem) else f"what cannot be read as one ({reason})"
+        raise error(f"{otherwise}; got {why}.") from problem
 
 
 def name_of(value: str) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
-from napari_sam2s.masklets.validation import binary_mask, plain, whole_number
+from napari_sam2s.masklets.validation import LARGEST_ID, array_of, binary_mask, whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
 
 THIN = 0.5  # of the most that a cell has of a thin mask, which other cells are to have
@@ -36,9 +36,9 @@ def make_prompt(
     PromptError
         With the value that does not fit and what would.
     """
-    bad_id = PromptError(f"Object ids are integers from 1 on; got {object_id}.")
+    bad_id = PromptError(f"Object ids are integers from 1 to {LARGEST_ID}; got {object_id!r}.")
     object_id = whole_number(object_id, bad_id)
-    if object_id < 1:
+    if not 1 <= object_id <= LARGEST_ID:
         raise bad_id
     frame = whole_number(frame, PromptError(f"A frame is given by its index, an integer; got {frame}."))
     frames, *size = shape
@@ -66,10 +66,7 @@ def check_prompt(prompt: Prompt, shape: tuple[int, int, int]) -> Prompt:
 def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tuple[float, float], ...]:
     if points is None:
         return ()
-    try:
-        array = np.asarray(plain(points), dtype=float)
-    except (TypeError, ValueError):
-        raise PromptError(f"Points are (y, x) pairs of numbers; got {points!r}.") from None
+    array = _numbers(points, "Points are (y, x) pairs of numbers")
     if not array.size:
         return ()
     if array.shape[-1:] != (2,) or array.ndim > 2:
@@ -81,8 +78,21 @@ def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tu
     return tuple((float(y), float(x)) for y, x in array)
 
 
+def _numbers(value: ArrayLike, otherwise: str) -> NDArray[np.float64]:
+    found = array_of(value, PromptError, otherwise)
+    bad = PromptError(f"{otherwise}; got {value!r}.")
+    if np.ma.is_masked(value) or found.dtype.kind in "bcmMV":
+        raise bad
+    try:
+        return np.asarray(found, dtype=float)
+    except (TypeError, ValueError):
+        raise bad from None
+
+
 def _checked_labels(labels: int | Sequence[int] | None, count: int) -> tuple[int, ...]:
-    kinds = [1] * count if labels is None else np.ravel(plain(labels)).tolist()  # one number for one point is fine
+    kinds = (
+        [1] * count if labels is None else np.ravel(array_of(labels, PromptError, "Labels are 1 or 0")).tolist()
+    )  # one number for one point is fine
     if len(kinds) != count:
         raise PromptError(f"{count} points need {count} labels; got {len(kinds)}.")
     if bad := [kind for kind in kinds if kind not in (0, 1)]:
@@ -91,12 +101,10 @@ def _checked_labels(labels: int | Sequence[int] | None, count: int) -> tuple[int
 
 
 def _checked_box(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    if len(box) != 4:
-        raise PromptError(f"A box is (y0, x0, y1, x1); got {len(box)} numbers.")
-    try:
-        y0, x0, y1, x1 = (float(value) for value in box)
-    except (TypeError, ValueError):
-        raise PromptError(f"A box is four numbers (y0, x0, y1, x1); got {box!r}.") from None
+    corners = _numbers(box, "A box is four numbers (y0, x0, y1, x1)")
+    if corners.shape != (4,):
+        raise PromptError(f"A box is four numbers (y0, x0, y1, x1); got {corners.size} of the shape {corners.shape}.")
+    y0, x0, y1, x1 = corners.tolist()
     if not (y0 < y1 and x0 < x1):
         raise PromptError(f"The box (y0={y0:g}, x0={x0:g}, y1={y1:g}, x1={x1:g}) has no area: y0 < y1 and x0 < x1.")
     if y1 <= 0 or x1 <= 0 or y0 >= size[0] or x0 >= size[1]:
