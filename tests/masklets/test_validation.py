@@ -32,7 +32,7 @@ TRUE[1:4, 2:6] = True
         torch.from_numpy(TRUE).to(torch.bfloat16),  # which NumPy does not know
         np.ma.array(TRUE, mask=False),
         torch.from_numpy(TRUE).to_sparse(),
-        torch.from_numpy(-TRUE.astype(np.float32)).to(torch.complex64).conj().imag * -1,
+        torch.complex(torch.zeros(SIZE), -torch.from_numpy(TRUE).float()).conj().imag,  # negated when it is read
     ],
 )
 def test_two_values_are_a_mask(value):

@@ -252,3 +252,40 @@ def test_as_bioformats2raw_writes(tmp_path, shape, place):
 def test_rates_and_limits_that_are_none_are_refused(options):
     with pytest.raises(VideoError, match=r"is no rate|are not two numbers in order"):
         open_video(np.zeros((3, 8, 8), np.uint16), **options)
+
+
+GREY = np.arange(3 * 8 * 9, dtype=np.uint8).reshape(3, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "remedy"),
+    [
+        (np.ma.array(GREY, mask=GREY > 200), {}, r"array\.filled\(0\)"),
+        (da.from_array(GREY)[da.from_array(np.array([True, False, True]))], {}, "compute_chunk_sizes"),
+        (GREY, {"axes": 3}, "give text"),
+        (GREY, {"limits": (None, 5)}, "give .low, high."),
+        (GREY, {"limits": (0, float("inf"))}, "give .low, high."),
+        (GREY, {"channels": 0}, "choose one to three"),
+        (GREY, {"channels": [0.0]}, "choose one to three"),
+        (GREY, {"channels": "0"}, "choose one to three"),
+        (GREY, {"fps": True}, "give frames per second"),
+    ],
+)
+def test_what_is_no_array_or_option_is_one_sentence(array, options, remedy):
+    with pytest.raises(VideoError, match=remedy):
+        open_video(array, **options)
+
+
+def test_blocks_of_another_shape_or_type_than_the_array_says():
+    whole = da.from_array(GREY, chunks=(1, 8, 9))
+    wrong = whole.map_blocks(lambda block: block[:, :5], dtype=np.uint8, chunks=(1, 8, 9))
+    with pytest.raises(VideoError, match=r"Frame 1 has the shape \(5, 9\) .* and the array says \(8, 9\)"):
+        open_video(wrong)[1]
+    with pytest.raises(VideoError, match=r"the type float64, and the array says .* uint8"):
+        open_video(whole.map_blocks(lambda block: block / 255, dtype=np.uint8))[0]
+    np.testing.assert_array_equal(open_video(whole)[:][..., 0], GREY)
+
+
+def test_frames_are_chosen_by_a_row_of_numbers():
+    with pytest.raises(IndexError, match="whole numbers"):
+        open_video(GREY)[[[0, 1], [1, 2]]]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.masklets.validation import whole_number
 from napari_sam2s.video.frame_index import MOVED, Stamp
 from napari_sam2s.video.lazy_array import as_video
 from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
@@ -67,6 +68,34 @@ def guess_axes(shape: Sequence[int]) -> str:
     )
 
 
+def _check_array(raw: Any) -> None:
+    """Make sure that an array says its shape and type, that these can be shown, and that no pixel is masked out."""
+    try:
+        dtype = np.dtype(raw.dtype)
+        whole = all(int(n) == n for n in raw.shape)
+    except (TypeError, ValueError, OverflowError):
+        shape = getattr(raw, "shape", "")
+        raise VideoError(
+            f"The array does not say its shape ({shape}) or type in NumPy's words: call compute_chunk_sizes() of a dask array, "
+            "or give a NumPy array."
+        ) from None
+    if dtype.kind not in "uifb" or not whole:
+        raise VideoError(f"An array of {dtype} cannot be shown: use integers or real numbers.")
+    if np.ma.is_masked(raw):
+        raise VideoError("The array has pixels that are masked out: say what they show, as in `array.filled(0)`.")
+
+
+def _chosen(channels: Any, count: int) -> tuple[int, ...]:
+    """Return the channels that are asked for."""
+    bad = VideoError(f"channels={channels!r} does not fit: choose one to three of 0 to {count - 1}, as in [0].")
+    if isinstance(channels, str) or np.ndim(channels) != 1:
+        raise bad
+    shown = tuple(whole_number(c, bad) for c in channels)
+    if not 1 <= len(shown) <= 3 or not all(0 <= c < count for c in shown):
+        raise bad
+    return shown
+
+
 class ArrayFrames:
     """Frames of a numpy, dask, zarr or memory-mapped array, converted one at a time.
 
@@ -97,19 +126,17 @@ class ArrayFrames:
     ) -> None:
         self.file = file
         self.stamp = None if file is None else Stamp.of(file)
+        _check_array(raw)
+        if axes is not None and not isinstance(axes, str):
+            raise VideoError(f"axes={axes!r} are no axes: give text such as 'TYX' or 'TCYX'.")
         axes = axes.upper() if axes else guess_axes(raw.shape)
         self._stored = axes
         raw, axes = as_video(raw, axes)
         self.raw = raw
-        dtype = np.dtype(raw.dtype)
-        if dtype.kind not in "uifb":
-            raise VideoError(f"An array of {dtype} cannot be shown: use integers or real numbers.")
         if 0 in raw.shape:
             raise VideoError(f"The array of shape {tuple(raw.shape)} is empty.")
         count = 1 if axes == "TYX" else raw.shape[axes.index("C")]
-        shown = tuple(channels) if channels is not None else tuple(range(min(count, 3)))
-        if not 1 <= len(shown) <= 3 or not all(0 <= c < count for c in shown):
-            raise VideoError(f"channels={list(shown)} does not fit: choose one to three of 0 to {count - 1}.")
+        shown = tuple(range(min(count, 3))) if channels is None else _chosen(channels, count)
         self.axes = axes
         self.size = (int(raw.shape[axes.index("Y")]), int(raw.shape[axes.index("X")]))
         self.mapping = Mapping(axes, shown, self._limits(shown, limits))
@@ -165,11 +192,18 @@ class ArrayFrames:
 
     def _read(self, i: int) -> NDArray[Any]:
         try:
-            return np.asarray(self.raw[i])
+            values = np.asarray(self.raw[i])
         except VideoError:
             raise
         except Exception as error:  # of zarr's codecs, of TIFF pages, of a disk that went: many kinds
             raise VideoError(f"Frame {i} cannot be read: {error}.") from error
+        said = tuple(self.raw.shape[1:]), np.dtype(self.raw.dtype)
+        if values.shape != said[0] or (said[1].itemsize == 1 and values.dtype != said[1]):  # of others the values decide
+            raise VideoError(
+                f"Frame {i} has the shape {values.shape} and the type {values.dtype}, and the array says {said[0]} and "
+                f"{said[1]}: say what it gives, as in map_blocks(..., dtype=, chunks=)."
+            )
+        return values
 
     def _channels(self, i: int, channels: tuple[int, ...]) -> NDArray[Any]:
         """Return raw values ``(Y, X, n)``."""
@@ -182,7 +216,8 @@ class ArrayFrames:
 
     def _limits(self, channels: tuple[int, ...], limits: tuple[float, float] | None) -> tuple[tuple[float, float], ...]:
         if limits is not None:
-            if np.shape(limits) != (2,) or not limits[0] < limits[1]:
+            number = np.shape(limits) == (2,) and np.asarray(limits).dtype.kind in "uif" and bool(np.isfinite(limits).all())
+            if not number or not limits[0] < limits[1]:
                 raise VideoError(f"limits={limits} are not two numbers in order: give (low, high).")
             return (tuple(map(float, limits)),) * len(channels)  # type: ignore[return-value]
         dtype = np.dtype(self.raw.dtype)

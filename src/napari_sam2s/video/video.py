@@ -193,7 +193,7 @@ class Video:
             if several.shape != (len(self),):
                 raise IndexError(f"a mask of shape {several.shape} does not fit {len(self)} frames: give one value a frame")
             several = np.flatnonzero(several)
-        if several.dtype.kind not in "ui" and several.size:
+        if (several.dtype.kind not in "ui" and several.size) or several.ndim > 1:
             raise IndexError(f"frames are chosen by whole numbers; got {several.tolist()}")
         return [int(i) for i in several]
 
@@ -247,7 +247,8 @@ def open_video(
     """
     if isinstance(source, Video):
         return source
-    if fps is not None and not (isinstance(fps, int | float | np.number) and 0 < fps < np.inf):
+    number = isinstance(fps, int | float | np.number) and not isinstance(fps, bool | complex | np.complexfloating)
+    if fps is not None and not (number and 0 < fps < np.inf):
         raise VideoError(f"fps={fps!r} is no rate: give frames per second, a number above 0.")
     source = plain(source)
     if not isinstance(source, str | Path):
