@@ -10,6 +10,7 @@ import torch
 from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.types import Scores
 from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of
 from tests.fakes import squares
 
@@ -104,11 +105,47 @@ def test_what_is_no_number_of_a_frame_or_object(slip):
             number(slip)
 
 
+ONE = np.ones((48, 80), bool)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.objects.set_flags(1, visible=2),
+        lambda p: p.objects.set_flags(1, locked="yes"),
+        lambda p: p.objects.reorder([1, "2"]),
+        lambda p: p.objects.reorder(None),
+        lambda p: p.write_masks([(0, 1, ONE, None)], origin="drawn"),
+        lambda p: p.write_masks([(0, 1, ONE, None)], confirmed=2),
+        lambda p: p.write_masks([(0, 1, ONE)]),
+        lambda p: p.write_masks(None),
+        lambda p: p.write_masks([(0, 1, ONE, (0.5, 0.5))]),
+        lambda p: p.write_masks([(0, 1, ONE, Scores("a", "b"))]),
+        lambda p: p.write_masks([(0, 1, ONE, Scores(0.5, 0.5, {1: 0.5}))]),
+        lambda p: p.write_masks([(0, 1, ONE, Scores(0.5, 0.5, {"a": np.nan}))]),
+        lambda p: p.confirm(2**70),
+        lambda p: p.mask(0, 2**70),
+        lambda p: p.labels.__setitem__(0, ONE * 1.5),
+        lambda p: p.labels.__setitem__(0, ONE * (256 + 1)),  # which a picture of bytes would take for object 1
+        lambda p: p.labels.__setitem__((0, 0, 0), -1),
+        lambda p: p.labels.__setitem__((0, 0, 0), np.nan),
+        lambda p: p.labels.__setitem__(0, "a"),
+    ],
+)
+def test_what_a_project_could_not_be_opened_with_is_not_written(project, change):
+    with pytest.raises(ProjectError):
+        change(project)
+    assert project.frames == []
+    with Project.open(project.path, "r") as other:
+        assert [(o.visible, o.locked) for o in other.objects] == [(True, False)]
+
+
 def test_names_are_text_on_one_line(project):
     assert name_of("  left \n grasper\t2 ") == "left grasper 2"
     assert project.add_object("a\tb").name == "a b"
     assert [name_of(odd) for odd in ("a\0b", "\x1b[31mred\x07", "a\ud800b")] == ["ab", "[31mred", "a\ufffdb"]
-    for bad in (5, " \n", "\0", "n" * 100_001):
+    assert name_of("grasper \u202eleft") == "grasper left"  # what follows would read from right to left
+    for bad in (5, " \n", "\0", "n" * 100_001, "\u200b", "\ufeff", "\u0301"):
         with pytest.raises(ProjectError, match="A name"):
             project.add_object(bad)
         with pytest.raises(ProjectError, match="A name"):

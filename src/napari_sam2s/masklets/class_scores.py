@@ -28,14 +28,21 @@ class ClassScores:
 
     def pack(self, scores: Mapping[str, float]) -> bytes | None:
         """Pack probabilities by name, inside a transaction; without any there is nothing to keep."""
+        if not isinstance(scores, Mapping):
+            raise ProjectError(f"Probabilities of classes are given by name, as in {{'grasper': 0.9}}; got {scores!r}.")
         if not scores:
             return None
+        for name, value in scores.items():
+            if not isinstance(name, str) or not isinstance(value, int | float | np.number) or not -1e9 < value < 1e9:
+                raise ProjectError(f"Probabilities of classes are numbers by name; got {name!r}: {value!r}.")
         names = json.dumps(list(scores))
         if names not in self._lists:
             self._store.db.execute("INSERT OR IGNORE INTO class_lists (names) VALUES (?)", (names,))
             row = self._store.db.execute("SELECT id FROM class_lists WHERE names = ?", (names,)).fetchone()
             self._lists[names] = int(row[0])
-        return np.array([self._lists[names], *(round(v * ONE) for v in scores.values())], "<u2").tobytes()
+        return np.array(
+            [self._lists[names], *(round(min(max(float(v), 0.0), 1.0) * ONE) for v in scores.values())], "<u2"
+        ).tobytes()
 
     def unpack(self, packed: bytes | None) -> dict[str, float]:
         """Return probabilities by name.

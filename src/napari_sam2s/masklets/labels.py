@@ -16,6 +16,7 @@ from napari_sam2s.masklets.mask_writer import MaskWriter, Row
 from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import array_of
 
 CACHED_FRAMES = 16
 LARGEST_COPY = 8 * 2**30  # bytes
@@ -179,7 +180,7 @@ class LabelView:
             self._before_write(t)
         before = self.frame(t)
         after = before.copy()
-        after[where] = value
+        after[where] = _ids(value, self._objects.largest_id)
         try:
             self.paint(t, before, after)
         except ProjectError as error:
@@ -230,6 +231,23 @@ class LabelView:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype=dtype)
+
+
+def _ids(value: Any, largest: int) -> NDArray[Any]:
+    """Return labels that are painted, which are ids of objects up to the largest, or 0.
+
+    Raises
+    ------
+    ProjectError
+        If they are no whole numbers from 0 on, or there is no such object: NumPy would make smaller numbers of larger ones.
+    """
+    given = array_of(value, ProjectError, "Labels are ids of objects, or 0")
+    whole = given.dtype.kind in "uib" or (given.dtype.kind == "f" and bool((given == np.floor(given)).all()))
+    if not whole or (given.size and given.min() < 0):
+        raise ProjectError("Labels are ids of objects, or 0 for none: whole numbers from 0 on.")
+    if given.size and given.max() > largest:
+        raise ProjectError(f"There is no object {int(given.max())} to paint: add an object first.")
+    return given
 
 
 def _split(key: Any) -> tuple[Any, ...]:

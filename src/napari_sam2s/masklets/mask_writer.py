@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from napari_sam2s.masklets.run_records import Runs
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
-from napari_sam2s.masklets.validation import binary_mask, frame_of, id_of
+from napari_sam2s.masklets.validation import binary_mask, frame_of, id_of, yes_or_no
 
 Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
 _INSERT = (
@@ -38,8 +38,11 @@ class MaskWriter:
         self, rows: Iterable[Row], *, origin: Origin = "propagated", run: int | None = None, confirmed: bool = False
     ) -> None:
         """Keep masks, in one transaction; see :meth:`Project.write_masks`."""
+        if origin not in get_args(Origin):
+            raise ProjectError(f"Masks come from one of {', '.join(get_args(Origin))}; got origin={origin!r}.")
+        confirmed = yes_or_no(confirmed, "confirmed=")
         encoded = []
-        for t, i, mask, scores in rows:
+        for t, i, mask, scores in _whole_rows(rows):
             frame, object_id = frame_of(t), id_of(i)
             encoded.append((frame, object_id, self._encoded(frame, mask), scores))
         # Those of a removed object are kept, for it may be brought back.
@@ -78,7 +81,7 @@ class MaskWriter:
 
     def confirm(self, frame: int, object_id: int | None = None, *, confirmed: bool = True) -> None:
         """Vouch for the masks of a frame; see :meth:`Project.confirm`."""
-        frame = frame_of(frame)
+        frame, confirmed = frame_of(frame), yes_or_no(confirmed, "confirmed=")
         where = f"frame = ?1 AND CASE WHEN ?2 IS NULL THEN {LIVING} ELSE object_id = ?2 END"
         values = frame, None if object_id is None else id_of(object_id)
         with self._store.step("confirm" if confirmed else "unconfirm") as db:
@@ -86,6 +89,16 @@ class MaskWriter:
             self._store.touch("masks", keys)
             db.execute(f"UPDATE masks SET confirmed = ?3 WHERE {where}", (*values, int(confirmed)))
             self._store.note([frame])
+
+
+def _whole_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows that are whole: frame, object, mask, and scores or None."""
+    if not isinstance(rows, Iterable):
+        raise ProjectError(f"Masks are written as rows (frame, object id, mask, scores or None); got {type(rows).__name__}.")
+    for row in rows:
+        if not isinstance(row, tuple | list) or len(row) != 4 or not isinstance(row[3], Scores | None):
+            raise ProjectError("A row of masks is (frame, object id, mask, scores or None), with scores as a Scores.")
+        yield row[0], row[1], row[2], row[3]
 
 
 def _protected(db: sqlite3.Connection, known: str, frame: int, object_id: int, later: Sequence[int]) -> bool:
@@ -102,7 +115,10 @@ def _protected(db: sqlite3.Connection, known: str, frame: int, object_id: int, l
 
 def _kept_scores(scores: Scores) -> tuple[float | None, float | None]:
     """Return predicted IoU and object score as they are kept: within what they can mean, or both unknown."""
-    iou, score = float(scores.iou), float(scores.object_score)
+    try:
+        iou, score = float(scores.iou), float(scores.object_score)
+    except (TypeError, ValueError):
+        raise ProjectError(f"Scores are numbers; got {scores.iou!r} and {scores.object_score!r}.") from None
     if math.isnan(iou) or math.isnan(score):
         return None, None
     return min(max(iou, 0.0), 1.0), min(max(score, -LARGEST_SCORE), LARGEST_SCORE)

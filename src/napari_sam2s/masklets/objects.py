@@ -10,7 +10,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name
+from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name, whole_number, yes_or_no
 
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
 COLOURS = (
@@ -140,15 +140,21 @@ class Objects(LiveSequence[Object]):
 
     def set_flags(self, object_id: int, *, locked: bool | None = None, visible: bool | None = None) -> None:
         """Lock or hide an object."""
-        flags = {"locked": locked, "visible": visible}
-        self._update(object_id, "set flags", **{k: int(v) for k, v in flags.items() if v is not None})
+        given = {k: v for k, v in {"locked": locked, "visible": visible}.items() if v is not None}
+        if given:
+            self._update(object_id, "set flags", **{k: int(yes_or_no(v, f"{k}=")) for k, v in given.items()})
 
     def reorder(self, object_ids: Sequence[int]) -> None:
         """Put the objects in this order; the last one covers the others."""
-        if sorted(object_ids) != sorted(o.id for o in self):
-            raise ProjectError("An order names every object once.")
+        bad = ProjectError(f"An order names every object once, by its id; got {object_ids!r}.")
+        try:
+            ids = [whole_number(i, bad) for i in object_ids]
+        except TypeError:
+            raise bad from None
+        if sorted(ids) != sorted(o.id for o in self):
+            raise bad
         with self._store.step("reorder"):
-            for place, i in enumerate(object_ids):
+            for place, i in enumerate(ids):
                 self._update(i, "reorder", sort=place)
 
     def remove(self, object_id: int) -> None:

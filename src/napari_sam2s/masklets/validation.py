@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import ProjectError, Sam2sError
 
 LONGEST_NAME = 100_000  # characters
+UNSEEN = ("Cf", "Mn", "Me", "Zs")  # Unicode's categories of what has no form of its own
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # what follows reads in another direction
+LARGEST_NUMBER = 2**63 - 1  # that a project file can hold
 LARGEST_ID = 2**31 - 1  # of an object: what a picture of ids, and every format, can hold
 
 
@@ -26,9 +29,19 @@ def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:
     if isinstance(value, bool | np.bool_):
         raise otherwise
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise otherwise from None
+    if abs(number) > LARGEST_NUMBER:
+        raise otherwise
+    return number
+
+
+def yes_or_no(value: Any, what: str) -> bool:
+    """Return True or False, which 1 and 0 are as well, or raise a :class:`ProjectError` that says what is to be one."""
+    if isinstance(value, bool | np.bool_ | int | np.integer) and value in (0, 1):
+        return bool(value)
+    raise ProjectError(f"{what} is True or False; got {value!r}.")
 
 
 def frame_of(value: SupportsIndex) -> int:
@@ -129,17 +142,17 @@ def name_of(value: str) -> str:
     if not isinstance(value, str):
         raise ProjectError(f"A name is text; got {value!r}.")
     name = shown_name(value)
-    if not name:
-        raise ProjectError("A name has at least one character.")
+    if all(unicodedata.category(c) in UNSEEN for c in name):
+        raise ProjectError("A name has at least one character that is seen.")
     if len(name) > LONGEST_NAME:
         raise ProjectError(f"A name has at most {LONGEST_NAME} characters; got {len(name)}.")
     return name
 
 
 def shown_name(text: str) -> str:
-    """Return text on one line: runs of spaces and line breaks as a space, control characters left out."""
-    kept = (c if unicodedata.category(c) != "Cs" else "\ufffd" for c in text if c.isspace() or unicodedata.category(c) != "Cc")
-    return " ".join("".join(kept).split())
+    """Return text on one line: runs of spaces and line breaks as a space; characters that control or turn others left out."""
+    spoken = (c for c in text if c.isspace() or (unicodedata.category(c) != "Cc" and c not in TURNING))
+    return " ".join("".join(c if unicodedata.category(c) != "Cs" else "\ufffd" for c in spoken).split())
 
 
 def colour_of(value: Any) -> tuple[int, int, int]:
