@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from napari_sam2s import load_model
 from napari_sam2s.errors import CheckpointDiffers, ModelError
+from napari_sam2s.model.checkpoint_file import open_checkpoint
 from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.model.downloads import sha256
 from napari_sam2s.model.network import SAM2S
@@ -190,3 +191,58 @@ def test_the_same_input_gives_the_same_output_twice():
     with torch.inference_mode():
         a, b = (model.encode(model.prepare(frame)).embedding for _ in range(2))
     assert torch.equal(a, b)
+
+
+WRAPPED = {
+    "deep in a file": lambda w: {"checkpoint": {"state": {"model": w}}, "optimizer": {"state": {0: {"m": torch.zeros(2)}}}},
+    "of DeepSpeed": lambda w: {"module": w, "epoch": 3},
+    "of Lightning": lambda w: {"state_dict": {f"sam2.{k}": v for k, v in w.items()}, "callbacks": {}, "loops": {}},
+    "of a class of one's own": lambda w: {"net": {f"model.predictor.{k}": v for k, v in w.items()}},
+    "compiled in parts": lambda w: {k.replace("image_encoder.", "image_encoder._orig_mod."): v for k, v in w.items()},
+    "shared out": lambda w: {k.replace("blocks.1.", "blocks.1._fsdp_wrapped_module."): v for k, v in w.items()},
+    "averages alone": lambda w: {"ema": w},
+    "8 bits": lambda w: {"model": {k: v.to(torch.float8_e4m3fn) for k, v in w.items()}},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_weights_are_found_in_what_training_scripts_put_around_them(tiny, tmp_path, wrap):
+    torch.save(wrap(tiny), tmp_path / "x.safetensors")  # whatever it is called
+    weights = open_checkpoint(tmp_path / "x.safetensors").weights
+    assert set(weights) == set(tiny)
+    torch.testing.assert_close(weights["no_mem_embed"], tiny["no_mem_embed"], atol=0.01, rtol=0.1)
+
+
+def test_safetensors_of_any_name(tiny, tmp_path):
+    save_file({k: v.contiguous() for k, v in tiny.items()}, tmp_path / "x.pt")
+    assert torch.equal(open_checkpoint(tmp_path / "x.pt").weights["no_mem_embed"], tiny["no_mem_embed"])
+
+
+PART = {"image_encoder.trunk.pos_embed": torch.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({**PART, **{f"module.{k}": v + 1 for k, v in PART.items()}}, "twice, with and without a wrapper's name"),
+        (
+            {f"{who}.{k}": v for who in ("student", "teacher") for k, v in PART.items()},
+            r"several networks \(student, teacher\)",
+        ),
+        ({"student": PART, "teacher": PART}, r"several networks \(student, teacher\)"),
+        ({"model": {k: v.to_sparse() for k, v in PART.items()}}, "no plain numbers"),
+    ],
+)
+def test_weights_that_may_be_several_are_refused(tmp_path, content, words):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(ModelError, match=words):
+        open_checkpoint(tmp_path / "x.pt")
+
+
+def test_averages_beside_the_weights_are_told_and_whole_numbers_refused(nano, tmp_path):
+    torch.save({**nano, "model_ema": dict(nano["model"])}, tmp_path / "x.pt")
+    with pytest.warns(UserWarning, match=r"also holds averaged weights \(model_ema\)"):
+        load_model(tmp_path / "x.pt", device="cpu")
+    path = other(nano, tmp_path, no_mem_embed=torch.ones(nano["model"]["no_mem_embed"].shape, dtype=torch.uint8))
+    with pytest.raises(ModelError, match=r"whole numbers for weights, without their scales \(no_mem_embed\)"):
+        load_model(path, device="cpu")

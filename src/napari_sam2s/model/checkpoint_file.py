@@ -20,7 +20,14 @@ from torch import Tensor
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.network_config import ModelConfig
 
-_PREFIXES = ("module.", "_orig_mod.", "model.")  # that wrappers leave in front of the names
+_PREFIXES = ("model.", "base_model.")  # that wrappers leave in front of the names,
+_INSIDE = re.compile(
+    r"(?:^|(?<=\.))(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+)  # or in them
+_TRUNK = re.compile(r"^(.+?\.)image_encoder\.(?:module\.)?trunk\.")  # behind the name that someone's own class gave a network
+_WEIGHTS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights", "params")  # where they may lie,
+_AVERAGED = re.compile(r"ema|swa|averaged", re.I)  # and where their average over the training
+_DEPTH = 3
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _REFUSED = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|Trying to load unsupported GLOBAL) ([\w.]+)")
 
@@ -34,6 +41,7 @@ class Checkpoint:
     config: ModelConfig | None = None  # of our own files
     metadata: dict[str, Any] = field(default_factory=dict)  # what our own files say of themselves
     beside: dict[str, Any] = field(default_factory=dict)  # what else lies beside the weights, such as training arguments
+    averaged: str = ""  # under which name another set of weights lies that was averaged over the training, and is not taken
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
@@ -48,7 +56,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         If it is cut short, damaged, something else, holds code, or holds no weights.
     """
     try:
-        content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+        content = _safetensors(path) if _is_safetensors(path) else _pickled(path)
     except FileNotFoundError as error:
         raise ModelError(
             f"The weights {path} are missing: reinstall napari-sam2s, or give the path of a checkpoint."
@@ -57,15 +65,11 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(_why(path, error)) from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{path} holds a {type(content).__name__}, not the weights of a network.")
-    nested = next((content[key] for key in ("model", "state_dict", "model_state_dict") if key in content), content)
-    weights = {_plain(str(k)): v for k, v in nested.items() if isinstance(v, Tensor)} if isinstance(nested, Mapping) else {}
-    if not weights:
-        raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
+    nested = _where_weights_are(content, path)
+    weights = _named({str(k): v for k, v in nested.items() if isinstance(v, Tensor)}, path)
     found = content.get("scales")
     scales: Mapping[str, Tensor] = found if isinstance(found, Mapping) else {}
-    if bare := [name for name, w in weights.items() if w.dtype == torch.int8 and name not in scales]:
-        raise ModelError(f"{path} has weights in 8 bits without their scales ({some(bare)}): take the file as it was packed.")
-    weights = {name: w.float() * scales[name] if name in scales else w for name, w in weights.items()}
+    weights = {name: _dense(name, w, scales.get(name), path) for name, w in weights.items()}
     config = content.get("config")
     ours = isinstance(config, Mapping) and isinstance(config.get("trunk"), Mapping)
     said = content.get("sam2s", {})
@@ -76,7 +80,83 @@ def open_checkpoint(path: Path) -> Checkpoint:
         ModelConfig.from_dict(dict(config)) if ours and isinstance(config, Mapping) else None,
         dict(said) if isinstance(said, Mapping) else {},
         {} if ours else beside,
+        next((str(k) for k, v in content.items() if _AVERAGED.search(str(k)) and v is not nested and _has_tensors(v)), ""),
     )
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) and isinstance(k, str) for k, v in value.items())
+
+
+def _where_weights_are(content: Mapping[Any, Any], path: Path) -> Mapping[Any, Any]:
+    """Return the part of a file that holds the weights, however deep training scripts have put it.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or several of which none has a name that tells.
+    """
+    inside: Any = content
+    for _ in range(_DEPTH):
+        found = [inside[key] for key in _WEIGHTS if isinstance(inside.get(key), Mapping)]
+        if found and _has_tensors(found[0]):
+            return found[0]
+        if _has_tensors(inside):
+            return inside
+        others = {str(key): value for key, value in inside.items() if isinstance(value, Mapping) and not _is_of_optimizer(key)}
+        several = [key for key, value in others.items() if _has_tensors(value)]
+        if len(several) > 1:
+            raise ModelError(f"{path} holds several networks ({some(several)}): save the one that is meant alone.")
+        if several:
+            return others[several[0]]
+        if not found and len(others) != 1:
+            break
+        inside = found[0] if found else next(iter(others.values()))
+    raise ModelError(f"{path} holds no weights: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}.")
+
+
+def _is_of_optimizer(key: Any) -> bool:
+    return any(word in str(key) for word in ("optim", "sched", "scaler", "callback", "sam2s", "scales", "config"))
+
+
+def _named(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return weights by the names of the network's own tensors, without what wrappers left in them.
+
+    Raises
+    ------
+    ModelError
+        If two have one name then: which of them is meant is not known.
+    """
+    names = {name: _plain(name) for name in weights}
+    if fronts := {match[1] for name in names.values() if (match := _TRUNK.match(name))}:
+        if len(fronts) > 1 or any(name.startswith("image_encoder.") for name in names.values()):
+            also = some(sorted(front.rstrip(".") for front in fronts))
+            raise ModelError(f"{path} holds several networks ({also}): save the one that is meant alone.")
+        front = fronts.pop()
+        if not front.startswith(("detector.", "tracker.")):  # parts of SAM 3 have names of their own
+            names = {name: plain.removeprefix(front) for name, plain in names.items()}
+    found: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if names[name] in found:
+            raise ModelError(f"{path} holds {names[name]} twice, with and without a wrapper's name in front: save one of them.")
+        found[names[name]] = weight
+    return found
+
+
+def _dense(name: str, weight: Tensor, scale: Tensor | None, path: Path) -> Tensor:
+    """Return a weight as numbers that can be put into a network.
+
+    Raises
+    ------
+    ModelError
+        If it is quantised or holds no values.
+    """
+    if weight.is_quantized or weight.is_meta or weight.layout != torch.strided:
+        raise ModelError(f"{path} has weights that are no plain numbers ({name}): save them dense, in float32 or 16 bits.")
+    if scale is not None:
+        return weight.float() * scale
+    # With numbers of 8 bits torch can do little.
+    return weight.float() if weight.is_floating_point() and weight.element_size() == 1 else weight
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, dict[str, Any]]:
@@ -104,6 +184,7 @@ def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
 
 
 def _plain(name: str) -> str:
+    name = _INSIDE.sub("", name)
     changed = True
     while changed:
         changed = False
@@ -111,6 +192,15 @@ def _plain(name: str) -> str:
             if name.startswith(prefix):
                 name, changed = name[len(prefix) :], True
     return name
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins as such a file does, whatever it is called: with the length of a header of JSON."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
+        return True
+    return path.suffix.lower() == ".safetensors" and not start.startswith((b"PK", b"\x80"))
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -125,8 +215,9 @@ def _pickled(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums itself; a second for a gigabyte
             if (changed := archive.testzip()) is not None:
                 raise ValueError(f"its part {changed} has other content than was written")
-    with torch.serialization.safe_globals(_harmless()):
-        return torch.load(path, map_location="cpu", weights_only=True)
+    # By its name torch would take some of them for safetensors.
+    with torch.serialization.safe_globals(_harmless()), path.open("rb") as file:
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _harmless() -> list[Any]:
@@ -153,18 +244,23 @@ def _why(path: Path, error: Exception) -> str:
         return f"{path} is a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`, or download it."
     if start.lstrip()[:1] == b"<":
         return f"{path} is a web page, not a checkpoint: download the file itself."
-    if path.suffix == ".safetensors" and (lacking := _lacking(path, start, size)):
+    if path.suffix.lower() == ".safetensors" and (lacking := _lacking(path, start, size)):
         return f"{path} is cut short ({lacking} of its bytes are missing): {again}."
     if start.startswith(b"PK") and not zipfile.is_zipfile(path):
         return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {again}."
+    if path.name.endswith(".index.json"):
+        return f"{path} lists the parts of a checkpoint: save the network in one file, as with max_shard_size='100GB'."
+    if start.startswith(b"\x1f\x8b"):
+        return f"{path} is packed with gzip: unpack it first."
     words = _ESCAPES.sub("", str(error)).strip()
     if refused := _REFUSED.search(words):
         return (
             f"{path} holds {refused[1]}, which is code and is not run: save the weights alone, as in "
             "torch.save({'model': network.state_dict()}, FILE)."
         )
-    first = next((line.strip() for line in words.splitlines() if line.strip()), type(error).__name__)
-    return f"{path} is not a checkpoint, or is damaged ({first[:200]}): {again}."
+    first = next((line.strip() for line in words.splitlines() if line.strip()), "")
+    reason = f" ({first[:200]})" if " " in first and "weights_only" not in first else ""  # advice that would run code
+    return f"{path} is not a checkpoint, or is damaged{reason}: {again}."
 
 
 def _lacking(path: Path, start: bytes, size: int) -> int:

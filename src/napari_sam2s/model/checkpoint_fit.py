@@ -92,6 +92,8 @@ def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: 
     own, shapes = network.state_dict(), layout.expected
     fits = {n: w for n, w in layout.weights.items() if n in shapes and shapes[n] == w.shape}
     _check_finite(fits, path)
+    if bare := tuple(n for n, w in fits.items() if not w.is_floating_point() and w.numel() > 1):
+        raise ModelError(f"{path} has whole numbers for weights, without their scales ({some(bare)}): take the file as packed.")
     if found := _differences(layout):
         whole = all(n in own for n in (*found.missing, *found.shapes))  # else there is nothing to put in its place
         if strict or not whole:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,6 +142,8 @@ def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str
     config = file.config if file.config is not None else recognise(file.weights, file.path)
     model = _made(config)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
+    if file.averaged:
+        warnings.warn(f"{file.path} also holds averaged weights ({file.averaged}), which are not taken.", stacklevel=3)
     facts = {"source": name, "sha256": sha256_once(file.path)}
     return model, {**facts, "differences": str(found)} if found else facts
 
