@@ -109,7 +109,13 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
 
 @pytest.mark.parametrize(
     ("name", "size", "words"),
-    [("a/b", None, "cannot be the name"), ("sam2.1-tiny", None, "not the published"), ("own", 500, "multiple of 32")],
+    [
+        ("a/b", None, "cannot be the name"),
+        ("sam2.1-tiny", None, "not the published"),
+        ("own", 500, "multiple of 32"),
+        ("own", 2**30, "to 8192"),
+        ("..", None, "a letter or digit first"),
+    ],
 )
 def test_what_cannot_be_added(folder, name, size, words):
     file = folder / "ours.pt"
@@ -119,8 +125,18 @@ def test_what_cannot_be_added(folder, name, size, words):
     assert not own_models()
 
 
-def test_a_list_that_cannot_be_read_is_told(folder):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "null",
+        "[1]",
+        '[{"name": 5, "path": null, "sha256": 1}]',
+        '[{"name": "a", "path": "", "sha256": "", "input_size": -5}]',
+    ],
+)
+def test_a_list_that_cannot_be_read_is_told(folder, text):
     (folder / "kept" / "models").mkdir(parents=True)
-    (folder / "kept" / "models" / FILE).write_text("{", encoding="utf-8")
+    (folder / "kept" / "models" / FILE).write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match="delete it"):
         own_models()

@@ -11,6 +11,7 @@ STRIDE = 16  # of a mask to the map that memories, attention and the decoder liv
 UNIT = 32  # of the input's side, in networks whose coarsest map is at this stride
 UNITS = (UNIT, 336)  # the latter is a window of SAM 3's
 MIN_SIZE = 64
+MAX_SIZE = 8192  # more than any memory holds the attention of
 LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16, 32
 
 
@@ -150,12 +151,15 @@ def check_image_size(size: int, unit: int | None = None) -> None:
     if not possible_size(size, UNITS if unit is None else (unit,)):
         unit = unit or UNIT
         such = "512 or 1024" if unit == UNIT else str(3 * unit)
-        raise ModelError(f"image_size={size} is not possible: take a multiple of {unit} from 64 on, such as {such}.")
+        raise ModelError(
+            f"image_size={size!r} is not possible: take a multiple of {unit} from 64 to {MAX_SIZE}, such as {such}."
+        )
 
 
 def possible_size(size: int, units: tuple[int, ...] = UNITS) -> bool:
     """Whether a network of one of these units can have this as the side of its input."""
-    return size >= MIN_SIZE and any(size % unit == 0 for unit in units)
+    whole = hasattr(size, "__index__") and not isinstance(size, bool)
+    return whole and MIN_SIZE <= size <= MAX_SIZE and any(size % unit == 0 for unit in units)
 
 
 _TINY = ModelConfig()

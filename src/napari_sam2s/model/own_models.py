@@ -16,7 +16,7 @@ from filelock import FileLock
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.downloads import sha256_once, weights_folder, write_note
 from napari_sam2s.model.model_registry import registry
-from napari_sam2s.model.network_config import check_image_size
+from napari_sam2s.model.network_config import check_image_size, possible_size
 
 FILE = "own_models.json"
 
@@ -66,8 +66,10 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
     name = name or path.stem
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise ModelError(f"{name!r} cannot be the name of a model: take letters, digits, '-', '_' and '.', with --name.")
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise ModelError(
+            f"{name!r} cannot be the name of a model: take letters, digits, '-', '_' and '.', a letter or digit first, with --name."
+        )
     known, digest = registry().get(name), sha256_once(path)
     if known is not None:
         if known.built_in or (known.pinned and known.sha256 != digest):
@@ -108,9 +110,17 @@ def _read() -> list[OwnModel]:
     if not place.is_file():
         return []
     try:
-        return [OwnModel(**row) for row in json.loads(place.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError) as error:
+        found = [OwnModel(**row) for row in json.loads(place.read_text(encoding="utf-8"))]
+        if not all(_whole(model) for model in found):
+            raise ValueError("a model without its name, path, SHA-256 or size")
+    except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{place} cannot be read ({error}): delete it, then add your models again.") from error
+    return found
+
+
+def _whole(model: OwnModel) -> bool:
+    texts = all(isinstance(value, str) for value in (model.name, model.path, model.sha256))
+    return texts and (model.input_size is None or possible_size(model.input_size))
 
 
 def _keep(models: list[OwnModel]) -> None:
