@@ -68,7 +68,7 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     name = name or path.stem
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise ModelError(
-            f"{name!r} cannot be the name of a model: take letters, digits, '-', '_' and '.', a letter or digit first, with --name."
+            f"{name!r} cannot be the name of a model: take letters, digits, '-', '_', '.', a letter or digit first (--name)."
         )
     known, digest = registry().get(name), sha256_once(path)
     if known is not None:
