@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -110,3 +113,67 @@ def test_pictures_that_do_not_count_from_0_are_refused(tmp_path):
     with open_video(tmp_path / "pictures") as video, pytest.raises(FormatError, match="count from 1 on"):
         import_project(tmp_path / "masks.tif", "tiff", tmp_path / "a.sam2s", video)
     assert not (tmp_path / "a.sam2s").exists()
+
+
+def in_json(name, change):
+    """Change the JSON of a format."""
+
+    def changed(made):
+        content = json.loads(made.read_text())
+        change(content)
+        made.write_text(json.dumps(content))
+
+    return name, changed
+
+
+def in_text(name, file, old, new):
+    def changed(made):
+        path = made / file if file else made
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    return name, changed
+
+
+def copied(name, old, new):
+    return name, lambda made: shutil.copy(made / old, made / new)
+
+
+DAMAGED = {
+    "a part that is text": in_json("coco", lambda c: c.update(info="x")),
+    "half an image": in_json("coco", lambda c: c["annotations"][0].update(image_id=1.5)),
+    "half a track": in_json("coco", lambda c: c["annotations"][0].update(track_id=1.5)),
+    "a track that is true": in_json("coco", lambda c: c["annotations"][0].update(track_id=True)),
+    "two images of one frame": in_json("coco", lambda c: c["images"][0].update(frame_index=1)),
+    "images of several sizes": in_json("coco", lambda c: c["images"][0].update(height=9)),
+    "nothing": in_json("coco", lambda c: c.update(annotations=[], tracks=[])),
+    "a list that is a number": in_json("sav", lambda c: c.update(masklet=5)),
+    "names for some": in_json("sav", lambda c: c["object_names"].pop()),
+    "two of one id": in_json("sav", lambda c: c.update(masklet_id=[1, 1])),
+    "a colour that is none": in_json("sav", lambda c: c["object_facts"][0].update(colour=[1])),
+    "no step": in_json("sav", lambda c: c.update(ann_every=0)),
+    "a track that is none": in_json("youtube-vis", lambda c: c["tracks"].append(5)),
+    "a frame behind the end": in_text("cvat", "", ' frame="1"', ' frame="77"'),
+    "a frame twice": in_text("cvat", "", ' frame="1"', ' frame="0"'),
+    "a number beyond any": in_text("cvat", "", 'width="', f'width="{2**70}'),
+    "another size": in_text("mots", "seqinfo.ini", "imWidth=30", "imWidth=31"),
+    "a frame that is not listed": in_text("mots", "objects.json", '"frames": [0, ', '"frames": ['),
+    "two pictures of one number": copied("ctc", "mask000.tif", "mask0000.tif"),
+    "two pictures of a number": copied("davis", "00000.png", "0.png"),
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_files_are_one_sentence_and_no_project(case, tmp_path, name, damage):
+    made = case.export(tmp_path / name, name)
+    damage(made)
+    with pytest.raises(FormatError):
+        import_project(made, name, tmp_path / "new.sam2s")
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_a_mask_of_another_size(case, tmp_path):
+    made = case.export(tmp_path / "davis", "davis")
+    with Image.open(made / "00001.png") as picture:
+        picture.resize((15, 10), 0).save(made / "00001.png")
+    with pytest.raises(FormatError, match=r"shape of the frame, \(20, 30\) \(Y, X\); got \(10, 15\)"):
+        import_project(tmp_path / "davis", "davis", tmp_path / "new.sam2s")

@@ -19,6 +19,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.phase_table import facts_of_phases
@@ -109,27 +110,27 @@ class CocoMasklets:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        try:
+        with reading(self.path, "a COCO file of instances"):
             facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-            images = {int(image["id"]): image for image in facts["images"]}
-            classes = {int(c["id"]): str(c["name"]) for c in facts["categories"]}
-            frame_of = {i: int(image.get("frame_index", n)) for n, (i, image) in enumerate(sorted(images.items()))}
-            first = min(images.values(), key=lambda image: int(image["id"]))
-            self.shape = max(frame_of.values()) + 1, int(first["height"]), int(first["width"])
+            images = {whole(image["id"]): image for image in facts["images"]}
+            classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
+            frame_of = {i: whole(image.get("frame_index", n)) for n, (i, image) in enumerate(sorted(images.items()))}
+            first = min(images.values(), key=lambda image: whole(image["id"]))
+            self.shape = max(frame_of.values()) + 1, whole(first["height"]), whole(first["width"])
             self.name = str(facts.get("info", {}).get("description") or self.path.stem)
             self.fps: float | None = facts.get("info", {}).get("fps")
             self.frames = sorted(frame_of.values())
+            if len(set(self.frames)) < len(self.frames):
+                raise ValueError("two images have one frame_index")
+            if len({(whole(image["height"]), whole(image["width"])) for image in images.values()}) > 1:
+                raise ValueError("its images have several sizes")
             self._masks: dict[int, list[tuple[int, Any]]] = {frame: [] for frame in self.frames}
             found: dict[int, Object] = {}
             for n, a in enumerate(facts["annotations"], 1):
-                i = int(a.get("track_id", n))
-                self._masks[frame_of[int(a["image_id"])]].append((i, a["segmentation"]))
-                found.setdefault(i, Object(i, f"object {i}", classes[int(a["category_id"])], object_colour(i)))
+                i = whole(a.get("track_id", n))
+                self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
+                found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
             found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
-        except FileNotFoundError as error:
-            raise FormatError(f"There is no file {self.path}.") from error
-        except (ValueError, KeyError, TypeError, IndexError, OSError) as error:
-            raise FormatError(f"{self.path} is not a COCO file of instances ({error!r}).") from error
         self.objects = tuple(found[i] for i in sorted(found))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:

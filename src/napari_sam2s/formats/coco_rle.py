@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.foreign_files import whole
 from napari_sam2s.masklets import rle
 
 
@@ -45,8 +46,8 @@ def decode_rle(runs: Mapping[str, Any]) -> NDArray[np.bool_]:
         If the runs do not fill the size, or are no runs.
     """
     try:
-        height, width = (int(n) for n in runs["size"])
-        counts = unpack_counts(runs["counts"]) if isinstance(runs["counts"], str) else [int(n) for n in runs["counts"]]
+        height, width = (whole(n) for n in runs["size"])
+        counts = unpack_counts(runs["counts"]) if isinstance(runs["counts"], str) else [whole(n) for n in runs["counts"]]
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"A mask is no run lengths of COCO ({error!r}).") from error
     if sum(counts) != height * width or min(counts, default=0) < 0:

@@ -132,6 +132,8 @@ class CtcFolder:
         if not all(d.isdigit() for d in digits):
             raise FormatError(f"{self.folder} holds a mask without a number: {paths[0].name}.")
         self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
+        if len(self._paths) < len(paths):
+            raise FormatError(f"{self.folder} has two masks of one number: keep one of each.")
         self._objects = self._with_parents(self._read_objects())
         self.shape = (max(self._paths) + 1, *self._labels(min(self._paths)).shape)
 

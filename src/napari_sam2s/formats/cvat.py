@@ -23,6 +23,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco import NO_CLASS
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import reading
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.object_spool import ObjectSpool
@@ -147,7 +148,7 @@ class CvatMasklets:
         tracks: list[Object] = []
         ids: list[int] = []
         size: dict[str, int] = {}
-        try:
+        with reading(self.path, "a file of CVAT for video 1.1"):
             for element in _elements(self.path):
                 if element.tag == OURS:
                     self._ours = json.loads(element.text or "")
@@ -165,10 +166,6 @@ class CvatMasklets:
                 raise ValueError("it does not say how large the video is")
             self.shape = size["length"], size["height"], size["width"]
             self._finish(tracks, ids)
-        except FileNotFoundError as error:
-            raise FormatError(f"There is no file {self.path}.") from error
-        except (ValueError, KeyError, TypeError, OSError, ElementTree.ParseError) as error:
-            raise FormatError(f"{self.path} is not a file of CVAT for video 1.1 ({error!r}).") from error
 
     def _take(self, track: ElementTree.Element, place: int) -> Object:
         """Keep the masks of a track by its place."""
@@ -181,7 +178,10 @@ class CvatMasklets:
                 continue
             box = tuple(int(shape.attrib[key]) for key in ("top", "left", "height", "width"))
             runs = np.array(shape.attrib["rle"].split(","), dtype=np.int64)
-            self._masks.setdefault(int(shape.attrib["frame"]), {})[place] = rle.of_runs(runs, (box[0], box[1], box[2], box[3]))
+            there = self._masks.setdefault(frame := int(shape.attrib["frame"]), {})
+            if place in there:
+                raise ValueError(f"track {track.get('id')} has two masks on frame {frame}")
+            there[place] = rle.of_runs(runs, (box[0], box[1], box[2], box[3]))
         label = track.attrib["label"]
         return Object(place, name or "", None if label == NO_CLASS else label)
 
@@ -199,6 +199,8 @@ class CvatMasklets:
         self.fps = self._ours.get("fps")
         self.frames: list[int] = [int(t) for t in self._ours.get("frames", range(self.shape[0]))]
         self._known = frozenset(self.frames)
+        if beyond := self._masks.keys() - self._known:
+            raise ValueError(f"it has masks on frame {min(beyond)}, which is not among its {len(self.frames)} frames")
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""

@@ -156,7 +156,13 @@ def numbered_masks(folder: Path) -> list[Path]:
 
 
 def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
-    return {int(re.findall(r"\d+", p.stem)[-1]): p for p in sorted(pictures)}
+    found: dict[int, Path] = {}
+    for picture in sorted(pictures):
+        number = int(re.findall(r"\d+", picture.stem)[-1])
+        if number in found:
+            raise FormatError(f"{picture} and {found[number].name} have the same number: keep one of them.")
+        found[number] = picture
+    return found
 
 
 def layer_folders(root: Path, video: str) -> dict[int, Path]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.foreign_files import reading
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
+from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.project_draft import project_draft
+from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import binary_mask
 from napari_sam2s.video.image_folder import is_zarr, picture_numbers
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
+LARGEST_SIDE = 2**31 - 1  # frames or pixels
 BATCH = 500  # rows that are written at once
 
 
@@ -62,15 +67,19 @@ def import_project(
         raise FormatError(f"{target} exists already: choose another name.")
     if not Path(source).exists():
         raise FormatError(f"There is no file or folder {source}.")
-    read = FORMATS[format].read
+    read, what = FORMATS[format].read, f"of the format {FORMATS[format].title}"
     assert read is not None
-    masklets = _one(read(source), name, source)
-    frames = annotated_frames(masklets, str(source))
-    sized = video if video is not None else _Sized(shape_of(masklets))
+    with reading(source, what):
+        masklets = _one(read(source), name, source)
+        frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
+        sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source)
+    if not objects:
+        raise FormatError(f"{source} shows no object (255 is void in pictures of DAVIS): give each object its own number.")
     _check_numbers(getattr(video, "path", None))
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
-        _take_up(project, masklets, frames, kind, progress)
+        known = _known(masklets, frames, project.shape[1:], source, what)
+        _take_up(project, objects, known, len(frames), kind, progress)
     return target
 
 
@@ -101,6 +110,8 @@ def _check_numbers(pictures: Path | None) -> None:
 
 
 def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str) -> None:
+    if len(shape) < 3 or not all(isinstance(n, int) and 0 < n <= LARGEST_SIDE for n in shape[:3]):
+        raise FormatError(f"{source} is of a video of {tuple(shape[:3])} (T, Y, X), which cannot be.")
     if frames[0] < 0 or frames[-1] >= shape[0]:
         raise FormatError(
             f"{source} has masks on frame {frames[-1]}, and the video has {shape[0]} frames: give the video of the masks."
@@ -110,18 +121,35 @@ def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source
         raise FormatError(f"{source} has masks of {tuple(of_masks[1:3])} (Y, X), and the video has {tuple(shape[1:3])}.")
 
 
+def _known(
+    masklets: Masklets, frames: list[int], size: tuple[int, int], source: Path | str, what: str
+) -> Iterator[tuple[int, dict[int, Entry]]]:
+    """Yield what is known of the objects on every frame, by object."""
+    for frame in frames:
+        with reading(source, what):
+            if hasattr(masklets.masks, "entries"):
+                entries = {e.object_id: e for e in entries_of(masklets, frame)}
+            else:
+                masks = masklets.masks(frame).items()
+                entries = {i: Entry(i, rle.encode(binary_mask(mask, size, FormatError))) for i, mask in masks}
+        yield frame, entries
+
+
 def _take_up(
-    project: Project, masklets: Masklets, frames: list[int], kind: str, progress: Callable[[int, int], None] | None
+    project: Project,
+    objects: Sequence[Object],
+    frames: Iterable[tuple[int, dict[int, Entry]]],
+    count: int,
+    kind: str,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
-    objects = sorted(masklets.objects, key=lambda o: (o.order, o.id))
     ids = {o.id: project.add_object(o.name or None, o.class_name, o.colour).id for o in objects}
     for o in objects:
         if o.parent in ids:
             project.objects.set_parent(ids[o.id], ids[o.parent])
     waiting = dict(ids)
     rows: list[tuple[int, int, rle.Mask, Any]] = []
-    for n, frame in enumerate(frames):
-        known = {e.object_id: e for e in entries_of(masklets, frame)}
+    for n, (frame, known) in enumerate(frames):
         strangers = known.keys() - ids.keys()
         if strangers:
             raise FormatError(f"Frame {frame} shows object {min(strangers)}, which the list of objects does not have.")
@@ -136,5 +164,5 @@ def _take_up(
             project.write_masks(rows, origin="imported")
             rows = []
         if progress is not None:
-            progress(n + 1, len(frames))
+            progress(n + 1, count)
     project.write_masks(rows, origin="imported")

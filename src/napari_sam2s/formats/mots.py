@@ -22,6 +22,7 @@ from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
 from napari_sam2s.formats.coco import NO_CLASS
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, seconds_of, shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
@@ -83,7 +84,7 @@ class MotsFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, folder.name
-        try:
+        with reading(folder, "a video of MOTS"):
             sequence = configparser.ConfigParser(interpolation=None)
             sequence.read_string((folder / SEQUENCE).read_text(encoding="utf-8"))
             facts = sequence["Sequence"]
@@ -101,16 +102,14 @@ class MotsFolder:
                 self._rows.setdefault(int(frame) - 1, []).append(row)
             self._describe(classes)
             self._known = frozenset(self.frames)
-        except FileNotFoundError as error:
-            raise FormatError(f"{folder} is not a video of MOTS: there is no {error.filename}.") from error
-        except (ValueError, KeyError, TypeError, configparser.Error, OSError) as error:
-            raise FormatError(f"{folder} is not a video of MOTS ({error!r}).") from error
+            if beyond := self._rows.keys() - self._known:
+                raise ValueError(f"it has masks on frame {min(beyond) + 1}, which is not among its {len(self.frames)} frames")
 
     def _describe(self, classes: dict[int, int]) -> None:
         path = self.folder / OBJECTS
         if path.is_file():
             known = json.loads(path.read_text(encoding="utf-8"))
-            self.frames: list[int] = [int(t) for t in known["frames"]]
+            self.frames: list[int] = [whole(t) for t in known["frames"]]
             self.objects = tuple(map(object_of_facts, known["objects"]))
             self._id_of = {n: n - INSTANCES * kind for n, kind in classes.items()}
             return

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import whole
 from napari_sam2s.masklets.types import Object
 
 
@@ -25,14 +26,14 @@ def object_of_facts(facts: Mapping[str, Any]) -> Object:
     KeyError, TypeError, ValueError
         If they are no such facts.
     """
-    i = int(facts["id"])
+    i = whole(facts["id"])
     colour = facts.get("colour")
-    red, green, blue = object_colour(i) if colour is None else (int(c) for c in colour)
+    red, green, blue = object_colour(i) if colour is None else (whole(c) for c in colour)
     parent = facts.get("parent")
     return Object(
         i,
         str(facts.get("name") or f"object {i}"),
         str(facts["class"]) if facts.get("class") else None,
         (red, green, blue),
-        parent=None if parent is None else int(parent),
+        parent=None if parent is None else whole(parent),
     )

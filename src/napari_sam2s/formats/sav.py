@@ -22,6 +22,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.phase_table import facts_of_phases
@@ -38,19 +39,22 @@ class SavFile:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        try:
-            facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-            self._masklet: list[list[dict[str, Any] | None]] = facts["masklet"]
-            ids = [int(i) for i in facts["masklet_id"]]
-            size = int(facts["video_height"]), int(facts["video_width"])
-            count = int(facts["video_frame_count"])
-        except FileNotFoundError as error:
-            raise FormatError(f"There is no file {self.path}.") from error
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise FormatError(f"{self.path} is not a JSON file of SA-V ({error!r}).") from error
+        with reading(self.path, "a JSON file of SA-V"):
+            self._take(json.loads(self.path.read_text(encoding="utf-8")))
+
+    def _take(self, facts: dict[str, Any]) -> None:
+        """Keep what is said in a file."""
+        self._masklet: list[list[dict[str, Any] | None]] = facts["masklet"]
+        ids = [whole(i) for i in facts["masklet_id"]]
+        size = whole(facts["video_height"]), whole(facts["video_width"])
+        count = whole(facts["video_frame_count"])
         if any(len(row) != len(ids) for row in self._masklet):
             raise FormatError(f"{self.path} has {len(ids)} objects, but a frame with another number of masks.")
-        self.every = int(facts.get("ann_every", SAV_EVERY))
+        if len(set(ids)) < len(ids):
+            raise FormatError(f"{self.path} gives two objects one id: {ids}.")
+        self.every = whole(facts.get("ann_every", SAV_EVERY))
+        if self.every < 1:
+            raise ValueError(f"ann_every is {self.every}")
         self.fps: float | None = facts.get("fps", SAV_FPS)
         self.shape = count, *size
         self.name = str(facts.get("video_id") or self.path.name.removesuffix(ENDING))

@@ -21,6 +21,7 @@ from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco import NO_CLASS
 from napari_sam2s.formats.coco_rle import counts_of, decode_rle
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.object_spool import ObjectSpool
@@ -106,25 +107,25 @@ class YouTubeVisMasklets:
     def __init__(self, path: Path, facts: dict[str, Any], video: dict[str, Any]) -> None:
         self.path = path
         names = [str(name) for name in video["file_names"]]
-        self.frames = [int(t) for t in video.get("frame_index", range(len(names)))]
+        self.frames = [whole(t) for t in video.get("frame_index", range(len(names)))]
         self.name = names[0].split("/")[0] if names and "/" in names[0] else str(video["id"])
         if len(self.frames) != len(names) or not names:
             raise ValueError(f"video {video['id']} has {len(names)} file names for {len(self.frames)} frames")
-        length = int(video.get("source_length", self.frames[-1] + 1))
-        self.shape = length, int(video["height"]), int(video["width"])
+        length = whole(video.get("source_length", self.frames[-1] + 1))
+        self.shape = length, whole(video["height"]), whole(video["width"])
         self.fps: float | None = video.get("fps")
-        classes = {int(c["id"]): str(c["name"]) for c in facts["categories"]}
+        classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
         described = {o.id: o for o in map(object_of_facts, facts.get("tracks", ()))}
         found: dict[int, Object] = {}
         self._tracks: dict[int, list[Any]] = {}
         for a in facts["annotations"]:
             if a["video_id"] != video["id"]:
                 continue
-            i = int(a["id"])
+            i = whole(a["id"])
             self._tracks[i] = list(a["segmentations"])
             if len(self._tracks[i]) != len(names):
                 raise ValueError(f"annotation {i} has {len(self._tracks[i])} masks for {len(names)} frames")
-            name = classes[int(a["category_id"])]
+            name = classes[whole(a["category_id"])]
             found[i] = described.get(i) or Object(i, f"object {i}", None if name == NO_CLASS else name, object_colour(i))
         self.objects = tuple(found[i] for i in sorted(found))
         self._place = {frame: n for n, frame in enumerate(self.frames)}
@@ -153,12 +154,8 @@ def read_youtube_vis(path: Path | str) -> dict[str, YouTubeVisMasklets]:
     """
     videos: dict[str, YouTubeVisMasklets] = {}
     for file in files_in(path, ENDING):
-        try:
+        with reading(file, "a YouTube-VIS file"):
             facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             found = [YouTubeVisMasklets(file, facts, video) for video in facts["videos"]]
-        except FileNotFoundError as error:
-            raise FormatError(f"There is no file {file}.") from error
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
-            raise FormatError(f"{file} is not a YouTube-VIS file ({error!r}).") from error
         videos |= {video.name: video for video in found}
     return videos

@@ -1,0 +1,46 @@
+"""One sentence for whatever a file that is not of a format, or is damaged, makes its reader raise."""
+
+from __future__ import annotations
+
+import configparser
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_sam2s.errors import FormatError, Sam2sError
+
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, OSError, EOFError, RuntimeError, SyntaxError)
+
+
+@contextmanager
+def reading(path: Path | str, what: str) -> Iterator[None]:
+    """Read a file as ``what``, such as "a COCO file of instances".
+
+    Raises
+    ------
+    FormatError
+        For everything that the reader raises of another kind than ours.
+    """
+    try:
+        yield
+    except Sam2sError:
+        raise
+    except FileNotFoundError as error:
+        raise FormatError(f"There is no file {error.filename or path}.") from error
+    except (*DAMAGE, MemoryError, configparser.Error, struct.error) as error:
+        raise FormatError(f"{path} is not {what}, or is damaged ({error!r:.300}).") from error
+
+
+def whole(value: Any) -> int:
+    """Return a whole number as JSON has it: 2, or 2.0 as some writers have it.
+
+    Raises
+    ------
+    ValueError
+        If it is none: 2.5 is not 2, and true is not 1.
+    """
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
