@@ -109,3 +109,14 @@ def test_a_file_that_holds_no_times(tmp_path, numbered):
     quick = numbered["encode"](tmp_path / "quick.mp4", *numbered["X264"], "-bf", "0", frames=20, rate="5000")
     with open_video(quick) as video:
         assert (video.warnings, round(video.fps)) == ((), 5000)
+
+
+def test_a_matroska_file_whose_content_changed_after_it_was_written(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.mkv", "-c:v", "rawvideo", "-pix_fmt", "yuv420p", frames=40)
+    with open_video(path) as video:
+        assert video.warnings == ()
+    content = bytearray(path.read_bytes())
+    content[len(content) * 6 // 10] ^= 255  # a pixel, of which no decoder can complain
+    path.write_bytes(content)
+    with open_video(path) as video:
+        assert "1 of 40 pieces of the file have other content than was written, the first from about 1.0 s" in video.warnings[0]

@@ -21,6 +21,7 @@ from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packet
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
+from napari_sam2s.video.matroska_check import changed_pieces
 from napari_sam2s.video.mp4_index import read_sample_tables, samples_of_an_early_edit
 from napari_sam2s.video.picture_order import left_out, shown
 from napari_sam2s.video.playlists import named_files
@@ -189,6 +190,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         keys = np.concatenate((FRAME_0, keys))
     cut = _missing_at_end(packets, first, len(pts), path)
     warnings += cut
+    warnings += changed_pieces(path) if first.container.startswith("matroska") else []
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:
