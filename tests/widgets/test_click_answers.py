@@ -5,6 +5,7 @@ from __future__ import annotations
 import napari
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QPushButton
@@ -151,9 +152,12 @@ def test_masks_of_any_labels_layer_are_prompts_in_two_clicks(session):
     button = QPushButton()
     menu = LabelMenu(session, button)
     menu.fill()
-    assert [action.text() for action in menu.actions()] == ["cellpose: all 2 objects", "cellpose: label 9 alone"]
+    texts = ["cellpose: all 2 objects", "cellpose: label 9 alone", "A file of labels ..."]
+    assert [action.text() for action in menu.actions()] == texts
     menu.actions()[0].trigger()
     session.settle()
+    assert not layer.visible, "or its masks would be taken for the tracked ones"
+    assert session.viewer.layers.selection.active.name == "SAM2S prompts"
     project = session.project
     assert [o.name for o in project.objects] == ["cellpose 7", "cellpose 9"], "the empty first object is one of them"
     np.testing.assert_array_equal(project.mask(0, 2), cells[0] == 9)
@@ -164,13 +168,37 @@ def test_masks_of_any_labels_layer_are_prompts_in_two_clicks(session):
     project.redo()
     session.go_to(3)
     menu.fill()
-    assert [action.text() for action in menu.actions()] == ["cellpose: the object"]
+    assert menu.actions()[0].text() == "cellpose: the object"
     menu.actions()[0].trigger()
     session.settle()
     assert (project.objects[-1].name, project.prompts()[-1].frame) == ("cellpose 11", 3)
     session.go_to(5)
     menu.fill()
     assert not menu.actions()[0].isEnabled()
+
+
+def test_labels_in_an_image_layer_and_in_a_file_are_prompts(session, tmp_path):
+    cells = np.zeros((9, 64, 64), np.uint16)
+    cells[0, 5:15, 5:15], cells[0, 30:40, 30:40] = 7, 9
+    session.viewer.add_image(cells, name="masks")  # as napari opens a file of labels
+    session.viewer.add_image(np.random.default_rng(1).integers(0, 9, (9, 64, 64), dtype=np.uint8), name="noise")
+    session.viewer.add_image(cells.astype(float), name="floats")
+    button = QPushButton()
+    menu = LabelMenu(session, button)
+    menu.fill()
+    assert [action.text() for action in menu.actions()] == ["masks: all 2 objects", "A file of labels ..."]
+    tifffile.imwrite(tmp_path / "cells.tif", cells)
+    tifffile.imwrite(tmp_path / "small.tif", cells[:, :9, :9])
+    menu.take_file(tmp_path / "cells.tif")
+    session.settle()
+    assert [o.name for o in session.project.objects] == ["cells 7", "cells 9"]
+    for name, words in (("small.tif", "9 x 9, the video 64 x 64 pixels"), ("none.tif", "no such file")):
+        menu.take_file(tmp_path / name)
+        assert words in session.heard[-1]
+    session.go_to(1)
+    menu.take_file(tmp_path / "cells.tif")
+    assert "0 labels for frame 1" in session.heard[-1]
+    assert len(session.project.objects) == 2
 
 
 def test_a_class_names_what_has_no_name(session):

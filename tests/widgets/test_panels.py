@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QColor, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton
 
 from napari_sam2s.masklets import Scores
 from napari_sam2s.masklets.class_lists import PRESETS
@@ -111,6 +111,23 @@ def test_review_by_key(desk):
     desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)  # to correct it
     assert widget.viewer.layers.selection.active.name == widget.session.layers.prompts.name
     assert "right-click" in widget.status.text()
+
+
+def test_the_page_of_edits_follows_the_chosen_object_and_the_wheel_passes_its_menus(desk):
+    widget, panel = desk.widget, desk.widget.track_editing_panel
+    desk.show(panel)
+    widget.session.choose(2)
+    assert (panel.first.currentText(), panel.second.currentText()) == ("right", "left")
+    panel.first.setCurrentIndex(0)
+    widget.refresh()
+    assert panel.first.currentText() == "left", "chosen here, it stays"
+    for part in (panel.kind, panel.start, widget.run_panel.direction):
+        before = part.value() if part is panel.start else part.currentIndex()
+        at, turn = QPointF(part.rect().center()), QPoint(0, -120)
+        none, flow = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+        wheel = QWheelEvent(at, part.mapToGlobal(at), QPoint(), turn, none, Qt.KeyboardModifier.NoModifier, flow, False)
+        QApplication.sendEvent(part, wheel)
+        assert (part.value() if part is panel.start else part.currentIndex()) == before
 
 
 def test_a_track_edit_with_preview(desk):

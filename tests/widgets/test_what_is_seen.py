@@ -56,6 +56,15 @@ def test_only_a_first_mask_changes_a_colour_that_nobody_chose(tmp_path):
     project.close()
 
 
+def test_a_new_object_has_a_colour_that_no_other_has(tmp_path):
+    with Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8)) as project:
+        project.add_object()
+        project.objects.set_colour(1, BLUE)  # as the first mask on something orange gets it
+        assert [project.add_object().colour for _ in range(2)] == [GREEN, COLOURS[3]]
+        assert len({project.add_object().colour for _ in range(7)} | {BLUE, GREEN, COLOURS[3]}) == len(COLOURS)
+        assert project.add_object().colour == COLOURS[10 % len(COLOURS)], "all are taken: in turn"
+
+
 def test_pictures_of_answers_show_the_answer_and_dim_the_rest():
     small = np.zeros_like(MASK)
     small[7:9, 12:14] = True

@@ -23,6 +23,7 @@ from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.measurements.plot_curves import QUICK, Curve, project_curves, table_columns, table_curves, write_curves
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 2000  # while tracking goes on the curves grow
 SMOOTH_MOST = 9999
+ROOM_FOR_TWO = 1000  # pixels of a window in which the plots stand below the main dock, not behind it
 STRONG = Qt.FocusPolicy.StrongFocus
 _log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class PlotsWidget(QWidget):
         self._watcher = CloseWatcher(self, self.let_go)
         self._layers_changed()
         self._timer.start()
+        tab_beside_ours(self, lower_than=ROOM_FOR_TWO)
 
     def _build(self) -> None:
         self.quantity = menu(QUICK, "What is plotted. Measure first for all other columns.")

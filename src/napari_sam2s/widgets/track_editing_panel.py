@@ -39,6 +39,7 @@ class TrackEditingPanel(QWidget):
         super().__init__()
         self._session = session
         self._objects: tuple[Object, ...] = ()
+        self._followed: int | None = None  # the current object that was taken over into the menu
         self._timer = quiet_timer(self, DELAY, self.show_preview)
         session.moved.connect(self._timer.start)
         self.first = menu((), "The object whose masks are edited.")
@@ -107,6 +108,7 @@ class TrackEditingPanel(QWidget):
                 self._fill(choice, min(other, len(objects) - 1))
             self._keep_apart()
             self._show_parent()
+        self._follow()
         last = 0 if project is None else project.shape[0] - 1
         if last != self.last.maximum():
             for box, value in ((self.start, 0), (self.last, last)):
@@ -151,10 +153,18 @@ class TrackEditingPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Look at the project as it is now, and at the object that is chosen there."""
         super().showEvent(event)
-        if (at := self.first.findData(self._session.current_object)) >= 0 and not event.spontaneous():
+        if not event.spontaneous():
+            self._followed = None
+            self._follow()
+        self._timer.start()
+
+    def _follow(self) -> None:
+        """Take over the object that is chosen in the table or the picture, once; another one in the menu stays."""
+        current = self._session.current_object
+        if current != self._followed and (at := self.first.findData(current)) >= 0:
+            self._followed = current
             self.first.setCurrentIndex(at)
             self._keep_apart()
-        self._timer.start()
 
     # What the user does
 
