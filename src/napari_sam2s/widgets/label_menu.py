@@ -75,8 +75,12 @@ class LabelMenu(QMenu):
         self._session.activate_prompts()
 
     def _choose_file(self) -> None:
-        if name := QFileDialog.getOpenFileName(self.parentWidget(), "A file of labels", "", FILES)[0]:
+        if name := QFileDialog.getOpenFileName(self.parentWidget(), "A file of labels", self._folder(), FILES)[0]:
             self.take_file(Path(name))
+
+    def _folder(self) -> str:
+        project = self._session.project
+        return "" if project is None else str(project.path.parent)  # masks often lie beside their video
 
     def take_file(self, path: Path) -> None:
         """Take all labels of a file, of its page for the frame on show, as prompts; say what is wrong with it."""

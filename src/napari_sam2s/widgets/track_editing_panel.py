@@ -65,10 +65,10 @@ class TrackEditingPanel(QWidget):
             choice.currentIndexChanged.connect(self._changed)
         self.text = wrapped(lines=2)  # the button below stays where it is
         self.before, self.after = QLabel(), QLabel()
-        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.", Qt.FocusPolicy.StrongFocus)
-        self.parent_menu = menu((), "The object that the one above came of when it divided.")
-        tip = "Keep that the object above came of this one; undo takes it back."
-        self.parent_button = button("Record", self.record_parent, tip, Qt.FocusPolicy.StrongFocus)
+        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.")
+        self.parent_menu = menu((), "The mother of the object above, if it came from a division.")
+        tip = "Record that the object above is a daughter of this one. Undo reverts it."
+        self.parent_button = button("Record", self.record_parent, tip)
         self.first.currentIndexChanged.connect(self._show_parent)
         self._lay_out()
 
@@ -238,7 +238,14 @@ class TrackEditingPanel(QWidget):
         except Sam2sError as error:
             self.text.setText(str(error))
             return
-        self._session.edit(edit.apply if isinstance(edit, TrackEdit) else lambda project: self._clean(edit, project))
+        self._session.edit(lambda p: self._change(edit, p) if isinstance(edit, TrackEdit) else self._clean(edit, p))
+
+    def _change(self, edit: TrackEdit, project: Project) -> None:
+        edit.apply(project)
+        other = f" {project.objects.get(edit.second).name}" if edit.second is not None else ""
+        last = (project.shape[0] if edit.stop is None else edit.stop) - 1
+        what = f"{TITLES[edit.kind]}{other} ({project.objects.get(edit.first).name}, frames {edit.start} to {last})"
+        self._session.notify(f"Done: {what}. Undo reverts it.")
 
     def _clean(self, edit: CleanUp, project: Project) -> None:
         changed = edit.apply(project)
@@ -264,7 +271,7 @@ class TrackEditingPanel(QWidget):
             return
         text = change.text
         if change.confirmed:
-            text += f" You confirmed {change.confirmed} of them."
+            text += f" You confirmed {change.confirmed} of these frames."
         self.text.setText(text)
         self.apply_button.setEnabled(change.masks > 0)
         frame = self._session.frame
