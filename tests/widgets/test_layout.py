@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 from napari_sam2s.widgets.layout import OURS, keep_on_screen, tab_beside_ours
 
@@ -32,6 +32,16 @@ def test_a_window_that_a_dock_made_too_large_is_on_the_screen_again(window, qtbo
     window.setGeometry(room.left() + 40, room.top() + 60, room.width() + 300, room.height() + 200)
     keep_on_screen(docked(window, "main"))
     qtbot.waitUntil(lambda: room.contains(window.frameGeometry()))
+
+
+def test_a_window_that_is_not_shown_yet_is_looked_at_again_when_it_has_a_title_bar(window, qtbot):
+    window.hide()
+    keep_on_screen(docked(window, "main"))
+    qtbot.wait(20)
+    room = window.screen().availableGeometry()
+    window.resize(room.width() + 50, room.height() + 20)  # as by a title bar
+    QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
+    qtbot.waitUntil(lambda: window.height() <= room.height())
 
 
 @pytest.mark.parametrize(("lower_than", "tabbed"), [(5000, True), (100, False)])

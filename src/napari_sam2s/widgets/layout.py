@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -83,27 +84,50 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
             part.installEventFilter(wheel)
 
 
+class _OnceActive(QObject):
+    """Acts once when a window is first used: before that it has no title bar, and counts as lower than it is."""
+
+    def __init__(self, window: QWidget, action: Callable[[], None]) -> None:
+        super().__init__(window)
+        self._timer = quiet_timer(self, 0, action)
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Wait for it."""
+        if event is not None and event.type() == QEvent.Type.WindowActivate and watched is not None:
+            watched.removeEventFilter(self)
+            self._timer.start()
+        return False
+
+
 def keep_on_screen(widget: QWidget) -> None:
     """Shrink and move the window of a widget that was just docked if it is larger than the screen then.
 
     Qt keeps the canvas as large as it was and makes the window larger by the dock.
     """
 
-    def fit() -> None:
+    def begin() -> None:
         window = widget.window()
-        screen = window.screen() if window is not None else None
-        if not isinstance(window, QMainWindow) or screen is None or window.isMaximized() or window.isFullScreen():
-            return
-        room, frame = screen.availableGeometry(), window.frameGeometry()
-        wide, high = max(0, frame.width() - room.width()), max(0, frame.height() - room.height())
-        if wide or high:
-            window.resize(window.width() - wide, window.height() - high)
-        frame = window.frameGeometry()
-        left, top = min(frame.left(), room.right() - frame.width() + 1), min(frame.top(), room.bottom() - frame.height() + 1)
-        if (left, top) != (frame.left(), frame.top()):
-            window.move(max(room.left(), left), max(room.top(), top))
+        if isinstance(window, QMainWindow):
+            _fit(window)
+            if not window.isActiveWindow():
+                _OnceActive(window, lambda: _fit(window))
 
-    quiet_timer(widget, 0, fit).start()  # napari is in the midst of adding it
+    quiet_timer(widget, 0, begin).start()  # napari is in the midst of adding it
+
+
+def _fit(window: QMainWindow) -> None:
+    screen = window.screen()
+    if screen is None or window.isMaximized() or window.isFullScreen():
+        return
+    room, frame = screen.availableGeometry(), window.frameGeometry()
+    wide, high = max(0, frame.width() - room.width()), max(0, frame.height() - room.height())
+    if wide or high:
+        window.resize(window.width() - wide, window.height() - high)
+    frame = window.frameGeometry()
+    left, top = min(frame.left(), room.right() - frame.width() + 1), min(frame.top(), room.bottom() - frame.height() + 1)
+    if (left, top) != (frame.left(), frame.top()):
+        window.move(max(room.left(), left), max(room.top(), top))
 
 
 def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
