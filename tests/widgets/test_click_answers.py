@@ -92,8 +92,21 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     assert session.project.mask(0, 1).sum() == 64, "each choice is a step of undo"
     click(session, 30, 30)
     assert answers._offer is None or session.heard
-    answers._offered(1, 0, found[:1])
+    session.go_to(1)
+    click(session, 30, 30)
+    answers._offered(1, 1, [Candidate(session.project.mask(1, 1), 0.9)])
     assert "no other answer" in session.heard[-1]
+
+
+def test_the_first_answer_is_among_those_to_choose_from(session, answers, qtbot):
+    click(session, 30, 30)
+    qtbot.waitUntil(lambda: session.heard[-1:] == [""], timeout=10_000)
+    before = session.project.mask(0, 1)
+    answers._offered(1, 0, [Candidate(square(10, 10, 40), 0.8), Candidate(square(25, 25, 8), 0.6)])
+    wait_for(qtbot, session, "first 0.90 · [whole 0.80] · part 0.60")
+    answers.choose(0)
+    wait_for(qtbot, session, "[first 0.90]")
+    np.testing.assert_array_equal(session.project.mask(0, 1), before)
 
 
 def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session, answers, qtbot):

@@ -11,16 +11,17 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
 from napari_sam2s.masklets.shared_pixels import covered, without
+from napari_sam2s.tracking.candidates import SAME, Candidate
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.session import Session
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking.candidates import Candidate
 
 SIZES = {1: ("the only answer",), 2: ("whole", "part"), 3: ("whole", "part", "finer part")}  # the largest first
-MOST_ANSWERS = max(SIZES)
+FIRST = "first"  # the answer on show, where it is none of the others: that to a box is made in another way
+MOST_ANSWERS = max(SIZES) + 1
 
 
 @dataclass
@@ -29,12 +30,14 @@ class Offer:
 
     object_id: int
     frame: int
-    answers: list[Candidate]  # the largest first
+    answers: list[Candidate]  # the largest first, after the first answer if that is none of them
     shown: int
+    with_first: bool = False
 
     def names(self) -> list[str]:
         """Return what each answer is called, with the IoU that the model predicts for it."""
-        return [f"{name} {answer.iou:.2f}" for name, answer in zip(SIZES[len(self.answers)], self.answers, strict=True)]
+        names = (FIRST,) * self.with_first + SIZES[len(self.answers) - self.with_first]
+        return [f"{name} {answer.iou:.2f}" for name, answer in zip(names, self.answers, strict=True)]
 
     def describe(self) -> str:
         """Return all of them in a line, the one on show in brackets."""
@@ -144,15 +147,24 @@ class ClickAnswers(QObject):
         project = self._session.project
         if project is None:
             return
-        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[:MOST_ANSWERS]
-        now = project.mask(frame, object_id)
-        alike = [0.0 if now is None else _iou(now, a.mask) for a in answers]
-        if len(answers) < 2:
+        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
+        now = self._on_show(project, frame, object_id)
+        alike = [0.0 if now is None else _iou(now.mask, a.mask) for a in answers]
+        first = [now] if now is not None and answers and max(alike) < SAME else []
+        if len(answers) + len(first) < 2:
             self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
             return
-        shown = int(np.argmax(alike))
-        self._offer = Offer(object_id, frame, answers, shown)
-        self._choose(self._offer, (shown + 1) % len(answers))
+        shown = 0 if first else int(np.argmax(alike))
+        self._offer = Offer(object_id, frame, first + answers, shown, bool(first))
+        self._choose(self._offer, (shown + 1) % len(self._offer.answers))
+
+    @staticmethod
+    def _on_show(project: Project, frame: int, object_id: int) -> Candidate | None:
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id and e.mask.area), None)
+        mask = None if entry is None else project.mask(frame, object_id)
+        if entry is None or mask is None:
+            return None
+        return Candidate(mask, entry.scores.iou if entry.scores is not None else 0.0)
 
     def choose(self, n: int) -> None:
         """Take one of the answers that are offered, by its place in the list."""
