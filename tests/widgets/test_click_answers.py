@@ -114,7 +114,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.project.add_object("gauze")
     session.project.write_masks([(0, 2, square(30, 30, 20), None)])
     click(session, 30, 30)
-    wait_for(qtbot, session, "liver also covers gauze. T: take it, Shift-T: give it, O: both keep it.")
+    wait_for(qtbot, session, "liver also covers gauze. T takes it, Shift-T gives it, O leaves it to both.")
     answers.give()
     session.settle()
     assert session.project.mask(0, 1).sum() == 300

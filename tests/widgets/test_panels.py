@@ -82,6 +82,9 @@ def test_review_by_key(desk):
     assert panel.table.rowCount() == 0
     desk.press(Qt.Key.Key_J)
     assert "Nothing to review" in widget.status.text()
+    widget.session.tell("")
+    desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
+    assert "Nothing to review" in widget.status.text()
     full = np.ones((270, 480), dtype=bool)
     project.write_masks([(t, 2, full, Scores(0.2, 0.3)) for t in range(18, 21)])
     project.write_masks([(t, 1, block(20, 20 + t), Scores(0.4, 6.0)) for t in range(4, 8)])
@@ -90,6 +93,8 @@ def test_review_by_key(desk):
     assert panel.summary.text() == "3 spans to review, about 1 min"
     assert widget.tabs.tabText(widget.tabs.indexOf(panel)) == "Review (3)"
     assert [span.objects for span in panel.review] == [(2,), (1, 2), (1,)]
+    desk.press(Qt.Key.Key_W)  # none is chosen
+    assert widget.status.text() == "Press J first: it goes to a span."
 
     desk.press(Qt.Key.Key_J)  # the worst
     assert widget.session.frame == panel.review[0].frame

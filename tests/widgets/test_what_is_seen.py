@@ -18,6 +18,7 @@ from napari_sam2s.widgets.model_advice import advice
 from napari_sam2s.widgets.pointer_names import label_features
 from napari_sam2s.widgets.preflight import keep_rate
 from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.step_names import in_words
 
 ORANGE, BLUE, GREEN = COLOURS[:3]
 MASK = np.zeros((20, 30), bool)
@@ -86,6 +87,16 @@ def test_napari_is_told_the_name_and_class_of_each_label(tmp_path):
     project.close()
 
 
+def test_steps_of_undo_are_told_in_words_and_names():
+    names = {1: "grasper", 12: "left hook"}
+    assert in_words("absent 1", names) == "marking absent grasper"
+    assert in_words("swap 1 and 12", names) == "swapping grasper and left hook"
+    assert in_words("fill holes of object 12", names) == "fill holes of left hook"
+    assert in_words("move 3 to 1", names) == "giving masks of object 3 to grasper"
+    assert in_words("set flags", names) == "locking or hiding"
+    assert in_words("something new", names) == "something new"
+
+
 def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
     remember("speed", measured="")
     try:
@@ -95,8 +106,9 @@ def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
         keep_rate("sam2s-nano on cpu at 384 px", 1, 8.7)
         keep_rate("sam2s-nano on cpu at 384 px, fast", 1, 99.0)
         assert advice("sam2s-nano", "cpu")[0] == "8.7 frames/s here"
+        keep_rate("edgetam on cpu at 1024 px", 60, 0.1)
         short, tip = advice("edgetam", "cpu")
-        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower"
+        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower; a run of sixty objects says nothing"
         assert "estimate" in tip
         assert advice("sam2.1-tiny", "cuda") == ("", "For anything; the fastest of SAM 2.1.")
     finally:

@@ -108,8 +108,8 @@ class ClickAnswers(QObject):
         if entry.mask.area == 0 and where_it_is:
             return "The model found nothing here. Click again, draw a box, or paint the mask."
         if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
-            other = f"{self._keys.key('other_answer')} shows another answer, or click" if where_it_is else "Click"
-            return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where the mask is wrong."
+            other = f"{self._keys.key('other_answer')}: another answer. Or click" if where_it_is else "Click"
+            return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where it is wrong."
         return ""
 
     def _covers(self, project: Project, frame: int, object_id: int) -> str:
@@ -120,8 +120,8 @@ class ClickAnswers(QObject):
         self._shares = (frame, object_id, tuple(shares))
         key = self._keys.key
         return (
-            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')}: take it, "
-            f"{key('give_shared')}: give it, {key('keep_shared')}: both keep it."
+            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')} takes it, "
+            f"{key('give_shared')} gives it, {key('keep_shared')} leaves it to both."
         )
 
     # Other answers
