@@ -225,7 +225,7 @@ def test_a_click_in_3d_is_refused(hand):
     hand.click(at)
     hand.until("'in 3-D' in widget.status.text()")
     hand.ask("viewer.dims.ndisplay = 2")
-    assert "in 3-D says nothing of a frame" in hand.status
+    assert "in 3-D does not tell the frame" in hand.status
     hand.settled()
     assert hand.ask("len(widget.session.project.prompts())") == 0
     assert hand.ask("len(viewer.layers['SAM2S prompts'].data)") == 0

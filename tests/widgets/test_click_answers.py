@@ -128,7 +128,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     assert session.project.mask(0, 1).sum() == 400
     assert answers.say(0, 1) == ""
     answers.keep()
-    assert "No two objects are in question" in session.heard[-1]
+    assert "There is nothing to decide" in session.heard[-1]
     session.project.write_masks([(0, 2, square(22, 22, 5), None)], origin="painted")
     assert answers.say(0, 1)
     answers.take()

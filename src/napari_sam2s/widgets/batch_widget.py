@@ -119,13 +119,13 @@ class BatchWidget(QWidget):
         if self.button.text() == PAUSE:
             self._stop.set()
             self.button.setEnabled(False)
-            self.status.setText("Every video comes to a pause ...")
+            self.status.setText("Pausing every video ...")
             return
         if self.folder is None:
             return
         self._stop.clear()
         self._settle(busy=True)
-        self.status.setText("The workers start ...")
+        self.status.setText("Starting the workers ...")
         address = str(remembered("model", "address", ""))
         options: dict[str, Any] = {
             "prompts": self.prompts.currentData(),
@@ -204,5 +204,5 @@ def _summary(rows: Sequence[BatchRow]) -> str:
     if failed:
         said.append(f"{failed} failed: their notes say why.")
     if done < len(rows):
-        said.append(f"{START} does what is missing.")
+        said.append(f"Press {START} to track what is missing.")
     return " ".join(said)

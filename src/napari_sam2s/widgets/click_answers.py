@@ -59,9 +59,9 @@ class ClickAnswers(QObject):
         self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
         self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
-        keys.add("take_shared", "T", "take what two objects cover from the other one", self.take)
-        keys.add("give_shared", "Shift-T", "give what two objects cover to the other one", self.give)
-        keys.add("keep_shared", "O", "leave what two objects cover to both", self.keep)
+        keys.add("take_shared", "T", "give the shared pixels to this object", self.take)
+        keys.add("give_shared", "Shift-T", "give the shared pixels to the other object", self.give)
+        keys.add("keep_shared", "O", "leave the shared pixels to both objects", self.keep)
         session.opened.connect(self._watch)
         session.moved.connect(self._look)
         session.changed.connect(self._look)
@@ -137,7 +137,7 @@ class ClickAnswers(QObject):
             self._choose(offer, (offer.shown + 1) % len(offer.answers))
             return
         if not any(p.mask is None for p in project.prompts(object_id, frame)):
-            session.tell("Other answers are those to a click or a box. Click the object on this frame first.")
+            session.tell("Click the object on this frame first. Then this key shows other answers.")
         elif session.tracking:
             session.tell(f"Pause the run first ({self._keys.key('track')}).")
         else:
@@ -201,7 +201,7 @@ class ClickAnswers(QObject):
 
     def _asked(self) -> tuple[int, int, tuple[int, ...]] | None:
         if self._shares is None or self._session.project is None:
-            self._session.tell("No two objects are in question: after a click that covers another object you are asked.")
+            self._session.tell("There is nothing to decide. This key works after a click that covers another object.")
             return None
         return self._shares
 

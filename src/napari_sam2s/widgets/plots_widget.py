@@ -102,7 +102,7 @@ class PlotsWidget(QWidget):
         self.smooth.setSingleStep(2)
         self.smooth.setSuffix(" frames")
         self.smooth.setSpecialValueText("off")
-        self.smooth.setToolTip("The number of frames, an odd one, over which each value is averaged.")
+        self.smooth.setToolTip("Each value is the mean of this odd number of frames.")
         self.smooth.valueChanged.connect(self._show)
         tip = "Measure every mask: perimeter, axes, intensities and more. It takes a while; press again to stop."
         self.measure_button = button("Measure", self.measure, tip, STRONG)

@@ -26,7 +26,7 @@ SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
 NOTHING = "Nothing to review: no mask is in doubt."
 SUMMARY_TIP = (
-    "An estimate from above. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
+    "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
     "The SAM 2 paper assumes these times."
 )
 
@@ -59,10 +59,10 @@ class ReviewPanel(QWidget):
         actions = (
             ("review_next", "J", "next span of the review queue", "Next", self.next),
             ("review_previous", "Shift-J", "previous span of the review queue", "Previous", self.previous),
-            ("review_accept", "W", "accept the span: its masks are right; of a link: the same object", "Accept", self.accept),
+            ("review_accept", "W", "accept the span (the masks are right) or the link (one object)", "Accept", self.accept),
             ("review_correct", "Shift-W", "correct the span: go there, click, track", "Correct", self.correct),
             ("review_absent", "Q", "mark the object absent on the span", "Absent", self.mark_absent),
-            ("review_refuse", "Shift-Q", "refuse the link: not the same object", "Refuse", self.refuse),
+            ("review_refuse", "Shift-Q", "refuse the link (two objects)", "Refuse", self.refuse),
         )
         self._buttons = key_buttons(keys, actions)
         stacked(self.summary, self.table, self.detail, self.links, self._buttons, into=self)

@@ -53,7 +53,7 @@ class TrackEditingPanel(QWidget):
         self.amount = QSpinBox()
         self.amount.setMaximum(MOST_PIXELS)
         self.amount.setToolTip(
-            "How much: the area of holes or specks in pixels (holes: 0 for all), else pixels of the outline."
+            "The area of holes or specks in pixels (0 fills all holes). For an outline: how many pixels it moves."
         )
         self.amount.valueChanged.connect(self._changed)
         self.start, self.last = QSpinBox(), QSpinBox()

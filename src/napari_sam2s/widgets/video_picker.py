@@ -143,9 +143,9 @@ class VideoPicker(QWidget):
         session, before = self._session, self._session.image
         path = None if session.video is None else session.video.path
         if before is None or path is None:
-            session.tell("The next video is that of a folder. Open a video of a file first.")
+            session.tell("There is no next video, because this one does not come from a file.")
         elif session.tracking:
-            session.tell("Tracking is still going on. Pause it first; the next video can wait.")
+            session.tell("Tracking is running. Pause it first.")
         elif (following := next_video(path)) is None:
             session.tell(f"{path.name} is the last video of its folder.")
         else:
