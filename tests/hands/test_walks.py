@@ -310,3 +310,17 @@ def test_a_phase_is_named_and_marked_and_keys_go_to_the_canvas_then(hand):
     hand.press("n")
     assert hand.ask("len(widget.session.project.objects)") == 2
     assert hand.ask("widget.phases_panel.name.currentText()") == "clip"
+
+
+def test_control_and_a_click_choose_the_object_below_and_prompt_nothing(hand):
+    hand.ask(
+        "import numpy as np\np = widget.session.project\nmask = np.zeros(p.shape[1:], bool)\nmask[100:160, 200:280] = True\n"
+        "p.write_masks([(0, 1, mask, None)])\np.add_object('hook')\nwidget.session.choose(2)"
+    )
+    hand.rest()
+    hand.desktop.do("keydown", "ctrl")
+    hand.click(hand.place(130, 240))
+    hand.desktop.do("keyup", "ctrl")
+    hand.until("widget.status.text() == 'object 1 is chosen.'")
+    assert hand.ask("[widget.session.current_object, widget.objects_panel.table.currentRow()]") == [1, 0]
+    assert hand.ask("[len(widget.session.project.prompts()), len(viewer.layers['SAM2S prompts'].data)]") == [0, 0]
