@@ -114,7 +114,7 @@ def test_projects_and_what_is_empty(tmp_path):
 def test_a_parent_that_is_not_seen_before_is_told():
     cells = Cells()
     cells.objects = (Object(1, "a", parent=2), Object(2, "b"), Object(3, "c"), Object(9, "d"))
-    with pytest.warns(UserWarning, match=r"parents of the objects \[1\] are left out"):
+    with pytest.warns(UserWarning, match="parents of a are left out"):
         assert track_graph(cells).graph == {}
 
 

@@ -225,7 +225,7 @@ def test_a_click_in_3d_is_refused(hand):
     hand.click(at)
     hand.until("'in 3-D' in widget.status.text()")
     hand.ask("viewer.dims.ndisplay = 2")
-    assert "in 3-D says nothing of a frame" in hand.status
+    assert "in 3-D does not tell the frame" in hand.status
     hand.settled()
     assert hand.ask("len(widget.session.project.prompts())") == 0
     assert hand.ask("len(viewer.layers['SAM2S prompts'].data)") == 0
@@ -275,7 +275,7 @@ def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
     hand.press("n")
     hand.click(hand.place(130, 240))
     hand.settled()
-    assert "object 2 also covers liver. T: take it, Shift-T: give it, O: both keep it." in hand.status
+    assert "object 2 also covers liver. T takes it, Shift-T gives it, O leaves it to both." in hand.status
     liver, new, both = hand.ask(BOTH)
     assert liver == square
     assert 1000 < both < min(liver, new)
@@ -310,3 +310,17 @@ def test_a_phase_is_named_and_marked_and_keys_go_to_the_canvas_then(hand):
     hand.press("n")
     assert hand.ask("len(widget.session.project.objects)") == 2
     assert hand.ask("widget.phases_panel.name.currentText()") == "clip"
+
+
+def test_control_and_a_click_choose_the_object_below_and_prompt_nothing(hand):
+    hand.ask(
+        "import numpy as np\np = widget.session.project\nmask = np.zeros(p.shape[1:], bool)\nmask[100:160, 200:280] = True\n"
+        "p.write_masks([(0, 1, mask, None)])\np.add_object('hook')\nwidget.session.choose(2)"
+    )
+    hand.rest()
+    hand.desktop.do("keydown", "ctrl")
+    hand.click(hand.place(130, 240))
+    hand.desktop.do("keyup", "ctrl")
+    hand.until("widget.status.text() == 'object 1 is chosen.'")
+    assert hand.ask("[widget.session.current_object, widget.objects_panel.table.currentRow()]") == [1, 0]
+    assert hand.ask("[len(widget.session.project.prompts()), len(viewer.layers['SAM2S prompts'].data)]") == [0, 0]

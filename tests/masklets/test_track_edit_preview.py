@@ -24,12 +24,24 @@ def uneven(project):
     ("edit", "words", "numbers"),
     [
         (TrackEdit("swap", 1, 2, **SPAN), "Exchanges 10 masks of thing 1 and 5 of thing 2", (15, 0, 1)),
-        (TrackEdit("merge", 1, 2, **SPAN), "Adds 10 masks of thing 1 to thing 2 on frames 10 to 19, on 5 of", (10, 0, 1)),
-        (TrackEdit("move", 1, 2, **SPAN), "whose own 5 masks there go", (10, 5, 1)),
+        (
+            TrackEdit("merge", 1, 2, **SPAN),
+            "to thing 2 on frames 10 to 19. 5 masks there become",
+            (10, 0, 1),
+        ),
+        (TrackEdit("move", 1, 2, **SPAN), "to thing 2 on frames 10 to 19. 5 masks of thing 2 there are deleted.", (10, 5, 1)),
         (TrackEdit("split", 1, **SPAN), "to a new object", (10, 0, 1)),
-        (TrackEdit("delete", 2, **SPAN), "Forgets 5 masks of thing 2", (5, 5, 0)),
-        (TrackEdit("absent", 2, **SPAN), "10 frames, 5 masks to go", (10, 5, 0)),
-        (TrackEdit("copy", 2, frame=3, **SPAN), "10 frames, 5 masks to replace", (10, 5, 0)),
+        (TrackEdit("delete", 2, **SPAN), "Deletes 5 masks of thing 2", (5, 5, 0)),
+        (
+            TrackEdit("absent", 2, **SPAN),
+            "as absent on frames 10 to 19. 5 masks of thing 2 there are",
+            (10, 5, 0),
+        ),
+        (
+            TrackEdit("copy", 2, frame=3, **SPAN),
+            "on frame 3 to frames 10 to 19. 5 masks of thing 2",
+            (10, 5, 0),
+        ),
     ],
     ids=lambda value: value.kind if isinstance(value, TrackEdit) else "",
 )

@@ -37,11 +37,15 @@ napari.settings._CFG_PATH = SETTINGS
 napari.settings._PLUGIN_SETTINGS.clear()
 
 
+def forget_settings():
+    get_plugin_settings(PLUGIN).reset()
+    remember("lessons", learned=True)  # whoever works here is no beginner
+
+
 @pytest.fixture(autouse=True)
 def settings_as_they_come():
     """Begin every test with the default settings: what an earlier one chose is remembered, as it should be."""
-    get_plugin_settings(PLUGIN).reset()
-    remember("lessons", learned=True)  # whoever works here is no beginner
+    forget_settings()
 
 
 # napari collects garbage several times a test, and looks at all that torch, napari and we have imported each time. What is
@@ -206,6 +210,7 @@ def shared_app():
 def shared_viewer(encoded, shared_engine, tmp_path_factory, qapp, shared_app):
     """One viewer with a warm widget for all tests of a module; starting one costs seconds."""
     folder = tmp_path_factory.mktemp("shared")
+    forget_settings()  # of another module: this comes before the fixture that does so for every test
     remember("model", address=shared_engine.address, input_size=INPUT_SIZE)
     viewer = napari.Viewer(show=True)
     viewer.open(str(shutil.copy(encoded, folder / "case.mp4")), plugin="napari-sam2s")

@@ -29,7 +29,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
     viewer.window.add_dock_widget(widget)
     assert not widget.button.isEnabled()
     widget.take_folder(tmp_path)
-    widget.prompts.setCurrentText("masks")
+    widget.prompts.setCurrentIndex(widget.prompts.findData("masks"))
     widget.workers.setValue(1)
 
     def column(n):
@@ -65,7 +65,7 @@ def test_a_folder_is_tracked_and_can_be_paused(make_napari_viewer, qtbot, tmp_pa
         QTest.mouseClick(widget.button, Qt.MouseButton.LeftButton)
     qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert column(1) == ["stopped"]
-    assert widget.status.text().endswith(f"{START} does what is missing.")
+    assert widget.status.text().endswith(f"Press {START} to track what is missing.")
     assert widget.button.text() == START
     widget.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import napari
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QPushButton
@@ -91,8 +92,21 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     assert session.project.mask(0, 1).sum() == 64, "each choice is a step of undo"
     click(session, 30, 30)
     assert answers._offer is None or session.heard
-    answers._offered(1, 0, found[:1])
+    session.go_to(1)
+    click(session, 30, 30)
+    answers._offered(1, 1, [Candidate(session.project.mask(1, 1), 0.9)])
     assert "no other answer" in session.heard[-1]
+
+
+def test_the_first_answer_is_among_those_to_choose_from(session, answers, qtbot):
+    click(session, 30, 30)
+    qtbot.waitUntil(lambda: session.heard[-1:] == [""], timeout=10_000)
+    before = session.project.mask(0, 1)
+    answers._offered(1, 0, [Candidate(square(10, 10, 40), 0.8), Candidate(square(25, 25, 8), 0.6)])
+    wait_for(qtbot, session, "first 0.90 · [whole 0.80] · part 0.60")
+    answers.choose(0)
+    wait_for(qtbot, session, "[first 0.90]")
+    np.testing.assert_array_equal(session.project.mask(0, 1), before)
 
 
 def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session, answers, qtbot):
@@ -100,7 +114,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.project.add_object("gauze")
     session.project.write_masks([(0, 2, square(30, 30, 20), None)])
     click(session, 30, 30)
-    wait_for(qtbot, session, "liver also covers gauze. T: take it, Shift-T: give it, O: both keep it.")
+    wait_for(qtbot, session, "liver also covers gauze. T takes it, Shift-T gives it, O leaves it to both.")
     answers.give()
     session.settle()
     assert session.project.mask(0, 1).sum() == 300
@@ -114,7 +128,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     assert session.project.mask(0, 1).sum() == 400
     assert answers.say(0, 1) == ""
     answers.keep()
-    assert "No two objects are in question" in session.heard[-1]
+    assert "There is nothing to decide" in session.heard[-1]
     session.project.write_masks([(0, 2, square(22, 22, 5), None)], origin="painted")
     assert answers.say(0, 1)
     answers.take()
@@ -151,9 +165,12 @@ def test_masks_of_any_labels_layer_are_prompts_in_two_clicks(session):
     button = QPushButton()
     menu = LabelMenu(session, button)
     menu.fill()
-    assert [action.text() for action in menu.actions()] == ["cellpose: all 2 objects", "cellpose: label 9 alone"]
+    texts = ["cellpose: all 2 objects", "cellpose: label 9 alone", "A file of labels ..."]
+    assert [action.text() for action in menu.actions()] == texts
     menu.actions()[0].trigger()
     session.settle()
+    assert not layer.visible, "or its masks would be taken for the tracked ones"
+    assert session.viewer.layers.selection.active.name == "SAM2S prompts"
     project = session.project
     assert [o.name for o in project.objects] == ["cellpose 7", "cellpose 9"], "the empty first object is one of them"
     np.testing.assert_array_equal(project.mask(0, 2), cells[0] == 9)
@@ -164,13 +181,37 @@ def test_masks_of_any_labels_layer_are_prompts_in_two_clicks(session):
     project.redo()
     session.go_to(3)
     menu.fill()
-    assert [action.text() for action in menu.actions()] == ["cellpose: the object"]
+    assert menu.actions()[0].text() == "cellpose: the object"
     menu.actions()[0].trigger()
     session.settle()
     assert (project.objects[-1].name, project.prompts()[-1].frame) == ("cellpose 11", 3)
     session.go_to(5)
     menu.fill()
     assert not menu.actions()[0].isEnabled()
+
+
+def test_labels_in_an_image_layer_and_in_a_file_are_prompts(session, tmp_path):
+    cells = np.zeros((9, 64, 64), np.uint16)
+    cells[0, 5:15, 5:15], cells[0, 30:40, 30:40] = 7, 9
+    session.viewer.add_image(cells, name="masks")  # as napari opens a file of labels
+    session.viewer.add_image(np.random.default_rng(1).integers(0, 9, (9, 64, 64), dtype=np.uint8), name="noise")
+    session.viewer.add_image(cells.astype(float), name="floats")
+    button = QPushButton()
+    menu = LabelMenu(session, button)
+    menu.fill()
+    assert [action.text() for action in menu.actions()] == ["masks: all 2 objects", "A file of labels ..."]
+    tifffile.imwrite(tmp_path / "cells.tif", cells)
+    tifffile.imwrite(tmp_path / "small.tif", cells[:, :9, :9])
+    menu.take_file(tmp_path / "cells.tif")
+    session.settle()
+    assert [o.name for o in session.project.objects] == ["cells 7", "cells 9"]
+    for name, words in (("small.tif", "9 x 9, the video 64 x 64 pixels"), ("none.tif", "no such file")):
+        menu.take_file(tmp_path / name)
+        assert words in session.heard[-1]
+    session.go_to(1)
+    menu.take_file(tmp_path / "cells.tif")
+    assert "0 labels for frame 1" in session.heard[-1]
+    assert len(session.project.objects) == 2
 
 
 def test_a_class_names_what_has_no_name(session):

@@ -102,6 +102,13 @@ def test_tracks_as_a_layer(filled, qtbot):
     assert [one.name for one in viewer.layers if one.name.startswith(TRACKS)] == [TRACKS]
 
 
+def test_the_name_that_is_suggested_has_one_ending(filled, tmp_path, monkeypatch):
+    suggested = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (suggested.append(given[2]), ("", ""))[1])
+    filled.exporter.ask("overlay")
+    assert suggested == [str(tmp_path / "case-overlay.mp4")]
+
+
 def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):
     filled.exporter.write("overlay", tmp_path / "nowhere" / "o.mp4")
     filled.exporter.wait()

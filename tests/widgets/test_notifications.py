@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_sam2s.widgets.notifications import SPINNER_PERCENT
+from napari_sam2s.widgets.notifications import SPINNER_PERCENT, show_news
 
 
 class Counted(QObject):
@@ -37,3 +38,16 @@ def test_naparis_spinner_does_not_redraw_the_window_thirty_times_a_second(user):
     user.wait(user.finished)
     assert spinner.movie().speed() == 100
     assert not tracking or paints <= 10  # it was 29
+
+
+def test_a_notice_takes_the_place_of_the_one_before(qtbot, monkeypatch):
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    show = "napari_sam2s.widgets.notifications.show_info"
+    monkeypatch.setattr(show, lambda text: NapariQtNotification(text, "info", parent=window).show())
+    for text in ("first", "second"):
+        show_news(window, text)
+    notices = [n for n in window.findChildren(NapariQtNotification) if n.isVisible()]
+    assert [n.message.text() for n in notices] == ["second"]
+    notices[0].close()

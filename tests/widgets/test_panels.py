@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QColor, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton
+from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton
 
 from napari_sam2s.masklets import Scores
 from napari_sam2s.masklets.class_lists import PRESETS
@@ -82,6 +82,9 @@ def test_review_by_key(desk):
     assert panel.table.rowCount() == 0
     desk.press(Qt.Key.Key_J)
     assert "Nothing to review" in widget.status.text()
+    widget.session.tell("")
+    desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)
+    assert "Nothing to review" in widget.status.text()
     full = np.ones((270, 480), dtype=bool)
     project.write_masks([(t, 2, full, Scores(0.2, 0.3)) for t in range(18, 21)])
     project.write_masks([(t, 1, block(20, 20 + t), Scores(0.4, 6.0)) for t in range(4, 8)])
@@ -90,6 +93,8 @@ def test_review_by_key(desk):
     assert panel.summary.text() == "3 spans to review, about 1 min"
     assert widget.tabs.tabText(widget.tabs.indexOf(panel)) == "Review (3)"
     assert [span.objects for span in panel.review] == [(2,), (1, 2), (1,)]
+    desk.press(Qt.Key.Key_W)  # none is chosen
+    assert widget.status.text() == "Press J first: it goes to a span."
 
     desk.press(Qt.Key.Key_J)  # the worst
     assert widget.session.frame == panel.review[0].frame
@@ -111,6 +116,23 @@ def test_review_by_key(desk):
     desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)  # to correct it
     assert widget.viewer.layers.selection.active.name == widget.session.layers.prompts.name
     assert "right-click" in widget.status.text()
+
+
+def test_the_page_of_edits_follows_the_chosen_object_and_the_wheel_passes_its_menus(desk):
+    widget, panel = desk.widget, desk.widget.track_editing_panel
+    desk.show(panel)
+    widget.session.choose(2)
+    assert (panel.first.currentText(), panel.second.currentText()) == ("right", "left")
+    panel.first.setCurrentIndex(0)
+    widget.refresh()
+    assert panel.first.currentText() == "left", "chosen here, it stays"
+    for part in (panel.kind, panel.start, widget.run_panel.direction):
+        before = part.value() if part is panel.start else part.currentIndex()
+        at, turn = QPointF(part.rect().center()), QPoint(0, -120)
+        none, flow = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+        wheel = QWheelEvent(at, part.mapToGlobal(at), QPoint(), turn, none, Qt.KeyboardModifier.NoModifier, flow, False)
+        QApplication.sendEvent(part, wheel)
+        assert (part.value() if part is panel.start else part.currentIndex()) == before
 
 
 def test_a_track_edit_with_preview(desk):

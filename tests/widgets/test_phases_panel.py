@@ -62,7 +62,7 @@ def test_the_table_changes_them(user):
     assert session.project.phases[0] == Phase(1, "dissection", 4, 15)
     panel.table.item(1, LAST).setText("")  # has not ended
     panel.table.item(1, FIRST).setText("soon")
-    assert "'soon' is no frame" in user.widget.status.text()
+    assert "'soon' is not a frame number" in user.widget.status.text()
     panel.table.item(1, LAST).setText("99")
     assert "does not lie in the video" in user.widget.status.text()
     assert texts(panel) == [["dissection", "4", "14"], ["clip", "12", ""]]

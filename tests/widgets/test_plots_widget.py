@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QImage
+from qtpy.QtCore import QPoint, QRectF, Qt
+from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import make_objects_layer
 from napari_sam2s.widgets.napari_reader import video_layer
-from napari_sam2s.widgets.plot_canvas import LEFT, RIGHT, Plot, PlotCanvas, clock, steps
+from napari_sam2s.widgets.plot_canvas import LEFT, NAME_PITCH, RIGHT, Plot, PlotCanvas, _draw_names, clock, steps
 from napari_sam2s.widgets.plots_widget import PlotsWidget
 
 FRAMES = 30
@@ -74,6 +75,33 @@ def test_plots_follow_the_slider_and_lead_to_frames(panel, qtbot, tmp_path):
     assert QImage(str(tmp_path / "a.png")).width() >= 1600
     panel.save_picture(tmp_path / "a.jpg")
     assert "neither" in panel.status.text()
+
+
+class Noting(QPainter):
+    """Notes where it writes."""
+
+    written = ()
+
+    def drawText(self, place, *more):
+        self.written = (*self.written, place)
+        super().drawText(place, *more)
+
+
+def test_all_objects_or_none_are_chosen_at_once_and_names_do_not_lie_on_each_other(panel, qtbot):
+    qtbot.waitUntil(lambda: len(panel.curves()) == 2)
+    panel.check(Qt.CheckState.Unchecked)
+    qtbot.waitUntil(lambda: panel.curves() == [])
+    panel.check(Qt.CheckState.Checked)
+    qtbot.waitUntil(lambda: len(panel.curves()) == 2)
+    many = [replace(panel.curves()[0], name=f"cell {n}") for n in range(60)]
+    image = QImage(400, 300, QImage.Format.Format_RGB32)
+    painter = Noting(image)
+    plot = Plot(many, "presence", FRAMES, None, stacked=True)
+    _draw_names(painter, QRectF(64, 22, 300, 200), plot, QColor("white"), QColor("black"))
+    painter.end()
+    heights = [rectangle.top() for rectangle in painter.written[1:]]
+    assert len(heights) in range(10, 17)
+    assert min(np.diff(heights)) >= NAME_PITCH
 
 
 def test_columns_that_are_measured_join_the_list(panel, qtbot):

@@ -15,7 +15,9 @@ from napari_sam2s.widgets.preflight import (
     duration,
     free_bytes,
     full_rate,
+    keep_rate,
     mask_bytes,
+    measured_rate,
     ordinal,
     setup_of,
     size,
@@ -56,6 +58,14 @@ def test_setups_of_different_speed_have_different_names():
     facts = {"model": "sam2s-nano", "device": "cpu", "image_size": 512, "mode": "exact", "precision": "float32"}
     assert setup_of(facts) == "sam2s-nano on cpu at 512 px"
     assert setup_of({**facts, "mode": "fast", "precision": "bfloat16"}) == "sam2s-nano on cpu at 512 px, fast, bfloat16"
+
+
+def test_a_rate_counts_for_about_as_many_objects():
+    keep_rate("nano on a test", 60, 0.2)
+    assert measured_rate("nano on a test", 1) is None, "the minutes of sixty objects are not those of one"
+    assert measured_rate("nano on a test", 40) == pytest.approx(0.2)
+    keep_rate("nano on a test", 1, 5.0)
+    assert measured_rate("nano on a test", 30.5) == pytest.approx(1 / 2.6), "half-way between 0.2 and 5 seconds a frame"
 
 
 def test_what_is_not_known_is_not_said():

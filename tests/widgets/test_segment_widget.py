@@ -39,6 +39,25 @@ def test_from_a_video_to_masks_in_a_click_and_a_key(user, case):
     np.testing.assert_array_equal(user.viewer.layers[OBJECTS].data[10], project.labels[10])
 
 
+def test_a_click_with_control_chooses_the_object_below(user):
+    session, project = user.widget.session, user.widget.session.project
+    mask = np.zeros(project.shape[1:], bool)
+    mask[50:90, 100:160] = True
+    project.add_object("hook")
+    project.write_masks([(0, 1, mask, None)])
+    session.choose(2)
+    user.click(70, 130, modifier=Qt.KeyboardModifier.ControlModifier)
+    user.wait(lambda: user.widget.status.text() == "object 1 is chosen.")
+    assert session.current_object == 1
+    assert user.widget.objects_panel.table.currentRow() == 0
+    user.click(200, 300, modifier=Qt.KeyboardModifier.ControlModifier)
+    user.wait(lambda: user.widget.status.text() == "There is no object here.")
+    user.qtbot.wait(50)
+    assert session.current_object == 1
+    assert not project.prompts()
+    assert not len(user.viewer.layers[PROMPTS].data), "no dot is left of either"
+
+
 def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     widget, project = user.widget, user.widget.session.project
     monkeypatch.setattr("napari_sam2s.widgets.click_answers.UNSURE_ANSWER", 0.0)
@@ -211,6 +230,7 @@ def test_an_engine_that_is_killed_costs_one_key(local_user, tmp_path):
     assert len(kept) > 3
     user.wait(lambda: widget.run_panel.resume_button.isVisible())
     widget.run_panel.resume_button.click()
+    assert not widget.run_panel.resume_button.isVisible(), "there is nothing to resume while it runs"
     user.wait(user.finished)
     assert project.frames == list(range(24))
     for t, labels in kept.items():

@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
-from napari_sam2s.widgets.timeline import RULER, Timeline
+from napari_sam2s.widgets.timeline import LEAST_ROWS, MOST_GROWTH, RULER, Timeline
 from napari_sam2s.widgets.timeline_model import CODES, ROWS, TimelineRow
 
 FRAMES = 1000
@@ -106,6 +106,17 @@ def test_the_picture_shows_colour_where_the_object_is(strip):
     assert max(empty) - min(empty) < 10  # grey, in any theme
     assert empty != strip.palette().base().color().getRgb()[:3]
     np.testing.assert_allclose(image.pixelColor(25, y).getRgb()[:3], (46, 204, 113), atol=8)  # confirmed frame 50
+
+
+@pytest.mark.parametrize("count", [63, 400])
+def test_many_objects_fit_into_a_low_strip(strip, count):
+    low = strip._height_of(LEAST_ROWS)
+    last = TimelineRow("last", (0, 158, 115), [Span(0, FRAMES, "present")], [], [])
+    strip.show_rows(FRAMES, [lane((0, FRAMES, "present"))] * (count - 1) + [last], 25.0)
+    assert strip.minimumSizeHint().height() <= low + MOST_GROWTH
+    strip.resize(500, strip.minimumSizeHint().height())
+    image = strip.grab().toImage()
+    np.testing.assert_allclose(image.pixelColor(200, strip.height() - 1).getRgb()[:3], (0, 158, 115), atol=2)
 
 
 def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():

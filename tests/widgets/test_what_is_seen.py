@@ -18,6 +18,7 @@ from napari_sam2s.widgets.model_advice import advice
 from napari_sam2s.widgets.pointer_names import label_features
 from napari_sam2s.widgets.preflight import keep_rate
 from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.step_names import in_words
 
 ORANGE, BLUE, GREEN = COLOURS[:3]
 MASK = np.zeros((20, 30), bool)
@@ -56,6 +57,15 @@ def test_only_a_first_mask_changes_a_colour_that_nobody_chose(tmp_path):
     project.close()
 
 
+def test_a_new_object_has_a_colour_that_no_other_has(tmp_path):
+    with Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8)) as project:
+        project.add_object()
+        project.objects.set_colour(1, BLUE)  # as the first mask on something orange gets it
+        assert [project.add_object().colour for _ in range(2)] == [GREEN, COLOURS[3]]
+        assert len({project.add_object().colour for _ in range(7)} | {BLUE, GREEN, COLOURS[3]}) == len(COLOURS)
+        assert project.add_object().colour == COLOURS[10 % len(COLOURS)], "all are taken: in turn"
+
+
 def test_pictures_of_answers_show_the_answer_and_dim_the_rest():
     small = np.zeros_like(MASK)
     small[7:9, 12:14] = True
@@ -77,6 +87,16 @@ def test_napari_is_told_the_name_and_class_of_each_label(tmp_path):
     project.close()
 
 
+def test_steps_of_undo_are_told_in_words_and_names():
+    names = {1: "grasper", 12: "left hook"}
+    assert in_words("absent 1", names) == "marking absent grasper"
+    assert in_words("swap 1 and 12", names) == "swapping grasper and left hook"
+    assert in_words("fill holes of object 12", names) == "fill holes of left hook"
+    assert in_words("move 3 to 1", names) == "giving masks of object 3 to grasper"
+    assert in_words("set flags", names) == "locking or hiding"
+    assert in_words("something new", names) == "something new"
+
+
 def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
     remember("speed", measured="")
     try:
@@ -86,8 +106,9 @@ def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
         keep_rate("sam2s-nano on cpu at 384 px", 1, 8.7)
         keep_rate("sam2s-nano on cpu at 384 px, fast", 1, 99.0)
         assert advice("sam2s-nano", "cpu")[0] == "8.7 frames/s here"
+        keep_rate("edgetam on cpu at 1024 px", 60, 0.1)
         short, tip = advice("edgetam", "cpu")
-        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower"
+        assert short == "recommended · about 1.2 frames/s here", "1.7 / 0.23 times slower; a run of sixty objects says nothing"
         assert "estimate" in tip
         assert advice("sam2.1-tiny", "cuda") == ("", "For anything; the fastest of SAM 2.1.")
     finally:

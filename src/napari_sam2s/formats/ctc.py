@@ -101,10 +101,11 @@ def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object],
         if before:
             parents[label] = before[-1]
         else:
-            untold.append(o.id)
+            untold.append(o.name)
     if untold:
         warnings.warn(
-            f"{video}: the parents of the objects {untold} are left out, as they are not seen before their children.",
+            f"{video}: {', '.join(untold)} {'has' if len(untold) == 1 else 'have'} no parent in this format, because no track "
+            "of the mother ends before the daughter begins. Mark the mother absent from the division on.",
             stacklevel=3,
         )
     return parents

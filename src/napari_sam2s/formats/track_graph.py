@@ -102,12 +102,12 @@ def _divisions(
         start, end = (int(n) for n in np.searchsorted(ids, (o.parent, o.parent + 1)))
         before = start + int(np.searchsorted(frames[start:end], frames[first]))
         if before == start:
-            untold.append(o.id)
+            untold.append(o.name)
         else:
             parents[o.id] = o.parent
             edges.append((before - 1, first))
     if untold:
-        text = f"The parents of the objects {untold} are left out, as they are not seen before their children."
+        text = f"The parents of {', '.join(untold)} are left out, because they are not seen before their children."
         warnings.warn(text, stacklevel=4)
     return parents, np.array(edges, dtype=np.int64).reshape(-1, 2)
 

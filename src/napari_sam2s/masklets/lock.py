@@ -43,7 +43,7 @@ class WriterLock:
                 raise
         except Timeout as error:
             raise ProjectError(
-                f"{path.name} is open for writing {self._who()}: close it there, or open it with mode='r' to look at it."
+                f"{path.name} is open for writing {self._who()}. Close it there first. In Python, mode='r' only reads it."
             ) from error
         except OSError as error:
             remedy = "open the project with mode='r'" if path.exists() else "choose another folder"

@@ -99,7 +99,7 @@ class Objects(LiveSequence[Object]):
         own = None if colour is None else colour_of(colour)
         with self._store.step("add object") as db:
             new = self.largest_id + 1
-            chosen = own or COLOURS[(new - 1) % len(COLOURS)]
+            chosen = own or self._next_colour(new)
             self._store.touch("objects", [(new,)])
             db.execute(
                 "INSERT INTO objects (id, name, class_name, colour, sort) VALUES (?, ?, ?, ?, ?)",
@@ -107,6 +107,12 @@ class Objects(LiveSequence[Object]):
             )
             self._store.note()
         return self.get(new)
+
+    def _next_colour(self, new: int) -> tuple[int, int, int]:
+        """Return the colour of a new object: in turn, but the first that no other object has, as long as there is one."""
+        turn = [COLOURS[(new - 1 + n) % len(COLOURS)] for n in range(len(COLOURS))]
+        taken = {o.colour for o in self.read()}
+        return next((colour for colour in turn if colour not in taken), turn[0])
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object another name."""

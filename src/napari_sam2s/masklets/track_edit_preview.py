@@ -104,23 +104,21 @@ class TrackEdit:
             both = len(np.intersect1d(parts[self.first].frames, parts[second].frames, assume_unique=True))
             target = project.objects.get(second).name
             if self.kind == "merge":
-                text = f"Adds {_masks(mine)} of {name} to {target} {where}, on {both} of them to one that is there."
+                text = f"Adds {_masks(mine)} of {name} to {target} {where}. {_masks(both)} there become the union of two."
                 return Change(text, mine, 0, confirmed)
-            text = f"Gives {_masks(mine)} of {name} to {target} {where}" + (
-                f", whose own {_masks(both)} there go." if both else "."
-            )
+            text = f"Gives {_masks(mine)} of {name} to {target} {where}." + _deleted(both, target)
             return Change(text, mine, both, confirmed)
         if self.kind == "split":
             return Change(f"Gives {_masks(mine)} of {name} to a new object {where}.", mine, 0, confirmed)
         if self.kind == "delete":
-            return Change(f"Forgets {_masks(mine)} of {name} {where}: it is unseen there.", mine, mine, confirmed)
+            return Change(f"Deletes {_masks(mine)} of {name} {where}, as if never tracked.", mine, mine, confirmed)
         length, shown = stop - self.start, int(np.count_nonzero(parts[self.first].area))
         if self.kind == "absent":
-            text = f"Says that {name} is absent {where}: {length} frames, {_masks(shown)} to go."
+            text = f"Marks {name} as absent {where}.{_deleted(shown, name)}"
             return Change(text, length, shown, confirmed)
         if project.mask(int(self.frame or 0), self.first) is None:
             raise ProjectError(f"{name} has no mask on frame {self.frame} to copy.")
-        text = f"Puts the mask of {name} of frame {self.frame} {where}: {length} frames, {_masks(mine)} to replace."
+        text = f"Copies the mask of {name} on frame {self.frame} to frames {self.start} to {stop - 1}." + _deleted(mine, name)
         return Change(text, length, mine, confirmed)
 
     def masks_after(self, project: Project, frame: int) -> dict[int, NDArray[np.bool_]]:
@@ -144,6 +142,10 @@ class TrackEdit:
             kept = mine if mine is not None else other
             return masks if kept is None else masks | {target: kept}
         return masks | {target: mine | other}
+
+
+def _deleted(count: int, name: str) -> str:
+    return f" {_masks(count)} of {name} there {'is' if count == 1 else 'are'} deleted." if count else ""
 
 
 def _masks(count: int) -> str:

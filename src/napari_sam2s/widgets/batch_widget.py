@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QHeaderView, QSpinBox, QTableWidgetItem, QWidget
@@ -27,12 +27,14 @@ from napari_sam2s.widgets.settings import remembered
 if TYPE_CHECKING:
     import napari
 
-COLUMNS = ("video", "state", "frames", "a second", "note")
+PROMPTS: dict[PromptSource, str] = {
+    "project": "clicks in the video's project",
+    "masks": "a picture VIDEO_frame0.png beside it",
+    "first-labels": "the first masks in VIDEO_labels.tif",
+}
+COLUMNS = ("video", "state", "frames", "frames/s", "note")
 FOLDER, START, PAUSE = "Choose a folder ...", "Track all", "Pause"
-PROMPTS_TIP = (
-    "project: the objects that you clicked in each video. masks: label pictures VIDEO_frame0.png beside each video. "
-    "first-labels: the first mask of each object in VIDEO_labels.tif beside it."
-)
+PROMPTS_TIP = "Where the prompts of each video are. VIDEO is its name without the ending; the files lie beside it."
 MOST_WORKERS = 64
 STRONG = Qt.FocusPolicy.StrongFocus
 _log = logging.getLogger(__name__)
@@ -60,8 +62,10 @@ class BatchWidget(QWidget):
 
     def _build(self) -> None:
         self.folder_button = button(FOLDER, self._choose_folder, "All videos in this folder are tracked.", STRONG)
-        self.prompts = menu(get_args(PromptSource), PROMPTS_TIP)
-        self.prompts.currentTextChanged.connect(lambda _: self.take_folder(self.folder))
+        self.prompts = menu((), PROMPTS_TIP)
+        for source, title in PROMPTS.items():
+            self.prompts.addItem(title, source)
+        self.prompts.currentIndexChanged.connect(lambda _: self.take_folder(self.folder))
         self.workers = QSpinBox()
         self.workers.setRange(0, MOST_WORKERS)
         self.workers.setSpecialValueText("automatic")
@@ -101,7 +105,7 @@ class BatchWidget(QWidget):
         said = "Click objects in each video first, then choose the folder of the videos."
         if folder is not None:
             try:
-                found = find_batch([folder], self.prompts.currentText())  # type: ignore[arg-type]
+                found = find_batch([folder], self.prompts.currentData())
                 rows = [BatchRow(one.video, one.project) for one in found]
                 said = f"{_counted(len(rows))}. The model and the device are those of Segment video."
             except (Sam2sError, OSError) as error:
@@ -115,16 +119,16 @@ class BatchWidget(QWidget):
         if self.button.text() == PAUSE:
             self._stop.set()
             self.button.setEnabled(False)
-            self.status.setText("Every video comes to a pause ...")
+            self.status.setText("Pausing every video ...")
             return
         if self.folder is None:
             return
         self._stop.clear()
         self._settle(busy=True)
-        self.status.setText("The workers start ...")
+        self.status.setText("Starting the workers ...")
         address = str(remembered("model", "address", ""))
         options: dict[str, Any] = {
-            "prompts": self.prompts.currentText(),
+            "prompts": self.prompts.currentData(),
             "model": remembered("model", "name", "sam2s-nano"),
             "image_size": remembered("model", "input_size", 0) or None,
             "device": remembered("model", "device", "auto"),
@@ -169,7 +173,7 @@ class BatchWidget(QWidget):
                     item.setText(text)
                     item.setToolTip(str(row.video) if column == 0 else text)
         if any(row.state == "running" for row in rows) and not self._stop.is_set():
-            self.status.setText(f"{sum(row.over for row in rows)} of {_counted(len(rows))} over.")
+            self.status.setText(f"{sum(row.over for row in rows)} of {_counted(len(rows))} finished.")
 
     def _end(self, said: str) -> None:
         self._settle(busy=False)
@@ -200,5 +204,5 @@ def _summary(rows: Sequence[BatchRow]) -> str:
     if failed:
         said.append(f"{failed} failed: their notes say why.")
     if done < len(rows):
-        said.append(f"{START} does what is missing.")
+        said.append(f"Press {START} to track what is missing.")
     return " ".join(said)

@@ -11,8 +11,8 @@ from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapp
 SIZES = (1024, 512, 768, 640, 448, 384, 256, 896)
 MOST = 5  # names that are shown
 ASK_SIZE = (
-    "This file does not say at which input size it was trained, and at another size the masks get worse. SAM 2 itself: 1024. "
-    "MedSAM2 and SurgSAM-2: 512. Else ask who made it. The answer is remembered."
+    "This file does not say its input size. At a wrong size the masks get worse. SAM 2 has 1024; MedSAM2 and SurgSAM-2 have "
+    "512. For other files, ask their makers. Your answer is remembered."
 )
 
 
@@ -65,5 +65,5 @@ def _in_words(error: Exception) -> str:
         if names:
             more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
             parts.append(f"{len(names)} {what}: {', '.join(names[:MOST])}{more}.")
-    warning = "Without them the network is not what its makers trained: do not trust the masks before you have looked at many."
-    return " ".join(("This file holds other tensors than its network.", *parts, warning))
+    warning = "Without them the network is not the one that was trained. Check many masks before you trust them."
+    return " ".join(("This file does not fit its network.", *parts, warning))

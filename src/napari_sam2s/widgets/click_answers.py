@@ -11,16 +11,17 @@ from qtpy.QtCore import QObject, Signal
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.masklets.presence import UNSURE_ANSWER
 from napari_sam2s.masklets.shared_pixels import covered, without
+from napari_sam2s.tracking.candidates import SAME, Candidate
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.session import Session
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking.candidates import Candidate
 
 SIZES = {1: ("the only answer",), 2: ("whole", "part"), 3: ("whole", "part", "finer part")}  # the largest first
-MOST_ANSWERS = max(SIZES)
+FIRST = "first"  # the answer on show, where it is none of the others: that to a box is made in another way
+MOST_ANSWERS = max(SIZES) + 1
 
 
 @dataclass
@@ -29,12 +30,14 @@ class Offer:
 
     object_id: int
     frame: int
-    answers: list[Candidate]  # the largest first
+    answers: list[Candidate]  # the largest first, after the first answer if that is none of them
     shown: int
+    with_first: bool = False
 
     def names(self) -> list[str]:
         """Return what each answer is called, with the IoU that the model predicts for it."""
-        return [f"{name} {answer.iou:.2f}" for name, answer in zip(SIZES[len(self.answers)], self.answers, strict=True)]
+        names = (FIRST,) * self.with_first + SIZES[len(self.answers) - self.with_first]
+        return [f"{name} {answer.iou:.2f}" for name, answer in zip(names, self.answers, strict=True)]
 
     def describe(self) -> str:
         """Return all of them in a line, the one on show in brackets."""
@@ -56,9 +59,9 @@ class ClickAnswers(QObject):
         self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
         self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
-        keys.add("take_shared", "T", "take what two objects cover from the other one", self.take)
-        keys.add("give_shared", "Shift-T", "give what two objects cover to the other one", self.give)
-        keys.add("keep_shared", "O", "leave what two objects cover to both", self.keep)
+        keys.add("take_shared", "T", "give the shared pixels to this object", self.take)
+        keys.add("give_shared", "Shift-T", "give the shared pixels to the other object", self.give)
+        keys.add("keep_shared", "O", "leave the shared pixels to both objects", self.keep)
         session.opened.connect(self._watch)
         session.moved.connect(self._look)
         session.changed.connect(self._look)
@@ -105,8 +108,8 @@ class ClickAnswers(QObject):
         if entry.mask.area == 0 and where_it_is:
             return "The model found nothing here. Click again, draw a box, or paint the mask."
         if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
-            other = f"{self._keys.key('other_answer')} shows another answer, or click" if where_it_is else "Click"
-            return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where the mask is wrong."
+            other = f"{self._keys.key('other_answer')}: another answer. Or click" if where_it_is else "Click"
+            return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where it is wrong."
         return ""
 
     def _covers(self, project: Project, frame: int, object_id: int) -> str:
@@ -117,8 +120,8 @@ class ClickAnswers(QObject):
         self._shares = (frame, object_id, tuple(shares))
         key = self._keys.key
         return (
-            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')}: take it, "
-            f"{key('give_shared')}: give it, {key('keep_shared')}: both keep it."
+            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')} takes it, "
+            f"{key('give_shared')} gives it, {key('keep_shared')} leaves it to both."
         )
 
     # Other answers
@@ -134,7 +137,7 @@ class ClickAnswers(QObject):
             self._choose(offer, (offer.shown + 1) % len(offer.answers))
             return
         if not any(p.mask is None for p in project.prompts(object_id, frame)):
-            session.tell("Other answers are those to a click or a box. Click the object on this frame first.")
+            session.tell("Click the object on this frame first. Then this key shows other answers.")
         elif session.tracking:
             session.tell(f"Pause the run first ({self._keys.key('track')}).")
         else:
@@ -144,15 +147,24 @@ class ClickAnswers(QObject):
         project = self._session.project
         if project is None:
             return
-        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[:MOST_ANSWERS]
-        now = project.mask(frame, object_id)
-        alike = [0.0 if now is None else _iou(now, a.mask) for a in answers]
-        if len(answers) < 2:
+        answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
+        now = self._on_show(project, frame, object_id)
+        alike = [0.0 if now is None else _iou(now.mask, a.mask) for a in answers]
+        first = [now] if now is not None and answers and max(alike) < SAME else []
+        if len(answers) + len(first) < 2:
             self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
             return
-        shown = int(np.argmax(alike))
-        self._offer = Offer(object_id, frame, answers, shown)
-        self._choose(self._offer, (shown + 1) % len(answers))
+        shown = 0 if first else int(np.argmax(alike))
+        self._offer = Offer(object_id, frame, first + answers, shown, bool(first))
+        self._choose(self._offer, (shown + 1) % len(self._offer.answers))
+
+    @staticmethod
+    def _on_show(project: Project, frame: int, object_id: int) -> Candidate | None:
+        entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id and e.mask.area), None)
+        mask = None if entry is None else project.mask(frame, object_id)
+        if entry is None or mask is None:
+            return None
+        return Candidate(mask, entry.scores.iou if entry.scores is not None else 0.0)
 
     def choose(self, n: int) -> None:
         """Take one of the answers that are offered, by its place in the list."""
@@ -189,7 +201,7 @@ class ClickAnswers(QObject):
 
     def _asked(self) -> tuple[int, int, tuple[int, ...]] | None:
         if self._shares is None or self._session.project is None:
-            self._session.tell("No two objects are in question: after a click that covers another object you are asked.")
+            self._session.tell("There is nothing to decide. This key works after a click that covers another object.")
             return None
         return self._shares
 

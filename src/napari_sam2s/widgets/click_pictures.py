@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QButtonGroup, QSizePolicy, QToolButton, QWidget
 
 from napari_sam2s.widgets.form_parts import side_by_side
 
-WIDTH, HEIGHT = 64, 46  # pixels
+WIDTH, HEIGHT = 48, 46  # pixels
 MARGIN = 0.15  # of what the largest answer covers, around it
 DIM = 0.45  # of the brightness of what an answer leaves out
 

@@ -67,7 +67,9 @@ class Exporter(QObject):
             return
         known, folder = FORMATS[name], project.path.parent
         if known.file_ending:
-            suggestion = str(folder / f"{project.path.stem}-{name}{known.file_ending}")
+            video = session.video.path if session.video is not None else None
+            stem = video.stem if video is not None and video.name == project.path.stem else project.path.stem
+            suggestion = str(folder / f"{stem}-{name}{known.file_ending}")
             chosen, _ = QFileDialog.getSaveFileName(self._button, f"{known.title} as", suggestion, f"*{known.file_ending}")
         else:
             chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))

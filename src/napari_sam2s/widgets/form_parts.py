@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtGui import QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -15,6 +16,9 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QPushButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QTableWidget,
     QVBoxLayout,
     QWidget,
@@ -38,9 +42,24 @@ def buttons(*descriptions: tuple[str, Callable[[], Any], str]) -> QHBoxLayout:
     return side_by_side(*(button(*description, focus=Qt.FocusPolicy.NoFocus) for description in descriptions))
 
 
+class _Menu(QComboBox):
+    """A drop-down menu that shows where its text does not fit: Qt cuts it off in the midst of a letter."""
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw it as Qt does, with an ellipsis."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        complex_, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(complex_, option, field, self).width()
+        room -= 0 if option.currentIcon.isNull() else option.iconSize.width() + 8
+        option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, room)
+        painter.drawComplexControl(complex_, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+
 def menu(items: Iterable[str], tip: str) -> QComboBox:
     """Return a drop-down menu with a tooltip."""
-    made = QComboBox()
+    made = _Menu()
     made.addItems(list(items))
     made.setToolTip(tip)
     return made

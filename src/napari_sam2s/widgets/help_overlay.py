@@ -14,6 +14,7 @@ MOUSE = (
     ("click", "the object"),
     ("right-click or Alt-click", "what the object is not"),
     ("drag", "a box around it"),
+    ("Ctrl-click", "choose the object under the pointer"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
     ("?", "show the first steps, or put them away"),
 )

@@ -1,14 +1,18 @@
-"""Masks that are there already as prompts: a menu of the Labels layers and what is in them on the frame on show."""
+"""Masks that are there already as prompts: a menu of the layers and files that hold labels of the frame on show."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
 
+from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.label_picture import read_label_picture
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.session import Session
 
@@ -16,11 +20,13 @@ if TYPE_CHECKING:
     import napari
 
 MOST_LABELS = 500  # of one frame that are taken at once
-TIP = "Take masks of another Labels layer (Cellpose, StarDist, painted by hand) as prompts of this frame."
+ALIKE = 0.5  # of the pixels of labels that have the value of their neighbours; of a picture of things few have
+TIP = "Take masks of another layer or file (Cellpose, StarDist, painted by hand) as prompts of this frame."
+FILES = "Labels (*.tif *.tiff *.png *.npy);;All files (*)"
 
 
 class LabelMenu(QMenu):
-    """One entry for all labels of a layer on the frame on show, and one for the label that is chosen in it."""
+    """One entry for all labels of a layer on the frame on show, one for the label that is chosen in it, and one for a file."""
 
     def __init__(self, session: Session, button: QPushButton) -> None:
         super().__init__(button)
@@ -39,42 +45,86 @@ class LabelMenu(QMenu):
             return
         offered = 0
         for layer in session.viewer.layers:
-            if not isinstance(layer, Labels) or isinstance(layer.data, LabelView):
-                continue
-            labels = labels_on_show(session.viewer, layer, session.project.shape[1:])
+            labels = labels_on_show(session.viewer, layer, session.project.shape[1:]) if layer is not session.image else None
             ids = () if labels is None else tuple(int(i) for i in np.unique(labels) if i)
             if labels is None or not ids:
                 continue
             self._offer(layer, labels, ids)
             offered += 1
         if not offered:
-            self._say("No Labels layer has masks of the video's size on this frame.")
+            self._say("No layer has labels of the video's size on this frame.")
+        self.addAction("A file of labels ...", self._choose_file)
 
-    def _offer(self, layer: Labels, labels: NDArray[Any], ids: tuple[int, ...]) -> None:
-        chosen, name = int(layer.selected_label), layer.name
+    def _offer(self, layer: Image | Labels, labels: NDArray[Any], ids: tuple[int, ...]) -> None:
+        name, chosen = layer.name, int(layer.selected_label) if isinstance(layer, Labels) else 0
+
+        def hide() -> None:
+            layer.visible = False  # it lies over the masks of the objects, and has other ones on every other frame
+
         if len(ids) <= MOST_LABELS:
             text = f"{name}: all {len(ids)} objects" if len(ids) > 1 else f"{name}: the object"
-            self.addAction(text, lambda: self._session.take_masks({f"{name} {i}": labels == i for i in ids}))
+            self.addAction(text, lambda: self._take(name, labels, ids, hide))
         else:
             self._say(f"{name}: {len(ids)} labels, {MOST_LABELS} at most can be taken at once")
         if chosen in ids and len(ids) > 1:
-            self.addAction(
-                f"{name}: label {chosen} alone", lambda: self._session.take_masks({f"{name} {chosen}": labels == chosen})
-            )
+            self.addAction(f"{name}: label {chosen} alone", lambda: self._take(name, labels, (chosen,)))
+
+    def _take(self, name: str, labels: NDArray[Any], ids: tuple[int, ...], then: Callable[[], None] = lambda: None) -> None:
+        self._session.take_masks({f"{name} {i}": labels == i for i in ids})
+        then()
+        self._session.activate_prompts()
+
+    def _choose_file(self) -> None:
+        if name := QFileDialog.getOpenFileName(self.parentWidget(), "A file of labels", self._folder(), FILES)[0]:
+            self.take_file(Path(name))
+
+    def _folder(self) -> str:
+        project = self._session.project
+        return "" if project is None else str(project.path.parent)  # masks often lie beside their video
+
+    def take_file(self, path: Path) -> None:
+        """Take all labels of a file, of its page for the frame on show, as prompts; say what is wrong with it."""
+        session = self._session
+        if session.project is None:
+            return
+        try:
+            labels, size = read_label_picture(path, session.frame), session.project.shape[1:]
+        except FormatError as error:
+            session.warn(str(error))
+            return
+        ids = tuple(int(i) for i in np.unique(labels) if i)
+        if labels.shape != size:
+            session.warn(f"{path.name} is {labels.shape[1]} x {labels.shape[0]}, the video {size[1]} x {size[0]} pixels.")
+        elif not 0 < len(ids) <= MOST_LABELS:
+            session.warn(f"{path.name} has {len(ids)} labels for frame {session.frame}; 1 to {MOST_LABELS} can be taken.")
+        else:
+            self._take(path.stem, labels, ids)
 
     def _say(self, text: str) -> None:
         self.addAction(text).setEnabled(False)
 
 
-def labels_on_show(viewer: napari.viewer.Viewer, layer: Labels, size: tuple[int, ...]) -> NDArray[Any] | None:
+def labels_on_show(viewer: napari.viewer.Viewer, layer: Any, size: tuple[int, ...]) -> NDArray[Any] | None:
     """Return the labels ``(Y, X)`` of a layer on the frame on show; ``None`` where it has none of that size.
 
-    A layer ``(Y, X)`` is taken for the frame on show, whichever that is.
+    A layer ``(Y, X)`` is taken for the frame on show, whichever that is. An Image layer has labels where its values are whole
+    numbers, and most pixels have the value of their neighbours: so napari opens a file of labels.
     """
+    if not isinstance(layer, Image | Labels) or isinstance(layer.data, LabelView) or getattr(layer, "rgb", False):
+        return None
     shape = tuple(int(n) for n in layer.data.shape)
     if getattr(layer, "multiscale", False) or len(shape) not in (2, 3) or shape[-2:] != tuple(size):
         return None
-    if len(shape) == 2:
-        return np.asarray(layer.data)
-    at = round(float(layer.world_to_data(viewer.dims.point)[0]))
-    return np.asarray(layer.data[at]) if 0 <= at < shape[0] else None
+    if layer.data.dtype.kind not in "uib":
+        return None
+    at = round(float(layer.world_to_data(viewer.dims.point)[0])) if len(shape) == 3 else 0
+    if not 0 <= at < shape[0]:
+        return None
+    found = np.asarray(layer.data[at] if len(shape) == 3 else layer.data)
+    return found if isinstance(layer, Labels) or _looks_like_labels(found) else None
+
+
+def _looks_like_labels(picture: NDArray[Any]) -> bool:
+    inside = picture[:-1, :-1] != 0
+    alike = (picture[:-1, :-1] == picture[1:, :-1]) & (picture[:-1, :-1] == picture[:-1, 1:])
+    return bool(picture.min() >= 0 and np.count_nonzero(inside & alike) > ALIKE * np.count_nonzero(inside))

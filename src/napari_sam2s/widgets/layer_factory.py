@@ -28,7 +28,8 @@ KIND_COLOURS = {"positive": "#2ecc71", "negative": "#e74c3c", "box": "#f1c40f"}
 KIND_SYMBOLS = {"positive": "disc", "negative": "x", "box": "square"}
 RIM = 0.3  # of a dot's size, in the colour of its object
 DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
-FLAT = "A click in 3-D says nothing of a frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
+PICK = "Control"  # with it, a click chooses the object under the pointer
+FLAT = "A click in 3-D does not tell the frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
 BOX_DOTS = 12  # that each side of a box is drawn with
 FILLED, OUTLINED = 0.5, 1.0  # opacity of masks
 OUTLINES = 240  # of them would fill the height of a frame
@@ -196,13 +197,14 @@ def clicks_and_boxes(
     on_box: Callable[[Points, int, tuple[float, float, float, float]], None],
     show_band: Callable[[tuple[float, float], tuple[float, float] | None], None] = lambda start, now: None,
     refuse: Callable[[str], None] = lambda message: None,
+    on_pick: Callable[[Any], None] = lambda event: None,
 ) -> Callable[[Points, Any], Generator[None, None, None]]:
     """Return a mouse callback of a Points layer in add mode.
 
     A click is a point, negative with the right button or Alt; dragging is a box. It stands before napari's own callback,
     which then draws the point at once, in the colour that is set here. While a box is dragged, ``show_band`` is called with
     where it began and where the mouse is, in pixels of the canvas ``(x, y)``; with ``None`` at the end. ``refuse`` is called
-    with what cannot be: a click in 3-D lies on a frame that nobody sees.
+    with what cannot be: a click in 3-D lies on a frame that nobody sees. ``on_pick`` is called for a click with Ctrl.
 
     The picture must not move meanwhile: the camera hears of some moves before we do, whatever is handled here, and what is
     under the mouse would stay there.
@@ -216,6 +218,12 @@ def clicks_and_boxes(
             while event.type == "mouse_move":
                 yield
             refuse(FLAT)  # on release, as napari's own callback draws the point then
+            return
+        if PICK in event.modifiers:
+            yield
+            while event.type == "mouse_move":
+                yield
+            on_pick(event)
             return
         start = np.asarray(event.pos, dtype=float)
         first = layer.world_to_data(event.position)

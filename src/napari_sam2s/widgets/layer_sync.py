@@ -101,7 +101,7 @@ class LayerSync:
             self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
             self.prompts.metadata.update(metadata)
             hear = clicks_and_boxes(
-                lambda: self._user.current_object, self._clicked, self._boxed, self._band.show, self._refused
+                lambda: self._user.current_object, self._clicked, self._boxed, self._band.show, self._refused, self._picked
             )
             self.prompts.mouse_drag_callbacks.insert(0, hear)
             self.prompts.events.data.connect(self._points_changed)
@@ -201,6 +201,15 @@ class LayerSync:
     def _clicked(self, layer: Points, frame: int, point: tuple[float, float], positive: bool) -> None:
         object_id = self._user.object_for_click(positive=positive)
         self._user.prompt(Prompt(object_id, frame, (point,), (int(positive),)))
+
+    def _picked(self, event: Any) -> None:
+        """Make the object under the pointer the one that clicks belong to."""
+        where = {"view_direction": event.view_direction, "dims_displayed": list(event.dims_displayed), "world": True}
+        found = self.objects.get_value(event.position, **where) if self.objects is not None else None
+        names = {o.id: o.name for o in self._project.objects}
+        if found in names:
+            self._user.choose(int(found))
+        self._refused(f"{names[found]} is chosen." if found in names else "There is no object here.")
 
     def _boxed(self, layer: Points, frame: int, box: tuple[float, float, float, float]) -> None:
         _, height, width = self._project.shape

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QSizePolicy, QTabWidget, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDockWidget,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QTabWidget,
+    QWidget,
+)
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
 
@@ -39,6 +50,17 @@ class SnugTabs(QTabWidget):
             self.widget(n).setSizePolicy(QSizePolicy.Policy.Preferred, policy)
 
 
+class _WheelScrolls(QObject):
+    """Leaves the wheel to the page: a menu or a number under the pointer would change while the user scrolls past it."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Pass a turn of the wheel on to what is around, unless the part has the keyboard."""
+        if event is None or event.type() != QEvent.Type.Wheel or not isinstance(watched, QWidget) or watched.hasFocus():
+            return False
+        event.ignore()
+        return True
+
+
 def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     """Put the parts below each other into a widget, with a scroll bar where it is too low for them.
 
@@ -56,35 +78,68 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     stacked((scroll, 1), foot, into=widget)
     widget.setMinimumWidth(WIDTH)
     widget.setProperty(OURS, True)
+    wheel = _WheelScrolls(widget)
+    for part in widget.findChildren(QWidget):
+        if isinstance(part, QComboBox | QAbstractSpinBox):
+            part.installEventFilter(wheel)
+
+
+class _OnceActive(QObject):
+    """Acts once when a window is first used: before that it has no title bar, and counts as lower than it is."""
+
+    def __init__(self, window: QWidget, action: Callable[[], None]) -> None:
+        super().__init__(window)
+        self._timer = quiet_timer(self, 0, action)
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Wait for it."""
+        if event is not None and event.type() == QEvent.Type.WindowActivate and watched is not None:
+            watched.removeEventFilter(self)
+            self._timer.start()
+        return False
 
 
 def keep_on_screen(widget: QWidget) -> None:
-    """Shrink and move the window of a widget that was just docked if it is wider than the screen then.
+    """Shrink and move the window of a widget that was just docked if it is larger than the screen then.
 
-    Qt keeps the canvas as wide as it was and makes the window wider by the dock.
+    Qt keeps the canvas as large as it was and makes the window larger by the dock.
     """
 
-    def fit() -> None:
+    def begin() -> None:
         window = widget.window()
-        screen = window.screen() if window is not None else None
-        if not isinstance(window, QMainWindow) or screen is None or window.isMaximized() or window.isFullScreen():
-            return
-        room, frame = screen.availableGeometry(), window.frameGeometry()
-        if frame.width() > room.width():
-            window.resize(window.width() - frame.width() + room.width(), window.height())
-        if window.frameGeometry().right() > room.right():
-            window.move(max(room.left(), room.right() - window.frameGeometry().width() + 1), frame.top())
+        if isinstance(window, QMainWindow):
+            _fit(window)
+            if not window.isActiveWindow():
+                _OnceActive(window, lambda: _fit(window))
 
-    quiet_timer(widget, 0, fit).start()  # napari is in the midst of adding it
+    quiet_timer(widget, 0, begin).start()  # napari is in the midst of adding it
 
 
-def tab_beside_ours(widget: QWidget) -> None:
-    """Put the dock of a widget behind that of another one of ours, as a tab; two above each other leave no room to either."""
+def _fit(window: QMainWindow) -> None:
+    screen = window.screen()
+    if screen is None or window.isMaximized() or window.isFullScreen():
+        return
+    room, frame = screen.availableGeometry(), window.frameGeometry()
+    wide, high = max(0, frame.width() - room.width()), max(0, frame.height() - room.height())
+    if wide or high:
+        window.resize(window.width() - wide, window.height() - high)
+    frame = window.frameGeometry()
+    left, top = min(frame.left(), room.right() - frame.width() + 1), min(frame.top(), room.bottom() - frame.height() + 1)
+    if (left, top) != (frame.left(), frame.top()):
+        window.move(max(room.left(), left), max(room.top(), top))
+
+
+def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
+    """Put the dock of a widget behind that of another one of ours, as a tab; two above each other leave no room to either.
+
+    In a window that is not ``lower_than`` so many pixels there is room for both.
+    """
     widget.setProperty(OURS, True)
 
     def put() -> None:
         mine, window = _dock_of(widget), widget.window()
-        if mine is None or not isinstance(window, QMainWindow) or mine.isFloating():
+        if mine is None or not isinstance(window, QMainWindow) or mine.isFloating() or window.height() >= lower_than:
             return
         area = window.dockWidgetArea(mine)
         for other in window.findChildren(QDockWidget):
@@ -119,6 +174,7 @@ def dock_timeline(viewer: napari.viewer.Viewer, timeline: QWidget) -> None:
     """Put the timeline under the canvas, once."""
     if timeline.parent() is None:
         viewer.window.add_dock_widget(timeline, name=TIMELINE, area="bottom", allowed_areas=["bottom", "top"])
+        keep_on_screen(timeline)
 
 
 def undock_timeline(viewer: napari.viewer.Viewer, timeline: QWidget) -> None:

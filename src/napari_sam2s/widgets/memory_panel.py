@@ -14,7 +14,7 @@ from napari_sam2s.widgets.settings import remember, remembered
 
 NUMBERS = (
     ("short_term", 1, 6, "recent frames", "Most recent frames kept as memories (N_s)."),
-    ("long_term", 0, 16, "long-term frames", "Diverse frames of long ago that are kept (N_l); 0 is SAM 2."),
+    ("long_term", 0, 16, "long-term frames", "Varied frames from long ago that are kept (N_l); 0 is SAM 2."),
     ("candidates", 1, 50, "candidates", "Confident frames collected before one of them is kept (Delta)."),
     ("pointers", 0, 64, "pointers", "Most recent frames whose object pointers are kept."),
     ("iou_threshold", 0.0, 1.0, "confidence", "Predicted IoU above which a frame is confident enough to be kept (gamma)."),
@@ -28,7 +28,7 @@ class MemoryPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        tip = "divemem remembers diverse frames of long ago (SAM2S); vanilla the last six (SAM 2)."
+        tip = "divemem also remembers varied frames from long ago (SAM2S). vanilla remembers the last six (SAM 2)."
         self.name = menu(POLICIES, tip)
         self.own = QCheckBox("own parameters")
         self.own.setToolTip("Use the numbers below instead of those of the model.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.widgets.preflight import measured_rates, speed
 
+FEW = 3  # objects that take little longer than one
 ON_CPU, ON_GPU = "edgetam", "sam2.1-base-plus"
 # CPU-seconds of a frame with one object at the model's own size, on the same core (docs/explanation/speed.md; EdgeTAM by its
 # ratio to SAM 2.1 tiny in docs/models/edgetam.md): what one of them did here tells of the others.
@@ -48,5 +49,5 @@ def advice(name: str, device: str) -> tuple[str, str]:
 
 
 def _of_one_object(rates: Mapping[int, float]) -> float | None:
-    """Return the rate of the fewest objects: an estimate from several would be too slow."""
-    return rates[min(rates)] if rates else None
+    """Return the rate of the fewest objects, if they are few: one from sixty would say that the model is slow."""
+    return rates[min(rates)] if rates and min(rates) <= FEW else None

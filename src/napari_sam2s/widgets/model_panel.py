@@ -40,7 +40,7 @@ PRECISION_TIP = (
 
 CROP_TIP = (
     "For small objects in large frames. Each object is tracked at full resolution in a window that moves and grows with it. "
-    "Every object takes the time of one, and every frame is tracked. An object that comes back far away needs a click."
+    "Objects are tracked one by one, and every frame is tracked. An object that comes back far away needs a click."
 )
 
 

@@ -8,9 +8,26 @@ from napari.utils import progress
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QApplication, QLabel, QStatusBar, QWidget
 
+NEWS = "napari_sam2s_news"  # a property of our notices
 LONG_SECONDS = 20.0  # from which a run is one that people walk away from
 SHOW_SECONDS = 1.0  # between two texts
 SPINNER_PERCENT = 10  # of its speed, at which napari's spinner turns meanwhile
+
+
+def show_news(window: QWidget | None, message: str) -> None:
+    """Show a notice in napari's corner in place of our earlier ones: of two, napari 0.9 never takes the first away."""
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+    if window is None:
+        return
+    before = window.findChildren(NapariQtNotification)
+    for shown in before:
+        if shown.property(NEWS):
+            shown.close()
+    show_info(message)
+    for shown in window.findChildren(NapariQtNotification):
+        if shown not in before:
+            shown.setProperty(NEWS, True)
 
 
 class RunNotifications:

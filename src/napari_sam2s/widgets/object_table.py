@@ -85,6 +85,16 @@ def give_class(project: Project, object_id: int, class_name: str) -> None:
             project.objects.rename(object_id, next(name for name in names if name not in taken))
 
 
+class NameDelegate(QStyledItemDelegate):
+    """Shows the number at the end of a name that is too long: of "nuclei 1" to "nuclei 63" it is what tells them apart."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Leave out the middle of such a name."""
+        super().initStyleOption(option, index)
+        if str(index.data() or "")[-1:].isdigit():
+            option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
 class ClassEditor(QStyledItemDelegate):
     """Edits a class in place: a list to choose from, or anything typed."""
 
@@ -137,6 +147,7 @@ class ObjectTable(QTableWidget):
         self.verticalHeader().setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setItemDelegateForColumn(NAME, NameDelegate(self))
         self.setItemDelegateForColumn(CLASS, ClassEditor(self))
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, CLASS):

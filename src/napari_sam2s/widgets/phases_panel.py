@@ -80,7 +80,7 @@ class PhasesPanel(QWidget):
         if 0 <= row < len(self._shown):
             self._do(lambda project: project.phases.remove(self._shown[row].id))
         else:
-            self._session.tell("Click the phase in the table that is to be removed.")
+            self._session.tell("Click a phase in the table first.")
 
     def _do(self, change: Callable[[Project], Any]) -> Any:
         """Change the project and show it; of what cannot be the user is told."""
@@ -135,7 +135,7 @@ class PhasesPanel(QWidget):
         phase, column, text = self._shown[item.row()], item.column(), item.text().strip()
         self._shown = ()  # whatever becomes of it, it is shown anew
         if column != NAME and not (text.isdecimal() or (column == LAST and not text)):
-            self._session.warn(f"{text!r} is no frame: give a whole number.")
+            self._session.warn(f"{text!r} is not a frame number. Give a whole number.")
             self._session.changed.emit()
             return
         name = text if column == NAME else phase.name

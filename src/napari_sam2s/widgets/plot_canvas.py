@@ -25,6 +25,7 @@ from napari_sam2s.measurements.plot_curves import Curve
 LEFT, RIGHT, TOP, BOTTOM = 64, 10, 22, 34  # pixels around the axes
 TICKS = 6
 CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds between two marks
+NAME_PITCH = 12  # pixels from one object's name to the next: closer ones would lie on each other
 PRESENCE_PITCH = 1.4  # from one object's line to the next
 DRAG = 4  # pixels that make a click a drag
 GONE = 40.0  # brightness that a curve keeps from its ground
@@ -135,14 +136,16 @@ def _draw_names(painter: QPainter, area: QRectF, plot: Plot, ink: QColor, ground
     painter.setPen(ink)
     painter.drawText(QRectF(4, 2, area.width() + LEFT, 16), Qt.AlignmentFlag.AlignLeft, plot.title)
     metrics = painter.fontMetrics()
-    x = area.right()
+    x, lowest = area.right(), -math.inf
     for n, curve in enumerate(plot.curves if plot.stacked else reversed(plot.curves)):
         painter.setPen(_apart(QColor(*curve.colour), ground))
         if plot.stacked:
             low, high = plot.heights(0, 1)
             y = area.bottom() - (0.5 - n * PRESENCE_PITCH - low) / (high - low) * area.height()
-            name = metrics.elidedText(curve.name, Qt.TextElideMode.ElideRight, LEFT - 8)
-            painter.drawText(QRectF(2, y - 8, LEFT - 8, 16), Qt.AlignmentFlag.AlignRight, name)
+            if y - lowest >= NAME_PITCH:
+                name = metrics.elidedText(curve.name, Qt.TextElideMode.ElideMiddle, LEFT - 8)
+                painter.drawText(QRectF(2, y - 8, LEFT - 8, 16), Qt.AlignmentFlag.AlignRight, name)
+                lowest = y
             continue
         x -= metrics.horizontalAdvance(curve.name) + 12
         if x > area.left() + metrics.horizontalAdvance(plot.title):

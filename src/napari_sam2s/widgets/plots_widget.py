@@ -22,7 +22,8 @@ from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.measurements.plot_curves import QUICK, Curve, project_curves, table_columns, table_curves, write_curves
 from napari_sam2s.widgets.close_watcher import CloseWatcher
-from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 2000  # while tracking goes on the curves grow
 SMOOTH_MOST = 9999
+ROOM_FOR_TWO = 1000  # pixels of a window in which the plots stand below the main dock, not behind it
 STRONG = Qt.FocusPolicy.StrongFocus
 _log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class PlotsWidget(QWidget):
         self._watcher = CloseWatcher(self, self.let_go)
         self._layers_changed()
         self._timer.start()
+        tab_beside_ours(self, lower_than=ROOM_FOR_TWO)
 
     def _build(self) -> None:
         self.quantity = menu(QUICK, "What is plotted. Measure first for all other columns.")
@@ -99,7 +102,7 @@ class PlotsWidget(QWidget):
         self.smooth.setSingleStep(2)
         self.smooth.setSuffix(" frames")
         self.smooth.setSpecialValueText("off")
-        self.smooth.setToolTip("The number of frames, an odd one, over which each value is averaged.")
+        self.smooth.setToolTip("Each value is the mean of this odd number of frames.")
         self.smooth.valueChanged.connect(self._show)
         tip = "Measure every mask: perimeter, axes, intensities and more. It takes a while; press again to stop."
         self.measure_button = button("Measure", self.measure, tip, STRONG)
@@ -113,9 +116,11 @@ class PlotsWidget(QWidget):
         form = QFormLayout()
         form.addRow("plot", self.quantity)
         form.addRow("objects", self.objects)
+        none = ("None", lambda: self.check(Qt.CheckState.Unchecked), "Plot no object. Then tick those that you want.")
+        form.addRow("", buttons(("All", lambda: self.check(Qt.CheckState.Checked), "Plot all objects."), none))
         form.addRow("smoothing", self.smooth)
-        buttons = side_by_side(self.measure_button, self.picture_button, self.numbers_button)
-        stacked((self.canvas, 1), form, buttons, self.progress, self.status, into=self, margins=True)
+        last = side_by_side(self.measure_button, self.picture_button, self.numbers_button)
+        stacked((self.canvas, 1), form, last, self.progress, self.status, into=self, margins=True)
 
     def _layers_changed(self, event: Any = None) -> None:
         found = [layer for layer in self.viewer.layers if isinstance(layer, Labels) and isinstance(layer.data, LabelView)]
@@ -165,6 +170,15 @@ class PlotsWidget(QWidget):
         rows = [self.objects.item(n) for n in range(self.objects.count())]
         checked = [row for row in rows if row.checkState() == Qt.CheckState.Checked]
         return tuple(int(row.data(Qt.ItemDataRole.UserRole)) for row in checked) if rows else None
+
+    def check(self, state: Qt.CheckState) -> None:
+        """Choose all objects, or none."""
+        self.objects.blockSignals(True)
+        for n in range(self.objects.count()):
+            self.objects.item(n).setCheckState(state)
+        self.objects.blockSignals(False)
+        self.objects.viewport().update()
+        self.ask()
 
     def ask(self) -> None:
         """Have the curves read anew, in the background."""

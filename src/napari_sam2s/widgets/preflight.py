@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
+
 from napari_sam2s.masklets import Project
 from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.widgets.settings import remember, remembered
@@ -22,6 +24,7 @@ JUDGED_MASKS = 200
 MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 4, 1.3
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
 JOINER = "\u2060"  # no line ends here
+ALIKE = 2  # runs whose numbers of objects differ by less than this factor take about as long
 MOST_EVERY = 250  # of a rate that is worth offering
 
 
@@ -151,11 +154,16 @@ def full_rate(rate: float, every: int, objects: int) -> float:
 
 
 def measured_rate(setup: str, objects: int) -> float | None:
-    """Return the frames a second of an earlier run; of the nearest number of objects, if not of this one."""
-    known = json.loads(str(remembered("speed", "measured", "")) or "{}").get(setup, {})
-    if not known:
+    """Return the frames a second of earlier runs; ``None`` where none had about as many objects.
+
+    Between two numbers of objects the seconds of a frame are interpolated; beyond them, up to twice as many or half are alike.
+    """
+    kept = json.loads(str(remembered("speed", "measured", "")) or "{}").get(setup, {})
+    known = {int(n): 1 / float(rate) for n, rate in kept.items() if float(rate) > 0}
+    if not known or not min(known) / ALIKE <= objects <= max(known) * ALIKE:
         return None
-    return float(known[min(known, key=lambda n: abs(int(n) - objects))])
+    counts = sorted(known)
+    return 1 / float(np.interp(objects, counts, [known[n] for n in counts]))
 
 
 def measured_rates(model: str, device: str) -> dict[int, float]:

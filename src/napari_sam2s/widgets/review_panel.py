@@ -26,7 +26,7 @@ SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
 NOTHING = "Nothing to review: no mask is in doubt."
 SUMMARY_TIP = (
-    "An estimate from above. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
+    "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
     "The SAM 2 paper assumes these times."
 )
 
@@ -59,10 +59,10 @@ class ReviewPanel(QWidget):
         actions = (
             ("review_next", "J", "next span of the review queue", "Next", self.next),
             ("review_previous", "Shift-J", "previous span of the review queue", "Previous", self.previous),
-            ("review_accept", "W", "accept the span: its masks are right; of a link: the same object", "Accept", self.accept),
+            ("review_accept", "W", "accept the span (the masks are right) or the link (one object)", "Accept", self.accept),
             ("review_correct", "Shift-W", "correct the span: go there, click, track", "Correct", self.correct),
             ("review_absent", "Q", "mark the object absent on the span", "Absent", self.mark_absent),
-            ("review_refuse", "Shift-Q", "refuse the link: not the same object", "Refuse", self.refuse),
+            ("review_refuse", "Shift-Q", "refuse the link (two objects)", "Refuse", self.refuse),
         )
         self._buttons = key_buttons(keys, actions)
         stacked(self.summary, self.table, self.detail, self.links, self._buttons, into=self)
@@ -169,6 +169,12 @@ class ReviewPanel(QWidget):
         row = self.table.currentRow()
         return self.review[row] if 0 <= row < len(self.review) else None
 
+    def _answer_to(self) -> ReviewSpan | None:
+        """Return the chosen span; where none is, say how to choose one."""
+        if self.span is None:
+            self._session.tell(f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else NOTHING)
+        return self.span
+
     # What the user does
 
     def _selected(self) -> None:
@@ -209,7 +215,7 @@ class ReviewPanel(QWidget):
 
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
-        if (span := self.span) is not None:
+        if (span := self._answer_to()) is not None:
             self._answered, self._session.correction = span, None
             done = f"The masks of {_frames(span)} are confirmed." if span.link is None else "The two objects are joined."
             self._session.tell(f"{done} {self._keys.key('undo')} undoes it.")
@@ -217,13 +223,13 @@ class ReviewPanel(QWidget):
 
     def refuse(self) -> None:
         """Answer that the two objects of a link are not the same."""
-        if (span := self.span) is not None:
+        if (span := self._answer_to()) is not None:
             self._answered = span
             self._session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
         """Mark the object absent on the span; of two that overlap, the chosen one, at first the more doubtful one."""
-        span, chosen = self.span, self._session.current_object
+        span, chosen = self._answer_to(), self._session.current_object
         if span is not None and span.link is not None:
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None:
@@ -258,10 +264,10 @@ class ReviewPanel(QWidget):
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
-        if self.span is not None:
+        if (span := self._answer_to()) is not None:
             self._go()
             self._session.activate_prompts()
-            key, span = self._keys.key("track"), self.span
+            key = self._keys.key("track")
             then = "to track"
             if span.link is None:
                 self._session.correction = (span.start, span.stop)

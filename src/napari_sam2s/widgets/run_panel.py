@@ -63,7 +63,8 @@ class RunPanel(QWidget):
         self.show_bounds(0, 1, 1)
 
     def show_running(self, running: bool, key: str) -> None:
-        """Name the button for what it does next."""
+        """Name the button for what it does next; there is nothing to resume while a run is at work."""
+        self.resume_button.setVisible(self.resume_button.isVisibleTo(self) and not running)
         self.track_button.setText(f"{'Pause' if running else 'Track'} ({key})")
 
     def show_progress(self, done: int, total: int) -> None:

@@ -171,7 +171,7 @@ class RunView(QObject):
         whole = max(self._total or total, self._done)
         left = duration((whole - self._done) / rate) if rate else "?"
         self._panel.show_progress(self._done, whole)
-        text = f"{speed(rate)}, {left} left" if rate else "starting"
+        text = f"{speed(rate)}, {left} left" if rate and self._done > 1 else "starting"  # the first frame's masks are known
         session.tell(f"Frame {frame}: {self._done} of {whole}, {text}")
         now = time.monotonic()
         if now - self._drawn > max(REDRAW_SECONDS, 20 * self._lasts):
@@ -202,7 +202,7 @@ class RunView(QObject):
         text = f"{self._done} frame{'s' * (self._done != 1)}" + (f", {speed(self._rate)}" if self._rate else "")
         if how in ("finished", "paused"):
             key = self._keys.key
-            doubts = f"{key('review_next')} shows where it is in doubt."
+            doubts = f"{key('review_next')} shows what is in doubt, if anything."
             then = (
                 doubts
                 if how == "finished"
@@ -223,7 +223,7 @@ class RunView(QObject):
     def refresh(self) -> None:
         """Show the timeline and what a run would cost, as the project is now."""
         worker = self._session.worker
-        self._panel.resume_button.setVisible(worker is not None and worker.interrupted)
+        self._panel.resume_button.setVisible(worker is not None and worker.interrupted and not worker.tracking)
         if worker is not None and worker.project.runs and worker.project.runs[-1].status == "undone":
             self._panel.progress.setVisible(False)
         if worker is None:
@@ -256,7 +256,7 @@ class RunView(QObject):
         objects = len({i for segment in segments for i in segment.objects})
         return Preflight(
             segments,
-            self._full_rate or measured_rate(setup_of(self.facts), objects),
+            self._full_rate if objects == self._objects and self._full_rate else measured_rate(setup_of(self.facts), objects),
             mask_bytes(worker.project),
             shutil.disk_usage(worker.project.path.parent).free,
             self.facts.get("device", ""),

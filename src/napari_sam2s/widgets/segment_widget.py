@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info, show_warning
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
@@ -31,6 +31,7 @@ from napari_sam2s.widgets.layout import (
     undock_timeline,
 )
 from napari_sam2s.widgets.model_panel import ModelPanel
+from napari_sam2s.widgets.notifications import show_news
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
 from napari_sam2s.widgets.phases_panel import PhasesPanel
@@ -133,7 +134,7 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         session = self.session
         session.message.connect(self.status.setText)
-        session.news.connect(show_info)
+        session.news.connect(lambda message: show_news(self.window(), message))
         session.trouble.connect(show_warning)
         session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)

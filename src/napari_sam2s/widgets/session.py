@@ -22,6 +22,7 @@ from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.layer_sync import LayerSync
 from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.step_names import in_words
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 CHANGES_MS = 150  # from a change in the project until it is shown, unless whoever made it says so
 TAKEN = "masks of a layer"
-STEPS = {"track": "the whole run of tracking", "prompt": "a click or box", "paint": "painting"}  # steps of undo, in words
 
 
 class Session(QObject):
@@ -312,7 +312,8 @@ class Session(QObject):
         self.edit(lambda project: self._say(project.redo(), "Redone: {}.", "There is nothing to redo."))
 
     def _say(self, step: str | None, done: str, nothing: str) -> None:
-        self.notify(nothing if step is None else done.format(STEPS.get(step, step)))
+        names = {o.id: o.name for o in self.project.objects} if self.project is not None else {}
+        self.notify(nothing if step is None else done.format(in_words(step, names)))
 
     def settle(self, timeout: float = 60.0) -> None:
         """Wait until all jobs given so far are done; for scripts and tests."""

@@ -14,7 +14,6 @@ class StrideSpinBox(QSpinBox):
     """The working rate: "every frame", or "every 5th frame (5/s)" with the frames between filled in. Remembered."""
 
     chosen = Signal(int)
-    _fps: float | None = None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,13 +31,12 @@ class StrideSpinBox(QSpinBox):
 
     def show_video(self, fps: float | None) -> None:
         """Offer rates of a video of so many frames a second; of one that does not know it, every frame is tracked."""
-        self._fps = fps
         self.setEnabled(bool(fps))
         self.setToolTip(
             "Track every N-th frame. The frames between are filled with shapes that follow the motion, and marked as filled. "
-            "This is several times faster, but too coarse for fast motion."
+            f"This is several times faster, but too coarse for fast motion. The video has {fps:.3g} frames a second."
             if fps
-            else "Every frame is tracked: a stride needs frames per second, which this image does not know."
+            else "Every frame is tracked, because this image has no frame rate."
         )
         self.lineEdit().setText(self.textFromValue(self.value()))
 
@@ -56,10 +54,7 @@ class StrideSpinBox(QSpinBox):
         """Return the sentence."""
         if not self.isEnabled() or value == 1:
             return "every frame"
-        if not self._fps:
-            return f"every {ordinal(value)} frame"
-        rate = self._fps / value
-        return f"every {ordinal(value)} frame ({f'{rate:.2g}' if rate < 10 else f'{rate:.0f}'}/s)"  # no room for more digits
+        return f"every {ordinal(value)} frame"
 
     def valueFromText(self, text: str) -> int:
         """Return its number, or what was typed alone."""

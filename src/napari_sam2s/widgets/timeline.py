@@ -16,7 +16,7 @@ ROW, GAP, RULER = 14, 3, 18  # pixels
 # grew with each new object would move the picture under the mouse that is about to click the next one.
 USUAL_ROWS, LEAST_ROWS = 3, 2
 MOST_LANES = 3  # of phases, for which it does grow: they come seldom, and names could not be read on thinner rows
-LEAST_PITCH = 3.0  # from one row to the next; only when they cannot get thinner the strip grows
+LEAST_PITCH, MOST_GROWTH = 3.0, 72  # from one row to the next: the strip grows when they would be thinner, and by so much
 NAMES_FROM = 11  # height of a row from which its name is written on it
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
@@ -67,12 +67,12 @@ class Timeline(QWidget):
 
     def _height_of(self, rows: int) -> int:
         lanes = min(MOST_LANES, sum(row.lane for row in self.rows))
-        return RULER + GAP + max((rows + lanes) * (ROW + GAP), round(LEAST_PITCH * len(self.rows)))
+        return RULER + GAP + max((rows + lanes) * (ROW + GAP), min(MOST_GROWTH, round(LEAST_PITCH * len(self.rows))))
 
     @property
     def _pitch(self) -> float:
         """Pixels from the top of one row to the top of the next."""
-        return max(LEAST_PITCH, min(ROW + GAP, (self.height() - RULER - GAP) / max(1, len(self.rows))))
+        return min(ROW + GAP, (self.height() - RULER - GAP) / max(1, len(self.rows)))
 
     def show_rows(self, frames: int, rows: Sequence[TimelineRow], fps: float | None = None) -> None:
         """Draw these rows; for a video of another length, all of it."""
@@ -194,7 +194,10 @@ class Timeline(QWidget):
         pitch = self._pitch
         for n, row in enumerate(self.rows):
             top, bottom = (round(RULER + GAP + k * pitch) for k in (n, n + 1))
-            self._draw_row(painter, row, top, bottom - top - (GAP if pitch >= ROW else 1), background)
+            top = min(top, self.height() - 1)
+            self._draw_row(
+                painter, row, top, max(1, bottom - top - (GAP if pitch >= ROW else pitch >= LEAST_PITCH)), background
+            )
         self._draw_bounds(painter)
         painter.end()
         return picture

@@ -39,6 +39,7 @@ class TrackEditingPanel(QWidget):
         super().__init__()
         self._session = session
         self._objects: tuple[Object, ...] = ()
+        self._followed: int | None = None  # the current object that was taken over into the menu
         self._timer = quiet_timer(self, DELAY, self.show_preview)
         session.moved.connect(self._timer.start)
         self.first = menu((), "The object whose masks are edited.")
@@ -52,7 +53,7 @@ class TrackEditingPanel(QWidget):
         self.amount = QSpinBox()
         self.amount.setMaximum(MOST_PIXELS)
         self.amount.setToolTip(
-            "How much: the area of holes or specks in pixels (holes: 0 for all), else pixels of the outline."
+            "The area of holes or specks in pixels (0 fills all holes). For an outline: how many pixels it moves."
         )
         self.amount.valueChanged.connect(self._changed)
         self.start, self.last = QSpinBox(), QSpinBox()
@@ -64,10 +65,10 @@ class TrackEditingPanel(QWidget):
             choice.currentIndexChanged.connect(self._changed)
         self.text = wrapped(lines=2)  # the button below stays where it is
         self.before, self.after = QLabel(), QLabel()
-        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.", Qt.FocusPolicy.StrongFocus)
-        self.parent_menu = menu((), "The object that the one above came of when it divided.")
-        tip = "Keep that the object above came of this one; undo takes it back."
-        self.parent_button = button("Record", self.record_parent, tip, Qt.FocusPolicy.StrongFocus)
+        self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.")
+        self.parent_menu = menu((), "The mother of the object above, if it came from a division.")
+        tip = "Record that the object above is a daughter of this one. Undo reverts it."
+        self.parent_button = button("Record", self.record_parent, tip)
         self.first.currentIndexChanged.connect(self._show_parent)
         self._lay_out()
 
@@ -107,6 +108,7 @@ class TrackEditingPanel(QWidget):
                 self._fill(choice, min(other, len(objects) - 1))
             self._keep_apart()
             self._show_parent()
+        self._follow()
         last = 0 if project is None else project.shape[0] - 1
         if last != self.last.maximum():
             for box, value in ((self.start, 0), (self.last, last)):
@@ -151,10 +153,18 @@ class TrackEditingPanel(QWidget):
     def showEvent(self, event: Any) -> None:
         """Look at the project as it is now, and at the object that is chosen there."""
         super().showEvent(event)
-        if (at := self.first.findData(self._session.current_object)) >= 0 and not event.spontaneous():
+        if not event.spontaneous():
+            self._followed = None
+            self._follow()
+        self._timer.start()
+
+    def _follow(self) -> None:
+        """Take over the object that is chosen in the table or the picture, once; another one in the menu stays."""
+        current = self._session.current_object
+        if current != self._followed and (at := self.first.findData(current)) >= 0:
+            self._followed = current
             self.first.setCurrentIndex(at)
             self._keep_apart()
-        self._timer.start()
 
     # What the user does
 
@@ -228,7 +238,14 @@ class TrackEditingPanel(QWidget):
         except Sam2sError as error:
             self.text.setText(str(error))
             return
-        self._session.edit(edit.apply if isinstance(edit, TrackEdit) else lambda project: self._clean(edit, project))
+        self._session.edit(lambda p: self._change(edit, p) if isinstance(edit, TrackEdit) else self._clean(edit, p))
+
+    def _change(self, edit: TrackEdit, project: Project) -> None:
+        edit.apply(project)
+        other = f" {project.objects.get(edit.second).name}" if edit.second is not None else ""
+        last = (project.shape[0] if edit.stop is None else edit.stop) - 1
+        what = f"{TITLES[edit.kind]}{other} ({project.objects.get(edit.first).name}, frames {edit.start} to {last})"
+        self._session.notify(f"Done: {what}. Undo reverts it.")
 
     def _clean(self, edit: CleanUp, project: Project) -> None:
         changed = edit.apply(project)
@@ -254,7 +271,7 @@ class TrackEditingPanel(QWidget):
             return
         text = change.text
         if change.confirmed:
-            text += f" You confirmed {change.confirmed} of them."
+            text += f" You confirmed {change.confirmed} of these frames."
         self.text.setText(text)
         self.apply_button.setEnabled(change.masks > 0)
         frame = self._session.frame

@@ -16,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
+from napari_sam2s.widgets.label_menu import labels_on_show
 from napari_sam2s.widgets.napari_reader import find_video
 from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
@@ -68,6 +69,13 @@ class VideoPicker(QWidget):
 
     # Among the layers
 
+    def _second(self, layer: Image) -> str:
+        """Return what can be done with a layer that was added beside the video."""
+        project = self._session.project
+        if project is not None and labels_on_show(self._session.viewer, layer, project.shape[1:]) is not None:
+            return f"{layer.name} looks like masks. 'From layer' makes prompts of them."
+        return f"{layer.name} is open, too. Choose it in the menu 'video' to work on it."
+
     def look(self, event: Any = None) -> None:
         """Offer the layers that there are, and open a video if none is open."""
         if self._video_removed:
@@ -79,7 +87,7 @@ class VideoPicker(QWidget):
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
         elif event is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
-            self._session.tell(f"{event.value.name} is open, too. Choose it in the menu 'video' to work on it.")
+            self._session.tell(self._second(event.value))
 
     def _layer_chosen(self, event: Any) -> None:
         """Choose the prompts instead of a video that was just added.
@@ -135,9 +143,9 @@ class VideoPicker(QWidget):
         session, before = self._session, self._session.image
         path = None if session.video is None else session.video.path
         if before is None or path is None:
-            session.tell("The next video is that of a folder. Open a video of a file first.")
+            session.tell("There is no next video, because this one does not come from a file.")
         elif session.tracking:
-            session.tell("Tracking is still going on. Pause it first; the next video can wait.")
+            session.tell("Tracking is running. Pause it first.")
         elif (following := next_video(path)) is None:
             session.tell(f"{path.name} is the last video of its folder.")
         else:

@@ -1,0 +1,52 @@
+"""Where the docks stand: on the screen, and above each other only where there is room for two."""
+
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
+
+from napari_sam2s.widgets.layout import OURS, keep_on_screen, tab_beside_ours
+
+
+@pytest.fixture
+def window(qtbot):
+    made = QMainWindow()
+    qtbot.addWidget(made)
+    made.setCentralWidget(QWidget())
+    made.show()
+    qtbot.waitExposed(made)
+    return made
+
+
+def docked(window, name):
+    dock, inside = QDockWidget(name, window), QWidget()
+    dock.setWidget(inside)
+    window.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    inside.setProperty(OURS, True)
+    return inside
+
+
+def test_a_window_that_a_dock_made_too_large_is_on_the_screen_again(window, qtbot):
+    room = window.screen().availableGeometry()
+    window.setGeometry(room.left() + 40, room.top() + 60, room.width() + 300, room.height() + 200)
+    keep_on_screen(docked(window, "main"))
+    qtbot.waitUntil(lambda: room.contains(window.frameGeometry()))
+
+
+def test_a_window_that_is_not_shown_yet_is_looked_at_again_when_it_has_a_title_bar(window, qtbot):
+    window.hide()
+    keep_on_screen(docked(window, "main"))
+    qtbot.wait(20)
+    room = window.screen().availableGeometry()
+    window.resize(room.width() + 50, room.height() + 20)  # as by a title bar
+    QApplication.sendEvent(window, QEvent(QEvent.Type.WindowActivate))
+    qtbot.waitUntil(lambda: window.height() <= room.height())
+
+
+@pytest.mark.parametrize(("lower_than", "tabbed"), [(5000, True), (100, False)])
+def test_a_second_dock_is_a_tab_where_there_is_no_room_for_two(window, qtbot, lower_than, tabbed):
+    first, second = docked(window, "main"), docked(window, "plots")
+    tab_beside_ours(second, lower_than)
+    qtbot.wait(30)
+    assert bool(window.tabifiedDockWidgets(first.parentWidget())) is tabbed
