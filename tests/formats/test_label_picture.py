@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_sam2s.cli.prompt_options import _mask_prompts
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import davis_palette
 from napari_sam2s.formats.label_picture import read_label_picture
@@ -167,3 +168,21 @@ def test_a_photograph_is_no_label_picture_and_cells_all_over_it_are(tmp_path):
     cells = (1 + y // 6 * 20 + x // 4).astype(np.uint16)
     np.save(tmp_path / "cells.npy", cells)
     np.testing.assert_array_equal(read_label_picture(tmp_path / "cells.npy", 0), cells)
+
+
+@pytest.mark.parametrize("white", [np.float32(255), np.float64(1), np.uint16(65535), np.uint8(255)])
+def test_black_and_white_of_any_type_is_one_object(tmp_path, white):
+    mask = np.zeros((12, 16), bool)
+    mask[2:6, 3:9] = True
+    tifffile.imwrite(tmp_path / "a.tif", mask * white)
+    np.save(tmp_path / "a.npy", mask * white)
+    for name in ("a.tif", "a.npy"):
+        (prompt,) = _mask_prompts(f"0,{tmp_path / name}")
+        assert prompt.object_id == 1
+        np.testing.assert_array_equal(prompt.mask, mask)
+
+
+def test_an_array_without_pixels_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((0, 16), np.uint8))
+    with pytest.raises(FormatError, match=r"is empty: its shape is \(0, 16\)"):
+        read_label_picture(tmp_path / "a.npy", 0)

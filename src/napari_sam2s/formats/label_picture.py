@@ -18,6 +18,8 @@ from napari_sam2s.formats.davis_layout import VOID
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
 FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
+LARGEST_WHOLE = 2**53  # up to which floats hold whole numbers
+WHITE = {"float16": 255, "float32": 255, "float64": 255, "uint16": 65535}  # in pictures of black and white
 _PHOTOMETRIC = 262  # TIFF's tag: what a value looks like
 
 
@@ -40,6 +42,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} cannot be read: there is no such file.")
     try:
         pages, array, palette = _read(path, frame)
+        stored = None if array is None else array.dtype.newbyteorder("=")
     except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise FormatError(f"The mask {path} cannot be read ({error}).") from error
     if array is None:
@@ -48,11 +51,14 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} has the shape {array.shape}; a mask is (Y, X), or a page a frame (T, Y, X).")
     if array.ndim != 2:
         raise FormatError(f"The mask {path} is a colour picture; its values must be object ids (palette or grey).")
+    if not array.size:
+        raise FormatError(f"The mask {path} is empty: its shape is {array.shape}.")
     if array.dtype.kind == "f":
-        whole = array.astype(np.int64) if np.isfinite(array).all() else None
-        if whole is None or not np.array_equal(whole, array):
+        if not (np.isfinite(array).all() and np.abs(array).max() < LARGEST_WHOLE and np.array_equal(np.floor(array), array)):
             raise FormatError(f"The mask {path} has values that are not whole numbers: each is to be an object's id.")
-        array = whole
+        array = array.astype(np.int64)
+    if array.dtype.kind in "ui" and set(np.unique(array).tolist()) <= {0, WHITE.get(str(stored), 0)}:
+        array = array != 0  # black and white
     if array.dtype.kind not in "uib":
         raise FormatError(f"The mask {path} holds {array.dtype}; its values must be object ids.")
     if array.dtype.kind == "i" and array.min() < 0:
