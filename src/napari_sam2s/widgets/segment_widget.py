@@ -131,10 +131,13 @@ class SegmentWidget(QWidget):
         add("help", "H", "show these keys, or hide them", self.help.toggle)
         self.run_panel.show_running(False, self.keys.key("track"))
 
+    def _show_news(self, message: str) -> None:
+        show_news(self.window(), message)
+
     def _connect(self) -> None:
         session = self.session
         session.message.connect(self.status.setText)
-        session.news.connect(lambda message: show_news(self.window(), message))
+        session.news.connect(self._show_news)
         session.trouble.connect(show_warning)
         session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)
