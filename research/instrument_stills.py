@@ -10,7 +10,8 @@ Needs OpenCV (the extra ``train``) and material (:mod:`research.material`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,38 @@ def outline(rng: Rng, kind: int) -> Plane:
     return alpha
 
 
-def instrument(rng: Rng, size: int) -> tuple[Image, Plane]:
-    """Return the colours ``(size, size, 3)`` and alpha of an instrument that comes in over the border."""
+@dataclass
+class Part:
+    """A piece of an instrument, with its colours and alpha ``(WIDE, LONG, 4)``."""
+
+    texture: Image
+    length: float  # of the whole
+    turn: float  # against the part before it, radians
+    widths: tuple[float, float]  # where it begins and ends, of the picture
+
+
+@dataclass
+class Instrument:
+    """What comes in over the border of a picture: where (x, y), how far, and of what parts."""
+
+    entry: NDArray[np.float64]
+    reach: NDArray[np.float64]  # from there to the tip
+    parts: list[Part]
+
+    def draw(self, size: int, turn: float = 0.0, bends: Sequence[float] = ()) -> tuple[Image, Plane]:
+        """Return its colours ``(size, size, 3)`` and alpha; turned about its entry, its parts bent by so much more."""
+        colours, alpha = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.float32)
+        at, angle, whole = self.entry, float(np.arctan2(self.reach[1], self.reach[0])) + turn, float(np.hypot(*self.reach))
+        for n, part in enumerate(self.parts):
+            angle += part.turn + (bends[n] if n < len(bends) else 0.0)
+            step = np.array((np.cos(angle), np.sin(angle))) * whole * part.length
+            _lay(colours, alpha, part.texture, at, at + step, *part.widths, size)
+            at = at + step * 0.98
+        return colours, alpha
+
+
+def make_instrument(rng: Rng) -> Instrument:
+    """Draw one: its way in, its widths and its parts."""
     tip = rng.uniform(0.2, 0.8, 2)
     width = float(np.exp(rng.uniform(np.log(0.035), np.log(0.32))))
     around = rng.uniform(0, 2 * np.pi)
@@ -160,24 +191,20 @@ def instrument(rng: Rng, size: int) -> tuple[Image, Plane]:
     entry = 0.5 + outward / np.abs(outward).max() * (0.5 + width / 2 * rng.uniform(0.5, 1.5))
     taper = rng.uniform(0.3, 1.0)
     bend, joints = rng.random() < 0.45, int(rng.integers(1, 3))
-    reach = tip - entry
     lengths = [1.0] if not bend else [rng.uniform(0.6, 0.85)]
     lengths += [(1 - lengths[0]) / joints] * joints if bend else [rng.uniform(0.08, 0.4)]
-    colours, alpha = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.float32)
-    at, angle, wide = entry, float(np.arctan2(reach[1], reach[0])), width
-    whole, narrowing = float(np.hypot(*reach)), 1.0
+    parts, wide, narrowing = [], width, 1.0
     for n, length in enumerate(lengths):
-        last = n == len(lengths) - 1
+        last, turn = n == len(lengths) - 1, 0.0
         if n and bend:
-            angle += rng.normal(0, 0.45)
+            turn = rng.normal(0, 0.45)
             narrowing = rng.uniform(0.6, 1.0)
         narrow = wide * (taper if n == 0 else rng.uniform(0.7, 1.0))
-        step = np.array((np.cos(angle), np.sin(angle))) * whole * length
         shape = outline(rng, int(rng.choice((1, 2, 2, 3)))) if last else outline(rng, 0)
         texture = np.dstack((part_texture(rng), shape))
-        _lay(colours, alpha, texture, at, at + step, wide * (narrowing if n else 1), narrow, size)
-        at, wide = at + step * 0.98, narrow
-    return colours, alpha
+        parts.append(Part(texture, length, turn, (wide * (narrowing if n else 1), narrow)))
+        wide = narrow
+    return Instrument(entry, tip - entry, parts)
 
 
 def _lay(
@@ -227,7 +254,7 @@ class InstrumentStills:
     def __call__(self, seed: int, frames: int = 1) -> Clip:
         """Return the still of a seed, as often as there are frames; 1 to 4 objects."""
         if self._pictures is None:
-            self._pictures = _pictures(Material.load(self.path))
+            self._pictures = choose_picture(Material.load(self.path))
         rng = np.random.default_rng(seed)
         for _ in range(20):
             image, masks = self._draw(rng, self._pictures)
@@ -242,10 +269,10 @@ class InstrumentStills:
 
     def _draw(self, rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]]) -> tuple[Image, NDArray[np.bool_]]:
         size = self.size
-        image = tissue(rng, pictures(rng), size) if rng.random() < 0.85 else _as_it_is(pictures(rng), size)
+        image = tissue(rng, pictures(rng), size) if rng.random() < 0.85 else as_it_is(pictures(rng), size)
         masks = np.zeros((0, size, size), dtype=bool)
         layers = [organ(rng, pictures(rng), size)] if rng.random() < 0.3 else []
-        layers += [instrument(rng, size) for _ in range(int(rng.integers(1, 4)))]
+        layers += [make_instrument(rng).draw(size) for _ in range(int(rng.integers(1, 4)))]
         for colours, alpha in layers:
             alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.4, 1.2))
             shadow = np.roll(cv2.GaussianBlur(alpha, (0, 0), size * 0.015), rng.integers(-size // 30, size // 30, 2), (0, 1))
@@ -257,14 +284,17 @@ class InstrumentStills:
         if rng.random() < 0.15:
             haze = value_noise(rng, size, 3)[..., None] * rng.uniform(0.2, 0.7)
             image = image * (1 - haze) + haze * rng.uniform(0.6, 0.95)
-        return _through_the_lens(rng, image), masks
+        return through_the_lens(rng, image), masks
 
 
-def _as_it_is(picture: NDArray[np.uint8], size: int) -> Image:
+def as_it_is(picture: NDArray[np.uint8], size: int) -> Image:
+    """Return a picture squashed to a square, in its own colours."""
     return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _pictures(material: Material) -> Callable[[Rng], NDArray[np.uint8]]:
+def choose_picture(material: Material) -> Callable[[Rng], NDArray[np.uint8]]:
+    """Return what draws a photograph or a frame of a video from material."""
+
     def choose(rng: Rng) -> NDArray[np.uint8]:
         if material.pictures and rng.random() < 0.5:
             return material.pictures[rng.integers(len(material.pictures))]
@@ -274,7 +304,7 @@ def _pictures(material: Material) -> Callable[[Rng], NDArray[np.uint8]]:
     return choose
 
 
-def _through_the_lens(rng: Rng, image: Image) -> Image:
+def through_the_lens(rng: Rng, image: Image) -> Image:
     """Darken what is far from the lamp, and leave the border black that some recorders add."""
     size = len(image)
     line = np.linspace(-1, 1, size, dtype=np.float32)

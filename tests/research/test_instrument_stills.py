@@ -9,7 +9,7 @@ from napari_sam2s.errors import TrainingError
 
 pytest.importorskip("cv2")
 
-from research.instrument_stills import LONG, WIDE, InstrumentStills, instrument, outline, part_texture, tissue
+from research.instrument_stills import LONG, WIDE, InstrumentStills, make_instrument, outline, part_texture, tissue
 from research.material import Material
 
 SIZE = 96
@@ -50,7 +50,7 @@ def test_a_still_may_be_asked_for_as_a_clip(material):
 
 def test_an_instrument_reaches_over_the_border_and_is_drawn_where_its_alpha_is():
     for seed in range(12):
-        colours, alpha = instrument(np.random.default_rng(seed), SIZE)
+        colours, alpha = make_instrument(np.random.default_rng(seed)).draw(SIZE)
         assert max(alpha[0].max(), alpha[-1].max(), alpha[:, 0].max(), alpha[:, -1].max()) > 0.5
         assert not colours[alpha == 0].any()
 
