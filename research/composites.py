@@ -76,9 +76,11 @@ class CompositeMaker:
         return ArrayClip(f"composite-{seed}", develop(rng, images), np.ascontiguousarray(stack), objects)
 
     def _object(self, rng: Rng) -> NDArray[np.uint8]:
-        """Return a cut-out ``(Y, X, 4)``: photographic, a segment, or a free shape; sometimes with another texture."""
+        """Return a cut-out ``(Y, X, 4)``: photographic, rendered, a segment, or a free shape; some with another texture."""
         kind = rng.random()
-        if kind < 0.4 and self.material.cutouts:
+        if kind < 0.4 and self.material.rendered and rng.random() < 0.5:
+            cutout = _varied(rng, self.material.rendered[rng.integers(len(self.material.rendered))])
+        elif kind < 0.4 and self.material.cutouts:
             cutout = self.material.cutouts[rng.integers(len(self.material.cutouts))]
         elif kind < 0.8 and self._segments:
             cutout = self._segments[rng.integers(len(self._segments))]
@@ -233,3 +235,11 @@ def _crop_to(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
 def _areas(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the shares of the picture that masks ``(N, Y, X)`` have."""
     return np.count_nonzero(masks, axis=(1, 2)) / masks[0].size
+
+
+def _varied(rng: Rng, cutout: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give a rendered cut-out duller and other colours: what ships paints all of its things alike."""
+    colours = cutout[..., rng.permutation(3) if rng.random() < 0.3 else slice(3)].astype(np.float32) / 255
+    grey = colours.mean(axis=2, keepdims=True)
+    colours = np.clip(grey + (colours - grey) * rng.uniform(0.1, 1.1), 0, 1) ** rng.uniform(0.6, 1.7)
+    return np.dstack(((colours * 255).astype(np.uint8), cutout[..., 3]))

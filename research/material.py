@@ -7,6 +7,7 @@ is held out by name: of videos and cut-outs for validation, of photographs for n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,7 @@ class Material:
     cutouts: list[NDArray[np.uint8]]  # each (Y, X, 4), RGB and alpha
     pictures: list[NDArray[np.uint8]] = field(default_factory=list)  # photographs, each (Y, X, 3)
     segments: list[NDArray[np.uint8]] = field(default_factory=list)  # cut beforehand of the videos and pictures, (Y, X, 4)
+    rendered: list[NDArray[np.uint8]] = field(default_factory=list)  # things of many parts, each (Y, X, 4), RGB and alpha
 
     def save(self, path: Path) -> None:
         """Write an ``.npz``."""
@@ -59,6 +61,7 @@ class Material:
         parts |= {f"cutout{i:04d}": c for i, c in enumerate(self.cutouts)}
         parts |= {f"picture{i:04d}": p for i, p in enumerate(self.pictures)}
         parts |= {f"segment{i:04d}": s for i, s in enumerate(self.segments)}
+        parts |= {f"rendered{i:04d}": r for i, r in enumerate(self.rendered)}
         written = path.with_suffix(".part.npz")  # a kill leaves no half of it under the name that training looks for
         np.savez(written, **parts)  # type: ignore[arg-type]
         written.replace(path)
@@ -68,7 +71,7 @@ class Material:
         """Read what :meth:`save` wrote."""
         with np.load(path) as archive:
             names = sorted(archive.files)
-            kinds = ("video", "cutout", "picture", "segment")
+            kinds = ("video", "cutout", "picture", "segment", "rendered")
             return cls(*([archive[n] for n in names if n.startswith(kind)] for kind in kinds))
 
 
@@ -109,6 +112,15 @@ def read_photographs(root: Path = Path("/usr/share")) -> list[NDArray[np.uint8]]
             rgb.thumbnail((PHOTOGRAPH_SIDE, PHOTOGRAPH_SIDE))
             photographs.append(np.asarray(rgb))
     return photographs
+
+
+def read_rendered(folder: Path) -> list[NDArray[np.uint8]]:
+    """Return the pictures of the npm package ``@lobehub/fluent-emoji-3d`` (Microsoft's Fluent Emoji, MIT), without variants.
+
+    Left out are flags, keycaps, and what differs from another only in skin or hair.
+    """
+    variants = re.compile("1f3f[b-f]|-200d|fe0f-20e3|1f1e")
+    return read_cutouts(path for path in sorted(folder.glob("*.webp")) if not variants.search(path.stem))
 
 
 def collect(real: Path, *, held_out: bool = False) -> Material:

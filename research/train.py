@@ -3,8 +3,8 @@
     python -m research.train research/recipes/nano-4-larger.toml --material material/train.npz --nuclei REAL/nuclei
         --out runs/nano-4
 
-``--material`` gives the family ``composites``, ``--nuclei`` the family ``microscopy``, ``--held-out`` the validation family
-``composites``. All else is as ``napari-sam2s train --help`` says.
+``--material`` gives the families ``composites``, ``instruments`` (stills) and ``instrument_clips``, ``--nuclei`` the family
+``microscopy``, ``--held-out`` the validation family ``composites``. All else is as ``napari-sam2s train --help`` says.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_sam2s.training.training_config import TrainingConfig
     from napari_sam2s.training.validation_run import MakeCases
     from research.time_budget import Clock
+
+
+OF_MATERIAL = ("composites", "instruments", "instrument_clips")  # families that draw on --material
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +57,14 @@ def families_of(config: TrainingConfig, material: Path | None, nuclei: Path | No
     from research.nuclei import Nuclei
 
     families: dict[str, Family] = {}
+    if "instruments" in config.families and material is not None:
+        from research.instrument_stills import InstrumentStills
+
+        families["instruments"] = InstrumentStills(material, config.image_size)
+    if "instrument_clips" in config.families and material is not None:
+        from research.instrument_clips import InstrumentClips
+
+        families["instrument_clips"] = InstrumentClips(material, config.image_size)
     if "composites" in config.families and material is not None:
         families["composites"] = Composites(material, config.image_size, config.departures)
     if "microscopy" in config.families and nuclei is not None:
@@ -100,7 +111,8 @@ def _train(args: argparse.Namespace) -> None:
 
     config = read_config(args.config)
     judged = config.validation.families if config.validation else ()
-    check_given("material", [args.material] if args.material else [], "composites", config.families, "learned from")
+    of_material = next((name for name in OF_MATERIAL if name in config.families), "composites")
+    check_given("material", [args.material] if args.material else [], of_material, config.families, "learned from")
     check_given("nuclei", [args.nuclei] if args.nuclei else [], "microscopy", config.families, "learned from")
     check_given("held-out", [args.held_out] if args.held_out else [], "composites", judged, "judged on")
     more = families_of(config, args.material, args.nuclei), cases_of(config, args.held_out)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from research.composites import CompositeMaker, _picture, cut_segments
-from research.material import PHOTOGRAPH_SIDE, Material, read_photographs
+from research.material import PHOTOGRAPH_SIDE, Material, read_photographs, read_rendered
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +78,23 @@ def test_only_photographs_that_are_not_held_out_are_read(tmp_path):
         Image.new("RGB", (3000, 1500), (10, 200, 30)).save(tmp_path / name)
     (only,) = read_photographs(tmp_path)
     assert only.shape == (PHOTOGRAPH_SIDE // 2, PHOTOGRAPH_SIDE, 3)
+
+
+def test_rendered_things_are_drawn_in_other_colours_beside_photographic_ones(material, tmp_path):
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    alpha = ((x**2 + y**2 < 0.9) * 255).astype(np.uint8)
+    yellow = np.dstack((np.full((64, 64, 3), (250, 200, 20), np.uint8), alpha))
+    replace(material, rendered=[yellow]).save(tmp_path / "m.npz")
+    with_them, without = (CompositeMaker(m, 64, segments=4) for m in (Material.load(tmp_path / "m.npz"), material))
+    seen, plain = ([m._object(np.random.default_rng(n)) for n in range(120)] for m in (with_them, without))
+    discs = [a for a, b in zip(seen, plain, strict=True) if a.shape != b.shape or not np.array_equal(a, b)]
+    changed = [tuple(disc[disc.shape[0] // 2, disc.shape[1] // 2, :3]) for disc in discs]
+    assert len(set(changed)) > 12  # hardly two alike
+
+
+def test_variants_of_rendered_things_are_left_out(tmp_path):
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    disc = np.dstack((np.full((64, 64, 3), 90, np.uint8), ((x**2 + y**2 < 0.9) * 255).astype(np.uint8)))
+    for name in ("1f346", "1f44b-1f3fb", "1f1e6-1f1fd", "0031-fe0f-20e3", "1f468-200d-1f9b0"):
+        Image.fromarray(disc).save(tmp_path / f"{name}.webp", lossless=True)
+    assert len(read_rendered(tmp_path)) == 1

@@ -59,7 +59,8 @@ def earlier(tmp_path):
 @pytest.fixture
 def beside(tmp_path):
     torch.manual_seed(1)
-    return saved(tmp_path / "beside.pt", replace(NANO_LITE, image_size=64, interactive=True, match_pretrained=16))
+    compared = {"match_pretrained": 16, "prompt_likeness": 12}
+    return saved(tmp_path / "beside.pt", replace(NANO_LITE, image_size=64, interactive=True, **compared))
 
 
 def saved(path, network):
@@ -93,6 +94,7 @@ def test_a_trunk_with_a_rate_of_its_own_learns_so_much_slower(config, beside, tm
 def test_the_architecture_of_a_pretrained_checkpoint_is_kept(config, beside, tmp_path):
     run, _ = start(config(beside), tmp_path / "run")
     assert run.learner.model.config.match_pretrained == 16
+    assert run.learner.model.config.prompt_likeness == 12
     state = torch.load(beside, weights_only=True)["model"]
     assert all(torch.equal(w, state[n]) for n, w in run.learner.model.state_dict().items())
 

@@ -19,6 +19,7 @@ from napari_sam2s.model.image_encoder import TRUNKS, FpnNeck
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.prompt_likeness import PromptLikeness
 from napari_sam2s.model.stages import Features
 
 _NAMES = {  # the head's parts, and what they are called in a whole network
@@ -42,12 +43,16 @@ class InteractiveHead(nn.Module):
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.hidden_dim))
         self.prompt_encoder = PromptEncoder(config.hidden_dim, dense_prompts=config.dense_prompts)
         self.mask_decoder = MaskDecoder(config)
+        self.likeness = PromptLikeness(config) if config.prompt_likeness else None
 
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the parts of a whole network, by the names of its weights, to learn on from there."""
         names = {**_NAMES, **{f"stages.{k}.": f"image_encoder.trunk.stages.{k + SHARED}." for k in range(len(self.stages))}}
         own = {}
-        for name in self.state_dict():
+        for name, new in self.state_dict().items():
+            if name.startswith("likeness."):
+                own[name] = new
+                continue
             part = next(part for part in names if name.startswith(part))
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)
@@ -59,7 +64,8 @@ class InteractiveHead(nn.Module):
             self.neck.skip(maps[0], 0, self.mask_decoder.conv_s0),
             self.neck.skip(maps[1], 1, self.mask_decoder.conv_s1),
         )
-        return Features(self.neck.embedding(maps) + self.no_mem_embed.view(1, -1, 1, 1), skips)
+        keys = None if self.likeness is None else self.likeness.keys(fine)
+        return Features(self.neck.embedding(maps) + self.no_mem_embed.view(1, -1, 1, 1), skips, keys)
 
     def forward(
         self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, image_size: int
@@ -79,6 +85,10 @@ class InteractiveHead(nn.Module):
         dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
         if encoder.dense_points is not None:
             dense = dense + encoder.dense_map(points, labels, image_size, grid)
+        skips = features.skips
+        if self.likeness is not None and features.keys is not None:
+            more, coarse = self.likeness(features.keys, points, labels, image_size)
+            dense, skips = dense + more, (skips[0], skips[1] + coarse)
         pix = features.embedding.expand(b, -1, -1, -1)
         sparse = encoder.sparse(points, labels, image_size)
-        return self.mask_decoder(pix, encoder.grid_position(grid), sparse, dense, features.skips)
+        return self.mask_decoder(pix, encoder.grid_position(grid), sparse, dense, skips)

@@ -89,11 +89,16 @@ class ModelConfig:
     match_dim: int = 0  # channels that cells of stride 8 are matched by; 0 for no matching
     match_pretrained: int = 0  # as many again, of what a pretrained trunk sees there
     interactive: bool = False  # a head of its own for first prompts
+    prompt_likeness: int = 0  # channels by which that head compares cells with what was clicked; 0 for no comparison
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size, self.trunk.unit)
         if self.match_pretrained and not self.trunk.joined:
             raise ModelError(f"{self.name} cannot match by pretrained maps: its trunk {self.trunk.kind!r} has none.")
+        if self.prompt_likeness and not (self.interactive and self.trunk.joined):
+            raise ModelError(
+                f"{self.name} cannot compare cells with clicks: that takes an interactive head and a pretrained trunk."
+            )
         if self.trunk.cut not in (16, 32):
             raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
         if self.latent_side and self.image_size % (STRIDE * self.latent_side):

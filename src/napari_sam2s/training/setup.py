@@ -199,7 +199,8 @@ def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
     """Return the architecture that is wanted, with the pretrained trunk of a checkpoint to start from, if it has one."""
     if own is None or own.name != wanted.name or not own.match_pretrained:
         return wanted
-    return replace(wanted, trunk=own.trunk, match_pretrained=own.match_pretrained)
+    kept = ("trunk", "match_pretrained", "interactive", "prompt_likeness")
+    return replace(wanted, **{name: getattr(own, name) for name in kept})
 
 
 def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[str, Any]]:
