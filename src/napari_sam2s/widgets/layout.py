@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
@@ -85,19 +84,26 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
 
 
 class _OnceActive(QObject):
-    """Acts once when a window is first used: before that it has no title bar, and counts as lower than it is."""
+    """Fits a window once it is first used: before that it has no title bar, and counts as lower than it is.
 
-    def __init__(self, window: QWidget, action: Callable[[], None]) -> None:
+    It knows its window as Qt's parent only: a reference of Python's would keep a closed window in memory.
+    """
+
+    def __init__(self, window: QMainWindow) -> None:
         super().__init__(window)
-        self._timer = quiet_timer(self, 0, action)
         window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Wait for it."""
         if event is not None and event.type() == QEvent.Type.WindowActivate and watched is not None:
             watched.removeEventFilter(self)
-            self._timer.start()
+            quiet_timer(self, 0, self._act).start()
         return False
+
+    def _act(self) -> None:
+        window = self.parent()
+        if isinstance(window, QMainWindow):
+            _fit(window)
 
 
 def keep_on_screen(widget: QWidget) -> None:
@@ -111,7 +117,7 @@ def keep_on_screen(widget: QWidget) -> None:
         if isinstance(window, QMainWindow):
             _fit(window)
             if not window.isActiveWindow():
-                _OnceActive(window, lambda: _fit(window))
+                _OnceActive(window)
 
     quiet_timer(widget, 0, begin).start()  # napari is in the midst of adding it
 
