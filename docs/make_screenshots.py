@@ -36,7 +36,7 @@ IMAGES = Path(__file__).parent / "images"
 COLOURS = 96  # of a palette: a tenth of the size, and nothing is lost that one looks for
 FRAMES = 48
 WIDTH, HEIGHT = 1400, 900
-CLICKS = 2  # for each object
+CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
 class CutCase:
