@@ -35,6 +35,8 @@ def test_a_removed_object_is_on_no_frame_until_undo_brings_it_back(project):
     assert project.undo() == "remove object"
     assert sorted(project.masks(4)) == [1, 2, third]
     assert project.scores(4) == {third: Scores(0.9, 4.0)}
+    project.write_masks([(4, third, square(4, 1), Scores(0.8, 4.0, None))])  # no probabilities of classes
+    assert project.scores(4) == {third: Scores(0.8, 4.0)}
     assert project.frames == list(range(30))
     assert len(project.prompts(third)) == 1
 

@@ -26,8 +26,10 @@ class ClassScores:
         self._lists.clear()
         self._names.clear()
 
-    def pack(self, scores: Mapping[str, float]) -> bytes | None:
+    def pack(self, scores: Mapping[str, float] | None) -> bytes | None:
         """Pack probabilities by name, inside a transaction; without any there is nothing to keep."""
+        if scores is None:
+            return None
         if not isinstance(scores, Mapping):
             raise ProjectError(f"Probabilities of classes are given by name, as in {{'grasper': 0.9}}; got {scores!r}.")
         if not scores:
