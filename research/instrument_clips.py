@@ -31,7 +31,7 @@ from research.instrument_stills import (
     through_the_lens,
     tissue,
 )
-from research.material import Material
+from research.material import Material, existing
 from research.object_motion import Motion, make_motion, wander, warp
 
 LAYER = Callable[[int], tuple[Image, Plane]]  # frame: colours (S, S, 3) and alpha (S, S)
@@ -42,11 +42,7 @@ class InstrumentClips:
     """A family of clips; material is loaded where it is first used, so that worker processes start fast."""
 
     def __init__(self, path: Path, size: int) -> None:
-        if not path.is_file():
-            raise TrainingError(
-                f"There is no material at {path}: collect it with `python -m research.collect_material REAL OUT`."
-            )
-        self.path, self.size = path, size
+        self.path, self.size = existing(path), size
         self._pictures: Callable[[Rng], NDArray[np.uint8]] | None = None
 
     def __call__(self, seed: int, frames: int) -> Clip:

@@ -26,7 +26,7 @@ try:
     import cv2
 
     from research.camera_effects import develop
-    from research.material import Material
+    from research.material import Material, existing
 except ImportError as error:
     raise TrainingError("Stills of instruments need OpenCV: pip install -e '.[train]' --group research.") from error
 
@@ -244,11 +244,7 @@ class InstrumentStills:
     """A family of stills; material is loaded where it is first used, so that worker processes start fast."""
 
     def __init__(self, path: Path, size: int) -> None:
-        if not path.is_file():
-            raise TrainingError(
-                f"There is no material at {path}: collect it with `python -m research.collect_material REAL OUT`."
-            )
-        self.path, self.size = path, size
+        self.path, self.size = existing(path), size
         self._pictures: Callable[[Rng], NDArray[np.uint8]] | None = None
 
     def __call__(self, seed: int, frames: int = 1) -> Clip:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_sam2s.errors import TrainingError
+
 HELD_OUT_VIDEOS = (
     "02_cups",
     "03_blocks",
@@ -73,6 +75,19 @@ class Material:
             names = sorted(archive.files)
             kinds = ("video", "cutout", "picture", "segment", "rendered")
             return cls(*([archive[n] for n in names if n.startswith(kind)] for kind in kinds))
+
+
+def existing(path: Path) -> Path:
+    """Return the path of collected material.
+
+    Raises
+    ------
+    TrainingError
+        If it is not there.
+    """
+    if not path.is_file():
+        raise TrainingError(f"There is no material at {path}: collect it with `python -m research.collect_material REAL OUT`.")
+    return path
 
 
 def read_frames(path: Path, size: tuple[int, int] = FRAME_SIZE, step: int = FRAME_STEP) -> NDArray[np.uint8]:

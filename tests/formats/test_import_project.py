@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.foreign_files import reading
 from napari_sam2s.formats.import_project import READABLE, import_project
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
@@ -177,3 +178,9 @@ def test_a_mask_of_another_size(case, tmp_path):
         picture.resize((15, 10), 0).save(made / "00001.png")
     with pytest.raises(FormatError, match=r"shape of the frame, \(20, 30\) \(Y, X\); got \(10, 15\)"):
         import_project(tmp_path / "davis", "davis", tmp_path / "new.sam2s")
+
+
+def test_too_little_memory_is_not_called_damage_alone():
+    told = r"^a\.json asks for more memory than there is: it is too large, or damaged\.$"
+    with pytest.raises(FormatError, match=told), reading("a.json", "a JSON file of SA-V"):
+        raise MemoryError

@@ -58,6 +58,11 @@ def test_a_box_tells_its_inside_from_its_outside(likeness):
     assert not maps[0, :2].any()  # no clicks
 
 
+def test_a_box_without_a_cell_says_nothing(likeness, keys):
+    maps = likeness.maps(keys, torch.tensor([[[24.5, 16.5], [26.0, 18.0]]]), torch.tensor([[2, 3]]), 64)
+    assert not maps.any()
+
+
 def test_points_that_are_none_do_not_count(likeness, keys):
     maps = likeness.maps(keys, torch.tensor([[centre(1, 2), [0.0, 0.0]]]), torch.tensor([[1, -1]]), 64)
     torch.testing.assert_close(maps, likeness.maps(keys, torch.tensor([[centre(1, 2)]]), torch.tensor([[1]]), 64))

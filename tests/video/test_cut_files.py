@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
+from napari_sam2s.video.matroska_check import changed_pieces
 
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
 
@@ -121,3 +123,14 @@ def test_a_matroska_file_whose_content_changed_after_it_was_written(tmp_path, nu
     path.write_bytes(content)
     with open_video(path) as video:
         assert "1 of 40 pieces of the file have other content than was written, the first from about 1.0 s" in video.warnings[0]
+
+
+def test_the_check_of_a_matroska_file_goes_on_with_progress_and_can_be_stopped(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.mkv", "-c:v", "rawvideo", "-pix_fmt", "yuv420p", frames=40)
+    parts = []
+    assert changed_pieces(path, lambda part: parts.append(part) or True) == []
+    assert len(parts) > 2
+    assert parts == sorted(parts)
+    assert 0 < parts[0] < parts[-1] <= 1
+    with pytest.raises(VideoError, match=r"Indexing .*a\.mkv was stopped"):
+        changed_pieces(path, lambda part: False)

@@ -29,7 +29,9 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise FormatError(f"There is no file {error.filename or path}.") from error
-    except (*DAMAGE, MemoryError, configparser.Error, struct.error) as error:
+    except MemoryError as error:
+        raise FormatError(f"{path} asks for more memory than there is: it is too large, or damaged.") from error
+    except (*DAMAGE, configparser.Error, struct.error) as error:
         raise FormatError(f"{path} is not {what}, or is damaged ({error!r:.300}).") from error
 
 

@@ -48,11 +48,8 @@ class InteractiveHead(nn.Module):
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take over the parts of a whole network, by the names of its weights, to learn on from there."""
         names = {**_NAMES, **{f"stages.{k}.": f"image_encoder.trunk.stages.{k + SHARED}." for k in range(len(self.stages))}}
-        own = {}
-        for name, new in self.state_dict().items():
-            if name.startswith("likeness."):
-                own[name] = new
-                continue
+        own = self.state_dict()
+        for name in (name for name in own if not name.startswith("likeness.")):  # which a whole network has not
             part = next(part for part in names if name.startswith(part))
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)

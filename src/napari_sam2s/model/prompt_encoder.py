@@ -81,11 +81,19 @@ class PromptEncoder(nn.Module):
         blobs = torch.exp(-dy2 / spread)[..., :, None] * torch.exp(-dx2 / spread)[..., None, :]  # (B, N, g, g)
         positive = (blobs * (labels == POSITIVE)[..., None, None]).sum(1)
         negative = (blobs * (labels == NEGATIVE)[..., None, None]).sum(1)
-        return self.dense_points(torch.stack((positive, negative, self._box_map(points, labels, axis)), dim=1))
+        return self.dense_points(torch.stack((positive, negative, self.box_map(points, labels, axis)), dim=1))
 
     @staticmethod
-    def _box_map(points: Tensor, labels: Tensor, axis: Tensor) -> Tensor:
-        """Return ``(B, g, g)``: 1 inside the box of each object, 0 where there is none."""
+    def box_map(points: Tensor, labels: Tensor, axis: Tensor) -> Tensor:
+        """Return ``(B, g, g)``: 1 inside the box of each object, 0 outside, and where there is none.
+
+        Parameters
+        ----------
+        points, labels
+            As :meth:`sparse` takes them.
+        axis
+            Where the centres of the g cells of a row, or column, are: ``(g,)``, in pixels of the input.
+        """
         first, second = labels == BOX_FIRST, labels == BOX_SECOND  # at most one each
         low = (points * first[..., None]).sum(1)
         high = (points * second[..., None]).sum(1)

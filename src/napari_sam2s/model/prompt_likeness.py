@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
-from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND, NEGATIVE, POSITIVE
+from napari_sam2s.model.prompt_encoder import NEGATIVE, POSITIVE, PromptEncoder
 
 MIXED = 32  # channels of the maps once they are mixed
 
@@ -66,16 +66,10 @@ class PromptLikeness(nn.Module):
     def _box_map(keys: Tensor, points: Tensor, labels: Tensor, image_size: int) -> Tensor:
         side = keys.shape[-1]
         axis = (torch.arange(side, device=keys.device, dtype=torch.float32) + 0.5) * (image_size / side)
-        first, second = labels == BOX_FIRST, labels == BOX_SECOND
-        low, high = ((points * chosen[..., None]).sum(1) for chosen in (first, second))
-        inside_x = (axis >= low[:, :1]) & (axis <= high[:, :1])
-        inside_y = (axis >= low[:, 1:]) & (axis <= high[:, 1:])
-        inside = (inside_y[:, :, None] & inside_x[:, None]).float()[:, None]
-        mean_inside, mean_outside = (
-            (keys * part).sum((2, 3)) / part.sum((2, 3)).clamp(min=1.0) for part in (inside, 1 - inside)
-        )
-        alike = torch.einsum("bk,bkyx->byx", F.normalize(mean_inside - mean_outside, dim=1), keys)
-        return alike * (first.any(1) & second.any(1))[:, None, None]
+        inside = PromptEncoder.box_map(points, labels, axis)[:, None]
+        within, beyond = ((keys * part).sum((2, 3)) / part.sum((2, 3)).clamp(min=1.0) for part in (inside, 1 - inside))
+        alike = torch.einsum("bk,bkyx->byx", F.normalize(within - beyond, dim=1), keys)
+        return alike * inside.amax(dim=(1, 2, 3))[:, None, None]  # 0 without a box, or one that is smaller than a cell
 
     def forward(self, keys: Tensor, points: Tensor, labels: Tensor, image_size: int) -> tuple[Tensor, Tensor]:
         """Return what to add to the dense prompt ``(B, C, g, g)`` and to the coarse skip ``(B, C / 4, 2g, 2g)``."""

@@ -90,9 +90,8 @@ def _numbers(value: ArrayLike, otherwise: str) -> NDArray[np.float64]:
 
 
 def _checked_labels(labels: int | Sequence[int] | None, count: int) -> tuple[int, ...]:
-    kinds = (
-        [1] * count if labels is None else np.ravel(array_of(labels, PromptError, "Labels are 1 or 0")).tolist()
-    )  # one number for one point is fine
+    given = [1] * count if labels is None else labels
+    kinds = np.ravel(array_of(given, PromptError, "Labels are 1 or 0")).tolist()  # one number for one point is fine
     if len(kinds) != count:
         raise PromptError(f"{count} points need {count} labels; got {len(kinds)}.")
     if bad := [kind for kind in kinds if kind not in (0, 1)]:

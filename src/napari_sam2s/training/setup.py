@@ -196,7 +196,7 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
 
 
 def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
-    """Return the architecture that is wanted, with the pretrained trunk of a checkpoint to start from, if it has one."""
+    """Return the architecture that is wanted, with the pretrained trunk and the head of a checkpoint to start from, if any."""
     if own is None or own.name != wanted.name or not own.match_pretrained:
         return wanted
     kept = ("trunk", "match_pretrained", "interactive", "prompt_likeness")

@@ -190,7 +190,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         keys = np.concatenate((FRAME_0, keys))
     cut = _missing_at_end(packets, first, len(pts), path)
     warnings += cut
-    warnings += changed_pieces(path) if first.container.startswith("matroska") else []
+    warnings += changed_pieces(path, progress) if first.container.startswith("matroska") else []
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import mmap
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from napari_sam2s.errors import VideoError
 
 SEGMENT, CLUSTER, CRC, TIME = 0x18538067, 0x1F43B675, 0xBF, 0xE7  # RFC 9559, section 5.1, and RFC 8794, section 11.3.1
 CRC_BYTES = 6  # of the element
 
 
-def changed_pieces(path: Path) -> list[str]:
+def changed_pieces(path: Path, progress: Callable[[float], bool] | None = None) -> list[str]:
     """Say how many clusters have other content than their checksum says, and where the first is.
 
     Reads the whole file once; a gigabyte takes about a second beside the pass of ffmpeg over it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    progress
+        Called after each cluster with the part of the file that is done, 0 to 1; no more are read when it returns False.
+
+    Raises
+    ------
+    VideoError
+        If it was stopped.
     """
     wrong: list[int] = []
     count = 0
@@ -28,6 +42,8 @@ def changed_pieces(path: Path) -> list[str]:
                 with memoryview(content)[start + CRC_BYTES : end] as piece:
                     if zlib.crc32(piece) != noted:
                         wrong.append(_milliseconds(content, start + CRC_BYTES))
+                if progress is not None and not progress(end / len(content)):
+                    raise VideoError(f"Indexing {path} was stopped.")
     except (OSError, ValueError, IndexError):
         return []  # ffmpeg says what is wrong with it
     if not wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from napari.utils import progress
 from napari.utils.notifications import show_error, show_info
@@ -14,18 +15,21 @@ SHOW_SECONDS = 1.0  # between two texts
 SPINNER_PERCENT = 10  # of its speed, at which napari's spinner turns meanwhile
 
 
-def show_news(window: QWidget | None, message: str) -> None:
-    """Show a notice in napari's corner in place of our earlier ones: of two, napari 0.9 never takes the first away."""
+def notices(window: QWidget | None) -> list[Any]:
+    """Return the notices in napari's corner, ours and others'; napari has no public way to them."""
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
-    if window is None:
-        return
-    before = window.findChildren(NapariQtNotification)
+    return [] if window is None else window.findChildren(NapariQtNotification)
+
+
+def show_news(window: QWidget | None, message: str) -> None:
+    """Show a notice in napari's corner in place of our earlier ones: of two, napari 0.9 never takes the first away."""
+    before = notices(window)
     for shown in before:
         if shown.property(NEWS):
             shown.close()
     show_info(message)
-    for shown in window.findChildren(NapariQtNotification):
+    for shown in notices(window):
         if shown not in before:
             shown.setProperty(NEWS, True)
 

@@ -47,9 +47,9 @@ def _let_it_stay(viewer: Any) -> None:
 
 
 def _shown(viewer: Any) -> list[Any]:
-    from napari._qt.dialogs.qt_notification import NapariQtNotification
     from qtpy.QtWidgets import QPushButton
 
+    from napari_sam2s.widgets.notifications import notices  # which needs Qt; a reader does not
+
     window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    every = window.findChildren(NapariQtNotification) if window is not None else ()
-    return [shown for shown in every if any(b.text() == BUTTON for b in shown.findChildren(QPushButton))]
+    return [shown for shown in notices(window) if any(b.text() == BUTTON for b in shown.findChildren(QPushButton))]
