@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
@@ -50,3 +52,13 @@ def test_a_second_dock_is_a_tab_where_there_is_no_room_for_two(window, qtbot, lo
     tab_beside_ours(second, lower_than)
     qtbot.wait(30)
     assert bool(window.tabifiedDockWidgets(first.parentWidget())) is tabbed
+
+
+def test_a_window_that_waits_to_be_fitted_is_not_kept_in_memory(qtbot):
+    window, widget = QMainWindow(), QWidget()
+    window.setCentralWidget(widget)
+    keep_on_screen(widget)
+    qtbot.wait(20)  # it is not active, so it waits
+    gone = weakref.ref(window)
+    del window
+    assert gone() is None
