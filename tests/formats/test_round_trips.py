@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import unicodedata
 import warnings
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,6 +20,7 @@ from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.import_project import READABLE, import_project
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.validation import UNSEEN
 from napari_sam2s.video import open_video
 
 OVERLAPPING = {"coco", "sav", "youtube-vis", "cvat"}  # the others show what the screen shows
@@ -26,7 +28,14 @@ SIGHTINGS = ("csv", "geff", "trackmate")
 EVERY_FRAME = {"ctc"}
 NOT_SEEN_LOST = {"ctc"}  # an object that is on no frame is in no track
 LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"))
-NAMES = st.text(LETTERS, min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(bool)
+
+
+def has_form(text):
+    """Whether a project takes a text as a name: some of its characters have a form of their own."""
+    return any(unicodedata.category(c) not in UNSEEN for c in text)
+
+
+NAMES = st.text(LETTERS, min_size=1, max_size=12).map(lambda text: " ".join(text.split())).filter(has_form)
 COLOURS = st.tuples(*[st.integers(0, 255)] * 3)
 
 
