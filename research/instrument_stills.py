@@ -56,8 +56,8 @@ def blended(below: Image, above: Image | NDArray[np.float64], alpha: Plane) -> I
     return np.asarray(below * (1 - part) + above * part, np.float32)
 
 
-def tissue(rng: Rng, picture: NDArray[np.uint8], size: int) -> Image:
-    """Give a piece of a picture the colours of one or two tissues, folds, vessels and glare."""
+def tissue(rng: Rng, picture: NDArray[np.uint8], size: int, *, glare: bool = True) -> Image:
+    """Give a piece of a picture the colours of one or two tissues, folds, vessels and, if wanted, glare."""
     side = int(min(picture.shape[:2]) * rng.uniform(0.3, 1))
     top, left = (int(rng.integers(0, n - side + 1)) for n in picture.shape[:2])
     grey = cv2.cvtColor(picture[top : top + side, left : left + side], cv2.COLOR_RGB2GRAY)
@@ -72,8 +72,10 @@ def tissue(rng: Rng, picture: NDArray[np.uint8], size: int) -> Image:
     seen = blended(colours[0], colours[1], border)
     for _ in range(int(rng.integers(0, 5))):
         _draw_vessel(rng, seen)
-    glare = value_noise(rng, size, int(rng.integers(12, 40))) * value_noise(rng, size, 4)
-    shine = np.clip((glare - np.quantile(glare, rng.uniform(0.95, 0.999))) * 20, 0, 1)
+    if not glare:
+        return np.clip(seen, 0, 1)
+    wet = value_noise(rng, size, int(rng.integers(12, 40))) * value_noise(rng, size, 4)
+    shine = np.clip((wet - np.quantile(wet, rng.uniform(0.95, 0.999))) * 20, 0, 1)
     return np.clip(seen + shine[..., None], 0, 1)
 
 

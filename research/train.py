@@ -3,8 +3,9 @@
     python -m research.train research/recipes/nano-4-larger.toml --material material/train.npz --nuclei REAL/nuclei
         --out runs/nano-4
 
-``--material`` gives the families ``composites``, ``instruments`` (stills) and ``instrument_clips``, ``--nuclei`` the family
-``microscopy``, ``--held-out`` the validation family ``composites``. All else is as ``napari-sam2s train --help`` says.
+``--material`` gives the families ``composites``, ``instruments`` (stills), ``instrument_clips`` and ``surface_clips``,
+``--nuclei`` the family ``microscopy``, ``--held-out`` the validation family ``composites``. All else is as ``napari-sam2s
+train --help`` says.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from research.time_budget import Clock
 
 
-OF_MATERIAL = ("composites", "instruments", "instrument_clips")  # families that draw on --material
+OF_MATERIAL = ("composites", "instruments", "instrument_clips", "surface_clips")  # families that draw on --material
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -65,6 +66,10 @@ def families_of(config: TrainingConfig, material: Path | None, nuclei: Path | No
         from research.instrument_clips import InstrumentClips
 
         families["instrument_clips"] = InstrumentClips(material, config.image_size)
+    if "surface_clips" in config.families and material is not None:
+        from research.surface_clips import SurfaceClips
+
+        families["surface_clips"] = SurfaceClips(material, config.image_size)
     if "composites" in config.families and material is not None:
         families["composites"] = Composites(material, config.image_size, config.departures)
     if "microscopy" in config.families and nuclei is not None:

@@ -59,7 +59,7 @@ def earlier(tmp_path):
 @pytest.fixture
 def beside(tmp_path):
     torch.manual_seed(1)
-    compared = {"match_pretrained": 16, "prompt_likeness": 12}
+    compared = {"match_dim": 20, "match_pretrained": 16, "match_unit": True, "prompt_likeness": 12}
     return saved(tmp_path / "beside.pt", replace(NANO_LITE, image_size=64, interactive=True, **compared))
 
 
@@ -93,8 +93,8 @@ def test_a_trunk_with_a_rate_of_its_own_learns_so_much_slower(config, beside, tm
 
 def test_the_architecture_of_a_pretrained_checkpoint_is_kept(config, beside, tmp_path):
     run, _ = start(config(beside), tmp_path / "run")
-    assert run.learner.model.config.match_pretrained == 16
-    assert run.learner.model.config.prompt_likeness == 12
+    kept = run.learner.model.config
+    assert (kept.match_dim, kept.match_pretrained, kept.match_unit, kept.prompt_likeness) == (20, 16, True, 12)
     state = torch.load(beside, weights_only=True)["model"]
     assert all(torch.equal(w, state[n]) for n, w in run.learner.model.state_dict().items())
 

@@ -32,10 +32,15 @@ GRID = 32.0  # cells along a side, in whose units distances are penalised whatev
 
 
 class PretrainedKeys(nn.Module):
-    """Keys of a pretrained trunk's maps at strides 8 and 16; their length is how much they count beside the learned ones."""
+    """Keys of a pretrained trunk's maps at strides 8 and 16; their length is how much they count beside the learned ones.
+
+    How large the values of a cell are says how bright and how rich in contrast it is, and not what it is: with ``match_unit``
+    both maps are brought to unit length first.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.unit = config.match_unit
         self.fine = nn.Conv2d(LITE_CHANNELS[1], config.match_pretrained, 1)
         self.coarse = nn.Conv2d(LITE_CHANNELS[2], config.match_pretrained, 1)
         self.log_weight = nn.Conv2d(config.hidden_dim, 1, 1)  # learned cell by cell: nuclei all look alike to it
@@ -44,6 +49,8 @@ class PretrainedKeys(nn.Module):
 
     def forward(self, fine: Tensor, coarse: Tensor, embedding: Tensor) -> Tensor:
         """Return ``(N, K, 2g, 2g)`` of maps at strides 8 and 16, and of the embedding at stride 16."""
+        if self.unit:
+            fine, coarse = F.normalize(fine, dim=1), F.normalize(coarse, dim=1)
         keys = self.fine(fine) + _doubled(self.coarse(coarse))
         return F.normalize(keys, dim=1) * _doubled(self.log_weight(embedding)).exp()
 

@@ -88,6 +88,7 @@ class ModelConfig:
     dense_prompts: bool = False  # a map of the clicks and the box, added to the dense prompt embedding
     match_dim: int = 0  # channels that cells of stride 8 are matched by; 0 for no matching
     match_pretrained: int = 0  # as many again, of what a pretrained trunk sees there
+    match_unit: bool = False  # its maps are brought to unit length, cell by cell, before they become keys
     interactive: bool = False  # a head of its own for first prompts
     prompt_likeness: int = 0  # channels by which that head compares cells with what was clicked; 0 for no comparison
 

@@ -199,7 +199,7 @@ def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
     """Return the architecture that is wanted, with the pretrained trunk and the head of a checkpoint to start from, if any."""
     if own is None or own.name != wanted.name or not own.match_pretrained:
         return wanted
-    kept = ("trunk", "match_pretrained", "interactive", "prompt_likeness")
+    kept = ("trunk", "match_dim", "match_pretrained", "match_unit", "interactive", "prompt_likeness")
     return replace(wanted, **{name: getattr(own, name) for name in kept})
 
 
