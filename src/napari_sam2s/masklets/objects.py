@@ -12,8 +12,15 @@ from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name, whole_number, yes_or_no
 
-# Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind.
-COLOURS = (
+# Chosen one by one, each as far as can be in CIELAB from all before it: a field of nuclei has more neighbours than ten colours.
+_FURTHER = """
+    0000ff ff00f0 00ff00 5a4b0f ffd2a5 ff0096 003cd2 00ffff ff003c 00ffa5 872d1e 0f5a00 a50096 b4f0b4 ff87ff a5f000 2d87ff
+    a53cff a50f5a 878700 ffd2ff 00c31e b47869 007878 b4782d 87965a 693c69 69c3c3 ff3c00 00962d e1e187 a50000 1e4ba5 a55ae1
+    e1005a ff9669 a5a5f0 87ff78 ffb4b4 ffc369 00e1b4 f05a4b ff69b4 873c4b 3c5a2d 7800b4 ff0fc3 78e187 ffa5f0 2d3cff 3ca5ff
+    963c87 a5002d a5b400
+"""
+# Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind, then the further ones.
+COLOURS: tuple[tuple[int, int, int], ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -24,6 +31,7 @@ COLOURS = (
     (148, 103, 189),
     (140, 200, 75),
     (255, 127, 140),
+    *((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in _FURTHER.split()),
 )
 LIVING = "object_id IN (SELECT id FROM objects WHERE NOT removed)"  # in SQL: of objects that were not removed
 

@@ -186,8 +186,13 @@ class VideoPicker(QWidget):
         path = self._default_path(video) if path is None else path
         worker = session.open(layer, video, path, self._choice())
         self._show_project(path)
-        if not worker.project.prompts():
+        project = worker.project
+        if not project.prompts():
             session.go_to(0)
+        elif session.frame == (project.shape[0] - 1) // 2 and project.frames:  # where napari puts what is new
+            last = project.runs[-1] if worker.interrupted else None
+            reached = 0 if last is None or last.next_frame is None else last.next_frame - 1
+            session.go_to(max(project.frames[0], reached))
         play_at_its_speed(session.viewer, video.fps)
         session.tell(LOADING)
         session.changed.emit()
