@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.key_bindings import KeymapHandler
 
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.video import open_video
@@ -49,6 +50,18 @@ def test_masks_may_stay_to_look_at(session):
     layer = session.viewer.layers[OBJECTS]
     assert np.all(layer.data[3] == 1)
     assert not layer.editable
+
+
+def test_the_usual_keys_undo_and_redo_in_our_layers(session, monkeypatch):
+    did = []
+    for step in ("undo", "redo"):
+        monkeypatch.setattr(session, step, lambda step=step: did.append(step))
+    keyboard = KeymapHandler()
+    for layer in (session.layers.objects, session.layers.prompts):
+        keyboard.keymap_providers = [layer, session.viewer]
+        keyboard.press_key("Control-Z")
+        keyboard.press_key("Control-Shift-Z")
+    assert did == ["undo", "redo"] * 2
 
 
 def test_the_frame_on_show(session):

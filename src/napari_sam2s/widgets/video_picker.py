@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
 
-from napari_sam2s.errors import Sam2sError
+from napari_sam2s.errors import ProjectError, Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
@@ -86,7 +86,7 @@ class VideoPicker(QWidget):
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
-        elif event is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
+        elif event is not None and before is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
             self._session.tell(self._second(event.value))
 
     def _layer_chosen(self, event: Any) -> None:
@@ -170,7 +170,7 @@ class VideoPicker(QWidget):
             self._session.close()
             self._session.tell(str(error))
             if path is None:
-                self._show_project(None, "none: choose a place")
+                self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
 
     def use_project(self, path: Path) -> None:
         """Keep the work on the picked video at ``path`` instead, or open the project that is there."""
