@@ -13,12 +13,11 @@ from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name, whole_number, yes_or_no
 
 # Chosen one by one, each as far as can be in CIELAB from all before it: a field of nuclei has more neighbours than ten colours.
-_FURTHER = """
-    0000ff ff00f0 00ff00 5a4b0f ffd2a5 ff0096 003cd2 00ffff ff003c 00ffa5 872d1e 0f5a00 a50096 b4f0b4 ff87ff a5f000 2d87ff
-    a53cff a50f5a 878700 ffd2ff 00c31e b47869 007878 b4782d 87965a 693c69 69c3c3 ff3c00 00962d e1e187 a50000 1e4ba5 a55ae1
-    e1005a ff9669 a5a5f0 87ff78 ffb4b4 ffc369 00e1b4 f05a4b ff69b4 873c4b 3c5a2d 7800b4 ff0fc3 78e187 ffa5f0 2d3cff 3ca5ff
-    963c87 a5002d a5b400
-"""
+_FURTHER = bytes.fromhex(
+    "0000ffff00f000ff005a4b0fffd2a5ff0096003cd200ffffff003c00ffa5872d1e0f5a00a50096b4f0b4ff87ffa5f0002d87ffa53cff"
+    "a50f5a878700ffd2ff00c31eb47869007878b4782d87965a693c6969c3c3ff3c0000962de1e187a500001e4ba5a55ae1e1005aff9669"
+    "a5a5f087ff78ffb4b4ffc36900e1b4f05a4bff69b4873c4b3c5a2d7800b4ff0fc378e187ffa5f02d3cff3ca5ff963c87a5002da5b400"
+)
 # Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind, then the further ones.
 COLOURS: tuple[tuple[int, int, int], ...] = (
     (230, 159, 0),
@@ -31,7 +30,7 @@ COLOURS: tuple[tuple[int, int, int], ...] = (
     (148, 103, 189),
     (140, 200, 75),
     (255, 127, 140),
-    *((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in _FURTHER.split()),
+    *zip(_FURTHER[::3], _FURTHER[1::3], _FURTHER[2::3], strict=True),
 )
 LIVING = "object_id IN (SELECT id FROM objects WHERE NOT removed)"  # in SQL: of objects that were not removed
 
