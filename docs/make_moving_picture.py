@@ -25,6 +25,7 @@ from napari_sam2s.synthetic.samples import demo_case
 OUT = Path(__file__).parent / "images" / "tour.gif"
 SIZE, SHOWN = (1180, 740), 860  # of the window, and the width of the picture
 FRAMES, STEP = 30, 2  # tracked, and between two that are shown
+CLICKS, RIGHT = 4, 0.85  # at most for an object, and the IoU from which on it needs no more
 COLOURS = 80
 ARROW = ((0, 0), (0, 19), (5, 15), (9, 23), (12, 21), (8, 14), (14, 14))
 
@@ -72,13 +73,26 @@ class Film(Walk):
         """Click an object; a new one first, but for the first."""
         if number:
             self.press(Qt.Key.Key_N)
-        for n, (y, x) in enumerate(clicks):
+        said = ("N: a new object. " if number else "") + "Click it"
+        for n in range(CLICKS):
+            (y, x), label = (clicks[n], True) if n < len(clicks) else self.most_wrong()
+            if y is None:
+                break
             at = self.place(y, x)
-            said = ("N: a new object. " if number else "") + "Click it"
-            if n == 0:
-                self.take(said, 700, at)
-            self.click(y, x)
-            self.take("its mask" if n == len(clicks) - 1 else "Click again", 900, at)
+            self.take(said, 700, at)
+            self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
+            said = "Click what is missing, right-click what is too much"
+        self.take("its mask", 900, at)
+
+    def most_wrong(self) -> tuple[tuple[float, float] | tuple[None, None], bool]:
+        """Return where the mask of the chosen object is most wrong, and whether it is missing there; none if it is right."""
+        session = self.widget.session
+        mask = session.project.mask(session.frame, session.current_object)
+        truth = None if self.truth is None else self.truth.masks(session.frame).get(session.current_object)
+        if truth is None or mask is None or (mask & truth).sum() > RIGHT * (mask | truth).sum():
+            return (None, None), True
+        (y, x), label = next_click(truth, mask)
+        return (y, x), bool(label)
 
     def watch(self, caption: str) -> None:
         """Take pictures while it tracks."""

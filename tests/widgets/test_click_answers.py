@@ -90,6 +90,15 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     session.undo()
     session.settle()
     assert session.project.mask(0, 1).sum() == 64, "each choice is a step of undo"
+    shown = []
+    answers.offered.connect(shown.append)
+    session.changed.emit()
+    assert shown[-1].describe() == "whole 0.80 · part 0.90 · [finer part 0.60]"
+    session.undo()
+    session.undo()
+    session.settle()
+    session.changed.emit()
+    assert shown[-1] is None, "the click itself was undone"
     click(session, 30, 30)
     assert answers._offer is None or session.heard
     session.go_to(1)

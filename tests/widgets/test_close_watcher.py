@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtCore import QCoreApplication, Qt
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_sam2s.widgets.close_watcher import CloseWatcher
@@ -23,6 +24,22 @@ def test_it_lets_go_once(qtbot, how):
     window.close()
     watcher.close()
     assert gone == [how]
+
+
+def test_a_window_that_asks_before_it_closes_lets_go_of_it(qtbot):
+    class Asks(QMainWindow):
+        def closeEvent(self, event):
+            QCoreApplication.processEvents()  # as a dialog does, with the window still there
+            event.accept()
+
+    window, widget, gone = Asks(), QWidget(), []
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    CloseWatcher(widget, lambda: gone.append(1))
+    window.setCentralWidget(widget)
+    window.show()
+    qtbot.waitExposed(window)
+    window.close()
+    qtbot.waitUntil(lambda: gone == [1])
 
 
 def test_a_window_that_refuses_to_close_keeps_it(qtbot):

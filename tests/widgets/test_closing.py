@@ -41,10 +41,12 @@ def test_closed_in_mid_run_and_reopened(local_user):
     assert layer.data[0].any()  # the masks can still be looked at ...
     assert not layer.editable
     user.press(Qt.Key.Key_N)  # ... and the keys are let go of
+    user.viewer.dims.set_point(0, 11)  # the middle, where napari puts a video that is opened
     again = SegmentWidget(user.viewer, project_folder=path.parent)
     user.viewer.window.add_dock_widget(again)
     user.widget = again
     user.wait(lambda: "ready" in again.status.text())
+    assert again.session.frame == again.session.project.runs[-1].next_frame - 1, "where the run was interrupted"
     assert [layer.name for layer in user.viewer.layers] == ["case", OBJECTS, PROMPTS]
     assert len(again.session.project.objects) == 1
     assert again.run_panel.resume_button.isVisible()

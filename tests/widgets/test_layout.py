@@ -6,8 +6,10 @@ import weakref
 
 import pytest
 from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QFontInfo
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
+from napari_sam2s.widgets.form_parts import stacked, wrapped
 from napari_sam2s.widgets.layout import OURS, keep_on_screen, tab_beside_ours
 
 
@@ -62,3 +64,24 @@ def test_a_window_that_waits_to_be_fitted_is_not_kept_in_memory(qtbot):
     gone = weakref.ref(window)
     del window
     assert gone() is None
+
+
+def test_a_message_of_five_lines_moves_nothing(window, qtbot):
+    status = wrapped(lines=4)
+    below = QWidget()
+    page = QWidget()
+    stacked(status, (below, 1), into=page)
+    window.setCentralWidget(page)
+    window.resize(400, 400)
+    qtbot.waitUntil(lambda: status.minimumHeight() > 0 and status.width() > 300)
+    words = "The model is unsure. "
+    status.setText(words)
+    qtbot.wait(20)
+    before, size = below.y(), QFontInfo(status.font()).pixelSize()
+    while status.heightForWidth(status.width()) <= status.minimumHeight() and status.styleSheet() == "":
+        status.setText(status.text() + words)
+    qtbot.wait(20)
+    assert below.y() == before
+    assert QFontInfo(status.font()).pixelSize() < size
+    status.setText(words)
+    assert QFontInfo(status.font()).pixelSize() == size

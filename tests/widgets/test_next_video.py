@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import tifffile
+from napari.components import ViewerModel
 
 from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.tracker_source import Choice
+from napari_sam2s.widgets.video_picker import VideoPicker
 
 
 def test_names_are_sorted_as_people_do(tmp_path):
@@ -46,3 +50,15 @@ def test_the_next_video_takes_the_place_of_this_one(make_napari_viewer, shared_e
     assert widget.status.text() == "case-2.tif is the last video of its folder."
     assert widget.session.video.path.name == "case-2.tif"
     widget.close()
+
+
+def test_a_layer_that_is_no_video_is_refused_with_the_remedy(qtbot, tmp_path):
+    session, heard = Session(ViewerModel()), []
+    session.message.connect(heard.append)
+    picker = VideoPicker(session, lambda: Choice("sam2s-nano"), tmp_path)
+    qtbot.addWidget(picker)
+    session.viewer.add_image(np.zeros((3, 2, 32, 32), np.uint8), name="volume")
+    assert heard[-1].startswith("'volume' has 4 dimensions besides colour")
+    assert picker.project.text() == "none"
+    picker.let_go()
+    session.let_go()

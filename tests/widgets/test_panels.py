@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -9,7 +11,7 @@ from qtpy.QtGui import QColor, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton
 
-from napari_sam2s.masklets import Scores
+from napari_sam2s.masklets import Review, Scores
 from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.masklets.clean_up import USUAL
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
@@ -116,6 +118,11 @@ def test_review_by_key(desk):
     desk.press(Qt.Key.Key_W, Qt.KeyboardModifier.ShiftModifier)  # to correct it
     assert widget.viewer.layers.selection.active.name == widget.session.layers.prompts.name
     assert "right-click" in widget.status.text()
+    span = panel.span
+    assert widget.session.correction == (span.start, span.stop)
+    panel._show(project, Review((replace(span, stop=span.start + 1),)))
+    panel.correct()
+    assert widget.session.correction is None, "of one frame nothing is left to track: what follows it is tracked again"
 
 
 def test_the_page_of_edits_follows_the_chosen_object_and_the_wheel_passes_its_menus(desk):

@@ -63,7 +63,7 @@ def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     monkeypatch.setattr("napari_sam2s.widgets.click_answers.UNSURE_ANSWER", 0.0)
     user.click(100, 200)
     user.wait(lambda: "to track from here" in widget.status.text())
-    assert widget.status.text().startswith("Press G")
+    assert widget.status.text() == "Press G to track from here, or D for another answer."
     monkeypatch.setattr("napari_sam2s.widgets.click_answers.UNSURE_ANSWER", 1.01)
     user.click(104, 204)
     user.wait(lambda: "The model is unsure" in widget.status.text())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils.key_bindings import KeymapHandler
 
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
-from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.session import ANSWERING, Session
 from napari_sam2s.widgets.tracker_source import Choice
 
 
@@ -49,6 +52,28 @@ def test_masks_may_stay_to_look_at(session):
     layer = session.viewer.layers[OBJECTS]
     assert np.all(layer.data[3] == 1)
     assert not layer.editable
+
+
+def test_a_click_that_is_not_answered_at_once_was_heard(session, monkeypatch, qtbot):
+    may_answer = threading.Event()
+    monkeypatch.setattr(session.worker, "_ask", lambda prompt, *, reset: may_answer.wait(10))
+    monkeypatch.setattr("napari_sam2s.widgets.session.PATIENCE_MS", 0)
+    session.prompt(Prompt(1, 0, ((5.0, 5.0),), (1,)))
+    qtbot.waitUntil(lambda: session.heard[-1:] == [ANSWERING], timeout=5000)
+    may_answer.set()
+    session.settle()
+
+
+def test_the_usual_keys_undo_and_redo_in_our_layers(session, monkeypatch):
+    did = []
+    for step in ("undo", "redo"):
+        monkeypatch.setattr(session, step, lambda step=step: did.append(step))
+    keyboard = KeymapHandler()
+    for layer in (session.layers.objects, session.layers.prompts):
+        keyboard.keymap_providers = [layer, session.viewer]
+        keyboard.press_key("Control-Z")
+        keyboard.press_key("Control-Shift-Z")
+    assert did == ["undo", "redo"] * 2
 
 
 def test_the_frame_on_show(session):

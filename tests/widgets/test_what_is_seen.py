@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from skimage.color import rgb2lab
 
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.masklets.objects import COLOURS
@@ -62,8 +63,16 @@ def test_a_new_object_has_a_colour_that_no_other_has(tmp_path):
         project.add_object()
         project.objects.set_colour(1, BLUE)  # as the first mask on something orange gets it
         assert [project.add_object().colour for _ in range(2)] == [GREEN, COLOURS[3]]
-        assert len({project.add_object().colour for _ in range(7)} | {BLUE, GREEN, COLOURS[3]}) == len(COLOURS)
-        assert project.add_object().colour == COLOURS[10 % len(COLOURS)], "all are taken: in turn"
+        rest = [project.add_object().colour for _ in range(len(COLOURS) - 3)]
+        assert len({*rest, BLUE, GREEN, COLOURS[3]}) == len(COLOURS)
+        assert project.add_object().colour == COLOURS[len(COLOURS) % len(COLOURS)], "all are taken: in turn"
+
+
+def test_sixty_nuclei_beside_each_other_are_told_apart():
+    lab = rgb2lab(np.array(COLOURS) / 255)
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)[np.triu_indices(len(COLOURS), 1)]
+    assert len(COLOURS) >= 63
+    assert apart.min() > 20, "in CIELAB: 2 is seen beside each other, 20 at a glance"
 
 
 def test_pictures_of_answers_show_the_answer_and_dim_the_rest():

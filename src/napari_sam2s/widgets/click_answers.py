@@ -70,7 +70,18 @@ class ClickAnswers(QObject):
         """Offer nothing where another frame or object is on show."""
         session, offer = self._session, self._offer
         here = offer is not None and (offer.frame, offer.object_id) == (session.frame, session.current_object)
+        if here and not session.tracking and not self._choosing:
+            offer = self._offer = self._as_undone(offer)
         self.offered.emit(offer if here and not session.tracking else None)
+
+    def _as_undone(self, offer: Offer | None) -> Offer | None:
+        """Mark the answer that is on show: undo and redo go from one to another, or to before the click."""
+        project = self._session.project
+        now = None if project is None or offer is None else self._on_show(project, offer.frame, offer.object_id)
+        if offer is None or now is None:
+            return None
+        offer.shown = int(np.argmax([_iou(now.mask, answer.mask) for answer in offer.answers]))
+        return offer
 
     def _watch(self, worker: ProjectWorker) -> None:
         self._offer = self._shares = None
@@ -99,6 +110,11 @@ class ClickAnswers(QObject):
         done = self._done.pop(object_id, "")
         doubts = done, self._unsure(project, frame, object_id), self._covers(project, frame, object_id)
         return " ".join(doubt for doubt in doubts if doubt)
+
+    def asks(self, frame: int, object_id: int) -> bool:
+        """Return whether there is a click or a box on a frame of an object, which may have other answers."""
+        project = self._session.project
+        return project is not None and any(p.mask is None for p in project.prompts(object_id, frame))
 
     def _unsure(self, project: Project, frame: int, object_id: int) -> str:
         entry = next((e for e in project.masks.entries(frame) if e.object_id == object_id), None)
@@ -136,7 +152,7 @@ class ClickAnswers(QObject):
         if offer is not None and (offer.frame, offer.object_id) == (frame, object_id):
             self._choose(offer, (offer.shown + 1) % len(offer.answers))
             return
-        if not any(p.mask is None for p in project.prompts(object_id, frame)):
+        if not self.asks(frame, object_id):
             session.tell("Click the object on this frame first. Then this key shows other answers.")
         elif session.tracking:
             session.tell(f"Pause the run first ({self._keys.key('track')}).")

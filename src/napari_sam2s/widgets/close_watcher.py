@@ -31,7 +31,9 @@ class CloseWatcher(QObject):
         kind = event.type()
         if self.closed:
             return False
-        if watched is self._widget:
+        if kind == QEvent.Type.DeferredDelete:  # napari asks while a window closes: by the time of the answer it was looked at
+            self.close()
+        elif watched is self._widget:
             taken_out = kind == QEvent.Type.ParentChange and self._widget.parent() is None  # napari does not close it then
             if kind == QEvent.Type.Close or taken_out:
                 self.close()

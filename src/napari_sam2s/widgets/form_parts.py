@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtGui import QPaintEvent
+from qtpy.QtGui import QFontInfo, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QBoxLayout,
@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 MANY_PIXELS = 10_000  # wider than any line
+SMALLER = (0.92, 0.85, 0.78, 0.7)  # of the font, for what is too long
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int]  # with how much of the room it takes
 
 
@@ -77,26 +78,56 @@ def wrapped(text: str = "", tip: str = "", lines: int = 0) -> QLabel:
 
 
 class _Lines(QLabel):
-    """A label that is never lower than some lines of the font that it has by now: napari's theme comes after it is made."""
+    """A label that is never lower than some lines of the font that it has by now: napari's theme comes after it is made.
+
+    What needs more lines is written smaller: a label that grew would move the buttons above it.
+    """
 
     def __init__(self, text: str, lines: int) -> None:
         super().__init__(text)
-        self._lines = lines
+        self._lines, self._fitting = lines, False
+
+    def setText(self, text: str | None) -> None:
+        """Show a text."""
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Fit the text into another width."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if not self._lines or not self.minimumHeight() or self._fitting:
+            return
+        self._fitting = True
+        if self.styleSheet():
+            self.setStyleSheet("")
+        full = QFontInfo(self.font()).pixelSize()
+        for share in SMALLER:
+            if self.heightForWidth(self.width()) <= self.minimumHeight():
+                break
+            self.setStyleSheet(f"QLabel {{ font-size: {round(share * full)}px }}")
+        self._fitting = False
 
     def event(self, event: Any) -> bool:
         """Look at the font whenever it may be another."""
         handled = super().event(event)
-        if self._lines and event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange):
+        if (
+            self._lines
+            and not self._fitting
+            and event.type() in (QEvent.Type.Polish, QEvent.Type.FontChange, QEvent.Type.StyleChange)
+        ):
             self.setMinimumHeight(self._height_of_lines())
         return handled
 
     def _height_of_lines(self) -> int:
         """Measure the lines as they are laid out, which takes more than the font's own metrics say."""
         text = self.text()
-        self.setMinimumHeight(0)
-        self.setText("\n".join("x" * self._lines))
+        self.setMinimumHeight(0)  # nothing is fitted meanwhile
+        super().setText("\n".join("x" * self._lines))
         height = self.heightForWidth(MANY_PIXELS)
-        self.setText(text)
+        super().setText(text)
         return height
 
     def sizeHint(self) -> QSize:

@@ -16,6 +16,7 @@ MOUSE = (
     ("drag", "a box around it"),
     ("Ctrl-click", "choose the object under the pointer"),
     ("paint in 'SAM2S objects'", "correct a mask by hand"),
+    ("Ctrl-Z, Ctrl-Shift-Z", "undo and redo, in the two layers"),
     ("?", "show the first steps, or put them away"),
 )
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import napari
 
 
+UNDO_KEYS = {"Control-Z": "undo", "Control-Shift-Z": "redo"}
 OURS = "napari_sam2s_project"  # of a layer's metadata: the path of the project it shows
 
 
@@ -63,6 +64,12 @@ class User(Protocol):
 
     def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
         """Hear that the user changed masks by hand, in the steps of undo after ``since``."""
+
+    def undo(self) -> None:
+        """Undo the last step."""
+
+    def redo(self) -> None:
+        """Redo what was undone."""
 
 
 class LayerSync:
@@ -94,6 +101,7 @@ class LayerSync:
             self._describe()
             self.objects.metadata.update(metadata)
             self.objects.mouse_drag_callbacks.insert(0, self._strokes.drag)
+            self._bind_undo(self.objects)
             self._selected = 0
             self.select(self._user.current_object)
             self.objects.events.selected_label.connect(self._label_chosen)
@@ -105,10 +113,19 @@ class LayerSync:
             )
             self.prompts.mouse_drag_callbacks.insert(0, hear)
             self.prompts.events.data.connect(self._points_changed)
+            self._bind_undo(self.prompts)
             name_what_is_below(self.prompts, lambda: self.objects)
             show_prompts(self.prompts, self._project.prompts(), self._project.objects)
         self._viewer.layers.selection.active = self.prompts
         self.prompts.mode = "add"
+
+    def _bind_undo(self, layer: Labels | Points) -> None:
+        """Undo and redo with the keys that everybody tries first.
+
+        napari knows them for painting only, and would paint what was there before: a click that was painted over stays lost.
+        """
+        for key, step in UNDO_KEYS.items():
+            layer.bind_key(key, lambda _, step=step: getattr(self._user, step)(), overwrite=True)
 
     def show(self) -> None:
         """Show the project as it is."""
@@ -192,6 +209,8 @@ class LayerSync:
         """Leave the masks in the viewer to look at, of a project that is open for reading only."""
         if self.objects is not None and self.objects in self._viewer.layers:
             self.objects.mouse_drag_callbacks.remove(self._strokes.drag)
+            for key in UNDO_KEYS:
+                self.objects.bind_key(key, None)
             self.objects.events.selected_label.disconnect(self._label_chosen)
             self.objects.data = project.labels
             self.objects.editable = False

@@ -145,7 +145,7 @@ def find_video(layer: Any) -> Video:
     if layer.ndim != 3:
         raise VideoError(
             f"{layer.name!r} has {layer.ndim} dimensions besides colour; SAM2S takes time (or z), y and x. "
-            "Split its channels or stacks first."
+            "Channels: open the file with the reader SAM2S. A volume over time: take one plane or a projection."
         )
     limits = None if layer.rgb else tuple(float(v) for v in layer.contrast_limits)
     video = open_video(layer.data, axes="TYXC" if layer.rgb else "TYX", limits=limits)  # type: ignore[arg-type]

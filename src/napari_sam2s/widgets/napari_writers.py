@@ -20,6 +20,8 @@ from napari_sam2s.masklets.protocol import LabelMasklets
 from napari_sam2s.widgets.export_menu import pixel_size_of
 from napari_sam2s.widgets.layer_sync import OURS
 
+TIFF = ".tif"
+
 
 def __getattr__(name: str) -> Callable[[str, Any, dict[str, Any]], list[str]]:
     known = FORMATS.get(name.removeprefix("save_"))
@@ -29,7 +31,11 @@ def __getattr__(name: str) -> Callable[[str, Any, dict[str, Any]], list[str]]:
 
 
 def _save(chosen: Format, path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
-    """Write a layer as the file or folder ``path``; return what was made."""
+    """Write a layer as the file or folder ``path``; return what was made.
+
+    napari's dialog proposes the first of our formats for every Labels layer. Who types "masks.tif" into it wants a TIFF.
+    """
+    chosen = FORMATS["tiff"] if Path(path).suffix == TIFF else chosen
     size, unit = pixel_size_of(attributes.get("scale", (1.0, 1.0)), attributes.get("units"))
     options = {k: v for k, v in {"pixel_size": size, "unit": unit}.items() if k in chosen.keywords}
     project = (attributes.get("metadata") or {}).get(OURS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
@@ -121,8 +121,7 @@ class ObjectsPanel(QWidget):
 
     def _make_grid(self) -> None:
         self.grid = ClassGrid(self._session, self._keys)
-        self.by_class = QToolButton()
-        self.by_class.setText("classes")
+        self.by_class = QPushButton("classes")
         self.by_class.setCheckable(True)
         self.by_class.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.by_class.setToolTip("Show a button for each of the first nine classes: the next click makes an object of it.")

@@ -269,9 +269,9 @@ class ReviewPanel(QWidget):
             self._session.activate_prompts()
             key = self._keys.key("track")
             then = "to track"
-            if span.link is None:
+            if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
                 self._session.correction = (span.start, span.stop)
-                then = f"to track {_frames(span)} again, both ways" if span.stop - span.start > 1 else then
+                then = f"to track {_frames(span)} again, both ways"
             self._session.tell(f"Click the object, or right-click what is not part of it. Then press {key} {then}.")
 
 

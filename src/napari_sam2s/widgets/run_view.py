@@ -139,6 +139,7 @@ class RunView(QObject):
         self._expect(None, every, objects)
         self._follow = self._panel.follow.isChecked()
         self._panel.show_running(True, self._keys.key("track"))
+        self._panel.preflight.setText("")  # of the frame on show, and by what was known of the speed: both are told below
         self._session.tell("Tracking ...")
         self._notifications.start()
 

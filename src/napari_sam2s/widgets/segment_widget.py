@@ -225,9 +225,12 @@ class SegmentWidget(QWidget):
         resumes = paused and self.session.worker is not None and self.session.worker.interrupted
         then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""
         where = "from here"
-        if (span := self.session.correction) is not None and span[0] <= frame < span[1] and span[1] - span[0] > 1:
+        if (span := self.session.correction) is not None and span[0] <= frame < span[1]:
             where = f"frames {span[0]} to {span[1] - 1} again, both ways"
-        self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}.{then}".lstrip())
+        other = (
+            "" if doubt or not self.answers.asks(frame, object_id) else f", or {keys.key('other_answer')} for another answer"
+        )
+        self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
         self.refresh()
 
     def _failed(self, message: str) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
 CHANGES_MS = 150  # from a change in the project until it is shown, unless whoever made it says so
+PATIENCE_MS = 700  # from a click until the user is told that it was heard
+ANSWERING = "The model is answering the click ..."
 TAKEN = "masks of a layer"
 
 
@@ -278,6 +280,11 @@ class Session(QObject):
         if self.tracking:
             self.paused_by_click.emit()
         self.worker.prompt(prompt)
+        QTimer.singleShot(PATIENCE_MS, self._tell_wait)
+
+    def _tell_wait(self) -> None:
+        if self.worker is not None and self.worker.answering:
+            self.tell(ANSWERING)
 
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
         """Leave only these prompts of an object on a frame; pauses tracking."""

@@ -17,7 +17,7 @@ ROW, GAP, RULER = 14, 3, 18  # pixels
 USUAL_ROWS, LEAST_ROWS = 3, 2
 MOST_LANES = 3  # of phases, for which it does grow: they come seldom, and names could not be read on thinner rows
 LEAST_PITCH, MOST_GROWTH = 3.0, 72  # from one row to the next: the strip grows when they would be thinner, and by so much
-NAMES_FROM = 11  # height of a row from which its name is written on it
+NAMES_FROM = 11  # from one row to the next, when names are written on them
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
@@ -209,7 +209,7 @@ class Timeline(QWidget):
         pixels = row.pixels(*self.view, width, (red, green, blue))
         image = QImage(pixels.tobytes(), width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
         painter.drawImage(QRectF(0, top, width, height), image)
-        if height >= NAMES_FROM:
+        if self._pitch >= NAMES_FROM:  # on all or on none, though rows differ by a pixel
             font = self.font()
             font.setPixelSize(height - 3)
             painter.setFont(font)

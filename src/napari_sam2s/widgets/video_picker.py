@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
 
-from napari_sam2s.errors import Sam2sError
+from napari_sam2s.errors import ProjectError, Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
@@ -86,7 +86,7 @@ class VideoPicker(QWidget):
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
-        elif event is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
+        elif event is not None and before is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
             self._session.tell(self._second(event.value))
 
     def _layer_chosen(self, event: Any) -> None:
@@ -170,7 +170,7 @@ class VideoPicker(QWidget):
             self._session.close()
             self._session.tell(str(error))
             if path is None:
-                self._show_project(None, "none: choose a place")
+                self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
 
     def use_project(self, path: Path) -> None:
         """Keep the work on the picked video at ``path`` instead, or open the project that is there."""
@@ -186,8 +186,13 @@ class VideoPicker(QWidget):
         path = self._default_path(video) if path is None else path
         worker = session.open(layer, video, path, self._choice())
         self._show_project(path)
-        if not worker.project.prompts():
+        project = worker.project
+        if not project.prompts():
             session.go_to(0)
+        elif session.frame == (project.shape[0] - 1) // 2 and project.frames:  # where napari puts what is new
+            last = project.runs[-1] if worker.interrupted else None
+            reached = 0 if last is None or last.next_frame is None else last.next_frame - 1
+            session.go_to(max(project.frames[0], reached))
         play_at_its_speed(session.viewer, video.fps)
         session.tell(LOADING)
         session.changed.emit()
