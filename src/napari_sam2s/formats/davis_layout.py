@@ -33,6 +33,8 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import is_draft
+from napari_sam2s.formats.phase_table import phases_of_facts
+from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
@@ -101,8 +103,8 @@ class DavisFolder:
     def objects(self) -> tuple[Object, ...]:
         """Objects of ``meta.json`` if there is one, else of all pictures."""
         described = self._described()
-        if described is not None:
-            return described
+        if described:
+            return tuple(_object(int(i), facts) for i, facts in described["objects"].items())
         ids = {i for frame in self.frames for i in self.masks(frame)}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
@@ -138,7 +140,13 @@ class DavisFolder:
             self._last = frame, read_mask(self._paths[frame])
         return self._last[1]
 
-    def _described(self) -> tuple[Object, ...] | None:
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases of ``meta.json``."""
+        return phases_of_facts(self._described().get("phases", ()))
+
+    def _described(self) -> dict[str, Any]:
+        """Return what ``meta.json`` says of the video."""
         for path in (self.folder / META, self.folder.parent.parent / META):
             if path.is_file():
                 try:
@@ -146,8 +154,8 @@ class DavisFolder:
                 except (ValueError, KeyError, TypeError) as error:
                     raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
                 if isinstance(videos, dict) and self.name in videos:
-                    return tuple(_object(int(i), facts) for i, facts in videos[self.name]["objects"].items())
-        return None
+                    return dict(videos[self.name])
+        return {}
 
 
 def numbered_masks(folder: Path) -> list[Path]:

@@ -227,7 +227,7 @@ class Project:
         """
         from napari_sam2s.formats.registry import export
 
-        return export(self, self.path.stem, folder, format, **options)
+        return export(self, self.video.export_name(), folder, format, **options)
 
     if not TYPE_CHECKING:  # else a misspelled name would pass for a moved one
 
