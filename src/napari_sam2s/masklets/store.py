@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
-from napari_sam2s.masklets.write_ahead_log import Checkpointer, mark_closed
+from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
 
 
 class Store:
@@ -131,7 +131,10 @@ class Store:
                 return
             try:
                 self.db.execute("BEGIN IMMEDIATE")
+                changes = self.db.total_changes
                 yield self.db
+                if self.db.total_changes > changes:
+                    count_commit(self.db)
                 self.db.execute("COMMIT")
                 if self._checkpointer is not None:
                     self._checkpointer.after_commit(self.db)

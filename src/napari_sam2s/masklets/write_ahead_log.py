@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import closing, suppress
 from pathlib import Path
 
-from napari_sam2s.masklets.log_check import OPEN, SALT, log_of, salt_of
+from napari_sam2s.masklets.log_check import COMMITS, OPEN, SALT, log_of, salt_of
 
 NOTED_EVERY = 4096  # commits: how often the number of the log is noted
 SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
@@ -90,6 +90,12 @@ def mark_open(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (OPEN, time.time()))
     note_log(connection, path)
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def count_commit(connection: sqlite3.Connection) -> None:
+    """Give a number to a commit that is about to be made; see :mod:`log_check`."""
+    sql = "INSERT INTO meta VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+    connection.execute(sql, (COMMITS,))
 
 
 def note_log(connection: sqlite3.Connection, path: Path) -> None:
