@@ -38,6 +38,7 @@ from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
+from napari_sam2s.video.picture_file import upright
 
 VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254  # that a palette PNG holds
@@ -180,10 +181,10 @@ def layer_folders(root: Path, video: str) -> dict[int, Path]:
 
 
 def read_mask(path: Path) -> NDArray[np.integer]:
-    """Return a picture of ids, or of one object, ``(Y, X)``."""
+    """Return a picture of ids, or of one object, ``(Y, X)``, upright as the frames of its video are."""
     try:
         with Image.open(path) as picture:
-            array = np.asarray(picture)
+            array = np.asarray(upright(picture))
     except (UnidentifiedImageError, OSError) as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
     if array.ndim != 2:
