@@ -84,6 +84,7 @@ class Project:
         lock = WriterLock(path)
         try:
             schema.create(path, facts)
+            lock.lock_inode(path)
             return cls(path, schema.connect(path, writable=True), lock)
         except BaseException:
             lock.release()

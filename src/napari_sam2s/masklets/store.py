@@ -17,6 +17,15 @@ from napari_sam2s.masklets.lock import WriterLock
 from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
 
 
+def file_id(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others, whatever its name; ``None`` where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class Store:
     """An open project file. Safe to use from several threads; one process at a time may write.
 
@@ -39,6 +48,7 @@ class Store:
         self._stamp = 0
         self._closed = False
         self._process = os.getpid()
+        self._file = file_id(path)
         self._seen = self._data_version()
         self._checkpointer = Checkpointer(path) if lock is not None else None
         self._frames_to_tell: set[int] = set()
@@ -129,6 +139,11 @@ class Store:
             if self.db.in_transaction:
                 yield self.db
                 return
+            if file_id(self.path) != self._file:
+                raise ProjectError(
+                    f"{self.path} was moved, removed or replaced while it was open, perhaps by a program that synchronises "
+                    "folders: nothing more is kept in it. Close it, look at what lies there now, and open that."
+                )
             try:
                 self.db.execute("BEGIN IMMEDIATE")
                 changes = self.db.total_changes
