@@ -56,7 +56,7 @@ class Store:
         self.when_forgotten: list[Callable[[], None]] = []  # what was read before may be wrong
         self._lock = lock
         self._stamp = 0
-        self._closed = False
+        self._closed = self._changed = False
         self._process = os.getpid()
         self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()
@@ -117,7 +117,7 @@ class Store:
             if self._checkpointer is not None:
                 self._checkpointer.close()
                 with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
-                    mark_closed(self.db)
+                    mark_closed(self.db, changed=self._changed)
             self.db.close()
             if self._name is not None:
                 self._name.let_go()
@@ -162,6 +162,7 @@ class Store:
                 yield self.db
                 if self.db.total_changes > changes:
                     count_commit(self.db)
+                    self._changed = True
                 self.db.execute("COMMIT")
                 if self._checkpointer is not None:
                     self._checkpointer.after_commit(self.db)

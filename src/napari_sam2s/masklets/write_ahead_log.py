@@ -42,8 +42,10 @@ class Checkpointer:
         """Bring what the writer committed into the main file, now or, on a slow disk, soon."""
         self._commits += 1
         if self._commits % NOTED_EVERY == 0:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error), connection:
+                connection.execute("BEGIN IMMEDIATE")
                 note_log(connection, self._path)
+                count_commit(connection)
         if self.slow:
             self._wanted.set()
             return
@@ -104,9 +106,13 @@ def note_log(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALT, None if salt is None else f"{salt:08x}"))
 
 
-def mark_closed(connection: sqlite3.Connection) -> None:
-    """Take the notes away again."""
-    connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
+def mark_closed(connection: sqlite3.Connection, *, changed: bool = False) -> None:
+    """Take the notes away again; of a file that was changed this is a commit that counts, too."""
+    with connection:
+        if changed:
+            connection.execute("BEGIN IMMEDIATE")
+            count_commit(connection)
+        connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
 
 
 def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:
