@@ -84,12 +84,12 @@ def cpu_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def export_once(path: Path, folder: Path, name: str) -> tuple[float, float]:
+def export_once(path: Path, folder: Path, name: str, progress: Callable[[int, int], None]) -> tuple[float, float]:
     """Export, and return the seconds by the clock and of CPU time."""
     with Project.open(path, mode="r") as project, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         started, used = time.perf_counter(), cpu_seconds()
-        project.export(target(folder, name), name, video=Still(project.shape[0]))
+        project.export(target(folder, name), name, video=Still(project.shape[0]), progress=progress)
         return time.perf_counter() - started, cpu_seconds() - used
 
 
@@ -169,13 +169,12 @@ def child(args: list[str]) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def interrupted(path: Path, folder: Path, name: str, after: float) -> list[str]:
-    """Send Ctrl-C to an export and return the files that it leaves."""
+def interrupted(path: Path, folder: Path, name: str) -> list[str]:
+    """Send Ctrl-C to an export when it is halfway and return the files that it leaves."""
     command = [sys.executable, __file__, "--one", name, "--project", str(path), "--folder", str(folder), "--ready"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     process.stdout.readline()
-    time.sleep(after)
     process.send_signal(signal.SIGINT)
     process.wait()
     return sorted(p.name for p in folder.rglob("*") if p.is_file())
@@ -183,13 +182,19 @@ def interrupted(path: Path, folder: Path, name: str, after: float) -> list[str]:
 
 def one(args: argparse.Namespace) -> None:
     """Do one export, or its library alone, and say what it took."""
+    said: list[str] = []
+
+    def tell_when_halfway(done: int, total: int) -> None:
+        if args.ready and 2 * done > total and not said:
+            said.append("halfway")
+            print(said[0], flush=True)
+
     if args.ready:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("ready", flush=True)
     if args.alone:
         seconds, cpu = alone(args.project, args.folder, args.one, args.frames)
     else:
-        seconds, cpu = export_once(args.project, args.folder, args.one)
+        seconds, cpu = export_once(args.project, args.folder, args.one, tell_when_halfway)
     print(json.dumps({"seconds": seconds, "cpu": cpu, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
@@ -222,7 +227,7 @@ def main() -> None:
                     words = ["--one", name, "--project", str(path), "--folder", folder, "--frames", str(n), *extra]
                     found[kind] = child(words)
             with tempfile.TemporaryDirectory(dir=base) as folder:
-                left = interrupted(large, Path(folder), name, found["large"]["seconds"] / 2)
+                left = interrupted(large, Path(folder), name)
             ratios = ("-", "-")
             if found["alone"]["seconds"] is not None:
                 ratios = tuple(f"{found['alone'][clock] / found['large'][clock]:.2f}x" for clock in ("seconds", "cpu"))

@@ -21,6 +21,7 @@ import napari_sam2s as sam2s
 from napari_sam2s.batching.batch_task import BatchTask, do_task, missing, stop_batch
 from napari_sam2s.batching.batch_videos import VIDEO_ENDINGS, find_batch
 from napari_sam2s.batching.local_workers import LocalWorkers
+from napari_sam2s.batching.shared_files import SharedFiles, marked
 from napari_sam2s.cli import main
 from napari_sam2s.cli.batch_command import Table
 from napari_sam2s.errors import PromptError, TrackingError
@@ -55,7 +56,7 @@ def folder(made, tmp_path):
 
 def task_of(folder, prompts="masks", **more):
     [one] = find_batch([folder], prompts)
-    return BatchTask("test", one, None, prompts, SMALL, **more)
+    return BatchTask("test", one, SharedFiles.of(one, ""), prompts, SMALL, **more)
 
 
 def do(task):
@@ -171,9 +172,6 @@ def test_what_cannot_be_tracked_says_so_in_a_sentence(folder):
     assert "no project" in do(task_of(folder, "project"))[0].message
     assert "save masks as a_labels.tif" in do(task_of(folder / "a.mp4", "first-labels"))[0].message
     task = task_of(folder)
-    assert "sees another file" in do(replace(task, size=5))[0].message
-    gone = replace(task.video, video=folder / "elsewhere.mp4")
-    assert "cannot see" in do(replace(task, video=gone))[0].message
     assert not list(folder.glob("*.sam2s*"))
     assert do(task)[0].state == "done"
     Image.fromarray(np.full((120, 160), 2, np.uint8)).save(folder / "a_frame0.png")
@@ -235,6 +233,68 @@ def test_killed_and_damaged_ones_among_them_a_second_call_finishes_the_rest(fold
             np.testing.assert_array_equal(one.labels[t], two.labels[t])
 
 
+def test_a_worker_knows_by_the_content_whether_it_sees_what_is_meant(folder, tmp_path):
+    [one] = find_batch([folder / "a.mp4"], "masks")
+    with marked([folder], ".mark"):
+        files = SharedFiles.of(one, ".mark")
+        assert files.hidden() == ""
+        picture = (folder / "a_frame0.png").read_bytes()
+        (folder / "a_frame0.png").write_bytes(picture[:-1] + b"!")  # as long as it was
+        assert "sees another file" in files.hidden()
+        (folder / "a_frame0.png").write_bytes(picture)
+    assert "cannot see the folder" in files.hidden()
+    (folder / "a.mp4").unlink()
+    assert "cannot see" in files.hidden()
+    assert not list(folder.glob(".mark*"))
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    (pictures / "0.png").write_bytes(picture)
+    known = SharedFiles.of(replace(one, video=pictures, prompts=()), "")
+    assert known.hidden() == ""
+    (pictures / "0.png").rename(pictures / "1.png")
+    assert "sees another file" in known.hidden()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="a path that each process sees otherwise is Linux's")
+def test_what_no_worker_sees_is_streamed_from_here(folder, workers, monkeypatch):
+    """`/proc/self/cwd` is another folder in each process, and the workers are in a folder without videos."""
+    monkeypatch.chdir(folder)
+    options = {"prompts": "masks", "image_size": 64, "scheduler": workers.address, "security": workers.keys}
+    said = []
+    here = "/proc/self/cwd/a.mp4"
+    rows = sam2s.batch(here, **options, progress=lambda rows: said.append((rows[0].state, rows[0].message)))
+    assert [(r.state, r.tracked, r.attempts) for r in rows] == [("done", FRAMES, 1)]
+    assert "streamed from here" in rows[0].message
+    assert "streamed from here" in (folder / "sam2s-batch.csv").read_text(encoding="utf-8")
+    assert ("running", "streamed from here") in said
+    assert sam2s.batch(here, **options)[0].state == "nothing to do"
+    assert sorted(p.name for p in folder.iterdir()) == ["a.mp4", "a.mp4.sam2s", "a_frame0.png", "sam2s-batch.csv"]
+    whole = task_of(folder)
+    other = replace(whole, video=replace(whole.video, project=folder / "other.sam2s"))
+    assert do(other)[0].state == "done"  # in this process, from pixels of the same size
+    with Project.open(folder / "a.mp4.sam2s", "r") as one, Project.open(folder / "other.sam2s", "r") as two:
+        for t in range(FRAMES):
+            np.testing.assert_array_equal(one.labels[t], two.labels[t])
+
+
+@pytest.mark.parametrize("path", ["b.mp4", "/proc/self/cwd/b.mp4"], ids=["seen", "streamed"])
+def test_stopped_in_the_middle_it_goes_on_where_it_was(folder, workers, path, monkeypatch):
+    if path.startswith("/proc") and not Path("/proc/self/cwd").exists():
+        pytest.skip("a path that each process sees otherwise is Linux's")
+    frames, picture = 10 * FRAMES, sam2s.open_video(folder / "a.mp4")[0]
+    write_video((np.roll(picture, t // 8, axis=1) for t in range(frames)), folder / "b.mp4")
+    shutil.copy(folder / "a_frame0.png", folder / "b_frame0.png")
+    monkeypatch.chdir(folder)
+    options = {"prompts": "masks", "image_size": 64, "scheduler": workers.address, "security": workers.keys}
+    stop = threading.Event()
+    [first] = sam2s.batch(path, **options, progress=lambda rows: stop.set() if rows[0].tracked else None, stop=stop)
+    assert first.state == "stopped"
+    assert 0 < first.tracked < frames
+    [then] = sam2s.batch(path, **options)
+    assert (then.state, first.tracked + then.tracked) == ("done", frames)
+    assert ("streamed" in then.worker) == path.startswith("/proc")
+
+
 def test_of_a_cluster_without_gpus_none_is_waited_for(folder, workers):
     with pytest.raises(TrackingError, match="offers a GPU"):
         sam2s.batch(folder, prompts="masks", gpus=1, scheduler=workers.address, security=workers.keys)
@@ -290,9 +350,9 @@ class Alone:
 
 
 def test_a_scheduler_without_workers_is_told_and_waited_for(folder):
-    from napari_sam2s.batching.batch_run import _Batch
+    from napari_sam2s.batching.batch_run import _Batch, _Link
 
-    run = _Batch(Alone(), None, [task_of(folder)], folder / "a.csv", gpus=0, retries=0, progress=None)
+    run = _Batch(_Link(Alone(), "", None, None), [task_of(folder)], folder / "a.csv", gpus=0, retries=0, progress=None)
     run._ask_next = 0.0
     run._say_if_alone()
     assert "No worker has joined" in run.rows[0].message

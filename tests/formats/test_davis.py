@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats import read_davis, write_davis
+from napari_sam2s.evaluation import evaluate
+from napari_sam2s.formats import read_davis, write_davis, write_video
 from napari_sam2s.formats.davis_layout import davis_palette
-from napari_sam2s.masklets import Object
+from napari_sam2s.masklets import Object, Project
+from napari_sam2s.video import open_video
 
 
 class Two:
@@ -131,3 +133,24 @@ def test_overlapping_objects_and_unlabelled_pixels_have_folders_of_their_own(tmp
     assert back.masks(2) == {}
     np.testing.assert_array_equal(back.ignored(0), unlabelled > 0)
     assert back.ignored(2) is None
+
+
+def test_folders_are_named_as_the_video_without_its_ending(tmp_path):
+    """As `JPEGImages/case` and the ground truth of others are."""
+    video = open_video(write_video(np.zeros((2, 16, 16, 3), np.uint8), tmp_path / "case.mp4"))
+    with Project.create(tmp_path / "case.mp4.sam2s", video) as project:
+        project.add_object()
+        project.write_masks([(0, 1, np.ones((16, 16), bool), None)])
+        assert project.export(tmp_path / "out", "davis").name == "case"
+        assert project.export(tmp_path / "out", "coco").name == "case_coco.json"
+        (tmp_path / "case.avi.sam2s").touch()  # that of another video, which would be `case` too
+        assert project.export(tmp_path / "out", "davis").name == "case.mp4"
+    (tmp_path / "case.avi.sam2s").unlink()
+    (tmp_path / "case.mp4.sam2s").rename(tmp_path / "v1.0.sam2s")
+    with Project.open(tmp_path / "v1.0.sam2s") as project:
+        assert project.export(tmp_path / "out", "davis").name == "v1.0"
+    assert set(read_davis(tmp_path / "out")) == {"case", "case.mp4", "v1.0"}
+    truth = read_davis(tmp_path / "out")
+    earlier = {"case.mp4": truth["case"], "other.mp4": truth["case"]}
+    scores = evaluate(earlier, {"case": truth["case"], "other": truth["case"]}, skip="none")
+    assert (scores.videos, scores.overall.jf) == (("case", "other"), 1.0)

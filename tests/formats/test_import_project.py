@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -54,6 +55,14 @@ def test_every_format_there_and_back(case, tmp_path, name):
 
 def np_video():
     return open_video(np.zeros((4, *SIZE, 3), np.uint8))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.parametrize("name", READABLE)
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FormatError):
+        import_project(tmp_path / "pipe", name, tmp_path / "new.sam2s")
 
 
 def test_masks_as_prompts(case, tmp_path, capsys):

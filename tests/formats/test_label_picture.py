@@ -11,8 +11,9 @@ from PIL import Image
 
 from napari_sam2s.cli.prompt_options import _mask_prompts
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.davis_layout import davis_palette
+from napari_sam2s.formats.davis_layout import davis_palette, palette_picture, read_mask
 from napari_sam2s.formats.label_picture import read_label_picture
+from napari_sam2s.video import open_video
 
 LABELS = np.zeros((20, 30), np.uint8)
 LABELS[2:8, 3:9] = 1
@@ -186,3 +187,23 @@ def test_an_array_without_pixels_is_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((0, 16), np.uint8))
     with pytest.raises(FormatError, match=r"is empty: its shape is \(0, 16\)"):
         read_label_picture(tmp_path / "a.npy", 0)
+
+
+@pytest.mark.parametrize("code", range(1, 9))
+@pytest.mark.parametrize("kind", ["png", "tif", "palette.png"])
+def test_a_mask_that_says_it_is_turned_is_upright_as_its_video_is(tmp_path, code, kind):
+    """The frame and its mask are stored alike, and both say so in EXIF or the tag of TIFF."""
+    labels = np.zeros((6, 9), np.uint8)
+    labels[1, 2:5], labels[4, 7] = 1, 3
+    frames, path = tmp_path / "frames", tmp_path / f"mask.{kind}"
+    frames.mkdir()
+    exif = Image.Exif()
+    exif[274] = code
+    Image.fromarray(labels * 80).save(frames / "0.png", exif=exif)
+    if kind == "tif":
+        tifffile.imwrite(path, labels, photometric="minisblack", extratags=[(274, "H", 1, code, True)])
+    else:
+        picture = Image.fromarray(labels) if kind == "png" else palette_picture(labels)
+        picture.save(path, exif=exif)
+        np.testing.assert_array_equal(read_mask(path) * 80, open_video(frames)[0][..., 0])
+    np.testing.assert_array_equal(read_label_picture(path, 0) * np.uint8(80), open_video(frames)[0][..., 0])

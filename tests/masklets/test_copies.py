@@ -125,6 +125,34 @@ def test_there_is_one_writer_whatever_the_name(project, tmp_path, link, monkeypa
     Project.open(tmp_path / "other.sam2s").close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not let go of an open file")
+def test_a_name_given_while_it_is_open_lets_no_second_writer_in(tmp_path):
+    """Which went unseen: the one would have written into a log that the other does not have."""
+    with Project.create(tmp_path / "a.sam2s", squares()) as project:
+        os.link(project.path, tmp_path / "b.sam2s")
+        with pytest.raises(ProjectError, match="open for writing"):
+            Project.open(tmp_path / "b.sam2s")
+        project.add_object("kept")
+    with Project.open(tmp_path / "b.sam2s") as project:
+        assert [o.name for o in project.objects] == ["kept"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not let go of an open file")
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_work_is_not_written_into_a_file_that_nobody_can_find(tmp_path, change):
+    path = tmp_path / "a.sam2s"
+    with Project.create(path, squares()) as project:
+        project.add_object("before")
+        shutil.copy(path, tmp_path / "older.sam2s")
+        if change == "replaced":
+            (tmp_path / "older.sam2s").replace(path)
+        else:
+            path.unlink()
+        with pytest.raises(ProjectError, match="removed or replaced while it was open"):
+            project.add_object("after")
+        assert [o.name for o in project.objects] == ["before"]
+
+
 def _write(target, *, interrupted):
     with project_draft(target) as draft:
         assert not draft.exists()

@@ -57,6 +57,35 @@ def test_a_log_of_another_project_is_refused(killed, tmp_path, mode):
         assert ([o.name for o in project.objects], len(project.frames)) == (["a"], 5)
 
 
+@pytest.mark.parametrize("mode", ["r", "a"])
+def test_a_log_that_was_copied_some_commits_later_than_its_file_is_refused(tmp_path, mode):
+    """As `cp case.sam2s* backup/` does while somebody writes: each commit is in the file before the next one is in the log."""
+    with Project.create(tmp_path / "open.sam2s", VIDEO) as project:
+        for t in range(4):
+            project.add_object(f"{t}")
+            for ending in ("", "-wal"):
+                shutil.copy(tmp_path / f"open.sam2s{ending}", tmp_path / f"{t}.sam2s{ending}")
+        # A reader keeps the log from beginning anew: it goes on where the file ends.
+        with Project.open(project.path, "r") as reader:
+            reader.store.db.execute("BEGIN")
+            assert len(reader.objects) == 4
+            shutil.copy(project.path, tmp_path / "5.sam2s")
+            for t in (4, 5):
+                project.add_object(f"{t}")
+            shutil.copy(log_of(project.path), log_of(tmp_path / "5.sam2s"))
+    for file, log in ((0, 2), (1, 3), (3, 1)):
+        path = beside(tmp_path, tmp_path / f"{file}.sam2s", tmp_path / f"{log}.sam2s")
+        before = path.read_bytes(), log_of(path).read_bytes()
+        with pytest.raises(ProjectError, match="or of another moment"):
+            Project.open(path, mode)
+        assert (path.read_bytes(), log_of(path).read_bytes()) == before
+    for file, log, objects in ((2, 2, 3), (2, 3, 4), (5, 5, 6)):
+        path = beside(tmp_path, tmp_path / f"{file}.sam2s", tmp_path / f"{log}.sam2s")
+        with Project.open(path, mode) as project:
+            assert len(project.objects) == objects
+        log_of(path).unlink(missing_ok=True)
+
+
 def test_a_project_that_was_closed_takes_no_log(killed, tmp_path):
     whole = tmp_path / "whole.sam2s"
     with Project.create(whole, VIDEO) as project:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.model.frames import tensor_of
 from napari_sam2s.model.hiera import MultiScaleAttention
 from napari_sam2s.model.layers import has_fused_linear, linear
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
@@ -278,3 +279,13 @@ def test_windows_with_their_zeros_give_what_windows_without_give(size, pool):
     with torch.inference_mode():
         padded = attention.proj(attention._attend_padded(x, 14, pool))
         torch.testing.assert_close(attention(x, 14, pool), padded, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_frame_that_cannot_be_written_is_taken_without_a_word():
+    """As the video's own frames, and those that come to an engine over a line, are; torch warns once in a process."""
+    frame = np.full((1, 8, 8, 3), 7, np.uint8)
+    assert np.shares_memory(tensor_of(frame).numpy(), frame)
+    frame.flags.writeable = False
+    assert not np.shares_memory(tensor_of(frame).numpy(), frame)
+    assert int(tensor_of(frame).min()) == 7

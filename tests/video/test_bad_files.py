@@ -38,6 +38,9 @@ def test_nothing_there(tmp_path):
     refuse(tmp_path / "empty.mp4", "is empty")
     (tmp_path / "folder").mkdir()
     refuse(tmp_path / "folder", "holds no pictures")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")  # whose opening would wait for ever
+        refuse(tmp_path / "pipe.mp4", "is a pipe or a device")
 
 
 def test_not_a_video(tmp_path, numbered):

@@ -14,7 +14,7 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import VideoError
 from napari_sam2s.formats import write_video
 from napari_sam2s.video import open_video, verification
-from napari_sam2s.video.ffmpeg import executable
+from napari_sam2s.video.ffmpeg import EndMismatches, executable
 from napari_sam2s.video.verification import verify
 
 
@@ -105,3 +105,22 @@ def test_bad_input(tmp_path, clip, capsys):
         verify(clip, samples=0)
     assert main(["verify", str(tmp_path / "none.mp4")]) == 2
     assert "none.mp4" in capsys.readouterr().err
+
+
+def test_damage_in_jpeg_2000_is_told_and_a_habit_of_encoders_is_not(tmp_path):
+    path = tmp_path / "a.mov"
+    made = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25", "-frames:v", "30", "-c:v", "jpeg2000", str(path)]
+    subprocess.run([executable(), "-loglevel", "error", *made], check=True)
+    with open_video(path) as video:
+        assert not video.warnings
+    content, random = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for place in random.integers(len(content) // 8, len(content) // 2, 30):
+        content[place] ^= 1 << random.integers(8)
+    path.write_bytes(content)
+    with open_video(path) as video:
+        assert any("The stream is damaged" in warning for warning in video.warnings)
+    said, found = EndMismatches(), []
+    for n in range(20):
+        said.show_damage("[jpeg2000 @ 0x1] End mismatch 2", frame=False)
+        found.append(said.show_damage(f"n: {n}", frame=True))
+    assert not any(found)

@@ -84,3 +84,15 @@ def test_lanes_leave_the_objects_their_room(qapp):
     assert strip.minimumSizeHint().height() == before + 2 * (ROW + GAP)
     strip.resize(480, strip.minimumSizeHint().height())
     assert round(strip._pitch) - 1 >= NAMES_FROM
+
+
+def test_a_table_of_phases_is_taken_up(user, tmp_path):
+    session, panel = user.widget.session, user.widget.phases_panel
+    (tmp_path / "t.csv").write_text("phase,start_frame,last_frame\ncut,2,5\n", encoding="utf-8")
+    panel.take_file(tmp_path / "t.csv")
+    assert texts(panel) == [["cut", "2", "5"]]
+    assert "Undo takes them back" in user.widget.status.text()
+    panel.take_file(tmp_path / "none.csv")
+    assert "There is no file" in user.widget.status.text()
+    session.project.undo()
+    session.changed.emit()

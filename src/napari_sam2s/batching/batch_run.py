@@ -8,12 +8,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.batching.batch_rows import BatchRow, write_summary
-from napari_sam2s.batching.batch_task import TOPIC, BatchOutcome, BatchTask, stop_batch, track_task
+from napari_sam2s.batching.batch_task import TOPIC, UNSEEN, BatchOutcome, BatchTask, stop_batch, stop_on_worker, track_task
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource, find_batch
+from napari_sam2s.batching.shared_files import SharedFiles, marked
+from napari_sam2s.batching.streams import STREAMED, Streams
 from napari_sam2s.errors import ModelError, TrackingError
 from napari_sam2s.formats.text_cells import csv_place
 from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
@@ -28,6 +31,7 @@ POLL_S = 0.2
 ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
 NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
+SCHEDULER_GONE = "The scheduler was ended or restarted: give the same command again for what is missing."
 SUMMARY = "sam2s-batch.csv"
 MOST_RETRIES = 1000
 WORKERS_PER_CORE = 4  # at most: a slip of the keyboard would fill the memory
@@ -62,8 +66,9 @@ def batch(
 ) -> list[BatchRow]:
     """Track many videos, each into its own project; what is tracked already is left as it is.
 
-    Every video is one task, read and written by the worker that does it. A worker that dies is replaced, and its video
-    resumed where it was. Call again after anything: what is missing is done, and nothing else.
+    Every video is one task, read and written by the worker that does it. A video or a project's folder that a worker does not
+    see (compared by content) is read and written here, and small frames are sent to a worker. A worker that dies is replaced,
+    and its video resumed where it was. Call again after anything: what is missing is done, and nothing else.
 
     Parameters
     ----------
@@ -123,9 +128,16 @@ def batch(
     _make_folders(found)
     choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
-    tasks = [BatchTask(name, v, _size(v.video), prompts, choice, memory, direction, rate, fps, crop) for v in found]
-    with _connected(scheduler, security, workers, gpus, len(found)) as (client, local):
-        run = _Batch(client, local, tasks, place, gpus=gpus, retries=retries, progress=progress, stop=stop)
+    mark = "" if scheduler is None else f".{TOPIC}-{name}"  # workers of this machine see what we see
+    seen = [SharedFiles.of(v, mark) for v in found]
+    tasks = [
+        BatchTask(name, v, f, prompts, choice, memory, direction, rate, fps, crop) for v, f in zip(found, seen, strict=True)
+    ]
+    with ExitStack() as opened:
+        opened.enter_context(marked([one.project.parent for one in found], mark))
+        link = opened.enter_context(_connected(scheduler, security, workers, gpus, len(found)))
+        run = _Batch(link, tasks, place, gpus=gpus, retries=retries, progress=progress, stop=stop)
+        opened.callback(run.close)
         return run.do()
 
 
@@ -144,15 +156,19 @@ def _check_counts(workers: int | None, gpus: int) -> None:
         raise TrackingError(f"{workers} workers are too many for {cores} cores: give {WORKERS_PER_CORE * cores} or fewer.")
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+@dataclass(frozen=True)
+class _Link:
+    """A scheduler that we are connected to."""
+
+    client: Any
+    address: str
+    security: Any
+    local: LocalWorkers | None  # those of this machine
 
 
 @contextmanager
-def _connected(
-    address: str | None, security: Any, workers: int | None, gpus: int, videos: int
-) -> Iterator[tuple[Any, LocalWorkers | None]]:
-    """Give a client, and the workers if they are of this machine."""
+def _connected(address: str | None, security: Any, workers: int | None, gpus: int, videos: int) -> Iterator[_Link]:
+    """Connect to a scheduler, or to workers of this machine."""
     from napari_sam2s.batching.local_workers import LocalWorkers, usual_count
     from napari_sam2s.tracking.engine import connect
 
@@ -169,7 +185,7 @@ def _connected(
         opened.callback(client.close, timeout=1)
         if local is None and gpus:
             _check_resources(client, address)
-        yield client, local
+        yield _Link(client, address, security, local)
 
 
 def _check_resources(client: Any, address: str) -> None:
@@ -189,8 +205,7 @@ class _Batch:
 
     def __init__(
         self,
-        client: Any,
-        local: LocalWorkers | None,
+        link: _Link,
         tasks: Sequence[BatchTask],
         summary: Path,
         *,
@@ -199,14 +214,21 @@ class _Batch:
         progress: Progress | None,
         stop: threading.Event | None = None,
     ) -> None:
-        self._client, self._local, self._summary = client, local, summary
+        self._client, self._local, self._summary, self._retries = link.client, link.local, summary, retries
         self._progress, self._stopping = progress, stop or threading.Event()
         self._submit_with = {"pure": False, "retries": retries} | ({"resources": {"GPU": 1}} if gpus else {})
-        self._at_once = gpus if gpus and local is None else len(tasks)
+        self._at_once = gpus if gpus and link.local is None else len(tasks)
         self._waiting = list(reversed(tasks))
         self._open: dict[Any, BatchRow] = {}  # by future
+        self._unseen: list[BatchTask] = []  # by workers, and not yet streamed
+        self._streamed: dict[Any, BatchTask] = {}  # by future
+        most = max(1, min(self._at_once, os.cpu_count() or 1))
+        self._streams = Streams(
+            link.client, link.address, link.security, tell=lambda facts: self._hear((0.0, facts)), most=most, gpus=gpus > 0
+        )
         self.rows = [BatchRow(task.video.video, task.video.project) for task in tasks]
         self._by_project = {str(row.project): row for row in self.rows}
+        self._tasks = {str(task.video.project): task for task in tasks}
         self._name = tasks[0].batch
         self._ask_next = time.monotonic() + ASK_S
         self._topic = f"{TOPIC}-{self._name}"
@@ -216,7 +238,7 @@ class _Batch:
         write_summary(self.rows, self._summary)  # that it cannot be written is better known now
         self._client.subscribe_topic(self._topic, self._hear)
         try:
-            while self._waiting or self._open:
+            while self._waiting or self._open or self._unseen or self._streamed:
                 if self._stopping.is_set():
                     self._stop()
                     break
@@ -226,6 +248,7 @@ class _Batch:
                 if self._local is not None:
                     self._local.mend()
                 self._collect()
+                self._stream()
                 self._say_if_alone()
         except KeyboardInterrupt:
             self._stop()
@@ -238,10 +261,47 @@ class _Batch:
         return self.rows
 
     def _submit(self) -> None:
-        while self._waiting and len(self._open) < self._at_once:
+        while self._waiting and len(self._open) + len(self._streamed) < self._at_once:
             task = self._waiting.pop()
             future = self._client.submit(track_task, task, key=f"{self._topic}-{len(self._waiting)}", **self._submit_with)
-            self._open[future] = self._by_project[str(task.video.project)]
+            self._open[future] = self._row(task)
+
+    def _row(self, task: BatchTask) -> BatchRow:
+        return self._by_project[str(task.video.project)]
+
+    def _stream(self) -> None:
+        """Begin with videos that no worker sees, as far as workers are idle."""
+        while self._unseen and len(self._open) + len(self._streamed) < self._at_once:
+            try:
+                future = self._streams.start(self._unseen[0])
+            except (OSError, TimeoutError, TrackingError):
+                for task in self._unseen:
+                    self._row(task).state, self._row(task).message = "failed", SCHEDULER_GONE
+                self._unseen.clear()
+                return
+            if future is None:
+                return
+            self._streamed[future] = self._unseen.pop(0)
+
+    def _collect_streamed(self) -> bool:
+        """Take up what became of videos that are streamed; return whether there was any."""
+        over = [future for future in self._streamed if future.done()]
+        for future in over:
+            task, error = self._streamed.pop(future), future.exception()
+            self._streams.done(future)
+            row = self._row(task)
+            if error is None:
+                _take(row, future.result())
+            elif row.attempts <= self._retries:
+                row.state, row.message = "waiting", "its worker died or failed; it resumes"
+                self._unseen.append(task)
+            else:
+                row.state, row.message = "failed", _why(error, row)
+        return bool(over)
+
+    def close(self) -> None:
+        """End what streams."""
+        self._streams.close()
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take up what a worker says of its video."""
@@ -267,20 +327,22 @@ class _Batch:
                 first.message = "" if self._client.nthreads() else NO_WORKER
 
     def _collect(self) -> None:
-        changed = False
+        changed = self._collect_streamed()
         for future, row in list(self._open.items()):
             status = future.status
             if status == "pending":
                 continue
             del self._open[future]
             changed = True
-            if status == "finished":
-                _take(row, future.result(timeout=60))
+            if status == "finished" and (outcome := future.result(timeout=60)).state == UNSEEN:
+                row.message = f"To be {STREAMED}: {outcome.message}"
+                self._unseen.append(self._tasks[str(row.project)])
+            elif status == "finished":
+                _take(row, outcome)
             elif status == "error":
                 row.state, row.message = "failed", _why(future.exception(timeout=60), row)
             else:  # lost or cancelled: the scheduler was ended or restarted
-                row.state = "failed"
-                row.message = "The scheduler was ended or restarted: give the same command again for what is missing."
+                row.state, row.message = "failed", SCHEDULER_GONE
             future.release()
         if changed:
             write_summary(self.rows, self._summary)
@@ -292,14 +354,16 @@ class _Batch:
     def _stop(self) -> None:
         """Let what is at work pause; what is in its project can be gone on with."""
         self._waiting.clear()
+        self._unseen.clear()
+        stop_batch(self._name)  # what is streamed
         with suppress(Exception):  # the scheduler may be gone; projects survive that, too
-            self._client.run(stop_batch, self._name, wait=False)
+            self._client.run(stop_on_worker, self._name, wait=False)
             for future, row in list(self._open.items()):
                 if row.state == "waiting":
                     future.cancel()
                     del self._open[future]
             until = time.monotonic() + PAUSE_S
-            while self._open and time.monotonic() < until:
+            while (self._open or self._streamed) and time.monotonic() < until:
                 self._collect()
                 time.sleep(POLL_S)
         for row in self.rows:

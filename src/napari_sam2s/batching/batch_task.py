@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource
-from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, TrackingError, is_out_of_memory
+from napari_sam2s.batching.shared_files import SharedFiles
+from napari_sam2s.errors import ProjectError, PromptError, Sam2sError, is_out_of_memory
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.types import Prompt
-from napari_sam2s.tracking.engine import ModelChoice
+from napari_sam2s.tracking.engine import EngineLost, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
 if TYPE_CHECKING:
@@ -30,16 +31,18 @@ if TYPE_CHECKING:
 
 TELL_SECONDS = 0.5  # between two words on how far it is
 TOPIC = "sam2s-batch"
+UNSEEN = "unseen"  # the state of an outcome: the client is to stream the video
 Tell = Callable[[dict[str, Any]], None]
+Load = Callable[[ModelChoice], Any]
 
 
 @dataclass(frozen=True)
 class BatchTask:
-    """What a worker needs to know; all of it travels by value but the files, which are read where the worker is."""
+    """What a worker needs to know; all of it travels by value but the files, which are read where it is done."""
 
     batch: str  # which call of `batch`
     video: BatchVideo
-    size: int | None  # of the video's file in bytes as the client sees it; None for folders
+    files: SharedFiles  # by which a worker knows whether it sees what is meant
     prompts: PromptSource
     model: ModelChoice
     memory: str = "divemem"
@@ -73,6 +76,11 @@ def stop_batch(batch: str) -> None:
     _stopped.add(batch)
 
 
+async def stop_on_worker(batch: str) -> None:
+    """Do as :func:`stop_batch` does; dask asks for a coroutine where it is not to wait for the answer of every worker."""
+    stop_batch(batch)
+
+
 def track_task(task: BatchTask) -> BatchOutcome:
     """Track a video on a worker of dask.
 
@@ -87,45 +95,51 @@ def track_task(task: BatchTask) -> BatchOutcome:
     def tell(facts: dict[str, Any]) -> None:
         worker.log_event(f"{TOPIC}-{task.batch}", {"project": str(task.video.project), "worker": where, **facts})
 
+    if hidden := task.files.hidden():
+        return BatchOutcome(UNSEEN, worker=where, message=hidden)
     with _one_at_a_time:
-        return replace(do_task(task, tell), worker=where)
+        return do_task(task, tell, worker=where)
 
 
-def do_task(task: BatchTask, tell: Tell) -> BatchOutcome:
-    """Track a video in this process; ``tell`` is called with facts of :class:`BatchRow` as they change."""
+def do_task(task: BatchTask, tell: Tell, load: Load | None = None, worker: str = "") -> BatchOutcome:
+    """Track a video, which is read and written in this process.
+
+    Parameters
+    ----------
+    tell
+        Called with facts of :class:`BatchRow` as they change.
+    load
+        Gives the network of a choice, here or in an engine; by default it is here.
+    worker
+        Who does the work.
+
+    Raises
+    ------
+    EngineLost
+        If the engine with the network is gone; the video can be gone on with.
+    """
     began = time.monotonic()
     tell({"state": "running", "attempt": 1})
     try:
-        _check_seen(task)
-        outcome = _track(task, tell)
+        outcome = _track(task, tell, load)
+    except EngineLost:
+        raise
     except Sam2sError as error:
         outcome = BatchOutcome("failed", message=str(error))
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         raise MemoryError("The worker has too little memory. Use a smaller image size or model.") from error
-    return replace(outcome, seconds=time.monotonic() - began)
+    return replace(outcome, seconds=time.monotonic() - began, worker=worker)
 
 
-def _check_seen(task: BatchTask) -> None:
-    """Make sure that this machine sees the file that the client means."""
-    path, host = task.video.video, socket.gethostname()
-    remedy = "put videos and projects on a disk that every worker has at the same path, or run the batch on their machine."
-    if not path.exists():
-        raise TrackingError(f"The worker on {host} cannot see {path}: {remedy}")
-    if task.size is not None and path.is_file() and path.stat().st_size != task.size:
-        raise TrackingError(f"The worker on {host} sees another file at {path} than this machine does: {remedy}")
-    if not task.video.project.parent.is_dir():
-        raise TrackingError(f"The worker on {host} cannot see the folder {task.video.project.parent}: {remedy}")
-
-
-def _track(task: BatchTask, tell: Tell) -> BatchOutcome:
+def _track(task: BatchTask, tell: Tell, load: Load | None) -> BatchOutcome:
     with _opened(task) as video, _project(task, video) as project:
         frames, objects = project.shape[0], len(project.objects)
         tell({"frames": frames, "objects": objects})
         notes = list(video.warnings)
         tracked, paused = 0, False
-        for run in _runs(task, project, video, notes):
+        for run in _runs(task, project, video, notes, load):
             tell({"total": tracked + len(run)})
             done, paused = _follow(task, run, tracked, tell)
             tracked += done
@@ -243,7 +257,7 @@ def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:
             )
 
 
-def _runs(task: BatchTask, project: Project, video: Video, notes: list[str]) -> Iterator[ProjectRun]:
+def _runs(task: BatchTask, project: Project, video: Video, notes: list[str], load: Load | None) -> Iterator[ProjectRun]:
     """Yield what is to be tracked, each when the one before has come to its end: first what was interrupted."""
     from napari_sam2s.tracking.working_rate import find_stride
 
@@ -253,10 +267,10 @@ def _runs(task: BatchTask, project: Project, video: Video, notes: list[str]) -> 
     runs = project.runs
     # One of an older version may have died before it could be resumed.
     if runs and runs[-1].unfinished and runs.latest_snapshot(runs[-1].id) is not None:
-        yield from _interrupted(task, project, video)
+        yield from _interrupted(task, project, video, load)
     if not any(missing(project, sign, stride) for sign in signs):
         return
-    tracker = _tracker(task, project, video)
+    tracker = _tracker(task, project, video, load)
     notes += _thin(project, tracker)
     for sign in signs:
         before: list[Segment] = []
@@ -265,15 +279,15 @@ def _runs(task: BatchTask, project: Project, video: Video, notes: list[str]) -> 
             yield from _segment_runs(tracker, segments)
 
 
-def _interrupted(task: BatchTask, project: Project, video: Video) -> Iterator[ProjectRun]:
+def _interrupted(task: BatchTask, project: Project, video: Video, load: Load | None) -> Iterator[ProjectRun]:
     """Yield the run that was interrupted and those that were to come after it."""
     from napari_sam2s.tracking.propagation_run import resume_run
 
-    run = resume_run(project, video, device=task.model.device)
+    run = resume_run(project, video, device=task.model.device, load=load or ModelChoice.load)
     tracker, later = run.tracker, run.later
     yield run
     if {(p.object_id, p.frame) for p in project.prompts()} != {(i, t) for i, ts in tracker.conditioning.items() for t in ts}:
-        tracker = _tracker(task, project, video)  # prompted since then
+        tracker = _tracker(task, project, video, load)  # prompted since then
     yield from _segment_runs(tracker, later)
 
 
@@ -294,12 +308,12 @@ def _thin(project: Project, tracker: Tracker | CropTracker) -> list[str]:
     return [thin for p in project.prompts() if p.mask is not None and (thin := too_thin(p.mask, side))]
 
 
-def _tracker(task: BatchTask, project: Project, video: Video) -> Tracker | CropTracker:
+def _tracker(task: BatchTask, project: Project, video: Video, load: Load | None) -> Tracker | CropTracker:
     """Return a tracker that knows the prompts of its project."""
     from napari_sam2s.tracking.crop_tracker import make_tracker
     from napari_sam2s.tracking.propagation_run import reload_prompts
 
-    tracker = make_tracker(_load(task.model), video, project, task.memory, crop=task.crop)
+    tracker = make_tracker((load or _load)(task.model), video, project, task.memory, crop=task.crop)
     for known in project.objects:
         reload_prompts(tracker, project, known.id)
     return tracker

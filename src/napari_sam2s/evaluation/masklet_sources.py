@@ -134,6 +134,10 @@ def name_alike(predictions: Mapping[str, Masklets], truths: Mapping[str, Masklet
     """
     if len(truths) == len(predictions) == 1:
         return {next(iter(truths)): next(iter(predictions.values()))}
+    # Earlier exports have the ending of the video in their names.
+    known = {Path(name).stem: masklets for name, masklets in predictions.items()} if len(predictions) > 1 else {}
+    if len(known) == len(predictions):
+        predictions = known | dict(predictions)
     lacking = sorted(set(truths) - set(predictions))
     if lacking:
         raise EvaluationError(f"The prediction has no video {lacking[0]!r} ({len(lacking)} of {len(truths)} are missing).")

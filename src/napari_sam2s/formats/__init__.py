@@ -10,6 +10,7 @@ from napari_sam2s.formats.davis_layout import DavisFolder, read_davis
 from napari_sam2s.formats.measurements import measurements, write_measurements
 from napari_sam2s.formats.ome_zarr import OmeZarrLabels, read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import contact_sheet, overlay, write_overlay, write_video
+from napari_sam2s.formats.phase_import import import_phases
 from napari_sam2s.formats.registry import FORMATS, Format, Option
 from napari_sam2s.formats.sav import SavFile, read_sav, write_sav
 
@@ -24,6 +25,7 @@ __all__ = [
     "Option",
     "SavFile",
     "contact_sheet",
+    "import_phases",
     "measurements",
     "overlay",
     "read_coco",

@@ -22,7 +22,7 @@ from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
-from napari_sam2s.formats.phase_table import facts_of_phases
+from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -131,6 +131,7 @@ class CocoMasklets:
                 self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
                 found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
             found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
+            self.phases = phases_of_facts(facts.get("phases", ()))
         self.objects = tuple(found[i] for i in sorted(found))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:

@@ -33,9 +33,12 @@ from PIL import Image, UnidentifiedImageError
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import is_draft
+from napari_sam2s.formats.phase_table import phases_of_facts
+from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
+from napari_sam2s.video.picture_file import upright
 
 VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254  # that a palette PNG holds
@@ -101,8 +104,8 @@ class DavisFolder:
     def objects(self) -> tuple[Object, ...]:
         """Objects of ``meta.json`` if there is one, else of all pictures."""
         described = self._described()
-        if described is not None:
-            return described
+        if described:
+            return tuple(_object(int(i), facts) for i, facts in described["objects"].items())
         ids = {i for frame in self.frames for i in self.masks(frame)}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
@@ -138,7 +141,13 @@ class DavisFolder:
             self._last = frame, read_mask(self._paths[frame])
         return self._last[1]
 
-    def _described(self) -> tuple[Object, ...] | None:
+    @cached_property
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases of ``meta.json``."""
+        return phases_of_facts(self._described().get("phases", ()))
+
+    def _described(self) -> dict[str, Any]:
+        """Return what ``meta.json`` says of the video."""
         for path in (self.folder / META, self.folder.parent.parent / META):
             if path.is_file():
                 try:
@@ -146,8 +155,8 @@ class DavisFolder:
                 except (ValueError, KeyError, TypeError) as error:
                     raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
                 if isinstance(videos, dict) and self.name in videos:
-                    return tuple(_object(int(i), facts) for i, facts in videos[self.name]["objects"].items())
-        return None
+                    return dict(videos[self.name])
+        return {}
 
 
 def numbered_masks(folder: Path) -> list[Path]:
@@ -172,10 +181,10 @@ def layer_folders(root: Path, video: str) -> dict[int, Path]:
 
 
 def read_mask(path: Path) -> NDArray[np.integer]:
-    """Return a picture of ids, or of one object, ``(Y, X)``."""
+    """Return a picture of ids, or of one object, ``(Y, X)``, upright as the frames of its video are."""
     try:
         with Image.open(path) as picture:
-            array = np.asarray(picture)
+            array = np.asarray(upright(picture))
     except (UnidentifiedImageError, OSError) as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
     if array.ndim != 2:

@@ -23,6 +23,8 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
     FormatError
         For everything that the reader raises of another kind than ours.
     """
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):  # whoever opens a pipe waits for its writer
+        raise FormatError(f"{path} is a pipe or a device: write it into a file first.")
     try:
         yield
     except Sam2sError:

@@ -72,6 +72,7 @@ def import_project(
     with reading(source, what):
         masklets = _one(read(source), name, source)
         frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
+        phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source)
     if not objects:
@@ -80,6 +81,8 @@ def import_project(
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)
         _take_up(project, objects, known, len(frames), kind, progress)
+        if phases:
+            project.phases.extend(phases)
     return target
 
 

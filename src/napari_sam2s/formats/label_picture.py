@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import VOID
+from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright, upright
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
@@ -128,7 +129,7 @@ def _read_pillow(picture: Image.Image, frame: int) -> tuple[int, NDArray[Any] | 
         return pages, None, False
     if pages > 1:
         picture.seek(frame)
-    return pages, np.asarray(picture), picture.mode == "P"
+    return pages, np.asarray(upright(picture)), picture.mode == "P"
 
 
 def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
@@ -139,14 +140,15 @@ def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             palette = file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE
+            turned = file.pages.first.tags.valueof(ORIENTATION, UPRIGHT)
             if series.ndim != 3 or "S" in series.axes:
-                return 1, series.asarray(), palette
+                return 1, turned_upright(series.asarray(), turned) if series.ndim == 2 else series.asarray(), palette
             count = series.shape[0]
             if frame >= count:
                 return count, None, palette
             # Stacks beyond 4 GB have one page for all.
             page = series.pages[frame] if len(series.pages) == count else None
-            return count, series.asarray()[frame] if page is None else page.asarray(), palette
+            return count, turned_upright(series.asarray()[frame] if page is None else page.asarray(), turned), palette
     except Exception as error:  # of damaged files tifffile raises many kinds
         if "imagecodecs" not in str(error):
             raise ValueError(str(error) or repr(error)) from error

@@ -8,13 +8,16 @@ are not known). What has begun and not ended has no last frame.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
+from napari_sam2s.formats.foreign_files import whole
 from napari_sam2s.formats.mask_entries import seconds_of
 from napari_sam2s.formats.text_cells import csv_cell
+from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.protocol import Masklets
 
 ENDING = "_phases.csv"
@@ -30,6 +33,15 @@ def facts_of_phases(masklets: Masklets) -> list[dict[str, Any]]:
         values = (phase.name, phase.start, last, seconds_of(masklets, phase.start), end)
         facts.append(dict(zip(COLUMNS, values, strict=True)))
     return facts
+
+
+def phases_of_facts(facts: Sequence[Mapping[str, Any]]) -> tuple[Phase, ...]:
+    """Return the phases that the JSON of a format has, see :func:`facts_of_phases`."""
+    found = []
+    for n, each in enumerate(facts or (), 1):
+        last = each.get("last_frame")
+        found.append(Phase(n, str(each["phase"]), whole(each["start_frame"]), None if last is None else whole(last) + 1))
+    return tuple(found)
 
 
 def _end(masklets: Masklets, last: int) -> float | None:

@@ -25,7 +25,7 @@ from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
-from napari_sam2s.formats.phase_table import facts_of_phases
+from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -64,6 +64,7 @@ class SavFile:
         described = {o.id: o for o in map(object_of_facts, facts.get("object_facts", ()))}
         found = (Object(i, n, c, object_colour(i)) for i, n, c in zip(self._ids, names, classes, strict=True))
         self.objects = tuple(described.get(o.id, o) for o in found)
+        self.phases = phases_of_facts(facts.get("phases", ()))
         self.frames = [n * self.every for n, row in enumerate(self._masklet) if not row or None not in row]
         self._known = frozenset(self.frames)
 

@@ -25,7 +25,7 @@ from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.formats.object_spool import ObjectSpool
-from napari_sam2s.formats.phase_table import facts_of_phases
+from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -129,6 +129,7 @@ class YouTubeVisMasklets:
             found[i] = described.get(i) or Object(i, f"object {i}", None if name == NO_CLASS else name, object_colour(i))
         self.objects = tuple(found[i] for i in sorted(found))
         self._place = {frame: n for n, frame in enumerate(self.frames)}
+        self.phases = phases_of_facts(facts.get("phases", ()))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""

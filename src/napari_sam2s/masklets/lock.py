@@ -32,11 +32,9 @@ class WriterLock:
         self._lock = FileLock(self._path, timeout=0)
         self._inode: FileLock | None = None
         try:
-            self._inode = _lock_of_inode(path)
             self._lock.acquire()
             try:
-                if self._inode is not None:
-                    self._inode.acquire()
+                self.lock_inode(path)
                 self._sign()
             except BaseException:
                 self._let_go()
@@ -50,6 +48,13 @@ class WriterLock:
             remedy = "make room on its disk" if error.errno == errno.ENOSPC else remedy
             where = Path(error.filename).parent if error.filename else path.parent
             raise ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.") from error
+
+    def lock_inode(self, path: Path) -> None:
+        """Lock the file itself too, if there is one already: it may have other names, or get them."""
+        inode = _lock_of_inode(path)
+        if inode is not None:
+            inode.acquire()
+            self._inode = inode
 
     def _sign(self) -> None:
         """Note who has it, for others to read."""
@@ -81,16 +86,26 @@ class WriterLock:
             self._path.unlink(missing_ok=True)
         self._lock.release()
         if self._inode is not None:
+            with suppress(OSError):
+                Path(self._inode.lock_file).unlink(missing_ok=True)
             self._inode.release()
 
 
 def _lock_of_inode(path: Path) -> FileLock | None:
-    """Return a lock of a file that has several names (hard links), of this user on this machine."""
-    if not path.exists() or path.stat().st_nlink < 2:
+    """Return a lock of a file whatever its name, of this user on this machine: it has, or gets, others by hard links."""
+    if not path.exists():
         return None
+    found = path.stat()
     folder = Path(platformdirs.user_cache_dir("napari-sam2s")) / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{path.stat().st_dev}-{path.stat().st_ino}.lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "lock"))
+    except OSError:
+        if found.st_nlink > 1:
+            raise
+        return None  # a home that cannot be written is no reason not to work
+    return FileLock(folder / f"{found.st_dev}-{found.st_ino}.lock", timeout=0)
 
 
 def _user() -> str:

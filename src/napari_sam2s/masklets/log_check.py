@@ -1,8 +1,9 @@
-"""Whether the write-ahead log beside a project is its own.
+"""Whether the write-ahead log beside a project is its own, and of the same moment.
 
 SQLite does not know: the log of another file, or of another day, is applied to whatever lies beside it, and the masks of two
 projects are mixed. So the main file keeps a number of its log while it is open (the first "salt" of the log's header, see
-https://www.sqlite.org/fileformat2.html#the_write_ahead_log), and a file that was closed has no log that says anything new.
+https://www.sqlite.org/fileformat2.html#the_write_ahead_log), and a file that was closed has no log that says anything new. Who
+copies the main file first and its log some commits later has a pair that does not fit either: so commits are numbered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import BinaryIO
 from napari_sam2s.errors import ProjectError
 
 OPEN, SALT = "open_since", "log_salt"  # in meta, while somebody writes
+COMMITS = "commits"  # in meta: how many there were
 CREATED = "created"  # in meta, always
 MAGIC = {0x377F0682: "<", 0x377F0683: ">"}  # and the order of bytes in its checksums
 HEADER, FRAME_HEADER = 32, 24  # bytes
@@ -57,7 +59,7 @@ def refuse_foreign_log(path: Path, *, alone: bool) -> bool:
     Raises
     ------
     ProjectError
-        If it is of another file, or of another day.
+        If it is of another file, or of another moment.
     """
     log = log_of(path)
     for attempt in itertools.count(1):
@@ -66,8 +68,8 @@ def refuse_foreign_log(path: Path, *, alone: bool) -> bool:
             return salt is not None
         if alone or attempt == TRIES:
             raise ProjectError(
-                f"{log.name} beside {path} holds changes of another project, or of another copy: with it their masks would be "
-                "mixed. Move it elsewhere, and open the project without it."
+                f"{log.name} beside {path} holds changes of another project, or of another moment: with it their masks would "
+                "be mixed. Move it elsewhere, and open the project without it."
             )
         time.sleep(TRY_S)
     raise AssertionError("unreachable")
@@ -81,15 +83,43 @@ def _own(path: Path, log: Path, salt: int) -> bool:
         return True
     if OPEN in noted:
         try:
-            return (salt - int(noted.get(SALT) or "", 16)) % 2**32 < WINDOW
+            same = (salt - int(noted.get(SALT) or "", 16)) % 2**32 < WINDOW
         except (TypeError, ValueError):  # earlier versions noted none
             return True
+        return same and _of_one_moment(path, log)
     try:
         with path.open("rb") as main:
             news = [page for number, page in _committed(log).items() if _page(main, number, len(page)) != page]
     except OSError:
         return True
     return not news or (len(news) == 1 and _only_opened(news[0], noted.get(CREATED)))
+
+
+def _of_one_moment(path: Path, log: Path) -> bool:
+    """Whether a log goes on where the file ends: it holds every commit that the file lacks, and the file none that it lacks."""
+    asked = "SELECT value FROM meta WHERE key = ?", (COMMITS,)
+    uri = f"{path.absolute().as_uri()}?mode=ro"  # which brings nothing into the file when it is closed
+    try:
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as both:
+            both.execute("BEGIN")  # until it is over nobody brings later commits into the file
+            last = (both.execute(*asked).fetchone() or (0,))[0]
+            with closing(sqlite3.connect(f"{uri}&immutable=1", uri=True)) as main:
+                reached = (main.execute(*asked).fetchone() or (0,))[0]
+            return last - _commits(log) <= reached <= last
+    except (sqlite3.Error, OSError, TypeError):  # damaged, or in a folder that cannot be written: what opens it says so
+        return True
+
+
+def _commits(log: Path) -> int:
+    """Return how many commits a log holds."""
+    content = log.read_bytes()
+    step, salts = FRAME_HEADER + int.from_bytes(content[8:12], "big"), content[16:24]
+    found = 0
+    for start in range(HEADER, len(content) - step + 1, step):
+        if content[start + 8 : start + 16] != salts:  # of before the log began anew
+            break
+        found += content[start + 4 : start + 8] != bytes(4)
+    return found
 
 
 def _only_opened(page: bytes, created: object) -> bool:

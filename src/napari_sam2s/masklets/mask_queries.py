@@ -160,11 +160,12 @@ class MaskQueries:
         return series
 
     def _series_of(self, object_id: int, first: int | None, last: int | None) -> Series:
-        if first is None and max(self._store.shape[1:]) < LARGEST_SIDE:
-            [texts] = self._store.rows(f"SELECT {PACKED} FROM {self._store.known} WHERE object_id = ?", (object_id,))
-            return Series.of_packed(tuple(texts))
         where = "object_id = ?1" if first is None else "object_id = ?1 AND frame BETWEEN ?2 AND ?3"
         keys = (object_id,) if first is None else (object_id, first, last)
+        # A part as the whole: what is read again must be what reading all of it gives, to the last bit.
+        if max(self._store.shape[1:]) < LARGEST_SIDE:
+            [texts] = self._store.rows(f"SELECT {PACKED} FROM {self._store.known} WHERE {where}", keys)
+            return Series.of_packed(tuple(texts))
         return Series.of_rows(
             self._store.rows(f"SELECT {SERIES_COLUMNS} FROM {self._store.known} WHERE {where} ORDER BY frame", keys)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -58,20 +59,32 @@ class Phases(LiveSequence[Phase]):
         ProjectError
             If the frames are none of the video, or another phase of that name is on one of them.
         """
+        return self.extend([(name, start, stop)])[0]
+
+    def extend(self, phases: Iterable[tuple[str, int, int | None]]) -> tuple[Phase, ...]:
+        """Add phases ``(name, start, stop)``, all or none, one step of undo; see :meth:`add`."""
         # Of what was undone, too: redoing brings it back under its number.
         last = "SELECT max(ifnull((SELECT max(id) FROM phases), 0), ifnull((SELECT max(id) FROM phases_changes), 0))"
+        added: list[Phase] = []
         with self._store.step("add phase") as db:
-            phase = self._checked(Phase(1 + int(db.execute(last).fetchone()[0]), name, start, stop))
-            self._store.touch("phases", [(phase.id,)])
+            others: dict[str, list[Phase]] = {}
+            for phase in self.read():
+                others.setdefault(phase.name, []).append(phase)
+            begin = 1 + int(db.execute(last).fetchone()[0])
+            for n, (name, start, stop) in enumerate(phases, begin):
+                phase = self._checked(Phase(n, name, start, stop), others.get(name, ()))
+                others.setdefault(phase.name, []).append(phase)
+                added.append(phase)
+            self._store.touch("phases", [(phase.id,) for phase in added])
             sql = "INSERT INTO phases (id, name, start, stop) VALUES (?, ?, ?, ?)"
-            db.execute(sql, (phase.id, phase.name, phase.start, phase.stop))
+            db.executemany(sql, [(phase.id, phase.name, phase.start, phase.stop) for phase in added])
             self._store.note()
-        return phase
+        return tuple(added)
 
     def change(self, phase_id: int, name: str, start: int, stop: int | None) -> Phase:
         """Give a phase another name or other frames, one step of undo; see :meth:`add`."""
         with self._store.step("change phase") as db:
-            phase = self._checked(Phase(self.get(phase_id).id, name, start, stop))
+            phase = self._checked(Phase(self.get(phase_id).id, name, start, stop), self.read())
             self._store.touch("phases", [(phase.id,)])
             sql = "UPDATE phases SET name = ?, start = ?, stop = ? WHERE id = ?"
             db.execute(sql, (phase.name, phase.start, phase.stop, phase.id))
@@ -117,14 +130,14 @@ class Phases(LiveSequence[Phase]):
             end = max(end, stop)
         return [*found, Span(end, frames, "unseen")] if end < frames else found
 
-    def _checked(self, phase: Phase) -> Phase:
-        """Return a phase as it is kept, or raise a :class:`ProjectError`."""
+    def _checked(self, phase: Phase, others: Iterable[Phase]) -> Phase:
+        """Return a phase as it is kept beside others, or raise a :class:`ProjectError`."""
         frames, name, start = self._store.shape[0], name_of(phase.name), frame_of(phase.start)
         stop = None if phase.stop is None else frame_of(phase.stop)
         if not 0 <= start < frames or (stop is not None and not start < stop <= frames):
             there = f"{start} on" if stop is None else f"{start} to {stop - 1}"
             raise ProjectError(f"A phase from frame {there} does not lie in the video, whose frames are 0 to {frames - 1}.")
-        for other in self.read():
+        for other in others:
             if other.name != name or other.id == phase.id:
                 continue
             both_open = phase.stop is None and other.stop is None

@@ -84,6 +84,7 @@ class Project:
         lock = WriterLock(path)
         try:
             schema.create(path, facts)
+            lock.lock_inode(path)
             return cls(path, schema.connect(path, writable=True), lock)
         except BaseException:
             lock.release()
@@ -227,7 +228,7 @@ class Project:
         """
         from napari_sam2s.formats.registry import export
 
-        return export(self, self.path.stem, folder, format, **options)
+        return export(self, self.video.export_name(), folder, format, **options)
 
     if not TYPE_CHECKING:  # else a misspelled name would pass for a moved one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,25 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
-from napari_sam2s.masklets.write_ahead_log import Checkpointer, mark_closed
+from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
+
+
+class _Name:
+    """Whether an open file still has a name; on Windows it keeps it.
+
+    A number of the file would not do: some network folders change them. The file is held until :meth:`let_go`, which comes
+    after SQLite has let go, whose locks end when anybody in the process closes the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDONLY)
+        self._known = os.name != "nt" and os.fstat(self._file).st_nlink > 0
+        self.let_go = weakref.finalize(self, os.close, self._file)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it was removed, or another one took its place."""
+        return self._known and os.fstat(self._file).st_nlink == 0
 
 
 class Store:
@@ -37,8 +56,9 @@ class Store:
         self.when_forgotten: list[Callable[[], None]] = []  # what was read before may be wrong
         self._lock = lock
         self._stamp = 0
-        self._closed = False
+        self._closed = self._changed = False
         self._process = os.getpid()
+        self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()
         self._checkpointer = Checkpointer(path) if lock is not None else None
         self._frames_to_tell: set[int] = set()
@@ -97,8 +117,10 @@ class Store:
             if self._checkpointer is not None:
                 self._checkpointer.close()
                 with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
-                    mark_closed(self.db)
+                    mark_closed(self.db, changed=self._changed)
             self.db.close()
+            if self._name is not None:
+                self._name.let_go()
             if self._lock is not None:
                 self._lock.release()
 
@@ -129,9 +151,18 @@ class Store:
             if self.db.in_transaction:
                 yield self.db
                 return
+            if self._name is not None and self._name.lost:
+                raise ProjectError(
+                    f"{self.path} was removed or replaced while it was open, perhaps by a program that synchronises folders: "
+                    "nothing more can be kept in it. Close it, look at what lies there now, and open that."
+                )
             try:
                 self.db.execute("BEGIN IMMEDIATE")
+                changes = self.db.total_changes
                 yield self.db
+                if self.db.total_changes > changes:
+                    count_commit(self.db)
+                    self._changed = True
                 self.db.execute("COMMIT")
                 if self._checkpointer is not None:
                     self._checkpointer.after_commit(self.db)

@@ -70,6 +70,18 @@ class VideoReference:
             return Path(os.path.normpath(found.absolute()))
         return Path(self._path) if self._path else None
 
+    def export_name(self) -> str:
+        """Return what the video is called in an export: without its ending, as frames and ground truth of others are.
+
+        The ending stays where another project beside this one would have the same name.
+        """
+        project = self._store.path
+        if self._path is None or Path(self._path).name != project.stem:
+            return project.stem
+        short = _without_ending(project.stem)
+        beside = (other.stem for other in project.parent.glob(f"*{project.suffix}") if other != project)
+        return project.stem if any(short in (other, _without_ending(other)) for other in beside) else short
+
     def check(self, video: Any) -> None:
         """Make sure that a video is the one this project belongs to.
 
@@ -131,6 +143,10 @@ class VideoReference:
             )
             self._store.note()
         self._read()
+
+
+def _without_ending(name: str) -> str:
+    return Path(name).stem.removesuffix(".ome") or name
 
 
 def _shape(video: Any) -> tuple[int, ...]:

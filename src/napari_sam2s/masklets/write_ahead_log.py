@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import closing, suppress
 from pathlib import Path
 
-from napari_sam2s.masklets.log_check import OPEN, SALT, log_of, salt_of
+from napari_sam2s.masklets.log_check import COMMITS, OPEN, SALT, log_of, salt_of
 
 NOTED_EVERY = 4096  # commits: how often the number of the log is noted
 SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
@@ -42,8 +42,10 @@ class Checkpointer:
         """Bring what the writer committed into the main file, now or, on a slow disk, soon."""
         self._commits += 1
         if self._commits % NOTED_EVERY == 0:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error), connection:
+                connection.execute("BEGIN IMMEDIATE")
                 note_log(connection, self._path)
+                count_commit(connection)
         if self.slow:
             self._wanted.set()
             return
@@ -92,15 +94,25 @@ def mark_open(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
+def count_commit(connection: sqlite3.Connection) -> None:
+    """Give a number to a commit that is about to be made; see :mod:`log_check`."""
+    sql = "INSERT INTO meta VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
+    connection.execute(sql, (COMMITS,))
+
+
 def note_log(connection: sqlite3.Connection, path: Path) -> None:
     """Note the number of the log, which grows: always as many characters, so that who changes nothing leaves the same file."""
     salt = salt_of(log_of(path))
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SALT, None if salt is None else f"{salt:08x}"))
 
 
-def mark_closed(connection: sqlite3.Connection) -> None:
-    """Take the notes away again."""
-    connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
+def mark_closed(connection: sqlite3.Connection, *, changed: bool = False) -> None:
+    """Take the notes away again; of a file that was changed this is a commit that counts, too."""
+    with connection:
+        if changed:
+            connection.execute("BEGIN IMMEDIATE")
+            count_commit(connection)
+        connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
 
 
 def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:

@@ -31,7 +31,12 @@ def resize_frame(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 def normalise(frames: NDArray[np.uint8], device: torch.device, spread: Spread = IMAGENET) -> Tensor:
     """Turn ``(B, S, S, 3)`` uint8 into the network's input, ``(B, 3, S, S)`` float32 in units of a spread."""
-    return scale(upload(torch.from_numpy(frames), device), spread)
+    return scale(upload(tensor_of(frames), device), spread)
+
+
+def tensor_of(frames: NDArray[np.uint8]) -> Tensor:
+    """Return frames as a tensor; those that cannot be written, as the video's own and what comes over a line, are copied."""
+    return torch.from_numpy(np.require(frames, requirements="W"))  # else torch warns, on the user's terminal
 
 
 def scale(frames: Tensor, spread: Spread = IMAGENET) -> Tensor:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sam2s.model.cuda_graphs import Graphs
-from napari_sam2s.model.frames import IMAGENET, normalise, resize_frame, scale, upload
+from napari_sam2s.model.frames import IMAGENET, normalise, resize_frame, scale, tensor_of, upload
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import InteractiveHead
 from napari_sam2s.model.layers import MLP
@@ -356,7 +356,7 @@ class SAM2S(nn.Module):
 
     def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
         """Encode a frame ``(S, S, 3)``."""
-        image = upload(torch.from_numpy(pixels[None]), self.device)
+        image = upload(tensor_of(pixels[None]), self.device)
         return self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image)
 
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:

@@ -147,10 +147,14 @@ class Engine:
         """Return a model that runs here, for a :class:`Tracker`; arguments are those of :func:`load_model`."""
         return EngineModel(self, ModelChoice(name, device, image_size, precision, mode, strict))
 
-    def create(self, cls: type, *arguments: Any) -> RemoteObject:
-        """Make an object of the class ``cls`` in the engine; its methods are called through what is returned."""
+    def create(self, cls: type, *arguments: Any, worker: str | None = None) -> RemoteObject:
+        """Make an object of the class ``cls`` in the engine; its methods are called through what is returned.
+
+        Of several workers it is made on the one at the address ``worker``, if that still lives.
+        """
+        where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
         with self._lock, self._attached():
-            future = self._client.submit(cls, *arguments, actor=True, pure=False)
+            future = self._client.submit(cls, *arguments, actor=True, pure=False, **where)
             return RemoteObject(self, self._wait(future))
 
     def close(self) -> None:
@@ -260,10 +264,11 @@ class EngineModel:
 
     engine: Engine
     choice: ModelChoice
+    worker: str | None = None  # the address of the worker to use, of several
 
     def create(self, cls: type, *arguments: Any) -> Any:
         """Make an object of a class in the engine, with the model that it is to load as the first argument."""
-        return self.engine.create(cls, self.choice, *arguments)
+        return self.engine.create(cls, self.choice, *arguments, worker=self.worker)
 
 
 class RemoteObject:

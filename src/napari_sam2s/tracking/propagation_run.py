@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.model.video_model import VideoModel
 from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
-from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
+from napari_sam2s.tracking.engine import PRECISIONS, EngineModel, ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.propagation_plan import OneDirection, Segment, cut_where_confirmed, remaining
@@ -187,8 +187,14 @@ def resumable_run(project: Project) -> Run | None:
     return runs[-1] if runs and runs[-1].unfinished else None
 
 
-def resume_run(project: Project, video: Any, model: VideoModel | None = None, device: str = "auto") -> ProjectRun:
-    """Resume the latest run of a project where it stopped, in this process.
+def resume_run(
+    project: Project,
+    video: Any,
+    model: VideoModel | None = None,
+    device: str = "auto",
+    load: Callable[[ModelChoice], Any] = ModelChoice.load,
+) -> ProjectRun:
+    """Resume the latest run of a project where it stopped: with a model, or with that which ``load`` makes of its choice.
 
     Raises
     ------
@@ -202,8 +208,11 @@ def resume_run(project: Project, video: Any, model: VideoModel | None = None, de
     if model is None:
         source, mode = facts.get("model_source") or facts["model"], facts.get("mode", "exact")
         strict = not facts.get("differences")  # the user went on without them
-        network = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode, strict).load()
-        if mode == "exact" and facts.get("speed"):  # fast mode has chosen its own for the device
+        choice = ModelChoice(source, device, facts["image_size"], facts.get("precision", "float32"), mode, strict)
+        network = load(choice)
+        if (
+            mode == "exact" and facts.get("speed") and not isinstance(network, EngineModel)
+        ):  # fast mode has chosen its own for the device
             apply_speed(network, Speed(**facts["speed"]))
         model = network
     policy = MemoryPolicy(**facts["memory"])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import BIT_ERRORS, WAIT_S, Source, executable, seek_arguments
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, WAIT_S, EndMismatches, Source, executable, seek_arguments
 
 READY_FRAMES = 3  # kept ready ahead of the reader
 # Decoders write from threads of their own: what one says may stand before or behind a frame's time, on the same line.
@@ -111,6 +111,7 @@ def _read_times(
     resized: threading.Event,
     size: tuple[int, int],
 ) -> None:
+    mismatches = EndMismatches()
     with stream:
         for line in stream:
             match = _SHOWINFO.search(line)
@@ -118,7 +119,8 @@ def _read_times(
                 resized.set()
             if match:
                 times.put(int(match[1]))
-            if not damaged.is_set() and _DAMAGE.search(line):
+            unsound = mismatches.show_damage(line.decode(errors="replace"), frame=match is not None)
+            if not damaged.is_set() and (unsound or _DAMAGE.search(line)):
                 damaged.set()
     times.put(None)
 

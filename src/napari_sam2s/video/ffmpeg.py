@@ -24,7 +24,7 @@ PASS_WAIT_S = 600.0  # the longest that the next packets are waited for: they co
 NO_PTS = -(2**63)
 FLAG_KEY, FLAG_DISCARD = 0x1, 0x4
 # What decoders and demuxers say of bit errors, in any codec; not of references that are missing behind a jump, as in an open
-# group of pictures. JPEG 2000's "End mismatch" is left out: sound files of some encoders have it too.
+# group of pictures. JPEG 2000's "End mismatch" is judged by EndMismatches.
 BIT_ERRORS = (
     r"error while decoding|concealing|Concealing|corrupt|damaged at|Error at MB|bad vlc|overread|no frame!|CRC mismatch|"
     r"Failed to parse header of NALU|[Ii]nvalid NAL|error y=|error count|ac.?tex damaged|lines with errors|ACT flag set|"
@@ -50,6 +50,22 @@ _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
 # Decoding times that always rise, so that ffmpeg has no reason to change the times to show.
 _RISING = ("-bsf:v", "setts=pts=PTS:dts=N-1000000000000000")
+
+
+class EndMismatches:
+    """What JPEG 2000's "End mismatch" means: damage where most frames have none; of some encoders all intact ones have it."""
+
+    def __init__(self) -> None:
+        self._with = self._without = 0  # frames
+        self._here = False
+
+    def show_damage(self, line: str, *, frame: bool) -> bool:
+        """Take up a line of the decoder, and whether it tells of a frame; return whether there is damage so far."""
+        self._here |= "End mismatch" in line
+        if frame:
+            self._with, self._without = self._with + self._here, self._without + (not self._here)
+            self._here = False
+        return 0 < self._with < self._without
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.video.ffmpeg import BIT_ERRORS, Packets, Probe, Source, decode_text, packets_from, quoted
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from, quoted
 
 CHECKED_FRAMES = 60  # from the beginning,
 CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K
@@ -61,7 +61,9 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
     count = min(max(CHECKED_PIXELS // (first.size[0] * first.size[1]), LEAST_FRAMES), CHECKED_FRAMES)
     text = decode_text(source, count, show=show)
     played = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
-    damaged = _DAMAGE.search(text) is not None
+    mismatches = EndMismatches()
+    unsound = [mismatches.show_damage(line, frame=_SHOWN.search(line) is not None) for line in text.splitlines()]
+    damaged = _DAMAGE.search(text) is not None or any(unsound[-1:])
     times = np.array([time for time, _ in played], np.int64)
     if not len(times):
         return Verdict(damaged=damaged)

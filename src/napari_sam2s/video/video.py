@@ -321,6 +321,8 @@ def _check_path(path: Path) -> None:
         if path.is_dir():
             next(path.iterdir(), None)
             return
+        if not path.is_file():  # whoever opens a pipe waits for its writer
+            raise VideoError(f"{path} is a pipe or a device: write the video into a file first.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise VideoError(f"{path} is empty.")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QTableWidgetItem, QWidget
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import Sam2sError
+from napari_sam2s.formats.phase_import import import_phases
 from napari_sam2s.masklets import Phase, Project
 from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
@@ -16,6 +19,7 @@ from napari_sam2s.widgets.session import Session
 
 NAME, FIRST, LAST = range(3)
 UNNAMED = "phase 1"
+FILES = "Tables (*.csv *.tsv *.txt);;All files (*)"
 
 
 class PhasesPanel(QWidget):
@@ -53,7 +57,10 @@ class PhasesPanel(QWidget):
         self.remove_button = button(
             "Remove", self.remove, "Remove the chosen phase; undo brings it back.", Qt.FocusPolicy.NoFocus
         )
-        stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), side_by_side(self.remove_button), into=self)
+        tip = "Add the phases of a table: our own, one with seconds, or one with a phase a frame, as Cholec80 has them."
+        self.import_button = button("Import ...", self._choose_file, tip, Qt.FocusPolicy.NoFocus)
+        buttons = side_by_side(self.remove_button, self.import_button)
+        stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), buttons, into=self)
         self._title()
 
     @property
@@ -82,6 +89,22 @@ class PhasesPanel(QWidget):
         else:
             self._session.tell("Click a phase in the table first.")
 
+    def _choose_file(self) -> None:
+        project = self._session.project
+        folder = "" if project is None else str(project.path.parent)
+        if name := QFileDialog.getOpenFileName(self, "A table of phases", folder, FILES)[0]:
+            self.take_file(Path(name))
+
+    def take_file(self, path: Path) -> None:
+        """Add the phases of a table, one step of undo; say what is wrong with it."""
+        video = self._session.video
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            added = self._do(lambda project: import_phases(project, path, video=video))
+        if added:
+            told = [f"{len(added)} phases are added. Undo takes them back.", *(str(each.message) for each in said)]
+            self._session.tell(" ".join(told))
+
     def _do(self, change: Callable[[Project], Any]) -> Any:
         """Change the project and show it; of what cannot be the user is told."""
         project, made = self._session.project, None
@@ -90,7 +113,7 @@ class PhasesPanel(QWidget):
             return None
         try:
             made = change(project)
-        except ProjectError as error:
+        except Sam2sError as error:
             self._session.warn(str(error))
         self._session.changed.emit()
         return made

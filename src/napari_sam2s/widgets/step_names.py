@@ -21,6 +21,7 @@ WORDS = {
     "set parent": "the mother of an object",
     "set flags": "locking or hiding",
     "add phase": "a phase",
+    "import phases": "the phases of a table",
     "change phase": "a change of a phase",
     "remove phase": "the removal of a phase",
 }
