@@ -67,9 +67,9 @@ def test_arrows_go_one_way():
             root, *rest = name.split(".")
             if root in OWNERS and package not in OWNERS[root]:
                 wrong.append(f"{path} imports {name}: only {OWNERS[root]} may")
-            if root == "napari_sam2s" and rest and rest[0] in LEVEL and rest[0] != package:
-                if LEVEL[rest[0]] >= LEVEL[package] and (package, rest[0]) not in EXCEPTIONS:
-                    wrong.append(f"{path} imports {name} against the arrows")
+            ours = root == "napari_sam2s" and rest and rest[0] in LEVEL and rest[0] != package
+            if ours and LEVEL[rest[0]] >= LEVEL[package] and (package, rest[0]) not in EXCEPTIONS:
+                wrong.append(f"{path} imports {name} against the arrows")
     assert not wrong
 
 

@@ -24,7 +24,6 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import ProjectRun, Tracker
 from napari_sam2s.video import open_video
 
-
 pytestmark = pytest.mark.usefixtures("small_input")
 
 

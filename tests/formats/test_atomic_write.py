@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import FORMATS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
 from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.masklets import LabelMasklets, Project
+from tests.apart import run_apart
 
 INTO_FOLDERS = [name for name, known in FORMATS.items() if not known.file_ending]
 
@@ -157,28 +157,12 @@ with Project.open(f"{folder}/case.sam2s", mode="r") as project:
 """
 
 
-def die(*words):
-    """Run that in a process of its own and return how it ended; where one can be forked off, nothing is imported again."""
-    if not hasattr(os, "fork"):
-        return subprocess.run([sys.executable, "-W", "ignore", "-c", DIES, *words], check=False).returncode
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # threads, and YOLO's
-        pid = os.fork()
-        if pid == 0:
-            try:
-                sys.argv[1:] = words
-                exec(DIES, {})
-            finally:
-                os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 @pytest.mark.filterwarnings("ignore:case. YOLO keeps")
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_is_made_anew(tmp_path, tracked, name):
     out = tmp_path / "out"
     out.mkdir()
-    assert die(str(tmp_path), name) == 9
+    assert run_apart(DIES, str(tmp_path), name, folder=tmp_path) == (9, "")
     left = [p for p in out.rglob("*") if p.is_file() and not any(".part" in part for part in p.relative_to(out).parts)]
     assert not left
     options = {"video": np.zeros((6, 24, 30, 3), np.uint8)} if FORMATS[name].needs_video else {}

@@ -12,6 +12,7 @@ import pytest
 
 BITS, CELL = 8, 16
 FRAMES = 60
+encoded: dict[tuple[object, ...], bytes] = {}  # whole files, a few kilobytes each
 
 
 def draw(number, height=96, width=160):
@@ -38,10 +39,14 @@ def ffmpeg(*words, feed=None):
 
 
 def encode(path, *options, frames=FRAMES, height=96, width=160, rate="25", before=(), first=0):
-    """Encode ``frames`` numbered frames, from number ``first`` on, with these options."""
-    raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
-    ffmpeg(*before, *source, *options, path, feed=raw)
+    """Encode ``frames`` numbered frames, from number ``first`` on, with these options; the same file is made once."""
+    key = (path.suffix, *options, frames, height, width, rate, *before, first)
+    if key not in encoded:
+        raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
+        ffmpeg(*before, *source, *options, path, feed=raw)
+        encoded[key] = path.read_bytes()
+    path.write_bytes(encoded[key])
     return path
 
 

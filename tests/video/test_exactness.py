@@ -65,8 +65,8 @@ def test_every_file_is_exact_in_50_random_reads(torture, numbered):
 def test_a_real_clip_is_exact(real_data):
     path = min((real_data / "videos").glob("*.mp4"), key=lambda p: p.stat().st_size)
     with open_video(path) as video:
-        chosen = sorted({int(i) for i in np.random.default_rng(0).integers(0, len(video), 3)})
-        expected = {i: frame.copy() for i, frame in enumerate(video) if i in chosen}
+        chosen = sorted({int(i) for i in np.random.default_rng(0).integers(0, min(len(video), 90), 3)})
+        expected = {i: frame.copy() for i, frame in zip(range(chosen[-1] + 1), video, strict=False) if i in chosen}
     source = VideoFile(path, cache_bytes=0)
     for i in reversed(chosen):
         np.testing.assert_array_equal(source.frame(i), expected[i])
