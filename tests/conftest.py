@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -22,13 +23,24 @@ hypothesis.settings.register_profile("random", derandomize=False, print_blob=Tru
 hypothesis.settings.load_profile("random" if os.environ.get("SAM2S_RANDOM") else "same")
 
 GUI_FIXTURES = {"make_napari_viewer", "qtbot", "qapp"}
+WIDGETS = Path(__file__).parent / "widgets"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folder of the widgets where none is wanted: napari and a thousand tests cost each process seconds."""
+    return True if collection_path == WIDGETS and "not gui" in config.option.markexpr else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
+    """Mark what is of the widgets, or starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
     for item in items:
-        if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if WIDGETS in item.path.parents or GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage not looked for among what is imported by now: torch and all the rest take a fifth of a second each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

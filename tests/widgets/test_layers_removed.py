@@ -178,7 +178,6 @@ def test_a_layer_of_any_name_has_a_project(make_napari_viewer, stack, tmp_path):
     again.close()
 
 
-@pytest.mark.gui
 def test_the_viewer_is_closed_by_a_script(tmp_path):
     """In a process of its own: pytest-qt's would not see what is raised while a viewer goes."""
     environment = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "NAPARI_CONFIG": str(tmp_path / "s.yaml")}

@@ -8,8 +8,6 @@ import sys
 from enum import Enum
 from types import SimpleNamespace
 
-import pytest
-
 from napari_sam2s.widgets import settings
 
 
@@ -29,7 +27,6 @@ def test_a_word_that_napari_read_from_its_file_is_a_word(monkeypatch):
     assert settings.remembered("model", "memory", "divemem") == "vanilla"
 
 
-@pytest.mark.gui  # so are the processes it starts
 def test_what_is_chosen_outlives_napari(tmp_path):
     """In processes of their own, since napari reads its file once."""
     environment = {**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml"), "QT_QPA_PLATFORM": "offscreen"}

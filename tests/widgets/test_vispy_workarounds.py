@@ -1,8 +1,6 @@
 import subprocess
 import sys
 
-import pytest
-
 # In a process of its own: without the guard, the driver takes it down.
 SCRIPT = """
 import os
@@ -31,7 +29,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.gui
 def test_layers_removed_between_two_draws():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
