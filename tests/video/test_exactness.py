@@ -43,7 +43,7 @@ def check(path, turned, numbered, reads):
     assert len(set(order)) == len(order) >= 40
     rng = np.random.default_rng(0)
     source = VideoFile(path, cache_bytes=0)
-    for i in (len(video) - 1, 1, *rng.integers(0, len(video), reads)):
+    for i in (len(video) - 1, *rng.integers(0, len(video), reads)):
         frame = source.frame(int(i))
         assert numbered["read"](frame, turned) == order[i], f"frame {i}"
         np.testing.assert_array_equal(frame, expected[i])
@@ -54,7 +54,7 @@ def check(path, turned, numbered, reads):
 
 
 def test_every_file_is_exact(torture, numbered):
-    check(*torture, numbered, reads=3)
+    check(*torture, numbered, reads=2)
 
 
 @pytest.mark.slow
