@@ -38,9 +38,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gui)
 
 
-def pytest_collection_finish() -> None:
-    """Have garbage not looked for among what is imported by now: torch and all the rest take a fifth of a second each time."""
+def pytest_collection() -> None:
+    """Look for no garbage while so much is imported."""
+    gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Have it not looked for among what is imported by now: torch and all the rest take a fifth of a second each time."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
