@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -22,13 +23,31 @@ hypothesis.settings.register_profile("random", derandomize=False, print_blob=Tru
 hypothesis.settings.load_profile("random" if os.environ.get("SAM2S_RANDOM") else "same")
 
 GUI_FIXTURES = {"make_napari_viewer", "qtbot", "qapp"}
+WIDGETS = Path(__file__).parent / "widgets"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the folder of the widgets where none is wanted: napari and a thousand tests cost each process seconds."""
+    return True if collection_path == WIDGETS and "not gui" in config.option.markexpr else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
+    """Mark what is of the widgets, or starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
     for item in items:
-        if GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if WIDGETS in item.path.parents or GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while so much is imported."""
+    gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Have it not looked for among what is imported by now: torch and all the rest take a fifth of a second each time."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +56,17 @@ def real_data() -> Path:
     if not (REAL_DATA / "videos").is_dir():
         pytest.skip(f"real material is not at {REAL_DATA}; set SAM2S_REAL_DATA to its folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="module")
+def small_input() -> Iterator[None]:
+    """Models take pictures of 192 px where no size is given: the built-in one is four times as fast as with its own 384.
+
+    For tests of what is around a network. Processes that a test starts know nothing of it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_sam2s.model.checkpoints.input_size", lambda *_: 192)
+        yield
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.training.validation_cases import Case, tracks_of
 from research.material import HELD_OUT_VIDEOS
 from research.scoring import FamilyScore, ObjectResult
+from tests.apart import run_apart
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -45,21 +44,13 @@ for path in sys.argv[1:]:
 """
 
 
-def test_every_script_finds_what_it_imports():
+def test_every_script_finds_what_it_imports(tmp_path):
     root = BENCHMARKS.parent
     scripts = sorted(path for folder in ("benchmarks", "docs", "research") for path in (root / folder).glob("*.py"))
     assert len(scripts) > 25
-    told = subprocess.run(  # elsewhere, as scripts change the environment
-        [sys.executable, "-c", LOAD, *map(str, scripts)],
-        env={  # where Python looks when one of them is called
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(BENCHMARKS), str(root / "docs"), str(root))),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not told.stdout, told.stderr
+    # Elsewhere, as scripts change the environment; and where Python looks when one of them is called.
+    told = run_apart(LOAD, *map(str, scripts), folder=tmp_path, paths=(BENCHMARKS, root / "docs", root))
+    assert told == (0, "")
 
 
 def test_a_folder_of_results_is_of_one_model(script, tmp_path):

@@ -37,7 +37,7 @@ def a_video_of_yours(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
-def test_code_in_docs_runs(page, tmp_path, monkeypatch, a_video_of_yours):
+def test_code_in_docs_runs(page, tmp_path, monkeypatch, a_video_of_yours, small_input):
     monkeypatch.chdir(tmp_path)
     shutil.copy(a_video_of_yours, "case.mp4")
     namespace: dict[str, object] = {"__name__": "docs"}

@@ -53,13 +53,13 @@ def test_nuclei_to_tracks(tmp_path, real_data, capsys):
 
 
 @pytest.mark.parametrize("frames", [20])
-def test_drawn_nuclei(tmp_path, frames, capsys):
+def test_drawn_nuclei(tmp_path, frames, capsys, small_input):
     found = load("nuclei_to_tracks").main(["--out", str(tmp_path / "n"), "--frames", str(frames)])
     assert found["tracks"] >= found["nuclei"] > 0
     assert (tmp_path / "n" / "nuclei_RES" / "res_track.txt").is_file()
 
 
-def test_instrument_times(tmp_path, capsys):
+def test_instrument_times(tmp_path, capsys, small_input):
     times = load("instrument_times").main(["--out", str(tmp_path / "t"), "--frames", "12"])
     assert (tmp_path / "t" / "times.csv").is_file()
     assert len(times) >= 1

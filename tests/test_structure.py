@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import napari_sam2s
@@ -23,12 +24,16 @@ def _modules(folder: Path, package: str) -> dict[str, Path]:
 
 
 MODULES = _modules(SOURCE, "napari_sam2s")
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
 def _imported(name: str, *, typing_too: bool) -> Iterator[str]:
     """Yield the modules of ours that one imports, lazily or not; a package's face only hands names on."""
-    for node in _walk(TREES[name], typing_too=typing_too):
+    for node in _walk(_trees()[name], typing_too=typing_too):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
@@ -76,7 +81,7 @@ def test_files_can_be_read_at_a_sitting():
 
 def test_functions_can_be_read_at_a_glance():
     long = {}
-    for name, tree in TREES.items():
+    for name, tree in _trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = node.end_lineno - node.lineno + 1
@@ -90,7 +95,7 @@ def test_functions_can_be_read_at_a_glance():
 def test_no_class_is_a_tower_of_our_own_bases():
     bases = {
         node.name: [ast.unparse(base).split("[")[0].split(".")[-1] for base in node.bases]
-        for tree in TREES.values()
+        for tree in _trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
@@ -107,7 +112,7 @@ def test_one_name_one_thing():
     assert [name for name, n in names.items() if n > 1] == []
     classes = Counter(
         node.name
-        for tree in TREES.values()
+        for tree in _trees().values()
         for node in tree.body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )

@@ -14,6 +14,7 @@ from napari_sam2s.datasets import DATASETS, convert
 from napari_sam2s.formats import read_davis, write_video
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 
+pytestmark = pytest.mark.usefixtures("small_input")
 FRAMES, SIZE = 6, (120, 160)
 
 

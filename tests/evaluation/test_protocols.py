@@ -122,7 +122,7 @@ def test_rounds_with_the_built_in_model():
     from napari_sam2s.synthetic.samples import demo_case
     from napari_sam2s.tracking import Tracker
 
-    case, model = demo_case(8, size=(120, 160)), load_model(device="cpu")
+    case, model = demo_case(8, size=(120, 160)), load_model(device="cpu", image_size=192)
     offline = offline_rounds(Tracker(model, case), case, 1, rounds=2)
     online = online_rounds(lambda: Tracker(model, case), case, 1, rounds=2, below=1.0)
     assert [len(r.frames) for r in offline] == [len(r.frames) for r in online] == [1, 2]

@@ -14,6 +14,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import FORMATS, read_ctc, read_davis, write_ctc, write_davis, write_overlay
 from napari_sam2s.formats.atomic_write import whole_folder
 from napari_sam2s.masklets import LabelMasklets, Project
+from tests.apart import run_apart
 
 INTO_FOLDERS = [name for name, known in FORMATS.items() if not known.file_ending]
 
@@ -161,8 +162,7 @@ with Project.open(f"{folder}/case.sam2s", mode="r") as project:
 def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_is_made_anew(tmp_path, tracked, name):
     out = tmp_path / "out"
     out.mkdir()
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", DIES, str(tmp_path), name], check=False)
-    assert done.returncode == 9
+    assert run_apart(DIES, str(tmp_path), name, folder=tmp_path) == (9, "")
     left = [p for p in out.rglob("*") if p.is_file() and not any(".part" in part for part in p.relative_to(out).parts)]
     assert not left
     options = {"video": np.zeros((6, 24, 30, 3), np.uint8)} if FORMATS[name].needs_video else {}

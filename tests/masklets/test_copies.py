@@ -36,7 +36,7 @@ def frames(path):
 
 def brought_over(project):
     """Wait until the main file has everything."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         shutil.copy(project.path, project.path.with_name("probe.sam2s"))
         with warnings.catch_warnings():

@@ -110,7 +110,7 @@ def test_fast_masks_are_near_exact_ones():
     video = np.stack([case[t] for t in range(9)])
     last = []
     for mode in ("exact", "fast"):
-        tracker = Tracker(load_model(device="cpu", mode=mode), video)
+        tracker = Tracker(load_model(device="cpu", mode=mode, image_size=192), video)
         tracker.prompt(1, 0, mask=case.masks(0)[1])
         last.append([masks[1] for _, masks in tracker.propagate()][-1])
     assert not np.array_equal(*last)

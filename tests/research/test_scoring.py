@@ -120,7 +120,7 @@ def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
 def test_the_built_in_model_beats_a_frozen_mask():
     clip = Laparoscopy(2**31 + 5, 12, (128, 128), classes=("grasper",), organ=None, absences=0)
     case = validation_cases.Case("c", clip, tracks_of(clip))
-    outcome = run_case(load_model(device="cpu"), case, ("mask", "1-click"))
+    outcome = run_case(load_model(device="cpu", image_size=192), case, ("mask", "1-click"))
     assert set(outcome) == {"mask", "1-click"}
     ours, frozen = outcome["mask"]
     assert ours[0].score.frames == 11

@@ -46,7 +46,7 @@ def test_recipes_are_valid(path):
 
 
 def test_a_run_fits_into_a_time(tmp_path, capsys):
-    command = [str(write(tmp_path)), "--out", str(tmp_path / "run"), "--workers", "0", "--threads", "1", "--within", "0.03"]
+    command = [str(write(tmp_path)), "--out", str(tmp_path / "run"), "--workers", "0", "--threads", "1", "--within", "0.01"]
     assert main(command) == 0
     made = load_model(tmp_path / "run" / "model.pt", device="cpu").metadata["provenance"]
     assert made["step"] == sum(stage["steps"] for stage in made["config"]["stages"]) > 0

@@ -4,7 +4,7 @@ import pytest
 from napari_sam2s.errors import PromptError
 from napari_sam2s.model import load_model
 from napari_sam2s.synthetic.samples import demo_case
-from napari_sam2s.tracking import Candidate, Engine, Tracker
+from napari_sam2s.tracking import Candidate, Tracker
 from napari_sam2s.tracking.candidates import rank
 from tests.fakes import ColourModel, squares
 
@@ -42,14 +42,6 @@ def test_the_best_is_what_a_click_gives_and_nothing_changes(frame):
 def test_a_box_has_them_too(frame):
     tracker = Tracker(load_model(), frame)
     assert len(tracker.candidates(0, box=(40, 60, 200, 220))) > 1
-
-
-def test_in_an_engine_they_are_the_same(frame):
-    with Engine() as engine:
-        there = Tracker(engine.model("sam2s-nano"), frame).candidates(0, **CLICK)
-    here = Tracker(load_model(), frame).candidates(0, **CLICK)
-    assert [c.iou for c in there] == pytest.approx([c.iou for c in here])
-    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(there, here, strict=True))
 
 
 def test_a_model_with_one_answer_gives_one():

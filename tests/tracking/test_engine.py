@@ -18,7 +18,7 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
-SIDE = 256  # of the network's input: the model's own 384 takes three times as long
+SIDE = 128  # of the network's input: the model's own 384 takes nine times as long
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
     assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}
 
 
-def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
+def test_killed_in_the_middle_and_gone_on_with(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as broken:
         here = Tracker(load_model(image_size=SIDE), video, whole)
         give(here)
@@ -108,11 +108,18 @@ def test_killed_in_the_middle_and_gone_on_with(video, tmp_path):
                 kill_at(run, 6, first.pid)
         assert resumable_run(broken).status == "interrupted"
         assert len(broken.frames) >= 7
-        with Engine() as second:
-            for _ in ProjectRun.resume(Tracker(second.model("sam2s-nano", image_size=SIDE), video, broken)):
-                pass
+        for _ in ProjectRun.resume(Tracker(engine.model("sam2s-nano", image_size=SIDE), video, broken)):
+            pass
         np.testing.assert_array_equal(labels(whole), labels(broken))
         assert resumable_run(broken) is None
+
+
+def test_candidates_are_those_found_here(engine, video):
+    there = Tracker(engine.model("sam2s-nano"), video).candidates(0, points=[(60, 80)])
+    here = Tracker(load_model(), video).candidates(0, points=[(60, 80)])
+    assert [c.iou for c in there] == pytest.approx([c.iou for c in here])
+    assert len(here) > 1
+    assert all(np.array_equal(a.mask, b.mask) for a, b in zip(there, here, strict=True))
 
 
 def test_a_crop_in_the_engine_as_here(engine, video, tmp_path):
@@ -185,7 +192,7 @@ def test_dask_arrays_here_are_computed_here_meanwhile(engine, video, tmp_path):
     stop = threading.Event()
 
     def slice_on():
-        while not stop.is_set():
+        while not stop.wait(0.005):
             try:
                 da.ones((4, 4), chunks=2).sum().compute()
             except RuntimeError as error:

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parent / "survival.py"
 def test_killed_and_gone_on_with(tmp_path, moments):
     command = [sys.executable, "-W", "ignore", str(SCRIPT), str(tmp_path), str(moments), str(moments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 40 * moments, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300 + 40 * moments, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     facts = [json.loads(line) for line in done.stdout.splitlines()]
@@ -28,4 +28,4 @@ def test_killed_and_gone_on_with(tmp_path, moments):
         assert one["lost"] == 0, one
         assert one["resumed"], one
         assert one["same"], one
-    assert any(0 < one["frames"] < 40 for one in facts), "no moment was in the middle of a run"
+    assert any(0 < one["frames"] < 28 for one in facts), "no moment was in the middle of a run"

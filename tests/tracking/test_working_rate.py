@@ -123,45 +123,45 @@ def project_of(folder, name, video):
     return project
 
 
-@pytest.mark.parametrize("stop", [7, 10, 14])
-def test_paused_anywhere_and_gone_on_to_the_same_masks(random_nano, video, tmp_path, stop):
-    with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as parts:
-        for project in (whole, parts):
-            tracker = Tracker(random_nano, video, project)
-            tracker.prompt(1, 0, points=[(20, 30)])
-            tracker.prompt(2, 3, box=(5, 5, 20, 40))
-            propagation = ProjectRun(tracker, 0, 33, rate=5)
-            for t, _ in propagation:
-                if project is parts and t == stop:
-                    break
-        propagation.pause()
-        for _ in ProjectRun.resume(Tracker(random_nano, video, parts)):
-            pass
-        for t in range(33):
-            np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
-        assert origins(parts) == origins(whole)
+def interrupted(model, video, path, prompt, frames, stop):
+    """Prompt two objects, track, pause once frame ``stop`` was seen, resume; return the labels and the masks' origins."""
+    with project_of(path.parent, path.name, video) as project:
+        tracker = Tracker(model, video, project)
+        prompt(tracker)
+        propagation = ProjectRun(tracker, 0, frames, rate=5)
+        for t, _ in propagation:
+            if t == stop:
+                break
+        if stop is not None:
+            propagation.pause()
+            for _ in ProjectRun.resume(Tracker(model, video, project)):
+                pass
+        return [project.labels[t].tobytes() for t in range(frames)], [project.masks.origins(t) for t in range(frames)]
+
+
+def test_paused_anywhere_and_gone_on_to_the_same_masks(random_nano, video, tmp_path):
+    def prompt(tracker):
+        tracker.prompt(1, 0, points=[(20, 30)])
+        tracker.prompt(2, 3, box=(5, 5, 20, 40))
+
+    whole, *parts = (
+        interrupted(random_nano, video, tmp_path / f"{stop}.sam2s", prompt, 28, stop) for stop in (None, 7, 10, 14)
+    )
+    assert parts == [whole] * 3
 
 
 @pytest.mark.parametrize("seen", [False, True])  # whether the second object is known before its prompt, from a run backward
-@pytest.mark.parametrize("stop", [5, 6, 10, 11])
-def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_path, stop, seen):
-    with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as parts:
-        for project in (whole, parts):
-            tracker = Tracker(random_nano, video, project)
-            tracker.prompt(1, 0, points=[(20, 30)])
-            tracker.prompt(2, 12, box=(5, 5, 20, 40))
-            for _ in tracker.propagate(12, 8, "backward", objects=[2]) if seen else ():
-                pass
-            propagation = ProjectRun(tracker, 0, 25, rate=5)
-            for t, _ in propagation:
-                if project is parts and t == stop:
-                    break
-        propagation.pause()
-        for _ in ProjectRun.resume(Tracker(random_nano, video, parts)):
+def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_path, seen):
+    def prompt(tracker):
+        tracker.prompt(1, 0, points=[(20, 30)])
+        tracker.prompt(2, 12, box=(5, 5, 20, 40))
+        for _ in tracker.propagate(12, 8, "backward", objects=[2]) if seen else ():
             pass
-        for t in range(25):
-            np.testing.assert_array_equal(parts.labels[t], whole.labels[t])
-            assert parts.masks.origins(t) == whole.masks.origins(t)
+
+    whole, *parts = (
+        interrupted(random_nano, video, tmp_path / f"{stop}.sam2s", prompt, 25, stop) for stop in (None, 5, 6, 10, 11)
+    )
+    assert parts == [whole] * 4
 
 
 def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, clip):

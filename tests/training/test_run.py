@@ -47,6 +47,7 @@ def weights(folder):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
+    config.write_text(config.read_text().replace("frames = 6", "frames = 3"))
     run, data = start(config, tmp_path / "whole")
     run.train(data, workers=0)
     first, data = start(config, tmp_path / "parts")

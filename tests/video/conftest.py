@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 BITS, CELL = 8, 16
 FRAMES = 60
+encoded: dict[tuple[object, ...], bytes] = {}  # whole files, a few kilobytes each
 
 
 def draw(number, height=96, width=160):
@@ -36,10 +39,14 @@ def ffmpeg(*words, feed=None):
 
 
 def encode(path, *options, frames=FRAMES, height=96, width=160, rate="25", before=(), first=0):
-    """Encode ``frames`` numbered frames, from number ``first`` on, with these options."""
-    raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
-    ffmpeg(*before, *source, *options, path, feed=raw)
+    """Encode ``frames`` numbered frames, from number ``first`` on, with these options; the same file is made once."""
+    key = (path.suffix, *options, frames, height, width, rate, *before, first)
+    if key not in encoded:
+        raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
+        source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
+        ffmpeg(*before, *source, *options, path, feed=raw)
+        encoded[key] = path.read_bytes()
+    path.write_bytes(encoded[key])
     return path
 
 
@@ -125,27 +132,42 @@ def numbered():
 
 @pytest.fixture(scope="session", params=[*TORTURE, *EDITED, RESIZED, *map(str, TURNED)])
 def torture(request, tmp_path_factory):
-    """One file of the set: ``(path, quarter turns to undo)``."""
-    folder, name = tmp_path_factory.mktemp("torture"), request.param
+    """One file of the set: ``(path, quarter turns to undo)``; made once, by whichever of pytest-xdist's processes is first."""
+    folder, root = tmp_path_factory.mktemp("torture"), tmp_path_factory.getbasetemp()
+    turned = TURNED[int(request.param)] if request.param.isdigit() else 0
+    kept = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "torture-set" / request.param
+    if not kept.exists():
+        path = make(request.param, folder)
+        kept.parent.mkdir(exist_ok=True)
+        (folder / "name").write_text(path.name)
+        try:
+            folder.rename(kept)
+        except OSError:  # the other process has it, too
+            assert kept.exists()
+    return kept / (kept / "name").read_text(), turned
+
+
+def make(name: str, folder: Path) -> Path:
+    """Make a file of the set."""
     if name in TORTURE:
         file, options, keywords = TORTURE[name]
-        return encode(folder / file, *options, **keywords), 0
+        return encode(folder / file, *options, **keywords)
     if name == RESIZED:
         encode(folder / "small.ts", *X264, "-g", "8", "-bf", "0", frames=30)
         large = ("-vf", "scale=320:192:flags=neighbor", "-output_ts_offset", "1.2")
         encode(folder / "large.ts", *X264, "-g", "8", "-bf", "0", *large, frames=30, first=30)
         (folder / "both.ts").write_bytes((folder / "small.ts").read_bytes() + (folder / "large.ts").read_bytes())
         ffmpeg("-i", folder / "both.ts", "-c", "copy", folder / "both.mkv")
-        return folder / "both.mkv", 0
+        return folder / "both.mkv"
     plain = encode(folder / "plain.mp4", *X264, "-g", "12", "-bf", "2")
     if name == "cut with an edit list":
         ffmpeg("-ss", "0.7", "-i", plain, "-c", "copy", folder / "cut.mp4")
-        return folder / "cut.mp4", 0
+        return folder / "cut.mp4"
     if name == "late by an edit list":
         ffmpeg("-itsoffset", "1.5", "-i", plain, "-c", "copy", folder / "late.mp4")
-        return folder / "late.mp4", 0
+        return folder / "late.mp4"
     if name == "with sound in front":
         ffmpeg("-f", "lavfi", "-i", "sine=d=2.4", "-i", plain, "-map", "0", "-map", "1", "-c:v", "copy", folder / "sound.mp4")
-        return folder / "sound.mp4", 0
+        return folder / "sound.mp4"
     ffmpeg("-display_rotation", name, "-i", plain, "-c", "copy", folder / "turned.mp4")
-    return folder / "turned.mp4", TURNED[int(name)]
+    return folder / "turned.mp4"

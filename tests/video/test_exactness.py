@@ -29,8 +29,13 @@ def plain_decode(path, size):
     return frames, np.array([int(match[1]) for match in SHOWN.finditer(done.stderr)]) * (above / below)
 
 
+BARE = {".h264", ".hevc", ".mjpeg", ".m1v", ".m2v", ".m4v"}
+
+
 def check(path, turned, numbered, reads):
     video = open_video(path)
+    told = [warning for warning in video.warnings if "several sizes" not in warning]  # one of them has
+    assert len(told) == (path.suffix in BARE)
     expected, times = plain_decode(path, video.shape[1:3])
     assert len(video) == len(expected)
     np.testing.assert_allclose(video.timestamps, times, rtol=1e-12, atol=0)
@@ -38,7 +43,7 @@ def check(path, turned, numbered, reads):
     assert len(set(order)) == len(order) >= 40
     rng = np.random.default_rng(0)
     source = VideoFile(path, cache_bytes=0)
-    for i in rng.integers(0, len(video), reads):
+    for i in (len(video) - 1, *rng.integers(0, len(video), reads)):
         frame = source.frame(int(i))
         assert numbered["read"](frame, turned) == order[i], f"frame {i}"
         np.testing.assert_array_equal(frame, expected[i])
@@ -49,7 +54,7 @@ def check(path, turned, numbered, reads):
 
 
 def test_every_file_is_exact(torture, numbered):
-    check(*torture, numbered, reads=12)
+    check(*torture, numbered, reads=2)
 
 
 @pytest.mark.slow
@@ -57,19 +62,15 @@ def test_every_file_is_exact_in_50_random_reads(torture, numbered):
     check(*torture, numbered, reads=50)
 
 
-def test_real_clips_are_exact(real_data):
-    rng = np.random.default_rng(0)
-    for path in sorted((real_data / "videos").glob("*.mp4"))[:3]:
-        with open_video(path) as video:
-            chosen = sorted({int(i) for i in rng.integers(0, len(video), 3)})
-            expected = {}
-            for i, frame in enumerate(video):
-                if i in chosen:
-                    expected[i] = frame.copy()
-        source = VideoFile(path, cache_bytes=0)
-        for i in reversed(chosen):
-            np.testing.assert_array_equal(source.frame(i), expected[i])
-        source.close()
+def test_a_real_clip_is_exact(real_data):
+    path = min((real_data / "videos").glob("*.mp4"), key=lambda p: p.stat().st_size)
+    with open_video(path) as video:
+        chosen = sorted({int(i) for i in np.random.default_rng(0).integers(0, min(len(video), 90), 3)})
+        expected = {i: frame.copy() for i, frame in zip(range(chosen[-1] + 1), video, strict=False) if i in chosen}
+    source = VideoFile(path, cache_bytes=0)
+    for i in reversed(chosen):
+        np.testing.assert_array_equal(source.frame(i), expected[i])
+    source.close()
 
 
 @pytest.mark.slow

@@ -87,4 +87,4 @@ def test_what_counts_as_a_change():
     many = {f"{k:05d}.png": (k, k * 10**10) for k in range(10_000)}
     started = time.perf_counter()
     assert changed_pictures(unpacked(packed(many)), many | {"00007.png": (8, 0)}) == ["00007.png"]
-    assert time.perf_counter() - started < 5  # some 40 ms on an idle machine
+    assert time.perf_counter() - started < 20  # some 40 ms on an idle machine

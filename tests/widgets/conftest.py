@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -46,6 +47,13 @@ def forget_settings():
 def settings_as_they_come():
     """Begin every test with the default settings: what an earlier one chose is remembered, as it should be."""
     forget_settings()
+
+
+@pytest.fixture
+def qtbot(qtbot):
+    """pytest-qt's own, more patient than its five seconds: they may be over on a machine that is busy with other things."""
+    qtbot.waitUntil, qtbot.waitSignal = (partial(wait, timeout=PATIENCE) for wait in (qtbot.waitUntil, qtbot.waitSignal))
+    return qtbot
 
 
 # napari collects garbage several times a test, and looks at all that torch, napari and we have imported each time. What is

@@ -28,7 +28,7 @@ def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_fil
     qtbot.wait(100)
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
-    qtbot.waitUntil(lambda: corners_shown(viewer, image), timeout=10_000)
+    qtbot.waitUntil(lambda: corners_shown(viewer, image))
     heights = [0]  # until the docks are laid out
     qtbot.waitUntil(lambda: heights.append(widget.timeline.height()) or (len(heights) > 30 and len(set(heights[-30:])) == 1))
     height = heights[-1]

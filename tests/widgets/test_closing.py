@@ -141,7 +141,7 @@ def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engi
         gc.collect()
         return [name for name, part in parts.items() if part() is not None]
 
-    qtbot.waitUntil(lambda: not left(), timeout=5000)
+    qtbot.waitUntil(lambda: not left())
 
 
 def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def panel(make_napari_viewer):
 
 
 def press(panel, qtbot):
-    with qtbot.waitSignal(panel.scored, timeout=30_000):
+    with qtbot.waitSignal(panel.scored):
         QTest.mouseClick(panel.button, Qt.MouseButton.LeftButton)
     qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
 
@@ -112,7 +112,7 @@ def test_it_stands_behind_the_widget_that_segments(make_napari_viewer, qtbot):
     viewer.window.add_dock_widget(other, name="Segment video")
     dock = viewer.window.add_dock_widget(widget, name="Evaluate masks")
     window = viewer.window._qt_window
-    qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(dock)) and not widget.visibleRegion().isEmpty(), timeout=5000)
+    qtbot.waitUntil(lambda: bool(window.tabifiedDockWidgets(dock)) and not widget.visibleRegion().isEmpty())
     widget.close()
 
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_scored_is_said(panel, labels, qtbot):
     assert "must be of one size" in panel.status.text()
     panel.viewer.add_labels(np.zeros_like(truth), name="empty")
     panel.truth.value = panel.viewer.layers["empty"]
-    with qtbot.waitSignal(panel.failed, timeout=30_000):
+    with qtbot.waitSignal(panel.failed):
         panel.score()
     qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert "Nothing is left to score" in panel.status.text()
@@ -151,7 +151,7 @@ def test_what_cannot_be_read_is_said(panel, labels, qtbot):
     panel.viewer.add_labels(Broken(), name="broken")
     panel.viewer.add_labels(truth, name="truth")
     panel.prediction.value, panel.truth.value = panel.viewer.layers["broken"], panel.viewer.layers["truth"]
-    with qtbot.waitSignal(panel.failed, timeout=30_000):
+    with qtbot.waitSignal(panel.failed):
         panel.score()
     qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
     assert "disk gone" in panel.status.text()

@@ -65,7 +65,7 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
             continue
         action.trigger()
         filled.exporter.wait()
-        qtbot.waitUntil(lambda: "Exported to" in filled.status.text(), timeout=60_000)
+        qtbot.waitUntil(lambda: "Exported to" in filled.status.text())
         if action.text().startswith("DAVIS"):
             assert "pixels went to the object further down the object table" in filled.status.text()
         filled.session.tell("")
@@ -88,7 +88,7 @@ def test_tracks_as_a_layer(filled, qtbot):
     viewer, action = filled.viewer, next(a for a in filled.exporter.menu.actions() if a.text() == LAYER)
     active = viewer.layers.selection.active
     action.trigger()
-    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text())
     assert "are left out" in filled.status.text()  # the child is there from the first frame on
     layer = viewer.layers[TRACKS]
     assert layer.data.shape == (48, 4)
@@ -99,7 +99,7 @@ def test_tracks_as_a_layer(filled, qtbot):
     filled.session.project.objects.set_parent(2, None)
     filled.session.tell("")
     action.trigger()
-    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "2 tracks" in filled.status.text())
     assert [one.name for one in viewer.layers if one.name.startswith(TRACKS)] == [TRACKS]
 
 
@@ -113,7 +113,7 @@ def test_the_name_that_is_suggested_has_one_ending(filled, tmp_path, monkeypatch
 def test_what_cannot_be_written_is_told(filled, tmp_path, qtbot):
     filled.exporter.write("overlay", tmp_path / "nowhere" / "o.mp4")
     filled.exporter.wait()
-    qtbot.waitUntil(lambda: "Nothing was exported: There is no folder" in filled.status.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Nothing was exported: There is no folder" in filled.status.text())
 
 
 def test_whatever_goes_wrong_in_an_export_is_said(filled, tmp_path, monkeypatch, qtbot):

@@ -30,10 +30,10 @@ def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_p
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     panel = widget.objects_panel
-    qtbot.waitUntil(panel.lessons.opening.isVisible, timeout=10_000)
+    qtbot.waitUntil(panel.lessons.opening.isVisible)
     press(panel.lessons, "Sample: surgery")
     assert widget.session.project is not None
-    qtbot.waitUntil(panel.lessons.steps.isVisible, timeout=10_000)
+    qtbot.waitUntil(panel.lessons.steps.isVisible)
     assert not panel.table.isVisible()
     widget.session.project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))
     widget.refresh()
@@ -60,7 +60,7 @@ def test_a_word_in_the_corner_offers_the_widget_until_it_is_open(viewer, qtbot, 
     press(word, offer.BUTTON)
     widget = viewer.window._qt_window.findChild(SegmentWidget)
     assert widget.session.image is viewer.layers["case"]
-    qtbot.waitUntil(lambda: not offer._shown(viewer), timeout=10_000)
+    qtbot.waitUntil(lambda: not offer._shown(viewer))
     viewer.open(str(case_file), plugin="napari-sam2s")
     assert not offer._shown(viewer), "the widget is open"
     assert widget.status.text() == "case [1] is open, too. Choose it in the menu 'video' to work on it."

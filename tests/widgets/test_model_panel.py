@@ -65,7 +65,7 @@ def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
     assert panel.choice().model == BUILT_IN  # until it is here
     assert panel.get_button.isVisible()
     panel.get_button.click()
-    qtbot.waitUntil(lambda: bool(said), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(said))
     assert said == ["sam2.1-tiny is downloaded."]
     assert panel.choice().model == "sam2.1-tiny"
     assert "installed" in panel.model.currentText()
@@ -79,7 +79,7 @@ def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
     panel.trouble.connect(said.append)
     pick(panel, "sam2.1-tiny")
     panel.get_button.click()
-    qtbot.waitUntil(lambda: bool(said), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(said))
     assert "cannot be fetched" in said[0]
     assert panel.choice().model == BUILT_IN
 
@@ -174,7 +174,7 @@ def test_the_worker_hands_the_question_on(qtbot, tmp_path):
     worker.asked.connect(asked.append)
     worker.failed.connect(failed.append)
     worker.change(Choice("lab.pt")).result(timeout=60)
-    qtbot.waitUntil(lambda: bool(asked), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(asked))
     assert failed == ["no"]
     assert asked[0].unknown == ("slots.a",)
     worker.close()

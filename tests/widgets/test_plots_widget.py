@@ -107,7 +107,7 @@ def test_all_objects_or_none_are_chosen_at_once_and_names_do_not_lie_on_each_oth
 def test_columns_that_are_measured_join_the_list(panel, qtbot):
     shown(panel, qtbot, ["left", "right"], "presence")
     panel.measure()  # in a thread: its signal may be heard here before the panel has taken the table
-    qtbot.waitUntil(lambda: panel.quantity.findText("perimeter_px") >= 0, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.quantity.findText("perimeter_px") >= 0)
     panel.quantity.setCurrentText("perimeter_px")
     plot = shown(panel, qtbot, ["left", "right"], "perimeter_px")
     assert np.isfinite(plot.curves[0].values).all()

@@ -7,7 +7,9 @@ labels alone cannot say, is in the attribute ``napari-sam2s``. Both versions are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +56,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
     _refuse_ids(o.id for o in masklets.objects)
     if path.exists():
         raise FormatError(f"{path} exists already: choose another folder.")
-    with whole_folder(path) as part:
+    with whole_folder(path) as part, _settled():
         group: Any = zarr.open_group(part, mode="w", zarr_format=VERSIONS[ngff])
         labels = group.create_group("labels")
         labels.attrs.update(_placed({"labels": [NAME]}, ngff))
@@ -72,6 +74,21 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
         image.attrs[OURS] = ours
     warn_of_overlaps(video, lost)
     return path
+
+
+@contextmanager
+def _settled() -> Iterator[None]:
+    """Wait for what zarr's own thread still writes when one thing failed: a folder removed meanwhile would be made anew."""
+    from zarr.core.sync import sync
+
+    async def others() -> None:
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+    try:
+        yield
+    except BaseException:
+        sync(others())
+        raise
 
 
 def _placed(facts: dict[str, Any], ngff: str) -> dict[str, Any]:
