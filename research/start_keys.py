@@ -1,7 +1,7 @@
 """Give the built-in model longer pretrained matching keys: from its file to a checkpoint that tracks by them.
 
     python -m research.start_keys sam2s-nano OUT.pt --material MATERIAL/train.npz --nuclei REAL/nuclei
-        [--keys 72] [--weight 25] [--learned 10] [--learned-keys 20] [--whitening 0.5]
+        [--keys 64] [--weight 25] [--learned 10] [--learned-keys 12] [--whitening 0.5]
 
 The pretrained maps of strides 8 and 16 are brought to unit length cell by cell. PCA on training material reduces them, half
 whitened. The learned keys are reduced to the directions that matter most, so that matching costs what it did. Nothing is
@@ -29,7 +29,7 @@ from napari_sam2s.model.matching import PATCH
 from napari_sam2s.model.network import SAM2S
 from research.start_pretrained import CELLS, pictures
 
-KEYS, WEIGHT, LEARNED_KEYS, LEARNED, WHITENING = 72, 25.0, 20, 10.0, 0.5
+KEYS, WEIGHT, LEARNED_KEYS, LEARNED, WHITENING = 64, 25.0, 12, 10.0, 0.5
 COARSE = 1.4  # how much longer the map of stride 16 is than that of stride 8
 
 
