@@ -265,7 +265,8 @@ def test_bit_errors_are_told_of_when_they_are_met(tmp_path, numbered):
     with open_video(path) as video:
         assert not video.warnings  # so far into it nothing is decoded when it is opened
         video[50]
-        with pytest.warns(UserWarning, match=r"a.mp4 is damaged near frame (7|8|9)\d \(\d.\d s\)"):
+        # The decoder reads ahead of the reader: how far is a matter of the machine.
+        with pytest.warns(UserWarning, match=r"a.mp4 is damaged near frame (5|6|7|8|9)\d \(\d.\d s\)"):
             _read_and_jump(video)
         video[85]  # once is enough
 

@@ -53,9 +53,10 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     painter.press(Qt.Key.Key_Z, CONTROL)
     settle(painter)
     np.testing.assert_array_equal(project.prompts(1)[0].mask, first)
-    layer.undo()
-    settle(painter)
-    assert not project.mask(5, 1).any()
+    for _ in range(3):  # what napari undid and redid are steps like others
+        painter.press(Qt.Key.Key_Z, CONTROL)
+        settle(painter)
+    assert project.mask(5, 1) is None
     assert not project.prompts()
     assert session.worker.source.tracker.conditioning == {}
 
