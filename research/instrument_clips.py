@@ -7,63 +7,35 @@ and material (:mod:`research.material`). No file that ships has learned from the
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import ArrayClip, Clip
-from research.camera_effects import develop
+from research.drawn_family import DrawnFamily, Pictures, Rng
 from research.instrument_stills import (
-    SMALLEST_AREA,
     Image,
     Instrument,
     Plane,
-    Rng,
     as_it_is,
     blended,
-    choose_picture,
     make_instrument,
     organ,
     through_the_lens,
     tissue,
 )
-from research.material import Material, existing
 from research.object_motion import Motion, make_motion, wander, warp
 
 LAYER = Callable[[int], tuple[Image, Plane]]  # frame: colours (S, S, 3) and alpha (S, S)
 AWAY_SHARE = 0.3  # of the instruments that leave for a while, where the clip is long enough
 
 
-class InstrumentClips:
-    """A family of clips; material is loaded where it is first used, so that worker processes start fast."""
+class InstrumentClips(DrawnFamily):
+    """A family of clips of 1 to 4 objects."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.size = existing(path), size
-        self._pictures: Callable[[Rng], NDArray[np.uint8]] | None = None
+    name = "instrument-clip"
 
-    def __call__(self, seed: int, frames: int) -> Clip:
-        """Return the clip of a seed; 1 to 4 objects, all visible on the first frame."""
-        if self._pictures is None:
-            self._pictures = choose_picture(Material.load(self.path))
-        rng = np.random.default_rng(seed)
-        for _ in range(20):
-            images, stack = self._draw(rng, frames, self._pictures)
-            keep = stack[0].mean(axis=(1, 2)) > SMALLEST_AREA
-            if keep.any():
-                break
-        else:
-            raise TrainingError(f"No object was visible in 20 tries of seed {seed}.")
-        stack = np.ascontiguousarray(stack[:, keep])
-        objects = tuple(Object(n + 1, f"object {n + 1}") for n in range(stack.shape[1]))
-        return ArrayClip(f"instrument-clip-{seed}", develop(rng, images), stack, objects)
-
-    def _draw(
-        self, rng: Rng, frames: int, pictures: Callable[[Rng], NDArray[np.uint8]]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def draw(self, rng: Rng, frames: int, pictures: Pictures) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return images ``(T, S, S, 3)`` and masks ``(T, N, S, S)``."""
         size, picture = self.size, pictures(rng)
         below = tissue(rng, picture, size) if rng.random() < 0.85 else as_it_is(picture, size)
@@ -111,7 +83,7 @@ class InstrumentClips:
 
         return draw
 
-    def _organ(self, rng: Rng, frames: int, pictures: Callable[[Rng], NDArray[np.uint8]], camera: Motion) -> LAYER:
+    def _organ(self, rng: Rng, frames: int, pictures: Pictures, camera: Motion) -> LAYER:
         """Return a piece of tissue that moves with the ground, and a little by itself."""
         colours, alpha = organ(rng, pictures(rng), self.size)
         piece = (np.clip(np.dstack((colours, alpha)), 0, 1) * 255).astype(np.uint8)

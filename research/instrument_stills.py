@@ -10,31 +10,25 @@ Needs OpenCV (the extra ``train``) and material (:mod:`research.material`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import ArrayClip, Clip
 
 try:
     import cv2
 
-    from research.camera_effects import develop
-    from research.material import Material, existing
+    from research.drawn_family import DrawnFamily, Pictures, Rng
 except ImportError as error:
     raise TrainingError("Stills of instruments need OpenCV: pip install -e '.[train]' --group research.") from error
 
-Rng = np.random.Generator
 Image = NDArray[np.floating[Any]]  # (Y, X, 3) or (Y, X, 4), 0 to 1
 Plane = NDArray[np.floating[Any]]  # (Y, X), 0 to 1
 LONG, WIDE = 512, 96  # of a part's texture, pixels
-SMALLEST_AREA = 0.003  # of the picture, for an object worth finding
 LETTERS = np.array(list("ABCDEFGHIKLMNOPRSTUVXY0123456789"))
 TISSUES = (  # dark, middle, light
     ((0.22, 0.03, 0.03), (0.68, 0.22, 0.18), (0.95, 0.62, 0.52)),  # muscle, liver
@@ -242,30 +236,18 @@ def organ(rng: Rng, picture: NDArray[np.uint8], size: int) -> tuple[Image, Plane
     return tissue(rng, picture, size) * (0.5 + 0.5 * depth[..., None]), alpha
 
 
-class InstrumentStills:
-    """A family of stills; material is loaded where it is first used, so that worker processes start fast."""
+class InstrumentStills(DrawnFamily):
+    """A family of stills, shown as often as there are frames; 1 to 4 objects."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.size = existing(path), size
-        self._pictures: Callable[[Rng], NDArray[np.uint8]] | None = None
+    name = "instruments"
 
-    def __call__(self, seed: int, frames: int = 1) -> Clip:
-        """Return the still of a seed, as often as there are frames; 1 to 4 objects."""
-        if self._pictures is None:
-            self._pictures = choose_picture(Material.load(self.path))
-        rng = np.random.default_rng(seed)
-        for _ in range(20):
-            image, masks = self._draw(rng, self._pictures)
-            masks = masks[masks.mean(axis=(1, 2)) > SMALLEST_AREA]
-            if len(masks):
-                break
-        else:
-            raise TrainingError(f"No object was visible in 20 tries of seed {seed}.")
-        images = np.repeat((np.clip(image, 0, 1) * 255).astype(np.uint8)[None], frames, axis=0)
-        objects = tuple(Object(n + 1, f"object {n + 1}") for n in range(len(masks)))
-        return ArrayClip(f"instruments-{seed}", develop(rng, images), np.repeat(masks[None], frames, axis=0), objects)
+    def draw(self, rng: Rng, frames: int, pictures: Pictures) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return the same image and masks for each frame."""
+        image, masks = self._still(rng, pictures)
+        images = (np.clip(image, 0, 1) * 255).astype(np.uint8)
+        return np.repeat(images[None], frames, axis=0), np.repeat(masks[None], frames, axis=0)
 
-    def _draw(self, rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]]) -> tuple[Image, NDArray[np.bool_]]:
+    def _still(self, rng: Rng, pictures: Pictures) -> tuple[Image, NDArray[np.bool_]]:
         size = self.size
         image = tissue(rng, pictures(rng), size) if rng.random() < 0.85 else as_it_is(pictures(rng), size)
         masks = np.zeros((0, size, size), dtype=bool)
@@ -288,18 +270,6 @@ class InstrumentStills:
 def as_it_is(picture: NDArray[np.uint8], size: int) -> Image:
     """Return a picture squashed to a square, in its own colours."""
     return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-
-
-def choose_picture(material: Material) -> Callable[[Rng], NDArray[np.uint8]]:
-    """Return what draws a photograph or a frame of a video from material."""
-
-    def choose(rng: Rng) -> NDArray[np.uint8]:
-        if material.pictures and rng.random() < 0.5:
-            return material.pictures[rng.integers(len(material.pictures))]
-        video = material.videos[rng.integers(len(material.videos))]
-        return video[rng.integers(len(video))]
-
-    return choose
 
 
 def through_the_lens(rng: Rng, image: Image) -> Image:

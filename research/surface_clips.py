@@ -10,32 +10,23 @@ Shading is Lambert's with a Blinn highlight. Needs OpenCV (the extra ``train``) 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.errors import TrainingError
-from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import ArrayClip, Clip
-from research.camera_effects import develop
+from research.drawn_family import DrawnFamily, Pictures, Rng
 from research.instrument_stills import (
-    SMALLEST_AREA,
     Image,
     Plane,
-    Rng,
     as_it_is,
     blended,
-    choose_picture,
     make_instrument,
     through_the_lens,
     tissue,
     value_noise,
 )
-from research.material import Material, existing
 from research.object_motion import Motion, make_motion, places_at, wander
 
 REACH = 1.6  # widths of the picture that the surface has
@@ -51,32 +42,13 @@ class Surface:
     bumps: NDArray[np.float32]  # (S, S, N), 0 to 1
 
 
-class SurfaceClips:
-    """A family of clips; material is loaded where it is first used, so that worker processes start fast."""
+class SurfaceClips(DrawnFamily):
+    """A family of clips of 1 to 3 objects."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        self.path, self.size = existing(path), size
-        self._pictures: Callable[[Rng], NDArray[np.uint8]] | None = None
+    name = "surface-clip"
+    largest = 0.5
 
-    def __call__(self, seed: int, frames: int) -> Clip:
-        """Return the clip of a seed; 1 to 3 objects, all visible on the first frame."""
-        if self._pictures is None:
-            self._pictures = choose_picture(Material.load(self.path))
-        rng = np.random.default_rng(seed)
-        for _ in range(20):
-            images, stack = self._draw(rng, frames, self._pictures)
-            keep = (stack[0].mean(axis=(1, 2)) > SMALLEST_AREA) & (stack[0].mean(axis=(1, 2)) < 0.5)
-            if keep.any():
-                break
-        else:
-            raise TrainingError(f"No object was visible in 20 tries of seed {seed}.")
-        stack = np.ascontiguousarray(stack[:, keep])
-        objects = tuple(Object(n + 1, f"object {n + 1}") for n in range(stack.shape[1]))
-        return ArrayClip(f"surface-clip-{seed}", develop(rng, images), stack, objects)
-
-    def _draw(
-        self, rng: Rng, frames: int, pictures: Callable[[Rng], NDArray[np.uint8]]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def draw(self, rng: Rng, frames: int, pictures: Pictures) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Return images ``(T, S, S, 3)`` and masks ``(T, N, S, S)``."""
         size = self.size
         surface, objects = make_surface(rng, pictures, int(size * REACH * PIXELS))
@@ -98,7 +70,7 @@ class SurfaceClips:
         return images, stack
 
 
-def make_surface(rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]], side: int) -> tuple[Surface, int]:
+def make_surface(rng: Rng, pictures: Pictures, side: int) -> tuple[Surface, int]:
     """Return a surface with bumps, and how many of them, the first ones, are objects."""
     colours = _covered(rng, pictures, side)
     height = value_noise(rng, side, int(rng.integers(2, 6))) * side * rng.uniform(0, 0.25)
@@ -121,7 +93,7 @@ def make_surface(rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]], side: i
     return Surface(colours, slopes, np.dstack(_apart(bumps))), objects
 
 
-def _covered(rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]], side: int) -> Image:
+def _covered(rng: Rng, pictures: Pictures, side: int) -> Image:
     covered = (
         tissue(rng, pictures(rng), side, glare=rng.random() < 0.2) if rng.random() < 0.75 else as_it_is(pictures(rng), side)
     )
@@ -130,7 +102,7 @@ def _covered(rng: Rng, pictures: Callable[[Rng], NDArray[np.uint8]], side: int) 
     return covered
 
 
-def _cover_of_bump(rng: Rng, ground: Image, pictures: Callable[[Rng], NDArray[np.uint8]]) -> Image:
+def _cover_of_bump(rng: Rng, ground: Image, pictures: Pictures) -> Image:
     """Return what a bump is covered with: mostly the ground's own look, redder, paler or darker."""
     if rng.random() < 0.25:
         return _covered(rng, pictures, len(ground))

@@ -172,11 +172,12 @@ def test_napari_saves_any_labels(make_napari_viewer, tmp_path):
     assert read_coco(tmp_path / "one.json")["one"].masks(0)[7].sum() == 50
 
 
-def test_labels_that_are_saved_as_a_tiff_are_a_tiff_whatever_format_was_proposed(tmp_path):
+@pytest.mark.parametrize("name", ["x.tif", "x.TIFF", "x.tiff"])
+def test_labels_that_are_saved_as_a_tiff_are_a_tiff_whatever_format_was_proposed(tmp_path, name):
     data = np.zeros((3, 20, 30), np.int32)
     data[1:, 5:10, 5:15] = 7
-    napari_writers.save_davis(str(tmp_path / "x.tif"), data, {"name": "cells"})
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "x.tif"), data)
+    napari_writers.save_davis(str(tmp_path / name), data, {"name": "cells"})
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / name), data)
 
 
 def test_a_pixel_that_is_just_a_pixel_has_no_size():

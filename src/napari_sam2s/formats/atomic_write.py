@@ -131,10 +131,16 @@ def refuse_full(folder: Path) -> None:
 def file_in(place: Path | str, name: str, ending: str) -> Path:
     """Return ``<name><ending>`` in the folder ``place``, which is made; or ``place``, if that is the name of such a file."""
     place = Path(place)
-    if place.suffix == Path(ending).suffix and not place.is_dir():
+    if kind_of(place) == kind_of(Path(ending)) and not place.is_dir():
         make_folder(place.parent)
         return place
     return make_folder(place) / f"{name}{ending}"
+
+
+def kind_of(path: Path) -> str:
+    """Return the ending of a name as it is compared: in small letters, and one of those that mean the same."""
+    ending = path.suffix.lower()
+    return ".tif" if ending == ".tiff" else ending
 
 
 def files_in(place: Path | str, ending: str) -> list[Path]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import FORMATS, Format
+from napari_sam2s.formats.atomic_write import kind_of
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets
 from napari_sam2s.widgets.export_menu import pixel_size_of
@@ -35,7 +36,7 @@ def _save(chosen: Format, path: str, data: Any, attributes: dict[str, Any]) -> l
 
     napari's dialog proposes the first of our formats for every Labels layer. Who types "masks.tif" into it wants a TIFF.
     """
-    chosen = FORMATS["tiff"] if Path(path).suffix == TIFF else chosen
+    chosen = FORMATS["tiff"] if kind_of(Path(path)) == TIFF else chosen
     size, unit = pixel_size_of(attributes.get("scale", (1.0, 1.0)), attributes.get("units"))
     options = {k: v for k, v in {"pixel_size": size, "unit": unit}.items() if k in chosen.keywords}
     project = (attributes.get("metadata") or {}).get(OURS)
