@@ -50,6 +50,16 @@ def test_objects_are_there_at_first_do_not_share_pixels_and_move(family, materia
     assert left or family is not InstrumentClips  # some of which go away
 
 
+def test_objects_that_fill_too_much_are_left_out(material):
+    class Small(SurfaceClips):
+        largest = 0.03
+
+    for seed in range(6):
+        areas = [mask.mean() for mask in Small(material, SIZE)(seed, 1).masks(0).values()]
+        assert areas
+        assert max(areas) <= 0.03
+
+
 def test_a_slope_is_bright_where_it_faces_the_lamp():
     lamp = Lamp(np.zeros((1, 2)), distance=1.0, ambient=0.1, shine=1.0, sharpness=40.0, fall=0.0)
     plain, _ = lamp.light(np.zeros((9, 9, 2), np.float32), 0)
