@@ -29,7 +29,8 @@ from napari_sam2s.training.checkpoint import hardware, save_atomically
 
 # The head for first prompts has its matrices and kernels in 8 bits, so that what ships stays below 10 MB; what is smaller than
 # this many numbers stays in half precision, as it is exact where that matters (positions) and costs nothing.
-EIGHT_BITS, SMALL = "interactive.", 4096
+# Depthwise kernels, of few numbers a channel, lose more than others do and weigh little: half precision, too.
+EIGHT_BITS, SMALL, FEW = "interactive.", 4096, 64
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 
 
@@ -141,7 +142,7 @@ def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     stored: dict[str, Tensor] = {}
     scales: dict[str, Tensor] = {}
     for name, value in weights.items():
-        if name.startswith(EIGHT_BITS) and value.ndim >= 2 and value.numel() >= SMALL:
+        if name.startswith(EIGHT_BITS) and value.ndim >= 2 and value.numel() >= SMALL and value[0].numel() >= FEW:
             stored[name], scales[name] = in_8_bits(value)
         else:
             stored[name] = value.half() if value.is_floating_point() else value

@@ -4,8 +4,8 @@
         --out runs/nano-4
 
 ``--material`` gives the families ``composites``, ``instruments`` (stills), ``instrument_clips`` and ``surface_clips``,
-``--nuclei`` the family ``microscopy``, ``--held-out`` the validation family ``composites``. All else is as ``napari-sam2s
-train --help`` says.
+``--nuclei`` the family ``microscopy``, ``--outlined`` the family ``outlined`` (stills), ``--held-out`` the validation family
+``composites``. All else is as ``napari-sam2s train --help`` says.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_arguments(parser)
     parser.add_argument("--material", type=Path, help="train.npz, of the family composites (needs napari-sam2s[train])")
     parser.add_argument("--nuclei", type=Path, help="of the family microscopy: pictures NNNN.jpg with labels NNNN.png")
+    parser.add_argument("--outlined", type=Path, help="outlined.npz, of the family outlined")
     parser.add_argument("--held-out", type=Path, help="held_out.npz, of the validation family composites")
     parser.add_argument(
         "--within", type=float, metavar="MINUTES", help="fit the whole run into so long, with as many steps as that allows"
@@ -46,7 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def families_of(config: TrainingConfig, material: Path | None, nuclei: Path | None) -> dict[str, Family]:
+def families_of(
+    config: TrainingConfig, material: Path | None, nuclei: Path | None, outlined: Path | None = None
+) -> dict[str, Family]:
     """Return the families of clips that only the makers of the built-in model have, as far as a configuration draws them.
 
     Raises
@@ -74,6 +77,10 @@ def families_of(config: TrainingConfig, material: Path | None, nuclei: Path | No
         families["composites"] = Composites(material, config.image_size, config.departures)
     if "microscopy" in config.families and nuclei is not None:
         families["microscopy"] = Nuclei(nuclei, config.image_size)
+    if "outlined" in config.families and outlined is not None:
+        from research.outlined_stills import OutlinedStills
+
+        families["outlined"] = OutlinedStills(outlined, config.image_size)
     return families
 
 
@@ -119,8 +126,9 @@ def _train(args: argparse.Namespace) -> None:
     of_material = next((name for name in OF_MATERIAL if name in config.families), "composites")
     check_given("material", [args.material] if args.material else [], of_material, config.families, "learned from")
     check_given("nuclei", [args.nuclei] if args.nuclei else [], "microscopy", config.families, "learned from")
+    check_given("outlined", [args.outlined] if args.outlined else [], "outlined", config.families, "learned from")
     check_given("held-out", [args.held_out] if args.held_out else [], "composites", judged, "judged on")
-    more = families_of(config, args.material, args.nuclei), cases_of(config, args.held_out)
+    more = families_of(config, args.material, args.nuclei, args.outlined), cases_of(config, args.held_out)
     if args.within is None:
         train(args, *more)
         return

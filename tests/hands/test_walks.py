@@ -324,3 +324,34 @@ def test_control_and_a_click_choose_the_object_below_and_prompt_nothing(hand):
     hand.until("widget.status.text() == 'object 1 is chosen.'")
     assert hand.ask("[widget.session.current_object, widget.objects_panel.table.currentRow()]") == [1, 0]
     assert hand.ask("[len(widget.session.project.prompts()), len(viewer.layers['SAM2S prompts'].data)]") == [0, 0]
+
+
+def test_an_uncertain_link_is_looked_at_and_decided_with_the_pointer(hand):
+    hand.ask(
+        "import numpy as np\nproject = widget.session.project\nproject.objects.rename(1, 'grasper')\n"
+        "second, third = project.add_object('again').id, project.add_object('other').id\n"
+        "def disc(y):\n    m = np.zeros(project.shape[1:], bool)\n    m[y:y + 40, 100:140] = True\n    return m\n"
+        "from napari_sam2s.masklets import Scores\n"
+        "project.write_masks([(t, 1, disc(20), Scores(0.9, 5.0, None)) for t in range(4)])\n"
+        "project.write_masks([(t, third, disc(80), Scores(0.9, 5.0, None)) for t in range(4)])\n"
+        "project.write_masks([(t, second, disc(30), Scores(0.9, 5.0, None)) for t in range(9, 14)])\n"
+        "project.links.add(second, 9, [(third, 0.5), (1, 0.4)], 'it came back')\n"
+        "widget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
+    )
+    hand.until("len(widget.review_panel.review) > 0 and widget.review_panel.review[0].link is not None")
+    hand.press("j")
+    hand.until("widget.review_panel.links.pictures.isVisible()")
+    assert hand.ask("widget.review_panel.links.before_name.text()") == "other, frame 3"
+    assert hand.ask("widget.session.frame") == 9
+    hand.click(hand.middle("widget.review_panel.links.before"))
+    assert hand.ask("widget.session.frame") == 3, "its picture goes to where it was seen"
+    hand.press("shift+q")  # not the same: the next candidate
+    hand.settled()
+    hand.until("widget.review_panel.links.before_name.text() == 'grasper, frame 3'")
+    hand.press("w")
+    hand.settled()
+    assert hand.ask("[o.name for o in project.objects]") == ["grasper", "other"]
+    assert hand.ask("[bool(project.mask(10, 1) is not None and project.mask(10, 1).any()), project.mask(3, 1)[30, 120].item()]") == [True, True]
+    hand.press("u")
+    hand.settled()
+    assert hand.ask("[o.name for o in project.objects]") == ["grasper", "again", "other"]

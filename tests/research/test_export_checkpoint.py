@@ -54,7 +54,7 @@ def test_the_head_for_first_prompts_is_stored_in_8_bits(tmp_path):
     packed = load_model(tmp_path / "packed.pt", device="cpu").state_dict()
     rounded = 0
     for name, value in model.state_dict().items():
-        rough = name.startswith("interactive.") and value.ndim >= 2 and value.numel() >= 4096
+        rough = name.startswith("interactive.") and value.ndim >= 2 and value.numel() >= 4096 and value[0].numel() >= 64
         rows = value.abs().flatten(1).amax(1).view(-1, *[1] * (value.ndim - 1)) if rough else value.abs()
         error = (packed[name] - value).abs()
         assert (error <= rows / 127 * 0.501 if rough else error <= rows / 1024 + 1e-7).all(), name

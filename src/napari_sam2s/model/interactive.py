@@ -10,11 +10,13 @@ first prompt takes somewhat longer (``docs/explanation/built-in-model-figures.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from napari_sam2s.model.conv_trunk import SHARED, ConvTrunk, deepen
+from napari_sam2s.model.efficientnet_lite import LiteTrunk
 from napari_sam2s.model.image_encoder import TRUNKS, FpnNeck
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
@@ -29,6 +31,7 @@ _NAMES = {  # the head's parts, and what they are called in a whole network
     "prompt_encoder.": "sam_prompt_encoder.",
     "mask_decoder.": "sam_mask_decoder.",
 }
+_OWN = ("likeness.", "deep.", "joins.1.")  # which a whole network has not
 
 
 class InteractiveHead(nn.Module):
@@ -36,9 +39,11 @@ class InteractiveHead(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        trunk = TRUNKS[config.trunk.kind](config.trunk)
+        trunk = TRUNKS[config.trunk.kind](replace(config.trunk, cut=32) if config.prompt_deep else config.trunk)
         assert isinstance(trunk, ConvTrunk)  # the configuration refuses others
         self.stages, self.joins = trunk.stages[SHARED:], trunk.joins
+        # What the pretrained trunk knows of whole things is at its stride 32, which tracking does not need, nor pay for.
+        self.deep = trunk.lite.stages[-1] if config.prompt_deep and isinstance(trunk, LiteTrunk) else None
         self.neck = FpnNeck(config.trunk.channels, config.hidden_dim)
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, config.hidden_dim))
         self.prompt_encoder = PromptEncoder(config.hidden_dim, dense_prompts=config.dense_prompts)
@@ -49,14 +54,14 @@ class InteractiveHead(nn.Module):
         """Take over the parts of a whole network, by the names of its weights, to learn on from there."""
         names = {**_NAMES, **{f"stages.{k}.": f"image_encoder.trunk.stages.{k + SHARED}." for k in range(len(self.stages))}}
         own = self.state_dict()
-        for name in (name for name in own if not name.startswith("likeness.")):  # which a whole network has not
+        for name in (name for name in own if not name.startswith(_OWN)):
             part = next(part for part in names if name.startswith(part))
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)
 
     def encode(self, fine: Sequence[Tensor]) -> Features:
         """Encode frames, of which the trunk's shared part gave these maps; objects that remember nothing see them so."""
-        maps = deepen(fine, self.stages, self.joins)
+        maps = deepen(fine if self.deep is None else [*fine, self.deep(fine[-1])], self.stages, self.joins)
         skips = (
             self.neck.skip(maps[0], 0, self.mask_decoder.conv_s0),
             self.neck.skip(maps[1], 1, self.mask_decoder.conv_s1),

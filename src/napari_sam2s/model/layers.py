@@ -92,3 +92,8 @@ def conv1x1(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if bias is not None:
         flat = flat + bias[:, None]
     return flat.unflatten(2, x.shape[2:])
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Return a map ``(B, C, H, W)`` at twice its size, bilinearly."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)

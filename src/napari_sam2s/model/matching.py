@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam2s.model.layers import doubled
 from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
 from napari_sam2s.model.stages import LONG_TERM
 
@@ -51,8 +52,8 @@ class PretrainedKeys(nn.Module):
         """Return ``(N, K, 2g, 2g)`` of maps at strides 8 and 16, and of the embedding at stride 16."""
         if self.unit:
             fine, coarse = F.normalize(fine, dim=1), F.normalize(coarse, dim=1)
-        keys = self.fine(fine) + _doubled(self.coarse(coarse))
-        return F.normalize(keys, dim=1) * _doubled(self.log_weight(embedding)).exp()
+        keys = self.fine(fine) + doubled(self.coarse(coarse))
+        return F.normalize(keys, dim=1) * doubled(self.log_weight(embedding)).exp()
 
 
 class MaskMatching(nn.Module):
@@ -87,7 +88,7 @@ class MaskMatching(nn.Module):
         embedding
             At stride 16.
         """
-        learned = F.normalize(self.fine(fine[1]) + _doubled(self.coarse(embedding)), dim=1)
+        learned = F.normalize(self.fine(fine[1]) + doubled(self.coarse(embedding)), dim=1)
         if self.pretrained is None:
             return learned
         return torch.cat((learned, self.pretrained(fine[2], fine[3], embedding)), dim=1)
@@ -171,10 +172,6 @@ class MaskMatching(nn.Module):
         found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5 or 6)
         found = found.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (side, side))
         return found if places is None else found[places]
-
-
-def _doubled(coarse: Tensor) -> Tensor:
-    return F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def readings_of(slots: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -91,6 +91,8 @@ class ModelConfig:
     match_unit: bool = False  # its maps are brought to unit length, cell by cell, before they become keys
     interactive: bool = False  # a head of its own for first prompts
     prompt_likeness: int = 0  # channels by which that head compares cells with what was clicked; 0 for no comparison
+    prompt_unit: int = 0  # channels of a second comparison, by maps of unit length, as with `match_unit`
+    prompt_deep: bool = False  # that head sees the pretrained trunk's stride 32 as well, below its cut at 16
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size, self.trunk.unit)
@@ -100,6 +102,10 @@ class ModelConfig:
             raise ModelError(
                 f"{self.name} cannot compare cells with clicks: that takes an interactive head and a pretrained trunk."
             )
+        if self.prompt_unit and not self.prompt_likeness:
+            raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
+        if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
+            raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
         if self.trunk.cut not in (16, 32):
             raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
         if self.latent_side and self.image_size % (STRIDE * self.latent_side):

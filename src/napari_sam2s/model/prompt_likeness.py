@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam2s.model.layers import doubled
 from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
 from napari_sam2s.model.prompt_encoder import NEGATIVE, POSITIVE, PromptEncoder
 
@@ -27,7 +28,13 @@ class PromptLikeness(nn.Module):
         super().__init__()
         self.fine = nn.Conv2d(LITE_CHANNELS[1], config.prompt_likeness, 1)
         self.coarse = nn.Conv2d(LITE_CHANNELS[2], config.prompt_likeness, 1)
-        self.mix = nn.Sequential(nn.Conv2d(3, MIXED, 3, padding=1), nn.GELU(), nn.Conv2d(MIXED, MIXED, 5, padding=2), nn.GELU())
+        self._parts = [part for part in (config.prompt_likeness, config.prompt_unit) if part]  # channels of the keys
+        self.unit_fine = nn.Conv2d(LITE_CHANNELS[1], config.prompt_unit, 1) if config.prompt_unit else None
+        self.unit_coarse = nn.Conv2d(LITE_CHANNELS[2], config.prompt_unit, 1) if config.prompt_unit else None
+        maps = 3 * len(self._parts)
+        self.mix = nn.Sequential(
+            nn.Conv2d(maps, MIXED, 3, padding=1), nn.GELU(), nn.Conv2d(MIXED, MIXED, 5, padding=2), nn.GELU()
+        )
         self.to_dense = nn.Conv2d(MIXED, config.hidden_dim, 2, stride=2)
         self.to_skip = nn.Conv2d(MIXED, config.hidden_dim // 4, 1)
         for last in (self.to_dense, self.to_skip):
@@ -35,12 +42,18 @@ class PromptLikeness(nn.Module):
             nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def keys(self, fine: Sequence[Tensor]) -> Tensor:
-        """Return what cells are compared by, unit vectors ``(N, K, 2g, 2g)``, of what the trunk's ``fine`` gave."""
-        coarse = F.interpolate(self.coarse(fine[3]), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return F.normalize(self.fine(fine[2]) + coarse, dim=1)
+        """Return what cells are compared by ``(N, K, 2g, 2g)``, of what the trunk's ``fine`` gave.
+
+        Unit vectors: of the maps as they are, then, if ``prompt_unit`` says so, of the maps brought to unit length.
+        """
+        keys = F.normalize(self.fine(fine[2]) + doubled(self.coarse(fine[3])), dim=1)
+        if self.unit_fine is None or self.unit_coarse is None:
+            return keys
+        near, far = F.normalize(fine[2], dim=1), F.normalize(fine[3], dim=1)
+        return torch.cat((keys, F.normalize(self.unit_fine(near) + doubled(self.unit_coarse(far)), dim=1)), dim=1)
 
     def maps(self, keys: Tensor, points: Tensor, labels: Tensor, image_size: int) -> Tensor:
-        """Return likeness to positive clicks, to negative ones, and to a box ``(B, 3, 2g, 2g)``; 0 where there are none.
+        """Return likeness to positive clicks, to negative ones, and to a box; 0 where there are none.
 
         Parameters
         ----------
@@ -50,8 +63,15 @@ class PromptLikeness(nn.Module):
             ``(B, N, 2)`` as ``(x, y)`` in pixels of the input, and ``(B, N)``, as the prompt encoder takes them.
         image_size
             S.
+
+        Returns
+        -------
+        ``(B, 3, 2g, 2g)``, and as many again by the second keys, if there are any.
         """
         keys = keys.float().expand(len(points), -1, -1, -1)
+        return torch.cat([self._maps(part, points, labels, image_size) for part in keys.split(self._parts, dim=1)], dim=1)
+
+    def _maps(self, keys: Tensor, points: Tensor, labels: Tensor, image_size: int) -> Tensor:
         place = (2 * (points.float() + 0.5) / image_size - 1)[:, :, None]
         at = F.grid_sample(keys, place, mode="bilinear", padding_mode="border", align_corners=False)[..., 0]  # (B, K, N)
         alike = torch.einsum("bkn,bkyx->bnyx", F.normalize(at, dim=1), keys)

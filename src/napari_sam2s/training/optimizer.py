@@ -13,7 +13,7 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 
 NEW_PARTS = ("semantic.", "long_tpos_enc")  # what SAM2S adds to SAM 2
-PRETRAINED = "image_encoder.trunk.lite."  # a trunk that others have trained
+PRETRAINED = ("image_encoder.trunk.lite.", "interactive.deep.")  # what others have trained
 _BLOCK = re.compile(r"image_encoder\.trunk\.blocks\.(\d+)\.")
 
 

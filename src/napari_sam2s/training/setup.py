@@ -26,6 +26,7 @@ from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
+HEAD = ("prompt_likeness", "prompt_unit", "prompt_deep")  # what a head for first prompts may have
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
     *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
     *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),
@@ -199,7 +200,7 @@ def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
     """Return the architecture that is wanted, with the pretrained trunk and the head of a checkpoint to start from, if any."""
     if own is None or own.name != wanted.name or not own.match_pretrained:
         return wanted
-    kept = ("trunk", "match_dim", "match_pretrained", "match_unit", "interactive", "prompt_likeness")
+    kept = ("trunk", "match_dim", "match_pretrained", "match_unit", "interactive", *HEAD)
     return replace(wanted, **{name: getattr(own, name) for name in kept})
 
 
