@@ -8,12 +8,21 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames, as_video
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_multiscale, of_tiff
-from napari_sam2s.video.picture_file import TURNED, UPRIGHT, is_deep_png, open_picture, orientation, read_deep_png, upright
+from napari_sam2s.video.picture_file import (
+    TURNED,
+    UNREADABLE,
+    UPRIGHT,
+    is_deep_png,
+    open_picture,
+    orientation,
+    read_deep_png,
+    upright,
+    upright_size,
+)
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
 
@@ -112,11 +121,8 @@ def _layout(path: Path) -> tuple[tuple[int, int, str], int]:
         with open_picture(path) as picture:
             if is_deep_png(path):
                 return (picture.height, picture.width, f"{picture.mode} of 16 bits"), UPRIGHT
-            turned = orientation(picture)
-            lying = turned > 4  # rows and columns change places
-            size = (picture.width, picture.height) if lying else (picture.height, picture.width)
-            return (*size, picture.mode), turned
-    except (UnidentifiedImageError, OSError) as error:
+            return (*upright_size(picture), picture.mode), orientation(picture)
+    except UNREADABLE as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 
 
@@ -132,7 +138,7 @@ def _read(path: Path) -> NDArray[Any]:
             picture = upright(found)
             plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
             return np.asarray(picture if plain else picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _RGB, _GREY_ALPHA, _RGBA = 2, 4, 6  # PNG's types of colour
 ORIENTATION, UPRIGHT = 0x0112, 1  # the tag of TIFF and EXIF; other values are turned or mirrored
 TURNED = "{} of {} pictures say that they are turned or mirrored; they are shown upright, as viewers show them."
+# What Pillow raises of damaged pictures, depending on where the damage is.
+UNREADABLE = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError, struct.error, zlib.error)
 _lock = threading.Lock()
 
 
@@ -75,6 +79,12 @@ def orientation(picture: Image.Image) -> int:
 def upright(picture: Image.Image) -> Image.Image:
     """Return a picture as viewers show it."""
     return picture if orientation(picture) == UPRIGHT else ImageOps.exif_transpose(picture)
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return ``(Y, X)`` of a picture as viewers show it, from its header."""
+    size = (picture.height, picture.width)
+    return size[::-1] if orientation(picture) > 4 else size  # rows and columns change places
 
 
 def turned_upright(values: NDArray[Any], code: int, y: int = 0) -> NDArray[Any]:
