@@ -187,7 +187,7 @@ def read_mask(path: Path) -> NDArray[np.integer]:
             array = np.asarray(upright(picture))
     except UNREADABLE as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
-    if array.ndim != 2:
+    if array.ndim != 2 or array.dtype.kind not in "uib":
         raise FormatError(f"{path} is a {picture.mode} picture; ids are read from palette or grey PNGs.")
     return array
 
