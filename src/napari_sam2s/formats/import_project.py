@@ -124,8 +124,8 @@ def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source
         raise FormatError(f"{source} has masks of {tuple(of_masks[1:3])} (Y, X), and the video has {tuple(shape[1:3])}.")
     if stated and of_masks is not None and of_masks[0] != shape[0]:
         raise FormatError(
-            f"{source} is of {of_masks[0]} frames, and the video has {shape[0]}, so which mask belongs to which frame is not "
-            "certain: give the video of the masks, or import without a video."
+            f"{source} is of {of_masks[0]} frames, and the video has {shape[0]}: give the video of the masks, or import "
+            "without a video."
         )
 
 
