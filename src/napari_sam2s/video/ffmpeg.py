@@ -42,7 +42,7 @@ PARTIAL = (
 )
 _SHOWINFO = re.compile(r"n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
-_VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
+_VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))?")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _RATE = re.compile(r"([\d.]+) fps")
@@ -89,7 +89,7 @@ class Stream:
 
     codec: str
     pixels: str  # ffmpeg's name of their format
-    size: tuple[int, int]  # (Y, X) as coded
+    size: tuple[int, int]  # (Y, X) as coded; (0, 0) of one that begins later in the file
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _streams(text: str) -> tuple[Stream, ...]:
     """Return the video streams of the input that are no cover pictures."""
     lines = text.partition("Stream mapping:")[0].splitlines()
     found = [_VIDEO.search(line) for line in lines if "(attached pic)" not in line]
-    return tuple(Stream(m[1], m[2], (int(m[4]), int(m[3]))) for m in found if m is not None)
+    return tuple(Stream(m[1], m[2], (int(m[4] or 0), int(m[3] or 0))) for m in found if m is not None)
 
 
 def decoded_times(source: Source, frames: int) -> NDArray[np.int64]:

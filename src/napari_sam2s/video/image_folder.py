@@ -119,9 +119,8 @@ def _layout(path: Path) -> tuple[tuple[int, int, str], int]:
     """Return ``(Y, X, mode)``, upright, and how the picture is turned, from the header."""
     try:
         with open_picture(path) as picture:
-            if is_deep_png(path):
-                return (picture.height, picture.width, f"{picture.mode} of 16 bits"), UPRIGHT
-            return (*upright_size(picture), picture.mode), orientation(picture)
+            mode = f"{picture.mode} of 16 bits" if is_deep_png(path) else picture.mode
+            return (*upright_size(picture), mode), orientation(picture)
     except UNREADABLE as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 
@@ -155,7 +154,7 @@ def missing_chunks(array: Any) -> list[str]:
     if lost <= 0:
         return []
     return [
-        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value}: "
+        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value or 0}: "
         "empty, or not copied."
     ]
 

@@ -55,7 +55,7 @@ def is_deep_png(path: Path) -> bool:
 
 
 def read_deep_png(path: Path) -> NDArray[Any]:
-    """Return a PNG of 16 bits and colour, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
+    """Return a PNG of 16 bits and colour, upright, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
 
     Raises
     ------
@@ -68,12 +68,15 @@ def read_deep_png(path: Path) -> NDArray[Any]:
         values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except Exception as error:  # imagecodecs has a class of its own for every codec
         raise VideoError(f"{path} cannot be read ({error}).") from error
+    with open_picture(path) as picture:
+        values = turned_upright(values, orientation(picture))
     return values[..., 0] if values.shape[-1] == 2 and values.ndim == 3 else values
 
 
 def orientation(picture: Image.Image) -> int:
     """Return how a picture is turned by its EXIF, 1 for upright; a TIFF is turned by Pillow itself."""
-    return UPRIGHT if picture.format == "TIFF" else int(picture.getexif().get(ORIENTATION, UPRIGHT))
+    code = UPRIGHT if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, UPRIGHT)
+    return code if code in range(UPRIGHT, 9) else UPRIGHT
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -95,13 +98,13 @@ def turned_upright(values: NDArray[Any], code: int, y: int = 0) -> NDArray[Any]:
     values
         Their axis ``y`` counts rows, the next one columns.
     code
-        1 to 8.
+        1 to 8; others mean nothing.
     """
     if code in (3, 4):
         values = np.flip(values, y)
     if code in (2, 3):
         values = np.flip(values, y + 1)
-    if code >= 5:
+    if code in (5, 6, 7, 8):
         values = np.swapaxes(values, y, y + 1)
     if code in (7, 8):
         values = np.flip(values, y)

@@ -18,6 +18,7 @@ from napari_sam2s.video.tiff_values import (
     Upright,
     absent_files,
     chain_is_cut,
+    has_small_palette,
     looks_of_pages,
     missing_frames,
     shown_by,
@@ -171,7 +172,8 @@ def _read_lazily(store: Any, tiff: Any = None) -> Any:
 def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
     """Return ``(Y, X, samples)`` of a TIFF that is not left to Pillow, ``None`` for other files, and whether pages follow.
 
-    It has more than 8 bits a sample, a codec such as JPEG 2000, or is turned (Pillow does not turn all of them).
+    It has more than 8 bits a sample, a codec such as JPEG 2000, a palette of 8 bits, is a BigTIFF with the high byte first, or
+    is turned (Pillow does not turn all of them).
     """
     import tifffile
 
@@ -181,6 +183,8 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
         with tifffile.TiffFile(path) as tiff:
             page, more = tiff.pages.first, tiff.pages.is_multipage
             left = page.dtype in (np.uint8, bool) and page.compression in PILLOW_CODECS
+            left &= not (tiff.is_bigtiff and tiff.byteorder == ">")
+            left &= page.colormap is None or not has_small_palette(page.colormap)
             if page.dtype is None or (left and page.tags.valueof(ORIENTATION, UPRIGHT) == UPRIGHT):
                 return None, more
             samples = f"{page.dtype} x {page.samplesperpixel}" if page.samplesperpixel > 1 else str(page.dtype)

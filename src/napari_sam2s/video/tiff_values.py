@@ -35,6 +35,8 @@ class Look:
     inks: bool = False  # cyan, magenta, yellow, black: (..., 4)
     luma: bool = False  # brightness and two differences of colour: (..., 3)
     grey_alpha: bool = False  # grey and how opaque it is: (..., 2), of which the grey is shown
+    largest: int = 0  # value of grey of fewer than 8 bits: it becomes 255,
+    inverted: bool = False  # or 0
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values whose 0 is black, or the colours of indices, ``(..., 3)`` uint8."""
@@ -42,6 +44,9 @@ class Look:
             return self.palette[values]
         if self.grey_alpha:
             return values[..., 0]
+        if self.largest:
+            spread = (values.astype(np.uint16) * 255 // self.largest).astype(np.uint8)
+            return 255 - spread if self.inverted else spread
         if self.inks:
             most = np.iinfo(values.dtype).max
             light = np.float64(most) - values  # of each ink what it leaves
@@ -73,15 +78,28 @@ def shown_by(page: Any) -> Look | None:
         raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
     if page.photometric == LUMA and page.compression not in JPEG_CODECS and page.shape[-1] == 3 and page.dtype == np.uint8:
         return Look(None, 0, luma=True)
+    if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) and page.dtype == np.uint8 and page.bitspersample < 8:
+        return Look(None, 0, largest=2**page.bitspersample - 1, inverted=page.photometric == WHITE_IS_ZERO)
     if page.photometric == WHITE_IS_ZERO:
         return Look(None, 0)
     if page.photometric == PALETTE and page.colormap is not None:
-        return Look((np.asarray(page.colormap).T // 257).astype(np.uint8), 1)
+        return Look(palette_of(page.colormap), 1)
     if page.photometric == INKS and page.shape[-1] == 4 and page.dtype.kind == "u":  # else its ink samples lie in planes
         return Look(None, 0, inks=True)
     if page.photometric == BLACK_IS_ZERO and page.extrasamples and page.samplesperpixel == 2 == page.shape[-1]:
         return Look(None, -1, grey_alpha=True)
     return None
+
+
+def has_small_palette(colours: NDArray[Any]) -> bool:
+    """Whether the colours of a palette are of 8 bits: some programs write those where 16 belong (libtiff looks, too)."""
+    return int(np.max(colours)) < 256
+
+
+def palette_of(colours: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the colours ``(N, 3)`` of a TIFF's map ``(3, N)``."""
+    values = np.asarray(colours).T
+    return (values if has_small_palette(values) else values // 257).astype(np.uint8)
 
 
 class Shown(LazyFrames):
@@ -106,7 +124,7 @@ def looks_of_pages(tiff: Any, series: Any) -> list[Look]:
     if series.keyframe.photometric != PALETTE or len(series.pages) < 2:
         return []
     maps = [tiff.pages.get(page.index).aspage().colormap for page in series.pages if page is not None]
-    found = [Look((np.asarray(colours).T // 257).astype(np.uint8), 1) for colours in maps if colours is not None]
+    found = [Look(palette_of(colours), 1) for colours in maps if colours is not None]
     differ = any(not np.array_equal(look.palette, found[0].palette) for look in found)  # type: ignore[arg-type]
     return found if differ and len(found) == series.shape[0] else []
 
