@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
+from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 
 GREY = np.add.outer(np.arange(3) * 9, np.arange(20 * 24).reshape(20, 24) % 251).astype(np.uint8) % 251
@@ -57,7 +58,7 @@ def few_bits(bits, photometric):
 
 
 @pytest.mark.parametrize("photometric", [0, 1])
-@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("bits", [2, 4, 6])
 def test_grey_of_few_bits(tmp_path, bits, photometric):
     shown = both(tmp_path, few_bits(bits, photometric))
     np.testing.assert_array_equal(shown[..., 0], (GREY >> (8 - bits)).astype(int) * 255 // (2**bits - 1))
@@ -69,6 +70,42 @@ def test_palettes_of_8_and_of_16_bits(tmp_path, factor):
     colours = np.stack([np.arange(256), 255 - np.arange(256), np.roll(np.arange(256), 50)])
     told = {"photometric": "palette", "colormap": (colours * factor).astype(np.uint16)}
     np.testing.assert_array_equal(both(tmp_path, lambda path, values: tifffile.imwrite(path, values, **told)), colours.T[GREY])
+
+
+def test_colours_that_are_multiplied_by_their_opacity(tmp_path):
+    """They are shown as those that are not, whose opacity is left out as well."""
+
+    def colours(values):
+        return np.stack([values, 255 - values, values // 2], axis=-1)
+
+    def write(path, values):
+        stored = (colours(values).astype(int) * 128 // 255).astype(np.uint8)
+        stored = np.concatenate([stored, np.full_like(values, 128)[..., None]], axis=-1)
+        tifffile.imwrite(path, stored, photometric="rgb", extrasamples=["assocalpha"])
+
+    assert np.abs(both(tmp_path, write).astype(int) - colours(GREY)).max() < 3
+
+
+def test_inks_in_planes_are_refused(tmp_path):
+    planes = np.stack([GREY] * 4, axis=1)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="separated", planarconfig="separate")
+    with pytest.raises(VideoError, match="CMYK or YCbCr in a plane each: save it as RGB"):
+        open_video(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("names", "order"), [(("y", "x", "time"), (1, 2, 0)), (("dim_0", "dim_1", "dim_2"), (0, 1, 2))])
+def test_the_axes_that_an_array_names_itself(names, order):
+    """As one of xarray does; what are no names of axes is guessed from the shape."""
+
+    class Named:
+        def __init__(self):
+            self.values, self.dims = np.transpose(GREY, order), names
+            self.shape, self.dtype = self.values.shape, self.values.dtype
+
+        def __getitem__(self, key):
+            return self.values[key]
+
+    np.testing.assert_array_equal(open_video(Named())[:][..., 0], GREY)
 
 
 def test_a_bigtiff_with_the_high_byte_first(tmp_path):

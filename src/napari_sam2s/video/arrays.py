@@ -68,6 +68,15 @@ def guess_axes(shape: Sequence[int]) -> str:
     )
 
 
+def named_axes(array: Any) -> str | None:
+    """Return the axes that an array names itself, as one of xarray does ("time", "y", "x"), else ``None``."""
+    names = getattr(array, "dims", None)
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    axes = "".join(name[:1].upper() for name in names)
+    return axes if {"Y", "X"} <= set(axes) <= set("TZCYX") and len(set(axes)) == len(axes) == len(array.shape) else None
+
+
 def _check_array(raw: Any) -> None:
     """Make sure that an array says its shape and type, that these can be shown, and that no pixel is masked out."""
     try:

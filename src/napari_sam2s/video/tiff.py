@@ -30,6 +30,7 @@ MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 NAMES = {"S": "C", "I": "T", "Q": "T"}  # samples; pages without a named axis
 PILLOW_CODECS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}  # none, fax, LZW, JPEG, zlib, packed, LZMA, ZSTD
+PILLOW_COLOURS = {0, 1, 2, 3, 5, 6, 8}  # grey, RGB, palette, inks, YCbCr, L*a*b*
 PILLOW_MODES = {"uint16": ("I;16", "I;16B"), "int16": ("I",), "int32": ("I",), "float32": ("F",)}  # that it reads as they are
 
 
@@ -172,8 +173,8 @@ def _read_lazily(store: Any, tiff: Any = None) -> Any:
 def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
     """Return ``(Y, X, samples)`` of a TIFF that is not left to Pillow, ``None`` for other files, and whether pages follow.
 
-    It has more than 8 bits a sample, a codec such as JPEG 2000, a palette of 8 bits, is a BigTIFF with the high byte first, or
-    is turned (Pillow does not turn all of them).
+    It has more than 8 bits a sample, or an odd number of them, a codec such as JPEG 2000, a palette of 8 bits, the high byte
+    first in a BigTIFF, or is turned (Pillow does not turn all of them).
     """
     import tifffile
 
@@ -183,6 +184,8 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
         with tifffile.TiffFile(path) as tiff:
             page, more = tiff.pages.first, tiff.pages.is_multipage
             left = page.dtype in (np.uint8, bool) and page.compression in PILLOW_CODECS
+            left &= page.photometric in PILLOW_COLOURS and page.sampleformat == 1
+            left &= page.bitspersample in ((8,) if page.samplesperpixel > 1 else (1, 2, 4, 8))
             left &= not (tiff.is_bigtiff and tiff.byteorder == ">")
             left &= page.colormap is None or not has_small_palette(page.colormap)
             if page.dtype is None or (left and page.tags.valueof(ORIENTATION, UPRIGHT) == UPRIGHT):
