@@ -148,7 +148,7 @@ def is_zarr(folder: Path) -> bool:
 
 def missing_chunks(array: Any) -> list[str]:
     """Say how many pieces of a zarr array are not stored: they were empty, or never written, or not copied."""
-    if not hasattr(array, "nchunks_initialized") or array.nchunks > MOST_CHUNKS:
+    if array.nchunks > MOST_CHUNKS:  # asked for first: to count them takes long
         return []
     lost = array.nchunks - array.nchunks_initialized
     if lost <= 0:
@@ -177,7 +177,7 @@ def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     except VideoError:
         raise
     except Exception as error:  # zarr, its stores and damaged metadata raise many kinds
-        raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
+        raise VideoError(f"{path} cannot be read as zarr ({str(error) or type(error).__name__}).") from error
 
 
 def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:

@@ -62,7 +62,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     except VideoError:
         raise
     except Exception as error:  # what is damaged makes tifffile raise many kinds
-        raise VideoError(f"{path} cannot be read as TIFF ({error or type(error).__name__}).") from error
+        raise VideoError(f"{path} cannot be read as TIFF ({str(error) or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         if broken:
             raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")

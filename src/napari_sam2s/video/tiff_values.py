@@ -230,7 +230,7 @@ def _beyond(page: Any, end: int | None, own: str | None) -> bool:
 
 
 def chain_is_cut(tiff: Any) -> bool:
-    """Whether the list of pages goes on behind the end of the file (TIFF 6.0, section 2: each page names the next)."""
+    """Whether the last page that can be read names a further one (TIFF 6.0, section 2): behind the end, or in a circle."""
     form, file = tiff.tiff, tiff.filehandle
     try:
         place = tiff.pages[-1].offset
@@ -240,7 +240,7 @@ def chain_is_cut(tiff: Any) -> bool:
         following = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
     except (struct.error, OSError, IndexError, ValueError):
         return True
-    return bool(following) and following + form.tagnosize > file.size
+    return bool(following)
 
 
 def spans(frames: Sequence[int]) -> str:
