@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import numpy as np
 import pytest
 
+from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 
 
@@ -43,6 +45,25 @@ def test_times_that_lie_in_the_second_part(parts, numbered, suffix):
     played, warning = read_all(parts(suffix), numbered["read"])
     assert played == list(range(120))
     assert "come out of the decoder at other times than its packets say). They are counted from its start" in warning
+
+
+def test_times_that_lie_in_the_middle_are_told_where_they_are_met(tmp_path, parts, numbered):
+    """When it is indexed its beginning and its end are honest."""
+    parts("mkv")
+    (tmp_path / "list.txt").write_text("file 0.mkv\nfile lies1.mkv\nfile 0.mkv\n")
+    numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "three.mkv")
+    with open_video(tmp_path / "three.mkv") as video:
+        assert not video.warnings
+        assert [numbered["read"](video[i]) for i in (5, 50, 170, 125)] == [5, 50, 50, 5]
+        told = r"Near frame (6|7)\d .* its times do not name its frames.* made with: ffmpeg -i three.mkv -map 0:V:0 -vf settb"
+        with pytest.warns(UserWarning, match=told):
+            read_past(video, 100)
+
+
+def read_past(video, stop):
+    for i in range(50, stop):
+        with contextlib.suppress(VideoError):  # some are refused
+            video[i]
 
 
 def test_honest_parts_bring_no_warning(parts, numbered):

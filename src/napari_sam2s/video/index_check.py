@@ -156,11 +156,17 @@ def _other_packets_after_jump(source: Source, packets: Packets) -> bool:
 def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:
     """Say what a user is to know of it."""
     if verdict.lies:
-        path, every = source.path, "-ignore_editlist 1 " if source.all_samples else ""
-        copy = quoted(f"{path.stem}-counted.mkv")
         return (
             f"The times in the file do not name its frames ({verdict.lies}). They are counted from its start, so jumps are "
-            f"slow; a copy in which they are quick is made with: ffmpeg {every}-i {quoted(path.name)} -map 0:V:0 "
-            f"-vf settb=1/1000,setpts=N*1000/{rate or 25:g} -fps_mode passthrough -c:v ffv1 {copy}."
+            f"slow; a copy in which they are quick is made with: {counted_copy(source, rate)}."
         )
     return "The stream is damaged: near the damage a frame may look other when it is jumped to than when it is played."
+
+
+def counted_copy(source: Source, rate: float | None) -> str:
+    """Return the command that makes a copy of a file whose frames have the times of their numbers."""
+    path, every = source.path, "-ignore_editlist 1 " if source.all_samples else ""
+    return (
+        f"ffmpeg {every}-i {quoted(path.name)} -map 0:V:{source.stream} -vf settb=1/1000,setpts=N*1000/{rate or 25:g} "
+        f"-fps_mode passthrough -c:v ffv1 {quoted(f'{path.stem}-counted.mkv')}"
+    )
