@@ -23,12 +23,12 @@ from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
 from napari_sam2s.video.mp4_index import has_pauses_or_speeds, read_sample_tables, samples_of_an_early_edit
-from napari_sam2s.video.picture_order import left_out, shown
+from napari_sam2s.video.picture_order import left_out, shown, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 8
+CACHE_VERSION = 9
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -177,6 +177,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts), path)]
         return _made(source, first, warnings, pts, FRAME_0, NO_FRAMES)
+    packets = without_standing(source, packets, first)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:

@@ -26,7 +26,8 @@ WHOLE_FRAMES |= {"magicyuv", "cfhd", "v210", "v410", "r210", "yuv4", "bmp", "tif
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
 LATE_FRAMES = 20  # that are decoded there, where the next key frame is farther than is checked
 _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
-_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
+# Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
+_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+)(?:(?! pts:).)*? checksum:([0-9A-F]+)", re.DOTALL)
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"

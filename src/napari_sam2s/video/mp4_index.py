@@ -135,7 +135,7 @@ def _packets(header: memoryview, file_size: int) -> Packets:
             raise _NotPlain
         flags[:] = 0
         flags[keys] = FLAG_KEY
-    return Packets(pts + shift, dts + shift, flags, Fraction(1, timescale), partial=False)
+    return Packets(pts + shift, dts + shift, flags, Fraction(1, timescale), partial=False, sizes=sizes)
 
 
 def _count(box: memoryview) -> int:
