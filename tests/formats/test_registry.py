@@ -148,3 +148,12 @@ def test_masks_that_cannot_be_are_refused_by_every_format(tmp_path, name, kind):
     with pytest.raises(FormatError, match=words):
         export(masks, "case", tmp_path / f"a{FORMATS[name].file_ending}", name, video=np.zeros((3, 4, 5, 3), np.uint8))
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_labels_that_are_none_are_refused():
+    with pytest.raises(FormatError, match="Labels are integers"):
+        LabelMasklets(np.ones((2, 3, 4)))
+    below = LabelMasklets(np.full((2, 3, 4), -1))
+    for read in (lambda: below.objects, lambda: below.masks(0)):
+        with pytest.raises(FormatError, match="labels below 0"):
+            read()
