@@ -135,7 +135,7 @@ def masks(tmp_path, project):
 def names(tmp_path, project):
     refused(ProjectError, *(lambda n=n: project.add_object(n) for n in (" \t", "\x00\x1b", "x" * 100_001, 5)))
     refused(
-        ProjectError, *(lambda c=c: project.add_object(colour=c) for c in ("rot", (1.5, 0.5, 0.5), (300, 0, 0), (1, 2), np.nan))
+        ProjectError, *(lambda c=c: project.add_object(colour=c) for c in ("red", (0.5, 0.5, 0.5), (300, 0, 0), (1, 2), np.nan))
     )
     assert project.add_object("a\x1b[31mb\x00\nc").name == "a[31mb c"
 

@@ -156,15 +156,16 @@ def test_names_are_text_on_one_line(project):
 @pytest.mark.parametrize(
     ("value", "meant"),
     [
-        ("#ff8000", (255, 128, 0)),
-        ("red", (255, 0, 0)),
-        ((1.0, 0.5, 0.0), (255, 128, 0)),
-        ((0.0, 0.0, 1.0, 0.3), (0, 0, 255)),
+        ("#ff8000", "(255, 128, 0)"),
+        ("red", "(255, 0, 0)"),
+        ((1.0, 0.5, 0.0), "(255, 128, 0)"),
+        ((0.0, 0.0, 1.0, 0.3), "(0, 0, 255)"),
     ],
 )
-def test_colours_of_other_kinds_are_converted(project, value, meant):
-    assert project.add_object("x", colour=value).colour == meant
-    assert project.objects[-1].colour == meant
+def test_other_colours_are_refused_with_what_they_are(project, value, meant):
+    with pytest.raises(ProjectError) as refused:
+        project.add_object("x", colour=value)
+    assert f"give {meant}" in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [(300, -5, 2), (1, 2), "nonsense", None, (np.nan, 0.0, 0.0), ((1, 2), (3,))])

@@ -156,16 +156,18 @@ def shown_name(text: str) -> str:
 
 
 def colour_of(value: Any) -> tuple[int, int, int]:
-    """Return a colour as red, green and blue from 0 to 255; names, ``"#rrggbb"`` and fractions from 0 to 1 are converted.
+    """Return a colour, which is red, green and blue from 0 to 255.
 
     Raises
     ------
     ProjectError
-        If it is anything else.
+        If it is anything else; of names, ``"#rrggbb"`` and fractions from 0 to 1 the sentence says what they are.
     """
     meant = read_colour(value)
     if meant is None:
         raise ProjectError(f"A colour is (red, green, blue), whole numbers from 0 to 255; got {value!r}.")
+    if isinstance(value, str) or not _whole(value):
+        raise ProjectError(f"A colour is (red, green, blue), whole numbers from 0 to 255: give {meant} for {value!r}.")
     return meant
 
 
@@ -184,9 +186,13 @@ def read_colour(value: Any) -> tuple[int, int, int] | None:
         return None
     if numbers.shape not in ((3,), (4,)) or numbers.dtype.kind not in "uif":
         return None
-    scale = 1 if numbers.dtype.kind in "ui" else 255
+    scale = 1 if _whole(value) else 255
     red, green, blue = (round(scale * c) if np.isfinite(c) else -1 for c in numbers[:3].tolist())
     return (red, green, blue) if min(red, green, blue) >= 0 and max(red, green, blue) <= 255 else None
+
+
+def _whole(value: Any) -> bool:
+    return np.asarray(plain(value)).dtype.kind in "ui"
 
 
 def user_path(value: Path | str) -> Path:
