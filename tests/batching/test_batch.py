@@ -359,3 +359,15 @@ def test_a_scheduler_without_workers_is_told_and_waited_for(folder):
     run._ask_next, Alone.here = 0.0, {"tcp://a": 1}
     run._say_if_alone()
     assert run.rows[0].message == ""
+
+
+def test_a_scheduler_that_is_gone_is_told_at_once_while_streaming(folder):
+    """Its client asks again for a minute before it gives up."""
+    from napari_sam2s.batching.batch_run import SCHEDULER_GONE, _Batch, _Link
+
+    gone = Alone()
+    gone.status = "connecting"  # as distributed calls it
+    run = _Batch(_Link(gone, "", None, None), [task_of(folder)], folder / "a.csv", gpus=0, retries=0, progress=None)
+    run._unseen.append(run._waiting.pop())
+    run._stream()
+    assert (run.rows[0].state, run.rows[0].message) == ("failed", SCHEDULER_GONE)

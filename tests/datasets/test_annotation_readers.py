@@ -15,6 +15,7 @@ from napari_sam2s.datasets.annotation_readers import (
     threshold,
 )
 from napari_sam2s.datasets.instances import parts
+from napari_sam2s.datasets.source import Picture, read_picture
 from napari_sam2s.errors import DatasetError
 
 
@@ -41,6 +42,31 @@ def test_colours_are_compared_whole(tmp_path):
 def test_grey_of_16_bits(tmp_path):
     Image.fromarray(np.array([[0, 300], [7, 7]], np.uint16)).save(tmp_path / "a.png")
     assert grey_map(tmp_path / "a.png", {0: 0, 7: 1, 300: 2}).tolist() == [[0, 2], [1, 1]]
+
+
+def test_turned_pictures_and_masks_are_read_upright(tmp_path):
+    """As a video of the same pictures shows them, and masks are painted on what is shown."""
+    picture = np.zeros((16, 32, 3), np.uint8)
+    picture[:8, :16], picture[8:, 16:] = (255, 0, 0), (0, 0, 255)
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by a quarter, clockwise
+    Image.fromarray(picture).save(tmp_path / "a.jpg", exif=exif, quality=95, subsampling=0)
+    Image.fromarray(picture[..., 0] // 255).save(tmp_path / "a.png", exif=exif)
+    found, wanted = Picture(tmp_path / "a.jpg"), np.rot90(picture, -1).astype(int)
+    assert found.size() == (32, 16)
+    assert np.abs(found.read() - wanted).max() < 9
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), wanted[..., 0] // 255)
+    found.save(tmp_path / "b.jpg")  # byte for byte it would lie for whoever does not look at its EXIF
+    assert np.abs(np.asarray(Image.open(tmp_path / "b.jpg")).astype(int) - wanted).max() < 9
+
+
+def test_a_damaged_picture_is_one_sentence(tmp_path):
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[content.index(b"IDAT") + 1] = ord("Q")  # Pillow raises a SyntaxError of it
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DatasetError, match="download it again"):
+        read_picture(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("quality", [60, 95])

@@ -91,6 +91,7 @@ def test_foreign_stacks(tmp_path):
         (np.zeros(SIZE, np.uint8), "labels are whole numbers"),
         (np.full((3, *SIZE), -1, np.int16), "labels below 0"),
         (np.zeros((9, *SIZE), np.uint8), "and the video has 4 frames"),
+        (np.zeros((3, *SIZE), np.uint8), "is of 3 frames, and the video has 4"),
         (np.zeros((3, 20, 31), np.uint8), r"masks of \(20, 31\)"),
     ],
 )
@@ -99,6 +100,17 @@ def test_bad_stacks(tmp_path, pixels, words):
     with pytest.raises(FormatError, match=words):
         import_project(tmp_path / "s.tif", "tiff", tmp_path / "s.sam2s", np_video())
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
+
+
+@pytest.mark.parametrize("name", ["ctc", "davis"])
+def test_pictures_of_floats_are_refused(case, tmp_path, name):
+    """Cut to whole numbers 1.2 and 1.7 would be one object, or none."""
+    made = case.export(tmp_path / "out", name)
+    for path in (*made.rglob("*.tif"), *made.rglob("*.png")):
+        Image.fromarray(np.linspace(0, 2, 600, dtype=np.float32).reshape(SIZE)).save(path, format="TIFF")
+    with pytest.raises(FormatError, match=r"labels are whole numbers|ids are read from palette or grey"):
+        import_project(tmp_path / "out" if name == "davis" else made, name, tmp_path / "s.sam2s")
+    assert not (tmp_path / "s.sam2s").exists()
 
 
 def test_bad_input(case, tmp_path):

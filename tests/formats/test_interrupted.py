@@ -122,7 +122,7 @@ def test_folders_that_are_there_already(name, tmp_path):
 def test_floats_are_no_labels(tmp_path):
     import zarr
 
-    with pytest.raises(ValueError, match="Labels are integers of shape"):
+    with pytest.raises(FormatError, match="Labels are integers of shape"):
         LabelMasklets(np.zeros((2, 3, 4)))
     labels = zarr.open_group(tmp_path / "x.zarr", mode="w", zarr_format=2).create_group("labels")
     labels.attrs["labels"] = ["a"]

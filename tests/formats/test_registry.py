@@ -9,9 +9,10 @@ import pytest
 
 from napari_sam2s import formats
 from napari_sam2s.cli import main
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats import FORMATS, overlay, read_ctc, read_davis, read_ome_zarr
-from napari_sam2s.masklets import LabelMasklets, Project
+from napari_sam2s.formats.registry import export
+from napari_sam2s.masklets import LabelMasklets, Object, Project
 from napari_sam2s.masklets.labels import label_image
 
 SIZE = (24, 30)
@@ -114,3 +115,45 @@ def test_the_old_name_of_the_list_still_works():
         assert formats.WRITERS["coco"] is FORMATS["coco"].write
     with pytest.raises(AttributeError, match="nonsense"):
         formats.nonsense  # noqa: B018
+
+
+FOREIGN = {  # what somebody's own class of masks may give, and what is said of it
+    "an id of 0": ({"objects": (Object(0, "a"),)}, "ids are whole numbers from 1"),
+    "an id below 0": ({"objects": (Object(-1, "a"),)}, "ids are whole numbers from 1"),
+    "an id beyond": ({"objects": (Object(2**53, "a"),)}, "ids are whole numbers from 1"),
+    "an id twice": ({"objects": (Object(1, "a"), Object(1, "b"))}, "Two objects have the id 1"),
+    "a stranger": ({"objects": (Object(2, "b"),)}, "Frame 0 shows object 1, which the list"),
+    "a frame below 0": ({"frames": [-1, 0]}, "counted from 0 on"),
+    "frames out of order": ({"frames": [1, 0]}, "counted from 0 on"),
+    "a frame beyond": ({"frames": [0, 7]}, "masks on frame 7, and the video has 3 frames"),
+    "probabilities": ({"mask": np.linspace(0, 1, 20).reshape(4, 5)}, "as probabilities do"),
+    "another size": ({"mask": np.ones((4, 6), bool)}, r"shape of the frame, \(4, 5\)"),
+    "a video of other frames": ({"shape": (9, 4, 5)}, "The video has 3 frames, and the masks are of one with 9"),
+}
+
+
+@pytest.mark.parametrize("name", ["coco", "csv", "mots", "geff", "gif"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_masks_that_cannot_be_are_refused_by_every_format(tmp_path, name, kind):
+    class Foreign:
+        shape, frames, objects, mask = (3, 4, 5), [0, 1], (Object(1, "a"),), np.ones((4, 5), bool)
+
+        def masks(self, frame):
+            return {1: self.mask}
+
+    given, words = FOREIGN[kind]
+    masks = Foreign()
+    for key, value in given.items():
+        setattr(masks, key, value)
+    with pytest.raises(FormatError, match=words):
+        export(masks, "case", tmp_path / f"a{FORMATS[name].file_ending}", name, video=np.zeros((3, 4, 5, 3), np.uint8))
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_labels_that_are_none_are_refused():
+    with pytest.raises(FormatError, match="Labels are integers"):
+        LabelMasklets(np.ones((2, 3, 4)))
+    below = LabelMasklets(np.full((2, 3, 4), -1))
+    for read in (lambda: below.objects, lambda: below.masks(0)):
+        with pytest.raises(FormatError, match="labels below 0"):
+            read()

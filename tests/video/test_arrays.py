@@ -289,3 +289,18 @@ def test_blocks_of_another_shape_or_type_than_the_array_says():
 def test_frames_are_chosen_by_a_row_of_numbers():
     with pytest.raises(IndexError, match="whole numbers"):
         open_video(GREY)[[[0, 1], [1, 2]]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks", "words"),
+    [
+        ((10, 10**7, 10**7), (1, 512, 512), "One frame takes .* GiB to read"),
+        ((10**6, 4096, 4096), (10**6, 4096, 4096), "save it in smaller chunks, one frame each"),
+        ((10**12, 8, 8), (1, 8, 8), "has 1,000,000,000,000 frames"),
+    ],
+)
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, shape, chunks, words):
+    """Nothing of it is stored, and its chunks are too many to be counted."""
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=shape, dtype="uint16", chunks=chunks)
+    with pytest.raises(VideoError, match=words):
+        open_video(tmp_path / "a.zarr")

@@ -99,7 +99,8 @@ def test_another_size_from_the_middle_on(tmp_path, numbered):
     with open_video(tmp_path / "80.mkv") as video:
         assert video.warnings == ()
         assert video[40].shape == (96, 160, 3)
-        with pytest.warns(UserWarning, match=r"80\.mkv changes the size of its frames near frame (7[4-9]|8[0-2]) "):
+        # The decoder reads ahead of the reader: how far is a matter of the machine.
+        with pytest.warns(UserWarning, match=r"80\.mkv changes the size of its frames near frame (6[5-9]|7\d|8[0-2]) "):
             assert video[82].shape == (96, 160, 3)
 
 

@@ -77,6 +77,8 @@ REFUSED = {
     "thousands": [f"{k:,}" for k in range(998, 1002)],
     "powers of ten": ["t1e-3", "t2e-3", "t1e-2"],
     "no number": ["a", "1"],
+    "seconds and milliseconds": ["t_500ms", "t_1s", "t_2s"],
+    "minutes and hours": ["30 min", "1 h", "2 h"],
 }
 
 

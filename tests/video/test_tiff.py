@@ -235,6 +235,21 @@ def test_a_file_that_is_cut_off(tmp_path, compression):
     assert "The file is cut off" in video.warnings[0]
 
 
+def test_a_list_of_pages_that_runs_in_a_circle(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in pages():
+            file.write(page, metadata=None, contiguous=False)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        places = [page.offset for page in tiff.pages]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    place = places[3] + 2 + 12 * int.from_bytes(content[places[3] : places[3] + 2], "little")
+    content[place : place + 4] = places[1].to_bytes(4, "little")
+    (tmp_path / "a.tif").write_bytes(content)
+    with open_video(tmp_path / "a.tif") as video:
+        assert len(video) == 4
+        assert "The file is cut off" in video.warnings[0]
+
+
 def test_a_zarr_of_which_pieces_are_not_there(tmp_path):
     array = zarr.open_array(tmp_path / "a.zarr", mode="w", shape=(6, 8, 9), chunks=(1, 8, 9), dtype="uint8", zarr_format=2)
     array[...] = 7

@@ -13,6 +13,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
+from napari_sam2s.video.index_check import _Played
 from napari_sam2s.video.video import reopen_video
 from napari_sam2s.widgets.napari_reader import read_video
 
@@ -51,6 +52,45 @@ def test_decoding_times_in_the_place_of_times_to_show(tmp_path, numbered, suffix
 def test_honest_times_bring_no_warning(tmp_path, numbered):
     path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"], "-g", "12", "-bf", "2")
     assert check(path, numbered["read"]) == ""
+
+
+def test_what_a_decoder_says_within_a_frames_line_hides_no_frame():
+    """Else an honest file of a talkative codec would be counted from its start, now and then."""
+    said = """[Parsed_showinfo_0 @ 0x1] n:  16 pts:     17 s:96x64 type:P checksum:0EB27306 plane_checksum:[E2906849]
+[Parsed_showinfo_0 @ 0x1] n:  17 pts:     18 s:96x64 type:B Discarding excessive bitstream in packed xvid
+[Parsed_showinfo_0 @ 0x1] checksum:2EB27306 plane_checksum:[E2906849 733AF84D]
+[Parsed_showinfo_0 @ 0x1] n:  18 pts:     19 s:96x64 type:P [Parsed_showinfo_0 @ 0x1] n:  19 pts:     20 checksum:3EB27306
+"""
+    assert _Played(said, 60).checksums == {17: "0EB27306", 18: "2EB27306", 20: "3EB27306"}
+
+
+@pytest.mark.parametrize("dropped", [(5, 6, 20), (50, 51)])
+def test_frames_that_a_recorder_dropped_are_left_out(tmp_path, numbered, dropped):
+    """In their place MPEG-4 says that the picture stays: the decoder gives none, and those after it keep their times."""
+    path = numbered["encode"](tmp_path / "a.avi", "-c:v", "mpeg4", "-vtag", "XVID", "-q:v", "3", "-bf", "0", "-g", "1")
+    content = path.read_bytes()
+    place = content.index(b"movi") + 4
+    head, frames = content[: place - 12], []
+    while content[place : place + 4] == b"00dc":
+        length = struct.unpack_from("<I", content, place + 4)[0]
+        frames.append(content[place + 8 : place + 8 + length])
+        place += 8 + length + length % 2
+    for t in dropped:  # "not coded": the kind of picture, no full second, its time, and 0
+        bits = f"0101{t % 25:05b}10" + "01111"
+        frames[t] = b"\0\0\1\xb6" + int(bits, 2).to_bytes(2, "big")
+    body, index = b"", b""
+    for n, data in enumerate(frames):
+        index += b"00dc" + struct.pack("<III", 16 * (n not in dropped), len(body) + 4, len(data))
+        body += b"00dc" + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+    movi = b"LIST" + struct.pack("<I", len(body) + 4) + b"movi" + body + b"idx1" + struct.pack("<I", len(index)) + index
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(head + movi) - 8) + (head + movi)[8:])
+    shown = [t for t in range(60) if t not in dropped]
+    with open_video(path) as video:
+        assert [numbered["read"](frame) for frame in video] == shown
+        np.testing.assert_allclose(video.timestamps, np.array(shown) / 25)
+        assert f"About {len(dropped)} frames were lost in recording" in " ".join(video.warnings)
+    with open_video(path) as video:
+        assert [numbered["read"](video[i]) for i in (54, 2, 30)] == [shown[54], 2, shown[30]]
 
 
 def palette_avi(path, draw):

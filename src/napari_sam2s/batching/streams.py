@@ -51,6 +51,8 @@ class Streams:
         """
         if len(self._busy) >= self._most:
             return None
+        if self._client.status != "running":  # a question would wait a minute for the scheduler to come back
+            raise OSError("the scheduler is gone")
         idle = [a for a in self._client.run_on_scheduler(idle_workers, gpus=self._gpus) if a not in self._busy.values()]
         if not idle:
             return None

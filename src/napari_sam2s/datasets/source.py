@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_sam2s.errors import DatasetError
+from napari_sam2s.video import picture_file
+from napari_sam2s.video.picture_file import UNREADABLE, UPRIGHT, orientation, upright, upright_size
 
 JPEG = (".jpg", ".jpeg")
 PICTURES = (*JPEG, ".png", ".tif", ".tiff", ".bmp")
@@ -95,7 +97,7 @@ class Picture:
         """Write a JPEG, byte for byte where the source is one already."""
         if self.frame is None and self.path.suffix.lower() in JPEG:
             with open_picture(self.path) as picture:
-                size, plain = (picture.height, picture.width), picture.mode == "RGB"
+                size, plain = (picture.height, picture.width), picture.mode == "RGB" and orientation(picture) == UPRIGHT
             if plain and (self.crop is None or size == (self.crop.height, self.crop.width)):
                 shutil.copyfile(self.path, target)
                 return
@@ -125,26 +127,27 @@ class SourceVideo:
 def open_picture(path: Path) -> Image.Image:
     """Open a picture, or say why not."""
     try:
-        return Image.open(path)
+        return picture_file.open_picture(path)
     except FileNotFoundError as error:
         raise DatasetError(f"There is no picture {path}; the download may be incomplete.") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{path} is not a picture that can be read ({error}); download it again.") from error
 
 
 def read_picture(path: Path, mode: str | None = None) -> NDArray[np.uint8]:
-    """Return a picture as an array, ``(Y, X)`` or ``(Y, X, C)``; ``mode`` is Pillow's."""
-    with open_picture(path) as picture:
+    """Return a picture, upright, as an array, ``(Y, X)`` or ``(Y, X, C)``; ``mode`` is Pillow's."""
+    with open_picture(path) as found:
         try:
+            picture = upright(found)
             return np.asarray(picture.convert(mode) if mode is not None and picture.mode != mode else picture)
-        except OSError as error:
+        except UNREADABLE as error:
             raise DatasetError(f"{path} cannot be read ({error}); download it again.") from error
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Return ``(Y, X)`` from the header."""
+    """Return ``(Y, X)``, upright, from the header."""
     with open_picture(path) as picture:
-        return picture.height, picture.width
+        return upright_size(picture)
 
 
 def _video_frame(path: Path, frame: int) -> NDArray[np.uint8]:

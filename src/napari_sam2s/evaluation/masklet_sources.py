@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.errors import EvaluationError
+from napari_sam2s.errors import EvaluationError, FormatError
 from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets, Renumbered
@@ -97,7 +97,7 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
     if hasattr(source, "shape") and hasattr(source, "dtype"):
         try:
             return {"video": LabelMasklets(source)}
-        except ValueError as error:
+        except FormatError as error:
             raise EvaluationError(str(error)) from error
     raise EvaluationError(f"A {type(source).__name__} cannot be scored: give a folder, a project or an array (T, Y, X).")
 

@@ -53,6 +53,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
     An earlier ``folder`` is replaced. What it holds that was not written anew is kept.
     """
+    alone = not folder.parent.exists()
     make_folder(folder.parent)
     draft = folder.with_name(f".{folder.name}.part")
     try:
@@ -66,6 +67,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             move_folder(draft, folder)
     except BaseException:
         _remove(draft)
+        if alone:
+            with suppress(OSError):  # something else came into it
+                folder.parent.rmdir()
         raise
 
 

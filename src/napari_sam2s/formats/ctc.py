@@ -166,8 +166,8 @@ class CtcFolder:
             labels = tifffile.imread(path)
         except (tifffile.TiffFileError, OSError, ValueError) as error:
             raise FormatError(f"{path} cannot be read as TIFF ({error}).") from error
-        if labels.ndim != 2:
-            raise FormatError(f"{path} has the shape {labels.shape}; masks of video are (Y, X).")
+        if labels.ndim != 2 or labels.dtype.kind not in "uib":
+            raise FormatError(f"{path} holds {labels.dtype} of shape {labels.shape}: labels are whole numbers (Y, X).")
         return labels
 
     def _with_parents(self, objects: dict[int, Object]) -> dict[int, Object]:

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import is_draft
@@ -38,7 +38,7 @@ from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
 from napari_sam2s.video.image_folder import picture_numbers
-from napari_sam2s.video.picture_file import upright
+from napari_sam2s.video.picture_file import UNREADABLE, open_picture, upright
 
 VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254  # that a palette PNG holds
@@ -183,11 +183,11 @@ def layer_folders(root: Path, video: str) -> dict[int, Path]:
 def read_mask(path: Path) -> NDArray[np.integer]:
     """Return a picture of ids, or of one object, ``(Y, X)``, upright as the frames of its video are."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             array = np.asarray(upright(picture))
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
-    if array.ndim != 2:
+    if array.ndim != 2 or array.dtype.kind not in "uib":
         raise FormatError(f"{path} is a {picture.mode} picture; ids are read from palette or grey PNGs.")
     return array
 

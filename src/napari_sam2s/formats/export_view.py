@@ -3,37 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.mask_entries import entries_of, sightings_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import whole_number
+
+LARGEST_ID = 2**53 - 1  # that JSON and graphs hold
 
 
 class ExportView:
-    """Masklets with ``timestamps``, in seconds by frame, and a ``progress`` of the frames that were asked for."""
+    """Masklets with ``timestamps``, in seconds by frame, and a ``progress`` of the frames that were asked for.
+
+    Raises
+    ------
+    FormatError
+        If objects are not numbered from 1 on, each by its own number, or frames not from 0 on to the end of the video.
+    """
 
     def __init__(
         self, masklets: Any, timestamps: NDArray[np.float64] | None, progress: Callable[[int, int], None] | None = None
     ) -> None:
         self._masklets = masklets
         self.timestamps = timestamps
-        self.objects = tuple(masklets.objects)
+        self.objects: tuple[Object, ...] = tuple(masklets.objects)
         self.frames: Sequence[int] = list(masklets.frames)
-        self.masks = _WatchedMasks(masklets, self.frames, progress)
+        _check_ids([known.id for known in self.objects])
+        if any(t < 0 for t in self.frames[:1]) or any(b <= a for a, b in pairwise(self.frames)):
+            raise FormatError("Frames are counted from 0 on and given in their order: number those of the masks again.")
+        shape = getattr(masklets, "shape", None)
+        if shape is not None and self.frames and self.frames[-1] >= shape[0]:
+            raise FormatError(f"There are masks on frame {self.frames[-1]}, and the video has {shape[0]} frames.")
+        self.masks = _WatchedMasks(masklets, self, progress)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._masklets, name)
 
 
+def _check_ids(ids: Sequence[int]) -> None:
+    for i in ids:
+        bad = FormatError(f"There is an object {i!r}: ids are whole numbers from 1 to {LARGEST_ID}; number the objects again.")
+        if not 1 <= whole_number(i, bad) <= LARGEST_ID:
+            raise bad
+    if len(set(ids)) < len(ids):
+        twice = next(i for n, i in enumerate(ids) if i in ids[:n])
+        raise FormatError(f"Two objects have the id {twice}: give each its own.")
+
+
 class _WatchedMasks:
-    def __init__(self, masklets: Any, frames: Sequence[int], progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, masklets: Any, view: ExportView, progress: Callable[[int, int], None] | None) -> None:
         self._masklets, self._progress = masklets, progress
-        self._total = len(frames)
-        self._place = {frame: n for n, frame in enumerate(frames, 1)}
+        self._ids = {known.id for known in view.objects}
+        self._own = hasattr(masklets.masks, "entries")  # a project, of which what is removed may have masks
+        self._total = len(view.frames)
+        self._place = {frame: n for n, frame in enumerate(view.frames, 1)}
 
     def __call__(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         self._tell(frame)
@@ -43,7 +73,10 @@ class _WatchedMasks:
     def entries(self, frame: int) -> list[Entry]:
         """Return what is known of a frame, see :func:`entries_of`."""
         self._tell(frame)
-        return entries_of(self._masklets, frame)
+        found = entries_of(self._masklets, frame)
+        for entry in found:
+            self._refuse_stranger(frame, entry.object_id)
+        return found
 
     def seen(self) -> Iterator[tuple[int, int, rle.Mask]]:
         """Yield frame, object id and mask wherever an object is seen, see :func:`sightings_of`."""
@@ -52,9 +85,14 @@ class _WatchedMasks:
             if frame != last:
                 self._tell(frame)
                 last = frame
+            self._refuse_stranger(frame, object_id)
             yield frame, object_id, mask
         if self._progress is not None:
             self._progress(self._total, self._total)
+
+    def _refuse_stranger(self, frame: int, object_id: int) -> None:
+        if object_id not in self._ids and not self._own:
+            raise FormatError(f"Frame {frame} shows object {object_id}, which the list of objects does not have.")
 
     def _tell(self, frame: int) -> None:
         if self._progress is not None and frame in self._place:

@@ -74,7 +74,7 @@ def import_project(
         frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
-    _check(masklets, frames, sized.shape, source)
+    _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
         raise FormatError(f"{source} shows no object (255 is void in pictures of DAVIS): give each object its own number.")
     _check_numbers(getattr(video, "path", None))
@@ -112,7 +112,7 @@ def _check_numbers(pictures: Path | None) -> None:
         )
 
 
-def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str) -> None:
+def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str, *, stated: bool) -> None:
     if len(shape) < 3 or not all(isinstance(n, int) and 0 < n <= LARGEST_SIDE for n in shape[:3]):
         raise FormatError(f"{source} is of a video of {tuple(shape[:3])} (T, Y, X), which cannot be.")
     if frames[0] < 0 or frames[-1] >= shape[0]:
@@ -122,6 +122,11 @@ def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source
     of_masks = getattr(masklets, "shape", None)
     if of_masks is not None and tuple(of_masks[1:3]) != tuple(shape[1:3]):
         raise FormatError(f"{source} has masks of {tuple(of_masks[1:3])} (Y, X), and the video has {tuple(shape[1:3])}.")
+    if stated and of_masks is not None and of_masks[0] != shape[0]:
+        raise FormatError(
+            f"{source} is of {of_masks[0]} frames, and the video has {shape[0]}: give the video of the masks, or import "
+            "without a video."
+        )
 
 
 def _known(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import VOID
-from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright, upright
+from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, open_picture, turned_upright, upright
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
@@ -44,7 +44,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
     try:
         pages, array, palette = _read(path, frame)
         stored = None if array is None else array.dtype.newbyteorder("=")
-    except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise FormatError(f"The mask {path} cannot be read ({error}).") from error
     if array is None:
         raise FormatError(f"The mask {path} has {pages} pages, one a frame from 0 on: there is none for frame {frame}.")
@@ -117,7 +117,7 @@ def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
         tiff = file.read(4) in _TIFF
     if tiff:
         return _read_tiff(path, frame)
-    with Image.open(path) as picture:
+    with open_picture(path) as picture:
         if picture.format == "JPEG":
             raise ValueError("a JPEG changes values, so they are not ids any more: save labels as PNG or TIFF")
         return _read_pillow(picture, frame)
@@ -152,7 +152,7 @@ def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
     except Exception as error:  # of damaged files tifffile raises many kinds
         if "imagecodecs" not in str(error):
             raise ValueError(str(error) or repr(error)) from error
-    with Image.open(path) as picture:  # compressed in a way that tifffile reads with a further package alone
+    with open_picture(path) as picture:  # compressed in a way that tifffile reads with a further package alone
         pages, array, palette = _read_pillow(picture, frame)
         if array is not None and picture.tag_v2.get(_PHOTOMETRIC) == tifffile.PHOTOMETRIC.MINISWHITE:  # type: ignore[attr-defined]
             if array.dtype not in (np.bool_, np.uint8):

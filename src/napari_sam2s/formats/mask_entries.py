@@ -56,8 +56,9 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     known = getattr(masklets.masks, "entries", None)
     if known is not None:
         return list(known(frame))
-    masks = sorted(masklets.masks(frame).items())
-    return [Entry(i, rle.encode(binary_mask(mask, np.shape(mask), FormatError))) for i, mask in masks]
+    masks, shape = sorted(masklets.masks(frame).items()), getattr(masklets, "shape", None)
+    sizes = [np.shape(mask) if shape is None else tuple(shape[1:3]) for _, mask in masks]
+    return [Entry(i, rle.encode(binary_mask(m, size, FormatError))) for (i, m), size in zip(masks, sizes, strict=True)]
 
 
 def sightings_of(masklets: Masklets) -> Iterator[tuple[int, int, rle.Mask]]:

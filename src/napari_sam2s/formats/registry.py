@@ -57,6 +57,7 @@ class Format:
     file_ending: str = ""  # of a format that is one file which the user names; else the user names a folder
     needs_video: bool = False  # the writer takes ``video`` too, with the frames
     layer_ending: str = ""  # of what napari saves Labels layers as; empty where it does not
+    states_length: bool = False  # its files say how many frames the video has
 
     @property
     def keywords(self) -> frozenset[str]:
@@ -124,8 +125,15 @@ _ALL = (
         ),
         layer_ending=".csv",
     ),
-    Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav),
-    Format("ctc", "Cell Tracking Challenge", "16-bit TIFF and res_track.txt; every frame must be known.", write_ctc, read_ctc),
+    Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav, states_length=True),
+    Format(
+        "ctc",
+        "Cell Tracking Challenge",
+        "16-bit TIFF and res_track.txt; every frame must be known.",
+        write_ctc,
+        read_ctc,
+        states_length=True,
+    ),
     Format(
         "ome-zarr",
         "OME-Zarr labels",
@@ -133,20 +141,43 @@ _ALL = (
         write_ome_zarr,
         read_ome_zarr,
         options=(Option("ngff", "0.5|0.4", "version of OME-NGFF; 0.4 for programs that do not read zarr 3"),),
+        states_length=True,
     ),
-    Format("tiff", "TIFF stack", "Labels (t, y, x) of 16 bits in one file.", write_tiff_stack, read_tiff_stack),
+    Format(
+        "tiff",
+        "TIFF stack",
+        "Labels (t, y, x) of 16 bits in one file.",
+        write_tiff_stack,
+        read_tiff_stack,
+        states_length=True,
+    ),
     Format(
         "youtube-vis",
         "YouTube-VIS JSON",
         "One run-length mask for each object and frame. TrackEval and mmdetection read it.",
         write_youtube_vis,
         read_youtube_vis,
+        states_length=True,
     ),
-    Format("mots", "MOTS challenge", "gt.txt with a run-length mask a line; masks do not overlap.", write_mots, read_mots),
+    Format(
+        "mots",
+        "MOTS challenge",
+        "gt.txt with a run-length mask a line; masks do not overlap.",
+        write_mots,
+        read_mots,
+        states_length=True,
+    ),
     Format(
         "yolo-seg", "YOLO segmentation", "Outlines to train YOLO with. Identities over time and holes are lost.", write_yolo_seg
     ),
-    Format("cvat", "CVAT for video 1.1", "An XML of tracks with masks, to upload to CVAT.", write_cvat, read_cvat),
+    Format(
+        "cvat",
+        "CVAT for video 1.1",
+        "An XML of tracks with masks, to upload to CVAT.",
+        write_cvat,
+        read_cvat,
+        states_length=True,
+    ),
     Format("geff", "GEFF tracks", "Tracks with divisions as a graph: centroids, areas, names; no masks.", write_geff),
     Format("trackmate", "TrackMate XML", "Spots with outlines and tracks with divisions, for Fiji.", write_trackmate),
     Format(
@@ -202,9 +233,9 @@ def export(
 
 def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:
     """Return the times of a video by its own clock; of pictures and arrays without a rate there are none."""
+    shape = getattr(masklets, "shape", None)
+    if video is not None and shape is not None and len(video) != shape[0]:
+        raise FormatError(f"The video has {len(video)} frames, and the masks are of one with {shape[0]}: give that one.")
     if getattr(video, "fps", None) is None or getattr(video, "timestamps", None) is None:
         return None
-    shape = getattr(masklets, "shape", None)
-    if shape is not None and len(video) != shape[0]:
-        raise FormatError(f"The video has {len(video)} frames, and the masks are of one with {shape[0]}: give that one.")
     return np.asarray(video.timestamps)

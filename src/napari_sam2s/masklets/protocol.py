@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets.types import Object
 
 
@@ -30,13 +31,19 @@ class Masklets(Protocol):
 
 @dataclass
 class LabelMasklets:
-    """Masklets of a label array ``(T, Y, X)``, of which only single frames are read; 0 is background."""
+    """Masklets of a label array ``(T, Y, X)``, of which only single frames are read; 0 is background.
+
+    Raises
+    ------
+    FormatError
+        If they are no integers of that shape, or, when a frame is read, below 0.
+    """
 
     labels: Any
 
     def __post_init__(self) -> None:
         if len(self.labels.shape) != 3 or np.dtype(self.labels.dtype).kind not in "iub":
-            raise ValueError(f"Labels are integers of shape (T, Y, X); got {self.labels.dtype} {tuple(self.labels.shape)}.")
+            raise FormatError(f"Labels are integers of shape (T, Y, X); got {self.labels.dtype} {tuple(self.labels.shape)}.")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,13 +59,20 @@ class LabelMasklets:
     @property
     def objects(self) -> tuple[Object, ...]:
         """An object for each label; reads the whole array."""
-        ids = {int(i) for t in self.frames for i in np.unique(np.asarray(self.labels[t]))} - {0}
+        ids = {i for t in self.frames for i in self._ids(np.asarray(self.labels[t]))}
         return tuple(Object(i, f"object {i}") for i in sorted(ids))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return the masks of a frame."""
         labels = np.asarray(self.labels[frame])
-        return {int(i): labels == i for i in np.unique(labels) if i}
+        return {i: labels == i for i in self._ids(labels)}
+
+    @staticmethod
+    def _ids(labels: NDArray[Any]) -> list[int]:
+        ids = [int(i) for i in np.unique(labels) if i]
+        if ids and ids[0] < 0:
+            raise FormatError(f"There are labels below 0 ({ids[0]}): objects are numbered from 1, and 0 is none.")
+        return ids
 
 
 @dataclass

@@ -68,6 +68,15 @@ def guess_axes(shape: Sequence[int]) -> str:
     )
 
 
+def named_axes(array: Any) -> str | None:
+    """Return the axes that an array names itself, as one of xarray does ("time", "y", "x"), else ``None``."""
+    names = getattr(array, "dims", None)
+    if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    axes = "".join(name[:1].upper() for name in names)
+    return axes if {"Y", "X"} <= set(axes) <= set("TZCYX") and len(set(axes)) == len(axes) == len(array.shape) else None
+
+
 def _check_array(raw: Any) -> None:
     """Make sure that an array says its shape and type, that these can be shown, and that no pixel is masked out."""
     try:
@@ -158,9 +167,11 @@ class ArrayFrames:
         if values.dtype == np.uint8 and all(limit == (0.0, 255.0) for limit in self.mapping.limits):
             shown = values
         else:
-            low = np.array([limit[0] for limit in self.mapping.limits], dtype=np.float32)
-            high = np.array([limit[1] for limit in self.mapping.limits], dtype=np.float32)
-            scaled = (values.astype(np.float32) - low) * (255 / np.maximum(high - low, 1e-12))
+            # Of large numbers 32 bits would keep steps of hundreds.
+            kind: Any = np.float64 if values.dtype.itemsize > 2 and values.dtype != np.float32 else np.float32
+            low = np.array([limit[0] for limit in self.mapping.limits], dtype=kind)
+            high = np.array([limit[1] for limit in self.mapping.limits], dtype=kind)
+            scaled = (values.astype(kind) - low) * (255 / np.maximum(high - low, 1e-12))
             # Borders that were registered or stitched are nan: black, as in napari.
             shown = np.clip(np.nan_to_num(scaled + 0.5, nan=0.0, posinf=255, neginf=0), 0, 255).astype(np.uint8)
         if shown.shape[2] == 1:

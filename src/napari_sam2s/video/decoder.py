@@ -53,6 +53,7 @@ class ForwardDecoder:
         pixels: str = "rgb24",
     ) -> None:
         command = [executable(), "-hide_banner", "-nostdin", "-copyts"]
+        command += ["-reinit_filter", "0"] if counted else []  # else N begins anew where frames change their size
         if seek_s is not None:
             command += seek_arguments(seek_s)
         command += [*source.input, "-an", "-sn", "-dn", "-fps_mode", "passthrough"]

@@ -42,7 +42,7 @@ PARTIAL = (
 )
 _SHOWINFO = re.compile(r"n:\s*\d+ pts:\s*(-?\d+|NOPTS).*? sar:(\d+)/(\d+) s:(\d+)x(\d+)")
 _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
-_VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+).*?, (\d+)x(\d+)")
+_VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))?")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _RATE = re.compile(r"([\d.]+) fps")
@@ -89,7 +89,7 @@ class Stream:
 
     codec: str
     pixels: str  # ffmpeg's name of their format
-    size: tuple[int, int]  # (Y, X) as coded
+    size: tuple[int, int]  # (Y, X) as coded; (0, 0) of one that begins later in the file
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ def _streams(text: str) -> tuple[Stream, ...]:
     """Return the video streams of the input that are no cover pictures."""
     lines = text.partition("Stream mapping:")[0].splitlines()
     found = [_VIDEO.search(line) for line in lines if "(attached pic)" not in line]
-    return tuple(Stream(m[1], m[2], (int(m[4]), int(m[3]))) for m in found if m is not None)
+    return tuple(Stream(m[1], m[2], (int(m[4] or 0), int(m[3] or 0))) for m in found if m is not None)
 
 
-def decoded_times(source: Source, frames: int) -> NDArray[np.int64]:
-    """Decode the first so many frames and return their times, in units of the time base of :class:`Probe`."""
-    found = _SHOWINFO.findall(decode_text(source, frames))[:frames]  # a filter may see more before ffmpeg stops
+def decoded_times(source: Source, frames: int, seek: Fraction | None = None) -> NDArray[np.int64]:
+    """Decode the first so many frames, or those from a key frame, and return their times in the time base of :class:`Probe`."""
+    found = _SHOWINFO.findall(decode_text(source, frames, seek=seek))[:frames]  # a filter may see more before ffmpeg stops
     return np.array([int(pts) for pts, *_ in found if pts != "NOPTS"], np.int64)
 
 
@@ -222,6 +222,7 @@ class Packets:
     partial: bool  # ffmpeg said that the file ends too early
     back_at: tuple[int, ...] = ()  # packets where the dts run back
     crc: NDArray[np.int64] | None = None  # of their content, where they were read
+    sizes: NDArray[np.int64] | None = None  # in bytes
 
 
 def read_packets(source: Source, progress: Callable[[float], bool] | None = None) -> Packets:
@@ -246,7 +247,7 @@ def read_packets(source: Source, progress: Callable[[float], bool] | None = None
     partial = any(sign in complaints for sign in PARTIAL)
     # The dts after one that ran back have been raised to the largest before it.
     back_at = tuple(int(np.argmax(dts >= previous)) + 1 for previous in backs)
-    return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4])
+    return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4], table[:, 3])
 
 
 def packets_from(source: Source, seconds: float, count: int) -> list[tuple[int, int]]:

@@ -22,13 +22,13 @@ from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
-from napari_sam2s.video.mp4_index import read_sample_tables, samples_of_an_early_edit
-from napari_sam2s.video.picture_order import left_out, shown
+from napari_sam2s.video.mp4_index import has_pauses_or_speeds, read_sample_tables, samples_of_an_early_edit
+from napari_sam2s.video.picture_order import left_out, shown, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 7
+CACHE_VERSION = 9
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -139,10 +139,13 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         If it cannot be decoded, or there is no such stream.
     """
     source, several = choose_stream(path, stream)
+    if has_pauses_or_speeds(path):
+        source = replace(source, all_samples=True)
+        several.append("Its edit list has pauses or other speeds: it is not followed, and all frames of the file are shown.")
     index = _index(source, several, progress)
     if stream is None and index.streams > 1 and len(index.pts) == 1:  # a title picture is no film
         source, index = _longest(index, source, progress)
-    if not index.container.startswith("mov"):
+    if not index.container.startswith("mov") or source.all_samples:
         return index
     if not index.counted:
         lost = samples_of_an_early_edit(path) - len(index.pts) - len(index.shared)
@@ -174,6 +177,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts), path)]
         return _made(source, first, warnings, pts, FRAME_0, NO_FRAMES)
+    packets = without_standing(source, packets, first)
     pts, keys, shared = shown(packets, first, path)
     warnings = several + (left_out(packets, pts, first, path) if len(shared) else [])
     if len(pts) and first.first_pts != pts[0]:

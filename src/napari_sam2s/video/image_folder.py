@@ -8,12 +8,21 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames, as_video
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_multiscale, of_tiff
-from napari_sam2s.video.picture_file import TURNED, UPRIGHT, is_deep_png, open_picture, orientation, read_deep_png, upright
+from napari_sam2s.video.picture_file import (
+    TURNED,
+    UNREADABLE,
+    UPRIGHT,
+    is_deep_png,
+    open_picture,
+    orientation,
+    read_deep_png,
+    upright,
+    upright_size,
+)
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
 
@@ -110,13 +119,9 @@ def _layout(path: Path) -> tuple[tuple[int, int, str], int]:
     """Return ``(Y, X, mode)``, upright, and how the picture is turned, from the header."""
     try:
         with open_picture(path) as picture:
-            if is_deep_png(path):
-                return (picture.height, picture.width, f"{picture.mode} of 16 bits"), UPRIGHT
-            turned = orientation(picture)
-            lying = turned > 4  # rows and columns change places
-            size = (picture.width, picture.height) if lying else (picture.height, picture.width)
-            return (*size, picture.mode), turned
-    except (UnidentifiedImageError, OSError) as error:
+            mode = f"{picture.mode} of 16 bits" if is_deep_png(path) else picture.mode
+            return (*upright_size(picture), mode), orientation(picture)
+    except UNREADABLE as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 
 
@@ -132,7 +137,7 @@ def _read(path: Path) -> NDArray[Any]:
             picture = upright(found)
             plain = picture.mode in ("L", "RGB", "RGBA") or picture.mode.startswith(("I", "F"))  # the others have 8 bits or 1
             return np.asarray(picture if plain else picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except UNREADABLE as error:
         raise VideoError(f"{path} cannot be read ({error}).") from error
 
 
@@ -143,13 +148,13 @@ def is_zarr(folder: Path) -> bool:
 
 def missing_chunks(array: Any) -> list[str]:
     """Say how many pieces of a zarr array are not stored: they were empty, or never written, or not copied."""
-    if not hasattr(array, "nchunks_initialized") or array.nchunks > MOST_CHUNKS:
+    if array.nchunks > MOST_CHUNKS:  # asked for first: to count them takes long
         return []
     lost = array.nchunks - array.nchunks_initialized
     if lost <= 0:
         return []
     return [
-        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value}: "
+        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value or 0}: "
         "empty, or not copied."
     ]
 
@@ -172,7 +177,7 @@ def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     except VideoError:
         raise
     except Exception as error:  # zarr, its stores and damaged metadata raise many kinds
-        raise VideoError(f"{path} cannot be read as zarr ({error or type(error).__name__}).") from error
+        raise VideoError(f"{path} cannot be read as zarr ({str(error) or type(error).__name__}).") from error
 
 
 def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ JUMPS = 4  # where every frame is called a key frame by a file whose codec has o
 WHOLE_FRAMES = {"mjpeg", "prores", "rawvideo", "ffv1", "png", "dnxhd", "dvvideo", "jpeg2000", "huffyuv", "ffvhuff", "utvideo"}
 WHOLE_FRAMES |= {"magicyuv", "cfhd", "v210", "v410", "r210", "yuv4", "bmp", "tiff", "targa", "hap", "asv1", "asv2", "y41p"}
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
+LATE_FRAMES = 20  # that are decoded there, where the next key frame is farther than is checked
 _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
-_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+).*? checksum:([0-9A-F]+)")
+# Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
+_SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+)(?:(?! pts:).)*? checksum:([0-9A-F]+)", re.DOTALL)
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"
@@ -53,31 +56,72 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
 
     Notes
     -----
-    Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them. Of AVI and MXF, which have one
-    list of packets for playing and another for jumping, it lists 20 packets after a jump to the last tenth.
+    Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them; then the same at the last tenth,
+    where parts that were appended lie. Of AVI and MXF, which have one list of packets for playing and another for jumping, it
+    lists 20 packets after a jump there.
     """
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
     show = _OF_COLOURS if pixels == "pal8" else _CHECKSUMS
     count = min(max(CHECKED_PIXELS // (first.size[0] * first.size[1]), LEAST_FRAMES), CHECKED_FRAMES)
-    text = decode_text(source, count, show=show)
-    played = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
-    mismatches = EndMismatches()
-    unsound = [mismatches.show_damage(line, frame=_SHOWN.search(line) is not None) for line in text.splitlines()]
-    damaged = _DAMAGE.search(text) is not None or any(unsound[-1:])
-    times = np.array([time for time, _ in played], np.int64)
-    if not len(times):
-        return Verdict(damaged=damaged)
-    resized = len(set(_SIZE.findall(text))) > 1
-    if (np.diff(times) < 0).any():
+    played = _play(source, count, show)
+    if not len(played.times):
+        return Verdict(damaged=played.damaged)
+    if played.runs_back:
         return Verdict("its times run back while it is played")
-    reached = pts[: np.searchsorted(pts, times[-1], side="right")]
-    if not damaged and not np.isin(reached, times).all():
+    if not played.damaged and played.lacks(pts):
         return Verdict("frames come out of the decoder at other times than its packets say")
-    if _differs_after_jump(source, dict(played), pts, keys, first, show):
+    if _differs_after_jump(source, played.checksums, pts, keys, first, show):
         return Verdict("other pictures are shown after a jump than when it is played")
     if first.container in ("avi", "mxf") and packets.crc is not None and _other_packets_after_jump(source, packets):
         return Verdict("a piece of it is lost, so jumps go to other frames")
-    return Verdict(resized=resized, damaged=damaged)
+    if lies := _lies_later(source, pts, keys, first, count, show):
+        return Verdict(lies)
+    return Verdict(resized=played.resized, damaged=played.damaged)
+
+
+class _Played:
+    """What the decoder says of some frames in a row."""
+
+    def __init__(self, text: str, count: int) -> None:
+        shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
+        self.times = np.array([time for time, _ in shown], np.int64)
+        self.checksums = dict(shown)
+        mismatches = EndMismatches()
+        unsound = [mismatches.show_damage(line, frame=_SHOWN.search(line) is not None) for line in text.splitlines()]
+        self.damaged = _DAMAGE.search(text) is not None or any(unsound[-1:])
+        self.resized = len(set(_SIZE.findall(text))) > 1
+        self.runs_back = bool((np.diff(self.times) < 0).any())
+
+    def lacks(self, pts: NDArray[np.int64], since: int | None = None) -> bool:
+        """Whether frames of the index, from a time on to the last that was shown, were not among them."""
+        reached = pts[: np.searchsorted(pts, self.times[-1], side="right")]
+        return not np.isin(reached if since is None else reached[reached >= since], self.times).all()
+
+
+def _play(source: Source, count: int, show: str, seek: Fraction | None = None) -> _Played:
+    return _Played(decode_text(source, count, show=show, seek=seek), count)
+
+
+def _lies_later(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], first: Probe, count: int, show: str) -> str:
+    """Return why times or key frames far from the beginning lie: of files put together from an honest part and another."""
+    place = int(np.searchsorted(keys, LATE * len(pts), side="right")) - 1
+    if place == len(keys) - 1 and place and keys[place - 1] >= count:
+        place -= 1  # so that there is one to jump to
+    key, following = int(keys[place]), int(keys[place + 1]) if place + 1 < len(keys) else len(pts)
+    if key < count or first.codec in WHOLE_FRAMES:
+        return ""
+    jump = following < len(pts) and following + AFTER_JUMP - key <= count
+    frames = following + AFTER_JUMP - key if jump else min(count, LATE_FRAMES)
+    played = _play(source, frames, show, int(pts[key]) * first.time_base)
+    if not len(played.times) or played.damaged:
+        return ""
+    # The jump may have gone to an earlier key frame; what is shown before that one may refer to what was jumped over.
+    landed = min(int(np.searchsorted(pts[keys], played.times[0])), len(keys) - 1)
+    if played.runs_back or played.lacks(pts, int(pts[keys[landed]])):
+        return f"near frame {key} frames come out of the decoder at other times than its packets say"
+    if jump and _differs_at(source, played.checksums, int(pts[following]), first, show):
+        return f"another picture is shown after a jump to frame {following} than when it is played"
+    return ""
 
 
 def _differs_after_jump(
@@ -113,11 +157,17 @@ def _other_packets_after_jump(source: Source, packets: Packets) -> bool:
 def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:
     """Say what a user is to know of it."""
     if verdict.lies:
-        path, every = source.path, "-ignore_editlist 1 " if source.all_samples else ""
-        copy = quoted(f"{path.stem}-counted.mkv")
         return (
             f"The times in the file do not name its frames ({verdict.lies}). They are counted from its start, so jumps are "
-            f"slow; a copy in which they are quick is made with: ffmpeg {every}-i {quoted(path.name)} -map 0:V:0 "
-            f"-vf settb=1/1000,setpts=N*1000/{rate or 25:g} -fps_mode passthrough -c:v ffv1 {copy}."
+            f"slow; a copy in which they are quick is made with: {counted_copy(source, rate)}."
         )
     return "The stream is damaged: near the damage a frame may look other when it is jumped to than when it is played."
+
+
+def counted_copy(source: Source, rate: float | None) -> str:
+    """Return the command that makes a copy of a file whose frames have the times of their numbers."""
+    path, every = source.path, "-ignore_editlist 1 " if source.all_samples else ""
+    return (
+        f"ffmpeg {every}-i {quoted(path.name)} -map 0:V:{source.stream} -vf settb=1/1000,setpts=N*1000/{rate or 25:g} "
+        f"-fps_mode passthrough -c:v ffv1 {quoted(f'{path.stem}-counted.mkv')}"
+    )

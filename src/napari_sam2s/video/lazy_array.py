@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+
+MOST_FRAMES = 2**28  # two months at 50 frames a second
 
 
 class LazyFrames:
@@ -68,6 +71,25 @@ class Chosen(LazyFrames):
         return np.asarray(self._array[tuple(key)])
 
 
+def _refuse_large(array: Any, shape: tuple[int, ...], time: int) -> None:
+    """Make sure that what is read for one frame, with all of the pieces that it lies in, fits into memory."""
+    import psutil
+
+    chunks = getattr(array, "chunks", None)  # of zarr and HDF5; dask has other ones
+    whole = isinstance(chunks, tuple) and len(chunks) == len(shape) and all(isinstance(n, int) and n > 0 for n in chunks)
+    pieces: tuple[int, ...] = chunks if whole else (1,) * len(shape)  # type: ignore[assignment]
+    sides = (piece if k == time else -(-n // piece) * piece for k, (n, piece) in enumerate(zip(shape, pieces, strict=True)))
+    needed, memory = math.prod(sides) * np.dtype(array.dtype).itemsize, psutil.virtual_memory().total
+    if needed > memory:
+        of_chunks = f" (its chunks are {pieces})" if whole else ""
+        raise VideoError(
+            f"One frame takes {needed / 2**30:,.0f} GiB to read{of_chunks}, and the memory has {memory / 2**30:,.0f}: save it "
+            "in smaller chunks, one frame each, or smaller."
+        )
+    if shape[time] > MOST_FRAMES:
+        raise VideoError(f"The array says that it has {shape[time]:,} frames: is it damaged?")
+
+
 def as_video(array: Any, axes: str) -> tuple[Any, str]:
     """Return an array seen as ``TYX``, ``TCYX`` or ``TYXC``, and which of them; nothing is read.
 
@@ -77,7 +99,7 @@ def as_video(array: Any, axes: str) -> tuple[Any, str]:
     Raises
     ------
     VideoError
-        If the axes do not fit the shape, it is a volume over time, or no video.
+        If the axes do not fit the shape, it is a volume over time, or no video; or one frame does not fit into memory.
     """
     shape = tuple(int(n) for n in array.shape)
     if len(axes) != len(shape) or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):
@@ -93,6 +115,7 @@ def as_video(array: Any, axes: str) -> tuple[Any, str]:
     order = "T" + order.replace("T", "")
     if order not in ("TYX", "TCYX", "TYXC"):
         raise VideoError(f"An array of axes {axes} and shape {shape} is no video: use TYX, TCYX, TYXC or CTYX.")
+    _refuse_large(array, shape, axes.index(time))
     if order == axes:
         return array, axes
     dropped = frozenset(k for k, a in enumerate(axes) if a not in kept)

@@ -39,19 +39,22 @@ def samples_of_an_early_edit(path: Path) -> int:
     Writers that forget the delay of B-frames make such lists: they end too early by as much.
     """
     try:
-        header = _header(path)
-        if header is None:
-            return 0
-        track, _, tables = _video_tables(_boxes(header))
-        if b"edts" not in track:
-            return 0
-        box = _only(_boxes(_only(track, b"edts")), b"elst")
+        track, _, tables = _video_tables(_boxes(_header(path) or memoryview(b"")))
+        edits = _edits(track)
         count = len(_sizes(_only(tables, b"stsz")))
         first = int((_decoding_times(_only(tables, b"stts"), count) + _offsets(tables, count)).min())
-        start = struct.unpack_from(">q" if box[0] else ">i", box, 16 if box[0] else 12)[0]
-        return count if _count(box) == 1 and 0 <= start < first else 0
+        return count if len(edits) == 1 and 0 <= edits[0][1] < first else 0
     except (_NotPlain, struct.error, ValueError, IndexError):
         return 0
+
+
+def has_pauses_or_speeds(path: Path) -> bool:
+    """Whether the edit list of the only video track has what ffmpeg does not follow: gaps between edits, other speeds."""
+    try:
+        edits = _edits(_video_tables(_boxes(_header(path) or memoryview(b"")))[0])
+    except (_NotPlain, struct.error, ValueError, IndexError):
+        return False
+    return any(start == -1 for _, start, *_ in edits[1:]) or any(edit[2:] != (1, 0) for edit in edits if edit[1] != -1)
 
 
 def _header(path: Path) -> memoryview | None:
@@ -132,7 +135,7 @@ def _packets(header: memoryview, file_size: int) -> Packets:
             raise _NotPlain
         flags[:] = 0
         flags[keys] = FLAG_KEY
-    return Packets(pts + shift, dts + shift, flags, Fraction(1, timescale), partial=False)
+    return Packets(pts + shift, dts + shift, flags, Fraction(1, timescale), partial=False, sizes=sizes)
 
 
 def _count(box: memoryview) -> int:
@@ -201,14 +204,20 @@ def _offsets(tables: Boxes, samples: int) -> NDArray[np.int64]:
     return _expand(runs, samples)
 
 
+def _edits(track: Boxes) -> list[tuple[int, ...]]:
+    """Return the edit list: duration in the movie's units, start in the track's (-1 for a gap), and speed in two numbers."""
+    if b"edts" not in track:
+        return []
+    box = _only(_boxes(_only(track, b"edts")), b"elst")
+    row = ">Qqhh" if box[0] else ">Iihh"
+    return [struct.unpack_from(row, box, 8 + n * struct.calcsize(row)) for n in range(_count(box))]
+
+
 def _edit(track: Boxes, pts: NDArray[np.int64], timescale: int, movie_timescale: int) -> int:
     """Return what the edit list adds to every time; it must show all frames, once, at their own speed."""
-    if b"edts" not in track:
+    edits, delay = _edits(track), 0
+    if not edits:
         return 0
-    box = _only(_boxes(_only(track, b"edts")), b"elst")
-    row = ">Qqhh" if box[0] else ">Iihh"  # (duration in the movie's units, start in the track's, speed)
-    edits = [struct.unpack_from(row, box, 8 + n * struct.calcsize(row)) for n in range(_count(box))]
-    delay = 0
     if len(edits) == 2 and edits[0][1] == -1:  # an empty edit: the track starts later
         delay = round(Fraction(edits[0][0] * timescale, movie_timescale))
         edits = edits[1:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _RGB, _GREY_ALPHA, _RGBA = 2, 4, 6  # PNG's types of colour
 ORIENTATION, UPRIGHT = 0x0112, 1  # the tag of TIFF and EXIF; other values are turned or mirrored
 TURNED = "{} of {} pictures say that they are turned or mirrored; they are shown upright, as viewers show them."
+# What Pillow raises of damaged pictures, depending on where the damage is.
+UNREADABLE = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, EOFError, struct.error, zlib.error)
 _lock = threading.Lock()
 
 
@@ -51,7 +55,7 @@ def is_deep_png(path: Path) -> bool:
 
 
 def read_deep_png(path: Path) -> NDArray[Any]:
-    """Return a PNG of 16 bits and colour, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
+    """Return a PNG of 16 bits and colour, upright, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
 
     Raises
     ------
@@ -64,17 +68,26 @@ def read_deep_png(path: Path) -> NDArray[Any]:
         values = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except Exception as error:  # imagecodecs has a class of its own for every codec
         raise VideoError(f"{path} cannot be read ({error}).") from error
+    with open_picture(path) as picture:
+        values = turned_upright(values, orientation(picture))
     return values[..., 0] if values.shape[-1] == 2 and values.ndim == 3 else values
 
 
 def orientation(picture: Image.Image) -> int:
     """Return how a picture is turned by its EXIF, 1 for upright; a TIFF is turned by Pillow itself."""
-    return UPRIGHT if picture.format == "TIFF" else int(picture.getexif().get(ORIENTATION, UPRIGHT))
+    code = UPRIGHT if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, UPRIGHT)
+    return code if code in range(UPRIGHT, 9) else UPRIGHT
 
 
 def upright(picture: Image.Image) -> Image.Image:
     """Return a picture as viewers show it."""
     return picture if orientation(picture) == UPRIGHT else ImageOps.exif_transpose(picture)
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Return ``(Y, X)`` of a picture as viewers show it, from its header."""
+    size = (picture.height, picture.width)
+    return size[::-1] if orientation(picture) > 4 else size  # rows and columns change places
 
 
 def turned_upright(values: NDArray[Any], code: int, y: int = 0) -> NDArray[Any]:
@@ -85,13 +98,13 @@ def turned_upright(values: NDArray[Any], code: int, y: int = 0) -> NDArray[Any]:
     values
         Their axis ``y`` counts rows, the next one columns.
     code
-        1 to 8.
+        1 to 8; others mean nothing.
     """
     if code in (3, 4):
         values = np.flip(values, y)
     if code in (2, 3):
         values = np.flip(values, y + 1)
-    if code >= 5:
+    if code in (5, 6, 7, 8):
         values = np.swapaxes(values, y, y + 1)
     if code in (7, 8):
         values = np.flip(values, y)

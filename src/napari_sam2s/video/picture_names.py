@@ -23,6 +23,7 @@ _VIEWS = re.compile(
 )
 _TIME = re.compile(r"(?:^|[^a-z])(t|time)-$", re.I)  # before a number that may be below zero
 _UNITS = ("d", "h", "m", "s")
+_AFTER = re.compile(r"[ _]?([nuµμm]?s|m?sec|min|hr?|d)(?![a-z])", re.I)  # behind a number of one of several units
 NEARLY_ALL = 0.8  # of the pairs of two numbers: then they are a grid, such as times and channels
 
 
@@ -71,10 +72,17 @@ def _of_several_kinds(split: Sequence[Sequence[str]], names: Sequence[str]) -> O
     columns = list(zip(*(map(Fraction, parts[1::2]) for parts in split), strict=False))
     varying = [column for column in columns if len(set(column)) > 1]
     year = any(len(set(column)) == 1 and 1900 <= column[0] < 2100 for column in columns)
-    if len({len(parts) for parts in split}) == 1 and len(varying) < 2 and not (year and varying and max(varying[0]) <= 31):
+    dated = year and varying and max(varying[0]) <= 31
+    if len({len(parts) for parts in split}) == 1 and len(varying) < 2 and not dated and not _of_several_units(split):
         return _by_one(varying[0] if varying else columns[-1], names)
     other = next(n for n in range(1, len(names)) if split[n][::2] != split[0][::2])
     raise VideoError(_KINDS.format(names[0], names[other]))
+
+
+def _of_several_units(split: Sequence[Sequence[str]]) -> bool:
+    """Whether one number of all names is in seconds here and in milliseconds there, say."""
+    found = [{match[1] for parts in split if (match := _AFTER.match(parts[k]))} for k in range(2, len(split[0]), 2)]
+    return any(len(units) > 1 for units in found)
 
 
 def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fraction]], list[set[int]]] | None:

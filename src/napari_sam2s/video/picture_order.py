@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, quoted
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times, quoted
 
 RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
+STANDING_BYTES = 16  # of a packet without a picture, at most
+CHECKED_BEHIND = 4  # frames
 
 
 def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -42,6 +45,22 @@ def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64]
     unique, alone = np.append(True, ~same), np.append(~same, True)
     # Decoding from a key frame that is not alone could begin with either of two frames.
     return pts[unique], np.flatnonzero((key & alone)[unique]), np.flatnonzero(~alone[unique])
+
+
+def without_standing(source: Source, packets: Packets, first: Probe) -> Packets:
+    """Return packets of which those that say that the picture stays (MPEG-4's "not coded", of dropped frames) are left out.
+
+    In packed streams of DivX such a packet follows one that holds two pictures, and the second is shown at its time.
+    """
+    if first.codec != "mpeg4" or packets.sizes is None or not (standing := packets.sizes <= STANDING_BYTES).any():
+        return packets
+    place, ratio = int(np.argmax(standing)), packets.time_base / first.time_base
+    key = max(np.flatnonzero((packets.flags[: place + 1] & FLAG_KEY) != 0), default=0)
+    seek = int(packets.dts[key]) * packets.time_base if key else None
+    times = decoded_times(source, place - int(key) + CHECKED_BEHIND, seek)
+    if packets.pts[place] == NO_PTS or round(int(packets.pts[place]) * ratio) in times:
+        return packets
+    return replace(packets, flags=np.where(standing, packets.flags | FLAG_DISCARD, packets.flags))
 
 
 def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path) -> list[str]:

@@ -26,7 +26,7 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
     if len(streams) < 2:
         return Source(path), []
     main = max(range(len(streams)), key=lambda n: (streams[n].size[0] * streams[n].size[1], -n))
-    sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" for n, s in enumerate(streams))
+    sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" if s.size[0] else f"{n}: begins later" for n, s in enumerate(streams))
     return Source(path, main), [shown_of_several(len(streams), main, f" ({sizes})")]
 
 

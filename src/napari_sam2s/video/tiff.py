@@ -18,6 +18,7 @@ from napari_sam2s.video.tiff_values import (
     Upright,
     absent_files,
     chain_is_cut,
+    has_small_palette,
     looks_of_pages,
     missing_frames,
     shown_by,
@@ -29,6 +30,7 @@ MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
 NAMES = {"S": "C", "I": "T", "Q": "T"}  # samples; pages without a named axis
 PILLOW_CODECS = {1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000}  # none, fax, LZW, JPEG, zlib, packed, LZMA, ZSTD
+PILLOW_COLOURS = {0, 1, 2, 3, 5, 6, 8}  # grey, RGB, palette, inks, YCbCr, L*a*b*
 PILLOW_MODES = {"uint16": ("I;16", "I;16B"), "int16": ("I",), "int32": ("I",), "float32": ("F",)}  # that it reads as they are
 
 
@@ -60,7 +62,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     except VideoError:
         raise
     except Exception as error:  # what is damaged makes tifffile raise many kinds
-        raise VideoError(f"{path} cannot be read as TIFF ({error or type(error).__name__}).") from error
+        raise VideoError(f"{path} cannot be read as TIFF ({str(error) or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         if broken:
             raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")
@@ -171,7 +173,8 @@ def _read_lazily(store: Any, tiff: Any = None) -> Any:
 def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
     """Return ``(Y, X, samples)`` of a TIFF that is not left to Pillow, ``None`` for other files, and whether pages follow.
 
-    It has more than 8 bits a sample, a codec such as JPEG 2000, or is turned (Pillow does not turn all of them).
+    It has more than 8 bits a sample, or an odd number of them, a codec such as JPEG 2000, a palette of 8 bits, the high byte
+    first in a BigTIFF, or is turned (Pillow does not turn all of them).
     """
     import tifffile
 
@@ -181,6 +184,10 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
         with tifffile.TiffFile(path) as tiff:
             page, more = tiff.pages.first, tiff.pages.is_multipage
             left = page.dtype in (np.uint8, bool) and page.compression in PILLOW_CODECS
+            left &= page.photometric in PILLOW_COLOURS and page.sampleformat == 1
+            left &= page.bitspersample in ((8,) if page.samplesperpixel > 1 else (1, 2, 4, 8))
+            left &= not (tiff.is_bigtiff and tiff.byteorder == ">")
+            left &= page.colormap is None or not has_small_palette(page.colormap)
             if page.dtype is None or (left and page.tags.valueof(ORIENTATION, UPRIGHT) == UPRIGHT):
                 return None, more
             samples = f"{page.dtype} x {page.samplesperpixel}" if page.samplesperpixel > 1 else str(page.dtype)

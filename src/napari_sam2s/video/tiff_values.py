@@ -20,7 +20,8 @@ from napari_sam2s.video.picture_file import turned_upright
 NAMED = 5  # in a sentence
 _FILE_NAME = re.compile(r'FileName="([^"]+)"')
 # PhotometricInterpretation, TIFF 6.0, sections 3, 5, 16, 21 and 23, and those of later supplements.
-WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, INKS, LUMA = 0, 1, 3, 5, 6
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, LUMA = 0, 1, 2, 3, 5, 6
+ASSOCIATED = 1  # alpha, of ExtraSamples
 OTHER_COLOURS = {8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32845: "LogLuv"}
 MOSAIC = 32803
 JPEG_CODECS = (6, 7)  # which give RGB
@@ -35,6 +36,9 @@ class Look:
     inks: bool = False  # cyan, magenta, yellow, black: (..., 4)
     luma: bool = False  # brightness and two differences of colour: (..., 3)
     grey_alpha: bool = False  # grey and how opaque it is: (..., 2), of which the grey is shown
+    largest: int = 0  # value of what has fewer than 8 bits: it becomes 255,
+    inverted: bool = False  # or 0
+    associated: bool = False  # colours times how opaque they are, and that: (..., 4)
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values whose 0 is black, or the colours of indices, ``(..., 3)`` uint8."""
@@ -42,6 +46,11 @@ class Look:
             return self.palette[values]
         if self.grey_alpha:
             return values[..., 0]
+        if self.largest:
+            wide = values.astype(np.uint16)
+            return ((self.largest - wide if self.inverted else wide) * 255 // self.largest).astype(np.uint8)
+        if self.associated:
+            return _undone(values)
         if self.inks:
             most = np.iinfo(values.dtype).max
             light = np.float64(most) - values  # of each ink what it leaves
@@ -61,6 +70,13 @@ def _rgb(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.clip(np.round(np.stack(colours, axis=-1)), 0, 255).astype(np.uint8)
 
 
+def _undone(values: NDArray[Any]) -> NDArray[Any]:
+    """Return colours ``(..., 3)`` that are not multiplied by how opaque they are any more, as Pillow does."""
+    most, opaque = np.iinfo(values.dtype).max, values[..., 3:].astype(np.uint64)
+    colours = np.minimum(values[..., :3] * np.uint64(most) // np.maximum(opaque, 1), most).astype(values.dtype)
+    return np.where(opaque > 0, colours, values[..., :3])
+
+
 def shown_by(page: Any) -> Look | None:
     """Return how the values of a page are shown, ``None`` for those that are shown as they are.
 
@@ -71,17 +87,34 @@ def shown_by(page: Any) -> Look | None:
     """
     if page.photometric in OTHER_COLOURS:
         raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
+    if page.axes == "SYX" and (page.photometric == INKS or (page.photometric == LUMA and page.compression not in JPEG_CODECS)):
+        raise VideoError("The colours of the file are CMYK or YCbCr in a plane each: save it as RGB.")
     if page.photometric == LUMA and page.compression not in JPEG_CODECS and page.shape[-1] == 3 and page.dtype == np.uint8:
         return Look(None, 0, luma=True)
+    if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.dtype == np.uint8 and page.bitspersample < 8:
+        return Look(None, 0, largest=2**page.bitspersample - 1, inverted=page.photometric == WHITE_IS_ZERO)
     if page.photometric == WHITE_IS_ZERO:
         return Look(None, 0)
     if page.photometric == PALETTE and page.colormap is not None:
-        return Look((np.asarray(page.colormap).T // 257).astype(np.uint8), 1)
+        return Look(palette_of(page.colormap), 1)
     if page.photometric == INKS and page.shape[-1] == 4 and page.dtype.kind == "u":  # else its ink samples lie in planes
         return Look(None, 0, inks=True)
+    if page.photometric == RGB and page.extrasamples[:1] == (ASSOCIATED,) and page.shape[-1] == 4 and page.dtype.kind == "u":
+        return Look(None, 0, associated=True)
     if page.photometric == BLACK_IS_ZERO and page.extrasamples and page.samplesperpixel == 2 == page.shape[-1]:
         return Look(None, -1, grey_alpha=True)
     return None
+
+
+def has_small_palette(colours: NDArray[Any]) -> bool:
+    """Whether the colours of a palette are of 8 bits: some programs write those where 16 belong (libtiff looks, too)."""
+    return int(np.max(colours)) < 256
+
+
+def palette_of(colours: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the colours ``(N, 3)`` of a TIFF's map ``(3, N)``."""
+    values = np.asarray(colours).T
+    return (values if has_small_palette(values) else values // 257).astype(np.uint8)
 
 
 class Shown(LazyFrames):
@@ -91,7 +124,7 @@ class Shown(LazyFrames):
         shape = tuple(array.shape)
         if look.samples:
             shape = (*shape, 3) if look.samples > 0 else shape[:-1]
-        elif look.inks:
+        elif look.inks or look.associated:
             shape = (*shape[:-1], 3)
         super().__init__(shape, np.uint8 if look.palette is not None else array.dtype)
         self._array, self._looks = array, looks or [look] * len(self)
@@ -106,7 +139,7 @@ def looks_of_pages(tiff: Any, series: Any) -> list[Look]:
     if series.keyframe.photometric != PALETTE or len(series.pages) < 2:
         return []
     maps = [tiff.pages.get(page.index).aspage().colormap for page in series.pages if page is not None]
-    found = [Look((np.asarray(colours).T // 257).astype(np.uint8), 1) for colours in maps if colours is not None]
+    found = [Look(palette_of(colours), 1) for colours in maps if colours is not None]
     differ = any(not np.array_equal(look.palette, found[0].palette) for look in found)  # type: ignore[arg-type]
     return found if differ and len(found) == series.shape[0] else []
 
@@ -197,7 +230,7 @@ def _beyond(page: Any, end: int | None, own: str | None) -> bool:
 
 
 def chain_is_cut(tiff: Any) -> bool:
-    """Whether the list of pages goes on behind the end of the file (TIFF 6.0, section 2: each page names the next)."""
+    """Whether the last page that can be read names a further one (TIFF 6.0, section 2): behind the end, or in a circle."""
     form, file = tiff.tiff, tiff.filehandle
     try:
         place = tiff.pages[-1].offset
@@ -207,7 +240,7 @@ def chain_is_cut(tiff: Any) -> bool:
         following = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
     except (struct.error, OSError, IndexError, ValueError):
         return True
-    return bool(following) and following + form.tagnosize > file.size
+    return bool(following)
 
 
 def spans(frames: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
-from napari_sam2s.video.arrays import ArrayFrames, Mapping
+from napari_sam2s.video.arrays import ArrayFrames, Mapping, named_axes
 from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
@@ -230,8 +230,8 @@ def open_video(
         array; or a :class:`Video`, which is returned as it is.
     axes, channels, limits
         For arrays and pictures: the axes (``"TYX"``, ``"TCYX"``, ``"TYXC"``, ``"CTYX"``), which channels to show and which raw
-        values become 0 and 255 (of video files of 9 to 16 bits grey, too); see :class:`Mapping`. By default guessed from the
-        shape, the first three, and robust percentiles of the whole video.
+        values become 0 and 255 (of video files of 9 to 16 bits grey, too); see :class:`Mapping`. By default named by the array
+        (xarray) or guessed from the shape, the first three, and robust percentiles of the whole video.
     fps
         Frames per second of sources that do not know it.
     stream
@@ -256,7 +256,7 @@ def open_video(
             raise VideoError(f"A {type(source).__name__} is not a video: give a path or an array.")
         if stream is not None:
             raise VideoError("stream= is for video files; this is an array.")
-        frames = ArrayFrames(source, axes=axes, channels=channels, limits=limits)
+        frames = ArrayFrames(source, axes=axes or named_axes(source), channels=channels, limits=limits)
         return Video(frames, name="array", fps=fps)
     path = user_path(source)
     _check_path(path)

@@ -18,6 +18,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video.decoder import ForwardDecoder
 from napari_sam2s.video.ffmpeg import Source
 from napari_sam2s.video.frame_index import MOVED, load_index
+from napari_sam2s.video.index_check import counted_copy
 from napari_sam2s.video.lazy_array import LazyFrames
 
 CACHE_BYTES = 256 * 2**20
@@ -55,6 +56,7 @@ class VideoFile:
         self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
         self._told = any("truncated" in w for w in self.index.warnings)  # of bit errors; of a cut file it is known
+        self._told_of_lies = False
         self._told_of_sizes = any("several sizes" in w for w in self.index.warnings)
 
     def __len__(self) -> int:
@@ -173,8 +175,10 @@ class VideoFile:
             if not self._landed and index in self.index.shared:
                 return None  # the seek went too far, maybe to the second of two frames of this time
             self._landed = True
-            if index < self._next:
-                continue  # it has the time of one that was shown before it: the first counts
+            if index < self._next:  # it has the time of one that was shown before it: the first counts
+                if index not in self.index.shared:
+                    self._tell_of_lies(index)
+                continue
             frame.setflags(write=False)
             self._keep(index, frame)
             self._next = index + 1
@@ -188,6 +192,18 @@ class VideoFile:
         warnings.warn(
             f"{self.path.name} is damaged near frame {near} ({float(self.index.timestamps[near]):.1f} s): from there to the "
             "next key frame a picture may look other when it is jumped to than when it is played. Check masks there by eye.",
+            stacklevel=2,
+        )
+
+    def _tell_of_lies(self, near: int) -> None:
+        """Warn of times that run back where nobody looked when the file was indexed."""
+        if self._told_of_lies:
+            return
+        self._told_of_lies = True
+        seconds, source = float(self.index.timestamps[near]), Source(self.path, self.index.stream, self.index.all_samples)
+        warnings.warn(
+            f"Near frame {near} ({seconds:.1f} s) of {self.path.name} its times do not name its frames: there they may be "
+            f"others. A copy in which they are certain is made with: {counted_copy(source, self.index.fps)}.",
             stacklevel=2,
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import FORMATS, Format
 from napari_sam2s.formats.atomic_write import kind_of
+from napari_sam2s.formats.export_view import ExportView
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets
 from napari_sam2s.widgets.export_menu import pixel_size_of
@@ -48,4 +49,4 @@ def _save(chosen: Format, path: str, data: Any, attributes: dict[str, Any]) -> l
         raise FormatError(f"Labels of the shape {shape} cannot be written: they are (T, Y, X), or one frame (Y, X).")
     name = str(attributes.get("name", "labels")).replace("/", "-")
     labels = LabelMasklets(data if len(shape) == 3 else np.asarray(data)[None])
-    return [str(chosen.write(labels, Path(path), name, **options))]
+    return [str(chosen.write(ExportView(labels, None), Path(path), name, **options))]
