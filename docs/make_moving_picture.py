@@ -18,6 +18,7 @@ from qtpy.QtGui import QImage
 from walk import LEFT, Walk
 
 from napari_sam2s.evaluation.clicks import next_click
+from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.formats import write_video
 from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.synthetic.samples import demo_case
@@ -105,17 +106,18 @@ class Film(Walk):
         self.take(caption, 900)
 
     def correct(self) -> None:
-        """Click the first object where its mask is most wrong (its middle, where the truth is not known), and track on."""
+        """Click the object whose mask is the worst where it is most wrong (its middle, where the truth is not known)."""
         session = self.widget.session
-        mine = session.project.objects[0].id
-        session.current_object = mine
-        mask = session.project.mask(session.frame, mine)
-        truth = self.truth.masks(session.frame).get(mine) if self.truth is not None else mask
-        if mask is None or truth is None:
+        known = self.truth.masks(session.frame) if self.truth is not None else {}
+        masks = {o.id: session.project.mask(session.frame, o.id) for o in session.project.objects}
+        seen = {i: mask for i, mask in masks.items() if mask is not None}
+        if not seen:
             return
-        (y, x), label = next_click(truth, mask if self.truth is not None else None)
+        mine = min(seen, key=lambda i: iou(seen[i], known[i]) if i in known else 1.0)
+        session.current_object = mine
+        (y, x), label = next_click(known.get(mine, seen[mine]), seen[mine] if mine in known else None)
         at = self.place(y, x)
-        self.take("Correct it on any frame: click", 1200, at)
+        self.take(f"Correct it on any frame: {'click' if label else 'right-click what is too much'}", 1500, at)
         self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
         self.take("only this object changes", 1200, at)
         self.press(Qt.Key.Key_G)
