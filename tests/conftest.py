@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,36 @@ def real_data() -> Path:
     if not (REAL_DATA / "videos").is_dir():
         pytest.skip(f"real material is not at {REAL_DATA}; set SAM2S_REAL_DATA to its folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_in_model_read_once() -> Iterator[None]:
+    """The built-in model is read from its file and made once in a process, then copied: a quarter of the time."""
+    checkpoints = sys.modules.get("napari_sam2s.model.checkpoints")
+    if checkpoints is None:  # not worth an import of torch
+        yield
+        return
+    built_in, kept = checkpoints.find_weights(checkpoints.BUILT_IN), {}
+    open_checkpoint, make_network = checkpoints.open_checkpoint, checkpoints._network
+
+    def opened(path):
+        if path != built_in:
+            return open_checkpoint(path)
+        if "file" not in kept:
+            kept["file"] = open_checkpoint(path)
+        return kept["file"]
+
+    def made(name, file, strict):
+        if file is not kept.get("file") or name != checkpoints.BUILT_IN:
+            return make_network(name, file, strict)
+        if "network" not in kept:
+            kept["network"] = make_network(name, file, strict)
+        return copy.deepcopy(kept["network"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "open_checkpoint", opened)
+        patch.setattr(checkpoints, "_network", made)
+        yield
 
 
 @pytest.fixture(scope="module")
