@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,13 @@ import pytest
 # Before anything imports torch: spinning OpenMP threads starve everything else on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("QT_API", "pyqt6")
+# Processes of pytest-xdist share the cores: more threads than those only wait for each other.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
+# What tests write is kept in memory where there is plenty: projects are synced to the disk at every step.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 REAL_DATA = Path(os.environ.get("SAM2S_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
 
@@ -26,6 +34,12 @@ hypothesis.settings.load_profile("random" if os.environ.get("SAM2S_RANDOM") else
 
 GUI_FIXTURES = {"make_napari_viewer", "qtbot", "qapp"}
 WIDGETS = Path(__file__).parent / "widgets"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take napari's plugin where there may be tests of the widgets: it imports napari and its window before any test."""
+    if "not gui" not in config.option.markexpr:
+        config.pluginmanager.import_plugin("napari.utils._testsupport")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -58,6 +72,15 @@ def real_data() -> Path:
     if not (REAL_DATA / "videos").is_dir():
         pytest.skip(f"real material is not at {REAL_DATA}; set SAM2S_REAL_DATA to its folder")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_given_back(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests wrote into memory stays there only where one has failed: it is a gigabyte."""
+    written = tmp_path_factory.getbasetemp()
+    yield
+    if MEMORY in written.parents and not request.session.testsfailed:
+        shutil.rmtree(written, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
