@@ -144,9 +144,7 @@ def test_paused_anywhere_and_gone_on_to_the_same_masks(attentive, video, tmp_pat
         tracker.prompt(1, 0, points=[(20, 30)])
         tracker.prompt(2, 3, box=(5, 5, 20, 40))
 
-    whole, *parts = (
-        interrupted(attentive, video, tmp_path / f"{stop}.sam2s", prompt, 28, stop) for stop in (None, 7, 10, 14)
-    )
+    whole, *parts = (interrupted(attentive, video, tmp_path / f"{stop}.sam2s", prompt, 28, stop) for stop in (None, 7, 10, 14))
     assert parts == [whole] * 3
 
 
