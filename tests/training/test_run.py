@@ -47,7 +47,7 @@ def weights(folder):
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
-    config.write_text(config.read_text().replace("frames = 6", "frames = 3"))
+    config.write_text(config.read_text().replace("frames = 6", "frames = 3").replace("steps = 4", "steps = 2"))
     run, data = start(config, tmp_path / "whole")
     run.train(data, workers=0)
     first, data = start(config, tmp_path / "parts")
@@ -62,16 +62,17 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
         assert torch.equal(value, parts[name]), name
     model = load_model(tmp_path / "whole" / "model.pt", device="cpu")
     assert model.class_names[0] == "grasper"
-    assert model.metadata["provenance"]["step"] == 6
+    assert model.metadata["provenance"]["step"] == 4
 
 
-def test_the_command_line_writes_a_curve(config, tmp_path, capsys):
-    config.write_text(config.read_text().replace("steps = 4", "steps = 8").replace("frames = 6", "frames = 3"))
+def test_the_command_line_writes_a_curve(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 4)
+    config.write_text(config.read_text().replace("steps = 4", "steps = 2").replace("frames = 6", "frames = 3"))
     assert main(["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0"]) == 0
-    assert "after 10 of 10 steps" in capsys.readouterr().out
+    assert "after 4 of 4 steps" in capsys.readouterr().out
     with (tmp_path / "run" / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert rows[-1]["step"] == "10"
+    assert rows[-1]["step"] == "4"
     assert float(rows[-1]["tsl"]) >= 0
 
 
