@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = map(str, (Path(__file__).parent, Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 from conftest import make_nano
 from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import ProjectRun, Tracker, propagation_run, resumable_run
