@@ -114,8 +114,7 @@ def run_ours(model, scenario, size=SIZE):
 
 # Scenarios that can be run at once, as objects of one tracker: they go the same way and stop at the same frames.
 GROUPS = (
-    ("click", "clicks", "box", "mask"),
-    ("three objects",),
+    ("click", "clicks", "box", "mask", "three objects"),
     ("backward",),
     ("second prompt", "second prompt of two clicks"),
 )
