@@ -42,6 +42,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin("napari.utils._testsupport")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xvfb_disable(config: pytest.Config) -> bool:
+    """Start no X server where no test draws."""
+    return "not gui" in config.option.markexpr
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the folder of the widgets where none is wanted: napari and a thousand tests cost each process seconds."""
     return True if collection_path == WIDGETS and "not gui" in config.option.markexpr else None
