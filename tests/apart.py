@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from pathlib import Path
+
+FORK_SECONDS = 10.0  # most take a tenth of one; where this is too short it is only started anew
 
 
 def run_apart(code: str, *words: str, folder: Path, paths: tuple[Path, ...] = ()) -> tuple[int, str]:
@@ -26,18 +30,31 @@ def run_apart(code: str, *words: str, folder: Path, paths: tuple[Path, ...] = ()
         Where Python looks for modules first.
     """
     said = folder / "said.txt"
+    ended = _forked(code, words, paths, said) if hasattr(os, "fork") else None
+    if ended is None:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+        command = [sys.executable, "-W", "ignore", "-c", code, *words]
+        with said.open("wb") as file:
+            ended = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+    return ended, said.read_text(encoding="utf-8")
+
+
+def _forked(code: str, words: tuple[str, ...], paths: tuple[Path, ...], said: Path) -> int | None:
+    """Run it in a fork; ``None`` where that stands still: another thread held a lock when this process was forked."""
     with said.open("wb") as file, warnings.catch_warnings():
-        if not hasattr(os, "fork"):
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
-            command = [sys.executable, "-W", "ignore", "-c", code, *words]
-            done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
-            return done.returncode, said.read_text(encoding="utf-8")
         warnings.simplefilter("ignore")
         pid = os.fork()
         if pid == 0:
             _do(code, words, paths, file.fileno())
-    ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return ended, said.read_text(encoding="utf-8")
+    late = time.monotonic() + FORK_SECONDS
+    while time.monotonic() < late:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return None
 
 
 def _do(code: str, words: tuple[str, ...], paths: tuple[Path, ...], said: int) -> None:

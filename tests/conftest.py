@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,13 @@ import pytest
 # Before anything imports torch: spinning OpenMP threads starve everything else on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("QT_API", "pyqt6")
+# Processes of pytest-xdist share the cores: more threads than those only wait for each other.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
+# What tests write is kept in memory where there is plenty: projects are synced to the disk at every step.
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 REAL_DATA = Path(os.environ.get("SAM2S_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
 
@@ -24,6 +34,18 @@ hypothesis.settings.load_profile("random" if os.environ.get("SAM2S_RANDOM") else
 
 GUI_FIXTURES = {"make_napari_viewer", "qtbot", "qapp"}
 WIDGETS = Path(__file__).parent / "widgets"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take napari's plugin where there may be tests of the widgets: it imports napari and its window before any test."""
+    if "not gui" not in config.option.markexpr:
+        config.pluginmanager.import_plugin("napari.utils._testsupport")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xvfb_disable(config: pytest.Config) -> bool:
+    """Start no X server where no test draws."""
+    return "not gui" in config.option.markexpr
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -58,14 +80,53 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_given_back(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests wrote into memory stays there only where one has failed: it is a gigabyte."""
+    written = tmp_path_factory.getbasetemp()
+    yield
+    if MEMORY in written.parents and not request.session.testsfailed:
+        shutil.rmtree(written, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_in_model_read_once() -> Iterator[None]:
+    """The built-in model is read from its file and made once in a process, then copied: a quarter of the time."""
+    checkpoints = sys.modules.get("napari_sam2s.model.checkpoints")
+    if checkpoints is None:  # not worth an import of torch
+        yield
+        return
+    built_in, kept = checkpoints.find_weights(checkpoints.BUILT_IN), {}
+    open_checkpoint, make_network = checkpoints.open_checkpoint, checkpoints._network
+
+    def opened(path):
+        if path != built_in:
+            return open_checkpoint(path)
+        if "file" not in kept:
+            kept["file"] = open_checkpoint(path)
+        return kept["file"]
+
+    def made(name, file, strict):
+        if file is not kept.get("file") or name != checkpoints.BUILT_IN:
+            return make_network(name, file, strict)
+        if "network" not in kept:
+            kept["network"] = make_network(name, file, strict)
+        return copy.deepcopy(kept["network"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "open_checkpoint", opened)
+        patch.setattr(checkpoints, "_network", made)
+        yield
+
+
 @pytest.fixture(scope="module")
 def small_input() -> Iterator[None]:
-    """Models take pictures of 192 px where no size is given: the built-in one is four times as fast as with its own 384.
+    """Models take pictures of 128 px where no size is given: the built-in one is six times as fast as with its own 384.
 
     For tests of what is around a network. Processes that a test starts know nothing of it.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_sam2s.model.checkpoints.input_size", lambda *_: 192)
+        patch.setattr("napari_sam2s.model.checkpoints.input_size", lambda *_: 128)
         yield
 
 

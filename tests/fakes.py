@@ -68,6 +68,39 @@ class ColourModel:
         return Decoded(logits, F.relu(there) / REACH, there, colours, None, logits, F.relu(there)[:, None])
 
 
+class AttentiveModel(ColourModel):
+    """Looks for the mean of all that it remembers, by how long ago that was, and remembers what it saw: two colours a frame.
+
+    So a memory that is lost, or put in the place of another, changes every later mask, as in a network fifty times as slow.
+    """
+
+    def track(self, features: Features, recalls: Sequence[Recall]) -> tuple[Decoded, Tensor, None]:
+        decoded = self._decoded(features, torch.stack([_mixed(recall) for recall in recalls]))
+        return decoded, *self.remember(features, decoded)
+
+    def remember(self, features: Features, decoded: Decoded, *, prompted: bool = False) -> tuple[Tensor, None]:
+        return _seen(features, F.relu(decoded.logits) ** 2, decoded.pointer)[..., None, None], None
+
+    def _decoded(self, features: Features, colours: Tensor) -> Decoded:
+        far = (features.embedding - colours[..., None, None]).abs().amax(1, keepdim=True)
+        logits = far.mean((2, 3), keepdim=True) - far  # half of a frame, so that there are always pixels on the verge
+        there = 1 - far.flatten(1).amin(1)
+        pointer = _seen(features, F.relu(logits), colours)
+        return Decoded(logits, there, there, pointer, None, logits, there[:, None])
+
+
+def _seen(features: Features, where: Tensor, otherwise: Tensor) -> Tensor:
+    """Return the mean colours ``(B, 3)`` of what has the weights ``(B, 1, S, S)``."""
+    total = where.sum((2, 3))
+    return torch.where(total > 0, (features.embedding * where).sum((2, 3)) / total.clamp(min=1e-6), otherwise)
+
+
+def _mixed(recall: Recall) -> Tensor:
+    weighed = [(1 / (3 + slot), memory.map.flatten()) for slot, memory in zip(recall.slots, recall.memories, strict=True)]
+    weighed += [(1 / (2 + abs(d)), pointer) for d, pointer in zip(recall.distances, recall.pointers, strict=True)]
+    return sum(w * colour for w, colour in weighed) / sum(w for w, _ in weighed)
+
+
 def squares(frames: int = 40, size: tuple[int, int] = (48, 80)) -> np.ndarray:
     """Return a video ``(T, Y, X, 3)`` of a red and a green square that drift to the right."""
     video = np.zeros((frames, *size, 3), np.uint8)

@@ -61,6 +61,7 @@ def test_every_dependency_is_pinned():
     assert not lacking
 
 
+@pytest.mark.gui  # as it imports the widgets
 def test_manifest_is_valid_and_its_python_names_exist():
     manifest = PluginManifest.from_file(ROOT / "napari.yaml")
     manifest.validate_imports()

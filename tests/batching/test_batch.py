@@ -190,8 +190,8 @@ def workers():
 
 def test_killed_and_damaged_ones_among_them_a_second_call_finishes_the_rest(folder, workers, tmp_path):
     """The scheduler and its workers are other processes, in other folders, that ask for keys."""
-    # Long enough that a worker is at it for some hundred polls: eight frames can be over between two of them.
-    frames, picture = 10 * FRAMES, sam2s.open_video(folder / "a.mp4")[0]
+    # Long enough that a worker is at it for some polls: eight frames can be over between two of them.
+    frames, picture = 6 * FRAMES, sam2s.open_video(folder / "a.mp4")[0]
     write_video((np.roll(picture, t // 8, axis=1) for t in range(frames)), folder / "b1.mp4")
     shutil.copy(folder / "b1.mp4", folder / "b2.mp4")
     for n in (1, 2):

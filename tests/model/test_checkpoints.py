@@ -73,6 +73,16 @@ def test_safetensors(tiny, tmp_path):
         load_model(cut, device="cpu")
 
 
+def test_no_weights_are_drawn_that_a_file_replaces(tiny, tmp_path, monkeypatch):
+    """They take a second for a large network; all else is as of a network that was filled."""
+    torch.save(tiny, tmp_path / "x.pt")
+    whole = load_model(tmp_path / "x.pt", device="cpu", image_size=512, strict=False)
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda *_, **__: pytest.fail("drawn"))
+    found = load_model(tmp_path / "x.pt", device="cpu", image_size=512).state_dict()
+    assert found.keys() == whole.state_dict().keys()
+    assert all(torch.equal(found[name], value) for name, value in whole.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["sam2-tiny", "sam2.1-small", "sam2-base-plus"])
 def test_sizes_and_versions_are_told_apart(name, tmp_path):
     torch.save({"model": weights_of(CONFIGS[name])}, tmp_path / "x.pt")

@@ -11,12 +11,19 @@ import torch
 from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, EDGETAM
+from tests.fakes import AttentiveModel
 
 
 @pytest.fixture(scope="session")
 def random_nano():
     """A nano of 64 px whose objects are always there."""
     return make_nano()
+
+
+@pytest.fixture(scope="session")
+def attentive():
+    """No network, but a model for whatever is not about networks: each mask depends on all that is remembered."""
+    return AttentiveModel()
 
 
 @pytest.fixture

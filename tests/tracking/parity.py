@@ -109,29 +109,44 @@ def our_model(name):
 
 def run_ours(model, scenario, size=SIZE):
     """Return ``{(object, frame): (logits, IoU, object score)}`` of every frame."""
-    prompts, backward, second = SCENARIOS[scenario]
+    return run_together(model, (scenario,), size)[scenario]
+
+
+# Scenarios that can be run at once, as objects of one tracker: they go the same way and stop at the same frames.
+GROUPS = (
+    ("click", "clicks", "box", "mask", "three objects"),
+    ("backward",),
+    ("second prompt", "second prompt of two clicks"),
+)
+
+
+def run_together(model, scenarios, size=SIZE):
+    """Return of each scenario of a group what :func:`run_ours` returns of it."""
     tracker = Tracker(model, make_video(size), memory="vanilla")
     # The clip is always the same, so each frame is encoded once for all scenarios. So it is in the official predictor.
     model.encodings = tracker._actor.predictor._features = getattr(model, "encodings", tracker._actor.predictor._features)
-    found = {}
+    _, backward, second = SCENARIOS[scenarios[0]]
+    found, whose = {scenario: {} for scenario in scenarios}, {}
 
-    def give(prompt):
-        i, t, how = prompt
-        tracker.prompt(i, t, **scaled(how, size))
+    def give(part):
+        for scenario in scenarios:
+            for i, t, how in SCENARIOS[scenario][part]:
+                known = next((n for n, key in whose.items() if key == (scenario, i)), len(whose) + 1)
+                whose[known] = scenario, i
+                tracker.prompt(known, t, **scaled(how, size))
 
     def run(start, stop):
         for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):
-            for i in masks:
-                logits = tracker._actor.objects.logits(i, t)
-                scores = tracker.scores(t)[i]
-                found[i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
+            for known in masks:
+                scenario, i = whose[known]
+                logits = tracker._actor.objects.logits(known, t)
+                scores = tracker.scores(t)[known]
+                found[scenario][i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
 
-    for prompt in prompts:
-        give(prompt)
+    give(0)
     if second:
         run(0, 10)
-        for prompt in second:
-            give(prompt)
+        give(2)
         run(second[0][1], None)
     else:
         run(None, None)

@@ -115,8 +115,8 @@ def test_killed_in_the_middle_and_gone_on_with(engine, video, tmp_path):
 
 
 def test_candidates_are_those_found_here(engine, video):
-    there = Tracker(engine.model("sam2s-nano"), video).candidates(0, points=[(60, 80)])
-    here = Tracker(load_model(), video).candidates(0, points=[(60, 80)])
+    there = Tracker(engine.model("sam2s-nano", image_size=SIDE), video).candidates(0, points=[(60, 80)])
+    here = Tracker(load_model(image_size=SIDE), video).candidates(0, points=[(60, 80)])
     assert [c.iou for c in there] == pytest.approx([c.iou for c in here])
     assert len(here) > 1
     assert all(np.array_equal(a.mask, b.mask) for a, b in zip(there, here, strict=True))

@@ -66,6 +66,15 @@ def test_the_folder_of_the_keys_is_the_owners_alone(engine):
     assert {stat.S_IMODE((engine.keys / name).stat().st_mode) for name in (CERTIFICATE, KEY)} == {0o600}
 
 
+def test_an_engine_at_rest_rests(engine):
+    """Dask would look at what it does a hundred times a second, and wake up for other reasons fifty times."""
+    with engine._attached():
+        [watched] = engine._client.run(lambda: dask.config.get("distributed.worker.profile.enabled")).values()
+        [woken] = engine._client.run(lambda: dask.config.get("distributed.admin.tick.interval")).values()
+    assert not watched
+    assert woken == "500ms"
+
+
 def test_no_port_but_two_that_ask_for_keys(engine):
     ports = [c.laddr for c in psutil.Process(engine.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
     assert len(ports) == 2  # scheduler and worker; no HTTP

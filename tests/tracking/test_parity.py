@@ -20,11 +20,17 @@ def tiny(request):
     return parity.our_model(request.param), np.load(parity.GOLDEN / f"{request.param}.npz")
 
 
-@pytest.mark.parametrize("scenario", parity.SCENARIOS)
-def test_tiny_against_golden_files(tiny, scenario):
+@pytest.mark.parametrize("scenarios", parity.GROUPS, ids="-".join)
+def test_tiny_against_golden_files(tiny, scenarios):
     model, golden = tiny
     with parity.float_memories():
-        parity.check_golden(parity.run_ours(model, scenario), golden, scenario, alive=0.01)
+        found = parity.run_together(model, scenarios)
+    for scenario in scenarios:
+        parity.check_golden(found[scenario], golden, scenario, alive=0.01)
+
+
+def test_every_scenario_is_in_a_group():
+    assert sorted(scenario for group in parity.GROUPS for scenario in group) == sorted(parity.SCENARIOS)
 
 
 @pytest.mark.slow

@@ -46,29 +46,29 @@ def corrected(path, model, video, stop):
     return project
 
 
-def test_a_correction_of_one_object_is_gone_on_with_for_that_one(random_nano, video, tmp_path):
+def test_a_correction_of_one_object_is_gone_on_with_for_that_one(attentive, video, tmp_path):
     with (
-        corrected(tmp_path / "whole.sam2s", random_nano, video, None) as whole,
-        corrected(tmp_path / "broken.sam2s", random_nano, video, 11) as broken,
+        corrected(tmp_path / "whole.sam2s", attentive, video, None) as whole,
+        corrected(tmp_path / "broken.sam2s", attentive, video, 11) as broken,
     ):
         assert resumable_run(whole) is None
         assert resumable_run(broken).status == "interrupted"
         others = [broken.mask(t, 2) for t in range(20)]
-        followed = [sorted(masks) for _, masks in ProjectRun.resume(Tracker(random_nano, video, broken))]
+        followed = [sorted(masks) for _, masks in ProjectRun.resume(Tracker(attentive, video, broken))]
         assert followed == [[1]] * len(followed)
         for t in range(20):
             np.testing.assert_array_equal(broken.mask(t, 1), whole.mask(t, 1))
             np.testing.assert_array_equal(broken.mask(t, 2), others[t])
         with pytest.raises(TrackingError, match="no interrupted run"):
-            ProjectRun.resume(Tracker(random_nano, video, broken))
+            ProjectRun.resume(Tracker(attentive, video, broken))
 
 
-def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike(random_nano, video, tmp_path, monkeypatch):
+def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike(attentive, video, tmp_path, monkeypatch):
     """Ctrl+C, once the first of two objects that are tracked one after the other has seen a frame."""
 
     def started(path):
         project = Project.create(path, video)
-        tracker = Tracker(random_nano, video, project, MemoryPolicy(name="keen", iou_threshold=0.0, candidates=3))
+        tracker = Tracker(attentive, video, project, MemoryPolicy(name="keen", iou_threshold=0.0, candidates=3))
         for t, points in ((0, [(20, 30)]), (3, [(30, 60)])):
             tracker.prompt(project.add_object().id, t, points=points)
         return project, tracker
@@ -99,7 +99,7 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
                     pass
             run.pause()
             assert resumable_run(broken).status == "paused"
-            for _ in ProjectRun.resume(Tracker(random_nano, video, broken, tracker.policy)):
+            for _ in ProjectRun.resume(Tracker(attentive, video, broken, tracker.policy)):
                 pass
             assert masks(broken) == whole
 
@@ -127,13 +127,13 @@ def test_an_object_is_cut_out_where_it_is_confirmed_and_comes_back_where_it_is_p
 
 
 @pytest.mark.parametrize("rate", [None, 5])
-def test_tracking_stops_at_a_confirmed_mask_also_when_it_is_gone_on_with(random_nano, video, tmp_path, rate):
+def test_tracking_stops_at_a_confirmed_mask_also_when_it_is_gone_on_with(attentive, video, tmp_path, rate):
     painted = np.zeros((48, 80), bool)
     painted[2:8, 60:75] = True
 
     def masks_of(stop):
         with Project.create(tmp_path / f"{stop}.sam2s", video) as project:
-            tracker = Tracker(random_nano, video, project)
+            tracker = Tracker(attentive, video, project)
             for points in ([(20, 30)], [(30, 60)]):
                 tracker.prompt(project.add_object().id, 0, points=points)
             project.write_masks([(14, 1, painted, None)], origin="painted")
@@ -146,7 +146,7 @@ def test_tracking_stops_at_a_confirmed_mask_also_when_it_is_gone_on_with(random_
                     break
             if stop is not None:
                 run.pause()
-                for _ in ProjectRun.resume(Tracker(random_nano, video, project)):
+                for _ in ProjectRun.resume(Tracker(attentive, video, project)):
                     pass
             assert resumable_run(project) is None
             return [{i: mask.tobytes() for i, mask in project.masks(t).items()} for t in range(20)]
@@ -158,9 +158,9 @@ def test_tracking_stops_at_a_confirmed_mask_also_when_it_is_gone_on_with(random_
         assert masks_of(stop) == whole
 
 
-def test_runs_that_are_still_to_come_are_known_to_whoever_goes_on(random_nano, video, tmp_path):
+def test_runs_that_are_still_to_come_are_known_to_whoever_goes_on(attentive, video, tmp_path):
     with Project.create(tmp_path / "p.sam2s", video) as project:
-        tracker = Tracker(random_nano, video, project)
+        tracker = Tracker(attentive, video, project)
         i = project.add_object().id
         tracker.prompt(i, 20, points=[(20, 30)])
         first = next(segment_runs(tracker, [Segment(20, 40, "forward", (i,), 5), Segment(20, -1, "backward", (i,), 5)]))
@@ -169,7 +169,7 @@ def test_runs_that_are_still_to_come_are_known_to_whoever_goes_on(random_nano, v
             if t == 30:
                 break
         first.pause()
-        again = ProjectRun.resume(Tracker(random_nano, video, project))
+        again = ProjectRun.resume(Tracker(attentive, video, project))
         assert [t for t, _ in again] == list(range(31, 40))
         (later,) = segment_runs(again.tracker, again.later)
         assert (later.direction, later.rate, later.objects) == ("backward", 5, (i,))
@@ -218,10 +218,10 @@ def test_a_frame_that_its_receiver_died_over_is_yielded_again(video, tmp_path, m
 
 @pytest.mark.parametrize("rate", [None, 5])
 @pytest.mark.parametrize(("stop", "frames", "reached"), [(20, 40, 40), (20, 16, 16), (18, 40, 18), (18, 16, 16), (20, 12, 12)])
-def test_a_run_goes_on_in_the_recording_continued_or_cut(random_nano, clip, tmp_path, stop, frames, reached, rate):
+def test_a_run_goes_on_in_the_recording_continued_or_cut(attentive, clip, tmp_path, stop, frames, reached, rate):
     first, other = open_video(clip[:20], fps=25), open_video(clip[:frames], fps=25)
     with Project.create(tmp_path / "p.sam2s", first) as project:
-        tracker = Tracker(random_nano, first, project)
+        tracker = Tracker(attentive, first, project)
         tracker.prompt(project.add_object().id, 0, points=[(20, 30)])
         run = ProjectRun(tracker, 0, stop, rate=rate)
         for t, _ in run:
@@ -229,17 +229,17 @@ def test_a_run_goes_on_in_the_recording_continued_or_cut(random_nano, clip, tmp_
                 break
         run.pause()
         project.video.relink(other)
-        for _ in ProjectRun.resume(Tracker(random_nano, other, project)):
+        for _ in ProjectRun.resume(Tracker(attentive, other, project)):
             pass
         assert project.frames == list(range(reached))
         assert resumable_run(project) is None
 
 
-def test_a_click_where_tracking_was_undone_knows_nothing_of_it(random_nano, video, tmp_path):
+def test_a_click_where_tracking_was_undone_knows_nothing_of_it(attentive, video, tmp_path):
     answers = []
     for tracked in (True, False):
         with Project.create(tmp_path / f"{tracked}.sam2s", video) as project:
-            tracker = Tracker(random_nano, video, project)
+            tracker = Tracker(attentive, video, project)
             i = project.add_object().id
             tracker.prompt(i, 0, points=[(20, 30)])
             if tracked:
@@ -270,16 +270,16 @@ def test_shortcuts_are_those_the_run_was_made_with(tmp_path):
         assert len(list(again)) == 7
 
 
-def test_interrupted_on_the_last_frame_nothing_is_left(random_nano, video, tmp_path):
+def test_interrupted_on_the_last_frame_nothing_is_left(attentive, video, tmp_path):
     with Project.create(tmp_path / "p.sam2s", video) as project:
-        tracker = Tracker(random_nano, video, project)
+        tracker = Tracker(attentive, video, project)
         tracker.prompt(project.add_object().id, 30, points=[(20, 30)])
         run = ProjectRun(tracker)
         for t, _ in run:
             if t == 39:
                 break
         run.pause()
-        assert list(ProjectRun.resume(Tracker(random_nano, video, project))) == []
+        assert list(ProjectRun.resume(Tracker(attentive, video, project))) == []
         assert resumable_run(project) is None
         with pytest.raises(TrackingError, match="no frames from 8 up to 2 going forward"):
             ProjectRun(tracker, 8, 2)

@@ -36,8 +36,8 @@ def test_a_mask_prompt_comes_back_as_it_was_and_every_frame_follows(random_nano,
     assert scores.object_score > 0
 
 
-def test_the_loop_may_stop_anywhere_and_go_on(random_nano, clip):
-    whole, parts = (Tracker(random_nano, clip) for _ in range(2))
+def test_the_loop_may_stop_anywhere_and_go_on(attentive, clip):
+    whole, parts = (Tracker(attentive, clip) for _ in range(2))
     for tracker in (whole, parts):
         tracker.prompt(1, 0, points=[(20, 30)])
         tracker.prompt(2, 0, box=(5, 5, 20, 40))
@@ -72,8 +72,8 @@ def test_objects_that_remember_the_same_frames_are_matched_together(another_nano
             assert np.count_nonzero(masks[i] != found[frame][i]) <= 4, (i, frame)  # of 3840 pixels, for rounding
 
 
-def test_what_was_said_after_a_snapshot_is_forgotten_and_told_again_as_it_was(random_nano, clip):
-    tracker, fresh = Tracker(random_nano, clip), Tracker(random_nano, clip)
+def test_what_was_said_after_a_snapshot_is_forgotten_and_told_again_as_it_was(attentive, clip):
+    tracker, fresh = Tracker(attentive, clip), Tracker(attentive, clip)
     tracker.prompt(1, 0, points=[(20, 30)])
     before = tracker.snapshot()
     tracker.forget(1, 0)
@@ -107,8 +107,8 @@ def test_snapshots_go_on_bit_for_bit(random_nano, another_nano, clip):
     assert same(found, {t: expected[t] for t in found})
 
 
-def test_directions_and_ranges(random_nano, clip):
-    tracker = Tracker(random_nano, clip)
+def test_directions_and_ranges(attentive, clip):
+    tracker = Tracker(attentive, clip)
     tracker.prompt(1, 20, points=[(20, 30)])
     assert list(run(tracker, direction="backward")) == list(range(20, -1, -1))
     assert list(run(tracker, 30, 24, "backward")) == list(range(30, 24, -1))
@@ -118,9 +118,9 @@ def test_directions_and_ranges(random_nano, clip):
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint8])
-def test_numbers_of_numpy_are_numbers(random_nano, clip, tmp_path, kind):
+def test_numbers_of_numpy_are_numbers(attentive, clip, tmp_path, kind):
     with Project.create(tmp_path / "a.sam2s", clip) as project:
-        plain, tracker = Tracker(random_nano, clip), Tracker(random_nano, clip, project)
+        plain, tracker = Tracker(attentive, clip), Tracker(attentive, clip, project)
         i = project.add_object().id
         plain.prompt(1, 5, mask=BOX)
         tracker.prompt(kind(i), kind(5), mask=BOX)
@@ -136,9 +136,9 @@ def test_numbers_of_numpy_are_numbers(random_nano, clip, tmp_path, kind):
                 list(tracker.propagate(**bad))
 
 
-def test_propagating_twice_gives_the_same_masks(random_nano, clip):
+def test_propagating_twice_gives_the_same_masks(attentive, clip):
     policy = MemoryPolicy(name="keen", iou_threshold=0.0, candidates=2)
-    tracker = Tracker(random_nano, clip, memory=policy)
+    tracker = Tracker(attentive, clip, memory=policy)
     tracker.prompt(1, 12, points=[(20, 30)])
     first = [(t, masks[1].copy()) for t, masks in tracker.propagate(direction="both")]
     assert len(tracker._actor.objects.banks[1].trails[1].long_term) == policy.long_term
@@ -156,8 +156,8 @@ def test_fewer_recent_frames_and_too_many(random_nano, clip):
     assert tracker._actor.objects.banks[1].recall(9, 1).slots == [6, 1, 0]
 
 
-def test_an_object_is_not_followed_before_it_was_shown(random_nano, clip):
-    tracker = Tracker(random_nano, clip)
+def test_an_object_is_not_followed_before_it_was_shown(attentive, clip):
+    tracker = Tracker(attentive, clip)
     tracker.prompt(1, 0, points=[(20, 30)])
     tracker.prompt(2, 6, points=[(30, 60)])
     masks = run(tracker, 0, 10)
@@ -177,8 +177,8 @@ def test_objects_do_not_disturb_each_other(random_nano, clip):
     assert differing <= 15  # a batch rounds differently by some ulp: a pixel at the border may flip
 
 
-def test_a_correction_mid_video_changes_what_follows_and_nothing_before(random_nano, clip):
-    tracker = Tracker(random_nano, clip)
+def test_a_correction_mid_video_changes_what_follows_and_nothing_before(attentive, clip):
+    tracker = Tracker(attentive, clip)
     tracker.prompt(1, 0, points=[(20, 30)])
     before = run(tracker)
     corrected = tracker.prompt(1, 12, points=[(40, 70)], labels=[0])
@@ -249,16 +249,16 @@ def test_a_lost_object_is_absent_not_everywhere(clip, another_nano):
         ({"box": [[1, 2, 30, 40]]}, r"of the shape \(1, 4\)"),
     ],
 )
-def test_bad_prompts_are_one_sentence_and_change_nothing(random_nano, clip, prompt, words):
-    tracker = Tracker(random_nano, clip)
+def test_bad_prompts_are_one_sentence_and_change_nothing(attentive, clip, prompt, words):
+    tracker = Tracker(attentive, clip)
     arguments = {"object_id": 1, "frame": 0, **prompt}
     with pytest.raises(PromptError, match=words):
         tracker.prompt(arguments.pop("object_id"), arguments.pop("frame"), **arguments)
     assert tracker.object_ids == ()
 
 
-def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(random_nano, clip):
-    tracker, other = Tracker(random_nano, clip), Tracker(random_nano, clip)
+def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(attentive, clip):
+    tracker, other = Tracker(attentive, clip), Tracker(attentive, clip)
     for t in (tracker, other):
         t.prompt(1, 0, points=[(20, 30)])
     with pytest.raises(PromptError, match="negative"):
@@ -268,9 +268,9 @@ def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(random_nano, clip):
     np.testing.assert_array_equal(tracker._actor.objects.logits(1, 0), other._actor.objects.logits(1, 0))
 
 
-def test_an_object_that_the_project_does_not_have(random_nano, clip, tmp_path):
+def test_an_object_that_the_project_does_not_have(attentive, clip, tmp_path):
     with Project.create(tmp_path / "a.sam2s", clip) as project:
-        tracker = Tracker(random_nano, clip, project)
+        tracker = Tracker(attentive, clip, project)
         with pytest.raises(ProjectError, match=r"no object 7 \(it has none\)"):
             tracker.prompt(7, 0, points=[(20, 30)])
         known = project.add_object().id
@@ -281,8 +281,8 @@ def test_an_object_that_the_project_does_not_have(random_nano, clip, tmp_path):
         assert len(list(tracker.propagate(0, 3))) == 3
 
 
-def test_bad_runs(random_nano, clip):
-    tracker = Tracker(random_nano, clip)
+def test_bad_runs(attentive, clip):
+    tracker = Tracker(attentive, clip)
     with pytest.raises(TrackingError, match="nothing to follow"):
         tracker.propagate()
     tracker.prompt(1, 0, points=[(20, 30)])
@@ -297,16 +297,16 @@ def test_bad_runs(random_nano, clip):
             tracker.propagate(start, stop, way)
     for kind in (np.uint16, np.float32):
         with pytest.raises(TrackingError, match=f"frames are of {np.dtype(kind)}, where uint8 is wanted: open them with"):
-            Tracker(random_nano, clip.astype(kind))
+            Tracker(attentive, clip.astype(kind))
     with pytest.raises(TrackingError, match=r"\(T, Y, X, 3\)"):
-        Tracker(random_nano, clip[..., 0])
+        Tracker(attentive, clip[..., 0])
     with pytest.raises(TrackingError, match="policy"):
-        Tracker(random_nano, clip, memory="vanilla").restore(tracker.snapshot())
+        Tracker(attentive, clip, memory="vanilla").restore(tracker.snapshot())
     tracker.prompt(1, 30, points=[(20, 30)])
     with pytest.raises(TrackingError, match="prompt on frame 30, the video only 30 frames"):
-        Tracker(random_nano, clip[:30]).restore(tracker.snapshot())
+        Tracker(attentive, clip[:30]).restore(tracker.snapshot())
     with pytest.raises(TrackingError, match="has shape"):
-        Tracker(random_nano, clip[:, :40]).restore(tracker.snapshot())
+        Tracker(attentive, clip[:, :40]).restore(tracker.snapshot())
     with pytest.raises(TrackingError, match="cannot be read"):
         tracker.restore(b"nonsense")
     with pytest.raises(TrackingError, match="nothing to follow"):
@@ -328,14 +328,14 @@ def test_a_video_smaller_than_a_cell(random_nano):
     assert results.masks(3)[1].shape == (3, 5)
 
 
-def test_track_is_the_whole_of_it(random_nano, clip):
+def test_track_is_the_whole_of_it(attentive, clip):
     told = []
     prompts = [Prompt(1, 0, ((20.0, 30.0),), (1,)), Prompt(2, 0, box=(5.0, 5.0, 20.0, 40.0))]
-    results = track(clip, prompts, model=random_nano, stop=9, progress=lambda *p: told.append(p))
+    results = track(clip, prompts, model=attentive, stop=9, progress=lambda *p: told.append(p))
     assert results.frames == list(range(9))
     assert told[-1] == (9, 9)
     assert [o.id for o in results.objects] == [1, 2]
-    by_hand = Tracker(random_nano, clip)
+    by_hand = Tracker(attentive, clip)
     by_hand.prompt(1, 0, points=[(20, 30)])
     by_hand.prompt(2, 0, box=(5, 5, 20, 40))
     for t, masks in by_hand.propagate(0, 9):

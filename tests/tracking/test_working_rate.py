@@ -47,8 +47,8 @@ def test_spans_end_with_key_frames():
 
 
 @pytest.mark.parametrize("memory", ["divemem", "vanilla"])
-def test_key_frames_are_those_of_a_video_thinned_out(random_nano, video, clip, memory):
-    tracker, thin = Tracker(random_nano, video, memory=memory), Tracker(random_nano, clip[::5], memory=memory)
+def test_key_frames_are_those_of_a_video_thinned_out(attentive, video, clip, memory):
+    tracker, thin = Tracker(attentive, video, memory=memory), Tracker(attentive, clip[::5], memory=memory)
     for t in (tracker, thin):
         t.prompt(1, 0, mask=BOX)
     masks, expected = run(tracker, 0, 36, rate=5), run(thin)
@@ -69,8 +69,8 @@ def test_only_key_frames_are_encoded(random_nano, video, monkeypatch):
     assert len(encoded) == 6
 
 
-def test_a_conditioning_frame_between_is_a_key_frame_and_stays(random_nano, video):
-    tracker = Tracker(random_nano, video)
+def test_a_conditioning_frame_between_is_a_key_frame_and_stays(attentive, video):
+    tracker = Tracker(attentive, video)
     tracker.prompt(1, 0, points=[(20, 30)])
     tracker.prompt(1, 7, mask=BOX)
     tracker.prompt(2, 12, points=[(20, 30)])
@@ -79,8 +79,8 @@ def test_a_conditioning_frame_between_is_a_key_frame_and_stays(random_nano, vide
     assert [2 in masks[t] for t in (11, 12, 13, 15)] == [False, True, True, True]
 
 
-def test_a_filled_mask_has_no_scores_of_the_one_that_was_there(random_nano, video):
-    tracker = Tracker(random_nano, video)
+def test_a_filled_mask_has_no_scores_of_the_one_that_was_there(attentive, video):
+    tracker = Tracker(attentive, video)
     tracker.prompt(1, 0, mask=BOX)
     run(tracker, 0, 11)
     assert all(tracker.scores(t) for t in range(11))
@@ -88,8 +88,8 @@ def test_a_filled_mask_has_no_scores_of_the_one_that_was_there(random_nano, vide
     assert [bool(tracker.scores(t)) for t in range(11)] == [t % 5 == 0 for t in range(11)]
 
 
-def test_backward_and_both(random_nano, video):
-    tracker = Tracker(random_nano, video)
+def test_backward_and_both(attentive, video):
+    tracker = Tracker(attentive, video)
     tracker.prompt(1, 20, mask=BOX)
     assert list(run(tracker, direction="backward", rate=5)) == list(range(20, -1, -1))
     assert [t for t, _ in tracker.propagate(direction="both", rate=5)] == [*range(20, 40), *range(19, -1, -1)]
@@ -100,10 +100,10 @@ def origins(project):
     return {r[0]: r[1] for r in rows}
 
 
-def test_filled_masks_are_marked_and_can_be_tracked_anew(random_nano, video, tmp_path):
+def test_filled_masks_are_marked_and_can_be_tracked_anew(attentive, video, tmp_path):
     with Project.create(tmp_path / "a.sam2s", video) as project:
         project.add_object()
-        tracker = Tracker(random_nano, video, project)
+        tracker = Tracker(attentive, video, project)
         tracker.prompt(1, 0, mask=BOX)
         for _ in ProjectRun(tracker, rate=5):
             pass
@@ -139,19 +139,17 @@ def interrupted(model, video, path, prompt, frames, stop):
         return [project.labels[t].tobytes() for t in range(frames)], [project.masks.origins(t) for t in range(frames)]
 
 
-def test_paused_anywhere_and_gone_on_to_the_same_masks(random_nano, video, tmp_path):
+def test_paused_anywhere_and_gone_on_to_the_same_masks(attentive, video, tmp_path):
     def prompt(tracker):
         tracker.prompt(1, 0, points=[(20, 30)])
         tracker.prompt(2, 3, box=(5, 5, 20, 40))
 
-    whole, *parts = (
-        interrupted(random_nano, video, tmp_path / f"{stop}.sam2s", prompt, 28, stop) for stop in (None, 7, 10, 14)
-    )
+    whole, *parts = (interrupted(attentive, video, tmp_path / f"{stop}.sam2s", prompt, 28, stop) for stop in (None, 7, 10, 14))
     assert parts == [whole] * 3
 
 
 @pytest.mark.parametrize("seen", [False, True])  # whether the second object is known before its prompt, from a run backward
-def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_path, seen):
+def test_gone_on_with_before_every_object_is_followed(attentive, video, tmp_path, seen):
     def prompt(tracker):
         tracker.prompt(1, 0, points=[(20, 30)])
         tracker.prompt(2, 12, box=(5, 5, 20, 40))
@@ -159,13 +157,13 @@ def test_gone_on_with_before_every_object_is_followed(random_nano, video, tmp_pa
             pass
 
     whole, *parts = (
-        interrupted(random_nano, video, tmp_path / f"{stop}.sam2s", prompt, 25, stop) for stop in (None, 5, 6, 10, 11)
+        interrupted(attentive, video, tmp_path / f"{stop}.sam2s", prompt, 25, stop) for stop in (None, 5, 6, 10, 11)
     )
     assert parts == [whole] * 4
 
 
-def test_a_run_from_the_middle_remembers_what_is_known_before_it(random_nano, clip):
-    tracker = Tracker(random_nano, clip, memory="vanilla")
+def test_a_run_from_the_middle_remembers_what_is_known_before_it(attentive, clip):
+    tracker = Tracker(attentive, clip, memory="vanilla")
     tracker.prompt(1, 0, mask=BOX)
     run(tracker)
     assert tracker.lacking(20, [1], 1, 1) == {t: [1] for t in range(14, 20)}

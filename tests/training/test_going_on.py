@@ -41,6 +41,14 @@ def begun(tmp_path_factory, config_text):
     return folder / "run"
 
 
+@pytest.fixture(scope="module")
+def begun_before(begun, tmp_path_factory):
+    """It, as it would have been left by the first versions."""
+    folder = shutil.copytree(begun, tmp_path_factory.mktemp("before") / "run")
+    of_before(folder)
+    return folder
+
+
 def change(config, old, new, count=-1):
     text = config.read_text()
     assert old in text
@@ -87,20 +95,16 @@ def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
         ('["grasper", "hook"]', '["grasper", "hook", "stapler"]', r"other classes \(stapler"),
     ],
 )
-def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, tmp_path, old, new, words, early):
-    shutil.copytree(begun, tmp_path / "run")
-    if early:
-        of_before(tmp_path / "run")
+def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, begun_before, tmp_path, old, new, words, early):
+    shutil.copytree(begun_before if early else begun, tmp_path / "run")
     change(config, old, new)
     with pytest.raises(TrainingError, match=words):
         start(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
-def test_what_is_still_to_come_may_be_changed(config, begun, tmp_path, early):
-    shutil.copytree(begun, tmp_path / "run")
-    if early:
-        of_before(tmp_path / "run")
+def test_what_is_still_to_come_may_be_changed(config, begun, begun_before, tmp_path, early):
+    shutil.copytree(begun_before if early else begun, tmp_path / "run")
     head, second = config.read_text().split('name = "second"')
     second = second.replace("steps = 2", "steps = 5").replace("1e-3", "1e-4")
     config.write_text(f'{head}name = "second"{second}\n[validation]\nevery = 100\ncases = 1\n')

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from napari_sam2s import load_model
 from napari_sam2s.cli import main
 from napari_sam2s.errors import TrainingError
-from napari_sam2s.training.class_embeddings import add_names, embed_names, fixed_embeddings
+from napari_sam2s.training.class_embeddings import add_names, fixed_embeddings
 from napari_sam2s.training.setup import start
 from napari_sam2s.training.training_config import read_config
 
@@ -154,10 +154,3 @@ def test_added_embeddings_are_of_the_same_encoder(monkeypatch):
         add_names(["a", "b"], fixed_embeddings(["a", "b"], 16), ["c"], "clip")
     with pytest.raises(TrainingError, match="do not fit"):
         add_names(["a", "b"], fixed_embeddings(["a", "b"], 2), ["c"], "fixed")
-
-
-@pytest.mark.parametrize("kind", ["clip", "sentences"])
-def test_a_text_encoder_that_is_not_there(tmp_path, kind):
-    pytest.importorskip("transformers")
-    with pytest.raises(TrainingError, match=r"The text encoder of .* cannot be read"):
-        embed_names(["hook"], f"{kind}:{tmp_path / 'missing'}", 16)

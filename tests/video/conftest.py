@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import subprocess
 from pathlib import Path
@@ -12,7 +14,11 @@ import pytest
 
 BITS, CELL = 8, 16
 FRAMES = 60
-encoded: dict[tuple[object, ...], bytes] = {}  # whole files, a few kilobytes each
+kept: list[Path] = []  # the folder of encoded files, a few kilobytes each, which outlives the run in pytest's cache
+
+
+def pytest_configure(config):
+    kept[:] = [config.cache.mkdir("encoded-videos")]
 
 
 def draw(number, height=96, width=160):
@@ -39,14 +45,22 @@ def ffmpeg(*words, feed=None):
 
 
 def encode(path, *options, frames=FRAMES, height=96, width=160, rate="25", before=(), first=0):
-    """Encode ``frames`` numbered frames, from number ``first`` on, with these options; the same file is made once."""
-    key = (path.suffix, *options, frames, height, width, rate, *before, first)
-    if key not in encoded:
+    """Encode ``frames`` numbered frames, from number ``first`` on, with these options.
+
+    The same file is made once by an ffmpeg, also in later runs (until ``pytest --cache-clear``): with all of them that is a
+    twentieth of the suite.
+    """
+    recipe = (path.suffix, options, frames, height, width, rate, before, first)
+    made_by = (imageio_ffmpeg.get_ffmpeg_exe(), inspect.getsource(draw), inspect.getsource(encode))
+    file = kept[0] / f"{hashlib.sha256(repr((recipe, made_by)).encode()).hexdigest()}{path.suffix}"
+    if not file.exists():
         raw = b"".join(draw(n, height, width).tobytes() for n in range(first, first + frames))
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
         ffmpeg(*before, *source, *options, path, feed=raw)
-        encoded[key] = path.read_bytes()
-    path.write_bytes(encoded[key])
+        part = file.with_name(f"{os.getpid()}-{file.name}")  # pytest-xdist's other process may be at it, too
+        part.write_bytes(path.read_bytes())
+        part.replace(file)
+    path.write_bytes(file.read_bytes())
     return path
 
 

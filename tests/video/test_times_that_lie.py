@@ -202,7 +202,12 @@ def test_two_cameras(cameras, numbered, suffix):
         for i in (40, 3):
             assert (numbered["read"](first[i]), numbered["read"](second[i])) == (i, 100 + i)
         assert first.fingerprint() == same.fingerprint() != second.fingerprint()
-    layers = read_video(path)
+
+
+@pytest.mark.gui  # which takes seconds to import
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_two_cameras_are_two_layers(cameras, numbered, suffix):
+    layers = read_video(cameras / f"stereo.{suffix}")
     assert [attributes["name"] for _, attributes, _ in layers] == ["stereo [stream 0]", "stereo [stream 1]"]
     assert numbered["read"](np.asarray(layers[1][0][7])) == 107
 

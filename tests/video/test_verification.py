@@ -75,7 +75,7 @@ def test_damage_that_a_checksum_shows_is_told(clip, tmp_path):
         assert any("The stream is damaged" in warning for warning in video.warnings)
     with pytest.warns(UserWarning, match=r"is damaged near frame \d+"):
         found = verify(path, samples=3)
-    assert "slice CRC mismatch" in found.damage[0]
+    assert "CRC mismatch" in found.damage[0]  # "slice" may come on a line of its own: threads of ffmpeg write there, too
     assert "the stream is damaged, as the decoder says" in found.page()
 
 

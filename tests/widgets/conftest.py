@@ -127,6 +127,20 @@ class User:
         self.widget.session.settle(PATIENCE / 1000)
         self.qtbot.wait(50)
 
+    def see(self):
+        """Wait until the widget is ready, and the canvas was drawn as it is by then: laid out, and of its last size."""
+        self.wait(lambda: "ready" in self.widget.status.text())
+        QTest.qWait(0)  # what is still to be laid out is
+        drawn, scene = [], self.viewer.window._qt_viewer.canvas._scene_canvas
+
+        def note(event):
+            drawn.append(event)
+
+        scene.events.draw.connect(note)
+        scene.update()
+        self.wait(lambda: len(drawn) > 0)
+        scene.events.draw.disconnect(note)
+
     def finished(self):
         """Whether a run has come to its end."""
         return not self.widget.session.tracking and "finished" in self.widget.status.text()
@@ -178,8 +192,7 @@ def make_user(make_napari_viewer, qtbot, case_file, tmp_path):
         widget = SegmentWidget(viewer, project_folder=tmp_path)
         viewer.window.add_dock_widget(widget)
         someone = User(viewer, widget, qtbot)
-        someone.wait(lambda: "ready" in widget.status.text())
-        qtbot.wait(100)
+        someone.see()
         made.append(someone)
         return someone
 
@@ -239,6 +252,5 @@ def sharing_user(shared_viewer, qtbot, tmp_path):
     widget.run_panel.follow.setChecked(True)
     widget.keys.bind()
     someone = User(viewer, widget, qtbot)
-    someone.wait(lambda: "ready" in widget.status.text())
-    qtbot.wait(100)
+    someone.see()
     return someone

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from napari_sam2s.cli.model_options import add_strictness
+from napari_sam2s.cli.model_options import add_model_options, add_strictness
 from napari_sam2s.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -37,16 +37,7 @@ def add_parser(subparsers: Any) -> None:
         "--prompt-folder", type=Path, metavar="DIR", help="folder of the label images (default: beside each video)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the projects (default: beside each video)")
-    parser.add_argument(
-        "--model",
-        default="sam2s-nano",
-        help="a name that `napari-sam2s models` lists, or a checkpoint file (default: sam2s-nano)",
-    )
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
-    parser.add_argument(
-        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_model_options(parser)
     parser.add_argument(
         "--precision",
         default="float32",

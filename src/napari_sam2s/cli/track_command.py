@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.model_options import add_strictness
+from napari_sam2s.cli.model_options import add_model_options, add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
@@ -30,16 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("track", help="track objects through a video")
     parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
     add_options(parser)
-    parser.add_argument(
-        "--model",
-        default="sam2s-nano",
-        help="a name that `napari-sam2s models` lists, or a checkpoint file (default: sam2s-nano)",
-    )
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
-    parser.add_argument(
-        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_model_options(parser)
     parser.add_argument("--start", type=int, help="first frame to track (default: the first prompted frame)")
     parser.add_argument(
         "--stop", type=int, help="stop before this frame (default: the end of the video); applies to the forward direction"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from napari_sam2s.errors import InputSizeUnknown, ModelError
 from napari_sam2s.masklets.validation import user_path
@@ -140,7 +143,7 @@ def find_weights(name_or_path: str | Path) -> Path:
 def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str, str]]:
     """Return the network of a checkpoint with its weights, and what there is to say of where they come from."""
     config = file.config if file.config is not None else recognise(file.weights, file.path)
-    model = _made(config)
+    model = _made(config, filled=not strict)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
     if file.averaged:
         warnings.warn(f"{file.path} also holds averaged weights ({file.averaged}), which are not taken.", stacklevel=3)
@@ -155,11 +158,23 @@ def network_of(config: ModelConfig) -> type[SAM2S]:
     return EdgeTAM if config.latents else SAM2S
 
 
-def _made(config: ModelConfig) -> SAM2S:
-    """Return a network that nobody has trained, the same each time."""
-    with torch.random.fork_rng(devices=()):
+def _made(config: ModelConfig, *, filled: bool = True) -> SAM2S:
+    """Return a network that nobody has trained, the same each time; not ``filled`` its weights are whatever was in memory."""
+    with torch.random.fork_rng(devices=()), nullcontext() if filled else _Unfilled():
         torch.manual_seed(0)
         return network_of(config)(config)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws no random weights, which for a large network take a second, where all of them come from a file."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init":
+            return given["tensor"] if "tensor" in given else args[0]
+        return function(*args, **given)
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,7 @@ def examine(path: Path, name: str = "") -> Examined:
     """
     file = open_checkpoint(path)
     config = file.config if file.config is not None else recognise(file.weights, path)
-    network = _made(config)
+    network = _made(config, filled=False)
     try:
         size: int | None = input_size(name or str(path), file, sha256_once(path))
     except InputSizeUnknown:

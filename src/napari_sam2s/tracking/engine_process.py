@@ -46,8 +46,13 @@ def main(folder: str) -> None:
 
 
 def be_patient() -> None:
-    """Let nothing here be declared dead for being busy: a frame on a slow machine may take minutes."""
-    dask.config.set({"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"})
+    """Let nothing here be declared dead for being busy: a frame on a slow machine may take minutes.
+
+    Nor is it watched at work a hundred times a second, for a dashboard that there is not.
+    """
+    patient = {"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"}
+    still = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
+    dask.config.set(patient | still | {"distributed.admin.system-monitor.interval": "5s"})
 
 
 def silent_classes() -> tuple[type, type]:
