@@ -11,7 +11,10 @@ import traceback
 import warnings
 from pathlib import Path
 
-FORK_SECONDS = 10.0  # most take a tenth of one; where this is too short it is only started anew
+FORK_SECONDS = 6.0  # most take a tenth of one; where this is too short it is only started anew
+# A project's thread that brings commits into its file has just been started, or woken, and is in SQLite, whose locks a fork
+# takes along as they are. Then it waits.
+SETTLE_SECONDS = 0.05
 
 
 def run_apart(code: str, *words: str, folder: Path, paths: tuple[Path, ...] = ()) -> tuple[int, str]:
@@ -43,6 +46,7 @@ def _forked(code: str, words: tuple[str, ...], paths: tuple[Path, ...], said: Pa
     """Run it in a fork; ``None`` where that stands still: another thread held a lock when this process was forked."""
     with said.open("wb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        time.sleep(SETTLE_SECONDS)
         pid = os.fork()
         if pid == 0:
             _do(code, words, paths, file.fileno())

@@ -351,7 +351,9 @@ def test_an_uncertain_link_is_looked_at_and_decided_with_the_pointer(hand):
     hand.press("w")
     hand.settled()
     assert hand.ask("[o.name for o in project.objects]") == ["grasper", "other"]
-    assert hand.ask("[bool(project.mask(10, 1) is not None and project.mask(10, 1).any()), project.mask(3, 1)[30, 120].item()]") == [True, True]
+    assert hand.ask(
+        "[bool(project.mask(10, 1) is not None and project.mask(10, 1).any()), project.mask(3, 1)[30, 120].item()]"
+    ) == [True, True]
     hand.press("u")
     hand.settled()
     assert hand.ask("[o.name for o in project.objects]") == ["grasper", "again", "other"]
