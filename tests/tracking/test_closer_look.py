@@ -106,7 +106,7 @@ def test_small_things_are_drawn_finer_and_remembered_as_they_are_drawn(model, di
     offered = tracker.candidates(0, points=[(180, 90)])
     monkeypatch.setattr(closer_look, "TIMES", np.inf)
     far = Tracker(model, video).prompt(1, 0, box=(54, 74, 66, 86))
-    assert all(iou(mask, truth) > 0.85 for mask, truth in zip(near, masks, strict=False))
-    assert iou(near[0], masks[0]) > iou(far, masks[0])
+    assert all(iou(mask, truth) > 0.75 for mask, truth in zip(near, masks, strict=False))
+    assert iou(near[0], masks[0]) > 0.3 + iou(far, masks[0])
     assert max(iou(c.mask, clicked) for c in offered) == 1.0  # the answer is among the candidates
     np.testing.assert_array_equal(tracker.results.masks(0)[1], near[0])

@@ -323,7 +323,7 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     whole = load_model(device="cpu").state_dict()
     old = torch.load(find_weights("sam2s-nano"), weights_only=True)
     old["model"] = {n: w for n, w in old["model"].items() if not n.startswith("interactive.")}
-    old["config"].update(interactive=False, prompt_likeness=0)
+    old["config"].update(interactive=False, prompt_likeness=0, prompt_unit=0, prompt_deep=False)
     torch.save(old, tmp_path / "old.pt")
     text = text.replace('init = "sam2s-nano"', f'init = "{tmp_path}/old.pt"')
     config.write_text(text.replace("cuts = 0.2", 'cuts = 0.2\ninteractive = true\nparts = ["interactive."]'))
