@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import io
-import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +23,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from research.material import Material
+from napari_sam2s.errors import TrainingError
+from research.material import Material, existing
 from research.teacher import MASK_SIDE, SIDE, Teacher
 
 Picture = NDArray[np.uint8]
@@ -47,7 +48,7 @@ def gcompris_pictures(folder: Path) -> Iterator[Picture]:
         for magic in (b"\xff\xd8\xff", b"RIFF"):
             at = data.find(magic)
             while at >= 0:
-                blob = data[at : at + struct.unpack(">I", data[at - 4 : at])[0]]
+                blob = data[at : at + int.from_bytes(data[max(at - 4, 0) : at], "big")]
                 at = data.find(magic, at + 4)
                 try:
                     picture = Image.open(io.BytesIO(blob)).convert("RGB")
@@ -135,14 +136,32 @@ def main() -> None:
     parser.add_argument("--material", type=Path, required=True, help="train.npz")
     parser.add_argument("--gcompris", type=Path, help="folder of GCompris's *.rcc")
     arguments = parser.parse_args()
-    teacher = Teacher(arguments.package)
+    try:
+        outline_all(arguments.package, arguments.out, arguments.material, arguments.gcompris)
+    except TrainingError as error:
+        parser.exit(2, f"{error}\n")
+
+
+def outline_all(package: Path, out: Path, material: Path, gcompris: Path | None = None) -> None:
+    """Outline all pictures and write them with their masks.
+
+    Raises
+    ------
+    TrainingError
+        If the teacher, the material or GCompris's photographs are not there.
+    """
+    if gcompris is not None and next(gcompris_pictures(gcompris), None) is None:
+        raise TrainingError(f"There are no photographs in {gcompris}: give the folder rcc of Debian's gcompris-qt-data.")
+    teacher, known = Teacher(package), Material.load(existing(material))
     parts: dict[str, np.ndarray] = {}
-    for n, picture in enumerate(pictures_of(Material.load(arguments.material), arguments.gcompris)):
+    for n, picture in enumerate(pictures_of(known, gcompris)):
         small, masks = outline(teacher, picture)
         parts[f"picture{n:05d}"] = small
         parts[f"masks{n:05d}"] = np.packbits(masks.reshape(len(masks), small.shape[0] * small.shape[1]), axis=1)
-        print(n, small.shape, len(masks), flush=True)
-    np.savez_compressed(arguments.out, **parts)  # type: ignore[arg-type]
+        sys.stdout.write(f"picture {n}: {len(masks)} masks\n")
+    written = out.with_suffix(".part.npz")  # a kill leaves no half of it under the name that training looks for
+    np.savez_compressed(written, **parts)  # type: ignore[arg-type]
+    written.replace(out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from PIL import Image
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import ArrayClip, Clip
+from research.drawn_family import TRIES
 from research.material import existing
 
 Masks = NDArray[np.bool_]  # (N, Y, X)
@@ -47,9 +48,15 @@ class OutlinedStills:
         return found
 
     def __call__(self, seed: int, frames: int = 1) -> Clip:
-        """Return the still of a seed; all its objects are visible."""
+        """Return the still of a seed; all its objects are visible.
+
+        Raises
+        ------
+        TrainingError
+            If what was chosen was too small in 20 tries.
+        """
         rng = np.random.default_rng(seed)
-        while True:
+        for _ in range(TRIES):
             picture, bits, shares = self._pictures[rng.integers(len(self._pictures))]
             shape = picture.shape[0], picture.shape[1]
             masks = np.unpackbits(bits, axis=1, count=shape[0] * shape[1]).reshape(-1, *shape).astype(bool)
@@ -60,6 +67,8 @@ class OutlinedStills:
             others = [n for n in rng.permutation(good) if n != chosen and inside[n].mean() < 0.9]
             if chosen in good:
                 break
+        else:
+            raise TrainingError(f"No object was large enough in {TRIES} tries of seed {seed}.")
         stack = np.stack([_squashed(inside[n], self.size, Image.Resampling.BOX) for n in [chosen, *others][:MOST]])
         image = _squashed(picture[y, x], self.size, Image.Resampling.BILINEAR)
         if rng.random() < 0.5:

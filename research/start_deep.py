@@ -10,32 +10,26 @@ matching (maps of unit length). Nothing that it answers changes: the ways into t
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from napari_sam2s.model.checkpoints import find_weights, read_checkpoint
-from napari_sam2s.model.network import SAM2S
+from napari_sam2s.model.checkpoints import read_checkpoint
+from research.grow import Weights, copy_keys, grow
 
 
 def start(source: str, lite: Path) -> dict[str, object]:
     """Return the checkpoint; ``lite`` is a pretrained trunk down to stride 32."""
-    weights, config, metadata = read_checkpoint(find_weights(source))
-    assert config is not None
-    config = replace(config, prompt_unit=config.match_pretrained, prompt_deep=True)
-    model = SAM2S(config)
-    state = {**model.state_dict(), **weights}
-    mix = "interactive.likeness.mix.0.weight"
-    state[mix] = torch.cat((weights[mix].float(), torch.zeros_like(weights[mix], dtype=torch.float32)), dim=1)
-    for name, value in read_checkpoint(lite)[0].items():
-        if name.startswith("stages.3."):
-            state[f"interactive.deep.{name.removeprefix('stages.3.')}"] = value
-    for part in ("fine", "coarse"):
-        for kind in ("weight", "bias"):
-            state[f"interactive.likeness.unit_{part}.{kind}"] = weights[f"matching.pretrained.{part}.{kind}"]
-    model.load_state_dict(state)
-    return {"model": model.state_dict(), "config": config.to_dict(), "sam2s": metadata}
+
+    def fill(state: Weights) -> None:
+        mix = state["interactive.likeness.mix.0.weight"].float()  # of the one comparison that there was
+        state["interactive.likeness.mix.0.weight"] = torch.cat((mix, torch.zeros_like(mix)), dim=1)
+        for name, value in read_checkpoint(lite)[0].items():
+            if name.startswith("stages.3."):
+                state[f"interactive.deep.{name.removeprefix('stages.3.')}"] = value
+        copy_keys(state, "interactive.likeness.unit_")
+
+    return grow(source, lambda config: {"prompt_unit": config.match_pretrained, "prompt_deep": True}, fill)
 
 
 def main() -> None:

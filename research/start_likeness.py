@@ -9,27 +9,20 @@ that matching has.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from napari_sam2s.model.checkpoints import find_weights, read_checkpoint
-from napari_sam2s.model.network import SAM2S
+from research.grow import copy_keys, grow
 
 
 def start(source: str) -> dict[str, object]:
     """Return the checkpoint."""
-    weights, config, metadata = read_checkpoint(find_weights(source))
-    assert config is not None
-    config = replace(config, prompt_likeness=config.match_pretrained)
-    model = SAM2S(config)
-    state = {**model.state_dict(), **weights}
-    for part in ("fine", "coarse"):
-        for name in ("weight", "bias"):
-            state[f"interactive.likeness.{part}.{name}"] = weights[f"matching.pretrained.{part}.{name}"]
-    model.load_state_dict(state)
-    return {"model": model.state_dict(), "config": config.to_dict(), "sam2s": metadata}
+    return grow(
+        source,
+        lambda config: {"prompt_likeness": config.match_pretrained},
+        lambda state: copy_keys(state, "interactive.likeness."),
+    )
 
 
 def main() -> None:

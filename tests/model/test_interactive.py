@@ -11,10 +11,12 @@ import torch.nn.functional as F
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.network import SAM2S
-from napari_sam2s.model.network_config import CONFIGS
+from napari_sam2s.model.network_config import CONFIGS, NANO_LITE
 from napari_sam2s.tracking.tracker import Tracker
 
 NANO = replace(CONFIGS["sam2s-nano"], image_size=64, interactive=True)
+LITE = replace(NANO_LITE, image_size=64, interactive=True)
+DEEP_TRUNK = replace(LITE, trunk=replace(LITE.trunk, cut=32))
 CLICK = {"points": torch.tensor([[[20.0, 30.0]]]), "labels": torch.tensor([[1]])}
 
 
@@ -34,10 +36,13 @@ def seen(model, frame):
     return model.encode(image), model.encode_interactive(image)
 
 
-def test_a_new_head_answers_as_the_network_it_starts_from(frame):
+@pytest.mark.parametrize("config", [NANO, DEEP_TRUNK, replace(LITE, prompt_deep=True)], ids=["conv", "cut at 32", "deep head"])
+def test_a_new_head_answers_as_the_network_it_starts_from(frame, config):
     torch.manual_seed(0)
     # The class token is one more token that the network's own decoder has and the head has not.
-    model = SAM2S(replace(NANO, semantic=False)).eval().requires_grad_(False)
+    model = SAM2S(replace(config, semantic=False)).eval().requires_grad_(False)
+    for join in model.image_encoder.trunk.joins:
+        join.weight.normal_(std=0.1)  # as one that has learned to use the pretrained maps
     model.interactive.start_from(model.state_dict())
     features, interactive = seen(model, frame)
     for mask in (None, torch.randn(1, 1, 16, 16)):

@@ -89,6 +89,34 @@ def test_nothing_changes_to_begin_with_and_everything_can_later():
     assert changed.isfinite().all()
 
 
+def test_the_second_comparison_is_by_maps_of_unit_length():
+    torch.manual_seed(0)
+    likeness = PromptLikeness(replace(ALIKE, prompt_unit=6)).requires_grad_(False)
+    fine = [torch.randn(1, 40, SIDE, SIDE), torch.randn(1, 112, SIDE // 2, SIDE // 2)]
+    brighter = [part * (1 + 9 * torch.rand(1, 1, *part.shape[2:])) for part in fine]  # by another factor in each cell
+    plain, bright = (likeness.keys([None, None, *maps]) for maps in (fine, brighter))
+    assert plain.shape == (1, 8 + 6, SIDE, SIDE)
+    torch.testing.assert_close(plain[:, 8:], bright[:, 8:])
+    assert not torch.allclose(plain[:, :8], bright[:, :8], atol=0.01)
+    points, labels = torch.tensor([[centre(1, 2)]]), torch.tensor([[1]])
+    both = likeness.maps(plain, points, labels, 64)
+    assert both.shape == (1, 6, SIDE, SIDE)
+    torch.testing.assert_close(both[0, 3], torch.einsum("k,kyx->yx", plain[0, 8:, 1, 2], plain[0, 8:]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompt_unit": 8}, "unit length alone"),
+        ({"prompt_deep": True, "interactive": False}, "cut at stride 16"),
+        ({"prompt_deep": True, "trunk": replace(BARE.trunk, cut=32)}, "cut at stride 16"),
+    ],
+)
+def test_what_a_deeper_head_needs(settings, message):
+    with pytest.raises(ModelError, match=message):
+        replace(BARE, **settings)
+
+
 def test_it_takes_a_pretrained_trunk_and_a_head_for_first_prompts():
     for config in (replace(CONFIGS["sam2s-nano"], interactive=True), replace(BARE, interactive=False)):
         with pytest.raises(ModelError, match="interactive head and a pretrained trunk"):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from napari_sam2s.errors import TrainingError
+from research import outline_pictures
 from research.outline_pictures import gcompris_pictures, outline
 from research.outlined_stills import OutlinedStills
 
@@ -29,7 +30,8 @@ class FakeTeacher:
         iou = torch.zeros(len(points), 3)
         for n, (x, y) in enumerate(points):
             if 16 <= x < 64 and 8 <= y < 40:
-                logits[n, 0, 16:80, 32:128] = logits[n, 2, 16:80, 32:128] = 10.0
+                logits[n, 0, 16:80, 32:128] = 10.0
+                logits[n, 2, 16:60, 100:128] = 10.0
                 logits[n, 1, 16:80, 32:80] = 10.0
                 iou[n] = torch.tensor([0.95, 0.9, 0.5])
         return logits, iou
@@ -90,6 +92,24 @@ def test_material_without_masks_is_refused(tmp_path):
         OutlinedStills(tmp_path / "none.npz", 96)(0)
     with pytest.raises(TrainingError, match="no material"):
         OutlinedStills(tmp_path / "nowhere.npz", 96)
+    thread = np.zeros((200, 200), bool)
+    thread[:, 7] = True
+    thread[9:, 7] = False
+    bits = np.packbits(thread.reshape(1, -1), axis=1)
+    np.savez(tmp_path / "thin.npz", picture00000=np.zeros((200, 200, 3), np.uint8), masks00000=bits)
+    with pytest.raises(TrainingError, match="large enough in 20 tries"):
+        OutlinedStills(tmp_path / "thin.npz", 96)(0)
+
+
+def test_a_folder_without_photographs_is_refused_before_anything_is_outlined(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "sys.argv", ["outline", str(tmp_path), str(tmp_path / "o.npz"), "--material", "m.npz", "--gcompris", str(tmp_path)]
+    )
+    with pytest.raises(SystemExit) as ended:
+        outline_pictures.main()
+    assert ended.value.code == 2
+    assert "no photographs" in capsys.readouterr().err
+    assert not (tmp_path / "o.npz").exists()
 
 
 def test_photographs_are_read_out_of_resource_files(tmp_path):

@@ -10,7 +10,7 @@ import torch
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE
-from napari_sam2s.training.optimizer import PRETRAINED, make_optimizer
+from napari_sam2s.training.optimizer import make_optimizer
 from napari_sam2s.training.setup import start
 from napari_sam2s.training.training_config import read_config
 
@@ -49,6 +49,9 @@ def config(tmp_path):
     return make
 
 
+PRETRAINED = ("image_encoder.trunk.lite.", "interactive.deep.")
+
+
 @pytest.fixture
 def earlier(tmp_path):
     """A checkpoint of nano without a pretrained trunk, with a head for first prompts."""
@@ -60,6 +63,7 @@ def earlier(tmp_path):
 def beside(tmp_path):
     torch.manual_seed(1)
     compared = {"match_dim": 20, "match_pretrained": 16, "match_unit": True, "prompt_likeness": 12}
+    compared |= {"prompt_unit": 16, "prompt_deep": True}
     return saved(tmp_path / "beside.pt", replace(NANO_LITE, image_size=64, interactive=True, **compared))
 
 
@@ -95,6 +99,7 @@ def test_the_architecture_of_a_pretrained_checkpoint_is_kept(config, beside, tmp
     run, _ = start(config(beside), tmp_path / "run")
     kept = run.learner.model.config
     assert (kept.match_dim, kept.match_pretrained, kept.match_unit, kept.prompt_likeness) == (20, 16, True, 12)
+    assert (kept.prompt_unit, kept.prompt_deep) == (16, True)
     state = torch.load(beside, weights_only=True)["model"]
     assert all(torch.equal(w, state[n]) for n, w in run.learner.model.state_dict().items())
 

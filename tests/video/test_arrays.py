@@ -296,7 +296,7 @@ def test_frames_are_chosen_by_a_row_of_numbers():
     [
         ((10, 10**7, 10**7), (1, 512, 512), "One frame takes .* GiB to read"),
         ((10**6, 4096, 4096), (10**6, 4096, 4096), "save it in smaller chunks, one frame each"),
-        ((10**12, 8, 8), (1, 8, 8), "has 1,000,000,000,000 frames"),
+        ((10**12, 8, 8), (1, 8, 8), "claims 1,000,000,000,000 frames"),
     ],
 )
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, shape, chunks, words):

@@ -37,10 +37,12 @@ class ExportView:
         self.frames: Sequence[int] = list(masklets.frames)
         _check_ids([known.id for known in self.objects])
         if any(t < 0 for t in self.frames[:1]) or any(b <= a for a, b in pairwise(self.frames)):
-            raise FormatError("Frames are counted from 0 on and given in their order: number those of the masks again.")
+            raise FormatError("The frames of the masks are below 0 or out of order: number them from 0 on, each once.")
         shape = getattr(masklets, "shape", None)
         if shape is not None and self.frames and self.frames[-1] >= shape[0]:
-            raise FormatError(f"There are masks on frame {self.frames[-1]}, and the video has {shape[0]} frames.")
+            raise FormatError(
+                f"Masks lie on frame {self.frames[-1]}, but the video has {shape[0]} frames: give the right video."
+            )
         self.masks = _WatchedMasks(masklets, self, progress)
 
     def __getattr__(self, name: str) -> Any:
@@ -92,7 +94,7 @@ class _WatchedMasks:
 
     def _refuse_stranger(self, frame: int, object_id: int) -> None:
         if object_id not in self._ids and not self._own:
-            raise FormatError(f"Frame {frame} shows object {object_id}, which the list of objects does not have.")
+            raise FormatError(f"Frame {frame} has a mask of object {object_id}, which is not among the objects: add it.")
 
     def _tell(self, frame: int) -> None:
         if self._progress is not None and frame in self._place:

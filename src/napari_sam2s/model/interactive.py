@@ -31,7 +31,7 @@ _NAMES = {  # the head's parts, and what they are called in a whole network
     "prompt_encoder.": "sam_prompt_encoder.",
     "mask_decoder.": "sam_mask_decoder.",
 }
-_OWN = ("likeness.", "deep.", "joins.1.")  # which a whole network has not
+_OWN = ("likeness.", "deep.")  # which a whole network has not
 
 
 class InteractiveHead(nn.Module):
@@ -54,7 +54,8 @@ class InteractiveHead(nn.Module):
         """Take over the parts of a whole network, by the names of its weights, to learn on from there."""
         names = {**_NAMES, **{f"stages.{k}.": f"image_encoder.trunk.stages.{k + SHARED}." for k in range(len(self.stages))}}
         own = self.state_dict()
-        for name in (name for name in own if not name.startswith(_OWN)):
+        missing = _OWN if self.deep is None else (*_OWN, "joins.1.")  # the network's trunk is cut above it
+        for name in (name for name in own if not name.startswith(missing)):
             part = next(part for part in names if name.startswith(part))
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)

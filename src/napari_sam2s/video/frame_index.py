@@ -141,7 +141,7 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     source, several = choose_stream(path, stream)
     if has_pauses_or_speeds(path):
         source = replace(source, all_samples=True)
-        several.append("Its edit list has pauses or other speeds: it is not followed, and all frames of the file are shown.")
+        several.append("The edit list has pauses or other speeds. It is ignored: all frames of the file are shown.")
     index = _index(source, several, progress)
     if stream is None and index.streams > 1 and len(index.pts) == 1:  # a title picture is no film
         source, index = _longest(index, source, progress)

@@ -202,8 +202,8 @@ class VideoFile:
         self._told_of_lies = True
         seconds, source = float(self.index.timestamps[near]), Source(self.path, self.index.stream, self.index.all_samples)
         warnings.warn(
-            f"Near frame {near} ({seconds:.1f} s) of {self.path.name} its times do not name its frames: there they may be "
-            f"others. A copy in which they are certain is made with: {counted_copy(source, self.index.fps)}.",
+            f"Times near frame {near} ({seconds:.1f} s) of {self.path.name} are wrong: other frames may be shown there. "
+            f"Make a copy with certain times: {counted_copy(source, self.index.fps)}.",
             stacklevel=2,
         )
 
