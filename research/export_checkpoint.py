@@ -57,6 +57,7 @@ def pack(
     image_size: int | None = None,
     pretrained: Path | None = None,
     average_with: Path | None = None,
+    edge_radius: int | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint in half precision, with its provenance; return the provenance.
 
@@ -82,6 +83,8 @@ def pack(
         and their licence, is kept.
     average_with
         Another checkpoint of the same network, such as the one that training began with: what ships is the mean of both.
+    edge_radius
+        Of the windows by which edges are drawn (:mod:`napari_sam2s.model.edges`), 0 for none; by default as it is.
 
     Raises
     ------
@@ -101,6 +104,8 @@ def pack(
     if image_size is not None:
         check_image_size(image_size)
         config = replace(config, image_size=image_size)
+    if edge_radius is not None:
+        config = replace(config, edge_radius=edge_radius)
     if object_score_shift:
         weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     for name, value in weights.items():
@@ -161,6 +166,7 @@ def main() -> None:
     parser.add_argument("--object-score-shift", type=float, default=0.0, help="the score from which on an object is visible")
     parser.add_argument("--image-size", type=int, help="side of the network's input, if not the one it was trained with")
     parser.add_argument("--average-with", type=Path, help="another checkpoint of the network; the mean of both ships")
+    parser.add_argument("--edge-radius", type=int, help="of the windows by which edges are drawn, in 2 pixels of the input")
     parser.add_argument("--pretrained", type=Path, help="weights of the pretrained trunk that it began with")
     args = parser.parse_args()
     try:
@@ -176,6 +182,7 @@ def main() -> None:
             image_size=args.image_size,
             pretrained=args.pretrained,
             average_with=args.average_with,
+            edge_radius=args.edge_radius,
         )
     except (ModelError, TrainingError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"{error}\n")

@@ -13,7 +13,7 @@ from napari_sam2s.tracking.upsampling import MaskUpsampler
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (20, 300), (64, 64), (97, 211)])
 def test_as_interpolating_the_whole_frame(size):
     generator = torch.Generator().manual_seed(sum(size))
-    upsample = MaskUpsampler(64, size)
+    upsample = MaskUpsampler(size)
     found = 0
     for share in (0.0, 0.0005, 0.01, 0.5, 1.0):
         for _ in range(20):
@@ -29,7 +29,7 @@ def test_as_interpolating_the_whole_frame(size):
 
 def test_all_objects_at_once_as_one_by_one(monkeypatch):
     logits = torch.randn(5, 64, 64, generator=torch.Generator().manual_seed(0))
-    upsample = MaskUpsampler(64, (97, 211))
+    upsample = MaskUpsampler((97, 211))
     monkeypatch.setattr("napari_sam2s.tracking.upsampling.TOGETHER_BYTES", 2 * 4 * 97 * 211)
     together = upsample.on_device(logits)
     assert (together.shape, together.dtype) == ((5, 97, 211), torch.bool)

@@ -11,6 +11,7 @@ Throughout: S the input's side, g = S / 16 (S / 14 in SAM 3), C ``hidden_dim``, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_sam2s.model.cuda_graphs import Graphs
+from napari_sam2s.model.edges import with_edges
 from napari_sam2s.model.frames import IMAGENET, normalise, resize_frame, scale, tensor_of, upload
 from napari_sam2s.model.image_encoder import ImageEncoder
 from napari_sam2s.model.interactive import InteractiveHead
@@ -105,12 +107,10 @@ class SAM2S(nn.Module):
 
     def _trunk(self, image: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Return the trunk's maps that are computed first, and those at strides 4, 8, 16, 32."""
-        trunk = self.image_encoder.trunk
-        if self.speed.trunk == "bf16":
-            fine = trunk.fine(image.bfloat16())
-            return [m.float() for m in fine], [m.float() for m in trunk.coarse(fine)]
-        fine = trunk.fine(image)
-        return fine, trunk.coarse(fine)
+        trunk, low = self.image_encoder.trunk, self.speed.trunk == "bf16"
+        fine = trunk.fine(image.bfloat16() if low else image)
+        coarse = trunk.coarse(fine)
+        return ([m.float() for m in fine], [m.float() for m in coarse]) if low else (fine, coarse)
 
     @in_own_arithmetic
     def attend(self, features: Features, memories: Memories | None, batch: int = 1, *, pooled: bool | None = None) -> Attended:
@@ -161,9 +161,8 @@ class SAM2S(nn.Module):
         """Lay maps and pointers out as tokens ``(B, N, D)``, with the position of each."""
         long_term = self.long_tpos_enc if self.long_tpos_enc is not None else self.maskmem_tpos_enc[-1:]
         times = torch.cat((self.maskmem_tpos_enc, long_term))[:, 0, 0]  # the last one is that of slot LONG_TERM = -1
-        project = self.obj_ptr_tpos_proj
-        time = None if project is None else project(sine_1d(memories.distances, self.config.hidden_dim))
-        return lay_out(memories, times, self._memory_place(), time)
+        project, distances = self.obj_ptr_tpos_proj, sine_1d(memories.distances, self.config.hidden_dim)
+        return lay_out(memories, times, self._memory_place(), None if project is None else project(distances))
 
     def _memory_place(self) -> Tensor:
         """Return the position of each token of a memory, ``(g * g, D)``."""
@@ -208,7 +207,7 @@ class SAM2S(nn.Module):
         chosen, token = choose_mask(out, multimask=multimask, replace_unstable=not self.training)
         return Decoded(
             **chosen,
-            pointer=self._gate_pointer(self.obj_ptr_proj(token), out.object_score[:, 0] > 0),
+            pointer=torch.where(out.object_score > 0, self.obj_ptr_proj(token), self.no_obj_ptr),
             class_embedding=self.semantic.embed(out.extra_tokens[:, 0]) if self.semantic is not None else None,
         )
 
@@ -262,10 +261,6 @@ class SAM2S(nn.Module):
         out = self.interactive(features, points, labels, mask, self.image_size)
         return choose_mask(out, multimask=multimask, replace_unstable=not self.training)[0]
 
-    def _gate_pointer(self, pointer: Tensor, present: Tensor) -> Tensor:
-        there = present[:, None].to(pointer.dtype)
-        return there * pointer + (1 - there) * self.no_obj_ptr
-
     @in_own_arithmetic
     def decode_mask(self, features: Features, mask: Tensor) -> Decoded:
         """Take masks ``(B, 1, 16g, 16g)`` of 0 and 1 as the answer, as SAM 2 does with mask prompts.
@@ -282,7 +277,7 @@ class SAM2S(nn.Module):
             logits=small,
             iou=torch.ones_like(there),
             object_score=there * MASK_SCALE + MASK_SHIFT,
-            pointer=self._gate_pointer(own.pointer, present),
+            pointer=torch.where(present[:, None], own.pointer, self.no_obj_ptr),
             class_embedding=own.class_embedding,
             all_logits=small,
             all_iou=torch.ones_like(there)[:, None],
@@ -357,11 +352,15 @@ class SAM2S(nn.Module):
     def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
         """Encode a frame ``(S, S, 3)``."""
         image = upload(tensor_of(pixels[None]), self.device)
-        return self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image)
+        return self._with_image(self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image), image)
 
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
         """Encode a frame ``(S, S, 3)`` for the interactive head."""
-        return self.encode_interactive(normalise(pixels[None], self.device, self.spread))
+        features = self.encode_interactive(normalise(pixels[None], self.device, self.spread))
+        return None if features is None else self._with_image(features, upload(tensor_of(pixels[None]), self.device))
+
+    def _with_image(self, features: Features, image: Tensor) -> Features:
+        return replace(features, image=image.clone()) if self.config.edge_radius else features
 
     def answer(
         self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
@@ -370,8 +369,10 @@ class SAM2S(nn.Module):
         multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
         if recall is None or features is None:
-            return self.segment(features, prompted, **said)
-        return self.decode(self.attend(features, self.recalled([recall])), **said)
+            seen, decoded = prompted or features, self.segment(features, prompted, **said)
+        else:
+            seen, decoded = features, self.decode(self.attend(features, self.recalled([recall])), **said)
+        return with_edges(seen, decoded, self.config.edge_radius, every=given.ambiguous)
 
     def recalled(self, recalls: Sequence[Recall]) -> Memories:
         """Return what objects remember, as :meth:`attend` reads it."""
@@ -383,7 +384,7 @@ class SAM2S(nn.Module):
 
     def _track(self, features: Features, memories: Memories) -> tuple[Decoded, Tensor, Tensor | None]:
         decoded = self.decode(self.attend(features, memories), multimask=True)
-        return decoded, *self.remember(features, decoded)
+        return with_edges(features, decoded, self.config.edge_radius), *self.remember(features, decoded)
 
     def remember(self, features: Features, decoded: Decoded, *, prompted: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return maps ``(B, D, g, g)`` and patches ``(B, 4, 2g, 2g)`` of the memories."""

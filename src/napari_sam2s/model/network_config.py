@@ -92,6 +92,7 @@ class ModelConfig:
     interactive: bool = False  # a head of its own for first prompts
     prompt_likeness: int = 0  # channels by which that head compares cells with what was clicked; 0 for no comparison
     prompt_unit: int = 0  # channels of a second comparison, by maps of unit length, as with `match_unit`
+    edge_radius: int = 0  # of windows of the picture by which edges are drawn, in 2 pixels of the input; 0 draws none
     prompt_deep: bool = False  # that head sees the pretrained trunk's stride 32 as well, below its cut at 16
 
     def __post_init__(self) -> None:
@@ -106,6 +107,8 @@ class ModelConfig:
             raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
+        if self.edge_radius < 0:
+            raise ModelError(f"{self.name} cannot draw edges in windows of radius {self.edge_radius}: give 0 or more.")
         if self.trunk.cut not in (16, 32):
             raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
         if self.latent_side and self.image_size % (STRIDE * self.latent_side):

@@ -22,11 +22,12 @@ class Features:
     embedding: Tensor  # (1, C, g, g): stride 16, before any memory is read
     skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder; or 0
     keys: Tensor | None = None  # (1, K, 2g, 2g) unit vectors, for matching (nano)
+    image: Tensor | None = None  # (1, S, S, 3) uint8, by which edges are drawn (nano)
 
     @property
     def nbytes(self) -> int:
         """Bytes that these tensors hold."""
-        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys) if t is not None)
+        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys, self.image) if t is not None)
 
 
 @dataclass
@@ -67,3 +68,16 @@ class Decoded:
     class_embedding: Tensor | None  # (B, text_dim) unit vectors, with TSL
     all_logits: Tensor  # (B, 1 or 3, 4g, 4g): every mask of an ambiguous answer, before the object score gates it
     all_iou: Tensor  # (B, 1 or 3)
+    # The same with the edges of the picture, where a network draws them (nano): what users see, and what is not remembered.
+    drawn: Tensor | None = None  # (B, 1, 16g, 16g)
+    all_drawn: Tensor | None = None  # (B, 1 or 3, 16g, 16g)
+
+    @property
+    def shown(self) -> Tensor:
+        """Logits of the chosen mask, as fine as there are any."""
+        return self.logits if self.drawn is None else self.drawn
+
+    @property
+    def all_shown(self) -> Tensor:
+        """Logits of every mask, as fine as there are any."""
+        return self.all_logits if self.all_drawn is None else self.all_drawn

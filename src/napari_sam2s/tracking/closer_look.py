@@ -73,7 +73,7 @@ def closer_logits(logits: Tensor, window: Window, size: tuple[int, int]) -> Tens
 def place(logits: Tensor, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return the mask ``(Y, X)`` of the frame that logits ``(side, side)`` of a window say."""
     mask = np.zeros(size, dtype=bool)
-    mask[window.rows, window.columns] = MaskUpsampler(logits.shape[-1], (window.height, window.width))(logits)
+    mask[window.rows, window.columns] = MaskUpsampler((window.height, window.width))(logits)
     return mask
 
 

@@ -45,7 +45,7 @@ class ObjectStates:
         self._corrected: set[Key] = set()  # frames that had been tracked when they were prompted
         self._logits: dict[Key, Tensor] = {}  # low-resolution answers to that, (1, 1, 4g, 4g)
         self._recent_logits: OrderedDict[Key, Tensor] = OrderedDict()  # of the last frames tracked
-        self._upsample = MaskUpsampler(self.model.facts.logits_size, predictor.size)
+        self._upsample = MaskUpsampler(predictor.size)
 
     @property
     def conditioning(self) -> dict[int, list[int]]:
@@ -96,14 +96,14 @@ class ObjectStates:
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
-        mask = self._upsample(decoded.logits[0, 0]) if finer[0] is None else finer[0].copy()
+        mask = self._upsample(decoded.shown[0, 0]) if finer[0] is None else finer[0].copy()
         return mask, self.predictor.scores(decoded, 0)
 
     def candidates(self, prompt: Prompt) -> list[Candidate]:
         """Return what points and a box may mean where nothing is known yet, best first; nothing has changed then."""
         with torch.inference_mode():
             decoded, finer = self.predictor.answer(prompt, None, None, ambiguous=True)
-        masks = [self._upsample(low) if mask is None else mask for low, mask in zip(decoded.all_logits[0], finer, strict=True)]
+        masks = [self._upsample(low) if mask is None else mask for low, mask in zip(decoded.all_shown[0], finer, strict=True)]
         return rank(Candidate(mask, iou) for mask, iou in zip(masks, decoded.all_iou[0].tolist(), strict=True))
 
     def _corrects(self, key: Key) -> bool:

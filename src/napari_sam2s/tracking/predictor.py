@@ -108,7 +108,7 @@ class FramePredictor:
         if window is not None:
             before = None if earlier is None else closer_logits(earlier, window, self.size)
             seen = self._see(prompt, window, before, ambiguous)
-            found = [place(low, window, self.size) for low in (seen.all_logits[0] if ambiguous else seen.logits[0])]
+            found = [place(low, window, self.size) for low in (seen.all_shown[0] if ambiguous else seen.shown[0])]
             if any(mask.any() for mask in found):
                 return FrameAnswer(self._as_if_given(prompt.frame, found[0], seen), list(found))
         prompted = self._encode_prompted(prompt.frame) if recall is None else None
@@ -137,7 +137,7 @@ class FramePredictor:
         if window is None:
             return None
         earlier = closer_logits(answer[None, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP), window, self.size)
-        mask = place(self._see(prompt, window, earlier, False).logits[0, 0], window, self.size)
+        mask = place(self._see(prompt, window, earlier, False).shown[0, 0], window, self.size)
         return mask if mask.any() else None
 
     def _as_if_given(self, frame: int, mask: NDArray[np.bool_], scored: Decoded) -> Decoded:
@@ -196,7 +196,7 @@ class FramePredictor:
         numbers = [decoded.iou.float()[:, None], decoded.object_score.float()[:, None]]
         classes = self.model.class_scores(decoded)
         together = torch.cat(numbers if classes is None else [*numbers, classes.float()], dim=1)
-        logits = decoded.logits[:, 0]
+        logits = decoded.shown[:, 0]
         if logits.device.type == "cuda":
             # To pinned memory, which need not be waited for yet; copied from there, as there is little of it.
             waiting = upsample.on_device(logits).to("cpu", non_blocking=True)

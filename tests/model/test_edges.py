@@ -1,0 +1,125 @@
+"""Edges drawn by the picture: finer, right where the picture says so, and nothing of it is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from napari_sam2s import load_model
+from napari_sam2s.evaluation.region_and_boundary import iou
+from napari_sam2s.model import edges
+from napari_sam2s.model.edges import draw_edges, with_edges
+from napari_sam2s.model.video_model import Recall
+from napari_sam2s.tracking.policy import DIVEMEM
+from napari_sam2s.tracking.predictor import FramePredictor
+from napari_sam2s.tracking.upsampling import MaskUpsampler
+
+SIDE, RADIUS = 384, 2
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+def star(side: int, points: int = 5) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] - side / 2 + 0.5
+    return np.hypot(y, x) < side * (0.25 + 0.12 * np.cos(points * np.arctan2(y, x)))
+
+
+def picture_of(mask: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    picture = np.where(mask[..., None], (190, 120, 60), (60, 90, 80)) + rng.normal(0, 6, (*mask.shape, 3))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def coarse_logits(mask: np.ndarray, cell: int = 16) -> torch.Tensor:
+    """Logits ``(1, 1, Y / 4, X / 4)`` that know of a mask what cells of some pixels know of it."""
+    share = F.avg_pool2d(torch.from_numpy(mask[None, None].astype(np.float32)), cell)
+    return F.interpolate(share * 12 - 6, size=mask.shape[0] // 4, mode="bilinear", align_corners=False)
+
+
+def images_of(mask: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(picture_of(mask)[None])
+
+
+def test_the_picture_decides_where_a_coarse_mask_ends():
+    mask = star(SIDE)
+    logits = coarse_logits(mask)
+    upsample = MaskUpsampler(mask.shape)
+    drawn = draw_edges(images_of(mask), logits, RADIUS)
+    before, after = iou(upsample(logits[0, 0]), mask), iou(upsample(drawn[0, 0]), mask)
+    assert before < 0.96
+    assert after > before + 0.5 * (1 - before)  # half of what was wrong
+
+
+def test_a_picture_without_an_edge_leaves_the_mask_where_it_is():
+    logits = coarse_logits(star(SIDE))
+    grey = torch.full((1, SIDE, SIDE, 3), 128, dtype=torch.uint8)
+    drawn = draw_edges(grey, logits, RADIUS) > 0
+    plain = F.interpolate(logits, size=SIDE, mode="bilinear", align_corners=False) > 0
+    assert (drawn != plain).sum() < 0.03 * plain.sum()
+
+
+def test_coefficients_are_those_of_least_squares():
+    """Equations 19 to 21: of each window, the best linear function of its colours, with a penalty on the slopes."""
+    rng = np.random.default_rng(1)
+    colours, inside = rng.random((3, 9, 9)), rng.random((9, 9))
+    slope, level = edges._linear(*(torch.from_numpy(a)[None].float() for a in (colours, inside[None])), radius=RADIUS)
+    window = np.s_[2:7, 2:7]  # around the middle
+    a = np.concatenate((colours[:, *window].reshape(3, -1), np.ones((1, 25)))).T
+    penalty = np.diag([25 * edges.EPSILON] * 3 + [0.0])
+    wanted = np.linalg.solve(a.T @ a + penalty, a.T @ inside[window].ravel())
+    np.testing.assert_allclose([*slope[0, :, 4, 4].tolist(), float(level[0, 0, 4, 4])], wanted, rtol=1e-3)
+
+
+def test_what_is_small_is_drawn_as_in_the_whole_picture():
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[200:230, 96:150] = mask[360:, 370:] = True  # one in the middle, one in the corner
+    logits = torch.cat((coarse_logits(mask), coarse_logits(star(SIDE))))
+    image = images_of(mask)
+    drawn = draw_edges(image, logits, RADIUS)
+    whole = edges._filtered(image.permute(0, 3, 1, 2).float() / 255, logits, RADIUS)
+    torch.testing.assert_close(drawn, whole, atol=5e-3, rtol=0)
+    assert torch.equal(drawn > 0, whole > 0)
+
+
+def test_what_is_absent_stays_absent():
+    drawn = draw_edges(images_of(star(SIDE)), torch.full((1, 1, SIDE // 4, SIDE // 4), -1024.0), RADIUS)
+    assert drawn.shape == (1, 1, SIDE, SIDE)
+    assert drawn.max() < 0
+
+
+def test_tracking_remembers_the_same_without_edges(model, monkeypatch):
+    mask = star(model.image_size)
+    frames = [picture_of(np.roll(mask, 9 * t, axis=1)) for t in range(2)]
+    found = []
+    for radius in (RADIUS, 0):
+        monkeypatch.setattr(model, "config", replace(model.config, edge_radius=radius))
+        predictor = FramePredictor(model, frames.__getitem__, (2, *mask.shape), DIVEMEM, 2**28)
+        with torch.inference_mode():
+            memory = predictor.remember(0, predictor.answer_mask(0, mask), prompted=True)[0]
+            recall = Recall([memory], [model.facts.recent_memories], [memory.pointer], [1.0], 15)
+            found.append(predictor.follow(1, [recall]))
+    (drawn, maps, patches), (plain, maps_plain, patches_plain) = found
+    assert drawn.shown.shape[-1] == model.image_size
+    assert plain.shown is plain.logits
+    assert torch.equal(drawn.logits, plain.logits)
+    assert torch.equal(maps, maps_plain)
+    assert torch.equal(patches, patches_plain)
+
+
+def test_candidates_are_drawn_every_one(model):
+    mask = star(model.image_size)
+    features = model.encode_prompted(picture_of(mask))
+    with torch.inference_mode():
+        decoded = model.segment(None, features, points=torch.tensor([[[192.0, 192.0]]]), labels=torch.tensor([[1]]))
+        drawn = with_edges(features, decoded, RADIUS, every=True)
+        second = draw_edges(features.image, decoded.all_logits[:, 1:2], RADIUS)
+    assert drawn.all_shown.shape == (1, 3, model.image_size, model.image_size)
+    assert torch.equal(drawn.all_shown[:, 1:2], second)
+    assert drawn.shown.shape == (1, 1, model.image_size, model.image_size)
