@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import _root  # noqa: F401
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="cases of every family")
     parser.add_argument("--size", type=int, default=256, help="side of the procedural clips")
     parser.add_argument("--image-size", type=int, help="the network's input")
+    parser.add_argument("--edge-radius", type=int, help="of the windows by which edges are drawn: 0 for none")
     parser.add_argument("--whole-frame", action="store_true", help="without the closer look at what is small; not with --keep")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each if more than one")
     parser.add_argument("--keep", type=Path, help="keep every case's results in this folder, and take those that are there")
@@ -85,12 +87,12 @@ def main() -> None:
     if args.count:
         args.counts = dict.fromkeys(args.counts, args.count)
     if args.calibrate:
-        threshold_table(load_model(args.model, device="auto", image_size=args.image_size), args.counts["re-entry"], args)
+        threshold_table(model_of(args), args.counts["re-entry"], args)
         return
     started = time.monotonic()
     stills = [family for family in args.families if family in STILLS]
     if stills and args.real:
-        print_stills(load_model(args.model, device="auto", image_size=args.image_size), args.real, stills, args.count)
+        print_stills(model_of(args), args.real, stills, args.count)
     args.families = [family for family in args.families if family not in STILLS]
     if not args.families:
         return
@@ -104,6 +106,14 @@ def main() -> None:
     if args.json:
         plain = {f: {p: {k: s.to_dict() for k, s in row.items()} for p, row in rows.items()} for f, rows in scores.items()}
         args.json.write_text(json.dumps(plain, indent=1))
+
+
+def model_of(args: argparse.Namespace) -> SAM2S:
+    """Return the model that is judged."""
+    model = load_model(args.model, device="auto", image_size=args.image_size)
+    if args.edge_radius is not None:
+        model.config = replace(model.config, edge_radius=args.edge_radius)
+    return model
 
 
 def look_as_told(args: argparse.Namespace) -> None:
@@ -131,7 +141,7 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
     look_as_told(args)
     if args.jobs > 1:
         torch.set_num_threads(1)
-    model = load_model(args.model, device="auto", image_size=args.image_size)
+    model = model_of(args)
     longest = 60 if args.quick else 300
     chosen = families(
         args.families,
@@ -145,6 +155,8 @@ def score_part(part: int, args: argparse.Namespace) -> dict[str, list[Results]]:
     )
     chosen |= {family: make for family, make in tracked(args.real, (part, args.jobs)).items() if family in args.families}
     made_of = {"sha256": model.metadata["sha256"], "input": model.config.image_size, "size": args.size, "longest": longest}
+    if model.config.edge_radius:
+        made_of["edges"] = model.config.edge_radius
     sources = {"composites": args.material, "real-clips": ANNOTATIONS}
     kept = Kept(args.keep, made_of, part, sources) if args.keep else None
     scored: dict[str, list[Results]] = {}

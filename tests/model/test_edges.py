@@ -57,12 +57,12 @@ def test_the_picture_decides_where_a_coarse_mask_ends():
     assert after > before + 0.5 * (1 - before)  # half of what was wrong
 
 
-def test_a_picture_without_an_edge_leaves_the_mask_where_it_is():
+def test_a_picture_without_an_edge_only_rounds_corners():
     logits = coarse_logits(star(SIDE))
     grey = torch.full((1, SIDE, SIDE, 3), 128, dtype=torch.uint8)
     drawn = draw_edges(grey, logits, RADIUS) > 0
     plain = F.interpolate(logits, size=SIDE, mode="bilinear", align_corners=False) > 0
-    assert (drawn != plain).sum() < 0.03 * plain.sum()
+    assert (drawn != plain).sum() < 0.07 * plain.sum()  # of a star with five points
 
 
 def test_coefficients_are_those_of_least_squares():
@@ -77,15 +77,19 @@ def test_coefficients_are_those_of_least_squares():
     np.testing.assert_allclose([*slope[0, :, 4, 4].tolist(), float(level[0, 0, 4, 4])], wanted, rtol=1e-3)
 
 
-def test_what_is_small_is_drawn_as_in_the_whole_picture():
+def test_what_is_small_is_drawn_as_in_the_whole_picture_and_what_is_large_in_wider_windows():
     mask = np.zeros((SIDE, SIDE), bool)
-    mask[200:230, 96:150] = mask[360:, 370:] = True  # one in the middle, one in the corner
-    logits = torch.cat((coarse_logits(mask), coarse_logits(star(SIDE))))
+    mask[200:225, 96:140] = mask[360:, 370:] = True  # one in the middle, one in the corner
     image = images_of(mask)
-    drawn = draw_edges(image, logits, RADIUS)
-    whole = edges._filtered(image.permute(0, 3, 1, 2).float() / 255, logits, RADIUS)
-    torch.testing.assert_close(drawn, whole, atol=5e-3, rtol=0)
-    assert torch.equal(drawn > 0, whole > 0)
+    wide = star(SIDE)
+    medium = np.roll(wide[::3, ::3], (20, 10), (0, 1))
+    medium = np.pad(medium, ((0, SIDE - len(medium)),) * 2)
+    for shown, times in ((mask, 1), (medium, 2), (wide, 3)):
+        logits = coarse_logits(shown)
+        drawn = draw_edges(image, torch.cat((logits, coarse_logits(mask))), RADIUS)
+        whole = edges._filtered(image, logits, times * RADIUS)
+        torch.testing.assert_close(drawn[:1], whole, atol=5e-3, rtol=0)
+        assert torch.equal(drawn[:1] > 0, whole > 0)
 
 
 def test_what_is_absent_stays_absent():

@@ -20,6 +20,9 @@ from napari_sam2s.model.stages import Decoded, Features
 HALF = 2  # pixels to a cell in which coefficients are found
 EPSILON = 1e-4  # of the variance of colours from 0 to 1: windows with less have no edge to follow
 FAINT = -4.0  # logits below which nothing is to be drawn
+# From which size on, the root of its area in pixels of the input, an object has windows twice and three times as large. Chosen
+# on 880 answers to training material: the radius that suits is a sixteenth of the size, from 2 to 6.
+LARGE = (45.0, 90.0)
 
 
 def draw_edges(image: Tensor, logits: Tensor, radius: int) -> Tensor:
@@ -32,23 +35,27 @@ def draw_edges(image: Tensor, logits: Tensor, radius: int) -> Tensor:
     logits
         ``(B, 1, h, w)``, where S is a multiple of twice h and w.
     radius
-        Of the windows, in cells of 2 pixels of the image.
+        Of the windows of small objects, in cells of 2 pixels of the image; up to three times as much of large ones.
 
     Returns
     -------
     ``(B, 1, S, S)`` float32: the probability less one half, so that 0 is the border as in logits.
     """
-    colours = image.permute(0, 3, 1, 2).float() / 255
-    if logits.device.type != "cpu":
-        return _filtered(colours, logits, radius)
+    scale = image.shape[1] // logits.shape[2]
+    side = (logits > 0).sum(dim=(1, 2, 3)).sqrt() * scale
+    times = 1 + torch.stack([side >= large for large in LARGE]).sum(dim=0)
+    if logits.device.type != "cpu":  # a GPU is not waited for
+        drawn = _filtered(image, logits, radius)
+        for n in range(2, len(LARGE) + 2):
+            drawn = torch.where((times == n)[:, None, None, None], _filtered(image, logits, n * radius), drawn)
+        return drawn
     # Most objects are small: only what is around each one is filtered.
-    scales = [colours.shape[dim] // logits.shape[dim] for dim in (2, 3)]
-    drawn = torch.full((len(logits), 1, *colours.shape[-2:]), -0.5)
-    for one, into in zip(logits.split(1), drawn.split(1), strict=True):
-        ys, xs = (_around((one[0, 0] > FAINT).any(dim=dim), radius) for dim in (1, 0))
+    drawn = torch.full((len(logits), 1, *image.shape[1:3]), -0.5)
+    for one, into, n in zip(logits.split(1), drawn.split(1), times.tolist(), strict=True):
+        ys, xs = (_around((one[0, 0] > FAINT).any(dim=dim), n * radius) for dim in (1, 0))
         if ys.stop > ys.start:
-            y, x = (slice(cells.start * times, cells.stop * times) for cells, times in zip((ys, xs), scales, strict=True))
-            into[..., y, x] = _filtered(colours[..., y, x], one[..., ys, xs], radius)
+            y, x = (slice(cells.start * scale, cells.stop * scale) for cells in (ys, xs))
+            into[..., y, x] = _filtered(image[:, y, x], one[..., ys, xs], n * radius)
     return drawn
 
 
@@ -60,7 +67,8 @@ def _around(there: Tensor, radius: int) -> slice:
     return slice(max(int(cells[0]) - 2 * radius, 0), min(int(cells[-1]) + 2 * radius + 1, len(there)))
 
 
-def _filtered(colours: Tensor, logits: Tensor, radius: int) -> Tensor:
+def _filtered(image: Tensor, logits: Tensor, radius: int) -> Tensor:
+    colours = image.permute(0, 3, 1, 2).float() / 255
     small = F.avg_pool2d(colours, HALF)
     inside = F.interpolate(logits.float(), size=small.shape[-2:], mode="bilinear", align_corners=False).sigmoid()
     slope, level = _linear(small, inside, radius)
@@ -70,9 +78,17 @@ def _filtered(colours: Tensor, logits: Tensor, radius: int) -> Tensor:
 
 
 def _mean(values: Tensor, radius: int) -> Tensor:
-    side = 2 * radius + 1
-    down = F.avg_pool2d(values, (side, 1), 1, (radius, 0), count_include_pad=False)
-    return F.avg_pool2d(down, (1, side), 1, (0, radius), count_include_pad=False)
+    """Return the mean over the windows around all cells of ``(B, C, Y, X)``, as far as they are inside."""
+    for dim in (2, 3):
+        length = values.shape[dim]
+        padded = F.pad(values, (0, 0, radius, radius) if dim == 2 else (radius, radius))
+        total = padded.narrow(dim, 0, length).clone()
+        for shift in range(1, 2 * radius + 1):  # sums of shifted maps: several times as fast as pooling
+            total += padded.narrow(dim, shift, length)
+        at = torch.arange(length, device=values.device)
+        count = (at + radius).clamp(max=length - 1) - (at - radius).clamp(min=0) + 1
+        values = total / count.view(-1, 1) if dim == 2 else total / count
+    return values
 
 
 def _linear(colours: Tensor, inside: Tensor, radius: int) -> tuple[Tensor, Tensor]:
