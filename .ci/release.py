@@ -1,4 +1,4 @@
-"""Say whether a tag may be published: tag, version, changelog and citation agree, and nothing is left to fill in.
+"""Say whether a tag may be published: tag, version, changelog, citation and recipe agree, and nothing is left to fill in.
 
     python .ci/release.py v0.1.0 [--dist dist/] [--notes notes.md]
 
@@ -40,6 +40,8 @@ def disagreements(tag: str, root: Path = ROOT, dist: Path | None = None) -> list
         wrong.append(f"The section of {version} in CHANGELOG.md says next to nothing.")
     if f"\nversion: {version}\n" not in citation:
         wrong.append(f"CITATION.cff has another version than the tag ({version}).")
+    if f'  version: "{version}"\n' not in (root / "packaging" / "recipe.yaml").read_text(encoding="utf-8"):
+        wrong.append(f"packaging/recipe.yaml has another version than the tag ({version}).")
     for name in ("CITATION.cff", "SECURITY.md"):
         left = (root / name).read_text(encoding="utf-8").count("FILL IN")
         wrong += [f"{name} has {left} places marked FILL IN."] if left else []

@@ -67,6 +67,16 @@ def test_manifest_is_valid_and_its_python_names_exist():
     manifest.validate_imports()
 
 
+@pytest.mark.gui  # as it imports napari
+def test_napari_shows_its_menus():
+    """A menu that napari does not open to plugins stays away without a word."""
+    from napari._app_model.constants import MenuId
+
+    menus = PluginManifest.from_file(ROOT / "napari.yaml").contributions.menus
+    assert {f"napari/layers/{name}" for name in ("segment", "annotate", "track", "measure")} == set(menus)
+    assert set(menus) <= {menu.value for menu in MenuId.contributables()}
+
+
 def test_installed_plugin_is_discovered():
     manager = PluginManager()
     manager.discover()

@@ -21,6 +21,7 @@ def one(check):
     return finding
 
 
+@pytest.mark.gui  # as it imports napari, like all the others
 def test_what_is_installed_is_enough():
     assert one(checks.packages).verdict == "ok"
     assert "numpy" in one(checks.packages).found
@@ -33,6 +34,17 @@ def test_a_package_is_missing_and_another_too_old(monkeypatch):
     assert metadata.version("numpy") in old.found
     assert old.remedy.endswith('-m pip install "numpy>=99"')
     assert missing.remedy.endswith('-m pip install "no-such-package>=1"')
+
+
+def test_a_package_is_damaged(monkeypatch, tmp_path):
+    (tmp_path / "safetensors.py").write_text("raise ImportError('no libtensor.so')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "safetensors", raising=False)
+    monkeypatch.setattr(metadata, "requires", lambda name: ["numpy>=2", "safetensors>=0.4"])
+    finding = one(checks.packages)
+    version = metadata.version("safetensors")
+    assert finding.found == f"safetensors {version} cannot be imported (ImportError: no libtensor.so)."
+    assert finding.remedy.endswith(f'--force-reinstall --no-deps "safetensors=={version}"')
 
 
 def test_no_screen(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +291,16 @@ def test_kill_at_any_moment(tmp_path, moment):
             np.testing.assert_array_equal(project.labels[t] == 1, mask)
         assert project.runs[0].status == "interrupted"
         project.undo()
+
+
+def test_one_that_nobody_closed_goes_without_a_word(tmp_path, video):
+    """A layer that shows its masks holds it, and goes when it goes. Since Python 3.13 SQLite would warn."""
+    Project.create(tmp_path / "p.sam2s", video).close()
+    looked_at = Project.open(tmp_path / "p.sam2s", mode="r")
+    gone = weakref.ref(looked_at.store.db)
+    del looked_at
+    gc.collect()
+    assert gone() is None
 
 
 def test_read_only_folder(tmp_path, video):

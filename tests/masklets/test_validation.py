@@ -10,7 +10,7 @@ import torch
 from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
-from napari_sam2s.masklets.types import Scores
+from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of
 from tests.fakes import squares
 
@@ -184,3 +184,12 @@ def test_colours_that_earlier_versions_kept_are_read(project, tmp_path):
     db.close()
     with Project.open(project.path) as again:
         assert [o.colour for o in again.objects] == [(255, 128, 0), COLOURS[1], (1, 2, 3)]
+
+
+def test_prompts_are_equal_if_they_say_the_same():
+    """A dataclass compares the masks as arrays do: an error, and since Python 3.13 one even of the same array."""
+    mask = np.eye(3, dtype=bool)
+    prompt = Prompt(1, 0, mask=mask)
+    assert prompt == Prompt(1, 0, mask=mask) == Prompt(1, 0, mask=mask.copy())
+    assert prompt not in [Prompt(1, 0), Prompt(2, 0, mask=mask), Prompt(1, 0, mask=~mask), (1, 0)]
+    assert len({Prompt(1, 0, ((1.0, 2.0),), (1,)), Prompt(1, 0, ((1.0, 2.0),), (1,))}) == 1

@@ -80,8 +80,12 @@ def test_commands(folder, capsys, monkeypatch):
     ):
         assert main(["models", *words]) == 2
         assert sentence in capsys.readouterr().err
+    assert main(["models", "verify"]) == 0
+    assert "nothing to check: no model is downloaded or added" in capsys.readouterr().err
     assert main(["models", "list", "--all"]) == 0
-    assert "this version cannot load it" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "this version cannot load it" in listed
+    assert "[napari-sam2s models get sam2.1-tiny]" in listed
 
 
 def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):

@@ -11,9 +11,12 @@ import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_sam2s.errors import VideoError
+from napari_sam2s.errors import ProjectError, VideoError
+from napari_sam2s.masklets import Project
 from napari_sam2s.video import Video, open_video
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY, find_video, get_reader, video_layer
+from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.settings import remember
 
 
 def layer_of(path):
@@ -154,3 +157,20 @@ def test_real_video_by_the_reader(real_data):
     assert hela.data.ndim == 3
     assert hela.data.dtype == np.uint16
     assert not hela.rgb
+
+
+def test_a_project_is_opened_with_its_video_wherever_it_lies(case_file, tmp_path, make_napari_viewer, shared_engine):
+    remember("model", address=shared_engine.address)
+    (tmp_path / "work").mkdir()
+    path = tmp_path / "work" / "graspers.sam2s"
+    with open_video(case_file) as video:
+        Project.create(path, video).close()
+    viewer = make_napari_viewer()
+    viewer.open(str(path), plugin="napari-sam2s")
+    assert [layer.name for layer in viewer.layers] == ["case"]
+    widget = SegmentWidget(viewer)
+    assert widget.session.project.path == path
+    widget.close()
+    case_file.unlink()
+    with pytest.raises(ProjectError, match=r"case\.mp4 of graspers\.sam2s is gone: open the video first"):
+        get_reader(str(path))(str(path))

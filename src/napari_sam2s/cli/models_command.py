@@ -75,7 +75,7 @@ def _state(entry: ModelEntry) -> str:
     elif find_local(entry) is not None:
         state = "installed"
     else:
-        state = "napari-sam2s models get" if entry.url else f"by hand, from {entry.page}"
+        state = f"napari-sam2s models get {entry.name}" if entry.url else f"by hand, from {entry.page}"
     pinned = "" if entry.pinned else ", not pinned"
     return f"{entry.input_size} px, {size}, {licence}{pinned}: {entry.purpose} [{state}]"
 
@@ -142,6 +142,8 @@ def run_verify(args: argparse.Namespace) -> int:
     for model in own.values() if not args.name else ():
         own_weights(model)
         print(f"{model.name}: SHA-256 {model.sha256} (as when it was added)")
+    if not entries and not own:
+        say("models", "There is nothing to check: no model is downloaded or added.")
     return 0
 
 
@@ -175,7 +177,7 @@ def run_add(args: argparse.Namespace) -> int:
     model = add_model(path, args.name, size)
     print(f"{model.name}: {found.network}, {found.parameters / 1e6:.1f} M parameters, input {size} px, {model.path}")
     if found.differences:
-        say("models", f"In {path.name} {found.differences}. Add --ignore-differences to continue without them.")
+        say("models", f"In {path.name} {found.differences}. A command that loads it needs --ignore-differences.")
     return 0
 
 

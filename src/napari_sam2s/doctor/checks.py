@@ -32,6 +32,7 @@ QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 lib
 OWN_KINDS = ("*.mp4", "*.avi", "*.mov", "*.mkv")
 FRAMES, SIZE = 8, (240, 320)
 MODULES = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}  # those that are named otherwise than their package
+TRIED_ELSEWHERE = ("torch", "qtpy")  # by `network`, and by `window`, since it needs a binding of Qt
 
 
 def _this_python() -> str:
@@ -88,11 +89,30 @@ def packages() -> Iterator[Finding]:
         found.append(f"{requirement.name} {version}")
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append((requirement, version))
+    unusable = [finding for text in found if (finding := _unusable(*text.split()))]
     for requirement, version in wrong:
         wanted = f"{requirement.name}{requirement.specifier}"
         yield Finding("packages", "broken", f"{wanted} is needed; found: {version}.", f'{PIP} "{wanted}"')
-    if not wrong:
+    yield from unusable
+    if not wrong and not unusable:
         yield Finding("packages", "ok", ", ".join(sorted(found)))
+
+
+def _unusable(package: str, version: str) -> Finding | None:
+    """Return what is wrong with a package that is installed, but damaged."""
+    if package in TRIED_ELSEWHERE:
+        return None
+    module = next((name for name, other in MODULES.items() if other == package), package.replace("-", "_"))
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the package cannot be used
+        return Finding(
+            "packages",
+            "broken",
+            f"{package} {version} cannot be imported ({type(error).__name__}: {error}).",
+            f'{PIP} --force-reinstall --no-deps "{package}=={version}"',
+        )
+    return None
 
 
 def window() -> Iterator[Finding]:

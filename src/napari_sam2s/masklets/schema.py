@@ -12,6 +12,7 @@ import glob
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,11 @@ class _Connection(sqlite3.Connection):
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         return super().executemany(sql, map(_plain, parameters))
+
+    def __del__(self) -> None:
+        """Close what nobody closed, such as the project of a layer that is gone: since Python 3.13 SQLite's own warns of it."""
+        with suppress(sqlite3.ProgrammingError):  # it was never opened
+            self.close()
 
 
 def _plain(row: Iterable[object]) -> tuple[object, ...]:

@@ -40,6 +40,13 @@ class Prompt:
     box: tuple[float, float, float, float] | None = None  # (y0, x0, y1, x1) in pixels
     mask: NDArray[np.bool_] | None = None  # (Y, X)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same; what a dataclass makes of an array has no truth value."""
+        if not isinstance(other, Prompt):
+            return NotImplemented
+        ours, theirs = ((p.object_id, p.frame, p.points, p.labels, p.box) for p in (self, other))
+        return ours == theirs and (self.mask is other.mask or np.array_equal(self.mask, other.mask))  # type: ignore[arg-type]
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -250,6 +250,7 @@ def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> 
     try:
         _fetch(entry, part, progress)
     except urllib.error.HTTPError as error:
+        error.close()
         page = f" Its page is {entry.page}." if entry.page else ""
         raise ModelError(
             f"{address(entry)} cannot be fetched (the server answers {error.code} {error.reason}): it has moved, or needs an "
@@ -325,6 +326,7 @@ def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not done:
             raise
+        error.close()
         whole = error.headers.get("Content-Range", "").rpartition("/")[2]
         if whole.isdigit() and int(whole) != done:  # not a part of that file
             _discard(part)

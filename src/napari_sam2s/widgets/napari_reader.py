@@ -6,18 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.errors import VideoError
+from napari_sam2s.errors import ProjectError, VideoError
+from napari_sam2s.masklets import Project
 from napari_sam2s.video import Video, open_video
 from napari_sam2s.video.physical_scale import layer_scale
 from napari_sam2s.video.stream_choice import same_size_streams
 from napari_sam2s.video.tiff import SUFFIXES
+from napari_sam2s.video.video import reopen_video
 from napari_sam2s.widgets.offer import offer_widget
+from napari_sam2s.widgets.project_location import ENDING
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 VIDEO_KEY = "napari_sam2s_video"  # of a layer's metadata: the Video behind it
+PROJECT_KEY = "napari_sam2s_project"  # and the project that was opened with it, if it was one
 
 
 def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[PathLike], list[LayerData]] | None:
@@ -25,6 +29,8 @@ def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[PathLike], list
     if not isinstance(path, str | Path):
         return None  # several files dropped as a stack are napari's own business
     place = Path(path)
+    if place.suffix.lower() == ENDING:
+        return read_project
     try:
         if place.is_dir():
             return read_video if _looks_like_frames(place) else None
@@ -78,6 +84,28 @@ def read_video(path: Any) -> list[LayerData]:
     finally:
         if bar is not None:
             bar.close()
+
+
+def read_project(path: Any) -> list[LayerData]:
+    """Open the video of a project as a layer; the widget then takes this project, wherever it lies.
+
+    Raises
+    ------
+    ProjectError
+        If it is no project, or its video is gone.
+    """
+    place = Path(path)
+    with Project.open(place, mode="r") as project:
+        source = project.video.path
+        if source is None or not source.exists():
+            raise ProjectError(
+                f"{source or 'The video'} of {place.name} is gone: open the video first, then choose the project."
+            )
+        video = reopen_video(source, fps=project.fps, stream=project.video.stream)
+    data, attributes, kind = video_layer(video)
+    attributes["metadata"][PROJECT_KEY] = place
+    offer_widget(video.name)
+    return [(data, attributes, kind)]
 
 
 def video_layer(video: Video) -> LayerData:

@@ -17,7 +17,7 @@ from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
 from napari_sam2s.widgets.label_menu import labels_on_show
-from napari_sam2s.widgets.napari_reader import find_video
+from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video
 from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
@@ -183,7 +183,7 @@ class VideoPicker(QWidget):
 
     def _open(self, layer: Image, path: Path | None) -> None:
         session, video = self._session, find_video(layer)
-        path = self._default_path(video) if path is None else path
+        path = path or layer.metadata.get(PROJECT_KEY) or self._default_path(video)
         worker = session.open(layer, video, path, self._choice())
         self._show_project(path)
         project = worker.project
