@@ -29,6 +29,7 @@ _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 # Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+)(?:(?! pts:).)*? checksum:([0-9A-F]+)", re.DOTALL)
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
+_END_OF_GXF = re.compile(r"\[in#0/gxf.*?Error during demuxing: .*")  # of whole files, too
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"
 
@@ -83,6 +84,7 @@ class _Played:
     """What the decoder says of some frames in a row."""
 
     def __init__(self, text: str, count: int) -> None:
+        text = _END_OF_GXF.sub("", text)
         shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
         self.times = np.array([time for time, _ in shown], np.int64)
         self.checksums = dict(shown)

@@ -63,6 +63,17 @@ def without_standing(source: Source, packets: Packets, first: Probe) -> Packets:
     return replace(packets, flags=np.where(standing, packets.flags | FLAG_DISCARD, packets.flags))
 
 
+def with_last_time(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], packets: Packets, first: Probe) -> None:
+    """Give the last frame the decoder's time, in place, where packets have none and times count in less than frames (GXF).
+
+    What is reckoned for it is a frame after the one before; the decoder reckons with the packet, which may last a field.
+    """
+    if len(pts) > 1 and (packets.pts == NO_PTS).any() and np.median(np.diff(pts)) > 1:
+        times = decoded_times(source, len(pts), int(pts[keys[-1]]) * first.time_base if keys[-1] else None)
+        if len(late := times[times > pts[-2]]) == 1:
+            pts[-1] = late[0]
+
+
 def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path) -> list[str]:
     """Say how many frames share their time with one before and are not among the times shown."""
     frames = int(((packets.flags & FLAG_DISCARD) == 0).sum())
