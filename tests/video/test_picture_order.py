@@ -158,7 +158,5 @@ def test_an_animated_png_that_is_drawn_otherwise_says_so(tmp_path, blend, told):
     grey.save(tmp_path / "a.apng", format="PNG", save_all=True, duration=100, **pictures)
     with open_video(tmp_path / "a.apng") as video:
         assert video[1][0, 0].tolist() == [0, 0, 0]  # right with 0: the spot replaces all; 90 would be right with 1
-        words = (
-            "Frame 1 is black where the frame before should shine through. Save it as numbered PNG pictures"
-        )
+        words = "Frame 1 is black where the frame before should shine through. Save it as numbered PNG pictures"
         assert any(words in said for said in video.warnings) == told
