@@ -160,3 +160,29 @@ def test_an_animated_png_that_is_drawn_otherwise_says_so(tmp_path, blend, told):
         assert video[1][0, 0].tolist() == [0, 0, 0]  # right with 0: the spot replaces all; 90 would be right with 1
         words = "Frame 1 is black where the frame before should shine through. Save it as numbered PNG pictures"
         assert any(words in said for said in video.warnings) == told
+
+
+def test_theora_packets_without_data_are_no_frames(tmp_path, numbered):
+    path = tmp_path / "a.ogv"
+    raw = b"".join(numbered["draw"](n // 3 * 3).tobytes() for n in range(24))
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "160x96", "-r", "25", "-i", "-")
+    numbered["ffmpeg"](*source, "-c:v", "libtheora", "-q:v", "8", "-g", "12", path, feed=raw)
+    played, differ = played_and_jumped(path, numbered)
+    assert (sorted(set(played)), differ) == (list(range(0, 24, 3)), [])
+    with open_video(path) as video:
+        assert [n // 3 * 3 for n in np.round(video.timestamps * 25).astype(int)] == played
+
+
+@pytest.mark.parametrize("options", [WITHOUT_B, WITH_B])
+def test_an_mp4_that_calls_every_frame_a_key_frame(tmp_path, numbered, options):
+    path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"], *options, frames=40)
+    data = path.read_bytes()
+    assert data.count(b"stss") == 1
+    path.write_bytes(data.replace(b"stss", b"free"))
+    if options == WITH_B:
+        with pytest.raises(VideoError, match=r"calls every frame a key frame.*ffmpeg -i a\.mp4"):
+            open_video(path)
+        return
+    assert played_and_jumped(path, numbered) == (list(range(40)), [])
+    with open_video(path) as video:
+        assert "They are counted from its start" in video.warnings[0]

@@ -132,16 +132,18 @@ def _differs_after_jump(
     near = [int(k) for k in keys if 0 < k < len(played) - AFTER_JUMP]
     doubted = len(near) > JUMPS and len(keys) == len(pts) and first.codec not in WHOLE_FRAMES
     places = near[:: -(len(near) // JUMPS)] if doubted else near[-1:]
-    return any(_differs_at(source, played, int(pts[k]), first, show) for k in places)
+    return any(_differs_at(source, played, int(pts[k]), first, show, doubted=doubted) for k in places)
 
 
-def _differs_at(source: Source, played: dict[int, str], key: int, first: Probe, show: str) -> bool:
+def _differs_at(source: Source, played: dict[int, str], key: int, first: Probe, show: str, *, doubted: bool = False) -> bool:
     text = decode_text(source, AFTER_JUMP, show=show, seek=key * first.time_base)
     # The jump goes behind the end. In MXF a reader's would go there, too; in others it tries earlier places.
     if first.container == "mxf" and _SHOWN.search(text) is None:
         return True
     # What is shown before the key frame may refer to what was jumped over (an open group of pictures).
     shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)[:AFTER_JUMP] if int(time) >= key]
+    if doubted and shown and shown[0][0] != key:  # what is called a key frame gives no picture of its own
+        return True
     return any(played.get(time, checksum) != checksum for time, checksum in shown)
 
 
