@@ -20,6 +20,7 @@ from napari_sam2s.masklets.validation import binary_mask
 from napari_sam2s.video.image_folder import is_zarr, picture_numbers
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
+_NO_OBJECT = "{} shows no object (255 is void in pictures of DAVIS): give each object its own number."
 LARGEST_SIDE = 2**31 - 1  # frames or pixels
 BATCH = 500  # rows that are written at once
 
@@ -72,11 +73,13 @@ def import_project(
     with reading(source, what):
         masklets = _one(read(source), name, source)
         frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
+        if not objects and getattr(masklets, "shape", None) is None:  # else their size is looked at first
+            raise FormatError(_NO_OBJECT.format(source))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
-        raise FormatError(f"{source} shows no object (255 is void in pictures of DAVIS): give each object its own number.")
+        raise FormatError(_NO_OBJECT.format(source))
     _check_numbers(getattr(video, "path", None))
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)

@@ -82,7 +82,7 @@ def track_graph(masklets: Masklets) -> TrackGraph:
 def graph_of(objects: Iterable[Object], rows: Iterable[Row]) -> TrackGraph:
     """Return the tracks of sightings, as :func:`sighting_row` gives them."""
     objects = tuple(sorted(objects, key=lambda o: o.id))
-    table = np.fromiter(rows, dtype=np.dtype((np.float64, 5)))  # a fifth of what a list of tuples takes
+    table: NDArray[np.float64] = np.fromiter(rows, dtype=np.dtype((np.float64, 5)))  # a fifth of what a list of tuples takes
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     ids, frames = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
     follows = np.flatnonzero(ids[1:] == ids[:-1])

@@ -74,7 +74,7 @@ class WriterLock:
 
     def _who(self) -> str:
         try:
-            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            holder = json.loads(self._holder.read_bytes())
             return f"by process {holder['pid']} of {holder['user']} on {holder['host']}"
         except (OSError, ValueError, KeyError):
             return "by another process"

@@ -59,11 +59,13 @@ def without_standing(source: Source, packets: Packets, first: Probe) -> Packets:
     The decoder makes no frame of them. In packed streams of DivX such a packet follows one that holds two pictures, and the
     second is shown at its time.
     """
-    if packets.sizes is None:
+    sizes = packets.sizes
+    if sizes is None:
         return packets
-    if (empty := packets.sizes == 0).any():
-        packets = replace(packets, flags=np.where(empty, packets.flags | FLAG_DISCARD, packets.flags))
-    if first.codec != "mpeg4" or not (standing := packets.sizes <= STANDING_BYTES).any():
+    if (sizes == 0).any():
+        packets = replace(packets, flags=np.where(sizes == 0, packets.flags | FLAG_DISCARD, packets.flags))
+    standing = sizes <= STANDING_BYTES
+    if first.codec != "mpeg4" or not standing.any():
         return packets
     place, ratio = int(np.argmax(standing)), packets.time_base / first.time_base
     key = max(np.flatnonzero((packets.flags[: place + 1] & FLAG_KEY) != 0), default=0)
