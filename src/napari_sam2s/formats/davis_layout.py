@@ -112,7 +112,7 @@ class DavisFolder:
 
     def labels(self, frame: int) -> NDArray[np.integer]:
         """Return the picture of a frame, ``(Y, X)``, with void as background."""
-        array = self._picture(frame)
+        array = self.stored(frame)
         void = self._void(array)
         return array if void is None else np.where(void, array.dtype.type(0), array)
 
@@ -125,7 +125,7 @@ class DavisFolder:
 
     def ignored(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
-        void = self._void(self._picture(frame))
+        void = self._void(self.stored(frame))
         if frame in self._ignore:
             unlabelled = read_mask(self._ignore[frame]) > 0
             void = unlabelled if void is None else void | unlabelled
@@ -135,7 +135,8 @@ class DavisFolder:
         """Return the void pixels; where ids have more than 8 bits, 255 is one of them."""
         return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
 
-    def _picture(self, frame: int) -> NDArray[np.integer]:
+    def stored(self, frame: int) -> NDArray[np.integer]:
+        """Return the picture of a frame as it is, ``(Y, X)``, void as 255."""
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
         if self._last is None or self._last[0] != frame:

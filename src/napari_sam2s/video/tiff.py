@@ -46,7 +46,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            first, pages = tiff.series[0], _written_one_by_one(tiff)
+            first, pages = tiff.series[0], written_one_by_one(tiff)
             images = [series.shape for series in tiff.series]
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
             show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
@@ -132,8 +132,11 @@ def _cut_imagej(tiff: Any) -> tuple[str, Any] | None:
     return ("TYX" if channels == 1 else "TCYX") + ("C" if page.ndim > 2 else ""), array[:, 0] if channels == 1 else array
 
 
-def _written_one_by_one(tiff: Any) -> int:
-    """Return the number of pages of a file in which each is a series of its own (``append=True``), all alike; else 0."""
+def written_one_by_one(tiff: Any) -> int:
+    """Return the number of pages of a ``tifffile.TiffFile`` of which each is a series of its own, all alike; else 0.
+
+    So ``append=True`` writes them.
+    """
     series = tiff.series
     if len(series) < 2 or tiff.is_ome or any(len(s.pages) != 1 or s.is_pyramidal for s in series):
         return 0
