@@ -1,7 +1,9 @@
 """What comes from outside is taken as it is meant, or refused."""
 
 import json
+import os
 import sqlite3
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.types import Scores
-from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of
+from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of, quoted
 from tests.fakes import squares
 
 SIZE = (6, 8)
@@ -184,3 +186,11 @@ def test_colours_that_earlier_versions_kept_are_read(project, tmp_path):
     db.close()
     with Project.open(project.path) as again:
         assert [o.colour for o in again.objects] == [(255, 128, 0), COLOURS[1], (1, 2, 3)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("name", ["a b.ts", "$(touch x).ts", "`x`;y.ts", "it's.ts", '"x" $HOME.ts', "-rf.ts", "ä.ts", "a\nb"])
+def test_a_name_in_a_command_is_a_name_alone(name):
+    said = subprocess.run(["sh", "-c", f"printf %s {quoted(name)}"], capture_output=True, text=True, check=True).stdout
+    assert said.removeprefix("./") == name
+    assert not said.startswith("-")

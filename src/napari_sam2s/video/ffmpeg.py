@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.masklets.validation import quoted
 
 PROGRESS_PACKETS = 2000  # between two reports
 WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
@@ -116,11 +117,6 @@ def executable() -> str:
 def input_arguments(path: Path) -> list[str]:
     """Return the options that name an input, safe for any file name."""
     return ["-i", f"file:{path}"]
-
-
-def quoted(name: str) -> str:
-    """Return a file name as it is typed on a command line."""
-    return name if re.fullmatch(r"[\w.+-]+", name) else f'"{name}"'
 
 
 def probe(source: Source) -> Probe:

@@ -14,7 +14,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from, quoted
+from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from
 
 CHECKED_FRAMES = 60  # from the beginning,
 CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K

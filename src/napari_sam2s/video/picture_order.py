@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times, quoted
+from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times
 from napari_sam2s.video.index_check import WHOLE_FRAMES
 
 RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
