@@ -46,6 +46,7 @@ _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))?")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_GUESSED = "detected only with low score of 1,"  # HDF5 is taken for karaoke
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
@@ -132,6 +133,8 @@ def probe(source: Source) -> Probe:
     if frame is None or base is None:
         raise VideoError(_why_not(path, text))
     container = _first(_FORMAT, text) or ""
+    if _GUESSED in text:
+        raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
             f"{path} is a row of JPEG pictures without a container: put it into one with "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping, named_axes
+from napari_sam2s.video.foreign_kinds import HEAD_BYTES, kind_of
 from napari_sam2s.video.frame_times import irregular_times
 from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
@@ -330,8 +331,11 @@ def _check_path(path: Path) -> None:
         if not path.is_file():  # whoever opens a pipe waits for its writer
             raise VideoError(f"{path} is a pipe or a device: write the video into a file first.")
         with path.open("rb") as file:
-            if not file.read(1):
-                raise VideoError(f"{path} is empty.")
+            head = file.read(HEAD_BYTES)
+        if not head:
+            raise VideoError(f"{path} is empty.")
+        if kind := kind_of(path, head):
+            raise VideoError(f"{path} is a file {kind}.")
     except PermissionError as error:
         raise VideoError(f"{path} may not be read: you lack the permission.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
