@@ -1,10 +1,10 @@
 """What an export costs beside its library alone, on frames of 1080p with three objects each; memory; Ctrl-C.
 
 ``python benchmarks/export.py [--frames N] [--formats NAME ...]`` prints a table in Markdown. "Alone" is the format's library
-writing the same content, ready in memory: Pillow PNGs, tifffile TIFFs, zarr a chunk a frame, ffmpeg drawn frames, pycocotools
-and json the masks (encoded from full frames, as who has no run lengths does). Each export is a process of its own; its memory
-is measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one. On a machine with other work the ratio of
-CPU times, of the process with its children, says more than that of the clock.
+writing the same content, ready in memory: Pillow PNGs, tifffile TIFFs, zarr a chunk a frame, ffmpeg drawn frames; or made
+from full frames, as who has no run lengths does: pycocotools and json the masks, geff the places of objects. Each export is a
+process of its own; its memory is measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one. On a machine
+with other work the ratio of CPU times, of the process with its children, says more than that of the clock.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from napari_sam2s.formats.davis_layout import palette_picture
 from napari_sam2s.formats.overlay import overlay
 from napari_sam2s.formats.registry import FORMATS
-from napari_sam2s.formats.track_graph import track_graph
+from napari_sam2s.formats.track_graph import graph_of
 from napari_sam2s.formats.video_encoding import write_video
-from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets import Object, Project, rle
 from napari_sam2s.masklets.labels import label_image
 
 SIZE, OBJECTS, PLACES, RADIUS = (1080, 1920), 3, 25, 120
@@ -98,7 +98,6 @@ def alone(path: Path, folder: Path, name: str, frames: int) -> tuple[float, floa
     full = [{i + 1: rle.decode(of[n], SIZE) for i, of in enumerate(masks_of())} for n in range(PLACES)]
     with Project.open(path, mode="r") as project:
         objects = tuple(project.objects)
-        graph = track_graph(project) if name == "geff" else None
     labels = [label_image(masks, objects, SIZE, np.uint16) for masks in full]
     drawn = [overlay(VIDEO[0], masks, objects) for masks in full] if name == "overlay" else []
     writers: dict[str, Callable[[], object]] = {
@@ -109,7 +108,7 @@ def alone(path: Path, folder: Path, name: str, frames: int) -> tuple[float, floa
         "tiff": lambda: write_stack(folder / "s.tif", labels, frames),
         "ome-zarr": lambda: write_zarr(folder / "z.zarr", labels, frames),
         "overlay": lambda: write_video((drawn[t % PLACES] for t in range(frames)), folder / "v.mp4"),
-        "geff": lambda: write_graph(folder / "g.geff", graph),
+        "geff": lambda: write_graph(folder / "g.geff", objects, full, frames),
     }
     for packed in ("coco", "sav", "youtube-vis", "mots"):
         writers[packed] = lambda: write_packed(folder / "m.json", full, frames)
@@ -155,12 +154,14 @@ def write_packed(path: Path, full: list[dict[int, NDArray[np.bool_]]], frames: i
                 json.dump({"id": i, "image_id": t, "segmentation": {**packed, "counts": packed["counts"].decode()}}, file)
 
 
-def write_graph(path: Path, graph: object) -> None:
-    """Write the nodes and edges of a graph."""
+def write_graph(path: Path, objects: tuple[Object, ...], full: list[dict[int, NDArray[np.bool_]]], frames: int) -> None:
+    """Write the nodes and edges of a graph, whose places are the means of pixels."""
     from napari_sam2s.formats.geff_graph import _write
 
     path.mkdir()
-    _write(path, graph, 25.0, {})  # type: ignore[arg-type]
+    found = ((i, t, np.nonzero(mask)) for t in range(frames) for i, mask in full[t % PLACES].items())
+    rows = ((i, t, float(y.mean()), float(x.mean()), len(y)) for i, t, (y, x) in found)
+    _write(path, graph_of(objects, rows), 25.0, {})
 
 
 def child(args: list[str]) -> dict[str, float]:

@@ -89,13 +89,14 @@ def test_other_peoples_files(tmp_path):
         "annotations": [{"image_id": 9, "category_id": 1, "segmentation": segmentation}] * 2,
     }
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    [back] = read_coco(tmp_path / "x.json").values()
+    with pytest.warns(UserWarning, match="each of its 2 masks is an object of its own"):
+        [back] = read_coco(tmp_path / "x.json").values()
     assert back.frames == [0, 1]
     assert back.masks(0) == {}
     assert {i: int(m.sum()) for i, m in back.masks(1).items()} == {1: 2, 2: 2}
     facts["annotations"][0]["segmentation"] = [[0, 0, 1, 1, 2, 0]]
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.raises(FormatError, match="polygons"):
+    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of its own"):
         next(iter(read_coco(tmp_path / "x.json").values())).masks(1)
 
 
@@ -110,3 +111,25 @@ def test_wrong_files(tmp_path, text, words):
         read_coco(tmp_path)
     with pytest.raises(FormatError, match="no file"):
         read_coco(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize("names", ["track_id", "instance_id", "attributes"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_which_object_a_mask_is_of_as_several_programs_write_it(tmp_path, sparse, names, encoding):
+    path = write_coco(sparse, tmp_path, "case")
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    for a in facts["annotations"]:
+        i = a.pop("track_id")
+        a[names] = {"track_id": i} if names == "attributes" else i
+    path.write_text(json.dumps(facts), encoding=encoding)
+    back = read_coco(path)["case"]
+    assert {frame: sorted(back.masks(frame)) for frame in back.frames} == {0: [2, 5], 4: [5], 6: [2, 5]}
+    facts["annotations"][0].pop(names)
+    path.write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match="1 annotations have no track_id, and others have one"):
+        read_coco(path)
+    for a in facts["annotations"]:
+        a.pop(names, None)
+    path.write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match=r"no track_id: each of its 5 masks is an object of its own"):
+        read_coco(path)

@@ -154,3 +154,17 @@ def test_folders_are_named_as_the_video_without_its_ending(tmp_path):
     earlier = {"case.mp4": truth["case"], "other.mp4": truth["case"]}
     scores = evaluate(earlier, {"case": truth["case"], "other": truth["case"]}, skip="none")
     assert (scores.videos, scores.overall.jf) == (("case", "other"), 1.0)
+
+
+def test_palettes_whose_numbers_change_places_are_refused(tmp_path):
+    """As image editors save that sort the colours of each picture."""
+    (tmp_path / "case").mkdir()
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:5, 2:5], labels[9:15, 9:15] = 1, 2
+    for t, order in enumerate(((0, 1, 2), (0, 2, 1))):
+        picture = Image.fromarray(np.argsort(order).astype(np.uint8)[labels], mode="P")
+        colours = ((0, 0, 0), (200, 0, 0), (0, 200, 0))
+        picture.putpalette([value for n in order for value in colours[n]])
+        picture.save(tmp_path / "case" / f"{t:05d}.png")
+    with pytest.raises(FormatError, match=r"00001\.png gives number 1 the colour that number 2 has .*: save all"):
+        read_davis(tmp_path / "case")["case"].objects  # noqa: B018

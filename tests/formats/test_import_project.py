@@ -205,3 +205,59 @@ def test_too_little_memory_is_not_called_damage_alone():
     told = r"^a\.json asks for more memory than there is: it is too large, or damaged\.$"
     with pytest.raises(FormatError, match=told), reading("a.json", "a JSON file of SA-V"):
         raise MemoryError
+
+
+def labels_of_two(frames=3):
+    labels = np.zeros((frames, *SIZE), np.uint16)
+    for t in range(frames):
+        labels[t, 2:9, 3 + t : 10], labels[t, 11:18, 12:20] = 7, 9
+    return labels
+
+
+def taken(source, name, tmp_path):
+    with Project.open(import_project(source, name, tmp_path / "new.sam2s"), mode="r") as project:
+        named = {o.id: int(o.name.split()[1]) for o in project.objects}
+        return np.stack([sum(mask * named[i] for i, mask in project.masks(t).items()) for t in range(project.shape[0])])
+
+
+@pytest.mark.parametrize("how", ["page by page", "channels of one", "mirrored"])
+def test_stacks_as_several_programs_write_them(tmp_path, how):
+    path, labels = tmp_path / "s.tif", labels_of_two()
+    if how == "page by page":
+        with tifffile.TiffWriter(path) as file:
+            for page in labels:
+                file.write(page, photometric="minisblack", contiguous=False)
+    elif how == "channels of one":
+        tifffile.imwrite(path, labels[:, None], metadata={"axes": "TCYX"})
+    else:
+        tifffile.imwrite(path, labels[:, :, ::-1], photometric="minisblack", extratags=[(274, "H", 1, 2, True)])
+    np.testing.assert_array_equal(taken(path, "tiff", tmp_path), labels)
+
+
+def test_values_that_are_no_labels_any_more(tmp_path):
+    labels = labels_of_two().astype(np.uint8)
+    tifffile.imwrite(tmp_path / "jpeg.tif", labels.repeat(8, 1).repeat(8, 2) * 20, photometric="minisblack", compression="jpeg")
+    with pytest.raises(FormatError, match="is compressed as JPEG, so its values are no ids any more"):
+        import_project(tmp_path / "jpeg.tif", "tiff", tmp_path / "new.sam2s")
+    small = Image.fromarray(np.where(labels[0] > 0, 255, 0).astype(np.uint8))
+    (tmp_path / "soft").mkdir()
+    small.resize((300, 200), Image.Resampling.BICUBIC).save(tmp_path / "soft" / "00000.png")
+    with pytest.raises(FormatError, match=r"has soft edges \(\d+ grey values\): threshold it first"):
+        import_project(tmp_path / "soft", "davis", tmp_path / "new.sam2s")
+
+
+@pytest.mark.parametrize("axes", ["tyx", "tczyx"])
+@pytest.mark.parametrize("coloured", [(), (0, 7)])
+def test_labels_of_ome_zarr_with_one_channel_and_a_few_colours(tmp_path, axes, coloured):
+    zarr = pytest.importorskip("zarr")
+    labels = labels_of_two().astype(np.int32)
+    group = zarr.open_group(tmp_path / "l.zarr", mode="w", zarr_format=2).create_group("labels")
+    group.attrs["labels"] = ["cells"]
+    image = group.create_group("cells")
+    shaped = labels if axes == "tyx" else labels[:, None, None]
+    image.create_array("0", shape=shaped.shape, chunks=shaped.shape, dtype="i4")[:] = shaped
+    image.attrs["multiscales"] = [{"version": "0.4", "axes": [{"name": a} for a in axes], "datasets": [{"path": "0"}]}]
+    image.attrs["image-label"] = {"colors": [{"label-value": i, "rgba": [i, 0, 0, 255]} for i in coloured]}
+    np.testing.assert_array_equal(taken(tmp_path / "l.zarr", "ome-zarr", tmp_path), labels)
+    with pytest.raises(FormatError, match="give the folder that holds them"):
+        import_project(tmp_path / "l.zarr" / "labels" / "cells", "ome-zarr", tmp_path / "other.sam2s")

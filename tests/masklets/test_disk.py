@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -103,6 +104,43 @@ def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
     append_row(small_disk / "curve.csv", {"step": 3})
     assert (small_disk / "curve.csv").read_text().split() == ["step", "3"]
     assert not own_models()
+
+
+@pytest.fixture
+def shared_folder(tmp_path):
+    """A folder whose files cannot be mapped into the memory of several processes, as some network drives' cannot."""
+    inner, folder = tmp_path / "inner", tmp_path / "shared"
+    inner.mkdir()
+    folder.mkdir()
+    if shutil.which("bindfs") is None or subprocess.run(["bindfs", "-o", "direct_io", inner, folder], check=False).returncode:
+        pytest.skip("needs bindfs and FUSE")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_drive_that_shares_no_memory_is_one_sentence_and_nothing_is_left(shared_folder, project):
+    project.close()
+    path = shutil.copy(project.path, shared_folder / "case.sam2s")
+    words = r"cannot be opened \(disk I/O error\): its drive does not lock files.*Put the project on a disk of this machine"
+    with pytest.raises(ProjectError, match=words):
+        Project.create(shared_folder / "new.sam2s", Clip())
+    with pytest.raises(ProjectError, match=words):
+        Project.open(path)
+    with Project.open(path, mode="r") as there:
+        assert there.shape == project.shape
+    assert not [p.name for p in shared_folder.iterdir() if p.name.startswith("new")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fcntl")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_drive_without_locks_is_one_sentence(tmp_path, monkeypatch, number):
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(ProjectError, match=r"its drive does not lock files.*Put the project on a disk of this machine"):
+        Project.create(tmp_path / "new.sam2s", Clip())
+    assert not list(tmp_path.glob("new*"))
 
 
 def test_changes_that_cannot_be_read_are_not_left_out(small_disk, project):

@@ -1,7 +1,9 @@
 """What comes from outside is taken as it is meant, or refused."""
 
 import json
+import os
 import sqlite3
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of
+from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of, quoted
 from tests.fakes import squares
 
 SIZE = (6, 8)
@@ -193,3 +195,11 @@ def test_prompts_are_equal_if_they_say_the_same():
     assert prompt == Prompt(1, 0, mask=mask) == Prompt(1, 0, mask=mask.copy())
     assert prompt not in [Prompt(1, 0), Prompt(2, 0, mask=mask), Prompt(1, 0, mask=~mask), (1, 0)]
     assert len({Prompt(1, 0, ((1.0, 2.0),), (1,)), Prompt(1, 0, ((1.0, 2.0),), (1,))}) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("name", ["a b.ts", "$(touch x).ts", "`x`;y.ts", "it's.ts", '"x" $HOME.ts', "-rf.ts", "ä.ts", "a\nb"])
+def test_a_name_in_a_command_is_a_name_alone(name):
+    said = subprocess.run(["sh", "-c", f"printf %s {quoted(name)}"], capture_output=True, text=True, check=True).stdout
+    assert said.removeprefix("./") == name
+    assert not said.startswith("-")

@@ -200,3 +200,24 @@ at 1.000000 seconds
     assert not resized.is_set()
     assert [times.get(timeout=60) for _ in range(4)] == [100, 200, 300, None]
     assert damaged.is_set()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.czi", b"ZISRAWFILE", r"of Zeiss \(CZI\).*export it as OME-TIFF"),
+        ("a.nd2", b"\xda\xce\xbe\x0a", r"of Nikon \(ND2\)"),
+        ("a.lif", b"\x70\0\0\0", r"of Leica \(LIF\)"),
+        ("a.ims", b"\x89HDF\r\n\x1a\n", r"of HDF5 \(Imaris"),
+        ("a.bin", b"\x89HDF", "of no kind that can be told"),
+        ("a.dcm", bytes(128) + b"DICM", "of DICOM"),
+        ("a.mp4", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("b.mp4", b"\n<!DOCTYPE html><html>", "a web page"),
+        ("c.mp4", b"SQLite format 3\0", "as projects are"),
+        ("d.zip", b"PK\x03\x04", "unpack it first"),
+    ],
+)
+def test_other_kinds_are_called_by_their_name(tmp_path, name, data, words):
+    (tmp_path / name).write_bytes(data + bytes(5000))
+    with pytest.raises(VideoError, match=words):
+        open_video(tmp_path / name)

@@ -110,6 +110,14 @@ def test_frames_that_were_taken_at_noted_times(tmp_path):
         assert video.fps == pytest.approx(1 / 10.5)
 
 
+def test_a_pause_between_noted_times_is_told(tmp_path):
+    taken = [0.0, 1.0, 2.0, 60.0, 61.0]
+    ome(tmp_path / "a.ome.tif", Plane={"DeltaT": taken, "DeltaTUnit": ["s"] * 5})
+    with open_video(tmp_path / "a.ome.tif") as video:
+        assert video.timestamps.tolist() == taken
+        assert video.warnings == ("The recording pauses for 58.0 s after frame 2 (2.00 s). Frames are counted through.",)
+
+
 def test_both_transformations_of_a_multiscale_count():
     axes = [{"name": "t"}, {"name": "y", "unit": "nanometer"}, {"name": "x", "unit": "nanometer"}]
     scale = {"type": "scale", "scale": [1, 2, 2]}

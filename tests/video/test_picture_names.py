@@ -8,6 +8,9 @@ RNG = np.random.default_rng(0)
 MINUTES = [k * 73 + 7 for k in range(8)]
 
 IN_ORDER = {
+    "seconds with decimals": [f"cam_2024-01-31T23-{58 + k // 6}-{k % 6}0.500" for k in range(12)],
+    "a number like a time of the night": [f"{k:04d}" for k in range(0, 2360, 59)],
+    "the date in front of midnight": [f"20240131_{h:02d}{m:02d}" for h, m in ((0, 5), (0, 50), (23, 5), (23, 50))],
     "plain": [f"{k}" for k in range(1, 12)],
     "padded": [f"frame_{k:05d}" for k in range(25, 300, 25)],
     "a word and a minus": [f"frame-{k}" for k in range(1, 12)],
@@ -64,6 +67,9 @@ def test_the_order_of_names(names):
 
 
 REFUSED = {
+    "past midnight": [f"cam_{m // 60 % 24:02d}{m % 60:02d}" for m in range(1434, 1446)],
+    "past midnight, to the second": [f"{m // 60 % 24:02d}{m % 60:02d}30" for m in range(1434, 1446)],
+    "past midnight, apart": [f"cam_{m // 60 % 24:02d}-{m % 60:02d}" for m in range(1434, 1446)],
     "channels": [f"t{k:03d}_ch{c:02d}" for k in range(4) for c in range(2)],
     "channels, one lost": [f"ch{c}_t{k:03d}" for k in range(4) for c in range(2)][1:],
     "positions": [f"img_channel000_position{p:03d}_time{k:09d}_z000" for k in range(4) for p in range(3)],

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
@@ -140,3 +141,48 @@ def test_a_row_of_jpegs_is_refused_with_a_remedy_that_works(tmp_path, real_data,
     numbered["ffmpeg"]("-f", "mjpeg", "-i", path, "-c", "copy", tmp_path / "a.mkv")
     with open_video(tmp_path / "a.mkv") as video:
         assert len(video) == 20
+
+
+def test_the_last_frame_of_gxf_whose_packet_counts_a_field_is_there(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "a.gxf", *MPEG2, frames=20, height=576, width=720)
+    assert played_and_jumped(path, numbered) == (list(range(20)), [])
+    with open_video(path) as video:
+        assert (video.fps, video.warnings) == (25.0, ())
+
+
+@pytest.mark.parametrize(("blend", "told"), [(0, False), (1, True)])
+def test_an_animated_png_that_is_drawn_otherwise_says_so(tmp_path, blend, told):
+    grey, spot = Image.new("RGBA", (32, 24), (90, 90, 90, 255)), Image.new("RGBA", (32, 24))
+    spot.putpixel((5, 5), (255, 0, 0, 255))
+    pictures = {"append_images": [spot, grey], "disposal": [0, 1, 0], "blend": [0, blend, 0]}
+    grey.save(tmp_path / "a.apng", format="PNG", save_all=True, duration=100, **pictures)
+    with open_video(tmp_path / "a.apng") as video:
+        assert video[1][0, 0].tolist() == [0, 0, 0]  # right with 0: the spot replaces all; 90 would be right with 1
+        words = "Frame 1 is black where the frame before should shine through. Save it as numbered PNG pictures"
+        assert any(words in said for said in video.warnings) == told
+
+
+def test_theora_packets_without_data_are_no_frames(tmp_path, numbered):
+    path = tmp_path / "a.ogv"
+    raw = b"".join(numbered["draw"](n // 3 * 3).tobytes() for n in range(24))
+    source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "160x96", "-r", "25", "-i", "-")
+    numbered["ffmpeg"](*source, "-c:v", "libtheora", "-q:v", "8", "-g", "12", path, feed=raw)
+    played, differ = played_and_jumped(path, numbered)
+    assert (sorted(set(played)), differ) == (list(range(0, 24, 3)), [])
+    with open_video(path) as video:
+        assert [n // 3 * 3 for n in np.round(video.timestamps * 25).astype(int)] == played
+
+
+@pytest.mark.parametrize("options", [WITHOUT_B, WITH_B])
+def test_an_mp4_that_calls_every_frame_a_key_frame(tmp_path, numbered, options):
+    path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"], *options, frames=40)
+    data = path.read_bytes()
+    assert data.count(b"stss") == 1
+    path.write_bytes(data.replace(b"stss", b"free"))
+    if options == WITH_B:
+        with pytest.raises(VideoError, match=r"calls every frame a key frame.*ffmpeg -i a\.mp4"):
+            open_video(path)
+        return
+    assert played_and_jumped(path, numbered) == (list(range(40)), [])
+    with open_video(path) as video:
+        assert "They are counted from its start" in video.warnings[0]

@@ -382,3 +382,17 @@ def test_a_png_of_16_bits_grey_and_alpha_keeps_them(stack, tmp_path):
         values = np.dstack([picture, np.full_like(picture, 9)])
         (tmp_path / f"{n}.png").write_bytes(imagecodecs.png_encode(values))
     np.testing.assert_array_equal(open_video(tmp_path).raw[:], stack)
+
+
+def test_what_is_behind_a_single_picture_is_named(tmp_path):
+    path, stack = tmp_path / "a.ome.tif", np.zeros((6, 40, 50), np.uint16)
+    with tifffile.TiffWriter(path) as file:
+        file.write(stack[0, ::2, ::2], metadata={"axes": "YX"})
+        file.write(stack, metadata={"axes": "TYX"})
+    with pytest.raises(VideoError, match=r"its image 1 is \(6, 40, 50\): give the array tifffile\.imread\(PATH, series=1\)"):
+        open_video(path)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        for page in (stack[0], stack[1, :, :30], stack[2]):
+            file.write(page, photometric="minisblack")
+    with pytest.raises(VideoError, match=r"b\.tif holds 3 pictures of several sizes or kinds"):
+        open_video(tmp_path / "b.tif")

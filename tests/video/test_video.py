@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
+import tifffile
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
@@ -208,3 +209,34 @@ def test_a_title_picture_as_a_stream_is_not_the_film(tmp_path, numbered):
             assert video.stream == 1
     with open_video(tmp_path / "a.mp4", stream=0) as video:
         assert video.shape == (1, 480, 640, 3)
+
+
+FORKED = """
+import os, signal, sys
+import numpy as np
+from napari_sam2s.video import open_video
+video, plain = open_video(sys.argv[1]), [frame.copy() for frame in open_video(sys.argv[1])]
+video[3]  # a decoder, or a position in the file, that the fork takes along
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+order = np.random.default_rng(bool(child)).permutation(len(video)) if sys.argv[1].endswith("tif") else range(4, len(video))
+wrong = [int(i) for i in [*order] * 3 if not np.array_equal(video[int(i)], plain[i])]
+video.close()
+if child == 0:
+    os._exit(bool(wrong))
+assert (os.waitpid(child, 0)[1], wrong) == (0, [])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
+@pytest.mark.parametrize("kind", ["mp4", "tif"])
+def test_a_fork_reads_by_itself(tmp_path, numbered, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind == "mp4":
+        numbered["encode"](path, *numbered["X264"], "-g", "60", frames=40)
+    else:
+        noise = np.random.default_rng(0).integers(0, 9000, (40, 100, 200), np.uint16)
+        tifffile.imwrite(path, noise, compression="zlib", photometric="minisblack")
+    done = subprocess.run([sys.executable, "-c", FORKED, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -128,6 +128,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.settle()
     assert session.project.mask(0, 1).sum() == 300
     assert session.project.mask(0, 2).sum() == 400
+    wait_for(qtbot, session, "liver leaves what both cover to gauze.")
     session.undo()
     session.settle()
     assert answers.say(0, 1)
@@ -135,6 +136,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.settle()
     assert session.project.mask(0, 2).sum() == 300
     assert session.project.mask(0, 1).sum() == 400
+    wait_for(qtbot, session, "gauze leaves what both cover to liver.")
     assert answers.say(0, 1) == ""
     answers.keep()
     assert "There is nothing to decide" in session.heard[-1]
@@ -144,6 +146,28 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     assert session.heard[-1].startswith("Nothing would be left of gauze.")
     answers.keep()
     assert session.heard[-1].startswith("Both keep")
+
+
+def test_rapid_marking_keeps_every_overlap_until_it_is_decided(session, answers, qtbot):
+    session.rapid = True
+    for y, x in ((15, 15), (15, 30), (40, 30), (40, 45)):  # without waiting for any answer: 2 covers 1, 4 covers 3
+        session.layers._clicked(session.layers.prompts, 0, (float(y), float(x)), True)
+    session.settle()
+    asked = "object 4 also covers object 3. T takes it, Shift-T gives it, O leaves it to both. 1 more to decide after it."
+    wait_for(qtbot, session, asked)
+    answers.take()
+    session.settle()
+    qtbot.waitUntil(lambda: session.heard[-1].startswith("object 3 leaves what both cover to object 4. object 2 also covers"))
+    session.go_to(1)
+    answers.give()
+    assert session.heard[-1].endswith("Frame 0 has objects that overlap.")
+    session.go_to(0)
+    answers.give()
+    session.settle()
+    assert [session.project.mask(0, i).sum() for i in (1, 2, 3, 4)] == [400, 300, 300, 400]
+    qtbot.waitUntil(lambda: session.heard[-1] == "object 2 leaves what both cover to object 1.")
+    answers.keep()
+    assert "There is nothing to decide." in session.heard[-1]
 
 
 def test_rapid_marking_makes_an_object_of_every_click(session):

@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Project
+from napari_sam2s.measurements.plot_curves import Curve
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import make_objects_layer
 from napari_sam2s.widgets.napari_reader import video_layer
@@ -102,6 +103,21 @@ def test_all_objects_or_none_are_chosen_at_once_and_names_do_not_lie_on_each_oth
     heights = [rectangle.top() for rectangle in painter.written[1:]]
     assert len(heights) in range(10, 17)
     assert min(np.diff(heights)) >= NAME_PITCH
+
+
+@pytest.mark.parametrize("known", [[5000], [4999, 5000, 5001], [5000, 90_000]])
+def test_an_object_of_one_frame_is_seen_in_every_plot(qtbot, known):
+    for stacked in (True, False):
+        seen = Curve("ball", (200, 30, 30), np.array(known), np.array([1.0 if t == 5000 else 0.0 for t in known]))
+        canvas = PlotCanvas()
+        qtbot.addWidget(canvas)
+        canvas.resize(600, 300)
+        canvas.show_plot(Plot([seen], "presence", 100_000, None, stacked=stacked))
+        picture = canvas.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        drawn = np.array([[picture.pixelColor(x, y).red() for x in range(65, 589)] for y in range(24, 264)])
+        blue = np.array([[picture.pixelColor(x, y).blue() for x in range(65, 589)] for y in range(24, 264)])
+        top = (drawn - blue > 60)[: 240 // 2]  # the upper half, where 1 is drawn
+        assert np.count_nonzero(top.any(axis=0)) >= (3 if stacked else 1), (stacked, known)
 
 
 def test_columns_that_are_measured_join_the_list(panel, qtbot):

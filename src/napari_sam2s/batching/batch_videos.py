@@ -16,47 +16,13 @@ PromptSource = Literal["project", "masks", "first-labels"]
 ENDING = ".sam2s"
 # Those of napari.yaml, which a test compares.
 VIDEO_ENDINGS = frozenset(
-    [
-        ".mp4",
-        ".mov",
-        ".m4v",
-        ".mkv",
-        ".avi",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".m2t",
-        ".mpg",
-        ".mpeg",
-        ".m2v",
-        ".vob",
-        ".webm",
-        ".wmv",
-        ".asf",
-        ".flv",
-        ".mxf",
-        ".ogv",
-        ".gif",
-        ".h264",
-        ".h265",
-        ".hevc",
-        ".3gp",
-        ".3g2",
-        ".mjpeg",
-        ".mjpg",
-        ".dv",
-        ".rm",
-        ".y4m",
-        ".apng",
-        ".tif",
-        ".tiff",
-        ".btf",
-        ".tf2",
-        ".tf8",
-        ".lsm",
-        ".stk",
-        ".zarr",
-    ]
+    f".{ending}"
+    for row in (
+        "mp4 mov m4v mkv avi ts mts m2ts m2t mpg mpeg m2v vob webm wmv asf flv mxf ogv gif h264",
+        "h265 hevc 3gp 3g2 mjpeg mjpg dv rm y4m apng 264 265 avc divx f4v gxf ivf m1v mk3d mod mpe",
+        "mpv nut obu qt rmvb tod trp tif tiff btf tf2 tf8 lsm stk zarr",
+    )
+    for ending in row.split()
 )
 MASK_ENDINGS = (".png", ".tif", ".tiff", ".npy")
 LABEL_ENDINGS = ("_labels.tif", "_labels.tiff", "_labels.zarr", "_labels.ome.zarr", "_labels")  # the last is a folder of PNGs

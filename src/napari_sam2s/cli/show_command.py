@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam2s.masklets.validation import quoted
+
 SPANS = 20  # that are printed of an object
 
 
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     gone = "" if facts["video_found"] or facts["video"] is None else " (not there: say where it is with resume --video)"
     print(f"{args.project}: {facts['frames']} frames of {facts['height']} x {facts['width']}, video {facts['video']}{gone}")
     if facts["damage"]:
-        print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {args.project}` says what can be saved, and how")
+        print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {quoted(args.project)}` says what can be saved, and how")
     for item in facts["objects"]:
         _print_object(item)
     for phase in facts["phases"]:
@@ -97,10 +99,10 @@ def _print_run(item: dict[str, Any], project: Path) -> None:
         f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
     )
     if item["status"] == "running":
-        hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {project}"
+        hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {quoted(project)}"
         print(f"         at frame {item['next_frame']}; {hint}")
     if item["status"] in ("paused", "interrupted", "failed"):
-        print(f"         stopped at frame {item['next_frame']}; resume it with: napari-sam2s resume {project}")
+        print(f"         stopped at frame {item['next_frame']}; resume it with: napari-sam2s resume {quoted(project)}")
 
 
 def describe_review(project: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
 from napari_sam2s.masklets.project_draft import remove_project
+from napari_sam2s.masklets.validation import quoted
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.types import Prompt
@@ -231,7 +232,7 @@ def show(run: Any) -> None:
             pass
     except KeyboardInterrupt:
         run.pause()
-        print(f"paused; resume it with: napari-sam2s resume {run.project.path}")
+        print(f"paused; resume it with: napari-sam2s resume {quoted(run.project.path)}")
         raise
 
 

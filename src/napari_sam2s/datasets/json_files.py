@@ -20,7 +20,7 @@ def read_json(path: Path, *, absent: str = "the download may be incomplete", dam
         With the remedy for a file that is absent or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise DatasetError(f"There is no file {path}; {absent}.") from error
     except (ValueError, OSError) as error:

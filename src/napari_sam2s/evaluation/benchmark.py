@@ -186,7 +186,7 @@ def finished(job: Job, settings: Mapping[str, Any], *, again: bool = False) -> b
     if not job.path.is_file():
         return False
     try:
-        known = json.loads(job.path.read_text(encoding="utf-8"))["settings"]
+        known = json.loads(job.path.read_bytes())["settings"]
     except (ValueError, KeyError, TypeError):
         known = None
     if known == settings:
@@ -233,7 +233,7 @@ def collect(jobs: Iterable[Job]) -> Iterator[Outcome]:
     by_setting: dict[Setting, list[dict[str, Any]]] = {}
     for job in jobs:
         if job.path.is_file():
-            by_setting.setdefault(job.setting, []).append(json.loads(job.path.read_text(encoding="utf-8")))
+            by_setting.setdefault(job.setting, []).append(json.loads(job.path.read_bytes()))
     for setting, results in by_setting.items():
         frames: dict[str, int] = {}
         seconds: dict[str, float] = {}

@@ -8,6 +8,7 @@ never there. Objects may overlap. A frame without an image is not annotated; an 
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -105,13 +106,20 @@ def _annotation(number: int, frame: int, entry: Entry, category: int, size: tupl
     return facts
 
 
+def _identity(annotation: dict[str, Any]) -> Any:
+    """Return which object an annotation is of: as TAO and we write it, as COCO-VID does, or as CVAT does; ``None``: unsaid."""
+    if "track_id" in annotation or "instance_id" in annotation:
+        return annotation.get("track_id", annotation.get("instance_id"))
+    return (annotation.get("attributes") or {}).get("track_id")
+
+
 class CocoMasklets:
-    """Masklets of one COCO file. Without ``track_id`` every annotation is an object of its own."""
+    """Masklets of one COCO file. Where annotations do not say which object they are of, each is one of its own, and told."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with reading(self.path, "a COCO file of instances"):
-            facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            facts: dict[str, Any] = json.loads(self.path.read_bytes())
             images = {whole(image["id"]): image for image in facts["images"]}
             classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
             frame_of = {i: whole(image.get("frame_index", n)) for n, (i, image) in enumerate(sorted(images.items()))}
@@ -126,12 +134,18 @@ class CocoMasklets:
                 raise ValueError("its images have several sizes")
             self._masks: dict[int, list[tuple[int, Any]]] = {frame: [] for frame in self.frames}
             found: dict[int, Object] = {}
+            unsaid = 0
             for n, a in enumerate(facts["annotations"], 1):
-                i = whole(a.get("track_id", n))
+                i = n if (said := _identity(a)) is None else whole(said)
+                unsaid += said is None
                 self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
                 found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
             found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
             self.phases = phases_of_facts(facts.get("phases", ()))
+            if unsaid and unsaid < len(facts["annotations"]):
+                raise ValueError(f"{unsaid} annotations have no track_id, and others have one")
+        if unsaid > 1 and len(self.frames) > 1:
+            warnings.warn(f"{self.path} has no track_id: each of its {unsaid} masks is an object of its own.", stacklevel=2)
         self.objects = tuple(found[i] for i in sorted(found))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:

@@ -123,7 +123,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"videos": {}}
     try:
-        meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        meta: dict[str, Any] = json.loads(path.read_bytes())
         if not isinstance(meta["videos"], dict):
             raise TypeError("its videos are no object")
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -89,6 +89,7 @@ class DavisFolder:
         self._layers = {i: _by_number(layer.glob("*.png")) for i, layer in layer_folders(root, folder.name).items()}
         self._ignore = _by_number((root / IGNORE / folder.name).glob("*.png"))
         self._last: tuple[int, NDArray[np.integer]] | None = None
+        self._palette: list[int] | None = None  # of the first picture that was read
 
     @property
     def name(self) -> str:
@@ -111,7 +112,7 @@ class DavisFolder:
 
     def labels(self, frame: int) -> NDArray[np.integer]:
         """Return the picture of a frame, ``(Y, X)``, with void as background."""
-        array = self._picture(frame)
+        array = self.stored(frame)
         void = self._void(array)
         return array if void is None else np.where(void, array.dtype.type(0), array)
 
@@ -124,7 +125,7 @@ class DavisFolder:
 
     def ignored(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
-        void = self._void(self._picture(frame))
+        void = self._void(self.stored(frame))
         if frame in self._ignore:
             unlabelled = read_mask(self._ignore[frame]) > 0
             void = unlabelled if void is None else void | unlabelled
@@ -134,12 +135,30 @@ class DavisFolder:
         """Return the void pixels; where ids have more than 8 bits, 255 is one of them."""
         return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
 
-    def _picture(self, frame: int) -> NDArray[np.integer]:
+    def stored(self, frame: int) -> NDArray[np.integer]:
+        """Return the picture of a frame as it is, ``(Y, X)``, void as 255."""
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
         if self._last is None or self._last[0] != frame:
-            self._last = frame, read_mask(self._paths[frame])
+            labels, palette = _labels_and_palette(self._paths[frame])
+            self._check_palette(labels, palette, self._paths[frame])
+            self._last = frame, labels
         return self._last[1]
+
+    def _check_palette(self, labels: NDArray[np.integer], palette: list[int] | None, path: Path) -> None:
+        """Refuse a palette in which numbers have changed places: so programs save that sort the colours of each picture."""
+        if palette is None or palette == self._palette:
+            return
+        if self._palette is None:
+            self._palette = palette
+            return
+        first, here = (list(zip(*[iter(colours)] * 3, strict=False)) for colours in (self._palette, palette))
+        for i in np.flatnonzero(np.bincount(labels.ravel())).tolist():
+            if i < min(len(first), len(here)) and here[i] != first[i] and here[i] in first:
+                raise FormatError(
+                    f"{path} gives number {i} the colour that number {first.index(here[i])} has in other pictures of "
+                    f"{self.folder.name}: save all with one palette."
+                )
 
     @cached_property
     def phases(self) -> tuple[Phase, ...]:
@@ -151,7 +170,7 @@ class DavisFolder:
         for path in (self.folder / META, self.folder.parent.parent / META):
             if path.is_file():
                 try:
-                    videos = json.loads(path.read_text(encoding="utf-8"))["videos"]
+                    videos = json.loads(path.read_bytes())["videos"]
                 except (ValueError, KeyError, TypeError) as error:
                     raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error}).") from error
                 if isinstance(videos, dict) and self.name in videos:
@@ -182,14 +201,18 @@ def layer_folders(root: Path, video: str) -> dict[int, Path]:
 
 def read_mask(path: Path) -> NDArray[np.integer]:
     """Return a picture of ids, or of one object, ``(Y, X)``, upright as the frames of its video are."""
+    return _labels_and_palette(path)[0]
+
+
+def _labels_and_palette(path: Path) -> tuple[NDArray[np.integer], list[int] | None]:
     try:
         with open_picture(path) as picture:
-            array = np.asarray(upright(picture))
+            array, palette = np.asarray(upright(picture)), picture.getpalette()
     except UNREADABLE as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
     if array.ndim != 2 or array.dtype.kind not in "uib":
         raise FormatError(f"{path} is a {picture.mode} picture; ids are read from palette or grey PNGs.")
-    return array
+    return array, palette
 
 
 def _object(object_id: int, facts: Mapping[str, Any]) -> Object:
@@ -245,7 +268,7 @@ def split_of(root: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        split = json.loads(path.read_text(encoding="utf-8")).get("split")
+        split = json.loads(path.read_bytes()).get("split")
     except (OSError, ValueError, AttributeError) as error:
         raise FormatError(f"{path} cannot be read ({error}).") from error
     return None if split is None else str(split)

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.formats.davis_layout import DavisFolder
 from napari_sam2s.formats.foreign_files import reading
+from napari_sam2s.formats.label_picture import soft_edges
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
@@ -20,6 +22,8 @@ from napari_sam2s.masklets.validation import binary_mask
 from napari_sam2s.video.image_folder import is_zarr, picture_numbers
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
+ONE_LABEL_A_PIXEL = ("davis", "tiff", "ome-zarr")
+_NO_OBJECT = "{} shows no object (255 is void in pictures of DAVIS): give each object its own number."
 LARGEST_SIDE = 2**31 - 1  # frames or pixels
 BATCH = 500  # rows that are written at once
 
@@ -72,11 +76,15 @@ def import_project(
     with reading(source, what):
         masklets = _one(read(source), name, source)
         frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
+        if not objects and getattr(masklets, "shape", None) is None:  # else their size is looked at first
+            raise FormatError(_NO_OBJECT.format(source))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
-        raise FormatError(f"{source} shows no object (255 is void in pictures of DAVIS): give each object its own number.")
+        raise FormatError(_NO_OBJECT.format(source))
+    if format in ONE_LABEL_A_PIXEL:
+        _refuse_soft_edges(masklets, frames, source)
     _check_numbers(getattr(video, "path", None))
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)
@@ -84,6 +92,18 @@ def import_project(
         if phases:
             project.phases.extend(phases)
     return target
+
+
+def _refuse_soft_edges(masklets: Masklets, frames: Sequence[int], source: Path | str) -> None:
+    """Refuse pictures that were smoothed or scaled, of which every grey would be an object."""
+    frame, masks = next(((t, found) for t in frames if (found := masklets.masks(t))), (0, {}))
+    if not masks or max(masks) > LARGEST_SIDE:
+        return
+    labels = sum((mask * np.int64(i) for i, mask in masks.items()), np.int64(0)).astype(np.min_scalar_type(max(masks)))
+    if isinstance(masklets, DavisFolder):
+        labels = masklets.stored(frame)  # with 255, which is the inside of what is soft
+    if (values := soft_edges(labels)) is not None:
+        raise FormatError(f"{source} has soft edges ({values} grey values): threshold it first.")
 
 
 class _Sized:

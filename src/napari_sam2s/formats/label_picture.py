@@ -16,6 +16,8 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import VOID
 from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, open_picture, turned_upright, upright
 
+REMEDY = "save labels without, or with a compression that keeps them, such as zlib"
+LOSSY = (6, 7, 33007, 34892)  # TIFF's numbers of JPEG
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
 FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
@@ -71,7 +73,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
             f"The mask {path} looks like a photograph: hardly a pixel has the value of its neighbours. Give labels, of which "
             "each value is an object."
         )
-    if (values := _soft_edges(array)) is not None:
+    if (values := soft_edges(array)) is not None:
         raise FormatError(f"The mask {path} has soft edges ({values} grey values): threshold it first.")
     return np.where(array == VOID, 0, array) if palette else array
 
@@ -85,7 +87,7 @@ def _photograph(labels: NDArray[Any]) -> bool:
     return bool(np.count_nonzero(filled & ~alike) > UNLIKE * np.count_nonzero(filled))
 
 
-def _soft_edges(labels: NDArray[Any]) -> int | None:
+def soft_edges(labels: NDArray[Any]) -> int | None:
     """Return how many values a picture ``(Y, X)`` has that was smoothed or scaled, or ``None`` for labels.
 
     Between black and its largest value it has rims, where hardly a pixel is like its four neighbours. Objects have an inside;
@@ -140,6 +142,8 @@ def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
             palette = file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE
+            if file.pages.first.compression in LOSSY:
+                raise ValueError(f"its JPEG changes values, so they are not ids any more: {REMEDY}")
             turned = file.pages.first.tags.valueof(ORIENTATION, UPRIGHT)
             if series.ndim != 3 or "S" in series.axes:
                 return 1, turned_upright(series.asarray(), turned) if series.ndim == 2 else series.asarray(), palette

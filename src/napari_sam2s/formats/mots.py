@@ -108,7 +108,7 @@ class MotsFolder:
     def _describe(self, classes: dict[int, int]) -> None:
         path = self.folder / OBJECTS
         if path.is_file():
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = json.loads(path.read_bytes())
             self.frames: list[int] = [whole(t) for t in known["frames"]]
             self.objects = tuple(map(object_of_facts, known["objects"]))
             self._id_of = {n: n - INSTANCES * kind for n, kind in classes.items()}

@@ -135,10 +135,14 @@ class OmeZarrLabels:
             facts = attributes.get("ome", attributes)
             self._array: Any = image[facts["multiscales"][0]["datasets"][0]["path"]]
         except Exception as error:  # zarr and its stores raise many kinds
-            raise FormatError(f"{self.path} holds no labels of OME-Zarr ({error!r}).") from error
-        if self._array.ndim != 3 or self._array.dtype.kind not in "iu":
+            above = next((p.parent for p in (self.path, *self.path.parents) if p.name == "labels"), None)
+            remedy = "" if above is None else f": give the folder that holds them, {above}"
+            raise FormatError(f"{self.path} holds no labels of OME-Zarr ({error!r}){remedy}.") from error
+        size = [int(n) for n in self._array.shape]
+        long = [n for n in range(len(size) - 2) if size[n] > 1] or [0]  # channels and planes, of which there is one
+        if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
-        self.shape = tuple(int(n) for n in self._array.shape)
+        self._time, self.shape = long[0], (size[long[0]], *size[-2:])
         self._facts = facts.get("image-label", {})
         ours = attributes.get(OURS, {})
         self.fps: float | None = ours.get("fps")
@@ -148,12 +152,12 @@ class OmeZarrLabels:
 
     @property
     def objects(self) -> tuple[Object, ...]:
-        """The labels that the metadata names; if it names none, all there are, for which the whole array is read."""
+        """The labels that we, or properties, name; of other files also all there are, for which the whole array is read."""
         if self._described:
             return tuple(map(object_of_facts, self._described))
         colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if "rgba" in c}
         named = {int(p["label-value"]): p for p in self._facts.get("properties", [])}
-        ids = sorted({*colours, *named}) or sorted({int(i) for t in self.frames for i in np.unique(self._array[t])} - {0})
+        ids = sorted({*named, *(int(i) for t in self.frames for i in np.unique(self._labels(t)))} - {0})
         return tuple(
             Object(
                 i,
@@ -168,8 +172,12 @@ class OmeZarrLabels:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
-        labels = np.asarray(self._array[frame])
+        labels = self._labels(frame)
         return {int(i): labels == i for i in np.unique(labels) if i}
+
+    def _labels(self, frame: int) -> NDArray[np.integer]:
+        place = tuple(frame if n == self._time else 0 for n in range(self._array.ndim - 2))
+        return np.asarray(self._array[place])
 
 
 def read_ome_zarr(path: Path | str) -> dict[str, OmeZarrLabels]:

@@ -40,7 +40,7 @@ class SavFile:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         with reading(self.path, "a JSON file of SA-V"):
-            self._take(json.loads(self.path.read_text(encoding="utf-8")))
+            self._take(json.loads(self.path.read_bytes()))
 
     def _take(self, facts: dict[str, Any]) -> None:
         """Keep what is said in a file."""

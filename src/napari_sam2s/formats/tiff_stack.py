@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.label_picture import LOSSY, REMEDY
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
@@ -25,6 +28,8 @@ from napari_sam2s.formats.mask_entries import (
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright
+from napari_sam2s.video.tiff import written_one_by_one
 
 ENDING = "_labels.tif"
 LARGEST_ID = int(np.iinfo(np.uint16).max)
@@ -79,18 +84,26 @@ class TiffStack:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._reading = threading.Lock()  # of the file, which stays open: to find a page, all before it are looked at
         try:
-            with tifffile.TiffFile(self.path) as tiff:
-                series = tiff.series[0]
-                shape, dtype, pages = series.shape, np.dtype(series.dtype), len(series.pages)
-                described: Any = (tiff.shaped_metadata or [{}])[0]
+            tiff = tifffile.TiffFile(self.path)
+            weakref.finalize(self, tiff.close)
+            series, alone = tiff.series[0], written_one_by_one(tiff)
+            shape = (alone, *series.shape) if alone else series.shape
+            self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
+            dtype, page = np.dtype(series.dtype), series.keyframe
+            described: Any = (tiff.shaped_metadata or [{}])[0]
         except (tifffile.TiffFileError, OSError, IndexError, ValueError) as error:
             raise FormatError(f"{self.path} cannot be read as TIFF ({error}).") from error
-        if len(shape) != 3 or dtype.kind not in "iu":
+        before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
+        if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")
-        self.shape = (int(shape[0]), int(shape[1]), int(shape[2]))
-        if pages != self.shape[0]:
-            raise FormatError(f"{self.path} has {pages} pages for {self.shape[0]} frames: write a page a frame.")
+        if page.compression in LOSSY:
+            raise FormatError(f"{self.path} is compressed as JPEG, so its values are no ids any more: {REMEDY}.")
+        self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
+        self.shape = (before[0], *turned_upright(np.empty(shape[-2:], np.bool_), self._turned).shape)
+        if len(self._pages) != self.shape[0]:
+            raise FormatError(f"{self.path} has {len(self._pages)} pages for {self.shape[0]} frames: write a page a frame.")
         self.name = self.path.stem.removesuffix("_labels")
         self.frames = [int(t) for t in described.get("known", range(self.shape[0]))]
         self._known = frozenset(self.frames)
@@ -113,7 +126,8 @@ class TiffStack:
         return {int(i): labels == i for i in np.unique(labels) if i}
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
-        labels = tifffile.imread(self.path, key=frame)
+        with self._reading:
+            labels = turned_upright(self._pages[frame].asarray(), self._turned)
         if labels.min(initial=0) < 0:
             raise FormatError(f"{self.path} holds labels below 0 on frame {frame}: objects are numbered from 1.")
         return labels

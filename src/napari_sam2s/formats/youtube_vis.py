@@ -156,7 +156,7 @@ def read_youtube_vis(path: Path | str) -> dict[str, YouTubeVisMasklets]:
     videos: dict[str, YouTubeVisMasklets] = {}
     for file in files_in(path, ENDING):
         with reading(file, "a YouTube-VIS file"):
-            facts: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            facts: dict[str, Any] = json.loads(file.read_bytes())
             found = [YouTubeVisMasklets(file, facts, video) for video in facts["videos"]]
         videos |= {video.name: video for video in found}
     return videos

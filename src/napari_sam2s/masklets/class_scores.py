@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.validation import quoted
 
 ONE = 65535
 
@@ -65,5 +66,6 @@ class ClassScores:
         except (ValueError, KeyError, TypeError) as error:
             name = self._store.path.name
             raise ProjectError(
-                f"{name} is damaged (probabilities of classes): `napari-sam2s doctor {name}` says what can be saved, and how."
+                f"{name} is damaged (probabilities of classes): `napari-sam2s doctor {quoted(name)}` says what can be "
+                "saved, and how."
             ) from error

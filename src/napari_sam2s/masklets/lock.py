@@ -15,6 +15,9 @@ from filelock import FileLock, Timeout
 
 from napari_sam2s.errors import ProjectError
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+NO_LOCKS_HERE = "its drive does not lock files, as some shared folders do not. Put the project on a disk of this machine"
+
 
 class WriterLock:
     """Held while a project is open for writing.
@@ -46,6 +49,9 @@ class WriterLock:
         except OSError as error:
             remedy = "open the project with mode='r'" if path.exists() else "choose another folder"
             remedy = "make room on its disk" if error.errno == errno.ENOSPC else remedy
+            if error.errno in NO_LOCKS:  # so nobody else holds it either
+                self._path.unlink(missing_ok=True)
+                remedy = NO_LOCKS_HERE
             where = Path(error.filename).parent if error.filename else path.parent
             raise ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.") from error
 
@@ -68,7 +74,7 @@ class WriterLock:
 
     def _who(self) -> str:
         try:
-            holder = json.loads(self._holder.read_text(encoding="utf-8"))
+            holder = json.loads(self._holder.read_bytes())
             return f"by process {holder['pid']} of {holder['user']} on {holder['host']}"
         except (OSError, ValueError, KeyError):
             return "by another process"

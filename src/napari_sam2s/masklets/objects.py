@@ -10,7 +10,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name, whole_number, yes_or_no
+from napari_sam2s.masklets.validation import colour_of, id_of, name_of, quoted, read_colour, shown_name, whole_number, yes_or_no
 
 # Chosen one by one, each as far as can be in CIELAB from all before it: a field of nuclei has more neighbours than ten colours.
 _FURTHER = bytes.fromhex(
@@ -61,7 +61,8 @@ class Objects(LiveSequence[Object]):
         if not isinstance(text, str):
             name = self._store.path.name
             raise ProjectError(
-                f"{name} is damaged (a name of an object): `napari-sam2s doctor {name}` says what can be saved, and how."
+                f"{name} is damaged (a name of an object): `napari-sam2s doctor {quoted(name)}` says what can be "
+                "saved, and how."
             )
         return shown_name(text)
 

@@ -85,7 +85,12 @@ class Project:
         try:
             schema.create(path, facts)
             lock.lock_inode(path)
-            return cls(path, schema.connect(path, writable=True), lock)
+            try:
+                return cls(path, schema.connect(path, writable=True), lock)
+            except BaseException:  # a drive on which it can be written, and not worked on: nothing is left behind
+                for ending in ("", "-wal", "-shm"):
+                    Path(f"{path}{ending}").unlink(missing_ok=True)
+                raise
         except BaseException:
             lock.release()
             raise

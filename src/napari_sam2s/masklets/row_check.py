@@ -17,6 +17,7 @@ from typing import Any, get_args
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.picture_changes import unpacked
 from napari_sam2s.masklets.types import Origin
+from napari_sam2s.masklets.validation import quoted
 
 QUICK_BYTES = 64 * 2**20  # of a file whose masks are looked at whenever it is opened: some 100 ms
 LARGEST_ID = 2**53  # what a file of any format can hold
@@ -207,7 +208,9 @@ def refuse_unsound_rows(connection: sqlite3.Connection, path: Path, frames: int)
 
 def damaged(path: Path, what: str) -> ProjectError:
     """Return the error that says what is damaged in a project, and what to do."""
-    return ProjectError(f"{path} is damaged ({what}): `napari-sam2s doctor {path.name}` says what can be saved, and how.")
+    return ProjectError(
+        f"{path} is damaged ({what}): `napari-sam2s doctor {quoted(path.name)}` says what can be saved, and how."
+    )
 
 
 def _unsound_rows(connection: sqlite3.Connection, frames: int) -> str | None:

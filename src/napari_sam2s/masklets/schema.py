@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.lock import NO_LOCKS_HERE
 from napari_sam2s.masklets.log_check import log_of, refuse_foreign_log, salt_of
 from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_of_missing_log
@@ -26,6 +27,8 @@ from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_o
 APPLICATION_ID = 0x53414D32  # "SAM2"
 VERSION = 6
 BUSY_SECONDS = 10.0
+# Of drives that lock no files or share no memory, which a write-ahead log needs.
+_WITHOUT_LOCKS = {getattr(sqlite3, f"SQLITE_IOERR_{what}") for what in ("LOCK", "SHMOPEN", "SHMMAP", "SHMLOCK")}
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
 # Columns that one version of a row consists of, after its key.
@@ -177,7 +180,10 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
 
 def _cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> ProjectError:
     """Say why, and not that a project is damaged whose disk is full."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code in _WITHOUT_LOCKS:
+        return ProjectError(f"{path} cannot be opened ({error}): {NO_LOCKS_HERE}, or open it with mode='r'.")
+    if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
     return ProjectError(f"{path} {otherwise} ({error}): restore a copy, or try SQLite's own `sqlite3 FILE .recover`.")
 

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
+from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
 
 
@@ -245,7 +246,8 @@ class Store:
                 return self.db.execute(sql, parameters).fetchall()
             except sqlite3.DatabaseError as error:
                 raise ProjectError(
-                    f"{self.path.name} cannot be read ({error}): `napari-sam2s doctor {self.path.name}` says what can be saved."
+                    f"{self.path.name} cannot be read ({error}): `napari-sam2s doctor {quoted(self.path.name)}` says "
+                    "what can be saved."
                 ) from error
 
     def _check_open(self) -> None:

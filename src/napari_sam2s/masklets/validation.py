@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import operator
 import os
+import re
+import shlex
 import unicodedata
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -18,6 +20,14 @@ UNSEEN = ("Cf", "Mn", "Me", "Zs")  # Unicode's categories of what has no form of
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # what follows reads in another direction
 LARGEST_NUMBER = 2**63 - 1  # that a project file can hold
 LARGEST_ID = 2**31 - 1  # of an object: what a picture of ids, and every format, can hold
+
+
+def quoted(name: object) -> str:
+    """Return a file name as it is typed on a command line, where it is that name and nothing else."""
+    text = f"./{name}" if str(name).startswith("-") else str(name)
+    if re.fullmatch(r"[\w./+-]+", text):
+        return text
+    return f'"{text}"' if os.name == "nt" else shlex.quote(text)
 
 
 def whole_number(value: SupportsIndex, otherwise: Sam2sError) -> int:

@@ -314,7 +314,7 @@ def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
     """Ask for a file, or for what is missing of it; return the answer, and how many bytes are there before it."""
     done = part.stat().st_size if part.exists() else 0
     mark = part.with_suffix(".etag")  # of the version that a part is of
-    known = json.loads(mark.read_text(encoding="utf-8")) if mark.is_file() else ""
+    known = json.loads(mark.read_bytes()) if mark.is_file() else ""
     if not (entry.pinned or known):
         done = 0  # it may be of another version, and no hash would tell
     headers = {"Range": f"bytes={done}-"} if done else {}

@@ -110,7 +110,7 @@ def _read() -> list[OwnModel]:
     if not place.is_file():
         return []
     try:
-        found = [OwnModel(**row) for row in json.loads(place.read_text(encoding="utf-8"))]
+        found = [OwnModel(**row) for row in json.loads(place.read_bytes())]
         if not all(_whole(model) for model in found):
             raise ValueError("a model without its name, path, SHA-256 or size")
     except (OSError, ValueError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,7 @@ class ArrayFrames:
     ) -> None:
         self.file = file
         self.stamp = None if file is None else Stamp.of(file)
+        self._process = os.getpid()
         _check_array(raw)
         if axes is not None and not isinstance(axes, str):
             raise VideoError(f"axes={axes!r} are no axes: give text such as 'TYX' or 'TCYX'.")
@@ -162,6 +164,8 @@ class ArrayFrames:
             If it cannot be read, or its file changed since it was opened.
         """
         if self.file is not None and self.stamp is not None:
+            if self._process != os.getpid():  # a fork: one position in the file for both would mix up what they read
+                self.__setstate__({})
             self.stamp.check(self.file)
         values = self._channels(i, self.mapping.channels)
         if values.dtype == np.uint8 and all(limit == (0.0, 255.0) for limit in self.mapping.limits):
@@ -200,6 +204,7 @@ class ArrayFrames:
         if self.file is not None and self.stamp is not None:
             self.stamp.check(self.file, MOVED)
             self.raw = as_video(open_tiff(self.file)[0], self._stored)[0]
+            self._process = os.getpid()
 
     def _read(self, i: int) -> NDArray[Any]:
         try:

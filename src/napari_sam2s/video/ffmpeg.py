@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.masklets.validation import quoted
 
 PROGRESS_PACKETS = 2000  # between two reports
 WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
@@ -45,6 +46,7 @@ _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))?")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+_GUESSED = "detected only with low score of 1,"  # HDF5 is taken for karaoke
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
@@ -118,11 +120,6 @@ def input_arguments(path: Path) -> list[str]:
     return ["-i", f"file:{path}"]
 
 
-def quoted(name: str) -> str:
-    """Return a file name as it is typed on a command line."""
-    return name if re.fullmatch(r"[\w.+-]+", name) else f'"{name}"'
-
-
 def probe(source: Source) -> Probe:
     """Decode one frame, which proves that the stream can be.
 
@@ -136,6 +133,8 @@ def probe(source: Source) -> Probe:
     if frame is None or base is None:
         raise VideoError(_why_not(path, text))
     container = _first(_FORMAT, text) or ""
+    if _GUESSED in text:
+        raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
             f"{path} is a row of JPEG pictures without a container: put it into one with "

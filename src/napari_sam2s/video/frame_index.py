@@ -16,6 +16,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.video.animated_png import drawn_otherwise
 from napari_sam2s.video.cut_files import ends_before_its_time, ends_early
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
@@ -23,12 +24,12 @@ from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
 from napari_sam2s.video.mp4_index import has_pauses_or_speeds, read_sample_tables, samples_of_an_early_edit
-from napari_sam2s.video.picture_order import left_out, shown, without_standing
+from napari_sam2s.video.picture_order import left_out, shown, with_last_time, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 9
+CACHE_VERSION = 10
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -192,9 +193,11 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
         keys = np.concatenate((FRAME_0, keys))
+    with_last_time(source, pts, keys, packets, first)
     cut = _missing_at_end(packets, first, len(pts), path)
     warnings += cut
     warnings += changed_pieces(path, progress) if first.container.startswith("matroska") else []
+    warnings += drawn_otherwise(path) if first.container == "apng" else []
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:

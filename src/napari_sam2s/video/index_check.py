@@ -14,7 +14,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from, quoted
+from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from
 
 CHECKED_FRAMES = 60  # from the beginning,
 CHECKED_PIXELS = 125_000_000  # as far as they have not more: 60 frames of 1080p, 15 of 4K
@@ -29,6 +30,7 @@ _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 # Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+)(?:(?! pts:).)*? checksum:([0-9A-F]+)", re.DOTALL)
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
+_END_OF_GXF = re.compile(r"\[in#0/gxf.*?Error during demuxing: .*")  # of whole files, too
 # Of a palette the indices are the same after a jump, and their colours may not be.
 _CHECKSUMS, _OF_COLOURS = "showinfo=checksum=1", "format=rgb24,showinfo=checksum=1"
 
@@ -83,6 +85,7 @@ class _Played:
     """What the decoder says of some frames in a row."""
 
     def __init__(self, text: str, count: int) -> None:
+        text = _END_OF_GXF.sub("", text)
         shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)][:count]
         self.times = np.array([time for time, _ in shown], np.int64)
         self.checksums = dict(shown)
@@ -130,16 +133,18 @@ def _differs_after_jump(
     near = [int(k) for k in keys if 0 < k < len(played) - AFTER_JUMP]
     doubted = len(near) > JUMPS and len(keys) == len(pts) and first.codec not in WHOLE_FRAMES
     places = near[:: -(len(near) // JUMPS)] if doubted else near[-1:]
-    return any(_differs_at(source, played, int(pts[k]), first, show) for k in places)
+    return any(_differs_at(source, played, int(pts[k]), first, show, doubted=doubted) for k in places)
 
 
-def _differs_at(source: Source, played: dict[int, str], key: int, first: Probe, show: str) -> bool:
+def _differs_at(source: Source, played: dict[int, str], key: int, first: Probe, show: str, *, doubted: bool = False) -> bool:
     text = decode_text(source, AFTER_JUMP, show=show, seek=key * first.time_base)
     # The jump goes behind the end. In MXF a reader's would go there, too; in others it tries earlier places.
     if first.container == "mxf" and _SHOWN.search(text) is None:
         return True
     # What is shown before the key frame may refer to what was jumped over (an open group of pictures).
     shown = [(int(time), checksum) for time, checksum in _SHOWN.findall(text)[:AFTER_JUMP] if int(time) >= key]
+    if doubted and shown and shown[0][0] != key:  # what is called a key frame gives no picture of its own
+        return True
     return any(played.get(time, checksum) != checksum for time, checksum in shown)
 
 

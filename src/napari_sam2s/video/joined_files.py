@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import quoted
+from napari_sam2s.masklets.validation import quoted
 
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")  # its GUIDs: Advanced Systems Format, section 10
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import date
 from fractions import Fraction
+from itertools import pairwise
 
 from napari_sam2s.errors import VideoError
 
@@ -19,6 +20,7 @@ _MONTH_DAY = re.compile(rf"{_MONTH}{_APART}(\d{{1,2}})(?!\d)(?:{_APART}(\d{{4}})
 _HALF_DAY = re.compile(r"(?<!\d)(\d{1,2})((?:[.:_ -]?\d{2}){0,2})[ _]?([ap])\.?m(?![a-z])", re.I)  # 1.05.12 PM
 _DAYS_IN = "Dates such as {} may begin with the day or the month: name them by year, month, day (2024-01-31)."
 _EXPONENT = re.compile(r"\de[+-]?\d", re.I)
+HALF_A_DAY = 12  # hours
 MUCH_LONGER = 10  # days of a recording: then a way to read its dates that makes it so is not the one that was meant
 _SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{SMALL HYPHEN-MINUS}": "-"})
 
@@ -52,6 +54,40 @@ def refuse_exponents(names: Sequence[str], split: Sequence[Sequence[str]]) -> No
     """
     if len({tuple(parts) for parts in split}) > 1 and all(_EXPONENT.search(name) for name in names):
         raise VideoError(f"The number in {names[0]} may have an exponent: name the pictures by whole numbers.")
+
+
+def refuse_midnight(columns: Sequence[Sequence[Fraction]], widths: Sequence[set[int]], names: Sequence[str]) -> None:
+    """Make sure that the first number that differs (the last of ``columns``) is no hour, or time, that passes midnight.
+
+    Raises
+    ------
+    VideoError
+        If there are hours of late evening and early night and none between, and no date in front that would tell.
+    """
+    width = next(iter(widths[-1])) if len(widths[-1]) == 1 else 0
+    values = columns[-1]
+    if (
+        len(names) < 3
+        or width not in (2, 4, 6)
+        or any(min(digits) >= 4 for digits in widths[:-1])
+        or not all(map(below_sixty, values))
+    ):
+        return
+    hours = sorted({int(value) // 10 ** (width - 2) for value in values})
+    if hours[0] == 0 and hours[-1] == 23 and max(b - a for a, b in pairwise(hours)) > HALF_A_DAY:
+        by_time = sorted(range(len(names)), key=values.__getitem__)
+        raise VideoError(
+            f"The times in {names[by_time[-1]]} and {names[by_time[0]]} may lie before and after midnight: "
+            "put the date in front of them (2024-01-31_2359)."
+        )
+
+
+def below_sixty(value: Fraction) -> bool:
+    """Return whether all pairs of digits are those of months, days, hours, minutes or seconds."""
+    pairs = int(value)
+    while pairs > 0 and pairs % 100 < 60:
+        pairs //= 100
+    return pairs == 0 and value >= 0
 
 
 def year_first(texts: Sequence[str], columns: list[list[Fraction]], widths: list[set[int]]) -> bool:

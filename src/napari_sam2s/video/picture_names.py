@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.picture_dates import refuse_exponents, spelt_out, year_first
+from napari_sam2s.video.picture_dates import below_sixty, refuse_exponents, refuse_midnight, spelt_out, year_first
 
 _PARTS, _WITH_DECIMALS = re.compile(r"(\d+)"), re.compile(r"(\d+(?:\.\d+)?)")
 # What stands before a number that tells views of one moment apart, and not moments.
@@ -55,6 +55,8 @@ def order_of(names: Sequence[str]) -> Order:
     texts, columns, widths = fields
     dated = year_first(texts, columns, widths)
     varying = [k for k, column in enumerate(columns) if len(set(column)) > 1]
+    if varying and not dated and (len(varying) > 1 or widths[varying[0]] != {2}):
+        refuse_midnight(columns[: varying[0] + 1], widths[: varying[0] + 1], names)
     if len(varying) < 2:
         order = _by_one(columns[varying[0] if varying else -1], names)
         return Order(order.places, tuple(range(len(names))), counted=False) if dated else order
@@ -140,17 +142,8 @@ def _is_time(
     loose = len(between) > 1 or widths[first] in ({4}, {8})  # a line below may separate anything
     if not set(between) <= {"-", ".", ":", "T", " ", *("_" if loose else "")}:
         return False
-    return all(
-        widths[k] in ({2}, {4}, {6}) and all(_below_sixty(value) for value in columns[k]) for k in range(first + 1, last + 1)
-    )
-
-
-def _below_sixty(value: Fraction) -> bool:
-    """Whether all pairs of digits are those of months, days, hours, minutes or seconds."""
-    pairs = int(value)
-    while pairs > 0 and pairs % 100 < 60:
-        pairs //= 100
-    return pairs == 0 and value.denominator == 1
+    whole = all(value.denominator == 1 for k in range(first + 1, last) for value in columns[k])  # seconds may have decimals
+    return whole and all(widths[k] in ({2}, {4}, {6}) and all(map(below_sixty, columns[k])) for k in range(first + 1, last + 1))
 
 
 def _by_one(keys: Sequence[Fraction], names: Sequence[str]) -> Order:

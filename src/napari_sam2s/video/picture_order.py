@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times, quoted
+from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times
+from napari_sam2s.video.index_check import WHOLE_FRAMES
 
 RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
 STANDING_BYTES = 16  # of a packet without a picture, at most
@@ -36,6 +38,11 @@ def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64]
     kept = (packets.flags & FLAG_DISCARD) == 0  # edit lists cut packets away
     pts, key = pts[kept], (packets.flags[kept] & FLAG_KEY) != 0
     back = _first_key_in_the_past(pts, key)
+    if back is not None and key.all() and first.codec not in WHOLE_FRAMES:
+        raise VideoError(
+            f"{path} calls every frame a key frame, and their times say otherwise: make a copy of it with "
+            f"ffmpeg -i {quoted(path.name)} -map 0:V:0 -c:v libx264 -crf 12 {quoted(path.stem + '-copy.mp4')}, and open that."
+        )
     if back is not None:
         raise _joined(path, first, back, float((pts[:back].max() - pts[:back].min()) * packets.time_base))
     pts = pts if ratio == 1 else np.round(pts * float(ratio)).astype(np.int64)
@@ -48,11 +55,18 @@ def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64]
 
 
 def without_standing(source: Source, packets: Packets, first: Probe) -> Packets:
-    """Return packets of which those that say that the picture stays (MPEG-4's "not coded", of dropped frames) are left out.
+    """Return packets of which those that say that the picture stays (empty ones; MPEG-4's "not coded") are left out.
 
-    In packed streams of DivX such a packet follows one that holds two pictures, and the second is shown at its time.
+    The decoder makes no frame of them. In packed streams of DivX such a packet follows one that holds two pictures, and the
+    second is shown at its time.
     """
-    if first.codec != "mpeg4" or packets.sizes is None or not (standing := packets.sizes <= STANDING_BYTES).any():
+    sizes = packets.sizes
+    if sizes is None:
+        return packets
+    if (sizes == 0).any():
+        packets = replace(packets, flags=np.where(sizes == 0, packets.flags | FLAG_DISCARD, packets.flags))
+    standing = sizes <= STANDING_BYTES
+    if first.codec != "mpeg4" or not standing.any():
         return packets
     place, ratio = int(np.argmax(standing)), packets.time_base / first.time_base
     key = max(np.flatnonzero((packets.flags[: place + 1] & FLAG_KEY) != 0), default=0)
@@ -61,6 +75,17 @@ def without_standing(source: Source, packets: Packets, first: Probe) -> Packets:
     if packets.pts[place] == NO_PTS or round(int(packets.pts[place]) * ratio) in times:
         return packets
     return replace(packets, flags=np.where(standing, packets.flags | FLAG_DISCARD, packets.flags))
+
+
+def with_last_time(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], packets: Packets, first: Probe) -> None:
+    """Give the last frame the decoder's time, in place, where packets have none and times count in less than frames (GXF).
+
+    What is reckoned for it is a frame after the one before; the decoder reckons with the packet, which may last a field.
+    """
+    if len(pts) > 1 and (packets.pts == NO_PTS).any() and np.median(np.diff(pts)) > 1:
+        times = decoded_times(source, len(pts), int(pts[keys[-1]]) * first.time_base if keys[-1] else None)
+        if len(late := times[times > pts[-2]]) == 1:
+            pts[-1] = late[0]
 
 
 def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path) -> list[str]:

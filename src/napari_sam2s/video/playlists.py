@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import quoted
+from napari_sam2s.masklets.validation import quoted
 
 SCRIPT = "an ffconcat script"
 HEAD_BYTES = 4096

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, Source, decoded_times, quoted
+from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.ffmpeg import NO_PTS, Packets, Probe, Source, decoded_times
 
 # As ffmpeg names them. It seeks in them by guessing, and counts from there.
 ELEMENTARY = {"h264", "hevc", "vvc", "evc", "apv", "obu", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000", "ingenient", "dnxhd"}

@@ -46,7 +46,8 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
 
     try:
         with tifffile.TiffFile(path) as tiff:
-            first, pages = tiff.series[0], _written_one_by_one(tiff)
+            first, pages = tiff.series[0], written_one_by_one(tiff)
+            images = [series.shape for series in tiff.series]
             axes, shape, several = first.axes, first.shape, 0 if pages else len(tiff.series)
             show, cut, missing = shown_by(first.keyframe), _cut_imagej(tiff), missing_frames(first)
             absent, broken, between = absent_files(tiff, path), chain_is_cut(tiff), _pages_between(tiff)
@@ -66,7 +67,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         if broken:
             raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")
-        raise VideoError(f"{path} holds a single picture of {shape}: a video has several pages.")
+        raise VideoError(_no_video(path, images))
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
     warnings += between
     if cut is not None:
@@ -100,6 +101,19 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     return array, order, warnings
 
 
+def _no_video(path: Path, images: list[tuple[int, ...]]) -> str:
+    """Say why a file whose first image is a single picture is none, by the shapes of all."""
+    longer = next((n for n, shape in enumerate(images) if len(shape) > len(images[0])), None)
+    if longer is not None:
+        return (
+            f"{path} begins with a single picture of {images[0]}, and its image {longer} is {images[longer]}: give the array "
+            f"tifffile.imread(PATH, series={longer}), and axes='TYX'."
+        )
+    if len(images) > 1:
+        return f"{path} holds {len(images)} pictures of several sizes or kinds: a video has pages that are alike."
+    return f"{path} holds a single picture of {images[0]}: a video has several pages."
+
+
 def _cut_imagej(tiff: Any) -> tuple[str, Any] | None:
     """Return the axes and the frames that are there of an ImageJ stack whose end is lost, ``None`` of all other files.
 
@@ -118,8 +132,11 @@ def _cut_imagej(tiff: Any) -> tuple[str, Any] | None:
     return ("TYX" if channels == 1 else "TCYX") + ("C" if page.ndim > 2 else ""), array[:, 0] if channels == 1 else array
 
 
-def _written_one_by_one(tiff: Any) -> int:
-    """Return the number of pages of a file in which each is a series of its own (``append=True``), all alike; else 0."""
+def written_one_by_one(tiff: Any) -> int:
+    """Return the number of pages of a ``tifffile.TiffFile`` of which each is a series of its own, all alike; else 0.
+
+    So ``append=True`` writes them.
+    """
     series = tiff.series
     if len(series) < 2 or tiff.is_ome or any(len(s.pages) != 1 or s.is_pyramidal for s in series):
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +16,14 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping, named_axes
+from napari_sam2s.video.foreign_kinds import HEAD_BYTES, kind_of
+from napari_sam2s.video.frame_times import irregular_times
 from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
 
+TICKS = 1_000_000  # a second
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
 
 
@@ -267,6 +271,9 @@ def open_video(
     if stream is not None:
         raise VideoError(f"stream= is for video files; {path.name} holds pictures.")
     array, found, warnings, physical = _open_pictures(path)
+    if physical.times is not None and fps is None:
+        ticks = np.round(physical.times * TICKS).astype(np.int64)
+        warnings = [*warnings, *irregular_times(ticks, Fraction(1, TICKS))]
     tiff = path.absolute() if path.is_file() else None
     frames = ArrayFrames(array, axes=axes or found, channels=channels, limits=limits, file=tiff)
     name = path.name if path.is_dir() else path.stem  # a dot in a folder's name begins no suffix
@@ -324,8 +331,11 @@ def _check_path(path: Path) -> None:
         if not path.is_file():  # whoever opens a pipe waits for its writer
             raise VideoError(f"{path} is a pipe or a device: write the video into a file first.")
         with path.open("rb") as file:
-            if not file.read(1):
-                raise VideoError(f"{path} is empty.")
+            head = file.read(HEAD_BYTES)
+        if not head:
+            raise VideoError(f"{path} is empty.")
+        if kind := kind_of(path, head):
+            raise VideoError(f"{path} is a file {kind}.")
     except PermissionError as error:
         raise VideoError(f"{path} may not be read: you lack the permission.") from error
     except (FileNotFoundError, NotADirectoryError) as error:

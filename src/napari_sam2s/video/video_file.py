@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 import warnings
@@ -32,7 +33,7 @@ RETRIES = (0, 1, 3, 7)  # key frames earlier to start at, when a seek lands too 
 class VideoFile:
     """Frames of a file through the bundled ffmpeg.
 
-    Safe to use from several threads, though they share one position; copies by pickle have their own process.
+    Safe to use from several threads, though they share one position; copies by pickle, and forks, have their own process.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class VideoFile:
         self._start()
 
     def _start(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.RLock()
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._decoder: ForwardDecoder | None = None
@@ -87,6 +89,8 @@ class VideoFile:
         VideoError
             If the frame is damaged, or the file changed since it was opened.
         """
+        if self._process != os.getpid():  # a fork: the decoder, and whoever holds the lock, are its parent's
+            self._start()
         with self._lock:
             try:
                 self.stamp.check(self.path)
@@ -102,6 +106,8 @@ class VideoFile:
 
     def close(self) -> None:
         """End the ffmpeg process and forget the frames."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             if self._decoder is not None:
                 self._decoder.close()

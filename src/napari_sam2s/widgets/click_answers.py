@@ -56,7 +56,7 @@ class ClickAnswers(QObject):
         self._session, self._keys = session, keys
         self._offer: Offer | None = None
         self._choosing = False  # the prompt that is answered next is a choice of ours
-        self._shares: tuple[int, int, tuple[int, ...]] | None = None  # frame, object, the others that it covers
+        self._shares: list[tuple[int, int, int]] = []  # frame, object, another that it covers; not decided yet, the newest last
         self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
         keys.add("take_shared", "T", "give the shared pixels to this object", self.take)
@@ -84,8 +84,8 @@ class ClickAnswers(QObject):
         return offer
 
     def _watch(self, worker: ProjectWorker) -> None:
-        self._offer = self._shares = None
-        self._done = {}
+        self._offer = None
+        self._shares, self._done = [], {}
         self._look()
         worker.offered.connect(self._offered)
         worker.failed.connect(self._failed)
@@ -98,17 +98,18 @@ class ClickAnswers(QObject):
     def say(self, frame: int, object_id: int) -> str:
         """Return what is doubtful about the answer that an object has on a frame, with keys; "" if nothing is."""
         project = self._session.project
-        self._shares = None
         if project is None:
             return ""
+        if object_id not in self._done:  # what was just decided asks nothing new
+            self._note_shares(project, frame, object_id)
         if not self._choosing:
             self._offer = None
         elif self._offer is not None:
             self._choosing = False
             told = f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
-            return f"{told} {self._covers(project, frame, object_id)}".rstrip()
+            return f"{told} {self._question(project, frame)}".rstrip()
         done = self._done.pop(object_id, "")
-        doubts = done, self._unsure(project, frame, object_id), self._covers(project, frame, object_id)
+        doubts = done, self._unsure(project, frame, object_id), self._question(project, frame)
         return " ".join(doubt for doubt in doubts if doubt)
 
     def asks(self, frame: int, object_id: int) -> bool:
@@ -128,16 +129,34 @@ class ClickAnswers(QObject):
             return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where it is wrong."
         return ""
 
-    def _covers(self, project: Project, frame: int, object_id: int) -> str:
+    # Overlaps that are not decided yet
+
+    def _note_shares(self, project: Project, frame: int, object_id: int) -> None:
+        """Note which others the answer covers. Rapid marking leaves no time to decide: what was noted before waits."""
         shares = covered(project, frame, object_id)
-        if not shares:
+        pairs = [(frame, object_id, other) for other in shares]
+        again = {*pairs, *((frame, other, object_id) for other in shares)}  # the other saw this one already
+        kept = [p for p in self._shares if p[:2] != (frame, object_id) and p not in again] if self._session.rapid else []
+        self._shares = kept + pairs
+
+    def _open(self, project: Project, frame: int) -> list[tuple[int, int, int]]:
+        """Return what is to be decided on a frame, without what undo, painting or the other answers have settled."""
+        mine = {i for t, i, _ in self._shares if t == frame}
+        now = {i: covered(project, frame, i) for i in mine}
+        self._shares = [p for p in self._shares if p[0] != frame or p[2] in now[p[1]]]
+        return [p for p in self._shares if p[0] == frame]
+
+    def _question(self, project: Project, frame: int) -> str:
+        pairs = self._open(project, frame)
+        if not pairs:
             return ""
-        names = {o.id: o.name for o in project.objects}
-        self._shares = (frame, object_id, tuple(shares))
-        key = self._keys.key
+        mine = pairs[-1][1]
+        names, key = {o.id: o.name for o in project.objects}, self._keys.key
+        waiting = len({i for _, i, _ in pairs}) - 1
         return (
-            f"{names[object_id]} also covers {' and '.join(names[i] for i in shares)}. {key('take_shared')} takes it, "
-            f"{key('give_shared')} gives it, {key('keep_shared')} leaves it to both."
+            f"{names[mine]} also covers {' and '.join(names[other] for _, i, other in pairs if i == mine)}. "
+            f"{key('take_shared')} takes it, {key('give_shared')} gives it, {key('keep_shared')} leaves it to both."
+            + (f" {waiting} more to decide after it." if waiting else "")
         )
 
     # Other answers
@@ -201,38 +220,50 @@ class ClickAnswers(QObject):
         if (shares := self._asked()) is not None:
             frame, mine, others = shares
             for other in others:
-                self._leave(frame, other, mine)
+                if self._leave(frame, other, mine):
+                    self._shares.remove((frame, mine, other))
 
     def give(self) -> None:
         """Leave the pixels that both claim to the other objects."""
-        if (shares := self._asked()) is not None:
-            frame, mine, others = shares
-            self._leave(frame, mine, *others)
+        if (shares := self._asked()) is not None and self._leave(shares[0], shares[1], *shares[2]):
+            self._settle(*shares)
 
     def keep(self) -> None:
         """Leave them to both: the lower one in the table is shown."""
-        if self._asked() is not None:
-            self._shares = None
-            self._session.tell(f"Both keep what they cover. Press {self._keys.key('track')} to track from here.")
+        if (shares := self._asked()) is not None and (project := self._session.project) is not None:
+            self._settle(*shares)
+            then = self._question(project, shares[0]) or f"Press {self._keys.key('track')} to track from here."
+            self._session.tell(f"Both keep what they cover. {then}")
+
+    def _settle(self, frame: int, mine: int, others: tuple[int, ...]) -> None:
+        for other in others:
+            self._shares.remove((frame, mine, other))
 
     def _asked(self) -> tuple[int, int, tuple[int, ...]] | None:
-        if self._shares is None or self._session.project is None:
+        """Return what the status line asks: the frame on show, the newest object there that covers others, and those."""
+        project, frame = self._session.project, self._session.frame
+        pairs = [] if project is None else self._open(project, frame)
+        if pairs:
+            return frame, pairs[-1][1], tuple(other for _, i, other in pairs if i == pairs[-1][1])
+        if self._shares:
+            self._session.tell(f"There is nothing to decide here. Frame {self._shares[-1][0]} has objects that overlap.")
+        else:
             self._session.tell("There is nothing to decide. This key works after a click that covers another object.")
-            return None
-        return self._shares
+        return None
 
-    def _leave(self, frame: int, loser: int, *winners: int) -> None:
-        """Take from an object what others cover."""
+    def _leave(self, frame: int, loser: int, *winners: int) -> bool:
+        """Take from an object what others cover; return whether something of it is left, or else nothing is done."""
         session = self._session
         assert session.project is not None
         left = without(session.project, frame, loser, *winners)
-        if left.any():
-            names = {o.id: o.name for o in session.project.objects}
-            self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
-            session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
-        else:
-            name = session.project.objects.get(loser).name
-            session.tell(f"Nothing would be left of {name}. Remove that object, or undo the click ({self._keys.key('undo')}).")
+        names = {o.id: o.name for o in session.project.objects}
+        if not left.any():
+            undo = self._keys.key("undo")
+            session.tell(f"Nothing would be left of {names[loser]}. Remove that object, or undo the click ({undo}).")
+            return False
+        self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
+        session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
+        return True
 
 
 def _iou(a: np.ndarray, b: np.ndarray) -> float:

@@ -28,6 +28,7 @@ CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14
 NAME_PITCH = 12  # pixels from one object's name to the next: closer ones would lie on each other
 PRESENCE_PITCH = 1.4  # from one object's line to the next
 DRAG = 4  # pixels that make a click a drag
+SEEN = 3.0  # pixels that a line is wide at least
 GONE = 40.0  # brightness that a curve keeps from its ground
 
 
@@ -86,13 +87,23 @@ def draw(painter: QPainter, size: QSize, plot: Plot, view: tuple[float, float], 
             shown = y - n * PRESENCE_PITCH if plot.stacked else y
             across = area.left() + (x - view[0]) / (view[1] - view[0]) * area.width()
             down = area.bottom() - (shown - low) / (high - low) * area.height()
-            points = QPolygonF([QPointF(a, b) for a, b in zip(across.tolist(), down.tolist(), strict=True)])
-            if len(points) == 1:
-                painter.drawPoint(points[0])
-            else:
-                painter.drawPolyline(points)
+            wide = max(area.width() / (view[1] - view[0]), SEEN)  # of a frame
+            for part in _seen_alone(across, y, wide, runs=plot.stacked):
+                ends = QPointF(across[part[0]] - wide / 2, down[part[0]]), QPointF(across[part[1]] + wide / 2, down[part[1]])
+                painter.drawLine(*ends)
+            painter.drawPolyline(QPolygonF([QPointF(a, b) for a, b in zip(across.tolist(), down.tolist(), strict=True)]))
     painter.restore()
     _draw_names(painter, area, plot, ink, ground)
+
+
+def _seen_alone(
+    across: NDArray[np.float64], y: NDArray[np.float64], wide: float, *, runs: bool
+) -> list[tuple[np.intp, np.intp] | tuple[int, int]]:
+    """Return the first and last point of what is to be drawn as wide as its frames: each presence, or a frame alone."""
+    if not runs:
+        return [(0, -1)] if across[-1] - across[0] < wide else []
+    edges = np.diff(np.r_[False, y > 0.5, False].astype(np.int8))
+    return list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1, strict=True))
 
 
 def _draw_axes(

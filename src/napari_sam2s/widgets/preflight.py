@@ -19,9 +19,9 @@ SLOW = 0.95  # frames a second; below, the seconds of one frame say more
 MASK_BYTES = 1200  # of one object on one frame in the project, until it has a mask to judge by
 MASK_ROW_BYTES = 190  # of these, what is not the mask: scores, the index, the history (165 to 208 measured)
 JUDGED_MASKS = 200
-# A run keeps what the network remembers of each object, to be resumed: eight memories within some 30 tracked frames. The
-# factor is between what the file takes and what it takes with its write-ahead log while it is open.
-MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 4, 1.3
+# A run keeps what the network remembers of each object, to be resumed: eight memories within some 40 tracked frames. The
+# factor is for the write-ahead log, which doubles it while the project is open: the disk must have room for that.
+MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 6, 1.75
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
 JOINER = "\u2060"  # no line ends here
 ALIKE = 2  # runs whose numbers of objects differ by less than this factor take about as long
