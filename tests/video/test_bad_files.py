@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import queue
+import shlex
+import subprocess
 import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -101,6 +104,20 @@ def test_an_mp4_without_its_index_says_so(tmp_path, numbered):
     path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"])
     path.write_bytes(path.read_bytes()[:5000])
     refuse(path, "moov atom not found")
+
+
+def test_an_mp4_without_a_clock_is_refused_with_the_command_that_mends_it(tmp_path, numbered):
+    path = numbered["encode"](tmp_path / "no clock.mp4", *numbered["X264"], "-g", "5")
+    data = bytearray(path.read_bytes())
+    scale = data.find(b"mdhd") + 16
+    data[scale : scale + 4] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match="has no clock") as caught:
+        open_video(path)
+    command = shlex.split(str(caught.value).partition("with ffmpeg ")[2].removesuffix("."))
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *command], cwd=tmp_path, check=True)
+    mended = open_video(tmp_path / "no clock_25fps.mkv")
+    assert (len(mended), mended.fps) == (numbered["frames"], 25)
 
 
 def test_a_corrupt_stretch_keeps_the_other_frames_in_their_place(tmp_path, numbered):

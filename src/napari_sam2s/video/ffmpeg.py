@@ -47,6 +47,7 @@ _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _GUESSED = "detected only with low score of 1,"  # HDF5 is taken for karaoke
+_NO_CLOCK = "Invalid mdhd time scale"  # of MP4: its edit list then leaves out nearly all frames
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
@@ -135,6 +136,12 @@ def probe(source: Source) -> Probe:
     container = _first(_FORMAT, text) or ""
     if _GUESSED in text:
         raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
+    if _NO_CLOCK in text:
+        raise VideoError(
+            f"{path} has no clock (its time scale is not a number above 0), so most frames would be left out: write it anew, "
+            f"here with 25 frames a second, with ffmpeg -r 25 -ignore_editlist 1 -i {quoted(path.name)} "
+            f"{quoted(path.stem + '_25fps.mkv')}."
+        )
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
             f"{path} is a row of JPEG pictures without a container: put it into one with "
