@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 5), (20, 300), (64, 64), (97, 211)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (20, 300), (64, 64), (97, 211), (600, 40)])
 def test_as_interpolating_the_whole_frame(size):
     generator = torch.Generator().manual_seed(sum(size))
     upsample = MaskUpsampler(size)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 TOGETHER_BYTES = 2**28  # of logits at the video's size, on a GPU
+BAND = 256  # rows of a video that are interpolated at a time: what a processor's caches hold
 
 
 class MaskUpsampler:
@@ -32,7 +33,10 @@ class MaskUpsampler:
             return mask
         rows, columns = (_between(low.shape[dim], self.size[dim], torch.device("cpu")) for dim in (0, 1))
         ys, xs = rows.reach(positive.any(dim=1)), columns.reach(positive.any(dim=0))
-        mask[ys, xs] = (columns.cut(xs).read(rows.cut(ys).read(low, 0), 1) > 0).numpy()
+        columns = columns.cut(xs)
+        for start in range(ys.start, ys.stop, BAND):
+            band = slice(start, min(start + BAND, ys.stop))
+            mask[band, xs] = (columns.read(rows.cut(band).read(low, 0), 1) > 0).numpy()
         return mask
 
     def on_device(self, logits: Tensor) -> Tensor:
