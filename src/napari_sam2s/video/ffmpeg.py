@@ -138,8 +138,8 @@ def probe(source: Source) -> Probe:
         raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
     if _NO_CLOCK in text:
         raise VideoError(
-            f"{path} has no clock: its time scale is 0, and most frames would be left out. Write it anew, here with 25 frames a "
-            f"second, with ffmpeg -r 25 -ignore_editlist 1 -i {quoted(path.name)} {quoted(path.stem + '_25fps.mkv')}."
+            f"{path} has no clock: its time scale is 0, and most frames would be left out. Write it anew, here with 25 frames "
+            f"a second, with ffmpeg -r 25 -ignore_editlist 1 -i {quoted(path.name)} {quoted(path.stem + '_25fps.mkv')}."
         )
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
