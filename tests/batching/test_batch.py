@@ -66,7 +66,7 @@ def do(task):
 
 def test_the_endings_are_those_that_napari_opens():
     [reader] = PluginManifest.from_file(Path(__file__).parents[2] / "napari.yaml").contributions.readers
-    assert set(reader.filename_patterns) == {f"*{ending}" for ending in VIDEO_ENDINGS}
+    assert set(reader.filename_patterns) == {f"*{ending}" for ending in VIDEO_ENDINGS} | {"*.sam2s"}  # a project is no video
 
 
 def test_videos_of_a_folder_are_found_and_what_prompts_them_is_none(tmp_path):
