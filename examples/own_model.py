@@ -41,7 +41,7 @@ def main(out: Path, frames: int = 6) -> None:
         with sam2s.Project.create(out / f"{name}.sam2s", video) as project:
             tracker = sam2s.Tracker(network, video, project)
             tracker.prompt(project.add_object("gallbladder").id, frame=0, points=[(145, 123)])
-            sizes = [masks[1].sum() for _, masks in tracker.propagate()]
+            sizes = [int(masks[1].sum()) for _, masks in tracker.propagate()]
             print(f"{name}: {sizes} pixels, expected IoU {tracker.scores(0)[1].iou:.2f}")
 
 
