@@ -81,12 +81,6 @@ def check_instrument_times(out):
     assert {row["name"] for row in rows} == set(table(out / "areas.csv")[0]) - {"time_s"}
 
 
-def check_nuclei_to_tracks(out):
-    [cells_of] = read_ctc(out / "nuclei_RES").values()
-    assert sum(o.parent is not None for o in cells_of.objects) == 2  # one division
-    assert {"object", "area_px", "mean_intensity_0"} <= table(out / "nuclei.csv")[0].keys()
-
-
 def check_batch_of_a_folder(out):
     rows = table(out / "sam2s-batch.csv")
     assert [(row["state"], row["tracked_frames"]) for row in rows] == [("done", "3")] * 2
