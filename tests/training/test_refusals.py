@@ -44,6 +44,8 @@ def davis(draw_davis, tmp_path):
         ("ema = 0.9", "ema = 0.9\ninit = 1", "init = 1 in TrainingConfig is not a text"),
         ("ema = 0.9", 'ema = 0.9\nparts = "semantic."', "parts = 'semantic.' in TrainingConfig is not a list of texts"),
         ("ema = 0.9", 'ema = 0.9\nclass_names = ["hook", "hook"]', "a name twice"),
+        ("seed = 3\n", "", "lacks seed of TrainingConfig: copy configs/finetune.toml"),
+        ("batch = 1\n", "", "lacks batch of Stage: copy"),
         ("seed = 3", "seed = -1", "seed, .* at least 0"),
         ("weight_decay = 0.05", "weight_decay = -1", "weight_decay .* at least 0"),
         ("clip_gradient = 1.0", "clip_gradient = 0", "clip_gradient must be above 0"),

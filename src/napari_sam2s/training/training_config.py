@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -141,10 +141,10 @@ def _make(cls: Any, data: dict[str, Any], path: Path) -> Any:
     for name, value in data.items():
         if wanted := _misfit(value, hints[name]):
             raise TrainingError(f"{path}: {name} = {value!r} in {cls.__name__} is not {wanted}.")
-    try:
-        return cls(**data)
-    except TypeError as error:
-        raise TrainingError(f"{path}: {str(error).split('()')[-1].strip()} in {cls.__name__}.") from error
+    required = [name for name, field in known.items() if field.default is MISSING and field.default_factory is MISSING]
+    if lacking := [name for name in required if name not in data]:
+        raise TrainingError(f"{path} lacks {', '.join(lacking)} of {cls.__name__}: copy configs/finetune.toml and change that.")
+    return cls(**data)
 
 
 def _misfit(value: Any, hint: Any) -> str:
