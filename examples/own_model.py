@@ -23,10 +23,10 @@ class Brighter:
         return getattr(self.model, name)
 
     def encode_frame(self, pixels):  # (S, S, 3) uint8
-        return self.model.encode_frame(pixels * (255 // pixels.max()))
+        return self.model.encode_frame(pixels * (255 // max(pixels.max(), 1)))
 
     def encode_prompted(self, pixels):  # the same of the part around a first prompt
-        return self.model.encode_prompted(pixels * (255 // pixels.max()))
+        return self.model.encode_prompted(pixels * (255 // max(pixels.max(), 1)))
 
     def describe(self):  # what results depend on: the project keeps it
         return self.model.describe() | {"model": "sam2s-nano, brighter"}
