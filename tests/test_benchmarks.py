@@ -106,6 +106,7 @@ def test_what_is_kept_is_not_tracked_again(script, tmp_path, monkeypatch):
         model="sam2s-nano", image_size=64, size=64, jobs=1, quick=True, families=[], counts={}, material=None, real=None
     )
     args.keep, args.no_vanilla, args.prompts, args.whole_frame = tmp_path / "kept", True, ["mask"], False
+    args.edge_radius = None
     (alone,) = script.score_part(0, args)["laparoscopy"]
     args.prompts = ["mask", "1-click"]
     (both,) = script.score_part(0, args)["laparoscopy"]
