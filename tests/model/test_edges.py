@@ -176,6 +176,7 @@ def test_the_picture_is_kept_as_it_was(model, encode):
     before = pixels.copy()
     pixels[:] = 0  # a buffer that the next frame is read into
     assert np.array_equal(features.image[0].numpy(), before)
+    assert features.nbytes == replace(features, image=None).nbytes + before.nbytes
 
 
 def test_what_users_see_is_drawn(model):
