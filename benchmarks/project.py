@@ -52,7 +52,7 @@ def realistic(rng: np.random.Generator) -> list[list[np.ndarray]]:
     video's size as the tracker does it.
     """
     y, x = (np.mgrid[:256, :256].astype(float) + 0.5) * [[[HEIGHT / 256]], [[WIDTH / 256]]]
-    upsample = MaskUpsampler(256, (HEIGHT, WIDTH))
+    upsample = MaskUpsampler((HEIGHT, WIDTH))
     out = []
     for t in range(40):
         masks = []

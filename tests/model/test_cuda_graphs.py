@@ -139,7 +139,7 @@ def track(model):
 
 def test_a_tracker_finds_the_same_with_replays():
     torch.manual_seed(0)
-    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval()
+    model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64, edge_radius=2)).eval()
     masks, logits = track(model)
     backend = Replays()
     model.graphs = Graphs(backend)

@@ -86,6 +86,12 @@ def test_another_input_than_it_was_trained_with(tmp_path):
     assert not (tmp_path / "no.pt").exists()
 
 
+def test_edges_drawn_in_other_windows_or_not_at_all(tmp_path):
+    for radius, wanted in ((None, load_model("sam2s-nano").config.edge_radius), (0, 0), (3, 3)):
+        pack(find_weights("sam2s-nano"), tmp_path / "o.pt", edge_radius=radius)
+        assert load_model(tmp_path / "o.pt", device="cpu").config.edge_radius == wanted
+
+
 def test_weights_that_went_wrong_are_refused(tmp_path):
     state = torch.load(find_weights("sam2s-nano"), weights_only=True)
     state["model"]["no_mem_embed"] = state["model"]["no_mem_embed"].float() + 1e6

@@ -6,7 +6,7 @@ import torch
 
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.masklets.types import Prompt
-from napari_sam2s.tracking import closer_look
+from napari_sam2s.tracking import closer_look, predictor
 from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, place
 
 FRAME = (200, 400)
@@ -100,10 +100,14 @@ def iou(a, b):
 
 def test_small_things_are_drawn_finer_and_remembered_as_they_are_drawn(model, discs, monkeypatch):
     video, masks = discs
+    sides = []
+    monkeypatch.setattr(predictor, "place", lambda logits, *rest: sides.append(logits.shape[-1]) or place(logits, *rest))
     tracker = Tracker(model, video)
     near = [tracker.prompt(i, 0, box=(y - 6, x - 6, y + 6, x + 6)) for i, (y, x) in enumerate(((60, 80), (120, 200)), 1)]
     clicked = tracker.prompt(3, 0, points=[(180, 90)])
     offered = tracker.candidates(0, points=[(180, 90)])
+    assert len(sides) >= 4
+    assert set(sides) == {model.image_size}  # with edges drawn by the picture, after boxes and after clicks
     monkeypatch.setattr(closer_look, "TIMES", np.inf)
     far = Tracker(model, video).prompt(1, 0, box=(54, 74, 66, 86))
     assert all(iou(mask, truth) > 0.75 for mask, truth in zip(near, masks, strict=False))

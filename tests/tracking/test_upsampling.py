@@ -30,7 +30,7 @@ def test_as_interpolating_the_whole_frame(size):
 def test_all_objects_at_once_as_one_by_one(monkeypatch):
     logits = torch.randn(5, 64, 64, generator=torch.Generator().manual_seed(0))
     upsample = MaskUpsampler((97, 211))
-    monkeypatch.setattr("napari_sam2s.tracking.upsampling.TOGETHER_BYTES", 2 * 4 * 97 * 211)
+    monkeypatch.setattr("napari_sam2s.tracking.upsampling.TOGETHER_BYTES", 2 * 3 * 4 * 97 * 211)
     together = upsample.on_device(logits)
     assert (together.shape, together.dtype) == ((5, 97, 211), torch.bool)
     for low, mask in zip(logits, together, strict=True):

@@ -311,7 +311,9 @@ def test_fine_tuning_on_a_project(config, tmp_path):
     text = recorded_config(config).read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
     config.write_text(text.replace("image_size = 64", "image_size = 256"))
     run, data = start(config, tmp_path / "run", recorded=[tmp_path / "case.sam2s"])
-    assert run.learner.model.class_names == load_model().class_names
+    built_in = load_model()
+    assert run.learner.model.class_names == built_in.class_names
+    assert run.averaged_state()["config"]["edge_radius"] == built_in.config.edge_radius > 0
     batch = data[3]
     assert (batch.classes == 1).all()
     run.learner.take_step(batch)

@@ -4,7 +4,7 @@ A mask decoder answers on cells of four pixels of a small input; one is 13 pixel
 them is to be seen in the picture. A guided filter (He, Sun and Tang, "Guided Image Filtering", TPAMI 2013, with colours as the
 guide, eq. 19 to 21) takes the probability in each window for a linear function of the colours there, which moves the edge to
 where colours change. Its coefficients are found at half the size ("Fast Guided Filter", arXiv 1505.00996). Nothing of it is
-learned, and nothing of it is remembered: what is tracked does not depend on it.
+learned, and tracking remembers nothing of it. Only what a closer look has drawn is remembered, as a mask that the user gave.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ FAINT = -4.0  # logits below which nothing is to be drawn
 # From which size on, the root of its area in pixels of the input, an object has windows twice and three times as large. Chosen
 # on 880 answers to training material: the radius that suits is a sixteenth of the size, from 2 to 6.
 LARGE = (45.0, 90.0)
+LEFT = 0.5  # of an area, at least: a mask that loses more stays as it was, for a window knows little of what is thinner than it
 
 
 def draw_edges(image: Tensor, logits: Tensor, radius: int) -> Tensor:
@@ -42,20 +43,33 @@ def draw_edges(image: Tensor, logits: Tensor, radius: int) -> Tensor:
     ``(B, 1, S, S)`` float32: the probability less one half, so that 0 is the border as in logits.
     """
     scale = image.shape[1] // logits.shape[2]
-    side = (logits > 0).sum(dim=(1, 2, 3)).sqrt() * scale
-    times = 1 + torch.stack([side >= large for large in LARGE]).sum(dim=0)
-    if logits.device.type != "cpu":  # a GPU is not waited for
-        drawn = _filtered(image, logits, radius)
-        for n in range(2, len(LARGE) + 2):
-            drawn = torch.where((times == n)[:, None, None, None], _filtered(image, logits, n * radius), drawn)
+    area = (logits > 0).sum(dim=(1, 2, 3)) * scale**2
+    times = 1 + torch.stack([area >= large**2 for large in LARGE]).sum(dim=0)
+    drawn = (_around_each if logits.is_cpu else _everywhere)(image, logits, radius, times)
+    lost = (drawn > 0).sum(dim=(1, 2, 3)) < LEFT * area
+    if logits.is_cpu and not lost.any():
         return drawn
-    # Most objects are small: only what is around each one is filtered.
+    plain = F.interpolate(logits.float(), size=drawn.shape[2:], mode="bilinear", align_corners=False).sigmoid() - 0.5
+    return torch.where(lost[:, None, None, None], plain, drawn)
+
+
+def _everywhere(image: Tensor, logits: Tensor, radius: int, times: Tensor) -> Tensor:
+    """Filter whole frames, with ``times`` (B,) the radius: a GPU is not waited for, and draws every width."""
+    drawn = _filtered(image, logits, radius)
+    for n in range(2, len(LARGE) + 2):
+        drawn = torch.where((times == n)[:, None, None, None], _filtered(image, logits, n * radius), drawn)
+    return drawn
+
+
+def _around_each(image: Tensor, logits: Tensor, radius: int, times: Tensor) -> Tensor:
+    """Filter only what is around each object: most are small."""
+    scale = image.shape[1] // logits.shape[2]
     drawn = torch.full((len(logits), 1, *image.shape[1:3]), -0.5)
-    for one, into, n in zip(logits.split(1), drawn.split(1), times.tolist(), strict=True):
-        ys, xs = (_around((one[0, 0] > FAINT).any(dim=dim), n * radius) for dim in (1, 0))
+    for row, n in enumerate(times.tolist()):
+        ys, xs = (_around((logits[row, 0] > FAINT).any(dim=dim), n * radius) for dim in (1, 0))
         if ys.stop > ys.start:
             y, x = (slice(cells.start * scale, cells.stop * scale) for cells in (ys, xs))
-            into[..., y, x] = _filtered(image[:, y, x], one[..., ys, xs], n * radius)
+            drawn[row, :, y, x] = _filtered(image[:, y, x], logits[row : row + 1, :, ys, xs], n * radius)[0]
     return drawn
 
 

@@ -397,4 +397,4 @@ class SAM2S(nn.Module):
             return function(*arguments)
         weight = self.no_mem_embed
         version = weight.data_ptr(), 0 if weight.is_inference() else weight._version
-        return self.graphs(name, (self.device, self.arithmetic, self.speed, self.image_size, version), function, *arguments)
+        return self.graphs(name, (self.device, self.arithmetic, self.speed, self.config, version), function, *arguments)

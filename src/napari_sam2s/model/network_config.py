@@ -12,6 +12,7 @@ UNIT = 32  # of the input's side, in networks whose coarsest map is at this stri
 UNITS = (UNIT, 336)  # the latter is a window of SAM 3's
 MIN_SIZE = 64
 MAX_SIZE = 8192  # more than any memory holds the attention of
+MAX_EDGE_RADIUS = 16  # large objects have windows three times as wide, and their cost grows with it
 LITE_CHANNELS = (24, 40, 112, 320)  # of EfficientNet-Lite0 at strides 4, 8, 16, 32
 
 
@@ -107,8 +108,12 @@ class ModelConfig:
             raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
-        if self.edge_radius < 0:
-            raise ModelError(f"{self.name} cannot draw edges in windows of radius {self.edge_radius}: give 0 or more.")
+        if not (isinstance(self.edge_radius, int) and 0 <= self.edge_radius <= MAX_EDGE_RADIUS):
+            raise ModelError(
+                f"{self.name} cannot draw edges in windows of radius {self.edge_radius!r}: give 0 to {MAX_EDGE_RADIUS}."
+            )
+        if self.edge_radius and self.trunk.stride != STRIDE:
+            raise ModelError(f"{self.name} cannot draw edges: its masks do not have cells of four pixels.")
         if self.trunk.cut not in (16, 32):
             raise ModelError(f"{self.name} cannot cut its pretrained trunk at stride {self.trunk.cut}: take 16 or 32.")
         if self.latent_side and self.image_size % (STRIDE * self.latent_side):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-TOGETHER_BYTES = 2**28  # of logits at the video's size, on a GPU
+TOGETHER_BYTES = 2**28  # of arrays as large as the video's frames, on a GPU; a logit takes three
 BAND = 256  # rows of a video that are interpolated at a time: what a processor's caches hold
 
 
@@ -42,7 +42,7 @@ class MaskUpsampler:
     def on_device(self, logits: Tensor) -> Tensor:
         """Turn logits ``(B, side, side)`` into masks ``(B, Y, X)`` bool where they are, without waiting for a GPU."""
         rows, columns = (_between(logits.shape[dim + 1], self.size[dim], logits.device) for dim in (0, 1))
-        together = max(TOGETHER_BYTES // (4 * self.size[0] * self.size[1]), 1)
+        together = max(TOGETHER_BYTES // (3 * 4 * self.size[0] * self.size[1]), 1)
         return torch.cat([columns.read(rows.read(some, 1), 2) > 0 for some in logits.float().split(together)])
 
 

@@ -197,10 +197,12 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
 
 
 def _of_checkpoint(wanted: ModelConfig, own: ModelConfig | None) -> ModelConfig:
-    """Return the architecture that is wanted, with the pretrained trunk and the head of a checkpoint to start from, if any."""
-    if own is None or own.name != wanted.name or not own.match_pretrained:
+    """Return the architecture that is wanted, with the trunk, the head and the edges of a checkpoint to start from, if any."""
+    if own is None or own.name != wanted.name:
         return wanted
-    kept = ("trunk", "match_dim", "match_pretrained", "match_unit", "interactive", *HEAD)
+    kept = ["edge_radius"]
+    if own.match_pretrained:
+        kept += ["trunk", "match_dim", "match_pretrained", "match_unit", "interactive", *HEAD]
     return replace(wanted, **{name: getattr(own, name) for name in kept})
 
 
