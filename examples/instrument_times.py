@@ -1,15 +1,14 @@
-"""Measure how long each instrument is in view: a drawn operation, tracked by the built-in model, as tables and a plot.
+"""Measure how long each instrument is in view: a drawn operation, tracked by the built-in model, as tables.
 
     python examples/instrument_times.py times
 
 The folder must be new. The script draws the operation, and prompts each instrument with its first mask. `times.csv` has seconds
-in view, entries and exits. `areas.csv` has the area on each frame. `areas.png` plots it, if matplotlib is installed.
+in view, entries and exits. `areas.csv` has the area on each frame. Plot it with `areas.plot()` of pandas, or in napari.
 The model misses the tip of the scissors while they leave and come back: review the masks before you count.
 For a video of yours: prompt in napari, then `napari-sam2s measure case.sam2s --table objects --out times.csv`.
 """
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ COLUMNS = ["name", "class", "first_s", "last_s", "visible_s", "entries", "exits"
 
 
 def main(out: Path, frames: int = 14) -> None:
-    """Draw, track, measure, plot. Column `really_s` is the truth, as a drawn video knows it."""
+    """Draw, track, measure. Column `really_s` is the truth, as a drawn video knows it."""
     out.mkdir(parents=True)
     every, away = 8, {"absences": 1, "absence_frames": (20, 30)}  # about three frames a second
     clip = Laparoscopy(2, every * frames, (180, 320), classes=("grasper", "scissors"), organ=None, fps=25.0, **away)
@@ -41,8 +40,6 @@ def main(out: Path, frames: int = 14) -> None:
         areas = sam2s.measure(project).pivot(index="time_s", columns="name", values="area_px")
     print(times.to_string(index=False))
     print(write_table(times, out / "times.csv"), write_table(areas.reset_index(), out / "areas.csv"))
-    with suppress(ImportError):  # pandas plots with matplotlib, which this package does not need
-        areas.plot(ylabel="area (px)", backend="matplotlib").figure.savefig(out / "areas.png")
 
 
 if __name__ == "__main__":
