@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
 import warnings
 from dataclasses import replace
 
@@ -195,6 +196,17 @@ def test_a_file_that_is_cut_short(nano, tmp_path):
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(ModelError, match="cut short or damaged"):
         load_model(path)
+
+
+def test_an_archive_that_says_it_is_in_parts_is_damaged(tmp_path):
+    """Python's own test of a zip file is an error then; a mutant of `research/fuzz.py` did that."""
+    torch.save({"model": {}}, tmp_path / "parts.pt")
+    data = (tmp_path / "parts.pt").read_bytes()
+    end = data.rindex(b"PK\5\6")
+    locator = struct.pack("<4sLQL", b"PK\6\7", 1, 0, 2)  # of an end that is on the second of two disks
+    (tmp_path / "parts.pt").write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(ModelError, match="cut short or damaged"):
+        load_model(tmp_path / "parts.pt")
 
 
 def test_names_and_devices():

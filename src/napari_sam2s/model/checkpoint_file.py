@@ -246,7 +246,7 @@ def _why(path: Path, error: Exception) -> str:
         return f"{path} is a web page, not a checkpoint: download the file itself."
     if path.suffix.lower() == ".safetensors" and (lacking := _lacking(path, start, size)):
         return f"{path} is cut short ({lacking} of its bytes are missing): {again}."
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+    if start.startswith(b"PK") and not _is_whole_archive(path):
         return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {again}."
     if path.name.endswith(".index.json"):
         return f"{path} lists the parts of a checkpoint: save the network in one file, as with max_shard_size='100GB'."
@@ -261,6 +261,13 @@ def _why(path: Path, error: Exception) -> str:
     first = next((line.strip() for line in words.splitlines() if line.strip()), "")
     reason = f" ({first[:200]})" if " " in first and "weights_only" not in first else ""  # advice that would run code
     return f"{path} is not a checkpoint, or is damaged{reason}: {again}."
+
+
+def _is_whole_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # its end names other parts that it is spread over
+        return False
 
 
 def _lacking(path: Path, start: bytes, size: int) -> int:
