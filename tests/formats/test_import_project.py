@@ -15,6 +15,7 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.foreign_files import reading
 from napari_sam2s.formats.import_project import READABLE, import_project
+from napari_sam2s.formats.ome_zarr import read_ome_zarr
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
 
@@ -261,3 +262,30 @@ def test_labels_of_ome_zarr_with_one_channel_and_a_few_colours(tmp_path, axes, c
     np.testing.assert_array_equal(taken(tmp_path / "l.zarr", "ome-zarr", tmp_path), labels)
     with pytest.raises(FormatError, match="give the folder that holds them"):
         import_project(tmp_path / "l.zarr" / "labels" / "cells", "ome-zarr", tmp_path / "other.sam2s")
+
+
+def test_labels_of_ome_zarr_along_z_are_no_video(tmp_path):
+    """One time and several planes: the planes would be taken for frames."""
+    zarr = pytest.importorskip("zarr")
+    labels = labels_of_two().astype(np.int32)
+    image = zarr.open_group(tmp_path / "l.zarr", mode="w", zarr_format=2).create_group("labels/cells")
+    zarr.open_group(tmp_path / "l.zarr/labels", mode="a").attrs["labels"] = ["cells"]
+    image.create_array("0", shape=(1, 1, *labels.shape), chunks=(1, 1, *labels.shape), dtype="i4")[:] = labels[None, None]
+    image.attrs["multiscales"] = [{"version": "0.4", "axes": [{"name": a} for a in "tczyx"], "datasets": [{"path": "0"}]}]
+    with pytest.raises(FormatError, match="run along z, not in time"):
+        import_project(tmp_path / "l.zarr", "ome-zarr", tmp_path / "new.sam2s")
+
+
+def test_labels_of_ome_zarr_are_looked_through_once(tmp_path, monkeypatch):
+    zarr = pytest.importorskip("zarr")
+    labels = labels_of_two().astype(np.int32)
+    group = zarr.open_group(tmp_path / "l.zarr", mode="w", zarr_format=2).create_group("labels")
+    group.attrs["labels"] = ["cells"]
+    image = group.create_group("cells")
+    image.create_array("0", shape=labels.shape, chunks=labels.shape, dtype="i4")[:] = labels
+    image.attrs["multiscales"] = [{"version": "0.4", "datasets": [{"path": "0"}]}]
+    (masklets,) = read_ome_zarr(tmp_path / "l.zarr").values()
+    read = []
+    monkeypatch.setattr(type(masklets), "_labels", lambda self, t: read.append(t) or labels[t])
+    assert [o.id for o in masklets.objects] == [o.id for o in masklets.objects] == sorted({*np.unique(labels)} - {0})
+    assert read == list(range(len(labels)))

@@ -94,9 +94,15 @@ def test_indexing_shows_progress_in_napari(case_file, tmp_path, monkeypatch):
     stream = tmp_path / "case.ts"  # which nothing but reading it all indexes
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", case_file, "-c", "copy", stream], check=True)
     layer_of(stream)
-    assert len(told) >= 4
-    assert all("Indexing case.ts" in words for words, _ in told)
-    assert 0 < sum(n for _, n in told) <= 100
+    with open_video(stream) as video:
+        Project.create(tmp_path / "case.sam2s", video).close()
+    of_video, told[:] = told[:], []
+    monkeypatch.setenv("SAM2S_CACHE_DIR", str(tmp_path / "another"))
+    layer_of(tmp_path / "case.sam2s")
+    for shown in (of_video, told):
+        assert len(shown) >= 4
+        assert all("Indexing case.ts" in words for words, _ in shown)
+        assert 0 < sum(n for _, n in shown) <= 100
 
 
 def test_a_broken_file_says_so(tmp_path):

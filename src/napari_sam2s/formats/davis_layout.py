@@ -136,7 +136,13 @@ class DavisFolder:
         return array == self.void if self.void is not None and array.dtype.itemsize == 1 else None
 
     def stored(self, frame: int) -> NDArray[np.integer]:
-        """Return the picture of a frame as it is, ``(Y, X)``, void as 255."""
+        """Return the picture of a frame as it is, ``(Y, X)`` of its own integers, void as 255.
+
+        Raises
+        ------
+        FormatError
+            If the frame is not annotated, or the picture cannot be read or has another palette.
+        """
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
         if self._last is None or self._last[0] != frame:

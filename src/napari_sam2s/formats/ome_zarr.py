@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,6 +143,9 @@ class OmeZarrLabels:
         long = [n for n in range(len(size) - 2) if size[n] > 1] or [0]  # channels and planes, of which there is one
         if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
+        axes = [axis.get("name") if isinstance(axis, dict) else axis for axis in facts["multiscales"][0].get("axes", [])]
+        if len(axes) == len(size) > 3 and size[long[0]] > 1 and axes[long[0]] != "t":
+            raise FormatError(f"{self.path}: the labels {chosen} run along {axes[long[0]]}, not in time: give (t, y, x).")
         self._time, self.shape = long[0], (size[long[0]], *size[-2:])
         self._facts = facts.get("image-label", {})
         ours = attributes.get(OURS, {})
@@ -150,7 +154,7 @@ class OmeZarrLabels:
         self.frames: list[int] = list(ours.get("annotated_frames", range(self.shape[0])))
         self._known = frozenset(self.frames)
 
-    @property
+    @cached_property
     def objects(self) -> tuple[Object, ...]:
         """The labels that we, or properties, name; of other files also all there are, for which the whole array is read."""
         if self._described:

@@ -304,11 +304,13 @@ def _open_file(
     )
 
 
-def reopen_video(source: Any, *, fps: float | None, stream: int | None) -> Video:
+def reopen_video(
+    source: Any, *, fps: float | None, stream: int | None, progress: Callable[[float], bool] | None = None
+) -> Video:
     """Open the video of a project again, with what it knows of it; video files know their own rate."""
     path = Path(source)
     pictures = path.is_dir() or path.suffix.lower() in SUFFIXES
-    return open_video(source, fps=fps) if pictures else open_video(source, stream=stream)
+    return open_video(source, fps=fps) if pictures else open_video(source, stream=stream, progress=progress)
 
 
 def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str], PhysicalScale]:

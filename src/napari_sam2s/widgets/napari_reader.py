@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,17 @@ def read_video(path: Any) -> list[LayerData]:
 
     Where it must be indexed first, napari's activity dock shows how far that is.
     """
+    with _indexing(Path(path)) as show:
+        video = open_video(path, progress=show)
+        others = [s for s in same_size_streams(Path(path)) if s != video.stream] if video.stream is not None else []
+        layers = [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
+    offer_widget(video.name)
+    return layers
+
+
+@contextmanager
+def _indexing(path: Path) -> Iterator[Callable[[float], bool]]:
+    """Give what shows in napari's activity dock how far the indexing of a video is; nothing, where it is indexed already."""
     from napari.utils import progress
 
     bar: Any = None
@@ -71,16 +83,12 @@ def read_video(path: Any) -> list[LayerData]:
     def show(part: float) -> bool:
         nonlocal bar
         if bar is None:
-            bar = progress(total=100, desc=f"Indexing {Path(path).name}")
+            bar = progress(total=100, desc=f"Indexing {path.name}")
         bar.update(max(0.0, round(100 * part) - bar.n))
         return True
 
     try:
-        video = open_video(path, progress=show)
-        others = [s for s in same_size_streams(Path(path)) if s != video.stream] if video.stream is not None else []
-        layers = [video_layer(v) for v in (video, *(open_video(path, stream=s, progress=show) for s in others))]
-        offer_widget(video.name)
-        return layers
+        yield show
     finally:
         if bar is not None:
             bar.close()
@@ -101,7 +109,8 @@ def read_project(path: Any) -> list[LayerData]:
             raise ProjectError(
                 f"{source or 'The video'} of {place.name} is gone: open the video first, then choose the project."
             )
-        video = reopen_video(source, fps=project.fps, stream=project.video.stream)
+        with _indexing(source) as show:
+            video = reopen_video(source, fps=project.fps, stream=project.video.stream, progress=show)
     data, attributes, kind = video_layer(video)
     attributes["metadata"][PROJECT_KEY] = place
     offer_widget(video.name)
