@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Project
-from napari_sam2s.measurements.plot_curves import Curve
+from napari_sam2s.measurements.plot_curves import Curve, project_curves
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import make_objects_layer
 from napari_sam2s.widgets.napari_reader import video_layer
@@ -118,6 +119,23 @@ def test_an_object_of_one_frame_is_seen_in_every_plot(qtbot, known):
         blue = np.array([[picture.pixelColor(x, y).blue() for x in range(65, 589)] for y in range(24, 264)])
         top = (drawn - blue > 60)[: 240 // 2]  # the upper half, where 1 is drawn
         assert np.count_nonzero(top.any(axis=0)) >= (3 if stacked else 1), (stacked, known)
+
+
+def test_what_is_asked_while_the_last_question_is_answered_is_answered_next(panel, qtbot, monkeypatch):
+    shown(panel, qtbot, ["left", "right"], "presence")
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments):
+        began.set()
+        go_on.wait(30)
+        return project_curves(*arguments)
+
+    monkeypatch.setattr("napari_sam2s.widgets.plots_widget.project_curves", slowly)
+    panel.ask()
+    assert began.wait(30)
+    panel.quantity.setCurrentText("area")
+    go_on.set()
+    shown(panel, qtbot, ["left", "right"], "area, px")
 
 
 def test_columns_that_are_measured_join_the_list(panel, qtbot):

@@ -61,6 +61,7 @@ class PlotsWidget(QWidget):
     measured = Signal(object)  # the table
     progressed = Signal(int, int)
     failed = Signal(str)
+    freed = Signal()  # the thread has done what was asked of it
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -71,6 +72,7 @@ class PlotsWidget(QWidget):
         self._project: Project | None = None  # touched by the thread alone
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-plots")
         self._asked: Future[None] | None = None
+        self._again = False  # something else was asked meanwhile
         self._stop = threading.Event()
         self._unsmoothed: _Answer | None = None
         self._known: tuple[Object, ...] = ()
@@ -79,6 +81,7 @@ class PlotsWidget(QWidget):
         self.measured.connect(self._take_table)
         self.progressed.connect(self._show_progress)
         self.failed.connect(self._fail)
+        self.freed.connect(self._ask_again)
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
         self._timer.timeout.connect(lambda: self.ask() if self.isVisible() else None)
@@ -182,10 +185,19 @@ class PlotsWidget(QWidget):
 
     def ask(self) -> None:
         """Have the curves read anew, in the background."""
-        if self.layer is None or (self._asked is not None and not self._asked.done() and not self._asked.cancel()):
+        if self.layer is None:
+            return
+        if self._asked is not None and not self._asked.done() and not self._asked.cancel():
+            self._again = True
             return
         path, quantity = self.layer.data.path, self.quantity.currentText()
         self._asked = self._jobs.submit(self._answer, path, quantity, self.chosen(), self.seconds, self.table)
+        self._asked.add_done_callback(lambda _: self.freed.emit())
+
+    def _ask_again(self) -> None:
+        if self._again:
+            self._again = False
+            self.ask()
 
     def _answer(
         self, path: Path, quantity: str, ids: tuple[int, ...] | None, seconds: NDArray[np.float64] | None, table: Any
@@ -361,6 +373,7 @@ class PlotsWidget(QWidget):
         self._stop.set()
         self._jobs.submit(self._close_project)
         self._jobs.shutdown(wait=True)
+        self._again = False
         if self._axis is not None:
             self._axis.close()
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
