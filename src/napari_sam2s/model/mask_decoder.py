@@ -12,6 +12,7 @@ from napari_sam2s.model.layers import MLP, LayerNorm2d
 from napari_sam2s.model.network_config import ModelConfig
 
 NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
+THERE = 10.0  # object score of a decoder that knows of no absence
 STABILITY_DELTA = 0.05
 STABILITY_THRESHOLD = 0.98
 NUM_MASKS = 4  # one for an unambiguous prompt, three for an ambiguous one
@@ -97,15 +98,24 @@ class DecoderOutput:
 
 
 class MaskDecoder(nn.Module):
-    """Decode masks of a feature map under prompts."""
+    """Decode masks of a feature map under prompts.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Parameters
+    ----------
+    config
+        Its widths.
+    scored
+        Whether it says if the object is there, and keeps predicted IoU between 0 and 1, as SAM 2 does. SAM knows neither: its
+        objects are there.
+    """
+
+    def __init__(self, config: ModelConfig, *, scored: bool = True) -> None:
         super().__init__()
         dim = config.hidden_dim
         self.transformer = TwoWayTransformer(config)
         self.iou_token = nn.Embedding(1, dim)
         self.mask_tokens = nn.Embedding(NUM_MASKS, dim)
-        self.obj_score_token = nn.Embedding(1, dim)
+        self.obj_score_token = nn.Embedding(1, dim) if scored else None
         self.output_upscaling = nn.Sequential(
             nn.ConvTranspose2d(dim, dim // 4, 2, stride=2),
             LayerNorm2d(dim // 4),
@@ -113,11 +123,11 @@ class MaskDecoder(nn.Module):
             nn.ConvTranspose2d(dim // 4, dim // 8, 2, stride=2),
             nn.GELU(),
         )
-        self.conv_s0 = nn.Conv2d(dim, dim // 8, 1) if config.fine_maps else None
-        self.conv_s1 = nn.Conv2d(dim, dim // 4, 1) if config.fine_maps else None
+        self.conv_s0 = nn.Conv2d(dim, dim // 8, 1) if config.fine_maps and scored else None
+        self.conv_s1 = nn.Conv2d(dim, dim // 4, 1) if config.fine_maps and scored else None
         self.output_hypernetworks_mlps = nn.ModuleList(MLP((dim, dim, dim, dim // 8)) for _ in range(NUM_MASKS))
-        self.iou_prediction_head = MLP((dim, dim, dim, NUM_MASKS), sigmoid=True)
-        self.pred_obj_score_head = MLP((dim, dim, dim, 1))
+        self.iou_prediction_head = MLP((dim, dim, dim, NUM_MASKS), sigmoid=scored)
+        self.pred_obj_score_head = MLP((dim, dim, dim, 1)) if scored else None
 
     def forward(
         self,
@@ -140,25 +150,27 @@ class MaskDecoder(nn.Module):
             Prompts: tokens ``(B, N, C)`` and a map ``(B, C, g, g)``.
         skips
             Finer features of the frame: ``(1 or B, C / 8, 4g, 4g)`` and ``(1 or B, C / 4, 2g, 2g)``; zeros ``(1, 1, 1, 1)``
-            in EfficientTAM, which has none.
+            in EfficientTAM and SAM, which have none.
         extra
             Further tokens ``(B, E, C)``, appended last so that the others keep their places.
         """
         grid = pix.shape[-2:]
-        own = torch.cat((self.obj_score_token.weight, self.iou_token.weight, self.mask_tokens.weight))
+        first = () if self.obj_score_token is None else (self.obj_score_token.weight,)
+        own = torch.cat((*first, self.iou_token.weight, self.mask_tokens.weight))
         tokens = [own.expand(len(pix), -1, -1), sparse]
         if extra is not None:
             tokens.append(extra)
         image = (pix + dense).flatten(2).transpose(1, 2)
         out, image = self.transformer(image, place.flatten(2).transpose(1, 2), torch.cat(tokens, dim=1))
         upscaled = self._upscale(image.transpose(1, 2).unflatten(2, grid), skips)
-        mask_tokens = out[:, 2 : 2 + NUM_MASKS]
+        before = len(first) + 1
+        mask_tokens = out[:, before : before + NUM_MASKS]
         kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
         logits = (kernels @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
         return DecoderOutput(
             logits=logits,
-            iou=self.iou_prediction_head(out[:, 1]),
-            object_score=self.pred_obj_score_head(out[:, 0]),
+            iou=self.iou_prediction_head(out[:, before - 1]),
+            object_score=out.new_full((len(out), 1), THERE) if self.pred_obj_score_head is None else self.pred_obj_score_head(out[:, 0]),
             mask_tokens=mask_tokens,
             extra_tokens=out[:, out.shape[1] - (0 if extra is None else extra.shape[1]) :],
         )
@@ -206,7 +218,7 @@ def choose_mask(out: DecoderOutput, *, multimask: bool, replace_unstable: bool) 
     shown = slice(1, None) if multimask else slice(0, 1)
     fields = {
         "logits": logits.masked_fill((score <= 0)[:, None, None], NO_OBJECT_LOGIT)[:, None].float(),
-        "iou": iou,
+        "iou": iou.clamp(0, 1),  # SAM's has no such bounds
         "object_score": score,
         "all_logits": out.logits[:, shown],
         "all_iou": out.iou[:, shown],

@@ -24,7 +24,7 @@ from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.edges import with_edges
 from napari_sam2s.model.frames import IMAGENET, normalise, resize_frame, scale, tensor_of, upload
 from napari_sam2s.model.image_encoder import ImageEncoder
-from napari_sam2s.model.interactive import InteractiveHead
+from napari_sam2s.model.interactive import head_for
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.mask_decoder import MaskDecoder, choose_mask
 from napari_sam2s.model.matching import PLACE, MaskMatching
@@ -75,7 +75,7 @@ class SAM2S(nn.Module):
         self.long_tpos_enc = nn.Parameter(self.maskmem_tpos_enc[-1:].detach().clone()) if config.long_term else None
         self.semantic = SemanticPath(config) if config.semantic else None
         self.matching = MaskMatching(config) if config.match_dim else None
-        self.interactive = InteractiveHead(config) if config.interactive else None
+        self.interactive = head_for(config)
 
     @property
     def device(self) -> torch.device:
@@ -217,7 +217,7 @@ class SAM2S(nn.Module):
 
         The stages that it shares run once more, rather than being kept with every frame that is tracked.
         """
-        return None if self.interactive is None else self.interactive.encode(self.image_encoder.trunk.fine(image))
+        return None if self.interactive is None else self.interactive.encode(image, self.image_encoder.trunk)
 
     def segment(
         self,
@@ -366,7 +366,8 @@ class SAM2S(nn.Module):
         self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
     ) -> Decoded:
         """Answer the points and the box of one object; see :class:`VideoModel`."""
-        multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
+        known = given.earlier is not None and self.config.prompt_side > 0  # then SAM is not asked what else a click may mean
+        multimask = given.ambiguous or (given.labels.shape[1] == 1 and not known)  # one click is ambiguous: the best of three
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
         if recall is None or features is None:
             seen, decoded = prompted or features, self.segment(features, prompted, **said)

@@ -94,6 +94,7 @@ class ModelConfig:
     prompt_likeness: int = 0  # channels by which that head compares cells with what was clicked; 0 for no comparison
     prompt_unit: int = 0  # channels of a second comparison, by maps of unit length, as with `match_unit`
     edge_radius: int = 0  # of windows of the picture by which edges are drawn, in 2 pixels of the input; 0 draws none
+    prompt_side: int = 0  # that head is Segment Anything's, which sees frames at this side; 0 for one that shares the trunk
     prompt_deep: bool = False  # that head sees the pretrained trunk's stride 32 as well, below its cut at 16
 
     def __post_init__(self) -> None:
@@ -106,6 +107,11 @@ class ModelConfig:
             )
         if self.prompt_unit and not self.prompt_likeness:
             raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
+        if self.prompt_side and (not self.interactive or self.prompt_likeness or self.prompt_side % STRIDE or self.prompt_side < 0):
+            raise ModelError(
+                f"{self.name} cannot have Segment Anything's head at prompt_side={self.prompt_side}: give a multiple of {STRIDE}, "
+                "interactive, and no prompt_likeness."
+            )
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
         if not (isinstance(self.edge_radius, int) and 0 <= self.edge_radius <= MAX_EDGE_RADIUS):

@@ -51,14 +51,16 @@ class PromptEncoder(nn.Module):
         # Ours, for `nano`: a map of where was clicked, which a small network learns from much sooner than from tokens.
         self.dense_points = nn.Conv2d(3, channels, 3, padding=1) if dense_prompts else None
 
-    def sparse(self, points: Tensor, labels: Tensor, image_size: int) -> Tensor:
-        """Return tokens ``(B, N + 1, C)`` of points ``(B, N, 2)`` as ``(x, y)`` with labels ``(B, N)``.
+    def sparse(self, points: Tensor, labels: Tensor, image_size: int, *, padded: bool = True) -> Tensor:
+        """Return tokens ``(B, N + 1, C)`` (``N`` of them unless ``padded``) of points ``(B, N, 2)`` as ``(x, y)`` with labels ``(B, N)``.
 
         The labels are 0 negative, 1 positive, 2 and 3 the corners of a box, -1 none. One padding token is appended, as
         the video predictor of SAM 2 does with and without prompts.
         """
-        points = torch.cat((points + 0.5, points.new_zeros(len(points), 1, 2)), dim=1)
-        labels = torch.cat((labels, labels.new_full((len(labels), 1), PADDING)), dim=1)
+        points = points + 0.5
+        if padded:
+            points = torch.cat((points, points.new_zeros(len(points), 1, 2)), dim=1)
+            labels = torch.cat((labels, labels.new_full((len(labels), 1), PADDING)), dim=1)
         place = self.pe_layer(points / image_size)
         embeddings: list[Any] = [self.not_a_point_embed, *self.point_embeddings]
         kinds = torch.cat([e.weight for e in embeddings])

@@ -2,7 +2,8 @@
 
 An object of a twentieth of the frame has one or two cells of the built-in model's coarse maps. Seen three times as near it has
 three times as many, and the answer is drawn finer, too. A box says where to look; clicks do not say how large the object is, so
-they are answered on the whole frame first, and that answer is shown to the network again from near. This is the zooming in of
+they are answered on the whole frame first, and that answer is shown to the network again from near. (Of a single click it is
+not shown, but the most similar of the answers from near is taken: what is shown is a "part" again to SAM.) This is the zooming in of
 Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", arXiv 2102.06583. What it brings:
 ``benchmarks/first_prompts.py --closer``.
 """
@@ -68,6 +69,13 @@ def look_closer(pixels: NDArray[np.uint8], window: Window, size: tuple[int, int]
 def closer_logits(logits: Tensor, window: Window, size: tuple[int, int]) -> Tensor:
     """Return what logits ``(1, 1, side, side)`` of the frame ``(Y, X)`` say of a window of it, of the same shape."""
     return _cut(logits, window, size, logits.shape[-1])
+
+
+def most_alike(answers: Tensor, answer: Tensor) -> int:
+    """Return which of the answers ``(N, h, w)``, as logits, has the highest IoU with another ``(side, side)``."""
+    small = F.interpolate(answers[None].float(), size=answer.shape, mode="bilinear", align_corners=False, antialias=True)[0] > 0
+    known = answer > 0
+    return int(((small & known).sum(dim=(1, 2)) / (small | known).sum(dim=(1, 2)).clamp(min=1)).argmax())
 
 
 def place(logits: Tensor, window: Window, size: tuple[int, int]) -> NDArray[np.bool_]:

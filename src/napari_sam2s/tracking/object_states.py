@@ -104,7 +104,7 @@ class ObjectStates:
         with torch.inference_mode():
             decoded, finer = self.predictor.answer(prompt, None, None, ambiguous=True)
         masks = [self._upsample(low) if mask is None else mask for low, mask in zip(decoded.all_shown[0], finer, strict=True)]
-        return rank(Candidate(mask, iou) for mask, iou in zip(masks, decoded.all_iou[0].tolist(), strict=True))
+        return rank(Candidate(mask, iou) for mask, iou in zip(masks, decoded.all_iou[0].clamp(0, 1).tolist(), strict=True))
 
     def _corrects(self, key: Key) -> bool:
         """Whether a prompt corrects what was tracked there, rather than being the first word on an object or a frame."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.model.stages import Decoded, Features
 from napari_sam2s.model.video_model import Memory, PointPrompt, Recall, VideoModel
-from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, place
+from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, most_alike, place
 from napari_sam2s.tracking.crop_window import Window
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import mask_to_network, to_network
@@ -136,8 +136,13 @@ class FramePredictor:
         window = closer_window(prompt, answer, self.size)
         if window is None:
             return None
-        earlier = closer_logits(answer[None, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP), window, self.size)
-        mask = place(self._see(prompt, window, earlier, False).shown[0, 0], window, self.size)
+        near = closer_logits(answer[None, None].clamp(-LOGIT_CLAMP, LOGIT_CLAMP), window, self.size)
+        if len(prompt.labels) > 1:
+            low = self._see(prompt, window, near, False).shown[0, 0]
+        else:  # from near, too, a click may mean several things: what was meant is most like the answer
+            shown = self._see(prompt, window, None, True).all_shown[0]
+            low = shown[most_alike(shown, near[0, 0])]
+        mask = place(low, window, self.size)
         return mask if mask.any() else None
 
     def _as_if_given(self, frame: int, mask: NDArray[np.bool_], scored: Decoded) -> Decoded:

@@ -26,7 +26,8 @@ from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
-HEAD = ("prompt_likeness", "prompt_unit", "prompt_deep")  # what a head for first prompts may have
+SEEN_MUCH = "interactive.encoder."  # of Segment Anything
+HEAD = ("prompt_likeness", "prompt_unit", "prompt_deep", "prompt_side")  # what a head for first prompts may have
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
     *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
     *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),
@@ -224,12 +225,16 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
 
 
 def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
-    """Let those parts learn that a configuration names."""
+    """Let those parts learn that a configuration names.
+
+    Segment Anything's encoder learns only where it is named: it has seen eleven million pictures, and costs most of a step.
+    """
     names = [name for name, _ in model.named_parameters()]
     for part in config.parts:
         if not any(name.startswith(part) for name in names):
             raise TrainingError(f"parts names {part!r}, but no weight of this network begins so: {', '.join(names[:3])} ...")
     for name, parameter in model.named_parameters():
         frozen = config.trunk_rate == 0 and name.startswith(PRETRAINED)
+        frozen = frozen or (name.startswith(SEEN_MUCH) and not any(part.startswith(SEEN_MUCH) for part in config.parts))
         parameter.requires_grad_(not frozen and (not config.parts or name.startswith(config.parts)))
     return model

@@ -1,0 +1,79 @@
+"""Segment Anything as the head for first prompts of ``nano``: MobileSAM's encoder, with SAM's prompt encoder and decoder.
+
+What a small network learns on two cores tells instruments from tissue, not a cup from a table. MobileSAM (Zhang et al. 2023,
+arXiv 2306.14289) was distilled from SAM's largest network, which was trained on eleven million pictures (Kirillov et al. 2023,
+arXiv 2304.02643). So it answers clicks and boxes; its answer is then tracked like a mask that the user had given. Tracking is
+the same, to the bit, as with any other head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
+from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.prompt_encoder import BOX_FIRST, PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.stages import Features
+from napari_sam2s.model.tiny_vit import CHANNELS, TinyViT
+
+CONFIG = ModelConfig(name="segment-anything", hidden_dim=CHANNELS)  # the decoder's widths, which are those of SAM 2
+
+
+class SegmentAnythingHead(nn.Module):
+    """Masks of a prompted frame, without memories.
+
+    Parameters
+    ----------
+    side
+        To which squashed frames are brought, a multiple of 16. Those of 448 or 672 have whole windows only: nothing is wasted.
+    logits_side
+        Of the masks that it answers with; ``None`` for a quarter of ``side``.
+    """
+
+    def __init__(self, side: int = 1024, logits_side: int | None = None) -> None:
+        super().__init__()
+        self.side, self.logits_side = side, side // 4 if logits_side is None else logits_side
+        self.encoder = TinyViT()
+        self.prompt_encoder = PromptEncoder(CHANNELS)
+        self.mask_decoder = MaskDecoder(CONFIG, scored=False)
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Refuse: what it knows cannot be had from a whole network."""
+        raise KeyError("encoder")
+
+    def encode(self, image: Tensor, _trunk: nn.Module | None = None) -> Features:
+        """Encode squashed frames ``(N, 3, S, S)`` in units of ImageNet's spread."""
+        larger = F.interpolate(image, size=(self.side, self.side), mode="bilinear", align_corners=False)
+        blank = image.new_zeros(len(image), 1, 1, 1)  # its decoder sees nothing finer
+        return Features(self.encoder(larger), (blank, blank))
+
+    def forward(
+        self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, image_size: int
+    ) -> DecoderOutput:
+        """Decode.
+
+        Parameters
+        ----------
+        features
+            From :meth:`encode`: of one frame for all ``B`` objects, or of one for each.
+        points, labels, mask
+            As :meth:`SAM2S.decode` takes them.
+        image_size
+            S.
+        """
+        b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
+        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
+        at = (points + 0.5) * (self.side / image_size) - 0.5
+        boxed = (labels == BOX_FIRST).any(dim=1).all()  # beside a box SAM has no token of padding
+        sparse = encoder.sparse(at, labels, self.side, padded=not bool(boxed))
+        out = self.mask_decoder(
+            features.embedding.expand(b, -1, -1, -1), encoder.grid_position(grid), sparse, dense, features.skips
+        )
+        if out.logits.shape[-1] != self.logits_side:
+            size = (self.logits_side, self.logits_side)
+            out.logits = F.interpolate(out.logits, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return out
