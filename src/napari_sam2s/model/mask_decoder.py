@@ -167,10 +167,12 @@ class MaskDecoder(nn.Module):
         mask_tokens = out[:, before : before + NUM_MASKS]
         kernels = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
         logits = (kernels @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        head = self.pred_obj_score_head
+        score = out.new_full((len(out), 1), THERE) if head is None else head(out[:, 0])
         return DecoderOutput(
             logits=logits,
             iou=self.iou_prediction_head(out[:, before - 1]),
-            object_score=out.new_full((len(out), 1), THERE) if self.pred_obj_score_head is None else self.pred_obj_score_head(out[:, 0]),
+            object_score=score,
             mask_tokens=mask_tokens,
             extra_tokens=out[:, out.shape[1] - (0 if extra is None else extra.shape[1]) :],
         )

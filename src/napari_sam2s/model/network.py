@@ -366,8 +366,7 @@ class SAM2S(nn.Module):
         self, features: Features | None, prompted: Features | None, given: PointPrompt, recall: Recall | None
     ) -> Decoded:
         """Answer the points and the box of one object; see :class:`VideoModel`."""
-        known = given.earlier is not None and self.config.prompt_side > 0  # then SAM is not asked what else a click may mean
-        multimask = given.ambiguous or (given.labels.shape[1] == 1 and not known)  # one click is ambiguous: the best of three
+        multimask = given.ambiguous or given.labels.shape[1] == 1  # one click is ambiguous: take the best of three masks
         said: dict[str, Any] = {"points": given.points, "labels": given.labels, "mask": given.earlier, "multimask": multimask}
         if recall is None or features is None:
             seen, decoded = prompted or features, self.segment(features, prompted, **said)

@@ -52,10 +52,10 @@ class PromptEncoder(nn.Module):
         self.dense_points = nn.Conv2d(3, channels, 3, padding=1) if dense_prompts else None
 
     def sparse(self, points: Tensor, labels: Tensor, image_size: int, *, padded: bool = True) -> Tensor:
-        """Return tokens ``(B, N + 1, C)`` (``N`` of them unless ``padded``) of points ``(B, N, 2)`` as ``(x, y)`` with labels ``(B, N)``.
+        """Return tokens ``(B, N + 1, C)`` of points ``(B, N, 2)`` as ``(x, y)`` with labels ``(B, N)``.
 
         The labels are 0 negative, 1 positive, 2 and 3 the corners of a box, -1 none. One padding token is appended, as
-        the video predictor of SAM 2 does with and without prompts.
+        the video predictor of SAM 2 does with and without prompts; none unless ``padded``.
         """
         points = points + 0.5
         if padded:

@@ -145,7 +145,7 @@ def round_weights(model: _Network, dtype: torch.dtype) -> None:
     parts: list[nn.Module] = [model.image_encoder.trunk, model.memory_attention, model.memory_encoder, model.obj_ptr_proj]
     decoder = model.sam_mask_decoder
     parts += [decoder.transformer, decoder.output_upscaling, decoder.output_hypernetworks_mlps]
-    parts += [decoder.iou_prediction_head, decoder.pred_obj_score_head]
+    parts += [part for part in (decoder.iou_prediction_head, decoder.pred_obj_score_head) if part is not None]
     for part in parts:
         for module in part.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

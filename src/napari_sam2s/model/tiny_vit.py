@@ -93,7 +93,9 @@ class WindowBlock(nn.Module):
         side, (height, width) = self.window, x.shape[2:]
         cells = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, -width % side, 0, -height % side))
         rows, columns = cells.shape[1] // side, cells.shape[2] // side
-        windows = cells.unflatten(2, (columns, side)).unflatten(1, (rows, side)).transpose(2, 3)  # (B, rows, columns, side, side, C)
+        windows = (
+            cells.unflatten(2, (columns, side)).unflatten(1, (rows, side)).transpose(2, 3)
+        )  # (B, rows, columns, side, side, C)
         read = self.attn(windows.flatten(3, 4).flatten(0, 2)).view(windows.shape).transpose(2, 3)
         read = read.flatten(3, 4).flatten(1, 2)[:, :height, :width]
         x = self.local(x + read.permute(0, 3, 1, 2))

@@ -2,10 +2,10 @@
 
 An object of a twentieth of the frame has one or two cells of the built-in model's coarse maps. Seen three times as near it has
 three times as many, and the answer is drawn finer, too. A box says where to look; clicks do not say how large the object is, so
-they are answered on the whole frame first, and that answer is shown to the network again from near. (Of a single click it is
-not shown, but the most similar of the answers from near is taken: what is shown is a "part" again to SAM.) This is the zooming in of
-Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", arXiv 2102.06583. What it brings:
-``benchmarks/first_prompts.py --closer``.
+they are answered on the whole frame first, and that answer is shown to the network again from near. (Of a
+single click it is not: of what the click may mean from near, the most similar to that answer is taken.) This is the zooming in
+of Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", arXiv 2102.06583. What it
+brings: ``benchmarks/first_prompts.py --closer``.
 """
 
 from __future__ import annotations
