@@ -30,7 +30,7 @@ from napari_sam2s.training.checkpoint import hardware, save_atomically
 # Most matrices and kernels are in 8 bits, so that what ships stays below 16 MB; what is smaller than this many numbers stays in
 # half precision, as it is exact where that matters (positions) and costs nothing.
 # Depthwise kernels, of few numbers a channel, lose more than others do and weigh little: half precision, too.
-EIGHT_BITS = ("interactive.", "image_encoder.", "memory_attention.", "memory_encoder.")
+EIGHT_BITS = ("interactive.", "image_encoder.", "memory_attention.", "memory_encoder.", "sam_mask_decoder.")
 SMALL, FEW = 4096, 64
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 

@@ -91,7 +91,7 @@ def test_commands(folder, capsys, monkeypatch):
 def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "ours.pt"))
     assert main(["models", "add", str(file), "--name", "lab", "--input-size", "512"]) == 0
-    assert "lab: sam2s-nano, 9.1 M parameters, input 512 px" in capsys.readouterr().out
+    assert "lab: sam2s-nano, 14.1 M parameters, input 512 px" in capsys.readouterr().out
     assert find_weights("lab") == file
     assert remembered_size(sha256(file)) == 512
     assert main(["models"]) == 0
