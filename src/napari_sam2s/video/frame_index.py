@@ -23,7 +23,13 @@ from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
-from napari_sam2s.video.mp4_index import edits_of, has_pauses_or_speeds, read_sample_tables, samples_of_an_early_edit
+from napari_sam2s.video.mp4_index import (
+    edits_of,
+    has_pauses_or_speeds,
+    is_encrypted,
+    read_sample_tables,
+    samples_of_an_early_edit,
+)
 from napari_sam2s.video.picture_order import left_out, shown, with_last_time, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
@@ -139,6 +145,8 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     VideoError
         If it cannot be decoded, or there is no such stream.
     """
+    if is_encrypted(path):
+        raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")
     source, several = choose_stream(path, stream)
     edits = edits_of(path)
     if has_pauses_or_speeds(edits):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sam2s.video.ffmpeg import FLAG_KEY, Packets
 
 LARGEST_HEADER_BYTES = 512 * 2**20
+ENCRYPTED = (b"encv", b"drmi")  # kinds of samples: ISO/IEC 14496-12, 8.12; Apple's
 Boxes = dict[bytes, list[memoryview]]
 Edits = list[tuple[int, ...]]
 
@@ -63,6 +64,15 @@ def edits_of(path: Path) -> Edits:
         return _edits(_video_tables(_boxes(_header(path) or memoryview(b"")))[0])
     except (_NotPlain, struct.error, ValueError, IndexError):
         return []
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the samples of the only video track are encrypted, as those of shops and streaming services are."""
+    try:
+        tables = _video_tables(_boxes(_header(path) or memoryview(b"")))[2]
+        return bytes(_only(tables, b"stsd")[12:16]) in ENCRYPTED
+    except (_NotPlain, struct.error, ValueError, IndexError):
+        return False
 
 
 def _header(path: Path) -> memoryview | None:
