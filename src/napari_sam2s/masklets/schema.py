@@ -12,7 +12,8 @@ import glob
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,42 @@ CREATE INDEX masks_of_object ON masks
     4: _HIDDEN_RUNS,
     5: _PHASES + _changes_table("phases"),
 }
+
+
+@cache
+def _made_tables() -> dict[tuple[str, str], tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(f"{_TABLES} {''.join(map(_changes_table, KEYS))}")
+        return _parts_of(made)
+
+
+def _parts_of(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return of every table and index its columns, and of every view and trigger its text, by kind and name."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    listed = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    for kind, name, sql in map(tuple, connection.execute(listed).fetchall()):
+        ask = {"table": "SELECT name FROM pragma_table_info(?)", "index": "SELECT name FROM pragma_index_info(?)"}.get(kind)
+        columns = [str(row[0]) for row in connection.execute(ask, (name,))] if ask else [" ".join(str(sql).split())]
+        found[kind, name] = tuple(columns)
+    return found
+
+
+def wrong_tables(connection: sqlite3.Connection, *, lacks: bool = False) -> str | None:
+    """Say what of the tables of a file is not as they are made here, ``None`` where all is.
+
+    Tables that other programs added do no harm, but triggers change what is written. With ``lacks`` only columns that tables
+    lack are looked at.
+    """
+    found, made = _parts_of(connection), _made_tables()
+    for (kind, name), parts in made.items():
+        there = found.get((kind, name))
+        lost = set(parts) - set(parts if there is None else there)
+        if kind == "table" and lost:
+            return f"its table {name} lacks {', '.join(sorted(lost))}"
+        if not lacks and (there is None or (kind != "table" and there != parts)):
+            return f"its {kind} {name} is not there, or another one"
+    triggers = [name for kind, name in found if kind == "trigger" and not lacks]
+    return f"another program gave it the trigger {triggers[0]}, which changes what is written" if triggers else None
 
 
 def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connection:
