@@ -220,6 +220,8 @@ def _cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> Proje
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _WITHOUT_LOCKS:
         return ProjectError(f"{path} cannot be opened ({error}): {NO_LOCKS_HERE}, or open it with mode='r'.")
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ProjectError(f"{path} is in use by another program, such as a viewer of databases: close it there.")
     if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
     return ProjectError(f"{path} {otherwise} ({error}): restore a copy, or try SQLite's own `sqlite3 FILE .recover`.")
