@@ -70,7 +70,7 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
 
     source = moved or project.video.path
     if source is None:
-        raise ProjectError(f"{project.path} does not say where its video is: give it with --video.")
+        raise ProjectError(f"{project.path} does not know its video: say where it is with --video.")
     if not user_path(source).exists():
         raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
     with reopen_video(source, fps=project.fps, stream=project.video.stream) as video:
