@@ -116,7 +116,7 @@ def plain(value: Any) -> Any:
     Sam2sError
         If it holds no values that NumPy can have, as one of the meta device.
     """
-    if not hasattr(value, "detach"):
+    if not hasattr(value, "detach") or not hasattr(value, "layout"):  # an open file has the first, which closes it
         return value
     try:
         tensor = value.detach()
