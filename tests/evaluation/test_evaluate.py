@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from vos_benchmark.evaluator import Evaluator
 
@@ -277,3 +278,31 @@ def test_bad_input(tmp_path, act, error, words):
 def test_missing_frames_may_be_empty():
     ours, truth = sequence(4, a=(1, range(4))), sequence(6, a=(1, range(6)))
     assert evaluate(ours, truth, missing="empty", skip="none").overall.j == pytest.approx(4 / 6)
+
+
+def test_other_ids_than_those_of_the_truth_are_told():
+    """All was 0, without a word."""
+    truth = np.zeros((4, 12, 16), np.uint8)
+    truth[:, 3:8, 4:10] = 1
+    with pytest.warns(UserWarning, match=r"has the ids \[7\], the ground truth \[1\]: objects are scored by their ids"):
+        assert evaluate(truth * 7, truth).overall.jf == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda truth: truth.transpose(0, 2, 1), r"have the sizes \(16, 12\) and \(12, 16\)"),
+        (lambda truth: np.ma.array(truth, mask=truth > 0), "masked out"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_also_where_no_mask_shows_it(change, words):
+    truth = np.zeros((4, 12, 16), np.uint8)
+    truth[:, 3:8, 13:] = 1
+    with pytest.raises(EvaluationError, match=words):
+        evaluate(change(truth) * (0 if "16" in words else 1), truth)
+
+
+def test_tensors_are_scored():
+    truth = np.zeros((4, 12, 16), np.uint8)
+    truth[:, 3:8, 4:10] = 1
+    assert evaluate(torch.tensor(truth), torch.tensor(truth)).overall.jf == 1

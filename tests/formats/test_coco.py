@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pycocotools.coco import COCO
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import read_coco, write_coco
+from napari_sam2s.formats.coco import CocoMasklets
 from napari_sam2s.formats.coco_rle import encode_rle
 from napari_sam2s.masklets import Project, Scores, rle
 
@@ -84,7 +86,7 @@ def test_other_peoples_files(tmp_path):
     """No track_id, no frame_index: an object an annotation, frames in the order of the images."""
     segmentation = {"size": [2, 3], "counts": [1, 2, 3]}
     facts = {
-        "images": [{"id": 9, "height": 2, "width": 3, "file_name": "a.jpg"}, {"id": 4, "height": 2, "width": 3}],
+        "images": [{"id": n, "height": 2, "width": 3, "file_name": name} for n, name in ((9, "b/1.jpg"), (4, "b/0.jpg"))],
         "categories": [{"id": 1, "name": "cell"}],
         "annotations": [{"image_id": 9, "category_id": 1, "segmentation": segmentation}] * 2,
     }
@@ -133,3 +135,54 @@ def test_which_object_a_mask_is_of_as_several_programs_write_it(tmp_path, sparse
     path.write_text(json.dumps(facts))
     with pytest.warns(UserWarning, match=r"no track_id: each of its 5 masks is an object of its own"):
         read_coco(path)
+
+
+def of_others(path, names, **more):
+    """Write a file without frame_index, as other programs do; the mask of image n is pixel n."""
+    runs = [{"size": [2, 8], "counts": [2 * n, 1, 15 - 2 * n]} for n in range(len(names))]
+    images = [{"id": n + 1, "height": 2, "width": 8, "file_name": name} | more for n, name in enumerate(names)]
+    annotations = [
+        {"id": n + 1, "image_id": n + 1, "category_id": 1, "track_id": 1, "segmentation": r} for n, r in enumerate(runs)
+    ]
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "a"}]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "frames", "told"),
+    [
+        (["f0.png", "f1.png", "f10.png", "f2.png"], [0, 1, 10, 2], ""),  # sorted as text
+        (["v/00000.jpg", "v/00005.jpg", "v/00010.jpg"], [0, 5, 10], ""),  # every fifth frame is annotated
+        (["00001.jpg", "00002.jpg", "00004.jpg"], [0, 1, 3], ""),  # as ffmpeg counts
+        (["f100.png", "f101.png"], [100, 101], "are taken as the frames 100 to 101 of their names"),
+        (["f_002_png.rf.0a1b.jpg", "f_000_png.rf.9c.jpg", "f_001_png.rf.77.jpg"], [2, 0, 1], ""),  # Roboflow's
+        (["left.png", "right.png"], [0, 1], "tell no order: that of their ids is taken"),
+    ],
+)
+def test_which_frame_an_image_is(tmp_path, names, frames, told):
+    """The ids alone were taken: masks lay on other frames, without a word."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        video = CocoMasklets(of_others(tmp_path / "a.json", names))
+    assert {t: int(np.flatnonzero(video.masks(t)[1][0])[0]) for t in video.frames} == {t: n for n, t in enumerate(frames)}
+    assert video.shape == (max(frames) + 1, 2, 8)
+    assert [told in str(w.message) for w in warned] == ([True] if told else [])
+
+
+def test_images_of_several_videos_are_refused(tmp_path):
+    with pytest.raises(FormatError, match="images of several videos"):
+        CocoMasklets(of_others(tmp_path / "a.json", ["a/0.png", "b/0.png"]))
+    facts = json.loads(of_others(tmp_path / "b.json", ["a0.png", "b1.png"]).read_text())
+    facts["images"][0]["video_id"], facts["images"][1]["video_id"] = 1, 2
+    (tmp_path / "b.json").write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match="images of several videos"):
+        CocoMasklets(tmp_path / "b.json")
+
+
+def test_an_object_of_several_categories_is_told(tmp_path):
+    facts = json.loads(of_others(tmp_path / "a.json", ["0.png", "1.png"]).read_text())
+    facts["categories"].append({"id": 2, "name": "b"})
+    facts["annotations"][1]["category_id"] = 2
+    (tmp_path / "a.json").write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match="Object 1 of .* has several categories: the first is taken, a"):
+        assert CocoMasklets(tmp_path / "a.json").objects[0].class_name == "a"

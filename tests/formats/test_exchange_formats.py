@@ -88,6 +88,22 @@ def test_mots_has_ids_up_to_999(tmp_path, three):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_object_that_is_there_twice_is_refused(tmp_path, three):
+    """The last one counted, without a word."""
+    with pytest.warns(UserWarning, match="objects overlap"):
+        folder = write_mots(three, tmp_path, "case")
+    lines = (folder / "gt" / "gt.txt").read_text().splitlines()
+    (folder / "gt" / "gt.txt").write_text("\n".join([*lines, lines[0]]))
+    with pytest.raises(FormatError, match="twice on frame"):
+        read_mots(folder)
+    path = write_youtube_vis(three, tmp_path, "case")
+    facts = json.loads(path.read_text())
+    facts["annotations"].append(facts["annotations"][0])
+    path.write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match="two annotations have the id"):
+        read_youtube_vis(path)
+
+
 def masks_of_all_kinds():
     random = np.random.default_rng(0)
     for _ in range(40):
@@ -161,6 +177,10 @@ def test_cvat_of_others(tmp_path):
     (tmp_path / "box.xml").write_text(text.replace(mask.format(0), '<box frame="0" outside="0"/>'))
     with pytest.raises(FormatError, match="has a box in track 0: only masks are read"):
         read_cvat(tmp_path / "box.xml")
+    later = mask.format(0).replace('frame="1"', 'frame="3"')
+    (tmp_path / "gap.xml").write_text(text.replace(mask.format(1), later))
+    with pytest.warns(UserWarning, match=r"Track 0 of .*gap\.xml leaves out frames \(1 x\) and does not say"):
+        assert read_cvat(tmp_path / "gap.xml")["t"].masks(2) == {}
     (tmp_path / "bad.xml").write_text("<annotations><meta>")
     with pytest.raises(FormatError, match="not a file of CVAT for video"):
         read_cvat(tmp_path / "bad.xml")

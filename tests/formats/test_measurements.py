@@ -135,6 +135,8 @@ def test_what_cannot_be_written_says_so(project, tmp_path):
         project.export(tmp_path, "csv", pixel_size=(0.0, 1.0))
     with pytest.raises(FormatError, match="above 0"):
         project.export(tmp_path, "csv", pixel_size=(float("inf"), 1.0))
+    with pytest.raises(FormatError, match="The unit mm needs a pixel size"):  # it was left out without a word
+        project.export(tmp_path, "csv", unit="mm")
     with pytest.raises(ProjectError, match="'unit' is an option of 'csv', not of 'davis'"):
         project.export(tmp_path, "davis", unit="mm")
     with Project.create(tmp_path / "empty.sam2s", np.zeros((2, *SIZE, 3), np.uint8)) as empty:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_sam2s.errors import ProjectError
+
 
 def dense(project):
     """Return what is to be seen, mask by mask from the top of the object table down."""
@@ -28,6 +30,8 @@ KEYS = [
     (Ellipsis, 3),
     (np.array([1, 1, 2]), np.array([3, 4, 5]), np.array([6, 7, 8])),
     (7, np.array([3, 4, 5]), np.array([6, 7, 8])),
+    (np.array([-1, 2]), np.array([3, 4]), np.array([6, 7])),
+    np.random.default_rng(0).random((30, 24, 32)) < 0.01,
 ]
 
 
@@ -45,6 +49,29 @@ def test_writes_like_an_array(project, key):
     project.labels[key] = 0
     expected[key] = 0
     np.testing.assert_array_equal(dense(project), expected)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [np.array([0, 30]), (np.array([-31]), np.array([0]), np.array([0])), np.array([0.5]), np.zeros((30, 24), bool), ["0"]],
+    ids=str,
+)
+def test_frames_that_are_none_are_refused_as_numpy_does(project, key):
+    """Frames behind the end were empty, and 0.5 was 0."""
+    with pytest.raises(IndexError):
+        project.labels[key]
+
+
+def test_a_truth_value_a_frame_chooses_frames(project):
+    chosen = np.arange(30) % 7 == 0
+    np.testing.assert_array_equal(project.labels[chosen], dense(project)[chosen])
+
+
+def test_what_is_not_there_cannot_be_confirmed(project):
+    with pytest.raises(ProjectError, match="Frame 30 is not in the project's video"):
+        project.confirm(30)
+    with pytest.raises(ProjectError, match="The project has no object 99"):
+        project.confirm(0, 99)
 
 
 def test_looks_like_an_array(project):

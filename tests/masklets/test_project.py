@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -228,6 +229,23 @@ def test_bad_input_is_one_sentence(project, tmp_path):
     project.close()
     with pytest.raises(ProjectError, match="was closed"):
         project.masks(0)
+
+
+def test_a_file_that_a_viewer_of_databases_holds_is_not_called_damaged(tmp_path, video, monkeypatch):
+    monkeypatch.setattr("napari_sam2s.masklets.schema.BUSY_SECONDS", 0.05)
+    Project.create(tmp_path / "a.sam2s", video).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.sam2s", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ProjectError, match="is in use by another program, such as a viewer of databases: close it there"):
+            Project.open(tmp_path / "a.sam2s")
+    Project.open(tmp_path / "a.sam2s").close()
+
+
+def test_a_name_that_is_too_long_is_one_sentence(tmp_path, video):
+    for call in (lambda path: Project.create(path, video), Project.open, open_video):
+        with pytest.raises(ProjectError, match="is longer than a name can be"):
+            call(tmp_path / ("x" * 300))
 
 
 def test_a_full_disk_loses_nothing(project):

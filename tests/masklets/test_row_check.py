@@ -199,3 +199,42 @@ def test_a_video_that_says_what_cannot_be(tmp_path):
     with pytest.raises(ProjectError, match="The video says that its fps is '25'"):
         Project.create(tmp_path / "a.sam2s", Video())
     assert not list(tmp_path.glob("a.sam2s"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "words", "saved"),
+    [
+        ("CREATE TRIGGER t AFTER INSERT ON masks BEGIN DELETE FROM masks WHERE frame = 0; END", "gave it the trigger t", True),
+        ("DROP INDEX masks_of_object", "its index masks_of_object is not there", True),
+        ("DROP VIEW known_masks", "its view known_masks is not there", True),
+        ("DROP TABLE links", "its table links is not there", True),
+        ("DROP TABLE masks_changes", "its table masks_changes is not there", True),
+        ("ALTER TABLE masks RENAME COLUMN iou TO x", "its table masks lacks iou", False),
+    ],
+)
+def test_tables_that_are_not_as_they_were_made(path, tmp_path, sql, words, saved):
+    """A trigger took masks away without a word; what was missing ended in a traceback."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        db.execute(sql)
+    with pytest.raises(ProjectError, match=words):
+        Project.open(path)
+    if not saved:
+        with pytest.raises(ProjectError, match=words):
+            find_damage(path)
+        return
+    assert words in find_damage(path).parts["tables"]
+    with Project.open(salvage_project(path, tmp_path / "saved.sam2s")[0]) as project:
+        assert project.frames == list(range(FRAMES))
+
+
+def test_a_table_of_another_program_does_no_harm(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("CREATE TABLE notes (text)")
+    with Project.open(path) as project:
+        assert project.frames == list(range(FRAMES))
+
+
+def test_masks_of_frames_below_0_are_found(path):
+    change(path, "UPDATE masks SET frame = -3 WHERE frame = 1 AND object_id = 1")
+    assert find_damage(path).lost == {1: [-3]}

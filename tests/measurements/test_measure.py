@@ -117,6 +117,8 @@ class Microscope:
 def test_what_the_video_says_of_itself(project):
     table = measure(project, Microscope())
     assert set(table["unit"]) == {"nm"}
+    with pytest.raises(FormatError, match="The unit mm needs a pixel size"):  # 0.5 nm were taken for 0.5 mm
+        measure(project, Microscope(), unit="mm")
     last = table[(table.frame == 5) & (table.object_id == 1)].iloc[0]
     assert (last["time_s"], last["mean_intensity_2"]) == (5.0, 5.0)
     assert last["area"] == last["area_px"] * 0.125

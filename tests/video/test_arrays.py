@@ -178,6 +178,14 @@ def test_tensors():
     assert open_video((grey.float() / 255).requires_grad_()).shape == (4, 8, 9, 3)
 
 
+def test_an_open_file_is_refused_and_stays_open(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"video")
+    with (tmp_path / "a.mp4").open("rb") as file:
+        with pytest.raises(VideoError, match="A BufferedReader is not a video: give a path or an array"):
+            open_video(file)
+        assert file.read() == b"video"
+
+
 @pytest.mark.parametrize(
     ("axes", "shape"),
     [

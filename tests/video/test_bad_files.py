@@ -120,6 +120,16 @@ def test_an_mp4_without_a_clock_is_refused_with_the_command_that_mends_it(tmp_pa
     assert (len(mended), mended.fps) == (numbered["frames"], 25)
 
 
+def test_what_is_encrypted_or_has_no_header_says_so(tmp_path, numbered):
+    key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "76a6c65c5ea762046bd749a2e632ccbb", "-encryption_kid")
+    path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"], *key, "a7e61c373e219033c21091fa607bf3b8", frames=4)
+    with pytest.raises(VideoError, match="is encrypted, as films of shops"):
+        open_video(path)
+    (tmp_path / "a.yuv").write_bytes(bytes(160 * 96 * 3))
+    with pytest.raises(VideoError, match=r"do not say their size.*ffmpeg -f rawvideo -pix_fmt yuv420p -s .* a\.mkv"):
+        open_video(tmp_path / "a.yuv")
+
+
 def test_a_corrupt_stretch_keeps_the_other_frames_in_their_place(tmp_path, numbered):
     path = numbered["encode"](tmp_path / "a.mkv", "-c:v", "ffv1", "-g", "1", "-slicecrc", "1")
     data = bytearray(path.read_bytes())

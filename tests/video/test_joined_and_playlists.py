@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 
 import pytest
 
@@ -33,6 +34,23 @@ def test_files_joined_byte_by_byte(tmp_path, numbered, kind):
     (tmp_path / f"all.{kind}").write_bytes(part.read_bytes() * 2)
     with pytest.raises(VideoError, match=f"a second file begins at byte {part.stat().st_size}, as in files joined"):
         open_video(tmp_path / f"all.{kind}")
+
+
+@pytest.mark.parametrize(("order", "frames"), [((0, 2, 1, 3), 0), ((3, 2, 1, 0), 0), ((0, 1, 1, 2, 3), 24), ((2, 3), 12)])
+def test_segments_of_dash_out_of_order_are_refused(tmp_path, numbered, order, frames):
+    """Ffmpeg leaves out what comes too late, and says nothing. A segment twice, or a beginning that is missing, do no harm."""
+    options = ("-c:v", "mpeg4", "-g", "6", "-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    content = numbered["encode"](tmp_path / "a.mp4", *options, frames=24).read_bytes()
+    starts = [found.start() - 4 for found in re.finditer(b"moof", content)]
+    ends = [*starts[1:], content.index(b"mfra") - 4]
+    path = tmp_path / "b.mp4"
+    path.write_bytes(content[: starts[0]] + b"".join(content[starts[k] : ends[k]] for k in order))
+    if not frames:
+        with pytest.raises(VideoError, match="belongs before another one, and frames of it would be lost"):
+            open_video(path)
+        return
+    with open_video(path) as video:
+        assert [numbered["read"](frame) for frame in video] == list(range(24 - frames, 24))
 
 
 @pytest.mark.parametrize(

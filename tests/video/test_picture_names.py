@@ -84,6 +84,7 @@ REFUSED = {
     "powers of ten": ["t1e-3", "t2e-3", "t1e-2"],
     "no number": ["a", "1"],
     "seconds and milliseconds": ["t_500ms", "t_1s", "t_2s"],
+    "the end of summer time": ["2024-10-27T02:30:00+02:00", "2024-10-27T02:50:00+02:00", "2024-10-27T02:10:00+01:00"],
     "minutes and hours": ["30 min", "1 h", "2 h"],
 }
 

@@ -132,3 +132,14 @@ def test_edit_lists(tmp_path, numbered, edits, shown, told):
     played, warning = read_all(tmp_path / "a.mp4", numbered["read"])
     assert played == shown
     assert ("The edit list has pauses or other speeds. It is ignored" in warning) == told
+
+
+@pytest.mark.parametrize("order", ["forward", "backward", "every third"])
+def test_an_edit_list_that_cuts_groups_of_b_frames_is_not_followed(tmp_path, numbered, order):
+    """Ffmpeg mixes up its pieces, which was called damage."""
+    base = numbered["encode"](tmp_path / "base.mp4", *numbered["X264"], "-g", "30", "-bf", "2")
+    starts = {"forward": range(50), "backward": range(49, -1, -1), "every third": range(0, 60, 3)}[order]
+    with_edits(base, tmp_path / "a.mp4", [(40, 1024 + 512 * n, 1) for n in starts])
+    played, warning = read_all(tmp_path / "a.mp4", numbered["read"])
+    assert played == list(range(60))
+    assert f"The edit list of {len(starts)} pieces cannot be followed. It is ignored: all frames" in warning

@@ -11,7 +11,8 @@ import tifffile
 import zarr
 from PIL import Image, ImageOps
 
-from napari_sam2s.errors import VideoError
+from napari_sam2s.errors import FormatError, VideoError
+from napari_sam2s.formats.tiff_stack import read_tiff_stack
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.napari_reader import get_reader, video_layer
 
@@ -293,6 +294,23 @@ def test_pages_of_another_size_between_the_frames(tmp_path):
     with open_video(tmp_path / "a.tif") as video:
         assert [int(video[t].max()) for t in range(len(video))] == [0, 10, 20, 40]
         assert "left out, the first after frame 2: frame 3 is page 4 of the file." in " ".join(video.warnings)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, "colour", "0 is white"])
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_a_page_of_another_kind_where_tifffile_does_not_look(tmp_path, kind, compression):
+    """It was read as if it had the type of the first: as other numbers."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for t in range(12):
+            page = np.full((20, 30), 100 + t, np.uint16)
+            if t == 4:
+                page = np.stack([page] * 3, -1) if kind == "colour" else page if kind == "0 is white" else page.astype(kind)
+            look = {"colour": "rgb", "0 is white": "miniswhite"}.get(kind, "minisblack") if t == 4 else "minisblack"
+            file.write(page, photometric=look, compression=compression, contiguous=False, metadata=None)
+    with pytest.raises(VideoError, match=r"its page 4 is of another size or kind|incompatible keyframe"):
+        open_video(tmp_path / "a.tif")
+    with pytest.raises(FormatError, match=r"cannot be read as TIFF \(its page 4 is of another|incompatible keyframe"):
+        read_tiff_stack(tmp_path / "a.tif")
 
 
 def test_thumbnails_between_the_frames(tmp_path):

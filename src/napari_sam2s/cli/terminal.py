@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.validation import user_path
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
@@ -69,7 +69,9 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
     from napari_sam2s.video.video import reopen_video
 
     source = moved or project.video.path
-    if source is None or not Path(source).exists():
+    if source is None:
+        raise ProjectError(f"{project.path} does not know its video: say where it is with --video.")
+    if not user_path(source).exists():
         raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
     with reopen_video(source, fps=project.fps, stream=project.video.stream) as video:
         tell_warnings(command, video)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -155,8 +156,10 @@ def _score_frames(
     if protocol.late == "own-clip" and protocol.skip != "none":
         kept = frames[:-1] if protocol.skip == "ends" else frames  # the first frame is another one for every object
     scored = set(kept)
+    predicted: set[int] = set()
     for done, (t, true, ours) in enumerate(_masks(name, prediction, truth, protocol, scored), 1):
         true = {i: m for i, m in true.items() if i in known}
+        predicted |= ours.keys()
         started = _starting(true, ours, known, tracks, protocol, t in scored)
         if t in scored:
             size = _size(name, t, true, ours)
@@ -169,6 +172,9 @@ def _score_frames(
             identities.feed(true, ours, {i: rows[-1].j for i, rows in tracks.items() if rows and rows[-1].t == t})
         if report is not None:
             report(done)
+    if predicted and known and not predicted & known:
+        text = f"{name}: the prediction has the ids {sorted(predicted)[:5]}, the ground truth {sorted(known)[:5]}"
+        warnings.warn(f"{text}: objects are scored by their ids, so nothing is found. Give them the same ids.", stacklevel=2)
     if protocol.late == "first-seen":
         # As in vos-benchmark: what ground truth never shows on scored frames is not an object there.
         tracks = {i: rows for i, rows in tracks.items() if any(row.present for row in rows)}

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.errors import EvaluationError, FormatError
+from napari_sam2s.errors import EvaluationError, FormatError, Sam2sError
 from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets, Renumbered
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import plain
 
 
 class ProjectFile:
@@ -76,6 +77,10 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
     EvaluationError
         If it is nothing that can be scored.
     """
+    try:
+        source = plain(source)
+    except Sam2sError as error:
+        raise EvaluationError(str(error)) from None
     if isinstance(source, Mapping):
         videos: dict[str, Masklets] = {}
         for name, value in source.items():
@@ -96,6 +101,8 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
         return {str(getattr(source, "name", "video")): source}
     if hasattr(source, "shape") and hasattr(source, "dtype"):
         try:
+            if np.ma.is_masked(source):
+                raise FormatError("The labels have pixels that are masked out: say what they are, as in `labels.filled(0)`.")
             return {"video": LabelMasklets(source)}
         except FormatError as error:
             raise EvaluationError(str(error)) from error
@@ -108,8 +115,13 @@ def aligned(name: str, prediction: Masklets, truth: Masklets, offset: int | None
     Raises
     ------
     EvaluationError
-        If no offset is given, and one side counts its frames from 0 and the other the same ones from 1.
+        If sizes differ; or no offset is given, and one side counts its frames from 0 and the other the same ones from 1.
     """
+    sizes = [tuple(shape[1:3]) for m in (prediction, truth) if (shape := getattr(m, "shape", None)) is not None]
+    if len(set(sizes)) > 1:
+        raise EvaluationError(
+            f"{name}: prediction and ground truth have the sizes {sizes[0]} and {sizes[1]} (Y, X); they must agree."
+        )
     if offset is None:
         ours, true = list(prediction.frames), list(truth.frames)
         if ours and true and {min(ours), min(true)} == {0, 1} and max(true) - max(ours) == min(true) - min(ours):

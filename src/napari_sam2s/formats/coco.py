@@ -8,15 +8,16 @@ never there. Objects may overlap. A frame without an image is not annotated; an 
 from __future__ import annotations
 
 import json
+import re
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s import __version__
-from napari_sam2s.errors import FormatError
+from napari_sam2s.errors import FormatError, VideoError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
@@ -27,8 +28,10 @@ from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.video.picture_names import order_of
 
 ENDING = "_coco.json"
+_ROBOFLOW = re.compile(r"[_.](?:png|jpe?g|bmp|tiff?)\.rf\.[0-9a-f]+(?=\.\w+$)", re.I)  # what it adds to names
 NO_CLASS = "object"  # category of an object without a class
 
 
@@ -113,6 +116,36 @@ def _identity(annotation: dict[str, Any]) -> Any:
     return (annotation.get("attributes") or {}).get("track_id")
 
 
+def _frames_of(images: dict[int, dict[str, Any]], path: Path) -> dict[int, int]:
+    """Return the frame of every image, by its id: as it says, else the number in its name; names of programs count from 0 or 1.
+
+    Without numbers that tell, it is the place among the ids. Writers that sort names as text number them 0, 1, 10, 2.
+    """
+    ids = sorted(images)
+    said = [images[i].get("frame_index", images[i].get("frame_id")) for i in ids]
+    if all(frame is not None for frame in said):
+        return {i: whole(frame) for i, frame in zip(ids, said, strict=True)}
+    names = [_ROBOFLOW.sub("", str(images[i].get("file_name", ""))) for i in ids]
+    stems = [PurePosixPath(name.replace("\\", "/")).stem for name in names]
+    twice = any(stems) and len(set(stems)) < len(stems)
+    if twice or len({images[i].get("video_id") for i in ids}) > 1:
+        raise ValueError("images of several videos: write a file for each, or number all by frame_index")
+    try:
+        order = order_of(stems)
+    except VideoError:
+        if len(ids) > 1:
+            warnings.warn(f"The names of the images of {path} tell no order: that of their ids is taken.", stacklevel=4)
+        return {i: n for n, i in enumerate(ids)}
+    first = order.numbers[0]
+    if first < 0:
+        raise ValueError(f"the image {names[order.places[0]]}, whose number is below 0: number all by frame_index")
+    if first > 1:
+        warnings.warn(
+            f"The images of {path} are taken as the frames {first} to {order.numbers[-1]} of their names.", stacklevel=4
+        )
+    return {ids[place]: number - (first == 1) for place, number in zip(order.places, order.numbers, strict=True)}
+
+
 class CocoMasklets:
     """Masklets of one COCO file. Where annotations do not say which object they are of, each is one of its own, and told."""
 
@@ -122,7 +155,7 @@ class CocoMasklets:
             facts: dict[str, Any] = json.loads(self.path.read_bytes())
             images = {whole(image["id"]): image for image in facts["images"]}
             classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
-            frame_of = {i: whole(image.get("frame_index", n)) for n, (i, image) in enumerate(sorted(images.items()))}
+            frame_of = _frames_of(images, self.path)
             first = min(images.values(), key=lambda image: whole(image["id"]))
             self.shape = max(frame_of.values()) + 1, whole(first["height"]), whole(first["width"])
             self.name = str(facts.get("info", {}).get("description") or self.path.stem)
@@ -134,18 +167,23 @@ class CocoMasklets:
                 raise ValueError("its images have several sizes")
             self._masks: dict[int, list[tuple[int, Any]]] = {frame: [] for frame in self.frames}
             found: dict[int, Object] = {}
+            several: dict[int, str | None] = {}
             unsaid = 0
             for n, a in enumerate(facts["annotations"], 1):
                 i = n if (said := _identity(a)) is None else whole(said)
                 unsaid += said is None
                 self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
                 found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
+                if found[i].class_name != classes[whole(a["category_id"])]:
+                    several[i] = found[i].class_name
             found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
             self.phases = phases_of_facts(facts.get("phases", ()))
             if unsaid and unsaid < len(facts["annotations"]):
                 raise ValueError(f"{unsaid} annotations have no track_id, and others have one")
         if unsaid > 1 and len(self.frames) > 1:
             warnings.warn(f"{self.path} has no track_id: each of its {unsaid} masks is an object of its own.", stacklevel=2)
+        for i, name in several.items() if not facts.get("tracks") else ():
+            warnings.warn(f"Object {i} of {self.path} has several categories: the first is taken, {name}.", stacklevel=2)
         self.objects = tuple(found[i] for i in sorted(found))
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:

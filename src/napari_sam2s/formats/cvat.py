@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -169,19 +170,25 @@ class CvatMasklets:
 
     def _take(self, track: ElementTree.Element, place: int) -> Object:
         """Keep the masks of a track by its place."""
-        name = None
+        name, last, gaps = None, None, 0
         for shape in track:
             if shape.tag != "mask":
                 raise FormatError(f"{self.path} has a {shape.tag} in track {track.get('id')}: only masks are read.")
             name = name or next((a.text for a in shape if a.get("name") == "name" and a.text), None)
             if shape.get("outside") == "1":
+                last = None
                 continue
             box = tuple(int(shape.attrib[key]) for key in ("top", "left", "height", "width"))
             runs = np.array(shape.attrib["rle"].split(","), dtype=np.int64)
             there = self._masks.setdefault(frame := int(shape.attrib["frame"]), {})
+            gaps, last = gaps + (last is not None and frame > last + 1), frame
             if place in there:
                 raise ValueError(f"track {track.get('id')} has two masks on frame {frame}")
             there[place] = rle.of_runs(runs, (box[0], box[1], box[2], box[3]))
+        if gaps:
+            where = f"Track {track.get('id')} of {self.path}"
+            text = f"{where} leaves out frames ({gaps} x) and does not say that it is outside: it is taken as absent there."
+            warnings.warn(text, stacklevel=4)
         label = track.attrib["label"]
         return Object(place, name or "", None if label == NO_CLASS else label)
 

@@ -77,7 +77,9 @@ def measurements(masklets: Masklets, *, pixel_size: PixelSize | None = None, uni
     """Yield the rows, by frame and object; the keys are ``COLUMNS``, and what is not known is ``""``."""
     objects = {o.id: o for o in masklets.objects}
     noted = getattr(masklets, "video", None)
-    if pixel_size is None and not unit and (pixel_size := getattr(noted, "pixel_size", None)) is not None:
+    if pixel_size is None and unit:
+        raise FormatError(f"The unit {unit} needs a pixel size: give one, such as 0.5.")
+    if pixel_size is None and (pixel_size := getattr(noted, "pixel_size", None)) is not None:
         unit = getattr(noted, "pixel_unit", "")
     pixel = pixel_size[0] * pixel_size[1] if pixel_size is not None else None
     for frame in masklets.frames:

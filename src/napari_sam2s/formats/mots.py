@@ -99,7 +99,10 @@ class MotsFolder:
                     continue
                 classes[int(number)] = int(kind)
                 row = int(number), {"size": [int(height), int(width)], "counts": runs}
-                self._rows.setdefault(int(frame) - 1, []).append(row)
+                there = self._rows.setdefault(int(frame) - 1, [])
+                if any(n == row[0] for n, _ in there):
+                    raise ValueError(f"it has object {number} twice on frame {frame}")
+                there.append(row)
             self._describe(classes)
             self._known = frozenset(self.frames)
             if beyond := self._rows.keys() - self._known:

@@ -30,6 +30,7 @@ from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright
 from napari_sam2s.video.tiff import written_one_by_one
+from napari_sam2s.video.tiff_values import refuse_unlike
 
 ENDING = "_labels.tif"
 LARGEST_ID = int(np.iinfo(np.uint16).max)
@@ -93,7 +94,8 @@ class TiffStack:
             self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
             dtype, page = np.dtype(series.dtype), series.keyframe
             described: Any = (tiff.shaped_metadata or [{}])[0]
-        except (tifffile.TiffFileError, OSError, IndexError, ValueError) as error:
+            refuse_unlike(tiff, series)
+        except (tifffile.TiffFileError, OSError, IndexError, ValueError, RuntimeError) as error:
             raise FormatError(f"{self.path} cannot be read as TIFF ({error}).") from error
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:

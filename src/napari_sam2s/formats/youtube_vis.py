@@ -121,7 +121,8 @@ class YouTubeVisMasklets:
         for a in facts["annotations"]:
             if a["video_id"] != video["id"]:
                 continue
-            i = whole(a["id"])
+            if (i := whole(a["id"])) in self._tracks:
+                raise ValueError(f"two annotations have the id {i}")
             self._tracks[i] = list(a["segmentations"])
             if len(self._tracks[i]) != len(names):
                 raise ValueError(f"annotation {i} has {len(self._tracks[i])} masks for {len(names)} frames")

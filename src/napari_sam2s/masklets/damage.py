@@ -79,6 +79,8 @@ class Remains:
             raise ProjectError(f"There is no project {self.path}.")
         self._db = schema.connect(self.path, writable=False, check=False)
         try:
+            if (lacks := schema.wrong_tables(self._db, lacks=True)) is not None:
+                raise ValueError(lacks)
             self.facts = {row["key"]: row["value"] for row in self._db.execute("SELECT * FROM meta")}
             frames, height, width = (int(n) for n in json.loads(self.facts["shape"]))
             self.shape = frames, height, width
@@ -86,11 +88,13 @@ class Remains:
             self.damage = Damage(self.shape[0])
             if (wrong := unsound_fact(self.facts)) is not None:
                 self.damage.parts["video"] = f"what is known of the video has a {wrong} that cannot be."
+            if (wrong := schema.wrong_tables(self._db)) is not None:
+                self.damage.parts["tables"] = f"{wrong}."
             self._forget_wrongly_hidden()
         except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
             self._db.close()
             raise ProjectError(
-                f"{self.path} is damaged ({error}): it does not say which video it belongs to. Restore a copy, or try "
+                f"{self.path} is damaged ({error}): it cannot be read without that. Restore a copy, or try "
                 "SQLite's own `sqlite3 FILE .recover`."
             ) from error
 
@@ -159,6 +163,9 @@ class Remains:
     def masks(self, *, undone: bool = False) -> Iterator[sqlite3.Row]:
         """Yield the rows of masks that can be read and decoded; the others are noted. ``undone``: those of undone runs too."""
         known = self._known_masks()
+        with suppress(sqlite3.Error):
+            for row in self._db.execute("SELECT frame, object_id FROM masks WHERE frame < 0 AND typeof(object_id) = 'integer'"):
+                self.damage.lose(*row)
         for row in self._walk("masks", ("frame", "object_id"), known, lambda key: self.damage.lose(*key)):
             key = row["frame"], row["object_id"]
             if row["run"] in self.hidden and not undone:

@@ -139,17 +139,17 @@ class LabelView:
         return label_image(masks, shown, self.shape[1:], self.dtype)
 
     def __getitem__(self, key: Any) -> Any:
-        first, *rest = _split(key)
-        if isinstance(first, int | np.integer):
+        first, *rest = _split(key, self.shape)
+        if _is_one(first):
             return self.frame(_frame_index(int(first), len(self)))[tuple(rest)].copy()
         if isinstance(first, slice):
             chosen = list(range(len(self))[first])
             if not chosen:
                 return np.zeros((0, *self.shape[1:]), dtype=self.dtype)[(slice(None), *rest)]
             return np.stack([self.frame(t)[tuple(rest)] for t in chosen])
-        frames = np.asarray(first)
+        frames = _frames_of(first, len(self))
         if not rest:
-            return np.stack([self.frame(_frame_index(int(t), len(self))) for t in frames.ravel()])
+            return np.stack([self.frame(int(t)) for t in frames.ravel()])
         out = np.empty(np.broadcast_shapes(frames.shape, *(np.shape(r) for r in rest)), dtype=self.dtype)
         parts = np.broadcast_arrays(frames, *rest)
         for t in np.unique(parts[0]):
@@ -158,8 +158,8 @@ class LabelView:
         return out
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        first, *rest = _split(key)
-        if isinstance(first, int | np.integer):
+        first, *rest = _split(key, self.shape)
+        if _is_one(first):
             self._write(_frame_index(int(first), len(self)), tuple(rest), value)
         elif isinstance(first, slice):
             chosen = range(len(self))[first]
@@ -169,7 +169,7 @@ class LabelView:
                 # A stack of one frame goes with any number of frames, as numpy would broadcast it.
                 self._write(t, tuple(rest), values[n if values.shape[0] > 1 else 0] if per_frame else values)
         else:
-            parts = np.broadcast_arrays(np.asarray(first), *rest)
+            parts = np.broadcast_arrays(_frames_of(first, len(self)), *rest)
             values = np.broadcast_to(value, parts[0].shape)
             for t in np.unique(parts[0]):
                 here = parts[0] == t
@@ -250,12 +250,30 @@ def _ids(value: Any, largest: int) -> NDArray[Any]:
     return given
 
 
-def _split(key: Any) -> tuple[Any, ...]:
+def _split(key: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    if isinstance(key, np.ndarray) and key.dtype == np.bool_ and key.shape == shape:  # one truth value a pixel
+        key = np.nonzero(key)
     parts = key if isinstance(key, tuple) else (key,)
     if any(part is Ellipsis for part in parts):
         at = next(n for n, part in enumerate(parts) if part is Ellipsis)
         parts = (*parts[:at], *(slice(None),) * (3 - len(parts) + 1), *parts[at + 1 :])
     return parts or (slice(None),)
+
+
+def _is_one(first: Any) -> bool:
+    return isinstance(first, int | np.integer) and not isinstance(first, bool)
+
+
+def _frames_of(first: Any, frames: int) -> NDArray[np.intp]:
+    """Return the frames that an array of numbers, or of one truth value a frame, names; NumPy's rules, and its error."""
+    given = np.asarray(first)
+    if given.dtype.kind == "b" and given.shape == (frames,):
+        return np.flatnonzero(given)
+    if given.dtype.kind not in "ui" and given.size:
+        raise IndexError(f"frames are chosen by whole numbers, or by one truth value for each of {frames} frames")
+    if given.size and not (-frames <= given.min() and given.max() < frames):
+        raise IndexError(f"frames {given.min()} to {given.max()} are not in a video of {frames} frames")
+    return np.asarray(given, np.intp) % frames
 
 
 def _frame_index(t: int, frames: int) -> int:

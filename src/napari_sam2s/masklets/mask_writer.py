@@ -56,12 +56,15 @@ class MaskWriter:
             db.executemany(_INSERT, (self._values(*row, origin, confirmed, run) for row in encoded))
             self._store.note({frame for frame, _ in keys})
 
+    def _check_frame(self, frame: int) -> None:
+        if not 0 <= frame < self._store.shape[0]:
+            raise ProjectError(f"Frame {frame} is not in the project's video of {self._store.shape[0]} frames.")
+
     def _encoded(self, frame: int, mask: NDArray[Any] | rle.Mask) -> rle.Mask:
-        frames, *size = self._store.shape
-        if not 0 <= frame < frames:
-            raise ProjectError(f"Frame {frame} is not in the project's video of {frames} frames.")
+        size = self._store.shape[1:]
+        self._check_frame(frame)
         if isinstance(mask, rle.Mask):
-            if mask.y0 + mask.height > size[0] or mask.x0 + mask.width > size[1]:
+            if not rle.fits(mask, (size[0], size[1])):
                 raise ProjectError(f"A mask reaches beyond the video's frames of {tuple(size)} (Y, X).")
             return mask
         return rle.encode(binary_mask(mask, (size[0], size[1]), ProjectError))
@@ -82,6 +85,8 @@ class MaskWriter:
     def confirm(self, frame: int, object_id: int | None = None, *, confirmed: bool = True) -> None:
         """Vouch for the masks of a frame; see :meth:`Project.confirm`."""
         frame, confirmed = frame_of(frame), yes_or_no(confirmed, "confirmed=")
+        self._check_frame(frame)
+        self._objects.check(*([] if object_id is None else [object_id]), removed_too=True)
         where = f"frame = ?1 AND CASE WHEN ?2 IS NULL THEN {LIVING} ELSE object_id = ?2 END"
         values = frame, None if object_id is None else id_of(object_id)
         with self._store.step("confirm" if confirmed else "unconfirm") as db:

@@ -16,6 +16,7 @@ from typing import Any, get_args
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.picture_changes import unpacked
+from napari_sam2s.masklets.schema import wrong_tables
 from napari_sam2s.masklets.types import Origin
 from napari_sam2s.masklets.validation import quoted
 
@@ -192,14 +193,14 @@ def unsound_fact(facts: Mapping[str, Any]) -> str | None:
 
 
 def refuse_unsound_rows(connection: sqlite3.Connection, path: Path, frames: int) -> None:
-    """Look at the rows of a project of ``frames`` frames; masks only in a file that is not large.
+    """Look at the tables and rows of a project of ``frames`` frames; at masks only in a file that is not large.
 
     Raises
     ------
     ProjectError
         If one is not what this package writes, with its place and value.
     """
-    found = _unsound_rows(connection, frames) or _unsound_references(connection)
+    found = wrong_tables(connection) or _unsound_rows(connection, frames) or _unsound_references(connection)
     if found is None and path.stat().st_size <= QUICK_BYTES:
         found = _unsound_mask(connection)
     if found is not None:

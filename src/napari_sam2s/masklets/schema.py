@@ -12,7 +12,8 @@ import glob
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,42 @@ CREATE INDEX masks_of_object ON masks
 }
 
 
+@cache
+def _made_tables() -> dict[tuple[str, str], tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(f"{_TABLES} {''.join(map(_changes_table, KEYS))}")
+        return _parts_of(made)
+
+
+def _parts_of(connection: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return of every table and index its columns, and of every view and trigger its text, by kind and name."""
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
+    listed = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    for kind, name, sql in map(tuple, connection.execute(listed).fetchall()):
+        ask = {"table": "SELECT name FROM pragma_table_info(?)", "index": "SELECT name FROM pragma_index_info(?)"}.get(kind)
+        columns = [str(row[0]) for row in connection.execute(ask, (name,))] if ask else [" ".join(str(sql).split())]
+        found[kind, name] = tuple(columns)
+    return found
+
+
+def wrong_tables(connection: sqlite3.Connection, *, lacks: bool = False) -> str | None:
+    """Say what of the tables of a file is not as they are made here, ``None`` where all is.
+
+    Tables that other programs added do no harm, but triggers change what is written. With ``lacks`` only columns that tables
+    lack are looked at.
+    """
+    found, made = _parts_of(connection), _made_tables()
+    for (kind, name), parts in made.items():
+        there = found.get((kind, name))
+        lost = set(parts) - set(parts if there is None else there)
+        if kind == "table" and lost:
+            return f"its table {name} lacks {', '.join(sorted(lost))}"
+        if not lacks and (there is None or (kind != "table" and there != parts)):
+            return f"its {kind} {name} is not there, or another one"
+    triggers = [name for kind, name in found if kind == "trigger" and not lacks]
+    return f"another program gave it the trigger {triggers[0]}, which changes what is written" if triggers else None
+
+
 def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connection:
     """Open the file of a project, brought up to date if an older version made it; of small files the pages are checked.
 
@@ -183,6 +220,8 @@ def _cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> Proje
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _WITHOUT_LOCKS:
         return ProjectError(f"{path} cannot be opened ({error}): {NO_LOCKS_HERE}, or open it with mode='r'.")
+    if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return ProjectError(f"{path} is in use by another program, such as a viewer of databases: close it there.")
     if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
     return ProjectError(f"{path} {otherwise} ({error}): restore a copy, or try SQLite's own `sqlite3 FILE .recover`.")

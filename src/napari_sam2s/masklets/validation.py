@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import operator
 import os
 import re
@@ -115,7 +116,7 @@ def plain(value: Any) -> Any:
     Sam2sError
         If it holds no values that NumPy can have, as one of the meta device.
     """
-    if not hasattr(value, "detach"):
+    if not hasattr(value, "detach") or not hasattr(value, "layout"):  # an open file has the first, which closes it
         return value
     try:
         tensor = value.detach()
@@ -211,12 +212,17 @@ def user_path(value: Path | str) -> Path:
     Raises
     ------
     ProjectError
-        If it has a character that no path has.
+        If it has a character that no path has, or is longer than a path can be.
     """
     path = Path(value)
     if "\0" in str(path):
         raise ProjectError(f"{str(path)!r} has a character that no path has: leave it out.")
-    if os.path.lexists(path):
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ProjectError(f"{str(path)[:40]}... is longer than a name can be: choose a shorter one.") from None
+    else:
         return path
     try:
         return path.expanduser()

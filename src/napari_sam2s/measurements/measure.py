@@ -122,12 +122,12 @@ def _chosen(known: Sequence[Object], wanted: Iterable[int] | None) -> dict[int, 
 
 def _scale(video: Any, size: tuple[float, float] | None, unit: str) -> Scale | None:
     if size is None:
-        size = getattr(video, "pixel_size", None)
+        size, known = getattr(video, "pixel_size", None), getattr(video, "pixel_unit", None) or UNIT
+        if unit and (size is None or unit != known):  # what is known of it is in another unit
+            raise FormatError(f"The unit {unit} needs a pixel size: give one, such as 0.5.")
         if size is None:
-            if unit:
-                raise FormatError(f"The unit {unit} needs a pixel size: give one, such as 0.5.")
             return None
-        unit = unit or getattr(video, "pixel_unit", None) or ""
+        unit = known
     try:
         height, width = (float(side) for side in size)
     except (TypeError, ValueError):

@@ -80,7 +80,7 @@ def _checked_points(points: ArrayLike | None, size: tuple[int, int]) -> tuple[tu
 
 def _numbers(value: ArrayLike, otherwise: str) -> NDArray[np.float64]:
     found = array_of(value, PromptError, otherwise)
-    bad = PromptError(f"{otherwise}; got {value!r}.")
+    bad = PromptError(f"{otherwise}; got {' '.join(repr(value).split())}.")
     if np.ma.is_masked(value) or found.dtype.kind in "bcmMV":
         raise bad
     try:

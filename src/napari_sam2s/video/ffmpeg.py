@@ -48,6 +48,7 @@ _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
 _GUESSED = "detected only with low score of 1,"  # HDF5 is taken for karaoke
 _NO_CLOCK = "Invalid mdhd time scale"  # of MP4: its edit list then leaves out nearly all frames
+_SPEAKER = re.compile(r"^(\[[^\]]*\] )+")  # such as "[vist#0:0/h264 @ 0x55] [dec:h264 @ 0x55] "
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
@@ -209,7 +210,12 @@ def _why_not(path: Path, text: str) -> str:
     found = sorted({kind.lower() for kind in _STREAMS.findall(text)})
     if "matches no streams" in text or (found and "Video:" not in text):
         return f"{path} has no video stream (found: {', '.join(found) or 'nothing'})."
-    reasons = [line.split("] ", 1)[-1].strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
+    if path.suffix.lower() in (".yuv", ".rgb", ".raw"):
+        return (
+            f"{path} holds frames without a header, which do not say their size: write it anew, with its own numbers, with "
+            f"ffmpeg -f rawvideo -pix_fmt yuv420p -s 1920x1080 -r 25 -i {quoted(path.name)} {quoted(path.stem + '.mkv')}."
+        )
+    reasons = [_SPEAKER.sub("", line).strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
     reason = reasons[0] if reasons else (text.strip().splitlines() or ["no message"])[-1]
     reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")

@@ -23,13 +23,19 @@ from napari_sam2s.video.frame_times import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
-from napari_sam2s.video.mp4_index import has_pauses_or_speeds, read_sample_tables, samples_of_an_early_edit
+from napari_sam2s.video.mp4_index import (
+    edits_of,
+    has_pauses_or_speeds,
+    is_encrypted,
+    read_sample_tables,
+    samples_of_an_early_edit,
+)
 from napari_sam2s.video.picture_order import left_out, shown, with_last_time, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 10
+CACHE_VERSION = 11
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -139,11 +145,19 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     VideoError
         If it cannot be decoded, or there is no such stream.
     """
+    if is_encrypted(path):
+        raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")
     source, several = choose_stream(path, stream)
-    if has_pauses_or_speeds(path):
+    edits = edits_of(path)
+    if has_pauses_or_speeds(edits):
         source = replace(source, all_samples=True)
         several.append("The edit list has pauses or other speeds. It is ignored: all frames of the file are shown.")
-    index = _index(source, several, progress)
+    pieces = 0 if source.all_samples else sum(edit[1] != -1 for edit in edits)
+    index = _followed(source, several, progress) if pieces > 1 else _index(source, several, progress)
+    if index is None:
+        source = replace(source, all_samples=True)
+        several.append(f"The edit list of {pieces} pieces cannot be followed. It is ignored: all frames of the file are shown.")
+        index = _index(source, several, progress)
     if stream is None and index.streams > 1 and len(index.pts) == 1:  # a title picture is no film
         source, index = _longest(index, source, progress)
     if not index.container.startswith("mov") or source.all_samples:
@@ -159,6 +173,15 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         return index
     told = f"By these times its edit list would hide {lost} frames: it is not followed, and all {len(whole.pts)} are shown."
     return replace(whole, warnings=(*whole.warnings, told))
+
+
+def _followed(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index | None:
+    """Return the index of an MP4 of several edits, ``None`` where ffmpeg mixes them up: where they cut groups of B-frames."""
+    try:
+        index = _index(source, several, progress)
+    except VideoError:
+        return None
+    return None if index.counted or len(index.shared) else index
 
 
 def _longest(index: Index, source: Source, progress: Callable[[float], bool] | None) -> tuple[Source, Index]:

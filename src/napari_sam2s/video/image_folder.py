@@ -191,8 +191,8 @@ def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
         node = cast("zarr.Group", node[series[0]])
     scales = _scales(node)
     if not scales:
-        inside = ", ".join(series or [name for name, _ in node.arrays()])
-        raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside}).")
+        inside = ", ".join(series or [name for name, _ in node.arrays()] or [name for name, _ in node.groups()])
+        raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside or 'none'}).")
     array = node[scales[0]["datasets"][0]["path"]]
     if not isinstance(array, zarr.Array):
         raise VideoError(f"{path} names a group where its finest level should be: it is damaged, or is not OME-Zarr.")

@@ -8,7 +8,7 @@ is all that is sure of them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -76,9 +76,8 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
         return Verdict("other pictures are shown after a jump than when it is played")
     if first.container in ("avi", "mxf") and packets.crc is not None and _other_packets_after_jump(source, packets):
         return Verdict("a piece of it is lost, so jumps go to other frames")
-    if lies := _lies_later(source, pts, keys, first, count, show):
-        return Verdict(lies)
-    return Verdict(resized=played.resized, damaged=played.damaged)
+    later = _look_later(source, pts, keys, first, count, show)
+    return later if later.lies else replace(later, resized=later.resized or len(played.sizes) > 1, damaged=played.damaged)
 
 
 class _Played:
@@ -92,7 +91,7 @@ class _Played:
         mismatches = EndMismatches()
         unsound = [mismatches.show_damage(line, frame=_SHOWN.search(line) is not None) for line in text.splitlines()]
         self.damaged = _DAMAGE.search(text) is not None or any(unsound[-1:])
-        self.resized = len(set(_SIZE.findall(text))) > 1
+        self.sizes = set(_SIZE.findall(text))
         self.runs_back = bool((np.diff(self.times) < 0).any())
 
     def lacks(self, pts: NDArray[np.int64], since: int | None = None) -> bool:
@@ -105,26 +104,29 @@ def _play(source: Source, count: int, show: str, seek: Fraction | None = None) -
     return _Played(decode_text(source, count, show=show, seek=seek), count)
 
 
-def _lies_later(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], first: Probe, count: int, show: str) -> str:
-    """Return why times or key frames far from the beginning lie: of files put together from an honest part and another."""
+def _look_later(
+    source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64], first: Probe, count: int, show: str
+) -> Verdict:
+    """Say whether times, key frames or sizes far from the beginning are others: of files put together from two parts."""
     place = int(np.searchsorted(keys, LATE * len(pts), side="right")) - 1
     if place == len(keys) - 1 and place and keys[place - 1] >= count:
         place -= 1  # so that there is one to jump to
     key, following = int(keys[place]), int(keys[place + 1]) if place + 1 < len(keys) else len(pts)
     if key < count or first.codec in WHOLE_FRAMES:
-        return ""
+        return Verdict()
     jump = following < len(pts) and following + AFTER_JUMP - key <= count
     frames = following + AFTER_JUMP - key if jump else min(count, LATE_FRAMES)
     played = _play(source, frames, show, int(pts[key]) * first.time_base)
+    resized = bool(played.sizes - {f"{first.size[1]}x{first.size[0]}"})
     if not len(played.times) or played.damaged:
-        return ""
+        return Verdict(resized=resized)
     # The jump may have gone to an earlier key frame; what is shown before that one may refer to what was jumped over.
     landed = min(int(np.searchsorted(pts[keys], played.times[0])), len(keys) - 1)
     if played.runs_back or played.lacks(pts, int(pts[keys[landed]])):
-        return f"near frame {key} frames come out of the decoder at other times than its packets say"
+        return Verdict(f"near frame {key} frames come out of the decoder at other times than its packets say")
     if jump and _differs_at(source, played.checksums, int(pts[following]), first, show):
-        return f"another picture is shown after a jump to frame {following} than when it is played"
-    return ""
+        return Verdict(f"another picture is shown after a jump to frame {following} than when it is played")
+    return Verdict(resized=resized)
 
 
 def _differs_after_jump(

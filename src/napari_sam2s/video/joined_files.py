@@ -19,18 +19,27 @@ REAL = b".RMF\0\0\0\x12\0"  # with the length of its header
 LAYOUTS = ("420", "411", "422", "444alpha", "444", "mono")  # of YUV4MPEG2, as their names begin
 
 
+class _OutOfOrder(Exception):
+    """A fragment begins at an earlier time than one of its track before it."""
+
+
 def refuse_joined(path: Path) -> None:
-    """Make sure that no second file begins where the first one ends.
+    """Make sure that no second file begins where the first one ends, and that fragments (of DASH, say) are in order.
 
     Raises
     ------
     VideoError
-        If one does; the sentence says where, and how to join them rightly.
+        If one does, or they are not; the sentence says where, and how to join them rightly.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             finder = _finder(content[:32])
             place = None if finder is None else finder(content)
+    except _OutOfOrder as error:
+        raise VideoError(
+            f"{path}: the piece at byte {error.args[0]} belongs before another one, and frames of it would be lost. Join its "
+            "segments again, the one with the header first, then by their numbers: cat init.mp4 1.m4s 2.m4s ... > VIDEO.mp4."
+        ) from None
     except (OSError, ValueError, struct.error, IndexError):
         return  # ffmpeg says what is wrong with it
     if place is not None:
@@ -65,6 +74,8 @@ def _mp4(content: mmap.mmap) -> int | None:
             track, started = _fragment(content[place + 8 : place + length])
             if headers > 1 and started <= last.get(track, -1):
                 return found
+            if started < last.get(track, 0):
+                raise _OutOfOrder(place)
             last[track] = started
         if kind == b"ftyp" or (kind in (b"wide", b"mdat", b"moov") and headers and not begins):
             begins = place

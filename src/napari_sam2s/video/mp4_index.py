@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from napari_sam2s.video.ffmpeg import FLAG_KEY, Packets
 
 LARGEST_HEADER_BYTES = 512 * 2**20
+ENCRYPTED = (b"encv", b"drmi")  # kinds of samples: ISO/IEC 14496-12, 8.12; Apple's
 Boxes = dict[bytes, list[memoryview]]
+Edits = list[tuple[int, ...]]
 
 
 class _NotPlain(Exception):
@@ -48,13 +50,29 @@ def samples_of_an_early_edit(path: Path) -> int:
         return 0
 
 
-def has_pauses_or_speeds(path: Path) -> bool:
-    """Whether the edit list of the only video track has what ffmpeg does not follow: gaps between edits, other speeds."""
+def has_pauses_or_speeds(edits: Edits) -> bool:
+    """Whether an edit list has what ffmpeg does not follow: gaps between edits, other speeds."""
+    return any(start == -1 for _, start, *_ in edits[1:]) or any(edit[2:] != (1, 0) for edit in edits if edit[1] != -1)
+
+
+def edits_of(path: Path) -> Edits:
+    """Return the edit list of the only video track: duration in the movie's units, start in the track's, speed as two numbers.
+
+    The start is -1 for a gap. Without such a list, or with several tracks, nothing is returned.
+    """
     try:
-        edits = _edits(_video_tables(_boxes(_header(path) or memoryview(b"")))[0])
+        return _edits(_video_tables(_boxes(_header(path) or memoryview(b"")))[0])
+    except (_NotPlain, struct.error, ValueError, IndexError):
+        return []
+
+
+def is_encrypted(path: Path) -> bool:
+    """Whether the samples of the only video track are encrypted, as those of shops and streaming services are."""
+    try:
+        tables = _video_tables(_boxes(_header(path) or memoryview(b"")))[2]
+        return bytes(_only(tables, b"stsd")[12:16]) in ENCRYPTED
     except (_NotPlain, struct.error, ValueError, IndexError):
         return False
-    return any(start == -1 for _, start, *_ in edits[1:]) or any(edit[2:] != (1, 0) for edit in edits if edit[1] != -1)
 
 
 def _header(path: Path) -> memoryview | None:
@@ -204,8 +222,7 @@ def _offsets(tables: Boxes, samples: int) -> NDArray[np.int64]:
     return _expand(runs, samples)
 
 
-def _edits(track: Boxes) -> list[tuple[int, ...]]:
-    """Return the edit list: duration in the movie's units, start in the track's (-1 for a gap), and speed in two numbers."""
+def _edits(track: Boxes) -> Edits:
     if b"edts" not in track:
         return []
     box = _only(_boxes(_only(track, b"edts")), b"elst")

@@ -20,6 +20,7 @@ _MONTH_DAY = re.compile(rf"{_MONTH}{_APART}(\d{{1,2}})(?!\d)(?:{_APART}(\d{{4}})
 _HALF_DAY = re.compile(r"(?<!\d)(\d{1,2})((?:[.:_ -]?\d{2}){0,2})[ _]?([ap])\.?m(?![a-z])", re.I)  # 1.05.12 PM
 _DAYS_IN = "Dates such as {} may begin with the day or the month: name them by year, month, day (2024-01-31)."
 _EXPONENT = re.compile(r"\de[+-]?\d", re.I)
+_OFFSET = re.compile(r"T\d{2}[.:]?\d{2}(?:[.:]?\d{2}(?:[.,]\d+)?)?([+-]\d{2}[.:]?\d{2}|Z)(?!\d)")  # ISO 8601
 HALF_A_DAY = 12  # hours
 MUCH_LONGER = 10  # days of a recording: then a way to read its dates that makes it so is not the one that was meant
 _SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{SMALL HYPHEN-MINUS}": "-"})
@@ -54,6 +55,20 @@ def refuse_exponents(names: Sequence[str], split: Sequence[Sequence[str]]) -> No
     """
     if len({tuple(parts) for parts in split}) > 1 and all(_EXPONENT.search(name) for name in names):
         raise VideoError(f"The number in {names[0]} may have an exponent: name the pictures by whole numbers.")
+
+
+def refuse_several_zones(names: Sequence[str]) -> None:
+    """Make sure that times are all of one zone.
+
+    Raises
+    ------
+    VideoError
+        If they state several, as where summer time ends.
+    """
+    zones = {match[1]: name for name in names if (match := _OFFSET.search(name))}
+    if len(zones) > 1:
+        one, other = list(zones.values())[:2]
+        raise VideoError(f"The times in {one} and {other} are of several zones: name all pictures by the time of one.")
 
 
 def refuse_midnight(columns: Sequence[Sequence[Fraction]], widths: Sequence[set[int]], names: Sequence[str]) -> None:

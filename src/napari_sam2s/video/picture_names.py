@@ -14,7 +14,14 @@ from fractions import Fraction
 from itertools import pairwise
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.picture_dates import below_sixty, refuse_exponents, refuse_midnight, spelt_out, year_first
+from napari_sam2s.video.picture_dates import (
+    below_sixty,
+    refuse_exponents,
+    refuse_midnight,
+    refuse_several_zones,
+    spelt_out,
+    year_first,
+)
 
 _PARTS, _WITH_DECIMALS = re.compile(r"(\d+)"), re.compile(r"(\d+(?:\.\d+)?)")
 # What stands before a number that tells views of one moment apart, and not moments.
@@ -46,6 +53,7 @@ def order_of(names: Sequence[str]) -> Order:
     """
     if bare := [name for name in names if not _PARTS.search(name)]:
         raise VideoError(f"{sorted(bare)[0]} has no number in its name, so no place in the sequence.")
+    refuse_several_zones(names)
     plain = spelt_out(names)
     split = [_PARTS.split(name) for name in plain]
     refuse_exponents(names, split)

@@ -21,6 +21,7 @@ from napari_sam2s.video.tiff_values import (
     has_small_palette,
     looks_of_pages,
     missing_frames,
+    refuse_unlike,
     shown_by,
     told_of_pages,
     without_missing,
@@ -53,6 +54,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
             absent, broken, between = absent_files(tiff, path), chain_is_cut(tiff), _pages_between(tiff)
             turned, looks = first.keyframe.tags.valueof(ORIENTATION, UPRIGHT), looks_of_pages(tiff, first)
             between += told_of_pages(tiff, first)
+            refuse_unlike(tiff, first)
         if cut is not None:
             axes, array = cut
             shape = array.shape

@@ -24,6 +24,9 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, LUMA = 0, 1, 2, 3, 5, 6
 ASSOCIATED = 1  # alpha, of ExtraSamples
 OTHER_COLOURS = {8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*", 32845: "LogLuv"}
 MOSAIC = 32803
+# Width, height, bits, compression, what 0 means, samples, rows a strip, planes, kind of number: TIFF 6.0, section 8.
+LAYOUT_TAGS = (256, 257, 258, 259, 262, 277, 278, 284, 339)
+INTEGERS = {3: "H", 4: "I", 16: "Q"}
 JPEG_CODECS = (6, 7)  # which give RGB
 
 
@@ -241,6 +244,36 @@ def chain_is_cut(tiff: Any) -> bool:
     except (struct.error, OSError, IndexError, ValueError):
         return True
     return bool(following)
+
+
+def refuse_unlike(tiff: Any, series: Any) -> None:
+    """Make sure that all pages of a series are alike: tifffile compares a few, and reads all others as if they were the same.
+
+    Raises
+    ------
+    ValueError
+        If one is of another size or kind; it names the page.
+    """
+    own = [page for page in series.pages if page is not None and page.parent is tiff]
+    first = _kind_of_page(tiff, own[0].offset) if own else None
+    for page in own[1:]:
+        if _kind_of_page(tiff, page.offset) != first:
+            raise ValueError(f"its page {page.index} is of another size or kind than the first: save all of one kind")
+
+
+def _kind_of_page(tiff: Any, offset: int) -> frozenset[tuple[int, int, int]]:
+    """Return code, count and value of the tags that say how the values of a page lie (of several values only their count)."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(offset)
+    tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    content, found = file.read(tags * form.tagsize), set()
+    for place in range(0, len(content), form.tagsize):
+        code, kind = struct.unpack_from(f"{form.byteorder}HH", content, place)
+        if code in LAYOUT_TAGS and kind in INTEGERS:
+            count = struct.unpack_from(form.offsetformat, content, place + 4)[0]
+            value = struct.unpack_from(form.byteorder + INTEGERS[kind], content, place + 4 + form.offsetsize)[0]
+            found.add((code, count, value if count == 1 else 0))
+    return frozenset(found)
 
 
 def spans(frames: Sequence[int]) -> str:
