@@ -132,6 +132,7 @@ class PlotsWidget(QWidget):
             return
         if self._axis is not None:
             self._axis.close()
+        self._stop.set()  # what is measured is another project's
         self.layer, self.table = layer, None
         self._axis = None if layer is None else TimeAxis(layer)
         self._unsmoothed, self._known = None, ()
@@ -295,7 +296,10 @@ class PlotsWidget(QWidget):
         from napari_sam2s.measurements import measure
 
         try:
-            self.measured.emit(measure(self._opened(path), video, progress=self._report))
+            table = measure(self._opened(path), video, progress=self._report)
+            if self._stop.is_set():
+                raise _Stopped
+            self.measured.emit(table)
         except _Stopped:
             self.failed.emit("Measuring was stopped.")
         except Sam2sError as error:

@@ -56,6 +56,7 @@ class Session(QObject):
         self.image: Image | None = None
         self.layers: LayerSync | None = None
         self.current_object = 1
+        self.reword: Callable[[Prompt], Prompt] = lambda prompt: prompt  # what a click says besides, by what it corrects
         self.rapid = False  # every click is a new object
         self.outlines = False  # masks are shown by their outlines
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
@@ -279,7 +280,7 @@ class Session(QObject):
             prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
         if self.tracking:
             self.paused_by_click.emit()
-        self.worker.prompt(prompt)
+        self.worker.prompt(self.reword(prompt))
         QTimer.singleShot(PATIENCE_MS, self._tell_wait)
 
     def _tell_wait(self) -> None:
