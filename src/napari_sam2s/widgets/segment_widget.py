@@ -230,7 +230,10 @@ class SegmentWidget(QWidget):
         other = (
             "" if doubt or not self.answers.asks(frame, object_id) else f", or {keys.key('other_answer')} for another answer"
         )
-        self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
+        if self.session.tracking:  # a run waited for the answer
+            self.session.tell(f"{doubt} Tracking ...".lstrip())
+        else:
+            self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
         self.refresh()
 
     def _failed(self, message: str) -> None:
