@@ -26,6 +26,7 @@ from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side,
 from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
+from napari_sam2s.widgets.swatch import swatch
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ class PlotsWidget(QWidget):
         for o in objects:
             row = QListWidgetItem(o.name)
             row.setData(Qt.ItemDataRole.UserRole, o.id)
-            row.setForeground(QColor(*o.colour))
+            row.setIcon(swatch(QColor(*o.colour)))
             row.setCheckState(Qt.CheckState.Unchecked if o.id in unchecked else Qt.CheckState.Checked)
             self.objects.addItem(row)
         self.objects.blockSignals(False)
