@@ -169,7 +169,7 @@ class VideoPicker(QWidget):
             self._open(layer, path)
         except Sam2sError as error:
             self._session.close()
-            self._session.tell(str(error))
+            self._session.warn(str(error))
             if path is None:
                 self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
 
