@@ -207,10 +207,14 @@ def test_a_run_is_resumed_though_the_click_that_pauses_it_is_not_answered_yet(us
     user.wait(lambda: bool(project.frames))
     user.press(Qt.Key.Key_G)
     user.wait(lambda: len(project.frames) > 3)
+    said = []
+    widget.session.message.connect(said.append)
     user.click(60, 60)
     assert widget.session.worker.pausing
     assert widget.session.worker.answering
     resume(user)
+    widget.session.message.disconnect(said.append)
+    assert not any("Press G" in words for words in said), "it would pause the run that has begun"
     assert len(project.frames) == 24
     assert len(project.runs) == 1, "the run goes on; no other one began"
 
