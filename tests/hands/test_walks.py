@@ -357,3 +357,25 @@ def test_an_uncertain_link_is_looked_at_and_decided_with_the_pointer(hand):
     hand.press("u")
     hand.settled()
     assert hand.ask("[o.name for o in project.objects]") == ["grasper", "again", "other"]
+
+
+def test_a_right_click_in_an_answer_that_was_chosen_by_key_takes_out_what_it_hits_and_no_more(hand):
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    hand.press("d")
+    hand.until("widget.session.project.prompts()[0].mask is not None")
+    hand.settled()
+    inside, beside = "int(widget.session.project.mask(0, 1)[128:133, 238:243].sum())", hand.place(30, 60)
+    assert hand.ask(inside) == 25
+    hand.click(beside, button=3)
+    hand.settled()
+    assert hand.ask("[list(p.labels) for p in widget.session.project.prompts()]") == [[], [1, 0]]
+    assert hand.ask(inside) == 25
+
+
+def test_a_click_while_the_video_is_the_chosen_layer_is_told_to_be_no_prompt(hand):
+    hand.ask("viewer.layers.selection.active = widget.session.image")
+    hand.rest()
+    hand.click(hand.place(130, 240))
+    assert "is selected, so this was no prompt" in hand.status
+    assert hand.ask("widget.session.project.prompts()") == []

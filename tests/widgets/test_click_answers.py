@@ -107,6 +107,44 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     assert "no other answer" in session.heard[-1]
 
 
+def test_no_press_is_forgotten_while_answers_are_on_their_way(session, answers, qtbot, monkeypatch):
+    asked = []
+    monkeypatch.setattr(session.worker, "candidates", lambda *where: asked.append(where))
+    click(session, 30, 30)
+    qtbot.waitUntil(lambda: session.heard[-1:] == [""])
+    answers.next_answer()
+    answers.next_answer()
+    assert asked == [(1, 0)]
+    found = [Candidate(square(20, 20, 20), 0.9), Candidate(square(25, 25, 8), 0.6), Candidate(square(10, 10, 40), 0.8)]
+    answers._offered(1, 0, found)
+    wait_for(qtbot, session, "[whole 0.80] · part 0.90 · finer part 0.60")
+    answers.next_answer()  # three times before the first is answered
+    answers.next_answer()
+    answers.next_answer()
+    session.settle()
+    qtbot.waitUntil(lambda: answers._choosing == 0)
+    answers.next_answer()
+    wait_for(qtbot, session, "whole 0.80 · [part 0.90] · finer part 0.60")
+    assert asked == [(1, 0)]
+
+
+def test_a_click_that_corrects_a_chosen_answer_says_what_the_answer_was_to(session, answers, qtbot):
+    click(session, 30, 30)
+    qtbot.waitUntil(lambda: session.heard[-1:] == [""])
+    answers._offered(1, 0, [Candidate(square(20, 20, 20), 0.9), Candidate(square(10, 10, 40), 0.8)])
+    wait_for(qtbot, session, "[whole 0.80]")
+    no = Prompt(1, 0, ((45.0, 45.0),), (0,))
+    assert answers.with_what_was_said(no) == Prompt(1, 0, ((30.0, 30.0), (45.0, 45.0)), (1, 0))
+    session.undo()
+    session.settle()
+    assert answers.with_what_was_said(no) == no
+    session.redo()
+    session.settle()
+    session.prompt(no)
+    session.settle()
+    assert [p.labels for p in session.project.prompts(1, 0)] == [(), (1, 0)]
+
+
 def test_the_first_answer_is_among_those_to_choose_from(session, answers, qtbot):
     click(session, 30, 30)
     qtbot.waitUntil(lambda: session.heard[-1:] == [""])

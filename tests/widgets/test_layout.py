@@ -56,6 +56,16 @@ def test_a_second_dock_is_a_tab_where_there_is_no_room_for_two(window, qtbot, lo
     assert bool(window.tabifiedDockWidgets(first.parentWidget())) is tabbed
 
 
+def test_a_tab_does_not_leave_the_window_as_high_as_two_docks_were(window, qtbot):
+    docked(window, "main")
+    room = window.screen().availableGeometry()
+    tall = docked(window, "plots")
+    tall.setMinimumHeight(room.height() // 2)
+    window.resize(window.width(), room.height() + 90)  # as Qt does for a dock below another one
+    tab_beside_ours(tall)
+    qtbot.waitUntil(lambda: window.frameGeometry().height() <= room.height())
+
+
 def test_a_window_that_waits_to_be_fitted_is_not_kept_in_memory(qtbot):
     window, widget = QMainWindow(), QWidget()
     window.setCentralWidget(widget)

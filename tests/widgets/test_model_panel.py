@@ -72,6 +72,22 @@ def test_a_download_is_asked_for_and_its_licence_told(panel, qtbot):
     assert not panel.get_button.isVisible()
 
 
+def test_a_model_that_was_downloaded_is_not_forced_on_whoever_chose_another_one_meanwhile(panel, qtbot, monkeypatch):
+    said, (tiny,) = [], model_panel.DOWNLOADS.values()
+    monkeypatch.setattr(model_panel, "DOWNLOADS", {tiny.name: tiny, "edgetam": replace(tiny, name="edgetam")})
+    panel.message.connect(said.append)
+    panel._fill(BUILT_IN)
+    pick(panel, tiny.name)
+    panel.get_button.click()
+    pick(panel, "edgetam")
+    qtbot.waitUntil(lambda: bool(said))
+    assert said == ["sam2.1-tiny is downloaded. Choose it in the menu to use it."]
+    assert panel.choice().model == BUILT_IN
+    assert panel.get_button.isVisible(), "the other one is still offered"
+    assert panel.get_button.isEnabled()
+    assert panel._wanted.name == "edgetam"
+
+
 def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
     item = offered("file:///nowhere/at/all.pt")
     monkeypatch.setattr(model_panel, "DOWNLOADS", {item.name: item})

@@ -109,6 +109,8 @@ def test_review_by_key(desk):
     desk.wait(lambda: widget.session.current_object == 1)  # what is left came up by itself
     assert 4 <= widget.session.frame < 8
     desk.press(Qt.Key.Key_W)  # that one is right
+    desk.press(Qt.Key.Key_W)  # impatience, which would answer a span that nobody has seen
+    assert widget.status.text() == "That is answered. The next span is on its way."
     desk.wait(lambda: panel.table.rowCount() == 0)
     assert project.masks.confirmed_frames(1) == [4, 5, 6, 7]
     desk.press(Qt.Key.Key_U)

@@ -13,6 +13,7 @@ from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Project
+from napari_sam2s.measurements import measure
 from napari_sam2s.measurements.plot_curves import Curve, project_curves
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import make_objects_layer
@@ -136,6 +137,28 @@ def test_what_is_asked_while_the_last_question_is_answered_is_answered_next(pane
     panel.quantity.setCurrentText("area")
     go_on.set()
     shown(panel, qtbot, ["left", "right"], "area, px")
+
+
+def test_what_was_measured_of_a_project_is_not_plotted_of_the_next_one(panel, qtbot, monkeypatch, tmp_path):
+    began, go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments, **more):
+        began.set()
+        go_on.wait(30)
+        return measure(*arguments, **more)
+
+    monkeypatch.setattr("napari_sam2s.measurements.measure", slowly)
+    panel.measure()
+    assert began.wait(30)
+    video = panel._video()
+    with Project.create(tmp_path / "b.sam2s", video) as other:
+        other.add_object("another")
+        panel.viewer.add_layer(make_objects_layer(panel.viewer.layers[0], other, other.labels))
+        go_on.set()
+        qtbot.waitUntil(lambda: panel.measure_button.text() == "Measure")
+        assert panel.table is None
+        shown(panel, qtbot, ["another"], "presence")
+        panel.viewer.layers.pop()
 
 
 def test_columns_that_are_measured_join_the_list(panel, qtbot):

@@ -34,6 +34,9 @@ def test_a_long_run_says_the_rate_that_ends_within_the_hour():
         "cuda memory 2.1 GB of 8.0 GB · would end within the hour at every 5th frame (5 a second)"
     )
     assert '<a href="5">would end' in run.html
+    assert "<b>" not in run.html
+    full = Preflight(legs, 20.0, 1000, 10**6)
+    assert "<b>360.0 MB disk, but only 1.0 MB free</b>" in full.html
     taken = Preflight([Segment(0, 180_000, "forward", (1, 2), 5)], 20.0, 1000)
     assert 0.9 * HOUR < taken.seconds <= HOUR
     assert taken.every_for_an_hour is None

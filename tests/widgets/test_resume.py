@@ -199,3 +199,32 @@ def test_closed_in_mid_run_the_button_says_track(user, tmp_path):
     assert widget.run_panel.track_button.text().startswith("Pause")
     widget.picker.use_project(tmp_path / "other.sam2s")
     assert widget.run_panel.track_button.text().startswith("Track")
+
+
+def test_a_run_is_resumed_though_the_click_that_pauses_it_is_not_answered_yet(user):
+    widget, project = user.widget, user.widget.session.project
+    user.click(130, 240)
+    user.wait(lambda: bool(project.frames))
+    user.press(Qt.Key.Key_G)
+    user.wait(lambda: len(project.frames) > 3)
+    said = []
+    widget.session.message.connect(said.append)
+    user.click(60, 60)
+    assert widget.session.worker.pausing
+    assert widget.session.worker.answering
+    resume(user)
+    widget.session.message.disconnect(said.append)
+    assert not any("Press G" in words for words in said), "it would pause the run that has begun"
+    assert len(project.frames) == 24
+    assert len(project.runs) == 1, "the run goes on; no other one began"
+
+
+def test_a_pause_is_told_at_once(user):
+    widget, project = user.widget, user.widget.session.project
+    user.click(130, 240)
+    user.wait(lambda: bool(project.frames))
+    user.press(Qt.Key.Key_G)
+    user.wait(lambda: len(project.frames) > 3)
+    user.press(Qt.Key.Key_G)
+    assert widget.status.text() == "Pausing after this frame ..."
+    user.wait(lambda: not widget.session.tracking)

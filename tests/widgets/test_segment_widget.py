@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
@@ -214,6 +215,18 @@ def test_a_stroke_is_a_mask_prompt_one_step_of_undo_and_survives_tracking(user):
     user.press(Qt.Key.Key_U)
     user.wait(lambda: project.frames == [0])
     assert len(project.prompts()) == 1
+
+
+def test_a_video_that_was_let_go_of_has_no_more_to_say(user):
+    """That its model is ready would hide why the next video was not opened."""
+    widget, worker = user.widget, user.widget.session.worker
+    late = threading.Thread(target=worker.failed.emit, args=("late",))
+    late.start()
+    late.join()  # it is said, and yet to be heard
+    widget.session.close()
+    widget.session.tell("There is no room on the disk.")
+    user.qtbot.wait(50)
+    assert widget.status.text() == "There is no room on the disk."
 
 
 def test_an_engine_that_is_killed_costs_one_key(local_user, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,3 +124,58 @@ def test_with_nothing_open_nothing_happens(session):
     session.prompt(Prompt(1, 0, ((3.0, 3.0),), (1,)))
     session.go_to(3)
     assert not session.heard
+
+
+def pressed(layer, *moves):
+    """Press and let go of the button in a layer, as napari tells of it."""
+    event = SimpleNamespace(type="mouse_press", position=(0, 5, 5), button=1, modifiers=(), dims_displayed=[1, 2])
+    running = [drag(layer, event) for drag in list(layer.mouse_drag_callbacks)]
+    running = [drag for drag in running if drag is not None and next(drag, running) is None]
+    for kind in (*moves, "mouse_release"):
+        event.type = kind
+        running = [drag for drag in running if next(drag, running) is None]
+
+
+def test_a_click_in_another_layer_is_told_not_to_be_a_prompt(session):
+    image, objects = session.image, session.layers.objects
+    pressed(image)
+    assert session.heard[-1] == (
+        "stack is selected, so this was no prompt. Clicks go to SAM2S prompts: select it in the list of layers."
+    )
+    session.heard.clear()
+    pressed(image, "mouse_move")  # the picture was moved
+    image.mode = "transform"
+    pressed(image)
+    assert session.heard == []
+    objects.mode = "pan_zoom"
+    session.viewer.layers.remove(session.layers.prompts)
+    session.layers.notice_removal()
+    pressed(objects)
+    assert session.heard[-1].endswith("the button New brings it back.")
+    session.close()
+    session.heard.clear()
+    image.mode = "pan_zoom"
+    pressed(image)
+    assert session.heard == []
+
+
+def test_a_video_too_large_for_three_dimensions_stays_flat(session, monkeypatch, qtbot):
+    dims, camera = session.viewer.dims, session.viewer.scene.camera
+    dims.ndisplay = 3
+    assert dims.ndisplay == 3
+    dims.ndisplay = 2
+    read = []
+    image = session.image
+    image.events.set_data.connect(lambda event: read.append(image._slice_input.ndisplay))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=9 * 64 * 64 * 25))  # half of it may be taken
+    session.go_to(4)
+    camera.zoom, camera.center = 7, (0, 20, 30)
+    dims.ndisplay = 3
+    assert dims.ndisplay == 2
+    assert 3 not in read
+    qtbot.wait(1)
+    assert (session.frame, camera.zoom, camera.center) == (4, 7, (0, 20, 30))
+    assert session.heard[-1] == "In 3-D, napari reads all 9 frames at once: 922 kB. The view stays in 2-D."
+    session.close()
+    dims.ndisplay = 3
+    assert dims.ndisplay == 3

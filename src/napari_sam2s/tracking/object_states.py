@@ -17,7 +17,7 @@ from napari_sam2s.model.video_model import Recall
 from napari_sam2s.tracking.candidates import Candidate, rank
 from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank
 from napari_sam2s.tracking.predictor import LOGIT_CLAMP, FramePredictor
-from napari_sam2s.tracking.prompts import mask_to_network, merge
+from napari_sam2s.tracking.prompts import mask_to_network, merge, only_excludes, with_inside
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
@@ -82,7 +82,7 @@ class ObjectStates:
         if reset:
             seen = None
         whole = new if reset else merge(self._prompts.get(key), new)
-        if whole.box is None and whole.labels and not any(whole.labels) and (seen is None or not seen.any()):
+        if only_excludes(whole) and (seen is None or not seen.any()):
             raise PromptError(
                 f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
                 "point or a box."
@@ -91,8 +91,9 @@ class ObjectStates:
             # A correction of a tracked frame looks at it with what the object remembers, with every click.
             corrects = seen is not None and self._corrects(key)
             recall = self._recall(object_id, frame, FORWARD) if corrects else None
+            asked = whole if corrects or seen is None else with_inside(whole, seen)
             earlier = None if reset else self._earlier_logits(key, seen)
-            decoded, finer = self.predictor.answer(whole, recall, earlier)
+            decoded, finer = self.predictor.answer(asked, recall, earlier)
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
@@ -132,8 +133,8 @@ class ObjectStates:
         key = (prompt.object_id, prompt.frame)
         corrects = self._corrects(key)
         first = key not in self._prompts
-        excludes = prompt.mask is None and prompt.box is None and not any(prompt.labels)
-        if prompt.mask is not None or not ((excludes and first) or (corrects and known is not None)):
+        excludes = only_excludes(merge(self._prompts.get(key), prompt))
+        if prompt.mask is not None or not (excludes or (corrects and known is not None)):
             self.condition(prompt, known, reset=first)
             return
         mask = np.zeros(self.predictor.size, dtype=bool) if known is None else known

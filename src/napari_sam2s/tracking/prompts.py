@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from napari_sam2s.errors import PromptError
@@ -130,6 +131,31 @@ def merge(old: Prompt | None, new: Prompt) -> Prompt:
         return new
     points, labels = old.points + new.points, old.labels + new.labels
     return Prompt(new.object_id, new.frame, points, labels, new.box or old.box)
+
+
+def only_excludes(prompt: Prompt) -> bool:
+    """Return whether a prompt says where the object is not, and no more."""
+    return prompt.mask is None and prompt.box is None and bool(prompt.labels) and not any(prompt.labels)
+
+
+def with_inside(prompt: Prompt, mask: NDArray[np.bool_]) -> Prompt:
+    """Add to negative points alone a positive one in what is known of the object, a mask ``(Y, X)``; else change nothing.
+
+    Networks of SAM's kind lose the object that a mask prompt shows when they hear only where it is not. The point lies deep
+    in the mask, and far from what is excluded.
+    """
+    if not only_excludes(prompt) or not mask.any():
+        return prompt
+    found = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
+    (y0, y1), (x0, x1) = ((int(at[0]), int(at[-1]) + 1) for at in found)
+    crop = mask[y0:y1, x0:x1]
+    depth = distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
+    rows, columns = np.ogrid[y0:y1, x0:x1]
+    for y, x in prompt.points:
+        depth = np.minimum(depth, np.hypot(rows - y, columns - x) / 2)
+    deepest = np.unravel_index(int(depth.argmax()), depth.shape)
+    inside = (float(y0 + deepest[0]), float(x0 + deepest[1]))
+    return Prompt(prompt.object_id, prompt.frame, (inside, *prompt.points), (1, *prompt.labels))
 
 
 def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,7 @@ class Offer:
     answers: list[Candidate]  # the largest first, after the first answer if that is none of them
     shown: int
     with_first: bool = False
+    said: tuple[Prompt, ...] = ()  # the clicks and the box that they are answers to
 
     def names(self) -> list[str]:
         """Return what each answer is called, with the IoU that the model predicts for it."""
@@ -55,13 +56,15 @@ class ClickAnswers(QObject):
         super().__init__(parent)
         self._session, self._keys = session, keys
         self._offer: Offer | None = None
-        self._choosing = False  # the prompt that is answered next is a choice of ours
+        self._choosing = 0  # so many of the prompts that are answered next are choices of ours
+        self._presses: dict[tuple[int, int], int] = {}  # of the key, for an object and frame whose answers are on their way
         self._shares: list[tuple[int, int, int]] = []  # frame, object, another that it covers; not decided yet, the newest last
         self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
         keys.add("take_shared", "T", "give the shared pixels to this object", self.take)
         keys.add("give_shared", "Shift-T", "give the shared pixels to the other object", self.give)
         keys.add("keep_shared", "O", "leave the shared pixels to both objects", self.keep)
+        session.reword = self.with_what_was_said
         session.opened.connect(self._watch)
         session.moved.connect(self._look)
         session.changed.connect(self._look)
@@ -86,12 +89,15 @@ class ClickAnswers(QObject):
     def _watch(self, worker: ProjectWorker) -> None:
         self._offer = None
         self._shares, self._done = [], {}
+        self._failed()
         self._look()
         worker.offered.connect(self._offered)
         worker.failed.connect(self._failed)
+        worker.lost.connect(self._failed)
 
-    def _failed(self, message: str) -> None:
-        self._choosing = False
+    def _failed(self, message: str = "") -> None:
+        self._choosing = 0
+        self._presses.clear()
 
     # What is said after a click
 
@@ -105,7 +111,7 @@ class ClickAnswers(QObject):
         if not self._choosing:
             self._offer = None
         elif self._offer is not None:
-            self._choosing = False
+            self._choosing -= 1
             told = f"{self._offer.describe()} (predicted IoU). {self._keys.key('other_answer')} shows the next."
             return f"{told} {self._question(project, frame)}".rstrip()
         done = self._done.pop(object_id, "")
@@ -175,11 +181,14 @@ class ClickAnswers(QObject):
             session.tell("Click the object on this frame first. Then this key shows other answers.")
         elif session.tracking:
             session.tell(f"Pause the run first ({self._keys.key('track')}).")
+        elif (object_id, frame) in self._presses:
+            self._presses[object_id, frame] += 1
         else:
+            self._presses[object_id, frame] = 1
             worker.candidates(object_id, frame)
 
     def _offered(self, object_id: int, frame: int, answers: list[Candidate]) -> None:
-        project = self._session.project
+        project, presses = self._session.project, self._presses.pop((object_id, frame), 1)
         if project is None:
             return
         answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
@@ -190,8 +199,9 @@ class ClickAnswers(QObject):
             self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
             return
         shown = 0 if first else int(np.argmax(alike))
-        self._offer = Offer(object_id, frame, first + answers, shown, bool(first))
-        self._choose(self._offer, (shown + 1) % len(self._offer.answers))
+        said = tuple(p for p in project.prompts(object_id, frame) if p.mask is None)
+        self._offer = Offer(object_id, frame, first + answers, shown, bool(first), said)
+        self._choose(self._offer, (shown + presses) % len(self._offer.answers))
 
     @staticmethod
     def _on_show(project: Project, frame: int, object_id: int) -> Candidate | None:
@@ -210,8 +220,22 @@ class ClickAnswers(QObject):
         worker = self._session.worker
         if worker is None or self._session.refuse_locked(offer.object_id):
             return
-        offer.shown, self._choosing = n, True
+        offer.shown = n
+        self._choosing += 1
         worker.prompt(Prompt(offer.object_id, offer.frame, mask=offer.answers[n].mask), reset=True)
+
+    def with_what_was_said(self, prompt: Prompt) -> Prompt:
+        """Add to a click that corrects an answer which was chosen here the clicks and the box that led to the answer."""
+        project, offer = self._session.project, self._offer
+        if project is None or offer is None or (offer.object_id, offer.frame) != (prompt.object_id, prompt.frame):
+            return prompt
+        known = project.prompts(prompt.object_id, prompt.frame)
+        mask = known[0].mask if len(known) == 1 and prompt.mask is None else None
+        if mask is None or not np.array_equal(mask, offer.answers[offer.shown].mask):
+            return prompt  # the choice was undone, or something else was said since
+        said = (*offer.said, prompt)
+        points, labels = sum((p.points for p in said), ()), sum((p.labels for p in said), ())
+        return replace(prompt, points=points, labels=labels, box=next((p.box for p in reversed(said) if p.box), None))
 
     # What two objects cover
 

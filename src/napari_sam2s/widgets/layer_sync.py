@@ -5,7 +5,7 @@ Nothing else in the viewer is ever touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.layers import Image, Labels, Points, Tracks
@@ -17,6 +17,7 @@ from napari_sam2s.widgets.box_band import BoxBand
 from napari_sam2s.widgets.layer_factory import (
     FILLED,
     OUTLINED,
+    PROMPTS,
     clicks_and_boxes,
     colormap,
     lie_on,
@@ -86,6 +87,7 @@ class LayerSync:
                 viewer.layers.remove(layer)  # as an earlier widget left it
         self.objects: Labels | None = None
         self.prompts: Points | None = None
+        image.mouse_drag_callbacks.append(self._clicked_elsewhere)
         self._moves = [image.events.emitters[name] for name in MOVES if name in image.events.emitters]
         for move in self._moves:
             move.connect(self._image_moved)
@@ -100,7 +102,7 @@ class LayerSync:
             self._known: tuple[Object, ...] = ()
             self._describe()
             self.objects.metadata.update(metadata)
-            self.objects.mouse_drag_callbacks.insert(0, self._strokes.drag)
+            self.objects.mouse_drag_callbacks[:0] = [self._strokes.drag, self._clicked_elsewhere]
             self._bind_undo(self.objects)
             self._selected = 0
             self.select(self._user.current_object)
@@ -197,6 +199,8 @@ class LayerSync:
         for move in self._moves:
             move.disconnect(self._image_moved)
         self._moves = []
+        if self._clicked_elsewhere in self._image.mouse_drag_callbacks:
+            self._image.mouse_drag_callbacks.remove(self._clicked_elsewhere)
         for layer in (self.prompts, self.objects):
             if layer is not None and layer in self._viewer.layers:
                 layer.mode = "pan_zoom"  # else napari leaves the outline of the brush on the canvas
@@ -208,7 +212,8 @@ class LayerSync:
     def leave(self, project: Project) -> None:
         """Leave the masks in the viewer to look at, of a project that is open for reading only."""
         if self.objects is not None and self.objects in self._viewer.layers:
-            self.objects.mouse_drag_callbacks.remove(self._strokes.drag)
+            for drag in (self._strokes.drag, self._clicked_elsewhere):
+                self.objects.mouse_drag_callbacks.remove(drag)
             for key in UNDO_KEYS:
                 self.objects.bind_key(key, None)
             self.objects.events.selected_label.disconnect(self._label_chosen)
@@ -220,6 +225,17 @@ class LayerSync:
     def _clicked(self, layer: Points, frame: int, point: tuple[float, float], positive: bool) -> None:
         object_id = self._user.object_for_click(positive=positive)
         self._user.prompt(Prompt(object_id, frame, (point,), (int(positive),)))
+
+    def _clicked_elsewhere(self, layer: Any, event: Any) -> Iterator[None]:
+        """Say why a click in the video's layer, or in the one of objects while nothing is painted, is no prompt."""
+        yield
+        moved = False
+        while event.type == "mouse_move":
+            moved = True
+            yield
+        if not moved and str(layer.mode) == "pan_zoom":
+            back = "the button New brings it back" if self.prompts is None else "select it in the list of layers"
+            self._user.tell(f"{layer.name} is selected, so this was no prompt. Clicks go to {PROMPTS}: {back}.")
 
     def _picked(self, event: Any) -> None:
         """Make the object under the pointer the one that clicks belong to."""

@@ -153,6 +153,7 @@ def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
             if alike and any(child.property(OURS) for child in other.findChildren(QWidget)):
                 window.tabifyDockWidget(other, mine)
                 mine.raise_()
+                keep_on_screen(widget)  # the window has grown for two docks above each other
                 return
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it

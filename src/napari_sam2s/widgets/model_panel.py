@@ -244,8 +244,13 @@ class ModelPanel(QWidget):
         if error:
             self.trouble.emit(error)
             return
+        if self._wanted is None or self._wanted.name != name:  # another one was chosen meanwhile
+            self._fill(self._chosen)
+            self.message.emit(f"{name} is downloaded. Choose it in the menu to use it.")
+            return
         self.get_button.setVisible(False)
         self.terms.setVisible(False)
+        self._wanted = None
         self._fill(name)
         self.message.emit(f"{name} is downloaded.")
         self._change()

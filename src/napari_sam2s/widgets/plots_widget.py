@@ -26,6 +26,7 @@ from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side,
 from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
+from napari_sam2s.widgets.swatch import swatch
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ class PlotsWidget(QWidget):
             return
         if self._axis is not None:
             self._axis.close()
+        self._stop.set()  # what is measured is another project's
         self.layer, self.table = layer, None
         self._axis = None if layer is None else TimeAxis(layer)
         self._unsmoothed, self._known = None, ()
@@ -252,7 +254,7 @@ class PlotsWidget(QWidget):
         for o in objects:
             row = QListWidgetItem(o.name)
             row.setData(Qt.ItemDataRole.UserRole, o.id)
-            row.setForeground(QColor(*o.colour))
+            row.setIcon(swatch(QColor(*o.colour)))
             row.setCheckState(Qt.CheckState.Unchecked if o.id in unchecked else Qt.CheckState.Checked)
             self.objects.addItem(row)
         self.objects.blockSignals(False)
@@ -295,7 +297,10 @@ class PlotsWidget(QWidget):
         from napari_sam2s.measurements import measure
 
         try:
-            self.measured.emit(measure(self._opened(path), video, progress=self._report))
+            table = measure(self._opened(path), video, progress=self._report)
+            if self._stop.is_set():
+                raise _Stopped
+            self.measured.emit(table)
         except _Stopped:
             self.failed.emit("Measuring was stopped.")
         except Sam2sError as error:

@@ -23,6 +23,7 @@ JUDGED_MASKS = 200
 # factor is for the write-ahead log, which doubles it while the project is open: the disk must have room for that.
 MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 6, 1.75
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
+TOO_FULL = ", but only"  # there is less room than a run takes
 JOINER = "\u2060"  # no line ends here
 ALIKE = 2  # runs whose numbers of objects differ by less than this factor take about as long
 MOST_EVERY = 250  # of a rate that is worth offering
@@ -103,6 +104,7 @@ class Preflight:
     def html(self) -> str:
         """The same, with a link whose target is the rate that it proposes."""
         parts = [escape(part).replace("/", f"{JOINER}/{JOINER}") for part in self._parts()]
+        parts = [f"<b>{part}</b>" if TOO_FULL in part else part for part in parts]
         if (every := self.every_for_an_hour) is not None:
             parts[-1] = f'<a href="{every}">{parts[-1]}</a>'
         return " · ".join(parts)
@@ -120,7 +122,11 @@ class Preflight:
             parts.append(f"{lasts} at {speed(rate)}")
         disk = f"{size(self.disk_bytes)} disk"
         if self.free_bytes is not None:
-            disk += f" of {size(self.free_bytes)} free"
+            disk += (
+                f" of {size(self.free_bytes)} free"
+                if self.disk_bytes <= self.free_bytes
+                else f"{TOO_FULL} {size(self.free_bytes)} free"
+            )
         parts.append(disk)
         if self.memory_bytes is not None:
             taken, total = self.memory_bytes

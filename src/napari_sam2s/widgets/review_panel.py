@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -48,6 +48,7 @@ class ReviewPanel(QWidget):
         self._filling = False
         self._answered: ReviewSpan | None = None  # the span that was answered just now: the next one is to be shown
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-review")
+        self._asked: Future[None] | None = None  # the queue as it is computed now
         self._timer = quiet_timer(self, DELAY, self._compute)
         self.found.connect(self._show)
         self.refused.connect(session.tell)
@@ -110,7 +111,7 @@ class ReviewPanel(QWidget):
             except Sam2sError as error:
                 self.refused.emit(str(error))
 
-        self._jobs.submit(work)
+        self._asked = self._jobs.submit(work)
 
     def shut_down(self) -> None:
         """Stop the thread."""
@@ -170,10 +171,20 @@ class ReviewPanel(QWidget):
         return self.review[row] if 0 <= row < len(self.review) else None
 
     def _answer_to(self) -> ReviewSpan | None:
-        """Return the chosen span; where none is, say how to choose one."""
+        """Return the chosen span; where none is, say how to choose one. Nobody answers what is yet to be seen."""
+        if self.span is not None and self.span == self._answered and self._behind:
+            self._session.tell("That is answered. The next span is on its way.")
+            return None
         if self.span is None:
             self._session.tell(f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else NOTHING)
         return self.span
+
+    @property
+    def _behind(self) -> bool:
+        """Whether the queue is not yet that of the masks as they are, or are about to be."""
+        worker = self._session.worker
+        asked = self._asked is not None and not self._asked.done()
+        return worker is not None and (worker.answering or asked or worker.project.store.mask_stamp != self._stamp)
 
     # What the user does
 

@@ -35,6 +35,7 @@ from napari_sam2s.widgets.timeline_model import timeline_rows
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
 FOLLOW_SECONDS = 0.25  # between two jumps of the view to the frame that is tracked
 PREFLIGHT_MS = 150  # after the last change that it depends on
+PAUSING = "Pausing after this frame ..."
 RATE_FRAMES = 10  # of a run from which its speed counts
 
 
@@ -99,6 +100,7 @@ class RunView(QObject):
             return
         if worker.tracking and not (worker.pausing and worker.answering):
             worker.pause()
+            self._session.tell(PAUSING)
         elif worker.answering or self.segments():
             self._start()
             worker.track(self._planned(worker))
@@ -106,11 +108,11 @@ class RunView(QObject):
             self._session.tell(NOTHING_TO_TRACK)
 
     def resume(self) -> None:
-        """Resume the run that was interrupted."""
+        """Resume the run that was interrupted, or that a click is pausing now."""
         worker = self._session.worker
-        if worker is None or worker.tracking:
+        if worker is None or (worker.tracking and not (worker.pausing and worker.answering)):
             return
-        if worker.interrupted:
+        if worker.interrupted or (worker.tracking and worker.project.runs):
             self._start(*worker.interrupted_as)
             worker.resume()
         else:

@@ -141,6 +141,7 @@ class SegmentWidget(QWidget):
         session.trouble.connect(show_warning)
         session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)
+        session.closing.connect(self._closing)
         session.changed.connect(self._refresh)
         self.model_panel.changed.connect(self._change_model)
         self.model_panel.message.connect(session.tell)
@@ -192,14 +193,26 @@ class SegmentWidget(QWidget):
     # What the worker of the open video reports
 
     def _opened(self, worker: ProjectWorker) -> None:
-        worker.ready.connect(self._ready)
-        worker.failed.connect(self._failed)
-        worker.asked.connect(self.model_panel.question.ask)
-        worker.lost.connect(self._lost)
-        worker.prompted.connect(self._prompted)
-        worker.changed.connect(self.session.changed)
+        for signal, hear in self._heard(worker):
+            signal.connect(hear)
         keep_whole_picture(self.viewer, self)
         dock_timeline(self.viewer, self.timeline)
+
+    def _heard(self, worker: ProjectWorker) -> tuple[tuple[Any, Any], ...]:
+        """Return the signals of a worker that are heard here, and what hears them."""
+        return (
+            (worker.ready, self._ready),
+            (worker.failed, self._failed),
+            (worker.asked, self.model_panel.question.ask),
+            (worker.lost, self._lost),
+            (worker.prompted, self._prompted),
+            (worker.changed, self.session.changed),
+        )
+
+    def _closing(self, worker: ProjectWorker) -> None:
+        """Hear no more of a video that is let go of, such as that its model is ready."""
+        for signal, hear in self._heard(worker):
+            signal.disconnect(hear)
 
     def _change_model(self) -> None:
         if self.session.worker is not None:
@@ -230,7 +243,10 @@ class SegmentWidget(QWidget):
         other = (
             "" if doubt or not self.answers.asks(frame, object_id) else f", or {keys.key('other_answer')} for another answer"
         )
-        self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
+        if self.session.tracking:  # a run waited for the answer
+            self.session.tell(f"{doubt} Tracking ...".lstrip())
+        else:
+            self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
         self.refresh()
 
     def _failed(self, message: str) -> None:

@@ -19,6 +19,7 @@ from qtpy.QtGui import QGuiApplication
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.video import Video
+from napari_sam2s.widgets.flat_view import stay_flat
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.layer_sync import LayerSync
 from napari_sam2s.widgets.project_worker import ProjectWorker
@@ -56,6 +57,7 @@ class Session(QObject):
         self.image: Image | None = None
         self.layers: LayerSync | None = None
         self.current_object = 1
+        self.reword: Callable[[Prompt], Prompt] = lambda prompt: prompt  # what a click says besides, by what it corrects
         self.rapid = False  # every click is a new object
         self.outlines = False  # masks are shown by their outlines
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
@@ -63,6 +65,7 @@ class Session(QObject):
         self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
         self.bounds = (0, 1)  # first frame and the one after the last that tracking may touch: the timeline's handles
         self._time: TimeAxis | None = None  # of the image
+        self._let_rise: Callable[[], None] | None = None  # ends that the view stays flat
         viewer.dims.events.current_step.connect(self._moved)
         self.changed.connect(self._show)  # first of all
 
@@ -78,6 +81,7 @@ class Session(QObject):
         """
         self.worker = worker = ProjectWorker(video, path, choice)
         self.image, self._time = layer, TimeAxis(layer)
+        self._let_rise = stay_flat(self.viewer, worker.project.shape, self.warn)
         if not worker.project.objects:
             worker.project.add_object()
         self.current_object = worker.project.objects[0].id
@@ -109,7 +113,9 @@ class Session(QObject):
         self._unseen.stop()
         if self._time is not None:
             self._time.close()
-        self.image = self._time = None
+        if self._let_rise is not None:
+            self._let_rise()
+        self.image = self._time = self._let_rise = None
         if worker is not None:
             for changes in (worker.project.masks_changed, worker.project.objects_changed):
                 changes.disconnect(self._note_change)
@@ -279,7 +285,7 @@ class Session(QObject):
             prompt = Prompt(self.current_object, prompt.frame, prompt.points, prompt.labels, prompt.box)
         if self.tracking:
             self.paused_by_click.emit()
-        self.worker.prompt(prompt)
+        self.worker.prompt(self.reword(prompt))
         QTimer.singleShot(PATIENCE_MS, self._tell_wait)
 
     def _tell_wait(self) -> None:

@@ -87,7 +87,8 @@ class VideoPicker(QWidget):
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
         elif event is not None and before is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
-            self._session.tell(self._second(event.value))
+            tell = self._session.notify if self._session.tracking else self._session.tell  # a run says something else at once
+            tell(self._second(event.value))
 
     def _layer_chosen(self, event: Any) -> None:
         """Choose the prompts instead of a video that was just added.
@@ -168,7 +169,7 @@ class VideoPicker(QWidget):
             self._open(layer, path)
         except Sam2sError as error:
             self._session.close()
-            self._session.tell(str(error))
+            self._session.warn(str(error))
             if path is None:
                 self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
 
