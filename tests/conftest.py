@@ -54,10 +54,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is of the widgets, or starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
+    """Mark what is of the widgets, or starts Qt, and what is long as slow: ``-m "not gui and not slow"`` is the inner loop."""
     for item in items:
         if WIDGETS in item.path.parents or GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
+        own = {mark.name for mark in getattr(getattr(item, "function", None), "pytestmark", ())}  # not those of a parameter
+        if {"slow", "long"} <= own:
+            raise pytest.UsageError(f"{item.nodeid} is marked both slow and long. Keep one: what is long is slow by itself.")
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection() -> None:

@@ -138,6 +138,7 @@ def test_both_directions_and_a_range(folder, capsys, tmp_path):
         assert [r.direction for r in project.runs] == ["forward", "backward"]
 
 
+@pytest.mark.slow
 def test_a_label_picture_of_sixty_objects_in_one_option(capsys, tmp_path):
     labels = np.zeros((120, 160), np.uint16)
     ids = [1000 + 3 * n for n in range(60)]
@@ -218,6 +219,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
     words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu", "--image-size", "128"]
     assert run(capsys, "track", folder / "case.mp4", *words, "--out", tmp_path / "whole.sam2s")[0] == 0
@@ -233,6 +235,7 @@ def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
         np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
 
 
+@pytest.mark.slow
 def test_resume_follows_a_video_that_was_moved_or_encoded_anew(folder, capsys, tmp_path):
     case, project = shutil.copy(folder / "case.mp4", tmp_path / "case.mp4"), tmp_path / "case.sam2s"
     with open_video(case) as video, Project.create(project, video) as made:
@@ -261,6 +264,7 @@ def _frames(path):
         return 0
 
 
+@pytest.mark.slow
 def test_demo(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", "--frames", 10, "--out", tmp_path / "d")
     assert code == 0

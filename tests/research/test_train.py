@@ -63,6 +63,7 @@ def test_a_run_within_a_time_makes_a_step_of_each_batch(tmp_path, capsys):
     assert "accumulate = 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_composites_are_learned_from_and_judged_on(tmp_path, capsys):
     pytest.importorskip("cv2")
     pytest.importorskip("skimage")

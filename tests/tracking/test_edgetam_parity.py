@@ -28,7 +28,7 @@ def test_against_golden_file(golden, scenario):
         parity.check_golden(parity.run_ours(edgetam_parity.our_model(side), scenario, side), golden, scenario)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", parity.SCENARIOS)
 @pytest.mark.parametrize("side", [edgetam_parity.SMALL, 512])
 def test_against_transformers(side, scenario, record_property):

@@ -94,6 +94,7 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
     assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_gone_on_with(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as broken:
         here = Tracker(load_model(image_size=SIDE), video, whole)

@@ -195,6 +195,7 @@ def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, t
         assert [(row["step"], float(row["mean"])) for row in csv.DictReader(file)] == [("2", 0.4), ("4", 0.6)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     """Ctrl-C in the middle of the second step: the run stops after it, and goes on to what it would have been."""
@@ -218,7 +219,7 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
         assert torch.equal(value, again.learner.model.state_dict()[name]), name
 
 
-@pytest.mark.slow  # three processes that import torch; the interrupt alone is the test before
+@pytest.mark.long  # three processes that import torch; the interrupt alone is the test before
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes, as a terminal does")
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_on_the_command_line(config, tmp_path):

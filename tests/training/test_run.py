@@ -45,6 +45,7 @@ def weights(folder):
     return torch.load(folder / "last.pt", weights_only=True)["model"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     config.write_text(config.read_text().replace("frames = 6", "frames = 3").replace("steps = 4", "steps = 2"))
     run, data = start(config, tmp_path / "whole")
@@ -252,6 +253,7 @@ def test_curves_are_drawn(tmp_path):
     assert (drawn == (30, 90, 170)).all(axis=-1).sum() > 100
 
 
+@pytest.mark.slow
 def test_sam2_becomes_sam2s(config, tmp_path):
     """Starting from SAM 2's weights adds the long-term embedding, as a conditioning one, and the class token."""
     torch.manual_seed(0)
@@ -302,6 +304,7 @@ def test_real_data_sparse_annotation_included(config, tmp_path, davis):
     run.learner.take_step(data[4])
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_a_project(config, tmp_path):
     case = demo_case(8, size=(60, 80))
     path = write_video((case[t] for t in range(8)), tmp_path / "case.mp4")
@@ -319,6 +322,7 @@ def test_fine_tuning_on_a_project(config, tmp_path):
     run.learner.take_step(batch)
 
 
+@pytest.mark.slow
 def test_only_the_parts_that_are_named_learn(config, tmp_path):
     """A head for first prompts is added to a network that has none, learns alone, and stays when the next run goes on."""
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
@@ -373,6 +377,7 @@ def test_the_head_alone_learns_of_pictures_what_it_learns_with_all_else(config, 
         torch.testing.assert_close(gradients[1][name], gradients[0][name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp_path):
     """First prompts go to the head, so only clicks on later frames reach the other prompt encoder."""
     config.write_text(
