@@ -114,6 +114,7 @@ def test_a_video_is_tracked_from_its_masks_and_not_again(folder, made):
     assert do(task_of(folder, "project"))[0].state == "nothing to do"
 
 
+@pytest.mark.slow
 def test_paused_in_the_middle_it_goes_on_to_the_same_masks(folder):
     whole = task_of(folder)
     assert do(whole)[0].state == "done"

@@ -57,6 +57,7 @@ def test_info(folder, capsys, tmp_path):
     assert "uint16" in out
 
 
+@pytest.mark.slow
 def test_track_to_a_folder_and_evaluate(folder, capsys, tmp_path):
     code, *_ = run(capsys, "track", folder / "case.mp4", "--mask", f"0,{folder / 'first.png'}", "--out", tmp_path / "out")
     assert code == 0

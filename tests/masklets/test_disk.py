@@ -53,6 +53,7 @@ def fill(project, run, noise):
     raise AssertionError("the disk did not fill up")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_the_middle_of_a_run(small_disk):
     noise = np.random.default_rng(0).random((30, 900, 900)) < 0.5
     ballast = small_disk / "ballast"

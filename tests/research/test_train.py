@@ -45,6 +45,7 @@ def test_recipes_are_valid(path):
     assert read_config(path).steps > 0
 
 
+@pytest.mark.slow
 def test_a_run_fits_into_a_time(tmp_path, capsys):
     command = [str(write(tmp_path)), "--out", str(tmp_path / "run"), "--workers", "0", "--threads", "1", "--within", "0.01"]
     assert main(command) == 0

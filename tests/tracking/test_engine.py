@@ -18,6 +18,8 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
+# Starting it takes seconds. What runs in it is in `test_tracker.py` too, how it starts in `test_engine_keys.py`.
+pytestmark = pytest.mark.slow
 SIDE = 128  # of the network's input: the model's own 384 takes nine times as long
 
 
@@ -94,7 +96,6 @@ def test_a_working_rate_and_a_second_run_over_it_as_here(engine, video, tmp_path
     assert {origin for *_, origin in origins[0]} == {"prompted", "propagated", "interpolated"}
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_and_gone_on_with(engine, video, tmp_path):
     with project_of(tmp_path, "a.sam2s", video) as whole, project_of(tmp_path, "b.sam2s", video) as broken:
         here = Tracker(load_model(image_size=SIDE), video, whole)

@@ -371,6 +371,7 @@ def test_memory_is_bounded(random_nano, clip):
     assert len(tracker._actor.objects._recent_logits) <= 8
 
 
+@pytest.mark.slow
 def test_mixed_precision_takes_every_prompt_stays_near_and_goes_on_from_a_snapshot(another_nano, random_nano, clip):
     another_nano.arithmetic = torch.bfloat16
     mixed, again, exact = (Tracker(m, clip) for m in (another_nano, another_nano, random_nano))

@@ -149,6 +149,7 @@ def test_paused_anywhere_and_gone_on_to_the_same_masks(attentive, video, tmp_pat
     assert parts == [whole] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [False, True])  # whether the second object is known before its prompt, from a run backward
 def test_gone_on_with_before_every_object_is_followed(attentive, video, tmp_path, seen):
     def prompt(tracker):

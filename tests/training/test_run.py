@@ -65,6 +65,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     assert model.metadata["provenance"]["step"] == 4
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_a_curve(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 4)
     config.write_text(config.read_text().replace("steps = 4", "steps = 2").replace("frames = 6", "frames = 3"))
@@ -354,6 +355,7 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     assert load_model(tmp_path / "run" / "model.pt", device="cpu").interactive is not None
 
 
+@pytest.mark.slow
 def test_the_head_alone_learns_of_pictures_what_it_learns_with_all_else(config, tmp_path):
     """Where nothing else learns, the network that tracks is not run; the gradients are the same."""
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
@@ -400,6 +402,7 @@ def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp
     assert any(n.startswith("sam_prompt_encoder.") for n in taught[1])
 
 
+@pytest.mark.slow
 def test_the_head_may_start_from_another_network(config, tmp_path):
     torch.manual_seed(5)
     other = SAM2S(load_model(device="cpu").config)

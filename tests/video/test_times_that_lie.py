@@ -279,6 +279,7 @@ def edited(source, target, *edits):
     return target
 
 
+@pytest.mark.slow
 def test_an_edit_list_beside_times_that_lie(tmp_path, numbered):
     """Of 60 frames ffmpeg shows 58, or those of another place."""
     base = numbered["encode"](tmp_path / "base.mp4", *numbered["X264"], "-g", "12", "-bf", "2")
