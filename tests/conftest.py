@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,7 +17,8 @@ import pytest
 
 # Before anything imports torch: spinning OpenMP threads starve everything else on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("QT_API", "pyqt6")
+# Of two bindings PySide6 is taken; pytest-qt is to take the same.
+os.environ["PYTEST_QT_API"] = os.environ.setdefault("QT_API", "pyside6" if importlib.util.find_spec("PySide6") else "pyqt6")
 # Processes of pytest-xdist share the cores: more threads than those only wait for each other.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
