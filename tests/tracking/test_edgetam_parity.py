@@ -21,7 +21,7 @@ def golden():
     return np.load(parity.GOLDEN / "edgetam.npz")
 
 
-@pytest.mark.parametrize("scenario", edgetam_parity.FEW)
+@pytest.mark.parametrize("scenario", [pytest.param(edgetam_parity.FEW[0], marks=pytest.mark.slow), *edgetam_parity.FEW[1:]])
 def test_against_golden_file(golden, scenario):
     side = edgetam_parity.SMALL
     with parity.float_memories():

@@ -99,6 +99,7 @@ def test_it_learns(config, tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_every_parameter_that_matters_is_taught(config, tmp_path):
     run, data = start(config, tmp_path / "run")
     touched = set()
