@@ -305,8 +305,6 @@ def test_of_a_cluster_without_gpus_none_is_waited_for(folder, workers):
         sam2s.batch(folder, prompts="masks", gpus=1, scheduler=workers.address, security=workers.keys)
     with pytest.raises(TrackingError, match="are started there"):
         sam2s.batch(folder, prompts="masks", workers=1, scheduler=workers.address, security=workers.keys)
-    with pytest.raises(TrackingError, match="GPUs are wanted"):
-        LocalWorkers(1, gpus=99)
 
 
 @pytest.mark.slow
@@ -319,6 +317,16 @@ def test_the_command_line_tells_each_video_and_ends_with_2_where_one_failed(fold
     assert "bad.mp4 cannot be opened as a video" in told
     assert "1 of 2 videos are done." in told
     assert (folder / "s.csv").read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_a_scheduler_starts_with_keys_of_its_own_and_leaves_nothing():
+    with pytest.raises(TrackingError, match="GPUs are wanted"):
+        LocalWorkers(1, gpus=99)
+    with LocalWorkers(0, threads=1) as none:
+        assert none.address.startswith("tls://127.0.0.1:")
+        assert none.keys.is_dir()
+        assert (none.pids, none.mend()) == ([], 0)
+    assert not none.keys.exists()
 
 
 def test_the_table_of_more_videos_than_lines_shows_those_at_work():

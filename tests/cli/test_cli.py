@@ -393,4 +393,4 @@ def test_sentences_and_paths_stand_on_lines_of_their_own(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(tmp_path / "out" / "Annotations" / "a")]
     assert "\rnapari-sam2s export: a: objects overlap; 36 pixels went to the object" in err.replace("\n", "\r")
-    assert err.endswith("frame/s]\n")
+    assert err.endswith(("frame/s]\n", "s/frame]\n"))  # of a quick and of a slow machine
