@@ -19,8 +19,9 @@ from napari_sam2s.training.checkpoint import model_state, save_atomically
 from research import export_checkpoint as module
 from research.export_checkpoint import pack
 
+pytestmark = pytest.mark.slow  # each packs the whole built-in model
 
-@pytest.mark.slow
+
 def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     config = tmp_path / "a.toml"
     config.write_text("seed = 1\n")
@@ -87,7 +88,6 @@ def test_another_input_than_it_was_trained_with(tmp_path):
     assert not (tmp_path / "no.pt").exists()
 
 
-@pytest.mark.slow
 def test_edges_drawn_in_other_windows_or_not_at_all(tmp_path):
     for radius, wanted in ((None, load_model("sam2s-nano").config.edge_radius), (0, 0), (3, 3)):
         pack(find_weights("sam2s-nano"), tmp_path / "o.pt", edge_radius=radius)
