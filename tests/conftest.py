@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,7 +17,8 @@ import pytest
 
 # Before anything imports torch: spinning OpenMP threads starve everything else on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("QT_API", "pyqt6")
+# Of two bindings PySide6 is taken; pytest-qt is to take the same.
+os.environ["PYTEST_QT_API"] = os.environ.setdefault("QT_API", "pyside6" if importlib.util.find_spec("PySide6") else "pyqt6")
 # Processes of pytest-xdist share the cores: more threads than those only wait for each other.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
@@ -54,10 +56,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is of the widgets, or starts Qt: ``-m "not gui and not slow"`` is the inner loop."""
+    """Mark what is of the widgets, or starts Qt, and what is long as slow: ``-m "not gui and not slow"`` is the inner loop."""
     for item in items:
         if WIDGETS in item.path.parents or GUI_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.gui)
+        own = {mark.name for mark in getattr(getattr(item, "function", None), "pytestmark", ())}  # not those of a parameter
+        if {"slow", "long"} <= own:
+            raise pytest.UsageError(f"{item.nodeid} is marked both slow and long. Keep one: what is long is slow by itself.")
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection() -> None:

@@ -44,6 +44,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_script_finds_what_it_imports(tmp_path):
     root = BENCHMARKS.parent
     scripts = sorted(path for folder in ("benchmarks", "docs", "research") for path in (root / folder).glob("*.py"))

@@ -36,6 +36,7 @@ def a_video_of_yours(tmp_path_factory) -> Path:
     return write_video((case[t] for t in range(6)), tmp_path_factory.mktemp("video") / "case.mp4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if _blocks(page)], ids=_name)
 def test_code_in_docs_runs(page, tmp_path, monkeypatch, a_video_of_yours, small_input):
     monkeypatch.chdir(tmp_path)
@@ -75,6 +76,7 @@ def _readability(*files: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=60)
 
 
+@pytest.mark.slow
 def test_sentences_that_a_user_reads_are_short():
     result = _readability()
     assert result.returncode == 0, result.stdout

@@ -17,6 +17,8 @@ from napari_sam2s.formats import read_ctc, read_davis
 from napari_sam2s.model.checkpoints import load_model  # here, so that the built-in model is made once
 from napari_sam2s.synthetic.samples import cells, demo_case
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 

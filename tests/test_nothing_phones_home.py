@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import socket, sys
 
@@ -45,6 +47,7 @@ print("alone")
 """
 
 
+@pytest.mark.slow
 def test_nothing_phones_home(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=tmp_path, timeout=300, check=False

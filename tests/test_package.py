@@ -127,7 +127,7 @@ def _names(archive: Path) -> list[str]:
         return sdist.getnames()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["wheel", "sdist", "editable", "folder"])
 def test_each_way_of_installing_gives_a_plugin(how, tmp_path):
     """In a new environment that borrows the dependencies of this one, each way gives the same manifest."""
@@ -165,6 +165,7 @@ def test_each_way_of_installing_gives_a_plugin(how, tmp_path):
     assert "valid" in checked.stdout + checked.stderr
 
 
+@pytest.mark.slow
 def test_old_import_paths_give_the_module_at_its_new_path():
     from napari_sam2s.moved_modules import MOVED
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import napari_sam2s
 
 SOURCE = Path(napari_sam2s.__file__).parent
 ROOT = SOURCE.parents[1]
+CONFTEST = Path(__file__).with_name("conftest.py")
 FILE_LINES, FUNCTION_LINES, OWN_BASES = 400, 60, 2
 
 
@@ -117,3 +120,24 @@ def test_one_name_one_thing():
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, n in classes.items() if n > 1] == []
+
+
+def test_what_is_long_is_slow_too_and_nothing_is_marked_twice(request):
+    """So the inner loop leaves both out, and a bare ``pytest`` one."""
+    [plugin] = [p for p in request.config.pluginmanager.get_plugins() if getattr(p, "__file__", "") == str(CONFTEST)]
+
+    def marked(*names):
+        def test():
+            pass
+
+        for name in names:
+            getattr(pytest.mark, name)(test)
+        item = pytest.Function.from_parent(request.node.parent, name="test", callobj=test)
+        plugin.pytest_collection_modifyitems([item])
+        return {mark.name for mark in item.iter_markers()}
+
+    assert marked() == set()
+    assert marked("slow") == {"slow"}
+    assert marked("long") == {"slow", "long"}
+    with pytest.raises(pytest.UsageError, match="Keep one"):
+        marked("slow", "long")

@@ -114,6 +114,7 @@ def test_a_video_is_tracked_from_its_masks_and_not_again(folder, made):
     assert do(task_of(folder, "project"))[0].state == "nothing to do"
 
 
+@pytest.mark.slow
 def test_paused_in_the_middle_it_goes_on_to_the_same_masks(folder):
     whole = task_of(folder)
     assert do(whole)[0].state == "done"
@@ -188,6 +189,7 @@ def workers():
         yield running
 
 
+@pytest.mark.slow
 def test_killed_and_damaged_ones_among_them_a_second_call_finishes_the_rest(folder, workers, tmp_path):
     """The scheduler and its workers are other processes, in other folders, that ask for keys."""
     # Long enough that a worker is at it for some polls: eight frames can be over between two of them.
@@ -255,6 +257,7 @@ def test_a_worker_knows_by_the_content_whether_it_sees_what_is_meant(folder, tmp
     assert "sees another file" in known.hidden()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="a path that each process sees otherwise is Linux's")
 def test_what_no_worker_sees_is_streamed_from_here(folder, workers, monkeypatch):
     """`/proc/self/cwd` is another folder in each process, and the workers are in a folder without videos."""
@@ -277,6 +280,7 @@ def test_what_no_worker_sees_is_streamed_from_here(folder, workers, monkeypatch)
             np.testing.assert_array_equal(one.labels[t], two.labels[t])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["b.mp4", "/proc/self/cwd/b.mp4"], ids=["seen", "streamed"])
 def test_stopped_in_the_middle_it_goes_on_where_it_was(folder, workers, path, monkeypatch):
     if path.startswith("/proc") and not Path("/proc/self/cwd").exists():
@@ -295,15 +299,15 @@ def test_stopped_in_the_middle_it_goes_on_where_it_was(folder, workers, path, mo
     assert ("streamed" in then.worker) == path.startswith("/proc")
 
 
+@pytest.mark.slow
 def test_of_a_cluster_without_gpus_none_is_waited_for(folder, workers):
     with pytest.raises(TrackingError, match="offers a GPU"):
         sam2s.batch(folder, prompts="masks", gpus=1, scheduler=workers.address, security=workers.keys)
     with pytest.raises(TrackingError, match="are started there"):
         sam2s.batch(folder, prompts="masks", workers=1, scheduler=workers.address, security=workers.keys)
-    with pytest.raises(TrackingError, match="GPUs are wanted"):
-        LocalWorkers(1, gpus=99)
 
 
+@pytest.mark.slow
 def test_the_command_line_tells_each_video_and_ends_with_2_where_one_failed(folder, workers, capsys):
     (folder / "bad.mp4").write_bytes(b"x" * 999)
     arguments = ["batch", str(folder), "--prompts", "masks", "--image-size", "64", "--summary", str(folder / "s.csv")]
@@ -313,6 +317,16 @@ def test_the_command_line_tells_each_video_and_ends_with_2_where_one_failed(fold
     assert "bad.mp4 cannot be opened as a video" in told
     assert "1 of 2 videos are done." in told
     assert (folder / "s.csv").read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_a_scheduler_starts_with_keys_of_its_own_and_leaves_nothing():
+    with pytest.raises(TrackingError, match="GPUs are wanted"):
+        LocalWorkers(1, gpus=99)
+    with LocalWorkers(0, threads=1) as none:
+        assert none.address.startswith("tls://127.0.0.1:")
+        assert none.keys.is_dir()
+        assert (none.pids, none.mend()) == ([], 0)
+    assert not none.keys.exists()
 
 
 def test_the_table_of_more_videos_than_lines_shows_those_at_work():

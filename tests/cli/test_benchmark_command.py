@@ -65,6 +65,7 @@ def test_subsets_are_found_by_the_papers_names(data):
     assert [r.subset for r in find_benchmark_videos(data, ["CIS-Train"])] == ["CIS-Train"]
 
 
+@pytest.mark.slow
 def test_the_papers_table_with_ours(data, capsys, tmp_path):
     out = tmp_path / "out"
     code, text, _ = run(
@@ -149,7 +150,7 @@ def test_on_a_cluster(data, capsys, tmp_path):
     assert "| model | size | mine | average | fps | source |" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_give_the_same_scores(data, capsys, tmp_path):
     pages = []
     for n in (1, 2):
@@ -180,6 +181,7 @@ def test_bad_input(data, capsys, tmp_path, monkeypatch, words, sentence):
     assert not out
 
 
+@pytest.mark.slow
 def test_the_synthetic_benchmark_puts_its_table_into_the_docs(tmp_path, monkeypatch, capsys):
     path = Path(__file__).parents[2] / "benchmarks" / "synthetic_sasv.py"
     spec = importlib.util.spec_from_file_location("synthetic_sasv", path)

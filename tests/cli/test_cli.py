@@ -57,6 +57,7 @@ def test_info(folder, capsys, tmp_path):
     assert "uint16" in out
 
 
+@pytest.mark.slow
 def test_track_to_a_folder_and_evaluate(folder, capsys, tmp_path):
     code, *_ = run(capsys, "track", folder / "case.mp4", "--mask", f"0,{folder / 'first.png'}", "--out", tmp_path / "out")
     assert code == 0
@@ -138,6 +139,7 @@ def test_both_directions_and_a_range(folder, capsys, tmp_path):
         assert [r.direction for r in project.runs] == ["forward", "backward"]
 
 
+@pytest.mark.slow
 def test_a_label_picture_of_sixty_objects_in_one_option(capsys, tmp_path):
     labels = np.zeros((120, 160), np.uint16)
     ids = [1000 + 3 * n for n in range(60)]
@@ -218,6 +220,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
     words = ["--point", "0,60,80", "--box", "0,20,20,90,100,2", "--device", "cpu", "--image-size", "128"]
     assert run(capsys, "track", folder / "case.mp4", *words, "--out", tmp_path / "whole.sam2s")[0] == 0
@@ -233,6 +236,7 @@ def test_killed_and_resumed_to_the_same_masks(folder, capsys, tmp_path):
         np.testing.assert_array_equal(np.asarray(again.labels), np.asarray(whole.labels))
 
 
+@pytest.mark.slow
 def test_resume_follows_a_video_that_was_moved_or_encoded_anew(folder, capsys, tmp_path):
     case, project = shutil.copy(folder / "case.mp4", tmp_path / "case.mp4"), tmp_path / "case.sam2s"
     with open_video(case) as video, Project.create(project, video) as made:
@@ -261,6 +265,7 @@ def _frames(path):
         return 0
 
 
+@pytest.mark.slow
 def test_demo(capsys, tmp_path):
     code, out, _ = run(capsys, "demo", "--frames", 10, "--out", tmp_path / "d")
     assert code == 0
@@ -388,4 +393,4 @@ def test_sentences_and_paths_stand_on_lines_of_their_own(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out.splitlines() == [str(tmp_path / "out" / "Annotations" / "a")]
     assert "\rnapari-sam2s export: a: objects overlap; 36 pixels went to the object" in err.replace("\n", "\r")
-    assert err.endswith("frame/s]\n")
+    assert err.endswith(("frame/s]\n", "s/frame]\n"))  # of a quick and of a slow machine

@@ -39,6 +39,7 @@ def leave(case, path, how_far):
         return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how_far", [0, 1, 2])
 def test_the_same_command_starts_it(case, tmp_path, how_far, capsys):
     assert track(case, tmp_path / "whole.sam2s") == 0

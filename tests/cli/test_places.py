@@ -136,6 +136,7 @@ def test_scores_are_told_before_a_report_that_fails(numbered, capsys, tmp_path):
         assert told in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 3])
 def test_both_ways_interrupted_and_resumed_at_a_rate(numbered, capsys, tmp_path, monkeypatch, step):
     """Ctrl+C while going forward: the way back is still to come. Pictures do not know their rate, the project does."""

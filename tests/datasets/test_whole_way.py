@@ -82,6 +82,7 @@ def sasv(rarp50, polypgen, tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("subset", "frames"), [("RARP50", FRAMES // 2), ("PolypGen", FRAMES)])
 def test_convert_track_evaluate(subset, frames, sasv, capsys, tmp_path):
     root = sasv / subset
@@ -129,6 +130,7 @@ def test_convert_track_evaluate(subset, frames, sasv, capsys, tmp_path):
     assert report.count("masks tinted, the truth outlined in white") >= 2
 
 
+@pytest.mark.slow
 def test_convert_benchmark_report(sasv, capsys, tmp_path):
     words = ["benchmark", sasv, "--prompt", "3-click", "--skip", "prompt", "--device", "cpu", "--out", tmp_path / "out"]
     page = run(capsys, *words)

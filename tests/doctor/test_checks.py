@@ -109,6 +109,7 @@ def test_an_ffmpeg_that_does_not_work(monkeypatch, tmp_path):
     assert "IMAGEIO_FFMPEG_EXE" in finding.remedy
 
 
+@pytest.mark.slow
 def test_the_built_in_model_runs():
     finding = one(checks.network)
     assert finding.verdict == "ok"

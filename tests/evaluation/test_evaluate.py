@@ -194,6 +194,7 @@ def test_what_nobody_looked_for_in_a_project_is_not_absent(tmp_path, late):
     assert [(o.frames, o.jf, o.false_presence) for o in scores.objects] == [(10, 1, 0), (4, 1, 0)]
 
 
+@pytest.mark.slow
 def test_several_videos_in_processes(tmp_path):
     for n in range(3):
         truth = sequence(6, a=(1, range(6)))
@@ -205,6 +206,7 @@ def test_several_videos_in_processes(tmp_path):
     assert one.video("v0").jf == 1 > one.video("v2").j
 
 
+@pytest.mark.slow
 def test_projects_in_processes(tmp_path):
     video = open_video(np.zeros((6, 40, 40, 3), np.uint8))
     truth = sequence(6, a=(1, range(6)))

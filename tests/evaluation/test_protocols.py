@@ -117,6 +117,7 @@ def test_an_object_that_is_never_there_cannot_be_corrected():
         offline_rounds(Drifting(truth_of()), truth_of(o2=range(T)), 2)
 
 
+@pytest.mark.slow
 def test_rounds_with_the_built_in_model():
     from napari_sam2s.model import load_model
     from napari_sam2s.synthetic.samples import demo_case

@@ -98,6 +98,7 @@ def test_the_tolerance_is_of_the_full_frame():
     assert [tolerance_px(s) for s in ((480, 854), (1024, 1280), (1080, 1920), (100, 100))] == [8, 14, 18, 2]
 
 
+@pytest.mark.slow
 def test_dice_distance_and_surface_dice_are_those_of_monai():
     torch = pytest.importorskip("torch")
     metrics = pytest.importorskip("monai.metrics")

@@ -160,6 +160,7 @@ def sightings_in(name, made):
     return sorted((int(spot.get("FRAME")), int(spot.get("AREA"))) for spot in ElementTree.parse(made).iter("Spot"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SIGHTINGS)
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(case=cases())
@@ -180,6 +181,7 @@ def test_every_format_is_tried():
     assert {*READABLE, *SIGHTINGS} | drawn == set(FORMATS)
 
 
+@pytest.mark.slow
 def test_many_ids(tmp_path):
     """Three hundred objects, a pixel each, through every format that holds so many."""
     labels = np.arange(1, 301).reshape(15, 20)

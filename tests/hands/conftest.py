@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
     """Skip the walks where there is no desktop to be had; beside other tests their patience is too short: ``tox -e hands``."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.long)
     if absent := desktop.missing():
         for item in items:
             if Path(__file__).parent in item.path.parents:

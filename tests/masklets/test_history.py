@@ -154,6 +154,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
@@ -180,6 +181,7 @@ def test_any_edits_can_all_be_undone_and_redone(project, tmp_path, data):
             assert everything(again) == state
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_edits_after_undone_ones_and_runs_that_go_on(project, tmp_path, data):

@@ -97,6 +97,7 @@ def test_overlaps_stay_whole_and_order_decides_what_is_seen(project):
     assert not project.mask(0, 2)[:4].any()
 
 
+@pytest.mark.slow
 def test_the_type_grows_with_the_objects(project):
     for _ in range(260):
         project.add_object()

@@ -56,7 +56,7 @@ def test_smaller_than_pycocotools_on_smooth_masks():
     assert len(rle.encode(mask).counts) < 1.5 * len(theirs)
 
 
-@pytest.mark.slow  # that the type grows is shown by test_labels.py
+@pytest.mark.long  # that the type grows is shown by test_labels.py
 def test_65_535_objects_on_a_frame(tmp_path):
     class Plate:
         shape, fps, path = (2, 256, 256, 3), 1.0, None

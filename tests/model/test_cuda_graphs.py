@@ -137,6 +137,7 @@ def track(model):
     return masks, torch.cat([tracker._actor.objects.logits(i, 23) for i in (1, 2)])
 
 
+@pytest.mark.slow
 def test_a_tracker_finds_the_same_with_replays():
     torch.manual_seed(0)
     model = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64, edge_radius=2)).eval()

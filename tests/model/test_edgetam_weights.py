@@ -35,6 +35,7 @@ def in_transformers(weights):
     return edgetam_parity.renamed(weights, {name: torch.zeros(shape) for name, shape in shapes.items()})
 
 
+@pytest.mark.slow
 def test_both_layouts_give_the_same_network(weights, in_transformers, tmp_path):
     counted = {"image_encoder.trunk.body.stem.conv1.bn.num_batches_tracked": torch.tensor(3)}
     torch.save({"model": weights | counted}, tmp_path / "edgetam.pt")

@@ -207,6 +207,7 @@ def test_impossible_networks_are_refused_in_a_sentence():
         replace(CONFIGS["sam2.1-tiny"], interactive=True)
 
 
+@pytest.mark.slow
 def test_files_round_trip_and_say_what_is_wrong(lite, video, tmp_path):
     def saved(name, weights, config):
         torch.save({"model": weights, "config": config.to_dict(), "sam2s": {}}, tmp_path / name)

@@ -90,6 +90,7 @@ def test_what_a_sidecar_says(file, name, text, found):
         size(file)
 
 
+@pytest.mark.slow
 def test_our_own_fine_tunes_carry_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path / "kept"))
     tuned = SAM2S(replace(CONFIGS["sam2.1-tiny"], image_size=512))

@@ -102,6 +102,7 @@ def test_loading_in_fast_mode():
         load_model(mode="quick")
 
 
+@pytest.mark.slow
 def test_fast_masks_are_near_exact_ones():
     from napari_sam2s.synthetic.samples import demo_case
     from napari_sam2s.tracking import Tracker

@@ -54,6 +54,7 @@ def test_photographs_are_a_further_source_and_come_back_from_the_file(material, 
     assert len({p.shape for p in taken}) > 5
 
 
+@pytest.mark.slow
 def test_segments_may_be_cut_beforehand(material, tmp_path):
     replace(material, segments=cut_segments(material, 20)).save(tmp_path / "m.npz")
     read = Material.load(tmp_path / "m.npz")

@@ -19,6 +19,8 @@ from napari_sam2s.training.checkpoint import model_state, save_atomically
 from research import export_checkpoint as module
 from research.export_checkpoint import pack
 
+pytestmark = pytest.mark.slow  # each packs the whole built-in model
+
 
 def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     config = tmp_path / "a.toml"

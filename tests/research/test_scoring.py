@@ -117,6 +117,7 @@ def test_real_clips_are_those_that_are_annotated_from_where_they_are(tmp_path):
     assert {t: int(mask.sum()) for t, mask in track.known.items()} == {1: 400, 2: 0, 3: 400}
 
 
+@pytest.mark.slow
 def test_the_built_in_model_beats_a_frozen_mask():
     clip = Laparoscopy(2**31 + 5, 12, (128, 128), classes=("grasper",), organ=None, absences=0)
     case = validation_cases.Case("c", clip, tracks_of(clip))

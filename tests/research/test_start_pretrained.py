@@ -30,6 +30,7 @@ def files(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_start_keeps_what_was_learned_and_whitens_nothing_away(files):
     checkpoint, kept = start(str(files / "nano.pt"), files / "lite.pt", files / "train.npz", None, 32, 16)
     torch.save(checkpoint, files / "start.pt")

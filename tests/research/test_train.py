@@ -45,6 +45,7 @@ def test_recipes_are_valid(path):
     assert read_config(path).steps > 0
 
 
+@pytest.mark.slow
 def test_a_run_fits_into_a_time(tmp_path, capsys):
     command = [str(write(tmp_path)), "--out", str(tmp_path / "run"), "--workers", "0", "--threads", "1", "--within", "0.01"]
     assert main(command) == 0
@@ -63,6 +64,7 @@ def test_a_run_within_a_time_makes_a_step_of_each_batch(tmp_path, capsys):
     assert "accumulate = 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_composites_are_learned_from_and_judged_on(tmp_path, capsys):
     pytest.importorskip("cv2")
     pytest.importorskip("skimage")

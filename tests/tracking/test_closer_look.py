@@ -98,6 +98,7 @@ def iou(a, b):
     return (a & b).sum() / (a | b).sum()
 
 
+@pytest.mark.slow
 def test_small_things_are_drawn_finer_and_remembered_as_they_are_drawn(model, discs, monkeypatch):
     video, masks = discs
     sides = []

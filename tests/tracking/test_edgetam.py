@@ -47,6 +47,7 @@ def test_a_memory_is_latents_and_a_snapshot_keeps_them(small_edgetam, clip):
         assert all(np.array_equal(a[i], b[i]) for i in POINTS)
 
 
+@pytest.mark.slow
 def test_divemem_keeps_long_term_memories_that_are_read(small_edgetam, clip):
     policy = replace(DIVEMEM, iou_threshold=0.0)
     tracker, logits = track(small_edgetam, clip, policy, frames=30)
@@ -55,6 +56,7 @@ def test_divemem_keeps_long_term_memories_that_are_read(small_edgetam, clip):
     assert not torch.equal(logits[1], vanilla[1])
 
 
+@pytest.mark.slow
 def test_shortcuts(small_edgetam, clip, monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)

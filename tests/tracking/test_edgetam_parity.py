@@ -21,14 +21,14 @@ def golden():
     return np.load(parity.GOLDEN / "edgetam.npz")
 
 
-@pytest.mark.parametrize("scenario", edgetam_parity.FEW)
+@pytest.mark.parametrize("scenario", [pytest.param(edgetam_parity.FEW[0], marks=pytest.mark.slow), *edgetam_parity.FEW[1:]])
 def test_against_golden_file(golden, scenario):
     side = edgetam_parity.SMALL
     with parity.float_memories():
         parity.check_golden(parity.run_ours(edgetam_parity.our_model(side), scenario, side), golden, scenario)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", parity.SCENARIOS)
 @pytest.mark.parametrize("side", [edgetam_parity.SMALL, 512])
 def test_against_transformers(side, scenario, record_property):

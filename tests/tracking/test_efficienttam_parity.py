@@ -23,7 +23,9 @@ def golden():
     return np.load(parity.GOLDEN / "efficienttam.npz")
 
 
-@pytest.mark.parametrize("scenario", efficienttam_parity.FEW)
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(efficienttam_parity.FEW[0], marks=pytest.mark.slow), *efficienttam_parity.FEW[1:]]
+)
 def test_against_golden_file(golden, scenario):
     side = efficienttam_parity.SMALL
     with parity.float_memories():

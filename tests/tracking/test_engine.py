@@ -18,6 +18,8 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.tracking import CropTracker, Engine, EngineLost, ProjectRun, Tracker, resumable_run
 from napari_sam2s.video import open_video
 
+# Starting it takes seconds. What runs in it is in `test_tracker.py` too, how it starts in `test_engine_keys.py`.
+pytestmark = pytest.mark.slow
 SIDE = 128  # of the network's input: the model's own 384 takes nine times as long
 
 

@@ -20,7 +20,9 @@ def tiny(request):
     return parity.our_model(request.param), np.load(parity.GOLDEN / f"{request.param}.npz")
 
 
-@pytest.mark.parametrize("scenarios", parity.GROUPS, ids="-".join)
+@pytest.mark.parametrize(
+    "scenarios", [pytest.param(g, marks=pytest.mark.slow) if len(g) != 2 else g for g in parity.GROUPS], ids="-".join
+)
 def test_tiny_against_golden_files(tiny, scenarios):
     model, golden = tiny
     with parity.float_memories():
@@ -33,7 +35,7 @@ def test_every_scenario_is_in_a_group():
     assert sorted(scenario for group in parity.GROUPS for scenario in group) == sorted(parity.SCENARIOS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", parity.SCENARIOS)
 @pytest.mark.parametrize("name", [n for n in parity.CONFIGS if n != "sam2s-nano"])
 def test_every_size_against_the_package(name, scenario, record_property):

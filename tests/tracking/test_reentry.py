@@ -51,6 +51,7 @@ def told_nano(random_nano, monkeypatch):
     return random_nano
 
 
+@pytest.mark.slow
 def test_divemem_holds_views_from_all_sides_where_vanilla_holds_the_absence(told_nano):
     clip = make_clip()
     seen = {}

@@ -26,7 +26,7 @@ def test_against_golden_file(golden, scenario):
     parity.check_golden(sam3_parity.run_ours(scenario), golden, scenario)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", parity.SCENARIOS)
 def test_against_transformers(scenario):
     pytest.importorskip("transformers")

@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parent / "survival.py"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("moments", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("moments", [pytest.param(3, marks=pytest.mark.slow), pytest.param(25, marks=pytest.mark.long)])
 def test_killed_and_gone_on_with(tmp_path, moments):
     command = [sys.executable, "-W", "ignore", str(SCRIPT), str(tmp_path), str(moments), str(moments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

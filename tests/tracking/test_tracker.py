@@ -51,6 +51,7 @@ def test_the_loop_may_stop_anywhere_and_go_on(attentive, clip):
     assert same(found, expected)
 
 
+@pytest.mark.slow
 def test_objects_that_remember_the_same_frames_are_matched_together(another_nano, clip, monkeypatch):
     matching = another_nano.matching
     torch.manual_seed(1)
@@ -90,6 +91,7 @@ def test_what_was_said_after_a_snapshot_is_forgotten_and_told_again_as_it_was(at
     assert same(run(tracker, 5), run(fresh, 5))
 
 
+@pytest.mark.slow
 def test_snapshots_go_on_bit_for_bit(random_nano, another_nano, clip):
     """In another process they do in test_engine.py, test_survival.py and test_cli.py."""
     tracker = Tracker(random_nano, clip, memory="divemem")
@@ -358,6 +360,7 @@ def test_many_objects_go_in_batches_that_fit(random_nano, clip, monkeypatch):
         assert np.count_nonzero(whole.masks(3)[i] != parts.masks(3)[i]) <= 3
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(random_nano, clip):
     long = np.tile(clip, (3, 1, 1, 1))
     tracker = Tracker(random_nano, long, memory=VANILLA, cache_bytes=2**20)
@@ -368,6 +371,7 @@ def test_memory_is_bounded(random_nano, clip):
     assert len(tracker._actor.objects._recent_logits) <= 8
 
 
+@pytest.mark.slow
 def test_mixed_precision_takes_every_prompt_stays_near_and_goes_on_from_a_snapshot(another_nano, random_nano, clip):
     another_nano.arithmetic = torch.bfloat16
     mixed, again, exact = (Tracker(m, clip) for m in (another_nano, another_nano, random_nano))

@@ -139,6 +139,7 @@ def interrupted(model, video, path, prompt, frames, stop):
         return [project.labels[t].tobytes() for t in range(frames)], [project.masks.origins(t) for t in range(frames)]
 
 
+@pytest.mark.slow
 def test_paused_anywhere_and_gone_on_to_the_same_masks(attentive, video, tmp_path):
     def prompt(tracker):
         tracker.prompt(1, 0, points=[(20, 30)])
@@ -148,6 +149,7 @@ def test_paused_anywhere_and_gone_on_to_the_same_masks(attentive, video, tmp_pat
     assert parts == [whole] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [False, True])  # whether the second object is known before its prompt, from a run backward
 def test_gone_on_with_before_every_object_is_followed(attentive, video, tmp_path, seen):
     def prompt(tracker):

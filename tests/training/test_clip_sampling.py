@@ -130,6 +130,7 @@ def test_jittered_labels_grow_and_shrink_but_never_vanish():
     assert jitter_labels(np.random.default_rng(0), sample, 2).masks[:, 1].any(axis=(1, 2)).all()
 
 
+@pytest.mark.slow
 def test_workers_keep_opencv_to_one_thread():
     """Many workers with as many threads as there are cores each stand in each other's way."""
     cv2 = pytest.importorskip("cv2")

@@ -72,6 +72,7 @@ def of_before(folder):
     torch.save(state, folder / "last.pt")
 
 
+@pytest.mark.slow
 def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
     change(config, "seed = 3", 'seed = 3\ninit = "sam2s-nano"')
     run = taken(config, tmp_path / "run", 1)
@@ -81,7 +82,7 @@ def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
     assert find_policy("divemem", load_model(tmp_path / "run" / "model.pt", device="cpu").metadata) == own
 
 
-@pytest.mark.parametrize("early", [False, True], ids=["", "begun before"])
+@pytest.mark.parametrize("early", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "begun before"])
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -148,6 +149,7 @@ def test_other_recordings_are_told_of(config, draw_davis, tmp_path):
         start(config, tmp_path / "run", recorded=[second])
 
 
+@pytest.mark.slow
 def test_steps_taken_again_are_written_once(config, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 1)
     run, data = start(config, tmp_path / "run")
@@ -176,6 +178,7 @@ def test_a_row_that_was_cut_off_is_forgotten(tmp_path):
     assert path.read_text().split() == ["step,dice", "30,0.50000"]
 
 
+@pytest.mark.slow
 def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, tmp_path):
     config.write_text(config.read_text() + "\n[validation]\nevery = 2\ncases = 1\n")
     run, data = start(config, tmp_path / "run")
@@ -195,6 +198,7 @@ def test_what_fails_in_validation_was_saved_before_and_is_judged_later(config, t
         assert [(row["step"], float(row["mean"])) for row in csv.DictReader(file)] == [("2", 0.4), ("4", 0.6)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
     """Ctrl-C in the middle of the second step: the run stops after it, and goes on to what it would have been."""
@@ -218,7 +222,7 @@ def test_an_interrupt_waits_for_the_step_and_is_saved(config, tmp_path):
         assert torch.equal(value, again.learner.model.state_dict()[name]), name
 
 
-@pytest.mark.slow  # three processes that import torch; the interrupt alone is the test before
+@pytest.mark.long  # three processes that import torch; the interrupt alone is the test before
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts a group of processes, as a terminal does")
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_on_the_command_line(config, tmp_path):

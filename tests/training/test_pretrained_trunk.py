@@ -79,6 +79,7 @@ def one_step(run, data):
     return {n for n, w in run.learner.model.state_dict().items() if not torch.equal(w, before[n])}
 
 
+@pytest.mark.slow
 def test_a_frozen_trunk_stays_as_it_is_to_the_bit(config, beside, tmp_path):
     run, data = start(config(beside, "trunk_rate = 0.0"), tmp_path / "run")
     changed = one_step(run, data)

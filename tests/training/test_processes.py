@@ -18,7 +18,7 @@ def config(write_config):
     return write_config(stage, more='class_names = ["grasper", "hook"]')
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns_of_both_their_batches(config, tmp_path):
     pytest.importorskip("accelerate")
     together, alone = config, tmp_path / "alone.toml"
@@ -58,7 +58,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("late", [0, 1])
 def test_processes_whose_clocks_differ_stop_together(config, tmp_path, late):
     """Each would stop after its own 3 seconds, and the other wait for it in vain."""

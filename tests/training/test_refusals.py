@@ -115,6 +115,7 @@ def test_validation_is_opened_before_training(config, davis, draw_davis, tmp_pat
     assert 0 <= run.validator(load_model(device="cpu", image_size=64))["recorded"] <= 1
 
 
+@pytest.mark.slow
 def test_an_error_in_a_worker_process_is_one_sentence(config, draw_davis, tmp_path, capsys):
     empty = draw_davis(tmp_path / "empty", drawn=False)
     meta = empty / "meta.json"
@@ -126,6 +127,7 @@ def test_an_error_in_a_worker_process_is_one_sentence(config, draw_davis, tmp_pa
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_classes_are_added_to_those_of_the_network(config, davis, tmp_path):
     (davis / "meta.json").write_text('{"videos": {"v": {"objects": {"1": {"category": "stapler"}}}}}')
     change(config, "seed = 3", 'seed = 3\ninit = "sam2s-nano"')

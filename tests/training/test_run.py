@@ -45,6 +45,7 @@ def weights(folder):
     return torch.load(folder / "last.pt", weights_only=True)["model"]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     config.write_text(config.read_text().replace("frames = 6", "frames = 3").replace("steps = 4", "steps = 2"))
     run, data = start(config, tmp_path / "whole")
@@ -64,6 +65,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     assert model.metadata["provenance"]["step"] == 4
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_a_curve(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("napari_sam2s.training.loop.LOG_STEPS", 4)
     config.write_text(config.read_text().replace("steps = 4", "steps = 2").replace("frames = 6", "frames = 3"))
@@ -97,6 +99,7 @@ def test_it_learns(config, tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_every_parameter_that_matters_is_taught(config, tmp_path):
     run, data = start(config, tmp_path / "run")
     touched = set()
@@ -252,6 +255,7 @@ def test_curves_are_drawn(tmp_path):
     assert (drawn == (30, 90, 170)).all(axis=-1).sum() > 100
 
 
+@pytest.mark.slow
 def test_sam2_becomes_sam2s(config, tmp_path):
     """Starting from SAM 2's weights adds the long-term embedding, as a conditioning one, and the class token."""
     torch.manual_seed(0)
@@ -302,6 +306,7 @@ def test_real_data_sparse_annotation_included(config, tmp_path, davis):
     run.learner.take_step(data[4])
 
 
+@pytest.mark.slow
 def test_fine_tuning_on_a_project(config, tmp_path):
     case = demo_case(8, size=(60, 80))
     path = write_video((case[t] for t in range(8)), tmp_path / "case.mp4")
@@ -319,6 +324,7 @@ def test_fine_tuning_on_a_project(config, tmp_path):
     run.learner.take_step(batch)
 
 
+@pytest.mark.slow
 def test_only_the_parts_that_are_named_learn(config, tmp_path):
     """A head for first prompts is added to a network that has none, learns alone, and stays when the next run goes on."""
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
@@ -350,6 +356,7 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     assert load_model(tmp_path / "run" / "model.pt", device="cpu").interactive is not None
 
 
+@pytest.mark.slow
 def test_the_head_alone_learns_of_pictures_what_it_learns_with_all_else(config, tmp_path):
     """Where nothing else learns, the network that tracks is not run; the gradients are the same."""
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
@@ -373,6 +380,7 @@ def test_the_head_alone_learns_of_pictures_what_it_learns_with_all_else(config, 
         torch.testing.assert_close(gradients[1][name], gradients[0][name], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp_path):
     """First prompts go to the head, so only clicks on later frames reach the other prompt encoder."""
     config.write_text(
@@ -395,6 +403,7 @@ def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp
     assert any(n.startswith("sam_prompt_encoder.") for n in taught[1])
 
 
+@pytest.mark.slow
 def test_the_head_may_start_from_another_network(config, tmp_path):
     torch.manual_seed(5)
     other = SAM2S(load_model(device="cpu").config)

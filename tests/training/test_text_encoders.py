@@ -12,6 +12,7 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.training.class_embeddings import embed_names
 
 
+@pytest.mark.slow
 def test_clip_embeddings_from_a_local_encoder(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)

@@ -136,6 +136,11 @@ TORTURE = {
 TURNED = {90: 3, 180: 2, 270: 1}
 EDITED = ("cut with an edit list", "late by an edit list", "with sound in front")  # copies of one plain file
 RESIZED = "with another size from the middle on"
+# One of each codec and container, and of each way to hide a frame: the others are slow, all together.
+QUICK = {"h264 mp4", "h264 mkv", "h264 ts", "h264 avi with B", "h264 open gop", "h264 fragmented", "h264 variable rate mp4"}
+QUICK |= {"hevc mp4", "mpeg-4 avi", "mjpeg mov", "mpeg-2 interlaced ps", "ffv1 mkv", "h264 bare", "vp9 webm", RESIZED, "90"}
+QUICK |= {"cut with an edit list"}
+NAMES = [*TORTURE, *EDITED, RESIZED, *map(str, TURNED)]
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +149,7 @@ def numbered():
     return {"draw": draw, "read": read_number, "encode": encode, "ffmpeg": ffmpeg, "X264": X264, "frames": FRAMES}
 
 
-@pytest.fixture(scope="session", params=[*TORTURE, *EDITED, RESIZED, *map(str, TURNED)])
+@pytest.fixture(scope="session", params=[n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 def torture(request, tmp_path_factory):
     """One file of the set: ``(path, quarter turns to undo)``; made once, by whichever of pytest-xdist's processes is first."""
     folder, root = tmp_path_factory.mktemp("torture"), tmp_path_factory.getbasetemp()

@@ -57,11 +57,12 @@ def test_every_file_is_exact(torture, numbered):
     check(*torture, numbered, reads=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_file_is_exact_in_50_random_reads(torture, numbered):
     check(*torture, numbered, reads=50)
 
 
+@pytest.mark.slow
 def test_a_real_clip_is_exact(real_data):
     path = min((real_data / "videos").glob("*.mp4"), key=lambda p: p.stat().st_size)
     with open_video(path) as video:
@@ -73,7 +74,7 @@ def test_a_real_clip_is_exact(real_data):
     source.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_real_clip_against_its_own_packets(real_data):
     for path in sorted((real_data / "videos").glob("*.mp4")):
         with open_video(path) as video:

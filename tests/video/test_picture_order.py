@@ -59,7 +59,7 @@ def played_and_jumped(path, numbered):
     return [numbered["read"](frame) for frame in played], differ
 
 
-@pytest.mark.parametrize("options", [WITH_B, WITHOUT_B, ("-g", "1")])
+@pytest.mark.parametrize("options", [WITH_B, *(pytest.param(o, marks=pytest.mark.slow) for o in (WITHOUT_B, ("-g", "1")))])
 def test_of_frames_that_share_a_time_the_first_counts(options, tmp_path, numbered):
     """Two frames a millisecond, in a file that counts in milliseconds."""
     path = numbered["encode"](tmp_path / "fast.mkv", *numbered["X264"], *options, rate="2000")
@@ -77,6 +77,7 @@ def test_of_frames_that_share_a_time_the_first_counts(options, tmp_path, numbere
         assert not video.warnings
 
 
+@pytest.mark.slow
 def test_a_second_part_that_begins_with_the_last_time_of_the_first(tmp_path, numbered):
     options, late = (*numbered["X264"], *WITHOUT_B), ("-output_ts_offset", "1.56")
     parts = [numbered["encode"](tmp_path / "0.ts", *options, frames=40)]

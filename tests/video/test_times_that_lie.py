@@ -33,7 +33,7 @@ def check(path, read, frames=60):
     return " ".join(warnings)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "flv"])
+@pytest.mark.parametrize("suffix", ["mp4", *(pytest.param(s, marks=pytest.mark.slow) for s in ("mov", "mkv", "ts", "flv"))])
 def test_decoding_times_in_the_place_of_times_to_show(tmp_path, numbered, suffix):
     base = numbered["encode"](tmp_path / "base.mp4", *numbered["X264"], "-g", "12", "-bf", "2")
     path = tmp_path / f"a.{suffix}"
@@ -120,7 +120,7 @@ def test_a_palette_that_stands_at_the_beginning_only(tmp_path, numbered):
 
 
 @pytest.mark.parametrize("codec", [("-c:v", "mjpeg", "-q:v", "3"), ("-c:v", "mpeg4", "-g", "12", "-q:v", "3")])
-@pytest.mark.parametrize("place", [5, 30, 80])
+@pytest.mark.parametrize("place", [5, *(pytest.param(p, marks=pytest.mark.slow) for p in (30, 80))])
 def test_an_avi_that_lost_a_piece(tmp_path, numbered, codec, place):
     path = numbered["encode"](tmp_path / "a.avi", *codec, frames=100)
     data = bytearray(path.read_bytes())
@@ -192,7 +192,7 @@ def cameras(tmp_path_factory, numbered):
     return folder
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("suffix", ["mp4", *(pytest.param(s, marks=pytest.mark.slow) for s in ("mkv", "ts"))])
 def test_two_cameras(cameras, numbered, suffix):
     path = cameras / f"stereo.{suffix}"
     with open_video(path) as first, open_video(path, stream=1) as second, open_video(path, stream=0) as same:
@@ -279,6 +279,7 @@ def edited(source, target, *edits):
     return target
 
 
+@pytest.mark.slow
 def test_an_edit_list_beside_times_that_lie(tmp_path, numbered):
     """Of 60 frames ffmpeg shows 58, or those of another place."""
     base = numbered["encode"](tmp_path / "base.mp4", *numbered["X264"], "-g", "12", "-bf", "2")

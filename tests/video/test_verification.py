@@ -63,6 +63,7 @@ def test_other_pixels_after_a_jump_are_seen(clip, monkeypatch, capsys):
     assert (facts["holds"], facts["other_pixels"]) == (False, [7])
 
 
+@pytest.mark.slow
 def test_damage_that_a_checksum_shows_is_told(clip, tmp_path):
     """FFV1 has one for each slice, and decodes a wrong one to other pixels all the same."""
     path = tmp_path / "clip.mkv"

@@ -230,7 +230,7 @@ assert (os.waitpid(child, 0)[1], wrong) == (0, [])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks")
-@pytest.mark.parametrize("kind", ["mp4", "tif"])
+@pytest.mark.parametrize("kind", ["mp4", pytest.param("tif", marks=pytest.mark.slow)])
 def test_a_fork_reads_by_itself(tmp_path, numbered, kind):
     path = tmp_path / f"a.{kind}"
     if kind == "mp4":

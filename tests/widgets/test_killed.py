@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import ProjectRun, Tracker
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 PATIENCE = 240.0  # seconds
 
 NAPARI = """

@@ -145,7 +145,7 @@ def test_the_last_of_246_frames_at_24_a_second_is_shown():
     assert layer._data_view.min() == 255
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_real_file_dropped_on_napari(real_data, make_napari_viewer):
     viewer = make_napari_viewer()
     for path in [*sorted((real_data / "videos").glob("*.mp4")), real_data / "hela" / "hela.tif"]:

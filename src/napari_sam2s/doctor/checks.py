@@ -139,7 +139,7 @@ def window() -> Iterator[Finding]:
         return
     first = next((line for line in done.stderr.splitlines() if line.strip()), "no message")
     if "QtBindingsNotFoundError" in done.stderr or "No module named" in done.stderr:
-        yield Finding("window", "warning", "Qt is not installed: only the command line works.", f'{PIP} "napari[all]"')
+        yield Finding("window", "warning", "Qt is not installed: only the command line works.", f'{PIP} "napari-sam2s[all]"')
     elif sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         remedy = "Run napari on a machine with a screen, or forward one (ssh -X)."
         yield Finding("window", "warning", "There is no screen here: only the command line works.", remedy)
