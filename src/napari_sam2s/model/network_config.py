@@ -109,8 +109,8 @@ class ModelConfig:
             raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
         if self.prompt_side and (not self.interactive or self.prompt_likeness or self.prompt_side % STRIDE):
             raise ModelError(
-                f"{self.name} cannot have Segment Anything's head at prompt_side={self.prompt_side}: give a multiple of {STRIDE}, "
-                "with interactive and without prompt_likeness."
+                f"{self.name} cannot have Segment Anything's head at prompt_side={self.prompt_side}: give a multiple of "
+                f"{STRIDE}, with interactive and without prompt_likeness."
             )
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
