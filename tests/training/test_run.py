@@ -331,7 +331,7 @@ def test_only_the_parts_that_are_named_learn(config, tmp_path):
     whole = load_model(device="cpu").state_dict()
     old = torch.load(find_weights("sam2s-nano"), weights_only=True)
     old["model"] = {n: w for n, w in old["model"].items() if not n.startswith("interactive.")}
-    old["config"].update(interactive=False, prompt_likeness=0, prompt_unit=0, prompt_deep=False)
+    old["config"].update(interactive=False, prompt_side=0)
     torch.save(old, tmp_path / "old.pt")
     text = text.replace('init = "sam2s-nano"', f'init = "{tmp_path}/old.pt"')
     config.write_text(text.replace("cuts = 0.2", 'cuts = 0.2\ninteractive = true\nparts = ["interactive."]'))
@@ -406,10 +406,17 @@ def test_corrections_of_tracked_frames_teach_the_network_that_tracks(config, tmp
 @pytest.mark.slow
 def test_the_head_may_start_from_another_network(config, tmp_path):
     torch.manual_seed(5)
-    other = SAM2S(load_model(device="cpu").config)
+    other, own = SAM2S(load_model(device="cpu").config), torch.load(find_weights("sam2s-nano"), weights_only=True)
     save_atomically(model_state(other, {"provenance": {"step": 7}}, half=False), tmp_path / "other.pt")
     text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"\ninteractive = true')
-    config.write_text(text.replace("cuts = 0.2", f'cuts = 0.2\ninteractive_init = "{tmp_path}/other.pt"'))
+    text = text.replace("cuts = 0.2", f'cuts = 0.2\ninteractive_init = "{tmp_path}/other.pt"')
+    config.write_text(text)
+    with pytest.raises(TrainingError, match="Segment Anything's: leave out interactive_init"):
+        start(config, tmp_path / "run")
+    own["model"] = {n: w for n, w in own["model"].items() if not n.startswith("interactive.")}
+    own["config"].update(interactive=False, prompt_side=0)
+    torch.save(own, tmp_path / "own.pt")
+    config.write_text(text.replace('"sam2s-nano"\ninteractive', f'"{tmp_path}/own.pt"\ninteractive'))
     run, _ = start(config, tmp_path / "run")
     decoder = other.sam_mask_decoder.state_dict()
     for name, value in run.learner.model.interactive.mask_decoder.state_dict().items():

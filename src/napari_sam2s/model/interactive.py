@@ -103,5 +103,5 @@ class InteractiveHead(nn.Module):
 def head_for(config: ModelConfig) -> InteractiveHead | SegmentAnythingHead | None:
     """Return the head for first prompts that a configuration names, if any."""
     if config.prompt_side:
-        return SegmentAnythingHead(config.prompt_side, 4 * config.grid)
+        return SegmentAnythingHead(config.prompt_side)
     return InteractiveHead(config) if config.interactive else None

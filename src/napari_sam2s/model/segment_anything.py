@@ -29,13 +29,11 @@ class SegmentAnythingHead(nn.Module):
     ----------
     side
         To which squashed frames are brought, a multiple of 16. Those of 448 or 672 have whole windows only: nothing is wasted.
-    logits_side
-        Of the masks that it answers with; ``None`` for a quarter of ``side``.
     """
 
-    def __init__(self, side: int = 1024, logits_side: int | None = None) -> None:
+    def __init__(self, side: int = 1024) -> None:
         super().__init__()
-        self.side, self.logits_side = side, side // 4 if logits_side is None else logits_side
+        self.side = side
         self.encoder = TinyViT()
         self.prompt_encoder = PromptEncoder(CHANNELS)
         self.mask_decoder = MaskDecoder(CONFIG, scored=False)
@@ -62,7 +60,7 @@ class SegmentAnythingHead(nn.Module):
         points, labels, mask
             As :meth:`SAM2S.decode` takes them.
         image_size
-            S.
+            S. The masks have a quarter of it.
         """
         b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
         dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
@@ -72,7 +70,7 @@ class SegmentAnythingHead(nn.Module):
         out = self.mask_decoder(
             features.embedding.expand(b, -1, -1, -1), encoder.grid_position(grid), sparse, dense, features.skips
         )
-        if out.logits.shape[-1] != self.logits_side:
-            size = (self.logits_side, self.logits_side)
+        size = (image_size // 4, image_size // 4)
+        if out.logits.shape[-2:] != size:
             out.logits = F.interpolate(out.logits, size=size, mode="bilinear", align_corners=False, antialias=True)
         return out

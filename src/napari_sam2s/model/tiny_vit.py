@@ -27,7 +27,7 @@ def depthwise(dim: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(dim, dim, 3, stride, padding=1, groups=dim)
 
 
-class ConvBlock(nn.Module):
+class WideningBlock(nn.Module):
     """Widen, look around, narrow, add."""
 
     def __init__(self, dim: int) -> None:
@@ -110,7 +110,7 @@ class TinyViT(nn.Module):
         super().__init__()
         first = WIDTHS[0]
         self.stem = nn.ModuleList((nn.Conv2d(3, first // 2, 3, 2, padding=1), nn.Conv2d(first // 2, first, 3, 2, padding=1)))
-        stages: list[list[nn.Module]] = [[ConvBlock(first) for _ in range(DEPTHS[0])]]
+        stages: list[list[nn.Module]] = [[WideningBlock(first) for _ in range(DEPTHS[0])]]
         for width, depth, heads, window in list(zip(WIDTHS, DEPTHS, HEADS, WINDOWS, strict=True))[1:]:
             stages.append([WindowBlock(width, heads, window) for _ in range(depth)])
         self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)

@@ -212,6 +212,8 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
     if model.interactive is None or (known and not config.interactive_init):
         return []
     source = config.interactive_init or config.init
+    if model.config.prompt_side:
+        raise TrainingError(f"The head for first prompts of {config.init} is Segment Anything's: leave out interactive_init.")
     weights, _, metadata = read_checkpoint(find_weights(source))
     try:
         model.interactive.start_from(weights)
