@@ -96,6 +96,18 @@ def test_it_answers_clicks_through_a_tracker_with_candidates(network):
     assert refined.shape == (40, 60)
 
 
+def test_it_answers_in_mixed_precision(network):
+    """What makes masks smaller is not there in bfloat16."""
+    video = np.random.default_rng(0).integers(0, 255, (1, 40, 60, 3), dtype=np.uint8)
+    exact = Tracker(network, video).candidates(0, points=[(20, 30)])
+    network.arithmetic = torch.bfloat16
+    try:
+        mixed = Tracker(network, video).candidates(0, points=[(20, 30)])
+    finally:
+        network.arithmetic = None
+    assert [c.iou for c in mixed] == pytest.approx([c.iou for c in exact], abs=0.05)
+
+
 @pytest.mark.parametrize("wrong", [{"prompt_side": 100}, {"interactive": False}, {"prompt_likeness": 8}])
 def test_settings_that_do_not_go_together_are_refused(wrong):
     with pytest.raises(ModelError, match="cannot"):

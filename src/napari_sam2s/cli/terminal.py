@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.validation import user_path
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
@@ -66,6 +65,7 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
     ProjectError
         If it is not there, or is not the project's video and ``relink`` does not say to take it all the same.
     """
+    from napari_sam2s.masklets.validation import user_path
     from napari_sam2s.video.video import reopen_video
 
     source = moved or project.video.path

@@ -72,5 +72,5 @@ class SegmentAnythingHead(nn.Module):
         )
         size = (image_size // 4, image_size // 4)
         if out.logits.shape[-2:] != size:
-            out.logits = F.interpolate(out.logits, size=size, mode="bilinear", align_corners=False, antialias=True)
+            out.logits = F.interpolate(out.logits.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
         return out
