@@ -43,7 +43,7 @@ def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_p
     assert panel.lessons.steps.isVisible(), "it is brought back, from any page"
     press(panel.lessons, "Close")
     assert panel.table.isVisible()
-    widget.run_view._stopped("finished")
+    widget.session.worker.stopped.emit("finished")
     assert remembered("lessons", "learned", False)
     heights = {widget.run_panel.preflight.height(), widget.status.height()}
     widget.status.setText("")

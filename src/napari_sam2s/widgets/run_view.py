@@ -150,6 +150,8 @@ class RunView(QObject):
         self._total, self._done, self._before = total, 0, 0
 
     def _started(self, segments: Sequence[Segment]) -> None:
+        if not self._session.hears(self):
+            return
         self._expect(sum(s.frames for s in segments), segments[0].stride, len({i for s in segments for i in s.objects}))
 
     def _moved(self) -> None:
@@ -166,7 +168,7 @@ class RunView(QObject):
 
     def _progressed(self, done: int, total: int, frame: int, rate: float) -> None:
         session = self._session
-        if session.worker is None:
+        if not session.hears(self):
             return
         if self._before + done < self._done:  # another segment
             self._before = self._done
@@ -197,6 +199,8 @@ class RunView(QObject):
             self._jumping = False
 
     def _stopped(self, how: str) -> None:
+        if not self._session.hears(self):
+            return
         session = self._session
         if session.tracking:  # the next run waits already
             session.changed.emit()

@@ -214,17 +214,13 @@ class SegmentWidget(QWidget):
         for signal, hear in self._heard(worker):
             signal.disconnect(hear)
 
-    def _is_late(self) -> bool:
-        """Whether what is heard was said before its video was let go of: PySide6 delivers it all the same, as nobody's."""
-        return self.sender() is None or self.sender() is not self.session.worker
-
     def _change_model(self) -> None:
         if self.session.worker is not None:
             self.session.tell(LOADING)
             self.session.worker.change(self.model_panel.choice())
 
     def _ready(self, facts: dict[str, Any]) -> None:
-        if self._is_late():
+        if not self.session.hears(self):
             return
         worker, then = self.session.worker, "Click an object. Right-click to leave something out."
         if worker is not None and worker.interrupted:
@@ -239,7 +235,7 @@ class SegmentWidget(QWidget):
         self._paused_by_click = True
 
     def _prompted(self, frame: int, object_id: int) -> None:
-        if self._is_late():
+        if not self.session.hears(self):
             return
         doubt, keys = self.answers.say(frame, object_id), self.keys
         paused, self._paused_by_click = self._paused_by_click, False
@@ -258,13 +254,13 @@ class SegmentWidget(QWidget):
         self.refresh()
 
     def _failed(self, message: str) -> None:
-        if self._is_late():
+        if not self.session.hears(self):
             return
         self.session.warn(message)
         self.refresh()  # a click that was refused is drawn already
 
     def _lost(self, message: str) -> None:
-        if self._is_late():
+        if not self.session.hears(self):
             return
         worker = self.session.worker
         interrupted = worker is not None and worker.interrupted

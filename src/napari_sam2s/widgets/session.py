@@ -129,6 +129,13 @@ class Session(QObject):
         self.closed.emit()
         self.changed.emit()
 
+    def hears(self, receiver: QObject) -> bool:
+        """Whether what a ``receiver`` is hearing is said by the worker of the open video.
+
+        PySide6 delivers what was queued before a signal was disconnected, as nobody's; PyQt6 does not.
+        """
+        return self.worker is not None and receiver.sender() is self.worker
+
     def let_go(self) -> None:
         """Let go of the viewer, for good; the masks stay there to look at."""
         self.viewer.dims.events.current_step.disconnect(self._moved)
