@@ -7,7 +7,7 @@ import torch
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.tracking import closer_look, predictor
-from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, place
+from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, most_alike, place
 
 FRAME = (200, 400)
 
@@ -76,6 +76,16 @@ def test_an_answer_is_cut_and_placed_where_it_was():
     assert back.shape == (1, 1, 100, 100)
     inside = torch.nn.functional.interpolate(low[None, None], (100, 100)) > 0
     assert ((back > 0) ^ inside).float().mean() < 0.05
+
+
+def test_of_what_a_click_may_mean_the_most_similar_to_a_coarse_answer_is_taken():
+    answers = torch.full((3, 32, 32), -4.0)
+    answers[0, :, :] = answers[1, 8:24, 8:24] = answers[2, 14:18, 14:18] = 4.0  # all, a part, a finer one
+    coarse = torch.full((8, 8), -1.0)
+    coarse[2:6, 2:6] = 1.0
+    assert most_alike(answers, coarse) == 1
+    coarse[:, :] = 1.0
+    assert most_alike(answers, coarse) == 0
 
 
 @pytest.fixture(scope="module")

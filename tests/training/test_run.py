@@ -430,6 +430,16 @@ def test_the_head_may_start_from_another_network(config, tmp_path):
         start(config, tmp_path / "run")
 
 
+def test_segment_anythings_encoder_learns_only_where_it_is_named(config, tmp_path):
+    text = config.read_text().replace("seed = 3", 'seed = 3\ninit = "sam2s-nano"')
+    for parts, learns in (("", False), ('parts = ["interactive."]\n', False), ('parts = ["interactive.encoder."]\n', True)):
+        config.write_text(text.replace("cuts = 0.2", f"{parts}cuts = 0.2"))
+        run, _ = start(config, tmp_path / f"run{len(parts)}")
+        head = run.learner.model.interactive
+        assert {p.requires_grad for p in head.encoder.parameters()} == {learns}
+        assert {p.requires_grad for p in head.mask_decoder.parameters()} == {not learns}
+
+
 def test_bad_data(config, tmp_path, davis):
     recorded_config(config)
     with pytest.raises(TrainingError, match="no material for"):

@@ -8,8 +8,6 @@ the same, to the bit, as with any other head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -37,10 +35,6 @@ class SegmentAnythingHead(nn.Module):
         self.encoder = TinyViT()
         self.prompt_encoder = PromptEncoder(CHANNELS)
         self.mask_decoder = MaskDecoder(CONFIG, scored=False)
-
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Refuse: what it knows cannot be had from a whole network."""
-        raise KeyError("encoder")
 
     def encode(self, image: Tensor, _trunk: nn.Module | None = None) -> Features:
         """Encode squashed frames ``(N, 3, S, S)`` in units of ImageNet's spread."""

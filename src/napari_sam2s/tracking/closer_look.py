@@ -5,7 +5,7 @@ three times as many, and the answer is drawn finer, too. A box says where to loo
 they are answered on the whole frame first, and that answer is shown to the network again from near. (Of a
 single click it is not: of what the click may mean from near, the most similar to that answer is taken.) This is the zooming in
 of Sofiiuk et al., "Reviving Iterative Training with Mask Guidance for Interactive Segmentation", arXiv 2102.06583. What it
-brings: ``benchmarks/first_prompts.py --closer``.
+brings: ``benchmarks/first_prompts.py``, with and without ``--whole-frame``.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from napari_sam2s.errors import TrainingError
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
+from napari_sam2s.model.segment_anything import SegmentAnythingHead
 from napari_sam2s.training.class_embeddings import add_names, embed_names
 from napari_sam2s.training.clip_families import Cells, Procedural, Recorded
 from napari_sam2s.training.data import Family, StepDataset
@@ -212,7 +213,7 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
     if model.interactive is None or (known and not config.interactive_init):
         return []
     source = config.interactive_init or config.init
-    if model.config.prompt_side:
+    if isinstance(model.interactive, SegmentAnythingHead):
         raise TrainingError(f"The head for first prompts of {config.init} is Segment Anything's: leave out interactive_init.")
     weights, _, metadata = read_checkpoint(find_weights(source))
     try:
