@@ -96,6 +96,19 @@ def test_it_answers_clicks_through_a_tracker_with_candidates(network):
     assert refined.shape == (40, 60)
 
 
+def test_predicted_iou_is_at_most_one(network):
+    bias = network.interactive.mask_decoder.iou_prediction_head.layers[-1].bias
+    before = bias.clone()
+    bias += 5
+    try:
+        tracker = Tracker(network, np.random.default_rng(0).integers(0, 255, (1, 40, 60, 3), dtype=np.uint8))
+        tracker.prompt(1, 0, points=[(20, 30)])
+        assert tracker.scores(0)[1].iou == 1
+        assert {c.iou for c in tracker.candidates(0, points=[(20, 30)])} == {1.0}
+    finally:
+        bias.copy_(before)
+
+
 def test_it_answers_in_mixed_precision(network):
     """What makes masks smaller is not there in bfloat16."""
     video = np.random.default_rng(0).integers(0, 255, (1, 40, 60, 3), dtype=np.uint8)
