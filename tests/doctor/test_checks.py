@@ -62,6 +62,7 @@ def test_qt_cannot_open_a_window(monkeypatch):
     finding = one(checks.window)
     assert finding.verdict == "broken"
     assert "nonsense" in finding.found
+    assert finding.remedy == "QT_QPA_PLATFORM is set to nonsense. Unset it."
 
 
 @pytest.mark.parametrize(("script", "verdict"), [("raise ImportError('No module named PyQt6')", "warning"), ("", "broken")])

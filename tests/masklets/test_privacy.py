@@ -64,7 +64,12 @@ def test_a_stripped_copy_has_none_of_it_and_all_masks(project, tmp_path, capsys)
         assert copy.video.path is None
     capsys.readouterr()
     assert main(["show", str(target), "--private"]) == 0
-    assert "its path is not in the project" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "its path is not in the project" in said
+    assert "copy --strip" in said  # the object that was added since is a step of undo
+    copy_stripped(target, tmp_path / "again.sam2s")
+    assert main(["show", str(tmp_path / "again.sam2s"), "--private"]) == 0
+    assert "copy --strip" not in capsys.readouterr().out  # nothing is left to leave out
 
 
 def test_stripping_leaves_the_project_as_it_is(project, tmp_path):

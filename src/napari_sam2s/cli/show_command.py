@@ -70,7 +70,9 @@ def _print_private(facts: dict[str, Any], args: argparse.Namespace) -> int:
         print(f"{title}: {', '.join(facts[key]) or 'none'}")
     print(f"times: {facts['first']} to {facts['last']}" if facts["first"] else "times: none")
     print(f"undo history: {facts['steps']} steps")
-    print(f"`napari-sam2s copy --strip {args.project} TARGET` leaves this out, except names and classes: rename those first.")
+    if any(facts[key] for key in ("video", "model_files", "first", "steps")):
+        command = f"`napari-sam2s copy --strip {args.project} TARGET`"
+        print(f"{command} leaves this out, except names and classes: rename those first.")
     return 0
 
 

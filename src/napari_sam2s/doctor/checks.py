@@ -145,6 +145,8 @@ def window() -> Iterator[Finding]:
         yield Finding("window", "warning", "There is no screen here: only the command line works.", remedy)
     else:
         remedy = f"On Debian and Ubuntu: sudo apt-get install {QT_LIBRARIES}" if sys.platform.startswith("linux") else ""
+        if "Could not find the Qt platform plugin" in done.stderr and (asked := os.environ.get("QT_QPA_PLATFORM")):
+            remedy = f"QT_QPA_PLATFORM is set to {asked}. Unset it."
         yield Finding("window", "broken", f"Qt cannot open a window: {first}", remedy)
 
 
@@ -277,7 +279,7 @@ def models() -> Iterator[Finding]:
     if good:
         yield Finding("models", "ok", ", ".join(good))
     elif not here:
-        remedy = "For real work: napari-sam2s models get sam2.1-tiny"
+        remedy = "For real work: napari-sam2s models get sam2.1-base-plus"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
 
 

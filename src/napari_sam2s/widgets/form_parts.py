@@ -89,7 +89,7 @@ class _Lines(QLabel):
 
     def setText(self, text: str | None) -> None:
         """Show a text."""
-        super().setText(text)
+        super().setText(text or "")
         self._fit()
 
     def resizeEvent(self, event: Any) -> None:

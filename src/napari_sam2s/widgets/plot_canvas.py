@@ -14,7 +14,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
+from qtpy.QtGui import (
+    QColor,
+    QImage,
+    QImageWriter,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QPolygonF,
+    QResizeEvent,
+    QWheelEvent,
+)
 from qtpy.QtSvg import QSvgGenerator
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
@@ -228,12 +240,12 @@ class PlotCanvas(QWidget):
                 painter.end()
                 written = part.is_file() and part.stat().st_size > 0
             else:
-                picture = QImage(2 * size, QImage.Format.Format_RGB32)
+                picture = QImage(size * 2, QImage.Format.Format_RGB32)
                 picture.setDevicePixelRatio(2)
                 painter = QPainter(picture)
                 draw(painter, size, self.plot, self.view, ink, ground)
                 painter.end()
-                written = picture.save(str(part), "PNG")
+                written = QImageWriter(str(part), b"PNG").write(picture)
             if not written:
                 raise FormatError(f"{path} cannot be written: choose a folder that can, on a disk with room.")
 

@@ -309,5 +309,5 @@ def _summary(review: Review) -> str:
 
 def _shade(severity: float) -> QColor:
     """Return a colour from mild to worst."""
-    a, b = MILD.getRgb(), WORST.getRgb()
+    a, b = ((colour.red(), colour.green(), colour.blue()) for colour in (MILD, WORST))
     return QColor(*(round(x + severity * (y - x)) for x, y in zip(a, b, strict=True)))
