@@ -1,6 +1,6 @@
 """Find what is hard to read: long sentences, private words, long pages. Prints them, and exits with 1 if there are any.
 
-    python docs/readability.py              README, tutorials, page lengths, and what the program says
+    python docs/readability.py              all pages, their lengths, and what the program says
     python docs/readability.py FILE ...     these Markdown or Python files
 
 What the program says is read from the source: all strings of several words, so tooltips, messages, help texts and errors.
@@ -92,7 +92,8 @@ def main(names: list[str]) -> int:
     if names:
         found = [complaint for name in names for complaint in of_file(Path(name))]
     else:
-        pages = [ROOT / "README.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md")), ROOT / "docs" / "install.md"]
+        heads = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+        pages = [*heads, *sorted((ROOT / "docs").rglob("*.md"))]
         source = sorted((ROOT / "src").rglob("*.py"))
         found = [complaint for path in (*pages, *source) for complaint in of_file(path)] + list(long_pages())
     for complaint in found:
