@@ -255,6 +255,8 @@ def test_resume_follows_a_video_that_was_moved_or_encoded_anew(folder, capsys, t
     code, *_ = run(capsys, "resume", project, "--video", anew, "--relink", "--device", "cpu")
     assert code == 0
     assert _frames(project) == 12
+    code, out, _ = run(capsys, "resume", project, "--video", anew, "--relink")
+    assert (code, "There is no interrupted run" in out) == (0, True)  # a finished one is linked all the same
 
 
 def _frames(path):

@@ -24,9 +24,12 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.cli.terminal import project_video
     from napari_sam2s.cli.track_command import show
     from napari_sam2s.masklets import Project
-    from napari_sam2s.tracking import resume_run, segment_runs
+    from napari_sam2s.tracking import resumable_run, resume_run, segment_runs
 
     with Project.open(args.project) as project, project_video(project, args.video, "resume", relink=args.relink) as video:
+        if args.relink and resumable_run(project) is None:
+            print(f"{args.project} now belongs to {video.path}. There is no interrupted run to resume.")
+            return 0
         run = resume_run(project, video, device=args.device)
         show(run)
         for later in segment_runs(run.tracker, run.later):
