@@ -52,7 +52,7 @@ def test_a_run_fits_into_a_time(tmp_path, capsys):
     made = load_model(tmp_path / "run" / "model.pt", device="cpu").metadata["provenance"]
     assert made["step"] == sum(stage["steps"] for stage in made["config"]["stages"]) > 0
     assert main(command) == 2  # no second sitting
-    assert "one sitting" in capsys.readouterr().err
+    assert "cannot be resumed" in capsys.readouterr().err
     for minutes in ("-1", "0", "nan"):
         assert main([*command[:2], str(tmp_path / "other"), "--within", minutes]) == 2
         assert "above 0" in capsys.readouterr().err

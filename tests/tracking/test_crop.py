@@ -187,7 +187,7 @@ def test_what_a_crop_cannot_do_is_said(video):
     tracker.prompt(1, 1, mask=truth(1))
     with pytest.raises(TrackingError, match="Propagate again"):
         next(loop)
-    with pytest.raises(TrackingError, match="none of a crop"):
+    with pytest.raises(TrackingError, match="not of a crop"):
         tracker.restore(Tracker(ColourModel(), video).snapshot())
 
 

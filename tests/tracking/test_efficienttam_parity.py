@@ -54,7 +54,7 @@ def test_a_file_is_recognised_and_what_is_wrong_with_it_named(tmp_path):
         with pytest.raises(ModelError, match=words):
             load_model(path, device="cpu", image_size=512)
     torch.save(weights, tmp_path / "efficienttam_ti_1.pt")
-    with pytest.raises(ModelError, match="by its name an EfficientTAM whose memories are pooled"):
+    with pytest.raises(ModelError, match="name of an EfficientTAM with pooled memories"):
         load_model(tmp_path / "efficienttam_ti_1.pt", device="cpu", image_size=512)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ModelError, match="cut short or damaged"):

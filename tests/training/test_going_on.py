@@ -262,7 +262,7 @@ def test_a_run_within_a_time_is_not_gone_on_with(config, tmp_path):
     run, _ = start(config, tmp_path / "run")
     run.one_sitting = True
     run.save()
-    with pytest.raises(TrainingError, match="one sitting"):
+    with pytest.raises(TrainingError, match="cannot be resumed"):
         start(config, tmp_path / "run")
 
 

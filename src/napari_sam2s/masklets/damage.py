@@ -174,7 +174,7 @@ class Remains:
             if whose and not self.sound_mask(row):
                 self.damage.lose(*key)
             elif not whose:
-                self.damage.parts["masks"] = "some of the masks do not say whose they are."
+                self.damage.parts["masks"] = "some masks do not name their object."
             else:
                 if self.damage.names and row["object_id"] not in self.damage.names and row["run"] not in self.hidden:
                     self.damage.parts["masks"] = "some masks are of objects that are not there."
@@ -225,7 +225,7 @@ class Remains:
                         last = key
                         yield row
                     else:
-                        self.damage.parts[table] = f"some of the {table} do not say whose they are."
+                        self.damage.parts[table] = f"some {table} do not name their object."
                 return
             except sqlite3.Error:
                 found = None

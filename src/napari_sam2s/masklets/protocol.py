@@ -71,7 +71,7 @@ class LabelMasklets:
     def _ids(labels: NDArray[Any]) -> list[int]:
         ids = [int(i) for i in np.unique(labels) if i]
         if ids and ids[0] < 0:
-            raise FormatError(f"There are labels below 0 ({ids[0]}): objects are numbered from 1, and 0 is none.")
+            raise FormatError(f"There are labels below 0 ({ids[0]}): objects are numbered from 1, and 0 is the background.")
         return ids
 
 

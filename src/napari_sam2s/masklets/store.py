@@ -175,7 +175,7 @@ class Store:
                 if isinstance(error, sqlite3.DatabaseError):
                     raise ProjectError(
                         f"{self.path.name} could not be written ({error}); what was there before is untouched. Make room on "
-                        "the disk, or look at what else uses the file, and go on."
+                        "the disk, or look at what else uses the file, and try again."
                     ) from error
                 raise
             frames, everything = sorted(self._frames_to_tell), self._tell_everything

@@ -57,12 +57,12 @@ def yes_or_no(value: Any, what: str) -> bool:
 
 def frame_of(value: SupportsIndex) -> int:
     """Return the index of a frame as an integer, or raise a :class:`ProjectError`."""
-    return whole_number(value, ProjectError(f"The index of a frame is a whole number, and {value!r} is none."))
+    return whole_number(value, ProjectError(f"The index of a frame must be a whole number, not {value!r}."))
 
 
 def id_of(value: SupportsIndex) -> int:
     """Return the id of an object as an integer, or raise a :class:`ProjectError`."""
-    return whole_number(value, ProjectError(f"The id of an object is a whole number, and {value!r} is none."))
+    return whole_number(value, ProjectError(f"The id of an object must be a whole number, not {value!r}."))
 
 
 def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> NDArray[np.bool_]:

@@ -231,7 +231,7 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
 def _efficienttam(width: int, path: Path) -> ModelConfig:
     if re.match(r"efficienttam_\w+_[12](\W|$)", path.name):  # of the same shapes, so that nothing else tells it
         raise ModelError(
-            f"{path} is by its name an EfficientTAM whose memories are pooled, which cannot be loaded: take efficienttam_s.pt, "
+            f"{path} has the name of an EfficientTAM with pooled memories, which cannot be loaded: take efficienttam_s.pt, "
             "efficienttam_ti.pt, or one of 512x512."
         )
     for config in EFFICIENTTAM:

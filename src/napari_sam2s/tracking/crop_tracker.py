@@ -224,7 +224,7 @@ class CropTracker:
         except ValueError:
             state = {}
         if state.get("kind") != SNAPSHOT_KIND or tuple(state["shape"][1:]) != self.shape[1:]:
-            raise TrackingError("The snapshot is none of a crop of this video: resume without crop, or propagate again.")
+            raise TrackingError("The snapshot is not of a crop of this video: resume without crop, or propagate again.")
         with self._lock:
             objects = {}
             for name, each in state["objects"].items():

@@ -159,7 +159,9 @@ class TrainingRun:
             that several processes share.
         """
         if ordered is not None and (self.step or self.learner.process[1] > 1):
-            raise TrainingError("A run within a time is one sitting of one process: take a new folder, and no launcher.")
+            raise TrainingError(
+                "A run with a time limit cannot be resumed, and is one process: take a new folder, no launcher."
+            )
         self.one_sitting = ordered is not None
         if self.main:
             forget_after(self.folder / "curve.csv", self.step)

@@ -53,8 +53,8 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
     """
     if state.get("clocked"):
         raise TrainingError(
-            f"{path} is of a run within a time, which is one sitting: take another folder; with the model.pt beside it as init "
-            "it learns on."
+            f"{path} belongs to a run with a time limit, which cannot be resumed. Choose another folder; give the model.pt "
+            "beside it as init to train it further."
         )
     before = {**_config_before(path, state), "seed": state["seed"], "model": state["name"]}
     if difference := _difference(before, config, state["step"]):
