@@ -131,6 +131,12 @@ class FramePredictor:
         given = self._given(window.cut(prompt, side), (side, side), earlier, ambiguous)
         return self.model.answer(None, prompted, given, None)
 
+    def likely(self, prompt: Prompt, recall: Recall) -> NDArray[np.bool_]:
+        """Return where an object is by what it remembers and points, a mask ``(Y, X)``."""
+        given = self._given(prompt, self.size, None, False)
+        found = self.model.answer(self.encode(prompt.frame), None, given, recall)
+        return MaskUpsampler(self.size)(found.shown[0, 0])
+
     def _refined(self, prompt: Prompt, answer: Tensor) -> NDArray[np.bool_] | None:
         """Show the network its answer ``(4g, 4g)`` to a first prompt from near; ``None`` where that shows nothing more."""
         window = closer_window(prompt, answer, self.size)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -138,24 +139,28 @@ def only_excludes(prompt: Prompt) -> bool:
     return prompt.mask is None and prompt.box is None and bool(prompt.labels) and not any(prompt.labels)
 
 
-def with_inside(prompt: Prompt, mask: NDArray[np.bool_]) -> Prompt:
-    """Add to negative points alone a positive one in what is known of the object, a mask ``(Y, X)``; else change nothing.
+def with_inside(prompt: Prompt, mask: NDArray[np.bool_], *, always: bool = False) -> Prompt:
+    """Add to negative points alone, or ``always`` to points, a positive one in what is known of the object, ``(Y, X)``.
 
-    Networks of SAM's kind lose the object that a mask prompt shows when they hear only where it is not. The point lies deep
-    in the mask, and far from what is excluded.
+    Networks of SAM's kind lose the object that a mask prompt shows when they hear only where it is not, or where more of it is.
     """
-    if not only_excludes(prompt) or not mask.any():
+    if not (only_excludes(prompt) or (always and prompt.box is None and prompt.points)) or not mask.any():
         return prompt
+    excluded = [point for point, label in zip(prompt.points, prompt.labels, strict=True) if not label]
+    return replace(prompt, points=(inside_point(mask, excluded), *prompt.points), labels=(1, *prompt.labels))
+
+
+def inside_point(mask: NDArray[np.bool_], far_from: Iterable[tuple[float, float]] = ()) -> tuple[float, float]:
+    """Return the point ``(y, x)`` that lies deepest in a mask ``(Y, X)`` which is not empty, and far from others."""
     found = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     (y0, y1), (x0, x1) = ((int(at[0]), int(at[-1]) + 1) for at in found)
     crop = mask[y0:y1, x0:x1]
     depth = distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
     rows, columns = np.ogrid[y0:y1, x0:x1]
-    for y, x in prompt.points:
+    for y, x in far_from:
         depth = np.minimum(depth, np.hypot(rows - y, columns - x) / 2)
     deepest = np.unravel_index(int(depth.argmax()), depth.shape)
-    inside = (float(y0 + deepest[0]), float(x0 + deepest[1]))
-    return Prompt(prompt.object_id, prompt.frame, (inside, *prompt.points), (1, *prompt.labels))
+    return float(y0 + deepest[0]), float(x0 + deepest[1])
 
 
 def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[Tensor, Tensor]:
