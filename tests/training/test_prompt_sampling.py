@@ -49,24 +49,3 @@ def test_corrections_of_many_objects_are_those_of_each():
         y, x, expected = click
         assert (label, after.points[n, -1].tolist()) == (POSITIVE if expected else NEGATIVE, [x, y])
         assert truth[n, y, x] == (label == POSITIVE)
-
-
-def test_wrong_masks_are_corrected_by_a_click_each():
-    truth = blobs(24)
-    prompts, given = prompt_sampling.sample_wrong(np.random.default_rng(0), truth, [n // 3 for n in range(24)], 32)
-    assert given.shape == (24, 1, 32, 32)
-    assert set(given.unique().tolist()) == {-10.0, 10.0}, "as tracked masks are shown"
-    wrong = prompt_sampling.wrong_masks(np.random.default_rng(0), truth, [n // 3 for n in range(24)])
-    assert wrong.any(axis=(1, 2)).all()
-    assert (wrong != truth).any(axis=(1, 2)).sum() > 20
-    for n, (inside, click) in enumerate(prompts.points.tolist()):
-        assert wrong[n][int(inside[1]), int(inside[0])], "the first point lies in the mask that is shown"
-        x, y = (int(v) for v in click)
-        if prompts.labels[n, 1] == POSITIVE:
-            assert truth[n, y, x]
-            assert not wrong[n, y, x]
-        elif prompts.labels[n, 1] == NEGATIVE:
-            assert wrong[n, y, x]
-            assert not truth[n, y, x]
-        else:
-            np.testing.assert_array_equal(truth[n], wrong[n])

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.model.stages import Decoded, Features
+from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded, Features
 from napari_sam2s.model.video_model import Memory, PointPrompt, Recall, VideoModel
 from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, most_alike, place
 from napari_sam2s.tracking.crop_window import Window
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.prompts import mask_to_network, to_network
+from napari_sam2s.tracking.prompts import mask_to_network, to_network, with_inside
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
+ALIKE = 0.5  # IoU of what a click may mean with where an object should be, from which on it is the object
 BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are tracked batch by batch
 
 
@@ -131,11 +132,36 @@ class FramePredictor:
         given = self._given(window.cut(prompt, side), (side, side), earlier, ambiguous)
         return self.model.answer(None, prompted, given, None)
 
-    def likely(self, prompt: Prompt, recall: Recall) -> NDArray[np.bool_]:
-        """Return where an object is by what it remembers and points, a mask ``(Y, X)``."""
+    def correct(self, prompt: Prompt, mask: NDArray[np.bool_]) -> FrameAnswer:
+        """Answer points and a box that correct a mask ``(Y, X)``, as a network takes them whose ``facts.head_corrects``."""
+        return self.answer(with_inside(prompt, mask, always=True), None, self.mask_logits(mask))
+
+    def find_again(self, prompt: Prompt, recall: Recall) -> FrameAnswer:
+        """Answer points on a frame of which nothing is known of an object that is remembered from others.
+
+        Where it should be by these memories is known less exactly. What a single click may mean that is like it is taken;
+        if nothing is, that place is corrected.
+        """
         given = self._given(prompt, self.size, None, False)
         found = self.model.answer(self.encode(prompt.frame), None, given, recall)
-        return MaskUpsampler(self.size)(found.shown[0, 0])
+        likely = MaskUpsampler(self.size)(found.shown[0, 0])
+        if not likely.any():
+            return self.answer(prompt, None, None)
+        if len(prompt.labels) > 1:
+            return self.correct(prompt, likely)
+        decoded, finer = self.answer(prompt, None, None, ambiguous=True)
+        drawn = zip(decoded.all_shown[0], finer, strict=True)
+        masks = [MaskUpsampler(self.size)(low) if mask is None else mask for low, mask in drawn]
+        overlaps = [(mask & likely).sum() / (mask | likely).sum() for mask in masks]
+        row = int(np.argmax(overlaps))
+        if overlaps[row] < ALIKE:
+            return self.correct(prompt, likely)
+        chosen = replace(decoded, iou=decoded.all_iou[:, row])
+        return FrameAnswer(self._as_if_given(prompt.frame, masks[row], chosen), [masks[row]])
+
+    def mask_logits(self, mask: NDArray[np.bool_]) -> Tensor:
+        """Return a mask ``(Y, X)`` as logits ``(1, 1, 4g, 4g)`` of an answer."""
+        return mask_to_network(mask, self.model.facts.logits_size).to(self.model.device) * MASK_SCALE + MASK_SHIFT
 
     def _refined(self, prompt: Prompt, answer: Tensor) -> NDArray[np.bool_] | None:
         """Show the network its answer ``(4g, 4g)`` to a first prompt from near; ``None`` where that shows nothing more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.stages import LONG_TERM, Attended, Decoded, Features, Memories
 from napari_sam2s.training.clip_sampling import Batch, Role
 from napari_sam2s.training.losses import LossWeights, Step, mask_losses, mean_losses, tsl_loss
-from napari_sam2s.training.prompt_sampling import PromptBatch, add_corrections, sample_prompts, sample_wrong
+from napari_sam2s.training.prompt_sampling import PromptBatch, add_corrections, sample_prompts
 from napari_sam2s.training.targets import Targets, known_rows, make_targets
 
 SHORT_TERM = 6
@@ -114,7 +113,6 @@ class ClipForward(nn.Module):
         self.weights = weights
         self.corrections = corrections
         self.later_corrections = later_corrections
-        self.wrong_masks = 0.0  # share of the batches that begin with wrong masks and clicks on them
         self.loss_stride = loss_stride
         self.arl = arl
         learning = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -140,7 +138,7 @@ class ClipForward(nn.Module):
             targets = make_targets(batch, t, known, stride=self.loss_stride, arl=self.arl)
             if t == 0:
                 first = features[0] if features else None
-                decoded, first_losses = self._prompted(first, interactive, targets, rng, mask_share, clip_of)
+                decoded, first_losses = self._prompted(first, interactive, targets, rng, mask_share)
                 steps += first_losses
             else:
                 memories = recall(remembered, short_index, far + short_index, clip_of)
@@ -203,15 +201,10 @@ class ClipForward(nn.Module):
         targets: Targets,
         rng: np.random.Generator,
         mask_share: float,
-        clip_of: Sequence[int],
     ) -> tuple[Decoded, list[Step]]:
         truth = targets.truth
-        if self.wrong_masks and rng.random() < self.wrong_masks:
-            prompts, wrong = sample_wrong(rng, truth, clip_of, 4 * self.model.config.grid)
-            decoded = self._click(features, interactive, prompts, wrong.to(self.model.device), multimask=False)
-        else:
-            prompts = sample_prompts(rng, truth, mask_share)
-            decoded = self._click(features, interactive, prompts, None, multimask=bool(rng.random() < 0.6))
+        prompts = sample_prompts(rng, truth, mask_share)
+        decoded = self._click(features, interactive, prompts, None, multimask=bool(rng.random() < 0.6))
         losses = [self._losses(decoded, targets)]
         for _ in range(self.corrections):
             answers = F.interpolate(decoded.logits.detach(), size=truth.shape[1:], mode="bilinear")[:, 0] > 0

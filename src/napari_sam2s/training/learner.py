@@ -89,7 +89,6 @@ class Learner:
         stage, within = place or stage_of(self.config, self.step)
         set_rates(self.optimizer, self.config, stage, within)
         self.clips.corrections, self.clips.later_corrections = stage.corrections, stage.later_corrections
-        self.clips.wrong_masks = stage.wrong_masks
         self.optimizer.zero_grad(set_to_none=True)
         outputs = []
         rank, processes = self.process

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -15,9 +15,6 @@ from torch import Tensor
 
 from napari_sam2s.evaluation.clicks import box_of, correction, deepest, inner_distance
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND, NEGATIVE, PADDING, POSITIVE
-from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT
-from napari_sam2s.tracking.prompts import inside_point, mask_to_network
-from napari_sam2s.training.wrong_masks import wrong_masks
 
 try:
     import cv2
@@ -80,28 +77,6 @@ def sample_prompts(rng: np.random.Generator, masks: NDArray[np.bool_], mask_shar
             points[n] = np.clip(box + rng.normal(0, 0.05, (2, 2)) * sides, 0, mask.shape[0])
             labels[n] = BOX_FIRST, BOX_SECOND
     return PromptBatch(torch.from_numpy(points), torch.from_numpy(labels), use_mask)
-
-
-def sample_wrong(
-    rng: np.random.Generator, masks: NDArray[np.bool_], clip_of: Sequence[int], side: int
-) -> tuple[PromptBatch, Tensor]:
-    """Draw a wrong mask of each of ``N`` visible objects ``(N, S, S)``, and the click that a user would correct it by.
-
-    Returns
-    -------
-    Points deep in the wrong masks and the clicks, as :class:`ObjectStates` asks a head that corrects; and the wrong masks as
-    logits ``(N, 1, side, side)``. ``clip_of`` says of which picture each object is.
-    """
-    wrong = wrong_masks(rng, masks, clip_of)
-    n = len(masks)
-    nothing = PromptBatch(torch.zeros(n, 0, 2), torch.zeros(n, 0, dtype=torch.long), np.zeros(n, dtype=bool))
-    clicks = add_corrections(nothing, masks, wrong)
-    said = zip(wrong, clicks.points[:, 0].tolist(), clicks.labels[:, 0].tolist(), strict=True)
-    inside = [inside_point(mask, [(y, x)] if label == NEGATIVE else [])[::-1] for mask, (x, y), label in said]
-    points = torch.cat((torch.tensor(inside)[:, None], clicks.points), dim=1)
-    labels = torch.cat((torch.full((n, 1), POSITIVE), clicks.labels), dim=1)
-    given = torch.stack([mask_to_network(mask, side)[0] for mask in wrong]) * MASK_SCALE + MASK_SHIFT
-    return PromptBatch(points, labels, clicks.use_mask), given
 
 
 def add_corrections(prompts: PromptBatch, truth: NDArray[np.bool_], answers: NDArray[np.bool_]) -> PromptBatch:

@@ -39,7 +39,6 @@ class Stage:
     encoder_rate: float = 1.0  # factor on the image encoder's learning rate
     corrections: int = 1  # clicks on the first frame, after the first prompt
     later_corrections: float = 0.0  # share of clips on one of whose tracked frames a click corrects every object
-    wrong_masks: float = 0.0  # share of batches whose first prompts are masks that are wrong, and a click that corrects each
     mask_share: float = 0.5
     accumulate: int = 1  # batches whose gradients make one step, on each process
 
@@ -189,9 +188,7 @@ def _check(config: TrainingConfig, path: Path) -> None:
         problems[f"stage {stage.name!r} needs steps, frames, batch, accumulate and learning_rate above 0"] = (
             min(stage.steps, stage.frames, stage.batch, stage.accumulate, stage.learning_rate) <= 0
         )
-        shares = {
-            name: getattr(stage, name) for name in ("divemem", "images", "mask_share", "later_corrections", "wrong_masks")
-        }
+        shares = {name: getattr(stage, name) for name in ("divemem", "images", "mask_share", "later_corrections")}
         for name, share in shares.items():
             problems[f"stage {stage.name!r}: {name} must lie in [0, 1]"] = not 0 <= share <= 1
         problems[f"stage {stage.name!r}: corrections and encoder_rate must be at least 0"] = (
