@@ -8,7 +8,6 @@ import pytest
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.synthetic.samples import cells, demo_case
-from napari_sam2s.tracking import predictor
 from napari_sam2s.tracking.prompts import inside_point
 from tests.fakes import ColourModel
 
@@ -47,10 +46,7 @@ def test_click_on_a_tracked_mask_adds_what_lacks(model, drawn):
     assert iou(both, one | other) > 0.75
 
 
-@pytest.mark.parametrize("alike", [predictor.ALIKE, 1.1])
-def test_click_on_a_frame_not_tracked_yet_is_answered_with_what_the_object_remembers(model, monkeypatch, alike):
-    """It takes what the click may mean that is like it; or corrects where the object should be, if nothing is."""
-    monkeypatch.setattr(predictor, "ALIKE", alike)
+def test_click_on_a_frame_not_tracked_yet_is_answered_with_what_the_object_remembers(model):
     clip = demo_case(frames=9)
     video, truth = np.stack([clip[0], clip[8]]), clip.masks(8)[2]
     known, new = Tracker(model, video), Tracker(model, video)

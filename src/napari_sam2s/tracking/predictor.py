@@ -22,7 +22,6 @@ from napari_sam2s.tracking.prompts import mask_to_network, to_network, with_insi
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
-ALIKE = 0.5  # IoU of what a click may mean with where an object should be, from which on it is the object
 BATCH_BYTES = 2**30  # that reading their memories may take; more objects than fit are tracked batch by batch
 
 
@@ -139,25 +138,12 @@ class FramePredictor:
     def find_again(self, prompt: Prompt, recall: Recall) -> FrameAnswer:
         """Answer points on a frame of which nothing is known of an object that is remembered from others.
 
-        Where it should be by these memories is known less exactly. What a single click may mean that is like it is taken;
-        if nothing is, that place is corrected.
+        Where it should be by these memories is known less exactly: that place is corrected.
         """
         given = self._given(prompt, self.size, None, False)
         found = self.model.answer(self.encode(prompt.frame), None, given, recall)
         likely = MaskUpsampler(self.size)(found.shown[0, 0])
-        if not likely.any():
-            return self.answer(prompt, None, None)
-        if len(prompt.labels) > 1:
-            return self.correct(prompt, likely)
-        decoded, finer = self.answer(prompt, None, None, ambiguous=True)
-        drawn = zip(decoded.all_shown[0], finer, strict=True)
-        masks = [MaskUpsampler(self.size)(low) if mask is None else mask for low, mask in drawn]
-        overlaps = [(mask & likely).sum() / (mask | likely).sum() for mask in masks]
-        row = int(np.argmax(overlaps))
-        if overlaps[row] < ALIKE:
-            return self.correct(prompt, likely)
-        chosen = replace(decoded, iou=decoded.all_iou[:, row])
-        return FrameAnswer(self._as_if_given(prompt.frame, masks[row], chosen), [masks[row]])
+        return self.correct(prompt, likely) if likely.any() else self.answer(prompt, None, None)
 
     def mask_logits(self, mask: NDArray[np.bool_]) -> Tensor:
         """Return a mask ``(Y, X)`` as logits ``(1, 1, 4g, 4g)`` of an answer."""
