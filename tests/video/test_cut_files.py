@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -97,17 +99,46 @@ def test_another_size_from_the_middle_on(tmp_path, numbered):
     second = encode(tmp_path / "b.h264", *numbered["X264"], "-bf", "0", "-g", "10", frames=40, **size)
     (tmp_path / "c.h264").write_bytes(first.read_bytes() + second.read_bytes())
     numbered["ffmpeg"]("-r", "25", "-i", tmp_path / "c.h264", "-c", "copy", tmp_path / "110.mkv")
-    for name in ("20.mkv", "110.mkv"):  # of the last tenth some frames are looked at as well
+    # Of the last tenth some frames are looked at; and every key frame with another header.
+    for name in ("20.mkv", "110.mkv", "80.mkv"):
         with open_video(tmp_path / name) as video:
             assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
-    with open_video(tmp_path / "20.mkv") as video:
-        assert video[22].shape == (96, 160, 3)
-    with open_video(tmp_path / "80.mkv") as video:
+            assert video[22].shape == (96, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("ts", ("-c:v", "mpeg2video", "-g", "9")), ("flv", ("-c:v", "libx264", "-g", "9"))]
+)
+def test_another_size_in_the_middle(tmp_path, numbered, suffix, options):
+    for n, scale in enumerate((1, 2, 1)):
+        size = {"height": 96 * scale, "width": 160 * scale}
+        numbered["encode"](tmp_path / f"{n}.ts", *options, "-pix_fmt", "yuv420p", frames=80, **size)
+    (tmp_path / "list.txt").write_text("file 0.ts\nfile 1.ts\nfile 2.ts\n")
+    numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / f"a.{suffix}")
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
+
+
+def test_another_size_is_told_where_it_is_met(tmp_path, numbered):
+    """Of motion JPEG no headers are read when it is indexed."""
+    for n, scale in enumerate((1, 2, 1)):
+        size = {"height": 96 * scale, "width": 160 * scale}
+        numbered["encode"](tmp_path / f"{n}.mkv", "-c:v", "mjpeg", frames=70 if n < 2 else 5, **size)
+    (tmp_path / "list.txt").write_text("file 0.mkv\nfile 1.mkv\nfile 2.mkv\n")
+    numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "a.mkv")
+    with open_video(tmp_path / "a.mkv") as video:
         assert video.warnings == ()
-        assert video[40].shape == (96, 160, 3)
         # The decoder reads ahead of the reader: how far is a matter of the machine.
-        with pytest.warns(UserWarning, match=r"80\.mkv changes the size of its frames near frame [5-8]\d "):
-            assert video[82].shape == (96, 160, 3)
+        with pytest.warns(UserWarning, match=r"a\.mkv changes the size of its frames near frame [67]\d "):
+            assert video[75].shape == (96, 160, 3)
+
+
+def test_a_transport_stream_that_lacks_a_piece(tmp_path, numbered):
+    whole = numbered["encode"](tmp_path / "a.ts", *numbered["X264"], "-g", "10", "-bf", "0", frames=60).read_bytes()
+    (tmp_path / "b.ts").write_bytes(whole[: 188 * (len(whole) // 500)] + whole[188 * (len(whole) // 400) :])
+    with open_video(tmp_path / "b.ts") as video:
+        assert re.match(r"Data of the file are lost near frame \d\d \(\d\.\d\d s\): frames are missing", video.warnings[0])
+        assert not any("truncated" in told for told in video.warnings)
 
 
 def test_a_file_that_holds_no_times(tmp_path, numbered):
