@@ -87,6 +87,23 @@ def test_an_mxf_that_lost_a_piece(tmp_path, numbered, place):
     assert [numbered["read"](frame) for frame in played[:20]] == list(range(20))
 
 
+def test_an_avi_that_lacks_frames_and_has_a_wrong_index(tmp_path, numbered):
+    """Ffmpeg then takes the length of the index for that of the header."""
+    content = numbered["encode"](tmp_path / "a.avi", "-c:v", "mjpeg", frames=12).read_bytes()
+    places = [found.start() for found in re.finditer(b"00dc", content)][:12]
+    (tmp_path / "b.avi").write_bytes(content[: places[5]] + content[places[6] :])
+    with open_video(tmp_path / "b.avi") as video:
+        assert len(video) == 11
+        assert "The file is 0.48 s long by its header, and its last frame is at 0.40 s: frames are lost" in video.warnings[0]
+
+
+def test_uncompressed_pictures_that_are_not_whole(tmp_path, numbered):
+    """A codec of another container, which AVI does not know: ffmpeg fills such pictures with whatever lies in memory."""
+    numbered["encode"](tmp_path / "a.avi", "-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse", "-c:v", "smc", frames=9)
+    with open_video(tmp_path / "a.avi") as video:
+        assert "of the uncompressed pictures are shorter than others" in video.warnings[0]
+
+
 def test_another_size_from_the_middle_on(tmp_path, numbered):
     encode, size = numbered["encode"], {"height": 128, "width": 192}
     for frames in (20, 80):  # the change is among the frames that are looked at when the file is indexed, or behind them

@@ -64,7 +64,7 @@ def test_grey_of_few_bits(tmp_path, bits, photometric):
     np.testing.assert_array_equal(shown[..., 0], (GREY >> (8 - bits)).astype(int) * 255 // (2**bits - 1))
 
 
-@pytest.mark.parametrize("factor", [1, 257])
+@pytest.mark.parametrize("factor", [1, 256, 257])
 def test_palettes_of_8_and_of_16_bits(tmp_path, factor):
     """TIFF wants 16 bits; what has 8 would be black (libtiff looks for it, too)."""
     colours = np.stack([np.arange(256), 255 - np.arange(256), np.roll(np.arange(256), 50)])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.animated_png import drawn_otherwise
-from napari_sam2s.video.cut_files import ends_before_its_time, ends_early
+from napari_sam2s.video.cut_files import ends_before_its_time, ends_early, short_pictures
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.fragments import missing_fragments, missing_parts
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
@@ -219,7 +219,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         keys = np.concatenate((FRAME_0, keys))
     with_last_time(source, pts, keys, packets, first)
     cut = _missing_at_end(packets, first, len(pts), path)
-    warnings += cut + _lost_within(packets, pts, first)
+    warnings += cut + _lost_within(packets, pts, first) + short_pictures(packets, first.codec)
     warnings += changed_pieces(path, progress) if first.container.startswith("matroska") else []
     warnings += drawn_otherwise(path) if first.container == "apng" else []
     warnings += missing_fragments(path) if first.container.startswith("mov") else []
@@ -230,7 +230,7 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
     if verdict.resized or other_sizes(source, packets, first):
         height, width = first.size
         warnings.append(f"Frames have several sizes: all are scaled to that of the first, {width} x {height}.")
-    warnings += ([] if cut else ends_before_its_time(pts, first)) + irregular_times(pts, first.time_base)
+    warnings += ([] if cut else ends_before_its_time(path, pts, first)) + irregular_times(pts, first.time_base)
     if not verdict.lies:
         return _made(source, first, warnings, pts, keys, shared)
     numbers = np.arange(len(pts), dtype=np.int64)
