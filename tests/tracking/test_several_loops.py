@@ -114,4 +114,7 @@ def test_a_thread_of_one_pixel_is_seen_and_told(random_nano):
     assert small.any(1).sum() >= 36
     with pytest.warns(UserWarning, match=r"input of 64 px.*image_size of about \d+, or let a crop"):
         Tracker(random_nano, video).prompt(1, 0, mask=thread)
-    assert too_thin(np.ones((512, 512), bool), 64) == ""
+    assert too_thin(np.ones((512, 512), bool), 64) == too_thin(np.zeros((512, 512), bool), 64) == ""
+    thread[240:252, 194:206] = True  # a knot, which alone would be kept by one half of a cell
+    assert mask_to_network(thread, 64)[0, 0].any(1).sum() >= 36
+    assert "too thin" in too_thin(thread, 64)

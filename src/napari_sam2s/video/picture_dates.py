@@ -28,7 +28,7 @@ _SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{SMALL HYPHEN-MINUS}": "-"})
 
 
 def spelt_out(names: Sequence[str]) -> list[str]:
-    """Return names whose times are of 24 hours, whose months are numbers behind the year, and whose digits are plain, with points."""
+    """Return names whose times are of 24 hours, whose months are numbers behind the year, with plain digits and points."""
     plain = [re.sub(r"(?<!\d)\+(?=\d)", "", unicodedata.normalize("NFKC", name).translate(_SIGNS)) for name in names]
     commas = [match for name in plain for match in _COMMA.finditer(name)]
     if len(commas) <= len(plain) and any(len(match[1]) != 3 for match in commas):  # else perhaps thousands

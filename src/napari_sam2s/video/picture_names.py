@@ -98,8 +98,8 @@ def _of_several_units(split: Sequence[Sequence[str]]) -> bool:
 def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fraction]], list[set[int]]] | None:
     """Return the texts around the numbers, each number of all names, and how many digits it has; ``None`` if the texts differ.
 
-    A minus that only some names have is a sign, as is one after "t", "time" or a line below. Two numbers with a point between are one
-    with decimals.
+    A minus that only some names have is a sign, as is one after "t", "time" or a line below. Two numbers with a point between
+    are one with decimals.
     """
     if len({len(parts) for parts in split}) > 1:
         return None
