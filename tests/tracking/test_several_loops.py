@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import PromptError, TrackingError
+from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.prompts import mask_to_network, too_thin
 from tests.fakes import ColourModel, squares
@@ -83,6 +84,27 @@ def test_both_directions_give_every_frame_once():
     assert [t for t, _ in one.propagate(direction="both")] == list(range(12))
     short = tracker(ColourModel(), squares(1))
     assert [t for t, _ in short.propagate(direction="both")] == [0]
+
+
+def test_both_directions_of_two_objects_end_with_both():
+    """Frames between their prompts come twice: what comes last has what came first, too."""
+    one = tracker(ColourModel(), squares(12))
+    one.prompt(2, 6, points=[(14, 12)], labels=[1])
+    steps = list(one.propagate(direction="both"))
+    assert [t for t, _ in steps] == [*range(12), *range(5, -1, -1)]
+    assert all(masks.keys() == {1, 2} for masks in dict(steps).values())
+
+
+def test_what_a_tracker_is_not_made_of(tmp_path):
+    with Project.create(tmp_path / "a.sam2s", squares(3)) as project:
+        for parts, told in (
+            (("sam2s-nano", squares(3)), "'sam2s-nano' is no model: give what sam2s.load_model"),
+            ((ColourModel(), "case.mp4"), "'case.mp4' is no open video"),
+            ((ColourModel(), squares(3), "a.sam2s"), "'a.sam2s' is no open project"),
+            ((ColourModel(), squares(4), project), "it is another"),
+        ):
+            with pytest.raises(TrackingError, match=told):
+                Tracker(*parts)
 
 
 @pytest.mark.parametrize("labels", [1, True, 1.0, [1], np.array([1])])
