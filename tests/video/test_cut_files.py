@@ -10,6 +10,7 @@ import pytest
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 from napari_sam2s.video.matroska_check import changed_pieces
+from napari_sam2s.video.stream_headers import FILTERS
 
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
 
@@ -134,6 +135,12 @@ def test_another_size_in_the_middle(tmp_path, numbered, suffix, options):
     numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / f"a.{suffix}")
     with open_video(tmp_path / f"a.{suffix}") as video:
         assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
+
+
+def test_an_ffmpeg_that_lacks_the_filters_for_headers(tmp_path, numbered, monkeypatch):
+    monkeypatch.setitem(FILTERS, "mpeg2video", "no_such_filter")
+    with open_video(numbered["encode"](tmp_path / "a.ts", "-c:v", "mpeg2video", frames=9)) as video:
+        assert len(video) == 9
 
 
 def test_another_size_is_told_where_it_is_met(tmp_path, numbered):

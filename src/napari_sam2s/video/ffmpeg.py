@@ -258,7 +258,7 @@ def read_packets(source: Source, progress: Callable[[float], bool] | None = None
     with tempfile.TemporaryDirectory() as folder:
         second = header_output(source.codec, source.stream, listed := f"{folder}/headers")
         base, table, complaints = _pass(source, progress, second)
-        headers = other_headers(Path(listed).read_text().splitlines()) if second else ()
+        headers = other_headers(Path(listed).read_text().splitlines()) if Path(listed).is_file() else ()
     pts, dts, backs = table[:, 0], table[:, 1], sorted({int(previous) for previous in _RUN_BACK.findall(complaints)})
     if backs and (pts != NO_PTS).all():  # then the times to show have been changed too: once more, as they are
         pts = _pass(source, None if progress is None else lambda _: progress(1.0), options=_RISING)[1][:, 0]
@@ -313,6 +313,8 @@ def _pass(
             raise VideoError(f"{path} could not be read: nothing came for {PASS_WAIT_S:.0f} s; is the disk reachable?")
         log.seek(0)
         complaints = log.read().decode("utf-8", "replace")
+    if not rows and second:  # filters that this ffmpeg does not know: it would not begin
+        return _pass(source, progress, options=options)
     if not rows:
         raise VideoError(f"{path} cannot be opened as a video: it holds no frames.")
     return base, np.array(rows, dtype=np.int64), complaints

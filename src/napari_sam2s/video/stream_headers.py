@@ -14,7 +14,7 @@ def header_output(codec: str, stream: int, path: str) -> list[str]:
     """Return ffmpeg's options for a second list of the packets, with the checksums of their headers; none of other codecs."""
     if codec not in FILTERS:
         return []
-    copy = ["-map", f"0:V:{stream}", "-c", "copy", "-copyinkf", "-bsf:v", FILTERS[codec]]
+    copy = ["-map", f"0:V:{stream}", "-c", "copy", "-copyinkf", "-bsf:v", f"noise=drop=not(key),{FILTERS[codec]}"]
     return [*copy, "-flush_packets", "0", "-f", "framecrc", path]
 
 
