@@ -96,6 +96,11 @@ def test_an_avi_that_lacks_frames_and_has_a_wrong_index(tmp_path, numbered):
     with open_video(tmp_path / "b.avi") as video:
         assert len(video) == 11
         assert "The file is 0.48 s long by its header, and its last frame is at 0.40 s: frames are lost" in video.warnings[0]
+    place = content.index(b"vids") + 32
+    (tmp_path / "c.avi").write_bytes(content[:place] + b"\xff" * 4 + content[place + 4 :])  # a recorder that was cut off
+    with open_video(tmp_path / "c.avi") as video:
+        assert len(video) == 12
+        assert not video.warnings
 
 
 def test_uncompressed_pictures_that_are_not_whole(tmp_path, numbered):

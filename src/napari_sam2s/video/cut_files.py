@@ -14,6 +14,7 @@ from napari_sam2s.video.joined_files import y4m_frame_bytes
 
 SYNC = 0x47  # the first byte of a packet of a transport stream
 PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and where its first byte stands
+UNKNOWN = 2**31 - 1  # frames: what recorders write before they know
 OGG_PAGE, OGG_END, OGG_HEADER, OGG_MOST = b"OggS", 0x04, 27, 65307  # bytes; of a page at most
 MXF_HEADER, MXF_RUN_IN = bytes.fromhex("060e2b34020501010d0102010102"), 65536  # bytes that may stand before it
 Y4M_HEADER, AVI_HEADER = 4096, 16384  # bytes
@@ -52,7 +53,7 @@ def ends_before_its_time(path: Path, pts: NDArray[np.int64], first: Probe) -> li
     step = float(np.median(np.diff(pts)) * first.time_base)
     end = float(pts[-1] * first.time_base) + step
     lacks = duration - max(end, end - float(pts[0] * first.time_base))
-    if lacks <= steps * step or (first.sound and lacks <= SOUND_AFTER_S):
+    if lacks <= steps * step or duration >= UNKNOWN * step or (first.sound and lacks <= SOUND_AFTER_S):
         return []
     end_s = f"{duration:.2f} s long by its header, and its last frame is at {end - step:.2f} s"
     return [
