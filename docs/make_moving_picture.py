@@ -11,11 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtGui import QImage
-from walk import LEFT, Walk
+from walk import LEFT, Walk, grabbed
 
 from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.evaluation.region_and_boundary import iou
@@ -27,6 +25,7 @@ OUT = Path(__file__).parent / "images" / "tour.gif"
 SIZE, SHOWN = (1180, 740), 860  # of the window, and the width of the picture
 FRAMES, STEP = 30, 2  # tracked, and between two that are shown
 CLICKS, RIGHT = 4, 0.85  # at most for an object, and the IoU from which on it needs no more
+FAIR = 0.9  # IoU below which a tracked mask is corrected
 COLOURS = 80
 ARROW = ((0, 0), (0, 19), (5, 15), (9, 23), (12, 21), (8, 14), (14, 14))
 
@@ -50,10 +49,7 @@ class Film(Walk):
         """Take a picture with a caption, and the pointer on the canvas."""
         self.rest(0.3)
         window = self.viewer.window._qt_window
-        picture = window.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
-        data = np.frombuffer(picture.constBits().asarray(picture.sizeInBytes()), np.uint8)
-        pixels = data.reshape(picture.height(), picture.bytesPerLine())[:, : picture.width() * 3]
-        image = Image.fromarray(pixels.reshape(picture.height(), picture.width(), 3).copy())
+        image = grabbed(window)
         draw = ImageDraw.Draw(image)
         corner = self.canvas.mapTo(window, QPoint(0, 0))
         x, y = corner.x() + self.canvas.width() // 2, corner.y() + self.canvas.height() - 42
@@ -106,20 +102,18 @@ class Film(Walk):
         self.take(caption, 900)
 
     def correct(self) -> None:
-        """Click the object whose mask is the worst where it is most wrong (its middle, where the truth is not known)."""
+        """Click objects where their masks are most wrong, the worst first (its middle alone, where the truth is not known)."""
         session = self.widget.session
         known = self.truth.masks(session.frame) if self.truth is not None else {}
         masks = {o.id: session.project.mask(session.frame, o.id) for o in session.project.objects}
-        seen = {i: mask for i, mask in masks.items() if mask is not None}
-        if not seen:
-            return
-        mine = min(seen, key=lambda i: iou(seen[i], known[i]) if i in known else 1.0)
-        session.current_object = mine
-        (y, x), label = next_click(known.get(mine, seen[mine]), seen[mine] if mine in known else None)
-        at = self.place(y, x)
-        self.take(f"Correct it on any frame: {'click' if label else 'right-click what is too much'}", 1500, at)
-        self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
-        self.take("only this object changes", 1200, at)
+        good = {i: iou(mask, known[i]) if i in known else 1.0 for i, mask in masks.items() if mask is not None}
+        for mine in [i for i in sorted(good, key=lambda i: good[i]) if good[i] < FAIR] or list(good)[:1]:
+            session.current_object = mine
+            (y, x), label = next_click(known.get(mine, masks[mine]), masks[mine] if mine in known else None)
+            at = self.place(y, x)
+            self.take("Correct: " + ("click what is missing" if label else "right-click what is too much"), 1500, at)
+            self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
+            self.take("only this object changes", 1200, at)
         self.press(Qt.Key.Key_G)
         self.watch("G tracks it again")
         self.press(Qt.Key.Key_K)
@@ -175,7 +169,7 @@ def main() -> None:
         film.take("Press G", 1200)
         film.press(Qt.Key.Key_G)
         film.watch("G tracks")
-        film.widget.session.go_to(FRAMES // 2)
+        film.widget.session.go_to(2 * FRAMES // 3)
         film.correct()
         film.save()
         film.viewer.close()

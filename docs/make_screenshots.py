@@ -23,8 +23,8 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 import napari
 import numpy as np
 from PIL import Image
-from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QWidget
+from walk import grabbed
 
 from napari_sam2s.evaluation.clicks import next_click
 from napari_sam2s.formats import DavisWriter, write_video
@@ -124,10 +124,7 @@ class Studio:
             self.viewer.theme = theme
             self.rest()
             target = part if part is not None else self.viewer.window._qt_window
-            picture = target.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
-            data = np.frombuffer(picture.constBits().asarray(picture.sizeInBytes()), np.uint8)
-            pixels = data.reshape(picture.height(), picture.bytesPerLine())[:, : picture.width() * 3]
-            image = Image.fromarray(pixels.reshape(picture.height(), picture.width(), 3))
+            image = grabbed(target)
             path = IMAGES / f"{name}-{theme}.png"
             image.quantize(COLOURS).save(path, optimize=True)
             sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} kB, {image.width} x {image.height}\n")
@@ -198,7 +195,7 @@ def main() -> None:
 
         studio.prompt()
         studio.track(0, FRAMES * 2 // 3, 1)
-        studio.until(lambda: len(widget.session.project.frames) > FRAMES // 2)
+        studio.until(lambda: len(widget.session.project.frames) > FRAMES // 4)
         shoot("window")
         studio.finished()
         studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)

@@ -14,16 +14,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
+import numpy as np
+from PIL import Image
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+
+def grabbed(part: QWidget) -> Image.Image:
+    """Return what a window or a part of it shows."""
+    picture = part.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+    bits: Any = picture.constBits()  # PySide6 gives a memoryview, PyQt6 a pointer without a size
+    data = np.frombuffer(bits if isinstance(bits, memoryview) else bits.asarray(picture.sizeInBytes()), np.uint8)
+    pixels = data.reshape(picture.height(), picture.bytesPerLine())[:, : picture.width() * 3]
+    return Image.fromarray(pixels.reshape(picture.height(), picture.width(), 3).copy())
 
 
 class Walk:

@@ -25,9 +25,11 @@ from napari_sam2s.errors import (
     TrackingError,
     VideoError,
 )
+from napari_sam2s.formats import import_phases, write_overlay, write_video
 from napari_sam2s.masklets import Project, class_list
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.masklets.salvage import salvage_project
+from napari_sam2s.measurements import write_table
 from napari_sam2s.model import downloads
 from napari_sam2s.tracking import Engine, Tracker
 from tests.fakes import ColourModel, squares
@@ -132,6 +134,40 @@ def masks(tmp_path, project):
     assert project.frames == list(range(40))
 
 
+def trackers(tmp_path, project):
+    model, video = ColourModel(), sam2s.open_video(squares())
+    refused(
+        TrackingError,
+        lambda: Tracker("sam2s-nano", video),
+        lambda: Tracker(model, "case.mp4"),
+        lambda: Tracker(model, video, "case.sam2s"),
+        lambda: Tracker(model, sam2s.open_video(squares(3)), project),
+        lambda: sam2s.track(video, ["0,5,5"], model=model),
+    )
+    tracker = Tracker(model, video)
+    tracker.prompt(1, frame=3, mask=square())
+    bad = ({"start": -1}, {"stop": 41}, {"start": 1.0}, {"direction": "up"}, {"rate": 0}, {"rate": "5"}, {"objects": [9]})
+    refused(TrackingError, *(lambda b=b: tracker.propagate(**b) for b in bad))
+
+
+def labels(tmp_path, project):
+    ids = square().astype(int)
+    refused(ProjectError, *(lambda m=m: project.labels.__setitem__(0, m) for m in (ids / 2, -ids, 9 * ids)))
+    with pytest.raises(IndexError):
+        project.labels[40] = ids
+
+
+def phases(tmp_path, project):
+    (tmp_path / "a.csv").write_bytes(b"SQLite format 3\0\x84")
+    refused(
+        (ProjectError, FormatError),
+        lambda: project.phases.mark(" ", 1),
+        lambda: project.phases.mark("a", 40),
+        lambda: import_phases(project, tmp_path / "a.csv"),
+        lambda: import_phases(project, tmp_path / "not there.csv"),
+    )
+
+
 def names(tmp_path, project):
     refused(ProjectError, *(lambda n=n: project.add_object(n) for n in (" \t", "\x00\x1b", "x" * 100_001, 5)))
     refused(
@@ -197,6 +233,32 @@ def importing(tmp_path, project):
     picture(other / "Annotations" / "a" / "00001.png", np.ones((9, 9), np.uint8))
     assert exit_code("import", other, "--out", tmp_path / "i.sam2s", "--format", "davis") == 2
     assert not (tmp_path / "i.sam2s").exists()
+
+
+def measuring(tmp_path, project):
+    refused(
+        FormatError,
+        lambda: sam2s.measure("case.sam2s"),
+        lambda: sam2s.measure(project, "case.mp4"),
+        lambda: sam2s.measure(project, squares(3)),
+        lambda: sam2s.measure(project, pixel_size=0),
+        lambda: sam2s.measure(project, unit="micrometer"),
+        lambda: write_table(sam2s.measure(project), tmp_path / "a.mp4"),
+    )
+
+
+def writing(tmp_path, project):
+    frames, path = squares(3), tmp_path / "a.mp4"
+    refused(
+        FormatError,
+        lambda: write_video(frames / 255, path),
+        lambda: write_video(frames[..., 0], path),
+        lambda: write_video([frames[0], frames[1][:-2]], path),
+        lambda: write_video(frames, path, fps=0),
+        lambda: write_video(frames, tmp_path / "a.sam2s"),
+        lambda: write_overlay(frames, project, tmp_path / "a.sam2s"),
+    )
+    assert not path.exists()
 
 
 def classes(tmp_path, project):
@@ -273,15 +335,27 @@ def scoring(tmp_path, project):
     assert not (tmp_path / "out").exists()
 
 
+def working(tmp_path, project):
+    (tmp_path / "a.toml").write_text("nonsense = 1\n")
+    refused(TrackingError, lambda: sam2s.batch([]), lambda: sam2s.batch(tmp_path / "not there.mp4"))
+    for config in ("a.toml", "not there.toml"):
+        assert exit_code("train", tmp_path / config, "--out", tmp_path / "out") == 2
+
+
 TRIES = {
     "`open_video`": videos,
     "`Tracker.prompt`, `track --point --box --mask`": prompts,
+    "`Tracker`, `propagate`, `track`": trackers,
     "`Project.write_masks`": masks,
     "`Project.add_object`": names,
+    "`Project.labels`": labels,
+    "`Project.phases`, `import_phases`": phases,
     "`Project.create`": creating,
     "`Project.open`": opening,
     "`copy`, `copy --salvage`": copying,
     "`Project.export`": exporting,
+    "`measure`, `write_table`": measuring,
+    "`write_video`, `write_overlay`": writing,
     "`import`": importing,
     "`class_list`": classes,
     "`load_model`": checkpoints,
@@ -290,6 +364,7 @@ TRIES = {
     "`Engine`": engines,
     "`resume`": resuming,
     "`evaluate`, `convert`": scoring,
+    "`batch`, `train`": working,
 }
 
 

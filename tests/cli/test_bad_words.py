@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from napari_sam2s.cli import main
+from napari_sam2s.cli.terminal import Harmless
 from napari_sam2s.masklets import Project, Scores
 from napari_sam2s.video import open_video
 
@@ -102,3 +106,21 @@ def test_words_that_mean_nothing(folder, capsys):
         assert code == 2, words
         assert told, words
         assert contents(folder) == before, words
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_file_names_command_no_terminal(tmp_path, capsys):
+    """A name may hold what colours a terminal, or bytes that are not UTF-8: printing these failed, and obeyed those."""
+    folder = tmp_path / "a\x1b[31mred"
+    folder.mkdir()
+    for n in range(2):
+        Image.new("RGB", (80, 48)).save(folder / f"{n}.png")
+    assert main(["info", str(folder)]) == 0
+    assert main(["info", f"{folder}/gone\x1b[2J"]) == 2
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert "a\\x1b[31mred" in said.out
+    plain = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    print("v\udce9\x07", file=Harmless(plain))
+    plain.seek(0)
+    assert plain.read() == "v\\udce9\\x07\n"

@@ -318,7 +318,7 @@ BAD = [
     (["track", "{case}", "--point", "0,5,5", "--start", "50", "--out", "{new}"], "not in the video"),
     (["track", "{case}", "--point", "0,5,5", "--image-size", "100", "--out", "{new}"], "multiple of 32"),
     (["show", "/no/such.sam2s"], "no project"),
-    (["resume", "{case}"], "another application|not a project"),
+    (["resume", "{case}"], "is empty|not a project"),
     (["evaluate", "/no", "/where"], "no folder"),
     (["models", "get", "sam9"], "no model 'sam9'"),
     (["demo", "--frames", "1", "--out", "{new}"], "too short"),

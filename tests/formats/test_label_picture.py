@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from packaging.version import Version
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from napari_sam2s.cli.prompt_options import _mask_prompts
 from napari_sam2s.errors import FormatError
@@ -146,6 +147,25 @@ def test_soft_edges_are_no_objects(tmp_path, softness, kind):
     np.save(path, disc(softness).astype(kind) * (200 if kind is np.uint16 else 1))
     with pytest.raises(FormatError, match=r"soft edges \(\d+ grey values\): threshold"):
         read_label_picture(path, 0)
+
+
+@pytest.mark.parametrize("radius", [4, 20])
+@pytest.mark.parametrize("sigma", [1, 2, 8])
+def test_smoothed_masks_are_no_objects(tmp_path, radius, sigma):
+    """Rounding makes small plateaus in some of their rims; a small object has no place that stays white."""
+    y, x = np.mgrid[:96, :160]
+    np.save(tmp_path / "soft.npy", gaussian_filter((np.hypot(y - 40, x - 60) < radius) * 255.0, sigma).astype(np.uint8))
+    with pytest.raises(FormatError, match=r"soft edges \(\d+ grey values\): threshold"):
+        read_label_picture(tmp_path / "soft.npy", 0)
+
+
+def test_dots_and_threads_are_objects(tmp_path):
+    labels = np.zeros((96, 160), np.uint8)
+    for n in range(12):
+        labels[5 + 7 * n, 10:150], labels[2 + 7 * n : 4 + 7 * n, 4 * n : 4 * n + 2] = n + 1, 240 + n
+    labels[:, 100] = 255
+    np.save(tmp_path / "labels.npy", labels)
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "labels.npy", 0), labels)
 
 
 def test_labels_that_touch_and_end_at_255_are_objects(tmp_path):

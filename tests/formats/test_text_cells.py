@@ -1,13 +1,19 @@
 import csv
+import os
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.report import write_report
 from napari_sam2s.formats.ctc import CtcFolder
-from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell, markdown_cell
+from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.privacy import private_facts
+from napari_sam2s.masklets.validation import markdown_cell
+from napari_sam2s.video import open_video
+from napari_sam2s.video.verification import verify
 from tests.fakes import squares
 
 EVIL = [
@@ -54,3 +60,25 @@ def test_exports_and_reports_of_odd_names(tmp_path):
             cells = [cell for row in csv.reader(file) for cell in row if cell]
         assert not [c for c in cells if c[0] in "=+@" or (c[0] == "-" and csv_cell(c) != c)], path
     assert "<img" not in page.read_text()
+
+
+def test_file_names_that_are_not_utf8(tmp_path):
+    """As on old disks, and in archives of other systems: a project, its exports and reports live with them."""
+    folder = tmp_path / os.fsdecode(b"v\xe9\xff")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk takes names in UTF-8 only")
+    for n in range(3):
+        Image.new("RGB", (80, 48), (60 * n, 0, 0)).save(folder / f"{n}.png")
+    assert "v\\udce9\\udcff" in verify(folder, samples=1).page().encode().decode()
+    path = tmp_path / os.fsdecode(b"k\xff.sam2s")
+    with open_video(folder) as video, Project.create(path, video) as project:
+        made = project.add_object("a")
+        project.write_masks([(0, made.id, np.ones((48, 80), bool), None)])
+        for kind in ("mots", "csv"):
+            project.export(tmp_path / kind, kind)
+    with Project.open(path) as project:
+        assert project.video.path == folder
+        assert private_facts(project.store)["video"] == str(folder)
+    csv_cell(str(folder)).encode()

@@ -151,7 +151,7 @@ def test_signals_tell_what_changed(project):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"not a database at all" * 200, "not a project"), (b"", "another application"), (None, "no project")],
+    [(b"not a database at all" * 200, "not a project"), (b"", "is empty, not a project"), (None, "no project")],
 )
 def test_what_is_no_project(tmp_path, content, words):
     path = tmp_path / "x.sam2s"

@@ -19,6 +19,8 @@ def test_a_point_deep_in_the_mask_and_far_from_what_is_excluded():
         assert with_inside(said, mask) is said, "it is said already where the object is"
     alone = Prompt(1, 0, ((15.0, 10.0),), (0,))
     assert with_inside(alone, np.zeros_like(mask)) is alone
+    asked = with_inside(Prompt(1, 0, ((2.0, 2.0), (15.0, 10.0)), (1, 0)), mask, always=True)
+    assert (asked.points, asked.labels) == (((20.0, 40.0), (2.0, 2.0), (15.0, 10.0)), (1, 1, 0)), "far from what is excluded"
 
 
 def test_a_right_click_takes_a_neighbour_out_of_a_mask_and_leaves_the_rest():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import torch.nn.functional as F
 
 from napari_sam2s.errors import TrackingError
@@ -21,6 +22,7 @@ from napari_sam2s.tracking import (
     resume_run,
     segment_runs,
 )
+from napari_sam2s.tracking.prompts import mask_to_network
 from napari_sam2s.tracking.propagation_plan import cut_where_confirmed, remaining
 from napari_sam2s.video import open_video
 from tests.fakes import ColourModel, squares
@@ -313,10 +315,10 @@ def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, monkeypa
         answered = opened._actor.predictor.answer
         monkeypatch.setattr(opened._actor.predictor, "answer", lambda *args: (reads.append(args), answered(*args))[1])
         opened.prompt(i, second, points=[places[0]])
-        ((whole, recall, _),) = reads
-        assert whole.labels == (0, 1)  # adds to the click of before
-        assert first in recall.frames  # answered by what is remembered of other frames
-        assert second not in recall.frames
+        ((whole, recall, earlier),) = reads
+        assert whole.labels == (1, 0, 1)  # a point in the mask, the click of before, and the new one
+        assert recall is None
+        assert torch.equal(earlier > 0, mask_to_network(answer, 48) > 0), "the mask that is there is corrected"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import PromptError, TrackingError
+from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.prompts import mask_to_network, too_thin
 from tests.fakes import ColourModel, squares
@@ -85,6 +86,27 @@ def test_both_directions_give_every_frame_once():
     assert [t for t, _ in short.propagate(direction="both")] == [0]
 
 
+def test_both_directions_of_two_objects_end_with_both():
+    """Frames between their prompts come twice: what comes last has what came first, too."""
+    one = tracker(ColourModel(), squares(12))
+    one.prompt(2, 6, points=[(14, 12)], labels=[1])
+    steps = list(one.propagate(direction="both"))
+    assert [t for t, _ in steps] == [*range(12), *range(5, -1, -1)]
+    assert all(masks.keys() == {1, 2} for masks in dict(steps).values())
+
+
+def test_what_a_tracker_is_not_made_of(tmp_path):
+    with Project.create(tmp_path / "a.sam2s", squares(3)) as project:
+        for parts, told in (
+            (("sam2s-nano", squares(3)), "'sam2s-nano' is no model: give what sam2s.load_model"),
+            ((ColourModel(), "case.mp4"), "'case.mp4' is no open video"),
+            ((ColourModel(), squares(3), "a.sam2s"), "'a.sam2s' is no open project"),
+            ((ColourModel(), squares(4), project), "it is another"),
+        ):
+            with pytest.raises(TrackingError, match=told):
+                Tracker(*parts)
+
+
 @pytest.mark.parametrize("labels", [1, True, 1.0, [1], np.array([1])])
 def test_one_label_for_one_point(labels):
     assert Tracker(ColourModel(), squares(1)).prompt(1, 0, points=(14, 10), labels=labels).any()
@@ -114,4 +136,7 @@ def test_a_thread_of_one_pixel_is_seen_and_told(random_nano):
     assert small.any(1).sum() >= 36
     with pytest.warns(UserWarning, match=r"input of 64 px.*image_size of about \d+, or let a crop"):
         Tracker(random_nano, video).prompt(1, 0, mask=thread)
-    assert too_thin(np.ones((512, 512), bool), 64) == ""
+    assert too_thin(np.ones((512, 512), bool), 64) == too_thin(np.zeros((512, 512), bool), 64) == ""
+    thread[240:252, 194:206] = True  # a knot, which alone would be kept by one half of a cell
+    assert mask_to_network(thread, 64)[0, 0].any(1).sum() >= 36
+    assert "too thin" in too_thin(thread, 64)

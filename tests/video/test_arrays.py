@@ -212,6 +212,23 @@ def test_axes_of_length_1_and_z_stacks(axes, shape, kind):
         np.testing.assert_array_equal(video[3][..., 1], expected[3, 1])
 
 
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [
+        ((1, 9, 6, 7), np.s_[0]),
+        ((9, 6, 7, 1), np.s_[..., 0]),
+        ((1, 9, 1, 6, 7), np.s_[0, :, 0]),
+        ((9, 1, 1, 6, 7, 1), np.s_[:, 0, 0, ..., 0]),
+        ((1, 9, 2, 6, 7), np.s_[0, :, 0]),
+        ((1, 1, 16, 17, 3), np.s_[0, ..., 0]),
+        ((1, 1, 6, 7, 1), np.s_[0, ..., 0]),
+    ],
+)
+def test_axes_of_length_1_that_nobody_names(shape, first):
+    values = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    np.testing.assert_array_equal(np.stack(list(open_video(values)))[..., 0], values[first])
+
+
 def test_a_volume_over_time_is_refused():
     with pytest.raises(VideoError, match="volume over time"):
         open_video(np.zeros((3, 4, 5, 6), np.uint8), axes="TZYX")

@@ -201,6 +201,7 @@ def test_arrays_that_do_not_fit():
     refuse(np.zeros((20, 30, 3), np.uint8), r"array\[None\]")
     refuse(np.zeros((20, 30, 4)), r"array\[None\]")
     refuse(np.zeros((2, 6, 20, 30), np.uint8), "axes='TCYX' or axes='CTYX'")
+    refuse(np.zeros((2, 3, 20, 30), np.uint8), "2 frames of 3 channels or the other way round")
     refuse(np.zeros((2, 3, 4, 20, 30), np.uint8), "not a video we know")
     for bad in (1.5, [0.7, 2.2], "1", None):
         with pytest.raises(IndexError, match="whole numbers"):

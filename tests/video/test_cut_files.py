@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
 from napari_sam2s.video.matroska_check import changed_pieces
+from napari_sam2s.video.stream_headers import FILTERS
 
 MPEG2 = ("-c:v", "mpeg2video", "-q:v", "3", "-bf", "2", "-g", "12")
 
@@ -85,6 +88,28 @@ def test_an_mxf_that_lost_a_piece(tmp_path, numbered, place):
     assert [numbered["read"](frame) for frame in played[:20]] == list(range(20))
 
 
+def test_an_avi_that_lacks_frames_and_has_a_wrong_index(tmp_path, numbered):
+    """Ffmpeg then takes the length of the index for that of the header."""
+    content = numbered["encode"](tmp_path / "a.avi", "-c:v", "mjpeg", frames=12).read_bytes()
+    places = [found.start() for found in re.finditer(b"00dc", content)][:12]
+    (tmp_path / "b.avi").write_bytes(content[: places[5]] + content[places[6] :])
+    with open_video(tmp_path / "b.avi") as video:
+        assert len(video) == 11
+        assert "The file is 0.48 s long by its header, and its last frame is at 0.40 s: frames are lost" in video.warnings[0]
+    place = content.index(b"vids") + 32
+    (tmp_path / "c.avi").write_bytes(content[:place] + b"\xff" * 4 + content[place + 4 :])  # a recorder that was cut off
+    with open_video(tmp_path / "c.avi") as video:
+        assert len(video) == 12
+        assert not video.warnings
+
+
+def test_uncompressed_pictures_that_are_not_whole(tmp_path, numbered):
+    """A codec of another container, which AVI does not know: ffmpeg fills such pictures with whatever lies in memory."""
+    numbered["encode"](tmp_path / "a.avi", "-vf", "split[a][b];[a]palettegen[p];[b][p]paletteuse", "-c:v", "smc", frames=9)
+    with open_video(tmp_path / "a.avi") as video:
+        assert "of the uncompressed pictures are shorter than others" in video.warnings[0]
+
+
 def test_another_size_from_the_middle_on(tmp_path, numbered):
     encode, size = numbered["encode"], {"height": 128, "width": 192}
     for frames in (20, 80):  # the change is among the frames that are looked at when the file is indexed, or behind them
@@ -97,17 +122,52 @@ def test_another_size_from_the_middle_on(tmp_path, numbered):
     second = encode(tmp_path / "b.h264", *numbered["X264"], "-bf", "0", "-g", "10", frames=40, **size)
     (tmp_path / "c.h264").write_bytes(first.read_bytes() + second.read_bytes())
     numbered["ffmpeg"]("-r", "25", "-i", tmp_path / "c.h264", "-c", "copy", tmp_path / "110.mkv")
-    for name in ("20.mkv", "110.mkv"):  # of the last tenth some frames are looked at as well
+    # Of the last tenth some frames are looked at; and every key frame with another header.
+    for name in ("20.mkv", "110.mkv", "80.mkv"):
         with open_video(tmp_path / name) as video:
             assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
-    with open_video(tmp_path / "20.mkv") as video:
-        assert video[22].shape == (96, 160, 3)
-    with open_video(tmp_path / "80.mkv") as video:
+            assert video[22].shape == (96, 160, 3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("ts", ("-c:v", "mpeg2video", "-g", "9")), ("flv", ("-c:v", "libx264", "-g", "9"))]
+)
+def test_another_size_in_the_middle(tmp_path, numbered, suffix, options):
+    for n, scale in enumerate((1, 2, 1)):
+        size = {"height": 96 * scale, "width": 160 * scale}
+        numbered["encode"](tmp_path / f"{n}.ts", *options, "-pix_fmt", "yuv420p", frames=80, **size)
+    (tmp_path / "list.txt").write_text("file 0.ts\nfile 1.ts\nfile 2.ts\n")
+    numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / f"a.{suffix}")
+    with open_video(tmp_path / f"a.{suffix}") as video:
+        assert video.warnings == ("Frames have several sizes: all are scaled to that of the first, 160 x 96.",)
+
+
+def test_an_ffmpeg_that_lacks_the_filters_for_headers(tmp_path, numbered, monkeypatch):
+    monkeypatch.setitem(FILTERS, "mpeg2video", "no_such_filter")
+    with open_video(numbered["encode"](tmp_path / "a.ts", "-c:v", "mpeg2video", frames=9)) as video:
+        assert len(video) == 9
+
+
+def test_another_size_is_told_where_it_is_met(tmp_path, numbered):
+    """Of motion JPEG no headers are read when it is indexed."""
+    for n, scale in enumerate((1, 2, 1)):
+        size = {"height": 96 * scale, "width": 160 * scale}
+        numbered["encode"](tmp_path / f"{n}.mkv", "-c:v", "mjpeg", frames=70 if n < 2 else 5, **size)
+    (tmp_path / "list.txt").write_text("file 0.mkv\nfile 1.mkv\nfile 2.mkv\n")
+    numbered["ffmpeg"]("-f", "concat", "-i", tmp_path / "list.txt", "-c", "copy", tmp_path / "a.mkv")
+    with open_video(tmp_path / "a.mkv") as video:
         assert video.warnings == ()
-        assert video[40].shape == (96, 160, 3)
         # The decoder reads ahead of the reader: how far is a matter of the machine.
-        with pytest.warns(UserWarning, match=r"80\.mkv changes the size of its frames near frame [5-8]\d "):
-            assert video[82].shape == (96, 160, 3)
+        with pytest.warns(UserWarning, match=r"a\.mkv changes the size of its frames near frame [67]\d "):
+            assert video[75].shape == (96, 160, 3)
+
+
+def test_a_transport_stream_that_lacks_a_piece(tmp_path, numbered):
+    whole = numbered["encode"](tmp_path / "a.ts", *numbered["X264"], "-g", "10", "-bf", "0", frames=60).read_bytes()
+    (tmp_path / "b.ts").write_bytes(whole[: 188 * (len(whole) // 500)] + whole[188 * (len(whole) // 400) :])
+    with open_video(tmp_path / "b.ts") as video:
+        assert re.match(r"Data of the file are lost near frame \d\d \(\d\.\d\d s\): frames are missing", video.warnings[0])
+        assert not any("truncated" in told for told in video.warnings)
 
 
 def test_a_file_that_holds_no_times(tmp_path, numbered):

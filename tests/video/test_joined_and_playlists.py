@@ -36,21 +36,48 @@ def test_files_joined_byte_by_byte(tmp_path, numbered, kind):
         open_video(tmp_path / f"all.{kind}")
 
 
-@pytest.mark.parametrize(("order", "frames"), [((0, 2, 1, 3), 0), ((3, 2, 1, 0), 0), ((0, 1, 1, 2, 3), 24), ((2, 3), 12)])
-def test_segments_of_dash_out_of_order_are_refused(tmp_path, numbered, order, frames):
-    """Ffmpeg leaves out what comes too late, and says nothing. A segment twice, or a beginning that is missing, do no harm."""
+def test_files_joined_with_zeros_between(tmp_path, numbered):
+    """As recorders fill the last block of a card."""
+    part = numbered["encode"](tmp_path / "part.mp4", *KINDS["mp4"], frames=6).read_bytes()
+    (tmp_path / "all.mp4").write_bytes(part + bytes(100) + part)
+    with pytest.raises(VideoError, match=f"a second file begins at byte {len(part) + 100}, as in files joined"):
+        open_video(tmp_path / "all.mp4")
+    (tmp_path / "one.mp4").write_bytes(part + bytes(100))
+    with open_video(tmp_path / "one.mp4") as video:
+        assert len(video) == 6
+
+
+MIDDLE, BEGINNING = (
+    "missing: 1, the first after number 2. Their frames are lost",
+    "begins with its fragment number 3: frame 0 is",
+)
+
+
+@pytest.mark.parametrize(
+    ("order", "shown", "told"),
+    [
+        ((0, 2, 1, 3), [], ""),
+        ((3, 2, 1, 0), [], ""),
+        ((0, 1, 1, 2, 3), range(24), ""),
+        ((2, 3), range(12, 24), BEGINNING),
+        ((0, 1, 3), [*range(12), *range(18, 24)], MIDDLE),
+    ],
+)
+def test_segments_of_dash_that_are_out_of_order_or_missing(tmp_path, numbered, order, shown, told):
+    """Ffmpeg leaves out what comes too late, and says nothing. A segment that is there twice does no harm."""
     options = ("-c:v", "mpeg4", "-g", "6", "-movflags", "frag_keyframe+empty_moov+default_base_moof")
     content = numbered["encode"](tmp_path / "a.mp4", *options, frames=24).read_bytes()
     starts = [found.start() - 4 for found in re.finditer(b"moof", content)]
     ends = [*starts[1:], content.index(b"mfra") - 4]
     path = tmp_path / "b.mp4"
     path.write_bytes(content[: starts[0]] + b"".join(content[starts[k] : ends[k]] for k in order))
-    if not frames:
+    if not shown:
         with pytest.raises(VideoError, match="belongs before another one, and frames of it would be lost"):
             open_video(path)
         return
     with open_video(path) as video:
-        assert [numbered["read"](frame) for frame in video] == list(range(24 - frames, 24))
+        assert [numbered["read"](frame) for frame in video] == list(shown)
+        assert told in " ".join(video.warnings) if told else not video.warnings
 
 
 @pytest.mark.parametrize(
@@ -63,7 +90,7 @@ def test_segments_of_dash_out_of_order_are_refused(tmp_path, numbered, order, fr
 )
 def test_playlists_of_streaming_are_refused(tmp_path, name, text, kind):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(VideoError, match=f"{kind}.*make one file of them with: ffmpeg -i {name} .*a.mkv"):
+    with pytest.raises(VideoError, match=f"{kind}.*make one file of them with: ffmpeg -copyts -i {name} .*a.mkv"):
         open_video(tmp_path / name)
 
 
@@ -83,6 +110,15 @@ def test_a_script_is_what_it_names(tmp_path, numbered):
     with open_video(script) as video:
         assert video.fingerprint() != print_before
         assert numbered["read"](video[15]) == 55
+
+
+def test_a_script_that_leaves_out_a_part(tmp_path, numbered):
+    for n in (7, 8, 10, 11):
+        numbered["encode"](tmp_path / f"p{n:03d}.mp4", "-c:v", "mpeg4", frames=2)
+    script = tmp_path / "all.ffconcat"
+    script.write_text("ffconcat version 1.0\n" + "".join(f"file p{n:03d}.mp4\n" for n in (7, 8, 10, 11)))
+    with open_video(script) as video:
+        assert video.warnings == ("By their names files are missing in the script: 1, the first after number 8.",)
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "http://127.0.0.1:9/a.mp4", "b.ffconcat", "with space.mp4"])

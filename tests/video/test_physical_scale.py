@@ -44,10 +44,11 @@ def ome_zarr(path, scale, unit="micrometer", first=("t", "time", "second"), data
         lambda folder: imagej(folder / "a.tif", finterval=0.5, tunit="min", unit="\\u00B5m"),
         lambda folder: ome(folder / "a.ome.tif", TimeIncrement=30.0, TimeIncrementUnit="s"),
         lambda folder: ome(folder / "a.ome.tif", TimeIncrement=30000, TimeIncrementUnit="ms"),
+        lambda folder: ome(folder / "a.ome.tif", TimeIncrement=30, PhysicalSizeY=5e-4, PhysicalSizeYUnit="mm"),
         lambda folder: ome_zarr(folder / "a.ome.zarr", [30, 0.5, 0.25]),
         lambda folder: ome_zarr(folder / "a.ome.zarr", [0.5, 0.5, 0.25], first=("t", "time", "minute")),
     ],
-    ids=["ImageJ", "ImageJ, minutes", "OME-TIFF", "OME-TIFF, ms", "OME-Zarr", "OME-Zarr, minutes"],
+    ids=["ImageJ", "ImageJ, minutes", "OME-TIFF", "OME-TIFF, ms", "OME-TIFF, mm", "OME-Zarr", "OME-Zarr, minutes"],
 )
 def test_a_stack_is_in_its_units(tmp_path, write):
     with open_video(write(tmp_path)) as video:

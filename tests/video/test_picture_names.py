@@ -8,6 +8,8 @@ RNG = np.random.default_rng(0)
 MINUTES = [k * 73 + 7 for k in range(8)]
 
 IN_ORDER = {
+    "decimals with a comma": [f"t{k}" for k in ("0,25", "0,5", "0,75", "1", "10,5")],
+    "all below zero, behind a line": [f"t_{k}" for k in (-10, -2, -1)],
     "seconds with decimals": [f"cam_2024-01-31T23-{58 + k // 6}-{k % 6}0.500" for k in range(12)],
     "a number like a time of the night": [f"{k:04d}" for k in range(0, 2360, 59)],
     "the date in front of midnight": [f"20240131_{h:02d}{m:02d}" for h, m in ((0, 5), (0, 50), (23, 5), (23, 50))],

@@ -64,7 +64,7 @@ def test_grey_of_few_bits(tmp_path, bits, photometric):
     np.testing.assert_array_equal(shown[..., 0], (GREY >> (8 - bits)).astype(int) * 255 // (2**bits - 1))
 
 
-@pytest.mark.parametrize("factor", [1, 257])
+@pytest.mark.parametrize("factor", [1, 256, 257])
 def test_palettes_of_8_and_of_16_bits(tmp_path, factor):
     """TIFF wants 16 bits; what has 8 would be black (libtiff looks for it, too)."""
     colours = np.stack([np.arange(256), 255 - np.arange(256), np.roll(np.arange(256), 50)])
@@ -137,3 +137,29 @@ def test_a_turned_png_of_16_bits_and_colour(tmp_path, code):
     with open_video(tmp_path / "deep", limits=(0, 65535)) as video, Image.open(tmp_path / "eight.png") as wanted:
         np.testing.assert_array_equal(video[1], np.asarray(ImageOps.exif_transpose(wanted)))
         assert bool(video.warnings) == (code < 9)
+
+
+def test_a_damaged_png_leaves_the_others_readable(tmp_path):
+    """Opening a folder reads no pixels: of a PNG Pillow decodes all of them to learn how it is turned."""
+    for n in range(4):
+        Image.fromarray(np.random.default_rng(n).integers(0, 255, (60, 80, 3), np.uint8)).save(tmp_path / f"{n}.png")
+    content = bytearray((tmp_path / "2.png").read_bytes())
+    content[2000:2100] = bytes(100)
+    (tmp_path / "2.png").write_bytes(content)
+    with open_video(tmp_path) as video:
+        np.testing.assert_array_equal(video[3], np.asarray(Image.open(tmp_path / "3.png")))
+        with pytest.raises(VideoError, match=r"2\.png"):
+            video[2]
+
+
+def test_exif_that_follows_the_pixels_of_a_png(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / "0.png", exif=exif)
+    content = (tmp_path / "0.png").read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    (tmp_path / "1.png").write_bytes(content[:start] + content[end:-12] + content[start:end] + content[-12:])
+    with open_video(tmp_path) as video:
+        assert video.shape == (2, 30, 20, 3)
+        np.testing.assert_array_equal(video[0], video[1])

@@ -14,11 +14,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from napari_sam2s import __version__
-from napari_sam2s.cli.terminal import say
+from napari_sam2s.cli.terminal import Harmless, say
 from napari_sam2s.errors import Sam2sError, is_out_of_memory
 
 # In the order of ``--help``, with what it says of each: so help is instant. A command's module is imported when it is used, and
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # anything else runs: up to 9 times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        with warnings.catch_warnings():
+        output: Any = sys.stdout and Harmless(sys.stdout)
+        with warnings.catch_warnings(), redirect_stdout(output):
             warnings.filterwarnings("always", category=UserWarning, module="napari_sam2s")
             warnings.showwarning = _tell(args.command, warnings.showwarning)
             return int(args.run(args) or 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sam2s.cli.model_options import add_model_options, add_strictness
-from napari_sam2s.cli.terminal import say
+from napari_sam2s.cli.terminal import harmless, say
 
 if TYPE_CHECKING:
     from napari_sam2s.batching.batch_rows import BatchRow
@@ -124,7 +124,7 @@ class Table:
             self._say_changes(rows)
             return
         size = shutil.get_terminal_size()
-        lines = [line[: size.columns - 1] for line in self.lines(rows, max(size.lines - 2, LEAST_LINES))]
+        lines = [harmless(line)[: size.columns - 1] for line in self.lines(rows, max(size.lines - 2, LEAST_LINES))]
         up = f"\x1b[{self._lines}A" if self._lines else ""
         self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
         self._stream.flush()
@@ -157,7 +157,7 @@ class Table:
             if now != self._said.get(row.video, ("waiting", 0, "")):
                 self._said[row.video] = now
                 more = f", {row.tracked} frames" if row.state == "done" else f": {row.message}" if row.message else ""
-                print(f"{row.video.name}: {row.state}{more}", file=self._stream, flush=True)
+                print(harmless(f"{row.video.name}: {row.state}{more}"), file=self._stream, flush=True)
 
 
 def _line(row: BatchRow, width: int) -> str:

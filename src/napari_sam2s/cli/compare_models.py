@@ -218,8 +218,10 @@ def _write(folder: Path, video: Any, runs: Sequence[ModelRun], frames: range, re
 
 def _table(report: dict[str, Any]) -> str:
     """Return the report as a Markdown table."""
+    from napari_sam2s.masklets.validation import markdown_cell
+
     rows = report["models"]
-    names = [row["model"] for row in rows]
+    names = [markdown_cell(row["model"]) for row in rows]
     truth = "jf" in rows[0]
     agree = names if len(names) > 1 else []
     heads = [
@@ -234,8 +236,14 @@ def _table(report: dict[str, Any]) -> str:
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for row in rows:
         scores = [f"{100 * row[key]:.1f}" for key in ("jf", "j", "f")] if truth else []
-        with_each = [_percent(row["agreement_with"].get(name)) for name in agree]
-        first = [row["model"], str(row["input_size"]), f"{row['seconds_a_frame']:.3f}", f"{row['memory_mb']} MB", row["device"]]
+        with_each = [_percent(row["agreement_with"].get(other["model"])) for other in rows if agree]
+        first = [
+            markdown_cell(row["model"]),
+            str(row["input_size"]),
+            f"{row['seconds_a_frame']:.3f}",
+            f"{row['memory_mb']} MB",
+            row["device"],
+        ]
         lines.append(f"| {' | '.join([*first, *scores, *with_each])} |")
     start, stop = report["frames"]
     lines += ["", f"Frames {start} to {stop - 1}; {report['mode']} mode, memory {report['memory']}; median seconds of a frame."]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sam2s.errors import ProjectError
 
@@ -14,9 +15,31 @@ if TYPE_CHECKING:
     from napari_sam2s.video import Video
 
 
+def harmless(text: str) -> str:
+    """Return text with what would move the cursor of a terminal, or colour it, spelt out: names of files may hold it."""
+    return "".join(c if c in "\n\r\t" or unicodedata.category(c) != "Cc" else f"\\x{ord(c):02x}" for c in text)
+
+
+class Harmless:
+    """A stream for text of which nothing commands a terminal, and all can be written in the stream's encoding."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, spelt out where it must be."""
+        text, encoding = harmless(text), self._stream.encoding or "utf-8"
+        if (self._stream.errors or "strict") == "strict":  # names that are not UTF-8, and such of other alphabets
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def say(command: str, sentence: object) -> None:
     """Print a sentence beside the output of a command, on a line of its own: above a progress bar, if there is one."""
-    text = f"napari-sam2s {command}: {sentence}"
+    text = harmless(f"napari-sam2s {command}: {sentence}")
     if "tqdm" in sys.modules:
         from tqdm import tqdm
 

@@ -11,8 +11,8 @@ from napari_sam2s.evaluation.report_pictures import draw_track, worst_frames
 from napari_sam2s.evaluation.result import Evaluation
 from napari_sam2s.evaluation.score_tables import object_name, write_csv, write_objects
 from napari_sam2s.formats.atomic_write import whole_folder
-from napari_sam2s.formats.text_cells import markdown_cell
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.masklets.validation import markdown_cell
 
 MOST_LANES = 12  # objects in one picture over time
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.evaluation.scores import MeanScore, ObjectScore, Protocol
-from napari_sam2s.formats.text_cells import csv_cell, csv_place, markdown_cell
+from napari_sam2s.formats.text_cells import csv_cell, csv_place
+from napari_sam2s.masklets.validation import markdown_cell
 
 
 def objects_table(objects: Iterable[ObjectScore], whole: MeanScore, protocol: Protocol) -> str:

@@ -19,7 +19,8 @@ from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, op
 REMEDY = "save labels without, or with a compression that keeps them, such as zlib"
 LOSSY = (6, 7, 33007, 34892)  # TIFF's numbers of JPEG
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
-RIM, MANY = 0.95, 8  # of the pixels between black and white, and of their values
+RIM, BESIDE = 0.85, 0.8  # of the values between black and white, and of their pixels
+MANY = 8  # values
 FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
 LARGEST_WHOLE = 2**53  # up to which floats hold whole numbers
 WHITE = {"float16": 255, "float32": 255, "float64": 255, "uint16": 65535}  # in pictures of black and white
@@ -90,24 +91,22 @@ def _photograph(labels: NDArray[Any]) -> bool:
 def soft_edges(labels: NDArray[Any]) -> int | None:
     """Return how many values a picture ``(Y, X)`` has that was smoothed or scaled, or ``None`` for labels.
 
-    Between black and its largest value it has rims, where hardly a pixel is like its four neighbours. Objects have an inside;
-    a few may be threads.
+    Between black and its largest value it has rims: of hardly a value any pixel is like its four neighbours, and nearly all
+    of these pixels lie beside other values than 0. Objects have an inside; threads and dots lie on 0.
     """
     white = labels.max()
-    between = (labels != 0) & (labels != white)
-    values = len(np.unique(labels[between]))
-    if not values or (values < MANY and white != np.iinfo(labels.dtype).max):
+    between = np.unique(labels[(labels != 0) & (labels != white)])
+    if not len(between) or (len(between) < MANY and white != np.iinfo(labels.dtype).max):
         return None
-    alike = np.zeros(labels.shape, dtype=bool)
-    middle = labels[1:-1, 1:-1]
-    alike[1:-1, 1:-1] = (
-        (middle == labels[:-2, 1:-1])
-        & (middle == labels[2:, 1:-1])
-        & (middle == labels[1:-1, :-2])
-        & (middle == labels[1:-1, 2:])
-    )
-    rims = np.count_nonzero(between & ~alike) / np.count_nonzero(between)
-    return values if rims > RIM and alike[labels == white].any() else None
+    padded = np.pad(labels, 1)
+    beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    alike = np.logical_and.reduce([labels == other for other in beside])
+    rims = np.setdiff1d(between, labels[alike])
+    if len(rims) < RIM * len(between):
+        return None
+    in_rims = np.isin(labels, rims)
+    other = np.logical_or.reduce([(near != 0) & (near != labels) for near in beside])
+    return len(between) if other[in_rims].mean() >= BESIDE else None
 
 
 def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:

@@ -27,6 +27,7 @@ from napari_sam2s.formats.mask_entries import annotated_frames, seconds_of, shap
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.validation import legible
 
 KNOWN_CLASSES = {"car": 1, "pedestrian": 2}
 IGNORE = 10
@@ -63,7 +64,7 @@ def write_mots(masklets: Masklets, root: Path | str, video: str) -> Path:
                     runs = encode_rle(mask, (height, width))["counts"]
                     file.write(f"{frame + 1} {INSTANCES * number + i} {number} {height} {width} {runs}\n")
         fps = getattr(masklets, "fps", None)
-        facts = {"name": video, "frameRate": fps or "", "seqLength": count, "imWidth": width, "imHeight": height}
+        facts = {"name": legible(video), "frameRate": fps or "", "seqLength": count, "imWidth": width, "imHeight": height}
         lines = "".join(f"{key}={value}\n" for key, value in {**facts, "imExt": ".jpg"}.items())
         (draft / SEQUENCE).write_text(f"[Sequence]\n{lines}", encoding="utf-8")
         known = {"frames": frames, "time_s": [seconds_of(masklets, t) for t in frames], "objects": facts_of_objects(objects)}

@@ -1,13 +1,12 @@
-"""Names in tables: text, whatever they hold, and never a formula, HTML or Markdown."""
+"""Names in tables: text, whatever they hold, and never a formula."""
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.masklets.validation import user_path
+from napari_sam2s.masklets.validation import legible, user_path
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one (OWASP, "CSV injection")
 
@@ -16,17 +15,12 @@ def csv_cell(value: Any) -> Any:
     """Return a value as it goes into a CSV: text that a spreadsheet would run gets a ``'`` in front, as it has it itself."""
     if not isinstance(value, str) or _is_number(value):
         return value
-    return f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value
+    return legible(f"'{value}" if value.lstrip("'").startswith(_FORMULA) else value)
 
 
 def from_csv_cell(text: str) -> str:
     """Return the text that :func:`csv_cell` was given."""
     return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
-
-
-def markdown_cell(text: str) -> str:
-    """Return text for a cell or a heading of Markdown, which shows it as it is."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("`", "\\`")
 
 
 def _is_number(text: str) -> bool:

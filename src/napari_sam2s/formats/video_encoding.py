@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -67,11 +68,21 @@ def _write(
     return path
 
 
+def _check_frame(frame: Any, first: Any) -> None:
+    """Make sure that a frame is one: the encoder takes any bytes, and would make other pictures of them."""
+    shape, kind = np.shape(frame), getattr(frame, "dtype", type(frame))
+    if len(shape) != 3 or shape[2] != 3 or kind != np.uint8 or shape != first.shape:
+        raise FormatError(f"Frames are (Y, X, 3) uint8, all of one size; got one of the shape {shape} and {kind}.")
+
+
 def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, codec: list[str], fps: float, step: int) -> None:
     """Let ffmpeg write the frames to ``part``; what it says goes into the sentence about ``path`` if it fails."""
     first = next(frames, None)
     if first is None:
         raise FormatError(f"There are no frames to write to {path.name}.")
+    _check_frame(first, first)
+    if not (isinstance(fps, int | float | np.number) and 0 < fps < np.inf):
+        raise FormatError(f"fps={fps!r} is no rate: give frames per second, a number above 0.")
     height, width = (side // step * step for side in first.shape[:2])
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", *codec, f"file:{part}"]
@@ -81,6 +92,7 @@ def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, codec: 
         try:
             with suppress(BrokenPipeError), process.stdin as pipe:  # it has ended early, and has said why
                 for frame in itertools.chain((first,), frames):
+                    _check_frame(frame, first)
                     pipe.write(np.ascontiguousarray(frame[:height, :width]).data)
             failed = process.wait() != 0
         except BaseException:

@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.masklets.store import Store
+from napari_sam2s.masklets.video_reference import path_of
 
 
 def private_facts(store: Store) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def private_facts(store: Store) -> dict[str, Any]:
     times = [row["t"] for row in store.rows("SELECT made AS t FROM steps UNION SELECT started FROM runs")]
     times += [meta["created"]] if meta.get("created") else []
     return {
-        "video": meta.get("video"),
+        "video": path_of(meta.get("video")),
         "names": sorted(names),
         "removed_names": sorted(earlier - names),
         "model_files": sorted({source for source in sources if _is_path(source)}),

@@ -31,6 +31,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _path(value: Any) -> bool:
+    return isinstance(value, str | bytes)
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -148,8 +152,8 @@ _FACTS: Mapping[str, Callable[[Any], bool]] = {
     "fingerprint": _text,
     "sample_fingerprint": _or_none(_text),
     "pictures": _or_none(_listing),
-    "video": _or_none(_text),
-    "video_relative": _or_none(_text),
+    "video": _or_none(_path),
+    "video_relative": _or_none(_path),
     "created": _or_none(_number),
     "stripped_runs": _or_none(_json(lambda value: isinstance(value, list) and all(map(_whole, value)))),
 }

@@ -187,7 +187,8 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
         raise _cannot_be_opened(path, error, "is not a project, or is damaged") from error
     try:
         if application != APPLICATION_ID:
-            raise ProjectError(f"{path} is a database of another application, not a project of napari-sam2s.")
+            what = "a database of another application" if path.stat().st_size else "empty"
+            raise ProjectError(f"{path} is {what}, not a project of napari-sam2s.")
         if version < 1:
             raise ProjectError(f"{path} is damaged (it does not say its format): restore a copy.")
         if version > VERSION:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import html
 import operator
 import os
 import re
@@ -158,6 +159,17 @@ def name_of(value: str) -> str:
     if len(name) > LONGEST_NAME:
         raise ProjectError(f"A name has at most {LONGEST_NAME} characters; got {len(name)}.")
     return name
+
+
+def legible(text: str) -> str:
+    """Return text that can be written as UTF-8: bytes of file names that are not (on old disks) are spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def markdown_cell(text: str) -> str:
+    """Return text for a cell or a heading of Markdown, which shows it as it is."""
+    plain_text = html.escape(" ".join(legible(text).split()), quote=False)
+    return plain_text.replace("|", "\\|").replace("`", "\\`")
 
 
 def shown_name(text: str) -> str:

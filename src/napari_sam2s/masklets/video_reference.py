@@ -45,8 +45,8 @@ class VideoReference:
         self.stream: int | None = meta.get("stream")  # of a file with several video streams
         self._sample: str | None = meta.get("sample_fingerprint")
         self._pictures = unpacked(meta.get("pictures"))
-        self._path: str | None = meta.get("video")
-        self._relative: str | None = meta.get("video_relative")
+        self._path = path_of(meta.get("video"))
+        self._relative = path_of(meta.get("video_relative"))
 
     def _check_frames(self, frames: int) -> None:
         """Refuse masks of frames that the video does not have; those of undone runs may lie behind its end, and nobody sees."""
@@ -166,12 +166,25 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "pixel_size": json.dumps(getattr(video, "pixel_size", None)),  # (y, x) in the unit
         "pixel_unit": getattr(video, "pixel_unit", None),
         "stream": getattr(video, "stream", None),
-        "video": None if whole is None else str(whole),
-        "video_relative": None if whole is None else _from(project.parent, whole),
+        "video": None if whole is None else _kept(str(whole)),
+        "video_relative": None if whole is None else _kept(_from(project.parent, whole)),
     }
     if (wrong := unsound_fact(facts)) is not None:
         raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which cannot be: mend that first.")
     return facts
+
+
+def path_of(kept: str | bytes | None) -> str | None:
+    """Return a path as a project keeps it: one that is not UTF-8, as on old disks, as its bytes."""
+    return None if kept is None else os.fsdecode(kept)
+
+
+def _kept(path: str | None) -> str | bytes | None:
+    try:
+        (path or "").encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path or "")
+    return path
 
 
 def _from(folder: Path, path: Path) -> str | None:

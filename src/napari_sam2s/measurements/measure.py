@@ -70,6 +70,10 @@ def measure(
         raise FormatError(f"{table!r} is not a table: take one of {', '.join(TABLES)}.")
     if not (isinstance(idle_speed, int | float) and 0 <= idle_speed < math.inf):
         raise FormatError(f"idle_speed={idle_speed!r} is not a speed: give pixels a second, 0 or more.")
+    if not hasattr(masklets, "objects"):
+        raise FormatError(f"A {type(masklets).__name__} holds no masks of objects: give what Project.open(PATH) returns.")
+    if video is not None and not hasattr(video, "shape"):
+        raise FormatError(f"A {type(video).__name__} is no open video: give what open_video(PATH) returns.")
     chosen = _chosen(masklets.objects, objects)
     scale = _scale(video if video is not None else getattr(masklets, "video", None), pixel_size, unit)
     _check_size(masklets, video)

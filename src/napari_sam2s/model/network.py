@@ -213,10 +213,8 @@ class SAM2S(nn.Module):
 
     @in_own_arithmetic
     def encode_interactive(self, image: Tensor) -> Features | None:
-        """Encode frames ``(N, 3, S, S)`` as the interactive head sees them; ``None`` in a network that has none.
-
-        The stages that it shares run once more, rather than being kept with every frame that is tracked.
-        """
+        """Encode frames ``(N, 3, S, S)`` as the interactive head sees them; ``None`` in a network that has none."""
+        # The stages that it shares run once more, rather than being kept with every frame that is tracked.
         return None if self.interactive is None else self.interactive.encode(image, self.image_encoder.trunk)
 
     def segment(
@@ -336,6 +334,7 @@ class SAM2S(nn.Module):
             # The map's tokens as keys and values, their rotation, and what the matching reads at stride 8.
             bytes_per_memory=4 * config.grid**2 * (5 * config.hidden_dim + 4 * 4 * matching),
             encodes_prompted=self.interactive is not None,
+            head_corrects=config.prompt_side > 0,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class ModelFacts:
     most_memories: int | None  # that it reads; None for all that are kept
     bytes_per_memory: int  # about what one object takes for each frame it remembers, while it is tracked
     encodes_prompted: bool  # whether first prompts are answered from an encoding of their own
+    head_corrects: bool = False  # whether what answers first prompts corrects masks that are there, too, given as ``earlier``
     most_conditioning: int | None = None  # conditioning memories that it reads, the nearest in time; None for all
 
 

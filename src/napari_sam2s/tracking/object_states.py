@@ -12,12 +12,12 @@ from torch import Tensor
 
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded
+from napari_sam2s.model.stages import Decoded
 from napari_sam2s.model.video_model import Recall
 from napari_sam2s.tracking.candidates import Candidate, rank
 from napari_sam2s.tracking.memory_bank import FORWARD, MemoryBank
-from napari_sam2s.tracking.predictor import LOGIT_CLAMP, FramePredictor
-from napari_sam2s.tracking.prompts import mask_to_network, merge, only_excludes, with_inside
+from napari_sam2s.tracking.predictor import LOGIT_CLAMP, FrameAnswer, FramePredictor
+from napari_sam2s.tracking.prompts import merge, only_excludes, with_inside
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 RECENT_LOGITS = 8  # frames per object whose logits are kept, for a correction right after pausing
@@ -88,12 +88,9 @@ class ObjectStates:
                 "point or a box."
             )
         with torch.inference_mode():
-            # A correction of a tracked frame looks at it with what the object remembers, with every click.
             corrects = seen is not None and self._corrects(key)
-            recall = self._recall(object_id, frame, FORWARD) if corrects else None
-            asked = whole if corrects or seen is None else with_inside(whole, seen)
-            earlier = None if reset else self._earlier_logits(key, seen)
-            decoded, finer = self.predictor.answer(asked, recall, earlier)
+            answer = self._answer_by_head if self.model.facts.head_corrects else self._answer
+            decoded, finer = answer(whole, seen, corrects=corrects, reset=reset)
             self._condition(whole, decoded, corrects=corrects)
         if reset:
             self._recent_logits.pop(key, None)
@@ -112,6 +109,28 @@ class ObjectStates:
         object_id, frame = key
         known = self.banks[object_id].conditioning if object_id in self.banks else {}
         return any(t != frame for t in known) and (frame not in known or key in self._corrected)
+
+    def _answer(self, whole: Prompt, seen: NDArray[np.bool_] | None, *, corrects: bool, reset: bool) -> FrameAnswer:
+        """Answer all that was said of an object on a frame whose mask so far is ``seen``, as SAM 2 does."""
+        key = whole.object_id, whole.frame
+        # A correction of a tracked frame looks at it with what the object remembers, with every click.
+        recall = self._recall(*key, FORWARD) if corrects else None
+        asked = whole if corrects or seen is None else with_inside(whole, seen)
+        return self.predictor.answer(asked, recall, None if reset else self._earlier_logits(key, seen))
+
+    def _answer_by_head(self, whole: Prompt, seen: NDArray[np.bool_] | None, *, corrects: bool, reset: bool) -> FrameAnswer:
+        """Answer it by a head for first prompts that corrects: it sees masks that it did not find, too."""
+        key = whole.object_id, whole.frame
+        if seen is not None and seen.any():
+            known = self._prompts.get(key)
+            if corrects or (known is not None and known.mask is not None):
+                return self.predictor.correct(whole, seen)
+            return self.predictor.answer(with_inside(whole, seen), None, self._earlier_logits(key, seen))
+        # Points alone may mean several things. What the object remembers of other frames tells which, if less exactly.
+        bank = self.banks.get(whole.object_id)
+        if whole.points and whole.box is None and bank is not None and any(t != whole.frame for t in bank.conditioning):
+            return self.predictor.find_again(whole, self._recall(*key, FORWARD))
+        return self.predictor.answer(whole, None, None)
 
     def _condition(self, whole: Prompt, decoded: Decoded, *, corrects: bool) -> None:
         """Make a frame a conditioning one, with this as the answer to all that was said of the object there."""
@@ -147,8 +166,7 @@ class ObjectStates:
         logits = self.logits(*key) if seen is not None else self._logits.get(key)
         if logits is None and seen is not None and seen.any():
             # Of a frame tracked long ago only the mask is kept, not its logits.
-            small = mask_to_network(seen, self.model.facts.logits_size).to(self.model.device)
-            logits = small * MASK_SCALE + MASK_SHIFT
+            logits = self.predictor.mask_logits(seen)
         return None if logits is None else logits.clamp(-LOGIT_CLAMP, LOGIT_CLAMP)
 
     def forget(self, object_id: int, frame: int | None = None) -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam2s.masklets.types import Prompt, Scores
-from napari_sam2s.model.stages import Decoded, Features
+from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded, Features
 from napari_sam2s.model.video_model import Memory, PointPrompt, Recall, VideoModel
 from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, most_alike, place
 from napari_sam2s.tracking.crop_window import Window
 from napari_sam2s.tracking.policy import MemoryPolicy
-from napari_sam2s.tracking.prompts import mask_to_network, to_network
+from napari_sam2s.tracking.prompts import mask_to_network, to_network, with_inside
 from napari_sam2s.tracking.upsampling import MaskUpsampler
 
 LOGIT_CLAMP = 32.0  # of an earlier answer that becomes a prompt, as in SAM 2
@@ -130,6 +130,24 @@ class FramePredictor:
         prompted = self.model.encode_prompted(look_closer(self._pixels(prompt.frame), window, self.size))
         given = self._given(window.cut(prompt, side), (side, side), earlier, ambiguous)
         return self.model.answer(None, prompted, given, None)
+
+    def correct(self, prompt: Prompt, mask: NDArray[np.bool_]) -> FrameAnswer:
+        """Answer points and a box that correct a mask ``(Y, X)``, as a network takes them whose ``facts.head_corrects``."""
+        return self.answer(with_inside(prompt, mask, always=True), None, self.mask_logits(mask))
+
+    def find_again(self, prompt: Prompt, recall: Recall) -> FrameAnswer:
+        """Answer points on a frame of which nothing is known of an object that is remembered from others.
+
+        Where it should be by these memories is known less exactly: that place is corrected.
+        """
+        given = self._given(prompt, self.size, None, False)
+        found = self.model.answer(self.encode(prompt.frame), None, given, recall)
+        likely = MaskUpsampler(self.size)(found.shown[0, 0])
+        return self.correct(prompt, likely) if likely.any() else self.answer(prompt, None, None)
+
+    def mask_logits(self, mask: NDArray[np.bool_]) -> Tensor:
+        """Return a mask ``(Y, X)`` as logits ``(1, 1, 4g, 4g)`` of an answer."""
+        return mask_to_network(mask, self.model.facts.logits_size).to(self.model.device) * MASK_SCALE + MASK_SHIFT
 
     def _refined(self, prompt: Prompt, answer: Tensor) -> NDArray[np.bool_] | None:
         """Show the network its answer ``(4g, 4g)`` to a first prompt from near; ``None`` where that shows nothing more."""

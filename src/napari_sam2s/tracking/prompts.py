@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import LARGEST_ID, array_of, binary_mask, whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
 
-THIN = 0.5  # of the most that a cell has of a thin mask, which other cells are to have
+THIN = 0.5  # of what the cells of a thin mask have of it, which a cell is to have
 
 
 def make_prompt(
@@ -138,24 +139,28 @@ def only_excludes(prompt: Prompt) -> bool:
     return prompt.mask is None and prompt.box is None and bool(prompt.labels) and not any(prompt.labels)
 
 
-def with_inside(prompt: Prompt, mask: NDArray[np.bool_]) -> Prompt:
-    """Add to negative points alone a positive one in what is known of the object, a mask ``(Y, X)``; else change nothing.
+def with_inside(prompt: Prompt, mask: NDArray[np.bool_], *, always: bool = False) -> Prompt:
+    """Add to negative points alone, or ``always`` to points, a positive one in what is known of the object, ``(Y, X)``.
 
-    Networks of SAM's kind lose the object that a mask prompt shows when they hear only where it is not. The point lies deep
-    in the mask, and far from what is excluded.
+    Networks of SAM's kind lose the object that a mask prompt shows when they hear only where it is not, or where more of it is.
     """
-    if not only_excludes(prompt) or not mask.any():
+    if not (only_excludes(prompt) or (always and prompt.box is None and prompt.points)) or not mask.any():
         return prompt
+    excluded = [point for point, label in zip(prompt.points, prompt.labels, strict=True) if not label]
+    return replace(prompt, points=(inside_point(mask, excluded), *prompt.points), labels=(1, *prompt.labels))
+
+
+def inside_point(mask: NDArray[np.bool_], far_from: Iterable[tuple[float, float]] = ()) -> tuple[float, float]:
+    """Return the point ``(y, x)`` that lies deepest in a mask ``(Y, X)`` which is not empty, and far from others."""
     found = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     (y0, y1), (x0, x1) = ((int(at[0]), int(at[-1]) + 1) for at in found)
     crop = mask[y0:y1, x0:x1]
     depth = distance_transform_edt(np.pad(crop, 1))[1:-1, 1:-1]
     rows, columns = np.ogrid[y0:y1, x0:x1]
-    for y, x in prompt.points:
+    for y, x in far_from:
         depth = np.minimum(depth, np.hypot(rows - y, columns - x) / 2)
     deepest = np.unravel_index(int(depth.argmax()), depth.shape)
-    inside = (float(y0 + deepest[0]), float(x0 + deepest[1]))
-    return Prompt(prompt.object_id, prompt.frame, (inside, *prompt.points), (1, *prompt.labels))
+    return float(y0 + deepest[0]), float(x0 + deepest[1])
 
 
 def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[Tensor, Tensor]:
@@ -173,26 +178,32 @@ def to_network(prompt: Prompt, size: tuple[int, int], image_size: int) -> tuple[
     return torch.tensor(points, dtype=torch.float32)[None] * scale, torch.tensor(labels)[None]
 
 
-def mask_to_network(mask: NDArray[np.bool_], image_size: int) -> Tensor:
-    """Return a mask ``(Y, X)`` as ``(1, 1, S, S)`` of 0 and 1: antialiased, then cut at one half, as SAM 2 does.
+def _cells(mask: NDArray[np.bool_], side: int) -> tuple[Tensor, float]:
+    """Return the part of each cell of ``(1, 1, S, S)`` that a mask ``(Y, X)`` fills; and from which part on a cell counts.
 
-    Of a mask too thin for that, such as a thread of one pixel in 1080p, the cells that have most of it are kept.
+    That is one half, as in SAM 2, but where the cells that have as much hold less than half of the mask: of a thread of one
+    pixel in 1080p, also if it has a knot. Then it is half of what such cells have: by the median over its pixels.
     """
     image = torch.from_numpy(mask.astype(np.float32))[None, None]
-    size = (image_size, image_size)
-    small = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
-    least = 0.5 if not mask.any() or float(small.max()) >= 0.5 else THIN * float(small.max())
+    small = F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+    parts = small.flatten().sort().values
+    upto = parts.cumsum(0, dtype=torch.float64)
+    middle = float(parts[int(torch.searchsorted(upto, upto[-1] / 2))])
+    return small, 0.5 if middle >= 0.5 or not mask.any() else THIN * middle
+
+
+def mask_to_network(mask: NDArray[np.bool_], image_size: int) -> Tensor:
+    """Return a mask ``(Y, X)`` as ``(1, 1, S, S)`` of 0 and 1: antialiased, then cut at one half, or lower if it is thin."""
+    small, least = _cells(mask, image_size)
     return (small >= least).float()
 
 
 def too_thin(mask: NDArray[np.bool_], image_size: int) -> str:
     """Say what to do about a mask ``(Y, X)`` that the network hardly sees; "" of all others."""
-    image = torch.from_numpy(mask.astype(np.float32))[None, None]
-    small = F.interpolate(image, size=(image_size, image_size), mode="bilinear", align_corners=False, antialias=True)
-    best = float(small.max())
-    if not mask.any() or best >= 0.5:
+    least = _cells(mask, image_size)[1]
+    if least == 0.5:
         return ""
-    wanted = math.ceil(image_size * 0.5 / best / 64) * 64
+    wanted = math.ceil(image_size * 0.5 * THIN / least / 64) * 64
     return (
         f"The object is too thin or small for an input of {image_size} px, so it may be lost. Take an image_size of about "
         f"{wanted}, or let a crop follow it (crop=True, --crop)."

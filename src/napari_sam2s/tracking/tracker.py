@@ -23,6 +23,7 @@ from napari_sam2s.model.video_model import VideoModel
 from napari_sam2s.tracking.candidates import Candidate
 from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.frame_ranges import Direction, check_followed, check_frames, directions, frame_range, known_masks
+from napari_sam2s.tracking.given_parts import check_parts, shape_of_video
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import check_prompt, make_prompt, too_thin
 from napari_sam2s.tracking.results import MemoryResults, ResultStore, refuse_unknown
@@ -72,14 +73,10 @@ class Tracker:
         *,
         cache_bytes: int = FEATURE_CACHE_BYTES,
     ) -> None:
-        shape = tuple(int(n) for n in video.shape)
-        if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
-            raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
-        if (kind := np.dtype(getattr(video, "dtype", np.uint8))) != np.uint8:
-            raise TrackingError(f"The frames are of {kind}, where uint8 is wanted: open them with sam2s.open_video.")
+        self.shape = shape_of_video(video)
+        check_parts(model, project, self.shape)
         self.model = model
         self.video = video
-        self.shape = shape[:3]
         self._remote = isinstance(model, EngineModel)
         self._actor: TrackerActor
         if isinstance(model, EngineModel):
@@ -268,7 +265,8 @@ class Tracker:
         Yields
         ------
         frame, masks
-            Index, and ``{object id: (Y, X) bool}``; every frame in order, at any rate.
+            Index, and ``{object id: (Y, X) bool}``; every frame in order, at any rate. In both directions a frame comes twice
+            where one object is tracked forward there and another backward; the second time with both.
 
         Raises
         ------
@@ -282,7 +280,7 @@ class Tracker:
 
     def _run(self, ids: tuple[int, ...], ranges: Sequence[range], stride: int) -> Iterator[tuple[int, Masks]]:
         loop = _Loop()
-        begun: set[int] = set()  # frames that the first direction began with, which the second one begins with again
+        earlier = range(0)  # the frames of the first direction
         try:
             for frames in ranges:
                 steps = self._walk(ids, frames, stride)
@@ -293,9 +291,13 @@ class Tracker:
                     if step is None:
                         break
                     frame, self.reached, masks = step
-                    if frame not in begun or not all(frame in self.conditioning[i] for i in ids):
-                        yield frame, masks
-                begun.add(frames.start)
+                    if frame in earlier:  # what comes last of a frame is whole: it has what the first direction found, too
+                        if frame == frames.start and all(frame in self.conditioning[i] for i in masks):
+                            continue
+                        found = {i: self.results.mask(frame, i) for i in ids if i not in masks}
+                        masks = {i: mask for i, mask in found.items() if mask is not None} | masks
+                    yield frame, masks
+                earlier = frames
         finally:
             loop.over = True
 

@@ -32,8 +32,9 @@ def find_stride(video: Any, rate: float | None) -> int:
     """
     if rate is None:
         return 1
-    if not rate > 0 or not np.isfinite(rate):
-        raise TrackingError(f"rate={rate:g} is not possible: give frames per second, such as 5.")
+    number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool | np.complexfloating)
+    if not number or not 0 < rate < np.inf:
+        raise TrackingError(f"rate={rate!r} is not possible: give frames per second, such as 5.")
     fps = getattr(video, "fps", None)
     if not fps:
         raise TrackingError(

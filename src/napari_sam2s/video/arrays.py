@@ -56,17 +56,31 @@ def guess_axes(shape: Sequence[int]) -> str:
         return "TYX"
     if len(shape) == 4 and shape[3] in (3, 4):
         return "TYXC"
+    if (len(shape) > 3 and shape[-1] == 1) or (len(shape) > 4 and 1 in shape[:-2]):
+        return _without_ones(shape)
     if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
-        if shape[0] <= MOST_CHANNELS and shape[1] not in (1, 3):
+        if shape[0] <= MOST_CHANNELS and (shape[1] not in (1, 3) or (shape[1] == 3 and shape[0] in (2, 3))):
             raise VideoError(
                 f"An array of shape {tuple(shape)} may be {shape[0]} frames of {shape[1]} channels or the other way round: "
                 "say axes='TCYX' or axes='CTYX'."
             )
         return "TCYX"
+    if len(shape) == 4 and shape[0] == 1:
+        return _without_ones(shape)
     raise VideoError(
         f"An array of shape {tuple(shape)} is not a video we know: give (T, Y, X), (T, Y, X, 3), or (T, C, Y, X) with "
         f"axes='TCYX'. Of a 3-D + time array take one plane, or a projection, first."
     )
+
+
+def _without_ones(shape: Sequence[int]) -> str:
+    """Return axes by those that are longer than 1; the others are T where that is missing, and then any."""
+    ones = [k for k, n in enumerate(shape) if n == 1 and k != len(shape) - 2]
+    kept = [n for k, n in enumerate(shape) if k not in ones]
+    picture = len(kept) == 2 or (len(kept) == 3 and kept[2] in (3, 4) and min(kept[:2]) > MOST_CHANNELS)
+    rest = "YXC"[: len(kept)] if picture else guess_axes(kept)
+    others, named = iter([axis for axis in "TCZABDEFGHIJ" if axis not in rest]), iter(rest)
+    return "".join(next(others, "") if k in ones else next(named) for k in range(len(shape)))
 
 
 def named_axes(array: Any) -> str | None:

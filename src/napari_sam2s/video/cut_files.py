@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.video.ffmpeg import Probe
+from napari_sam2s.video.ffmpeg import Packets, Probe
 from napari_sam2s.video.joined_files import y4m_frame_bytes
 
 SYNC = 0x47  # the first byte of a packet of a transport stream
 PACKETS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and where its first byte stands
+UNKNOWN = 2**31 - 1  # frames: what recorders write before they know
 OGG_PAGE, OGG_END, OGG_HEADER, OGG_MOST = b"OggS", 0x04, 27, 65307  # bytes; of a page at most
 MXF_HEADER, MXF_RUN_IN = bytes.fromhex("060e2b34020501010d0102010102"), 65536  # bytes that may stand before it
-Y4M_HEADER = 4096  # bytes
+Y4M_HEADER, AVI_HEADER = 4096, 16384  # bytes
 DV_FRAMES = (120_000, 144_000)  # bytes of a frame of 60 and of 50 fields a second (IEC 61834-2); better formats have multiples
 # Containers whose header says how long the file is, and the most steps between frames that it may be wrong by.
 PROMISED = {"avi": 0.9, "ivf": 0.9, "matroska,webm": 2.5, "flv": 2.5, "asf": 2.5}
 SOUND_AFTER_S = 1.0  # may go on after the last frame
 
 
-def ends_before_its_time(pts: NDArray[np.int64], first: Probe) -> list[str]:
+def short_pictures(packets: Packets, codec: str) -> list[str]:
+    """Say that uncompressed pictures are not whole: what is shown in place of the rest is anything."""
+    if codec != "rawvideo" or packets.sizes is None:
+        return []
+    short = int(((packets.sizes > 0) & (packets.sizes < packets.sizes.max())).sum())
+    return (
+        [f"{short} of the uncompressed pictures are shorter than others: they are damaged, or of another codec."]
+        if short
+        else []
+    )
+
+
+def ends_before_its_time(path: Path, pts: NDArray[np.int64], first: Probe) -> list[str]:
     """Say that the last frame comes before the end that the header of the file names.
 
     Parameters
     ----------
+    path
+        The file.
     pts
         Times of the frames, ascending, in the time base of ``first``.
     """
     steps = PROMISED.get(first.container)
-    if steps is None or not first.duration or len(pts) < 2:
+    duration = max(first.duration or 0.0, _avi_seconds(path) if first.container == "avi" else 0.0)
+    if steps is None or not duration or len(pts) < 2:
         return []
     step = float(np.median(np.diff(pts)) * first.time_base)
     end = float(pts[-1] * first.time_base) + step
-    lacks = first.duration - max(end, end - float(pts[0] * first.time_base))
-    if lacks <= steps * step or (first.sound and lacks <= SOUND_AFTER_S):
+    lacks = duration - max(end, end - float(pts[0] * first.time_base))
+    if lacks <= steps * step or duration >= UNKNOWN * step or (first.sound and lacks <= SOUND_AFTER_S):
         return []
-    end_s = f"{first.duration:.2f} s long by its header, and its last frame is at {end - step:.2f} s"
+    end_s = f"{duration:.2f} s long by its header, and its last frame is at {end - step:.2f} s"
     return [
         f"The file is {end_s}: frames are lost" + (", or only sound goes on." if first.sound else ", or the last one stays.")
     ]
+
+
+def _avi_seconds(path: Path) -> float:
+    """Return the length of the only video stream by its header (``strh``); ffmpeg's is that of the index, where one is lost."""
+    with path.open("rb") as file:
+        head = file.read(AVI_HEADER)
+    place = head.find(b"vids")
+    if place < 0 or head.find(b"vids", place + 4) > 0 or len(head) < place + 36:
+        return 0.0
+    scale, rate, _, frames = struct.unpack_from("<4I", head, place + 20)
+    return float(frames * scale / rate) if rate else 0.0
 
 
 def ends_early(path: Path, container: str) -> bool:

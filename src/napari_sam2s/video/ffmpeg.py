@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.video.stream_headers import header_output, other_headers
 
 PROGRESS_PACKETS = 2000  # between two reports
 WAIT_S = 60.0  # the longest that one answer of ffmpeg is waited for
@@ -37,7 +38,6 @@ PARTIAL = (
     "partial file",
     "truncated",
     "ended prematurely",
-    "corrupt input packet",
     "exceeds containing master",
     "Skipping chunk",
 )
@@ -52,6 +52,7 @@ _SPEAKER = re.compile(r"^(\[[^\]]*\] )+")  # such as "[vist#0:0/h264 @ 0x55] [de
 _RATE = re.compile(r"([\d.]+) fps")
 _STREAMS = re.compile(r"Stream #0.*?: (Audio|Subtitle|Data|Attachment)")
 _RUN_BACK = re.compile(r"Non-monoton\w+ DTS; previous: (-?\d+)")
+_TORN = re.compile(r"Packet corrupt \(stream = \d+, dts = (\d+)")  # data before it are lost, or its own end is
 # Decoding times that always rise, so that ffmpeg has no reason to change the times to show.
 _RISING = ("-bsf:v", "setts=pts=PTS:dts=N-1000000000000000")
 
@@ -79,6 +80,7 @@ class Source:
     path: Path
     stream: int = 0  # among the video streams that are no cover pictures
     all_samples: bool = False  # of an MP4 whose edit list loses frames: as if there were none
+    codec: str = ""  # as ffmpeg names it, where that is known
 
     @property
     def input(self) -> list[str]:
@@ -234,6 +236,8 @@ class Packets:
     back_at: tuple[int, ...] = ()  # packets where the dts run back
     crc: NDArray[np.int64] | None = None  # of their content, where they were read
     sizes: NDArray[np.int64] | None = None  # in bytes
+    torn: tuple[int, ...] = ()  # dts of packets before the last ones at which data are lost
+    headers: tuple[int, ...] = ()  # dts of key frames that bring another header of the stream, where they were read
 
 
 def read_packets(source: Source, progress: Callable[[float], bool] | None = None) -> Packets:
@@ -251,14 +255,20 @@ def read_packets(source: Source, progress: Callable[[float], bool] | None = None
     VideoError
         If it was stopped, or ffmpeg failed before the first packet.
     """
-    base, table, complaints = _pass(source, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        second = header_output(source.codec, source.stream, listed := f"{folder}/headers")
+        base, table, complaints = _pass(source, progress, second)
+        headers = other_headers(Path(listed).read_text().splitlines()) if Path(listed).is_file() else ()
     pts, dts, backs = table[:, 0], table[:, 1], sorted({int(previous) for previous in _RUN_BACK.findall(complaints)})
     if backs and (pts != NO_PTS).all():  # then the times to show have been changed too: once more, as they are
-        pts = _pass(source, None if progress is None else lambda _: progress(1.0), _RISING)[1][:, 0]
-    partial = any(sign in complaints for sign in PARTIAL)
+        pts = _pass(source, None if progress is None else lambda _: progress(1.0), options=_RISING)[1][:, 0]
+    places = sorted({int(place) for place in _TORN.findall(complaints)})
+    torn = tuple(place for place in places if place < np.sort(dts)[-2:][0])
+    cut = "corrupt input packet" in complaints and (not places or len(torn) < len(places))  # at the end, or who knows where
+    partial = cut or any(sign in complaints for sign in PARTIAL)
     # The dts after one that ran back have been raised to the largest before it.
     back_at = tuple(int(np.argmax(dts >= previous)) + 1 for previous in backs)
-    return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4], table[:, 3])
+    return Packets(pts, dts, table[:, 2], base, partial, back_at, table[:, 4], table[:, 3], torn, headers)
 
 
 def packets_from(source: Source, seconds: float, count: int) -> list[tuple[int, int]]:
@@ -274,13 +284,13 @@ def packets_from(source: Source, seconds: float, count: int) -> list[tuple[int, 
 
 
 def _pass(
-    source: Source, progress: Callable[[float], bool] | None, options: tuple[str, ...] = ()
+    source: Source, progress: Callable[[float], bool] | None, second: list[str] | None = None, *, options: tuple[str, ...] = ()
 ) -> tuple[Fraction, NDArray[np.int64], str]:
     """Return the time base; pts, dts, flags, size and checksum of every packet; and what ffmpeg complained of."""
     path = source.path
     command = [executable(), "-hide_banner", "-nostdin", "-loglevel", "warning", "-copyts", *source.input]
     # Flushed in blocks: a line at a time would cost a change of process each.
-    command += ["-c", "copy", "-copyinkf", *options, "-flush_packets", "0", "-f", "framecrc", "-"]
+    command += ["-c", "copy", "-copyinkf", *options, "-flush_packets", "0", "-f", "framecrc", "-", *(second or [])]
     rows: list[tuple[int, int, int, int, int]] = []
     base, size, read = Fraction(1, 1), path.stat().st_size, 0
     # Complaints go to a file: a damaged video has enough of them to fill a pipe, and then ffmpeg would wait for us.
@@ -303,6 +313,8 @@ def _pass(
             raise VideoError(f"{path} could not be read: nothing came for {PASS_WAIT_S:.0f} s; is the disk reachable?")
         log.seek(0)
         complaints = log.read().decode("utf-8", "replace")
+    if not rows and second:  # filters that this ffmpeg does not know: it would not begin
+        return _pass(source, progress, options=options)
     if not rows:
         raise VideoError(f"{path} cannot be opened as a video: it holds no frames.")
     return base, np.array(rows, dtype=np.int64), complaints

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.animated_png import drawn_otherwise
-from napari_sam2s.video.cut_files import ends_before_its_time, ends_early
+from napari_sam2s.video.cut_files import ends_before_its_time, ends_early, short_pictures
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
+from napari_sam2s.video.fragments import missing_fragments, missing_parts
 from napari_sam2s.video.frame_times import frames_per_second, irregular_times
-from napari_sam2s.video.index_check import Verdict, check_times, warning_of
+from napari_sam2s.video.index_check import Verdict, check_times, other_sizes, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
 from napari_sam2s.video.mp4_index import (
@@ -35,7 +36,7 @@ from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
 
-CACHE_VERSION = 11
+CACHE_VERSION = 12
 SAMPLE_BYTES = 65536
 MOVED = "is not here, or not the file it was"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
@@ -218,17 +219,18 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
         keys = np.concatenate((FRAME_0, keys))
     with_last_time(source, pts, keys, packets, first)
     cut = _missing_at_end(packets, first, len(pts), path)
-    warnings += cut
+    warnings += cut + _lost_within(packets, pts, first) + short_pictures(packets, first.codec)
     warnings += changed_pieces(path, progress) if first.container.startswith("matroska") else []
     warnings += drawn_otherwise(path) if first.container == "apng" else []
+    warnings += missing_fragments(path) if first.container.startswith("mov") else []
     rate = frames_per_second(pts, first.time_base)
     verdict = check_times(source, pts, keys, packets, first) if not len(shared) else Verdict()
     if verdict.lies or verdict.damaged:
         warnings.append(warning_of(verdict, source, rate))
-    if verdict.resized:
+    if verdict.resized or other_sizes(source, packets, first):
         height, width = first.size
         warnings.append(f"Frames have several sizes: all are scaled to that of the first, {width} x {height}.")
-    warnings += ([] if cut else ends_before_its_time(pts, first)) + irregular_times(pts, first.time_base)
+    warnings += ([] if cut else ends_before_its_time(path, pts, first)) + irregular_times(pts, first.time_base)
     if not verdict.lies:
         return _made(source, first, warnings, pts, keys, shared)
     numbers = np.arange(len(pts), dtype=np.int64)
@@ -287,6 +289,17 @@ def _missing_at_end(packets: Packets, first: Probe, frames: int, path: Path) -> 
     return [f"The file is truncated: {missing} missing; the {frames} frames before can be read."]
 
 
+def _lost_within(packets: Packets, pts: NDArray[np.int64], first: Probe) -> list[str]:
+    """Say where data are lost on the way, as in a transport stream that lacks a piece."""
+    if not packets.torn:
+        return []
+    place = min(int(np.searchsorted(pts, float(packets.torn[0] * packets.time_base / first.time_base))), len(pts) - 1)
+    seconds, count = float((pts[place] - pts[0]) * first.time_base), len(packets.torn)
+    where = f"near frame {place} ({seconds:.2f} s)"
+    where += f", and at {count - 1} more places" if count > 1 else ""
+    return [f"Data of the file are lost {where}: frames are missing or damaged there."]
+
+
 def cache_folder() -> Path:
     """Where indices are kept; ``SAM2S_CACHE_DIR`` overrides it."""
     return Path(os.environ.get("SAM2S_CACHE_DIR", platformdirs.user_cache_dir("napari-sam2s"))) / "video-index"
@@ -306,6 +319,7 @@ def load_index(
     for part in named or (path,):
         refuse_joined(part)
     index = build_index(path, stream, progress)
+    index = replace(index, warnings=(*index.warnings, *missing_parts(named)))
     _write_cached(cached, index, stamp)
     return index, stamp, False
 

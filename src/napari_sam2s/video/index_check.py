@@ -25,6 +25,7 @@ JUMPS = 4  # where every frame is called a key frame by a file whose codec has o
 WHOLE_FRAMES = {"mjpeg", "prores", "rawvideo", "ffv1", "png", "dnxhd", "dvvideo", "jpeg2000", "huffyuv", "ffvhuff", "utvideo"}
 WHOLE_FRAMES |= {"magicyuv", "cfhd", "v210", "v410", "r210", "yuv4", "bmp", "tiff", "targa", "hap", "asv1", "asv2", "y41p"}
 LATE, LATE_PACKETS = 0.9, 20  # of the packets: where a second jump goes, and how many are compared
+SEEK_BACK = Fraction(14, 100)  # seconds: ffmpeg goes 3/23 s before where it is told to, for B-frames
 LATE_FRAMES = 20  # that are decoded there, where the next key frame is farther than is checked
 _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 # Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
@@ -159,6 +160,14 @@ def _other_packets_after_jump(source: Source, packets: Packets) -> bool:
     seek = (packets.dts[place] - 1) * packets.time_base
     found = packets_from(source, float(seek), LATE_PACKETS)
     return any(known.get(dts, crc) != crc for dts, crc in found)
+
+
+def other_sizes(source: Source, packets: Packets, first: Probe) -> bool:
+    """Whether pictures have another size where the header of the stream is another one."""
+    size = f"{first.size[1]}x{first.size[0]}"
+    places = [int(np.argmax(packets.dts == dts)) for dts in packets.headers]
+    times = [int(max(packets.pts[place], packets.dts[place])) * packets.time_base for place in places]  # NO_PTS is the least
+    return any(_play(source, LATE_FRAMES, _CHECKSUMS, time + SEEK_BACK).sizes - {size} for time in times)
 
 
 def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:

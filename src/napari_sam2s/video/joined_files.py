@@ -16,6 +16,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 NUT = b"nut/multimedia container\0"
 WTV = bytes.fromhex("b7d800203749da11a64e0007e95ead8d")
 REAL = b".RMF\0\0\0\x12\0"  # with the length of its header
+LONGEST_FTYP = 1024  # bytes
 LAYOUTS = ("420", "411", "422", "444alpha", "444", "mono")  # of YUV4MPEG2, as their names begin
 
 
@@ -83,8 +84,10 @@ def _mp4(content: mmap.mmap) -> int | None:
             headers += 1
             if headers == 2:
                 found = begins or place
-        if length < 8:
-            break
+        if length < 8:  # the last box, or what was filled in between two files
+            later = max(content.find(b"ftyp", place) - 4, 0)
+            another = later > 0 and 8 <= int.from_bytes(content[later : later + 4], "big") <= LONGEST_FTYP
+            return None if last else found or (later if another else None)
         place += length
     return None if last else found
 

@@ -48,6 +48,7 @@ SECONDS = {  # how many a unit has
     "day": 86400.0,
     "d": 86400.0,
 }
+METERS = dict(zip(LENGTHS, (1e-9, 1e-6, 1e-3, 1e-2, 1.0, 1e-10, 0.0254), strict=True))
 _LENGTH_NAMES = {spelt: name for name, others in LENGTHS.items() for spelt in (name, *others)}
 
 
@@ -96,6 +97,14 @@ def _positive(value: Any) -> float | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return number if 0 < number < math.inf else None
+
+
+def _as(value: Any, unit: str | None, other: str | None) -> float | None:
+    """Return a length that is given in a unit in another one."""
+    number = _positive(value)
+    if number is None or unit == other or unit is None or other is None:
+        return number if unit == other else None
+    return float(f"{number * METERS[unit] / METERS[other]:.12g}")
 
 
 def _made(y: Any, x: Any, unit: str | None, interval: float | None, depth: Any = None, times: Any = None) -> PhysicalScale:
@@ -154,8 +163,7 @@ def _of_imagej(facts: Mapping[str, Any], page: Any) -> PhysicalScale:
     """ImageJ writes pixels a unit into the resolution, and the unit beside it (https://imagej.net/ij/plugins/metadata)."""
     unit = length_name(str(facts.get("unit", "")))
     x, y = (_per_unit(page.tags.get(name)) for name in ("XResolution", "YResolution"))
-    if "yunit" in facts and length_name(facts["yunit"]) != unit:
-        unit = None
+    y = _as(y, length_name(facts.get("yunit", unit)), unit)
     return _made(y, x, unit, _seconds(facts.get("finterval"), facts.get("tunit")), facts.get("spacing"))
 
 
@@ -172,13 +180,11 @@ def _of_ome(text: str) -> PhysicalScale:
         return NOTHING_SAID
     says = pixels.attrib
     units = {a: length_name(says.get(f"PhysicalSize{a}Unit", "µm")) for a in "XYZ"}
-    if units["X"] != units["Y"]:
-        return _made(None, None, None, _seconds(says.get("TimeIncrement"), says.get("TimeIncrementUnit")))
-    depth = says.get("PhysicalSizeZ") if units["Z"] == units["X"] else None
+    height, depth = (_as(says.get(f"PhysicalSize{a}"), units[a], units["X"]) for a in "YZ")
     interval, times = _seconds(says.get("TimeIncrement"), says.get("TimeIncrementUnit")), _plane_times(pixels)
     if interval is None and times is not None:
         interval = float(np.median(np.diff(times)))
-    return _made(says.get("PhysicalSizeY"), says.get("PhysicalSizeX"), units["X"], interval, depth, times)
+    return _made(height, says.get("PhysicalSizeX"), units["X"], interval, depth, times)
 
 
 def _plane_times(pixels: Any) -> NDArray[np.float64] | None:
@@ -212,12 +218,13 @@ def of_multiscale(scales: Mapping[str, Any], shape: Sequence[int]) -> PhysicalSc
             return NOTHING_SAID
         by_name = {str(a["name"]).lower(): (float(s), a.get("unit"), n) for a, s, n in zip(axes, steps, shape, strict=True)}
         (y, y_unit, _), (x, x_unit, _) = by_name["y"], by_name["x"]
-        unit = length_name(x_unit) if length_name(x_unit) == length_name(y_unit) else None
+        unit = length_name(x_unit)
+        y = _as(y, length_name(y_unit), unit) or 0.0
         z, z_unit, slices = by_name.get("z", (None, None, 1))
         t, t_unit, frames = by_name.get("t", (None, None, 1))
     except (TypeError, ValueError, KeyError, IndexError, AttributeError):
         return NOTHING_SAID
     deep = slices > 1 and frames == 1
-    depth = z if deep and length_name(z_unit) == unit else None
+    depth = _as(z, length_name(z_unit), unit) if deep else None
     interval = _seconds(t, t_unit) if t_unit and not deep else None
     return _made(y, x, unit, interval, depth)

@@ -19,6 +19,7 @@ _DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}}){_APART}{_MONTH}(?:{_APART}(\d{{4}}
 _MONTH_DAY = re.compile(rf"{_MONTH}{_APART}(\d{{1,2}})(?!\d)(?:{_APART}(\d{{4}})(?!\d))?", re.I)
 _HALF_DAY = re.compile(r"(?<!\d)(\d{1,2})((?:[.:_ -]?\d{2}){0,2})[ _]?([ap])\.?m(?![a-z])", re.I)  # 1.05.12 PM
 _DAYS_IN = "Dates such as {} may begin with the day or the month: name them by year, month, day (2024-01-31)."
+_COMMA = re.compile(r"(?<=\d),(\d+)")  # before decimals
 _EXPONENT = re.compile(r"\de[+-]?\d", re.I)
 _OFFSET = re.compile(r"T\d{2}[.:]?\d{2}(?:[.:]?\d{2}(?:[.,]\d+)?)?([+-]\d{2}[.:]?\d{2}|Z)(?!\d)")  # ISO 8601
 HALF_A_DAY = 12  # hours
@@ -27,8 +28,11 @@ _SIGNS = str.maketrans({"\N{MINUS SIGN}": "-", "\N{SMALL HYPHEN-MINUS}": "-"})
 
 
 def spelt_out(names: Sequence[str]) -> list[str]:
-    """Return names whose times are of 24 hours, whose months are numbers behind the year, and whose digits are plain."""
+    """Return names whose times are of 24 hours, whose months are numbers behind the year, with plain digits and points."""
     plain = [re.sub(r"(?<!\d)\+(?=\d)", "", unicodedata.normalize("NFKC", name).translate(_SIGNS)) for name in names]
+    commas = [match for name in plain for match in _COMMA.finditer(name)]
+    if len(commas) <= len(plain) and any(len(match[1]) != 3 for match in commas):  # else perhaps thousands
+        plain = [_COMMA.sub(r".\1", name) for name in plain]
     halves = [time for name in plain for time in _HALF_DAY.finditer(name)]
     if all(1 <= int(time[1]) <= 12 for time in halves):  # 20 pm are picometres
         plain = [_HALF_DAY.sub(_of_24_hours, name) for name in plain]

@@ -75,8 +75,26 @@ def read_deep_png(path: Path) -> NDArray[Any]:
 
 def orientation(picture: Image.Image) -> int:
     """Return how a picture is turned by its EXIF, 1 for upright; a TIFF is turned by Pillow itself."""
-    code = UPRIGHT if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, UPRIGHT)
+    if picture.format == "TIFF":
+        return UPRIGHT
+    plain = picture.format == "PNG" and "exif" not in picture.info and _lacks_exif(Path(getattr(picture, "filename", "")))
+    # Of a PNG Pillow decodes all pixels to find out whether EXIF follows them.
+    code = (Image.Image.getexif(picture) if plain else picture.getexif()).get(ORIENTATION, UPRIGHT)
     return code if code in range(UPRIGHT, 9) else UPRIGHT
+
+
+def _lacks_exif(path: Path) -> bool:
+    """Whether no chunk of a PNG holds EXIF, by the heads of its chunks alone (PNG, third edition, 5.3)."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(len(_PNG))
+        while len(head := file.read(8)) == 8:
+            start = file.tell()
+            if head[4:] == b"eXIf" or (head[5:] in (b"EXt", b"TXt") and file.read(11) == b"Raw profile"):  # as text it is old
+                return False
+            file.seek(start + int.from_bytes(head[:4], "big") + 4)
+    return True
 
 
 def upright(picture: Image.Image) -> Image.Image:

@@ -28,7 +28,7 @@ _PARTS, _WITH_DECIMALS = re.compile(r"(\d+)"), re.compile(r"(\d+(?:\.\d+)?)")
 _VIEWS = re.compile(
     r"(?:^|[^a-z])(ch|chan|channel|c|w|wavelength|z|slice|plane|pos|position|p|xy|xypos|field|view|cam|camera)[_-]?$", re.I
 )
-_TIME = re.compile(r"(?:^|[^a-z])(t|time)-$", re.I)  # before a number that may be below zero
+_SIGN = re.compile(r"(?:(?:^|[^a-z])(?:t|time)|[_=(])-$", re.I)  # before a number that is below zero
 _UNITS = ("d", "h", "m", "s")
 _AFTER = re.compile(r"[ _]?([nuµμm]?s|m?sec|min|hr?|d)(?![a-z])", re.I)  # behind a number of one of several units
 NEARLY_ALL = 0.8  # of the pairs of two numbers: then they are a grid, such as times and channels
@@ -98,8 +98,8 @@ def _of_several_units(split: Sequence[Sequence[str]]) -> bool:
 def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fraction]], list[set[int]]] | None:
     """Return the texts around the numbers, each number of all names, and how many digits it has; ``None`` if the texts differ.
 
-    A minus that only some names have is a sign, as is one after "t" or "time". Two numbers with a point between are one
-    with decimals.
+    A minus that only some names have is a sign, as is one after "t", "time" or a line below. Two numbers with a point between
+    are one with decimals.
     """
     if len({len(parts) for parts in split}) > 1:
         return None
@@ -113,7 +113,7 @@ def _fields(split: Sequence[Sequence[str]]) -> tuple[list[str], list[list[Fracti
         if len(set(before)) == 2 and len({text.removesuffix("-") for text in before}) == 1:
             signs = [-1 if text.endswith("-") else 1 for text in before]
             before = [text.removesuffix("-") for text in before]
-        elif len(set(before)) == 1 and _TIME.search(before[0]):
+        elif len(set(before)) == 1 and _SIGN.search(before[0]):
             signs = [-1] * len(split)
         if len(set(before)) > 1:
             return None

@@ -31,7 +31,7 @@ def named_files(path: Path) -> tuple[Path, ...]:
     if kind != SCRIPT:
         raise VideoError(
             f"{path} is {kind}, which names pieces of a video and holds none of it; make one file of them with: "
-            f"ffmpeg -i {quoted(path.name)} -map 0:V:0 -c copy {quoted(path.stem + '.mkv')}."
+            f"ffmpeg -copyts -i {quoted(path.name)} -map 0:V:0 -c copy {quoted(path.stem + '.mkv')}."
         )
     if path.stat().st_size > LARGEST_LIST_BYTES:
         raise VideoError(f"{path} is an ffconcat script of more than 16 MiB: make one file of its parts.")

@@ -22,12 +22,12 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
     if stream is not None:
         if stream >= max(len(streams), 1):
             raise VideoError(f"{path} has no video stream {stream}: there are {len(streams)}, counted from 0.")
-        return Source(path, stream), []
+        return Source(path, stream, codec=streams[stream].codec if streams else ""), []
     if len(streams) < 2:
-        return Source(path), []
+        return Source(path, codec=streams[0].codec if streams else ""), []
     main = max(range(len(streams)), key=lambda n: (streams[n].size[0] * streams[n].size[1], -n))
     sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" if s.size[0] else f"{n}: begins later" for n, s in enumerate(streams))
-    return Source(path, main), [shown_of_several(len(streams), main, f" ({sizes})")]
+    return Source(path, main, codec=streams[main].codec), [shown_of_several(len(streams), main, f" ({sizes})")]
 
 
 def shown_of_several(streams: int, shown: int, sizes: str = "") -> str:

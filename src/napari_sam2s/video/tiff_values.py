@@ -117,7 +117,7 @@ def has_small_palette(colours: NDArray[Any]) -> bool:
 def palette_of(colours: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the colours ``(N, 3)`` of a TIFF's map ``(3, N)``."""
     values = np.asarray(colours).T
-    return (values if has_small_palette(values) else values // 257).astype(np.uint8)
+    return (values if has_small_palette(values) else values >> 8).astype(np.uint8)  # as Pillow does
 
 
 class Shown(LazyFrames):

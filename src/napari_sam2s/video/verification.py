@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import VideoError
+from napari_sam2s.masklets.validation import markdown_cell
 from napari_sam2s.video.ffmpeg import BIT_ERRORS, Source, executable
 from napari_sam2s.video.video import Video, open_video
 
@@ -51,8 +52,12 @@ class Verification:
         verdict = "**Holds.** Nothing differed." if self.holds else "**Does not hold.**"
         if self.damage:
             verdict += " But the stream is damaged, as the decoder says: some pictures are not those that were recorded."
-        lines = [f"# Frame exactness of {self.facts['name']}", "", verdict, "", "| | |", "|---|---|"]
-        lines += [f"| {name.replace('_', ' ')} | {value} |" for name, value in self.facts.items() if name != "name"]
+        lines = [f"# Frame exactness of {markdown_cell(self.facts['name'])}", "", verdict, "", "| | |", "|---|---|"]
+        lines += [
+            f"| {name.replace('_', ' ')} | {markdown_cell(str(value))} |"
+            for name, value in self.facts.items()
+            if name != "name"
+        ]
         times = (
             "Times: the source has none of its own to compare with."
             if self.times is None
@@ -77,7 +82,7 @@ class Verification:
         for title, items in found.items():
             if items:
                 more = [f"- and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
-                lines += ["", f"## {title}", "", *(f"- {item}" for item in items[:SHOWN]), *more]
+                lines += ["", f"## {title}", "", *(f"- {markdown_cell(item)}" for item in items[:SHOWN]), *more]
         return "\n".join(lines) + "\n"
 
 

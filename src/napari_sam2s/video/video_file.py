@@ -57,7 +57,7 @@ class VideoFile:
         self._next = 0  # index of the frame that the decoder gives next
         self._landed = True  # whether the decoder has given a frame since a seek
         self._bad: set[int] = set()
-        self._told = any("truncated" in w for w in self.index.warnings)  # of bit errors; of a cut file it is known
+        self._told = any(" is truncated" in w or " are lost near" in w for w in self.index.warnings)  # of damage
         self._told_of_lies = False
         self._told_of_sizes = any("several sizes" in w for w in self.index.warnings)
 
