@@ -73,7 +73,8 @@ def test_napari_shows_its_menus():
     from napari._app_model.constants import MenuId
 
     menus = PluginManifest.from_file(ROOT / "napari.yaml").contributions.menus
-    assert {f"napari/layers/{name}" for name in ("segment", "annotate", "track", "measure")} == set(menus)
+    layers = {f"napari/layers/{name}" for name in ("segment", "annotate", "track", "measure")}
+    assert {*layers, "napari/file/io_utilities"} == set(menus)
     assert set(menus) <= {menu.value for menu in MenuId.contributables()}
 
 
