@@ -7,7 +7,7 @@ from typing import Any
 
 import napari
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.widgets.project_location import ENDING
@@ -31,7 +31,7 @@ def new_project(viewer: napari.Viewer) -> None:
 
 def _open(viewer: Any, title: str, files: str) -> Any:
     """Open what the user chooses; return the widget, or ``None`` if nothing was or could be opened."""
-    chosen, _ = QFileDialog.getOpenFileName(viewer.window._qt_window, title, "", files)
+    chosen, _ = QFileDialog.getOpenFileName(QApplication.activeWindow(), title, "", files)
     if not chosen:
         return None
     try:
