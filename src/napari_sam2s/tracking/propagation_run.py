@@ -223,7 +223,7 @@ def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
     """Return the run to resume and its snapshot, or raise a :class:`TrackingError`."""
     run = resumable_run(project)
     if run is None:
-        tracked = project.runs or project.frames
+        tracked = project.runs or set(project.frames) - {prompt.frame for prompt in project.prompts()}
         begin = "" if tracked else " Tracking never began: give the same `napari-sam2s track` command again."
         raise TrackingError(f"{project.path.name} has no interrupted run to resume.{begin}")
     snapshot = project.runs.latest_snapshot(run.id)
