@@ -7,7 +7,10 @@ import pytest
 
 from napari_sam2s import Tracker, load_model
 from napari_sam2s.evaluation.region_and_boundary import iou
+from napari_sam2s.masklets import Project
 from napari_sam2s.synthetic.samples import cells, demo_case
+from napari_sam2s.tracking import reload_prompts
+from napari_sam2s.tracking.predictor import FramePredictor
 from napari_sam2s.tracking.prompts import inside_point
 from tests.fakes import ColourModel
 
@@ -54,6 +57,25 @@ def test_click_on_a_frame_not_tracked_yet_is_answered_with_what_the_object_remem
     said = {"points": [(97, 285)], "labels": [1]}
     assert iou(new.prompt(1, 1, **said), truth) < 0.6, "a click alone may mean the jaws"
     assert iou(known.prompt(1, 1, **said), truth) > 0.85
+
+
+def test_given_mask_that_clicks_corrected_is_the_same_again_when_its_project_is_opened(model, drawn, tmp_path, monkeypatch):
+    video, one, other = drawn
+    with Project.create(tmp_path / "p.sam2s", video) as project:
+        live = Tracker(model, video, project)
+        project.add_object()
+        live.prompt(1, 0, mask=one | other)
+        for click in (inside_point(other), np.argwhere(other)[0]):
+            answer = live.prompt(1, 0, points=[click], labels=[0])
+        opened, asked = Tracker(model, video, project), []
+        correct = FramePredictor.correct
+        monkeypatch.setattr(FramePredictor, "correct", lambda *args: (asked.append(args), correct(*args))[1])
+        reload_prompts(opened, project, 1)
+        assert not asked, "the mask is there: a click on it, once more, would correct it twice"
+        patches = [t._actor.objects.banks[1].conditioning[0].patches.float() for t in (live, opened)]
+        assert (patches[0] - patches[1]).abs().mean() < 0.01
+        np.testing.assert_array_equal(project.mask(0, 1), answer)
+        assert (answer & other).sum() < 0.1 * other.sum()
 
 
 def test_other_networks_answer_corrections_with_their_memories(drawn):

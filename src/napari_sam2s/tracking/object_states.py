@@ -43,6 +43,7 @@ class ObjectStates:
         self._stride = 1  # of the latest propagation
         self._prompts: dict[Key, Prompt] = {}  # all that was said so far
         self._corrected: set[Key] = set()  # frames that had been tracked when they were prompted
+        self._given: set[Key] = set()  # frames of which a mask was given first
         self._logits: dict[Key, Tensor] = {}  # low-resolution answers to that, (1, 1, 4g, 4g)
         self._recent_logits: OrderedDict[Key, Tensor] = OrderedDict()  # of the last frames tracked
         self._upsample = MaskUpsampler(predictor.size)
@@ -87,6 +88,8 @@ class ObjectStates:
                 f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
                 "point or a box."
             )
+        if reset:
+            self._given.discard(key)
         with torch.inference_mode():
             corrects = seen is not None and self._corrects(key)
             answer = self._answer_by_head if self.model.facts.head_corrects else self._answer
@@ -122,8 +125,7 @@ class ObjectStates:
         """Answer it by a head for first prompts that corrects: it sees masks that it did not find, too."""
         key = whole.object_id, whole.frame
         if seen is not None and seen.any():
-            known = self._prompts.get(key)
-            if corrects or (known is not None and known.mask is not None):
+            if whole.mask is None and (corrects or key in self._given):
                 return self.predictor.correct(whole, seen)
             return self.predictor.answer(with_inside(whole, seen), None, self._earlier_logits(key, seen))
         # Points alone may mean several things. What the object remembers of other frames tells which, if less exactly.
@@ -139,6 +141,8 @@ class ObjectStates:
         bank = MemoryBank(self.predictor.policy, self.model.facts.recent_memories)
         self.banks.setdefault(whole.object_id, bank).condition(memory)
         self._prompts[key] = whole
+        if whole.mask is not None:
+            self._given.add(key)
         self._logits[key] = decoded.logits
         (self._corrected.add if corrects else self._corrected.discard)(key)
 
@@ -151,9 +155,10 @@ class ObjectStates:
         """
         key = (prompt.object_id, prompt.frame)
         corrects = self._corrects(key)
+        shown = corrects or (key in self._given and self.model.facts.head_corrects)
         first = key not in self._prompts
         excludes = only_excludes(merge(self._prompts.get(key), prompt))
-        if prompt.mask is not None or not (excludes or (corrects and known is not None)):
+        if prompt.mask is not None or not (excludes or (shown and known is not None)):
             self.condition(prompt, known, reset=first)
             return
         mask = np.zeros(self.predictor.size, dtype=bool) if known is None else known
@@ -178,6 +183,7 @@ class ObjectStates:
             self._prompts.pop((object_id, t), None)
             self._logits.pop((object_id, t), None)
             self._corrected.discard((object_id, t))
+            self._given.discard((object_id, t))
             if bank is not None:
                 bank.forget(t)
         if bank is not None and not bank.conditioning:
