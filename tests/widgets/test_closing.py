@@ -9,6 +9,7 @@ import weakref
 import numpy as np
 from qtpy import API
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtWidgets import QApplication
 
 from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
@@ -16,6 +17,7 @@ from napari_sam2s.widgets import project_location
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.timeline import Timeline
 
 
 def track_a_little(user):
@@ -114,11 +116,16 @@ def test_two_viewers_two_videos(user, make_napari_viewer, tmp_path):
     track_a_little(user)
 
 
+def timelines():
+    return sum(type(widget) is Timeline for widget in QApplication.allWidgets())
+
+
 def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engine, tmp_path):
     """Whoever opens and closes it all day in one napari keeps neither its parts nor their layers."""
     remember("model", address=shared_engine.address)
     viewer = make_napari_viewer()
     viewer.add_image(np.zeros((3, 32, 32), np.uint8), name="stack")
+    before = timelines()
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     session = widget.session
@@ -141,7 +148,7 @@ def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engi
         gc.collect()
         return [name for name, part in parts.items() if part() is not None]
 
-    qtbot.waitUntil(lambda: not left())
+    qtbot.waitUntil(lambda: not left() and timelines() == before)
 
 
 def test_a_video_that_cannot_be_written_beside(make_napari_viewer, case, tmp_path, monkeypatch):

@@ -278,3 +278,4 @@ class SegmentWidget(QWidget):
         self.picker.let_go()
         self.session.let_go()
         undock_timeline(self.viewer, self.timeline)
+        self.timeline.deleteLater()  # nobody owns it any more, and PySide6 would keep it
