@@ -64,12 +64,14 @@ def test_given_mask_that_clicks_corrected_is_the_same_again_when_its_project_is_
     with Project.create(tmp_path / "p.sam2s", video) as project:
         live = Tracker(model, video, project)
         project.add_object()
+        asked, correct = [], FramePredictor.correct
+        monkeypatch.setattr(FramePredictor, "correct", lambda *args: (asked.append(args), correct(*args))[1])
         live.prompt(1, 0, mask=one)
         for click in (inside_point(other), inside_point(one)):
             answer = live.prompt(1, 0, points=[click], labels=[1])
-        opened, asked = Tracker(model, video, project), []
-        correct = FramePredictor.correct
-        monkeypatch.setattr(FramePredictor, "correct", lambda *args: (asked.append(args), correct(*args))[1])
+        assert len(asked) == 2, "each click sees the mask so far"
+        asked.clear()
+        opened = Tracker(model, video, project)
         reload_prompts(opened, project, 1)
         assert not asked, "the mask is there: a click on it, once more, would correct it twice"
         patches = [t._actor.objects.banks[1].conditioning[0].patches.float() for t in (live, opened)]
