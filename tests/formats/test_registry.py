@@ -11,9 +11,10 @@ from napari_sam2s import formats
 from napari_sam2s.cli import main
 from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats import FORMATS, overlay, read_ctc, read_davis, read_ome_zarr
-from napari_sam2s.formats.registry import export
+from napari_sam2s.formats.registry import export, format_by_ending
 from napari_sam2s.masklets import LabelMasklets, Object, Project
 from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.video import open_video
 
 SIZE = (24, 30)
 FRAMES = 4
@@ -157,3 +158,25 @@ def test_labels_that_are_none_are_refused():
     for read in (lambda: below.objects, lambda: below.masks(0)):
         with pytest.raises(FormatError, match="labels below 0"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [("masks", "davis"), ("case.v2", "davis"), ("look.MP4", "overlay"), ("look.mkv", "overlay"), ("look.gif", "gif")],
+)
+def test_a_target_without_a_format_says_it_by_its_ending(target, name):
+    assert format_by_ending(target) == name
+
+
+@pytest.mark.parametrize("target", ["masks.tif", "masks.json", "case.zarr", "case.csv", "tracks.xml", "tracks.geff", "gt.txt"])
+def test_a_file_of_another_format_is_not_made_a_folder_of_pictures(overlapping, tmp_path, target):
+    overlapping.close()
+    with pytest.raises(FormatError, match=rf"{target} names no format. Name a folder and the format"):
+        export(overlapping, "case", tmp_path / target)
+    assert main(["export", str(tmp_path / "case.sam2s"), str(tmp_path / target)]) == 2
+    assert not (tmp_path / target).exists()
+
+
+def test_without_a_format_a_gif_is_a_gif(overlapping, tmp_path):
+    made = overlapping.export(tmp_path / "look.gif", video=open_video(np.zeros((FRAMES, *SIZE, 3), np.uint8)))
+    assert made.read_bytes().startswith(b"GIF89a")

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_sam2s.cli.terminal import progress_bar, project_video
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.registry import FORMATS
+from napari_sam2s.formats.registry import FORMATS, format_by_ending
 
 OPTIONS = {option.name: option for known in FORMATS.values() for option in known.options}
 
@@ -20,7 +20,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("project", type=Path, help="a project file (.sam2s)")
     parser.add_argument("out", type=Path, help="a new folder, or a file for some formats, such as overlay.mp4")
     titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
-    parser.add_argument("--format", default="davis", choices=tuple(FORMATS), help=f"{titles} (default: davis)")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), help=f"{titles} (default: overlay for OUT.mp4, gif for OUT.gif, else davis)"
+    )
     parser.add_argument("--video", help="path of the video, if it has moved (for times, overlay and gif)")
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
@@ -33,13 +35,14 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.masklets import Project
 
     options = {name: _read(name, getattr(args, name)) for name in OPTIONS if getattr(args, name) is not None}
+    chosen = args.format or format_by_ending(args.out)
     with ExitStack() as opened:
         project = opened.enter_context(Project.open(args.project, mode="r"))
         known = project.video.path
-        if FORMATS[args.format].needs_video or args.video or (known is not None and known.exists()):
+        if FORMATS[chosen].needs_video or args.video or (known is not None and known.exists()):
             options["video"] = opened.enter_context(project_video(project, args.video, "export"))
         options["progress"] = opened.enter_context(progress_bar("export", "frame"))
-        made = project.export(args.out, args.format, **options)
+        made = project.export(args.out, chosen, **options)
     print(made)  # below the bar
     return 0
 

@@ -29,6 +29,7 @@ from napari_sam2s.formats.overlay import Span, write_overlay, write_overlay_gif
 from napari_sam2s.formats.sav import read_sav, write_sav
 from napari_sam2s.formats.tiff_stack import read_tiff_stack, write_tiff_stack
 from napari_sam2s.formats.trackmate import write_trackmate
+from napari_sam2s.formats.video_encoding import ENDINGS
 from napari_sam2s.formats.yolo_seg import write_yolo_seg
 from napari_sam2s.formats.youtube_vis import read_youtube_vis, write_youtube_vis
 from napari_sam2s.masklets.protocol import Masklets
@@ -200,13 +201,35 @@ _ALL = (
     ),
 )
 FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
+# Endings of files that formats put into the folder that the user names.
+_INSIDE = {
+    ".json": ("coco", "sav", "youtube-vis"),
+    ".csv": ("csv",),
+    **dict.fromkeys((".tif", ".tiff"), ("tiff", "ctc")),
+    ".zarr": ("ome-zarr",),
+    ".xml": ("cvat", "trackmate"),
+    ".geff": ("geff",),
+    ".txt": ("mots", "yolo-seg"),
+}
+
+
+def format_by_ending(target: Path | str) -> str:
+    """Return the format of a target whose format was not named: by its ending, else ``"davis"``.
+
+    A folder called ``masks.tif`` with pictures of DAVIS inside would be a surprise, so such endings are a FormatError.
+    """
+    ending = Path(target).suffix.lower()
+    if ending in _INSIDE:
+        names = " or ".join(_INSIDE[ending])
+        raise FormatError(f"{Path(target).name} names no format. Name a folder and the format: {names} writes {ending} files.")
+    return {".gif": "gif", **dict.fromkeys(ENDINGS, "overlay")}.get(ending, "davis")
 
 
 def export(
     masklets: Masklets,
     name: str,
     target: Path | str,
-    format: str = "davis",  # noqa: A002
+    format: str | None = None,  # noqa: A002
     *,
     video: Any = None,
     progress: Callable[[int, int], None] | None = None,
@@ -214,8 +237,10 @@ def export(
 ) -> Path:
     """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`.
 
+    Without a format the target's ending decides (:func:`format_by_ending`).
     ``progress`` is called with the number of frames done and of all.
     """
+    format = format_by_ending(target) if format is None else format  # noqa: A001
     if format not in FORMATS:
         raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, FORMATS))}.")
     chosen = FORMATS[format]

@@ -218,13 +218,14 @@ class Project:
         """Redo the step that was undone last and return its name, or ``None``."""
         return self.history.redo()
 
-    def export(self, folder: Path | str, format: str = "davis", **options: Any) -> Path:  # noqa: A002
+    def export(self, folder: Path | str, format: str | None = None, **options: Any) -> Path:  # noqa: A002
         """Write the masks in another format and return what was made; it appears whole or not at all.
 
         ``"davis"``, ``"coco"``, ``"csv"`` (a table of measurements), ``"ctc"`` and so on:
         :data:`napari_sam2s.formats.FORMATS` lists them with their titles and options. ``"overlay"`` and ``"gif"`` are files,
         such as ``masks.mp4``, drawn on the frames of ``video=``. Given to other formats, ``video`` says when frames are shown;
         else that is a frame by the rate. ``progress`` is called with the number of frames done and of all.
+        Without a format, names such as ``.mp4`` are overlays, ``.gif`` is a GIF, and a folder is for DAVIS.
 
         Raises
         ------
