@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 
@@ -69,6 +70,30 @@ def test_a_damaged_page_is_refused_named_and_saved_around(path, tmp_path, capsys
         assert saved.masks.confirmed_frames(1) == [3]
         for t in saved.frames:
             np.testing.assert_array_equal(saved.mask(t, 1), NOISE[t])
+
+
+@pytest.mark.parametrize("options", [[], ["--strip"]])
+@pytest.mark.parametrize("kind", ["page", "mask", "object", "index"])
+def test_damage_is_not_copied(path, tmp_path, capsys, kind, options):
+    said = {"page": r"left grasper: frames \d+ to \d+\)", "mask": r"left grasper: frame 4\)", "object": r"objects? .*not there"}
+    if kind == "page":
+        zero_page_of(path, 200)
+    elif kind == "index":
+        content = path.read_bytes()
+        with closing(sqlite3.connect(path)) as db:
+            [page] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'masks_of_object'").fetchone()
+        path.write_bytes(content[: (page - 1) * PAGE_BYTES] + bytes(PAGE_BYTES) + content[page * PAGE_BYTES :])
+    else:
+        change = "counts = x'01' WHERE frame = 4" if kind == "mask" else "object_id = 9 WHERE frame = 4"
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(f"UPDATE masks SET {change}")
+    assert main(["copy", str(path), str(tmp_path / "copy.sam2s"), *options]) == 2
+    told = capsys.readouterr().err
+    assert re.search(rf"case.sam2s is damaged, and so would be the copy: .*{said.get(kind, 'malformed')}", told), told
+    assert "`napari-sam2s copy --salvage case.sam2s saved.sam2s`" in told
+    assert not list(tmp_path.glob("copy*"))
+    assert main(["copy", "--salvage", str(path), str(tmp_path / "saved.sam2s")]) == 0
+    assert main(["copy", str(tmp_path / "saved.sam2s"), str(tmp_path / "copy.sam2s"), *options]) == 0
 
 
 @pytest.mark.parametrize(
