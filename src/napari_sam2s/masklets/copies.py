@@ -10,8 +10,8 @@ from pathlib import Path
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.damage import find_damage
+from napari_sam2s.masklets.page_check import damaged
 from napari_sam2s.masklets.project_draft import project_draft
-from napari_sam2s.masklets.row_check import damaged
 from napari_sam2s.masklets.validation import quoted, user_path
 from napari_sam2s.masklets.write_ahead_log import mark_closed
 
