@@ -52,7 +52,7 @@ def write_cvat(masklets: Masklets, root: Path | str, video: str) -> Path:
         **{"frames": frames, "time_s": [seconds_of(masklets, t) for t in frames], "fps": getattr(masklets, "fps", None)},
         "objects": facts_of_objects(objects),
     }
-    with whole_file(path) as part, ObjectSpool(path.parent) as spool, part.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, ObjectSpool(part.parent) as spool, part.open("w", encoding="utf-8") as file:
         for frame in frames:
             known = {e.object_id: e.mask for e in entries_of(masklets, frame)}
             for n, o in enumerate(objects):

@@ -61,7 +61,7 @@ def write_youtube_vis(masklets: Masklets, root: Path | str, video: str) -> Path:
         "tracks": facts_of_objects(objects),
         "phases": facts_of_phases(masklets),
     }
-    with whole_file(path) as part, ObjectSpool(path.parent) as spool, part.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, ObjectSpool(part.parent) as spool, part.open("w", encoding="utf-8") as file:
         _spool(spool, masklets, frames, objects, (height, width))
         file.write(json.dumps(head)[:-1])
         file.write(', "annotations": [')

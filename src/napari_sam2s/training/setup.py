@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from napari_sam2s.errors import TrainingError
+from napari_sam2s.errors import FormatError, TrainingError
+from napari_sam2s.formats.atomic_write import check_writable
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
@@ -74,7 +75,10 @@ def start(
     config = read_config(config_path)
     check_given("data", recorded, "recorded", config.families, "learned from")
     check_given("validation", validation, "recorded", config.validation.families if config.validation else (), "judged on")
-    _make_folder(folder)
+    try:
+        check_writable(folder)
+    except FormatError as error:
+        raise TrainingError(f"{error} Name it with --out.") from error
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
@@ -111,13 +115,6 @@ def check_given(option: str, paths: Sequence[Path], family: str, wanted: Collect
     if paths and family not in wanted:
         table = "[families]" if use == "learned from" else "[validation]"
         warnings.warn(f"Nothing of --{option} is {use}: {table} of the configuration has no {family!r}.", stacklevel=3)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"The folder {folder} cannot be made ({error.strerror}): give another one with --out.") from error
 
 
 def _name_classes(model: SAM2S, config: TrainingConfig) -> None:
