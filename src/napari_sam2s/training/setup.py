@@ -15,7 +15,7 @@ import torch
 
 from napari_sam2s.errors import FormatError, TrainingError
 from napari_sam2s.formats.atomic_write import check_writable
-from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
+from napari_sam2s.model.checkpoints import choose_device, read_checkpoint, unchanged_weights
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
 from napari_sam2s.model.segment_anything import SegmentAnythingHead
@@ -170,7 +170,8 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
     if not config.init:
         return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
-    weights, own, metadata = read_checkpoint(find_weights(config.init))
+    with unchanged_weights(config.init) as path:
+        weights, own, metadata = read_checkpoint(path)
     interactive = config.interactive or (own is not None and own.interactive)
     model = SAM2S(replace(_of_checkpoint(wanted, own), interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}
@@ -212,7 +213,8 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
     source = config.interactive_init or config.init
     if isinstance(model.interactive, SegmentAnythingHead):
         raise TrainingError(f"The head for first prompts of {config.init} is Segment Anything's: leave out interactive_init.")
-    weights, _, metadata = read_checkpoint(find_weights(source))
+    with unchanged_weights(source) as path:
+        weights, _, metadata = read_checkpoint(path)
     try:
         model.interactive.start_from(weights)
     except (KeyError, RuntimeError) as error:
