@@ -188,6 +188,7 @@ LABEL_PICTURES = {
     "cells coded by colour": (cells(120) * 7919 % 2**24).astype("uint32"),
     "classes to 255": np.linspace(0, 255, 20).astype("uint8")[cells(120) % 20],
     "classes, enlarged": np.linspace(0, 255, 20).astype("uint8")[np.kron(cells(30)[::4, ::4] % 20, np.ones((4, 4), int))],
+    "few, all through each other": np.random.default_rng(2).integers(0, 5, (60, 80)).astype("uint8"),
     "layers": np.clip(np.mgrid[:120, :160][0] // 3, 0, 40).astype("uint8"),
 }
 

@@ -20,6 +20,7 @@ REMEDY = "save labels without, or with a compression that keeps them, such as zl
 LOSSY = (6, 7, 33007, 34892)  # TIFF's numbers of JPEG
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
 HALF, BESIDE, INSIDE = 0.5, 0.6, 0.25  # of patches, of pixels of thin ones, of pixels: where labels begin, and soft edges end
+SPARSE = 10  # an id, over their number
 PLACE = 0.75  # of a value's pixels, that is in one patch
 MANY = 8  # values
 FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
@@ -107,7 +108,8 @@ def soft_edges(labels: NDArray[Any]) -> int | None:
     few = len(between) < MANY and white != np.iinfo(labels.dtype).max
     scattered = patches.scattered(between)
     if patches.thin:
-        soft = (scattered or not few) and patches.beside_others() >= BESIDE
+        percent = scattered and white > SPARSE * (len(between) + 1)  # not the ids of a few objects all through each other
+        soft = (percent or not few) and patches.beside_others() >= BESIDE
     else:
         soft = scattered and not few and _inside(labels, white) < INSIDE
     return len(between) if soft else None

@@ -142,7 +142,7 @@ class YouTubeVisMasklets:
             if isinstance(runs, list):
                 raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
             if runs is not None:
-                masks[i] = decode_rle(runs)
+                masks[i] = decode_rle(runs, self.shape[1:])
         return masks
 
 
