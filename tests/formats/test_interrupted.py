@@ -153,8 +153,9 @@ def test_floats_are_no_labels(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
-def test_asked_to_end_a_command_leaves_nothing(tmp_path, monkeypatch, capsys):
-    """As by `kill`, a closed terminal or the scheduler of a cluster."""
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_asked_to_end_a_command_leaves_nothing(tmp_path, monkeypatch, capsys, ctrl_c):
+    """As by `kill`, a closed terminal or the scheduler of a cluster; also of a job in the background, which no Ctrl-C ends."""
     from napari_sam2s.masklets import Project
 
     with Project.create(tmp_path / "case.sam2s", VIDEO) as project:
@@ -171,7 +172,11 @@ def test_asked_to_end_a_command_leaves_nothing(tmp_path, monkeypatch, capsys):
         return read(self, *words, progress=tell, **options)
 
     monkeypatch.setattr(Project, "export", asked)
-    assert main(["export", str(tmp_path / "case.sam2s"), str(tmp_path / "out"), "--format", "coco"]) == 130
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        assert main(["export", str(tmp_path / "case.sam2s"), str(tmp_path / "out"), "--format", "coco"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "interrupted" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("case.sam2s")] == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

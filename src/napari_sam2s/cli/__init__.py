@@ -108,11 +108,13 @@ def _asked_to_end() -> Iterator[None]:
     ours = os.getpid()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == ours:
-            signal.raise_signal(signal.SIGINT)
-        else:  # a forked process, which is to end as it always does
+        if os.getpid() != ours:  # a forked process, which is to end as it always does
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+        elif callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)
+        else:  # Ctrl-C is ignored, as it is of jobs that a script has put into the background
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
