@@ -3,7 +3,7 @@
 python benchmarks/kills.py [--track 40] [--export 20] [--convert 20] [--train 20] [--benchmark 20] [--import 10] [--batch 10]
     [--seed 0] [--way plain]
 
-``track`` is killed (SIGKILL, its whole process group) at a random moment between its start and its end, every fourth time in
+``track`` is killed (SIGKILL, its whole process group) when it has committed a random number of masks, every fourth time in
 the moments after its project appears. Then the project must be sound, no mask that was committed may be lost or other than in
 an uninterrupted run, and ``resume`` (or, before a run has begun, the same command again) must come to the masks of the
 uninterrupted run. ``export``, ``convert``, ``train``, ``benchmark``, ``import`` and ``batch`` must leave nothing under a final
@@ -17,11 +17,13 @@ import argparse
 import csv
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -102,16 +104,25 @@ def masks_of(path: Path) -> dict[tuple[int, int], bytes]:
         return {(t, i): mask.tobytes() for t in project.frames for i, mask in project.masks(t).items()}
 
 
+def committed(path: Path) -> int:
+    """Return how many masks another process has committed so far."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1)) as db:
+            return int(db.execute("SELECT count(*) FROM masks").fetchone()[0])
+    except sqlite3.Error:  # there is no file yet
+        return 0
+
+
 def kill_track(bench: Bench, video: Path, kills: int, ways: Sequence[str]) -> None:
     """Kill ``track`` in several ways, by turns."""
-    whole, seconds = {}, {}
+    whole = {}
     for way in ways:
         began = time.monotonic()
         out = bench.folder / f"whole {way}.sam2s"
         code = bench.run("track", video, *prompts(way), *WAYS[way], "--image-size", 128, "--out", out)
         assert code == 0, bench.said()
-        whole[way], seconds[way] = masks_of(out), time.monotonic() - began
-        print(f"track, {way}: {len(whole[way])} masks in {seconds[way]:.1f} s when nothing is killed", flush=True)
+        whole[way] = masks_of(out)
+        print(f"track, {way}: {len(whole[way])} masks in {time.monotonic() - began:.1f} s when nothing is killed", flush=True)
     for n in range(kills):
         way, path = ways[n % len(ways)], bench.folder / f"{n}.sam2s"
         words = ("track", video, *prompts(way), *WAYS[way], "--image-size", 128, "--out", path)
@@ -121,7 +132,10 @@ def kill_track(bench: Bench, video: Path, kills: int, ways: Sequence[str]) -> No
                 time.sleep(0.001)
             time.sleep(bench.random.uniform(0, 0.4))
         else:
-            time.sleep(bench.random.uniform(0, seconds[way]))
+            goal = bench.random.randrange(1, len(whole[way]))  # not a time: the machine may be busy
+            while committed(path) < goal and not child.over():
+                time.sleep(0.002)
+            time.sleep(bench.random.uniform(0, 0.05))
         ended = child.over()
         child.kill()
         bench.note(f"track, {way}", *after_kill(bench, path, words, whole[way], ended=ended))

@@ -76,6 +76,16 @@ def test_wrong_run_lengths(rle, words):
         decode_rle(rle)
 
 
+def test_a_mask_of_another_size_is_refused_before_it_is_made(tmp_path, three):
+    """Else a few bytes would ask for ten gigabytes."""
+    path = write_sav(three, tmp_path, "case")
+    facts = json.loads(path.read_text())
+    facts["masklet"][0][0] = {"size": [100_000, 100_000], "counts": [0, 10**10]}
+    path.write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match=r"of \(100000, 100000\) pixels .*its frames are of \(\d+, \d+\)"):
+        read_sav(path)["case"].masks(0)
+
+
 def test_sav_there_and_back(tmp_path, three):
     path = write_sav(three, tmp_path, "case")
     back = read_sav(tmp_path)["case"]

@@ -181,6 +181,14 @@ def test_cvat_of_others(tmp_path):
     (tmp_path / "gap.xml").write_text(text.replace(mask.format(1), later))
     with pytest.warns(UserWarning, match=r"Track 0 of .*gap\.xml leaves out frames \(1 x\) and does not say"):
         assert read_cvat(tmp_path / "gap.xml")["t"].masks(2) == {}
+    for change in (
+        ('left="2"', 'left="28"'),
+        ('width="3" height="2"', 'width="1000000" height="1000000"'),
+        ('top="3"', 'top="-3"'),
+    ):
+        (tmp_path / "beyond.xml").write_text(text.replace(*change))
+        with pytest.raises(FormatError, match="track 0 has a mask beyond the frame"):
+            read_cvat(tmp_path / "beyond.xml")
     (tmp_path / "bad.xml").write_text("<annotations><meta>")
     with pytest.raises(FormatError, match="not a file of CVAT for video"):
         read_cvat(tmp_path / "bad.xml")

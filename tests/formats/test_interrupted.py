@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_what_is_interrupted_leaves_what_was_there(name, tmp_path):
     assert {path: (tmp_path / path).read_bytes() for path in files(tmp_path)} == before
 
 
+@pytest.mark.filterwarnings("ignore:case. YOLO")
+@pytest.mark.parametrize("name", [name for name, known in FORMATS.items() if not known.file_ending])
+def test_what_failed_leaves_no_folder(name, tmp_path):
+    stopped = Noise()
+    stopped.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        write(name, stopped, tmp_path / "new" / "out")
+    with pytest.raises(Sam2sError):
+        export(Noise(), "case", tmp_path / "new" / "out", name, video=VIDEO, no_such_option=1)
+    assert not list(tmp_path.iterdir())
+    write(name, Noise(), tmp_path / "new" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
+
+
 @pytest.fixture(scope="module")
 def tiny_disk(tmp_path_factory):
     """Return the folder of a disk of 64 kB, where this process may make one."""
@@ -86,6 +102,10 @@ def test_a_full_disk(name, tiny_disk):
             write(name, Noise(), tiny_disk)
         assert "\n" not in str(caught.value)
         assert files(tiny_disk) == ["filler"]
+        if not FORMATS[name].file_ending:
+            with pytest.raises(Sam2sError, match=r"new.*cannot be written"):
+                write(name, Noise(), tiny_disk / "new" / "out")
+            assert [p.name for p in tiny_disk.iterdir()] == ["filler"]
     finally:
         for left in tiny_disk.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -130,6 +150,36 @@ def test_floats_are_no_labels(tmp_path):
     labels["a"].create_array("0", shape=(2, 3, 4), dtype="float32")
     with pytest.raises(FormatError, match="the labels a are float32"):
         read_ome_zarr(tmp_path / "x.zarr")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_asked_to_end_a_command_leaves_nothing(tmp_path, monkeypatch, capsys, ctrl_c):
+    """As by `kill`, a closed terminal or the scheduler of a cluster; also of a job in the background, which no Ctrl-C ends."""
+    from napari_sam2s.masklets import Project
+
+    with Project.create(tmp_path / "case.sam2s", VIDEO) as project:
+        project.add_object()
+        project.write_masks([(t, 1, np.ones(SIZE, bool), None) for t in range(9)])
+    read = Project.export
+
+    def asked(self, *words, progress, **options):
+        def tell(done, total):
+            progress(done, total)
+            if done == 5:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return read(self, *words, progress=tell, **options)
+
+    monkeypatch.setattr(Project, "export", asked)
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        assert main(["export", str(tmp_path / "case.sam2s"), str(tmp_path / "out"), "--format", "coco"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "interrupted" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith("case.sam2s")] == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_one_sentence_and_exit_code_2(tmp_path, capsys):

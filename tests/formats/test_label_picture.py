@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import tifffile
 from packaging.version import Version
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
 from napari_sam2s.cli.prompt_options import _mask_prompts
 from napari_sam2s.errors import FormatError
@@ -156,6 +158,77 @@ def test_smoothed_masks_are_no_objects(tmp_path, radius, sigma):
     y, x = np.mgrid[:96, :160]
     np.save(tmp_path / "soft.npy", gaussian_filter((np.hypot(y - 40, x - 60) < radius) * 255.0, sigma).astype(np.uint8))
     with pytest.raises(FormatError, match=r"soft edges \(\d+ grey values\): threshold"):
+        read_label_picture(tmp_path / "soft.npy", 0)
+
+
+def tiles(side, kind, *, shuffled=False, holes=False):
+    """Superpixels, numbered row by row or in any order, all over the picture or where there is something."""
+    y, x = np.mgrid[:60, :80]
+    labels = 1 + y // side * -(-80 // side) + x // side
+    labels = labels if not shuffled else (1 + np.random.default_rng(0).permutation(labels.max()))[labels - 1]
+    return (labels * (np.hypot(y - 30, x - 40) < 25 if holes else 1)).astype(kind)
+
+
+def cells(count):
+    """Touching cells of any form, with gaps."""
+    y, x = np.mgrid[:120, :160]
+    seeds = np.random.default_rng(1).integers(0, [120, 160], (count, 2))
+    labels = 1 + cKDTree(seeds).query(np.stack([y, x], axis=-1))[1]
+    return labels * (np.hypot(y - 60, x - 80) < 55)
+
+
+LABEL_PICTURES = {
+    **{f"{n} x {n}, {kind}": tiles(n, kind) for n in (2, 3, 4) for kind in ("uint16", "int64")},
+    **{f"{n} x {n}, shuffled": tiles(n, "uint16", shuffled=True) for n in (2, 3)},
+    **{f"{n} x {n}, with holes": tiles(n, "uint16", shuffled=n == 2, holes=True) for n in (2, 3)},
+    "2 x 2 up to 255": np.where(tiles(2, "uint16") < 256, tiles(2, "uint16"), 0).astype("uint8"),
+    "cells": cells(120).astype("uint8"),
+    "small cells": cells(900).astype("uint16"),
+    "cells, sparse ids to 255": np.linspace(0, 255, 61).astype("uint8")[cells(60)],
+    "cells coded by colour": (cells(120) * 7919 % 2**24).astype("uint32"),
+    "classes to 255": np.linspace(0, 255, 20).astype("uint8")[cells(120) % 20],
+    "classes, enlarged": np.linspace(0, 255, 20).astype("uint8")[np.kron(cells(30)[::4, ::4] % 20, np.ones((4, 4), int))],
+    "few, all through each other": np.random.default_rng(2).integers(0, 5, (60, 80)).astype("uint8"),
+    "layers": np.clip(np.mgrid[:120, :160][0] // 3, 0, 40).astype("uint8"),
+}
+
+
+@pytest.mark.parametrize("name", LABEL_PICTURES)
+def test_small_and_touching_labels_are_objects(tmp_path, name):
+    np.save(tmp_path / "labels.npy", LABEL_PICTURES[name])
+    np.testing.assert_array_equal(read_label_picture(tmp_path / "labels.npy", 0), LABEL_PICTURES[name])
+
+
+def jpeg(picture, quality):
+    stored = io.BytesIO()
+    Image.fromarray(picture).save(stored, "JPEG", quality=quality)
+    return np.asarray(Image.open(stored))
+
+
+def resized(picture, factor, how=Image.Resampling.BILINEAR):
+    height, width = picture.shape
+    scaled = Image.fromarray(picture.astype(np.float32)).resize((round(width * factor), round(height * factor)), how)
+    return np.asarray(scaled).round().clip(0, 255).astype(np.uint8)
+
+
+HARD = (cells(60) % 3 == 1).astype(np.uint8) * 255
+SOFT_PICTURES = {
+    **{f"enlarged {n} times": resized(HARD, n) for n in (2, 4, 8)},
+    **{f"bicubic, {n} times": resized(HARD, n, Image.Resampling.BICUBIC) for n in (2, 3)},
+    "made smaller": resized(HARD, 0.3),
+    **{f"JPEG of quality {q}": jpeg(HARD, q) for q in (50, 75, 95)},
+    **{f"smoothed by {s}": gaussian_filter(HARD * 1.0, s).round().astype(np.uint8) for s in (0.5, 3, 12)},
+    **{f"{n} x {n} blocks of a soft one": np.kron(resized(HARD, 0.3), np.ones((n, n), np.uint8)) for n in (2, 3, 8)},
+    "per cent": resized(HARD // 255 * 100, 2),
+    **{f"labels, scaled by {n}": resized(cells(120), n) for n in (0.7, 2)},
+    "16 bits": (gaussian_filter(HARD * 257.0, 3)).astype(np.uint16),
+}
+
+
+@pytest.mark.parametrize("name", SOFT_PICTURES)
+def test_what_was_scaled_or_compressed_is_no_object(tmp_path, name):
+    np.save(tmp_path / "soft.npy", SOFT_PICTURES[name])
+    with pytest.raises(FormatError, match=r"soft edges \(\d+ grey values\): threshold it first, .*labels == 1|photograph"):
         read_label_picture(tmp_path / "soft.npy", 0)
 
 

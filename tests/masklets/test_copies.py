@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from tests.fakes import squares
 
 MASK = np.zeros((48, 80), bool)
 MASK[5:20, 5:20] = True
+LAST = "SELECT max(frame) FROM masks"
 
 
 @pytest.fixture
@@ -51,6 +54,20 @@ def test_the_main_file_alone_has_it_all_soon_and_says_that_it_was_open(project):
     assert brought_over(project)
     with pytest.warns(UserWarning, match=r"probe.sam2s was copied while it was open.*napari-sam2s copy"):
         assert frames(project.path.with_name("probe.sam2s")) == (30, ["grasper"])
+
+
+def test_the_main_file_has_it_all_as_soon_as_who_read_what_was_before_has_read_it(project):
+    """Else the last commit stayed out of it until there was another."""
+    with closing(sqlite3.connect(project.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM masks").fetchone()
+        project.write_masks([(35, 1, MASK, None)])
+        time.sleep(0.05)
+        reader.execute("COMMIT")
+    end = time.monotonic() + 5
+    while sqlite3.connect(f"{project.path.as_uri()}?mode=ro&immutable=1", uri=True).execute(LAST).fetchone() != (35,):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_closed_project_is_one_file_and_says_nothing(project, tmp_path):

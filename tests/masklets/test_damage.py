@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 
@@ -10,7 +11,7 @@ import pytest
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, Scores, rle
+from napari_sam2s.masklets import Project, Scores, page_check, rle, row_check
 from napari_sam2s.masklets.damage import find_damage
 from napari_sam2s.masklets.salvage import salvage_project
 from napari_sam2s.masklets.schema import PAGE_BYTES
@@ -47,7 +48,7 @@ def test_a_whole_project(path, capsys):
 
 def test_a_damaged_page_is_refused_named_and_saved_around(path, tmp_path, capsys):
     zero_page_of(path, 200)
-    with pytest.raises(ProjectError, match=r"is damaged \(.*\): `napari-sam2s doctor`"):
+    with pytest.raises(ProjectError, match=r"is damaged \(.*\): `napari-sam2s doctor case.sam2s`"):
         Project.open(path)
     damage = find_damage(path)
     lost = damage.lost[1]
@@ -69,6 +70,46 @@ def test_a_damaged_page_is_refused_named_and_saved_around(path, tmp_path, capsys
         assert saved.masks.confirmed_frames(1) == [3]
         for t in saved.frames:
             np.testing.assert_array_equal(saved.mask(t, 1), NOISE[t])
+
+
+@pytest.mark.parametrize("read", ["export", "measure", "evaluate"])
+def test_a_page_of_yesterday_in_a_large_file_is_told_by_who_reads_all_masks(path, tmp_path, monkeypatch, capsys, read):
+    """As a disk leaves it that loses a write: each page is sound, and masks are gone without a word."""
+    content = bytearray(path.read_bytes())
+    one, other = (content.index(rle.encode(NOISE[t]).counts) // PAGE_BYTES * PAGE_BYTES for t in (100, 300))
+    content[one : one + PAGE_BYTES] = content[other : other + PAGE_BYTES]
+    path.write_bytes(content)
+    monkeypatch.setattr(page_check, "SMALL_BYTES", 0)
+    monkeypatch.setattr(row_check, "QUICK_BYTES", 0)
+    Project.open(path, mode="r").close()
+    out = str(tmp_path / "out.csv")
+    words = {"export": [out, "--format", "csv"], "measure": ["--no-video", "--out", out], "evaluate": [str(path)]}[read]
+    assert main([read, str(path), *words]) == 2
+    assert "case.sam2s is damaged (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--strip"]])
+@pytest.mark.parametrize("kind", ["page", "mask", "object", "index"])
+def test_damage_is_not_copied(path, tmp_path, capsys, kind, options):
+    said = {"page": r"left grasper: frames \d+ to \d+\)", "mask": r"left grasper: frame 4\)", "object": r"objects? .*not there"}
+    if kind == "page":
+        zero_page_of(path, 200)
+    elif kind == "index":
+        content = path.read_bytes()
+        with closing(sqlite3.connect(path)) as db:
+            [page] = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'masks_of_object'").fetchone()
+        path.write_bytes(content[: (page - 1) * PAGE_BYTES] + bytes(PAGE_BYTES) + content[page * PAGE_BYTES :])
+    else:
+        change = "counts = x'01' WHERE frame = 4" if kind == "mask" else "object_id = 9 WHERE frame = 4"
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(f"UPDATE masks SET {change}")
+    assert main(["copy", str(path), str(tmp_path / "copy.sam2s"), *options]) == 2
+    told = capsys.readouterr().err
+    assert re.search(rf"case.sam2s is damaged, and so would be the copy: .*{said.get(kind, 'malformed')}", told), told
+    assert "`napari-sam2s copy --salvage case.sam2s saved.sam2s`" in told
+    assert not list(tmp_path.glob("copy*"))
+    assert main(["copy", "--salvage", str(path), str(tmp_path / "saved.sam2s")]) == 0
+    assert main(["copy", str(tmp_path / "saved.sam2s"), str(tmp_path / "copy.sam2s"), *options]) == 0
 
 
 @pytest.mark.parametrize(

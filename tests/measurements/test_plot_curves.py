@@ -111,5 +111,5 @@ def test_the_numbers_behind_a_plot(tmp_path):
         ["2", "0.080000", "", "7.0"],
     ]
     with pytest.raises(FormatError, match="cannot be written"):
-        write_curves([one], tmp_path / "none" / "a.csv", "area", 1, None)
+        write_curves([one], tmp_path / "a.csv" / "b.csv", "area", 1, None)
     assert not list(tmp_path.glob("*.part"))

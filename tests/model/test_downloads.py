@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import warnings
 from collections import namedtuple
@@ -14,6 +15,7 @@ import pytest
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model import downloads, load_model
+from napari_sam2s.model.checkpoints import unchanged_weights
 from napari_sam2s.model.downloads import checked_weights, download, find_local, sha256, verify
 from napari_sam2s.model.model_registry import Licence, ModelEntry, ModelFamily, registry
 
@@ -255,3 +257,29 @@ def test_weights_that_are_not_the_published_ones_are_not_loaded(tmp_path, monkey
     path.write_bytes(CONTENT + b"!")  # changed since it was looked at
     with pytest.raises(ModelError, match="not the published file"):
         checked_weights("sam2.1-tiny")
+    path.write_bytes(CONTENT)
+    checked_weights("sam2.1-tiny")
+    before = path.stat()
+    with path.open("r+b") as file:  # the same file, of the same size and time
+        file.write(b"?")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    if os.name != "nt":
+        with pytest.raises(ModelError, match="not the published file"):
+            checked_weights("sam2.1-tiny")
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_weights_that_are_swapped_after_they_were_compared_are_not_used(tmp_path, back):
+    """Also if the right ones are put back after the others were read."""
+    path, other = tmp_path / "mine.pt", tmp_path / "other.pt"
+    path.write_bytes(CONTENT)
+    other.write_bytes(CONTENT[::-1])
+
+    def swap():
+        path.rename(tmp_path / "kept.pt")
+        other.rename(path)
+        if back:
+            (tmp_path / "kept.pt").replace(path)
+
+    with pytest.raises(ModelError, match="changed while it was read"), unchanged_weights(path):
+        swap()

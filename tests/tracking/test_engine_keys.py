@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 address = urlsplit(sys.argv[1])
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+if own := sys.argv.pop(2):
+    context.load_cert_chain(own + "/engine-certificate.pem", own + "/engine-key.pem")
 socket.create_connection((address.hostname, address.port)).close()  # has all imported that it takes
 os.setgroups([])
 os.setgid(65534)  # nobody, who cannot import from here any more
@@ -108,10 +110,15 @@ def test_an_address_with_tls_and_no_keys_says_what_it_needs(engine):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_of_this_machine_gets_nothing(engine):
+@pytest.mark.parametrize("place", ["scheduler", "worker"])
+@pytest.mark.parametrize("keys", [False, True])
+def test_another_user_of_this_machine_gets_nothing(engine, place, keys):
+    """At either port, without keys or with some of the same name."""
     files = [str(engine.keys / name) for name in (CERTIFICATE, KEY)]
+    ports = [c.laddr.port for c in psutil.Process(engine.pid).net_connections("inet") if c.status == psutil.CONN_LISTEN]
+    [port] = [p for p in ports if engine.address.endswith(f":{p}") == (place == "scheduler")]
     done = subprocess.run(
-        [sys.executable, "-c", ATTACK, engine.address, *files],
+        [sys.executable, "-c", ATTACK, f"tls://127.0.0.1:{port}", str(make_keys()) if keys else "", *files],
         capture_output=True,
         text=True,
         cwd="/",

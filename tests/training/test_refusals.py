@@ -77,7 +77,7 @@ def test_what_is_no_configuration(config, tmp_path):
 def test_a_file_where_the_folder_should_be(config, davis, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(TrainingError, match="cannot be made"):
+        with pytest.raises(TrainingError, match="is a file: choose another folder"):
             start(config, out, recorded=[davis])
         assert main(["demo", "--out", str(out), "--frames", "5"]) == 2
         assert "choose another" in capsys.readouterr().err

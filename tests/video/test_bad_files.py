@@ -44,6 +44,9 @@ def test_nothing_there(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.mp4")  # whose opening would wait for ever
         refuse(tmp_path / "pipe.mp4", "is a pipe or a device")
+    for empty in ("", " "):
+        with pytest.raises(VideoError, match="path of the video is empty"):
+            open_video(empty)
 
 
 def test_not_a_video(tmp_path, numbered):

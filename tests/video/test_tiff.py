@@ -236,7 +236,9 @@ def test_a_file_that_is_cut_off(tmp_path, compression):
     assert "The file is cut off" in video.warnings[0]
 
 
-def test_a_list_of_pages_that_runs_in_a_circle(tmp_path):
+@pytest.mark.parametrize("following", [1, None])
+def test_a_list_of_pages_that_runs_in_a_circle_or_ends_early(tmp_path, following):
+    """Early: the others lie behind it, and half of the film was shown without a word."""
     with tifffile.TiffWriter(tmp_path / "a.tif") as file:
         for page in pages():
             file.write(page, metadata=None, contiguous=False)
@@ -244,7 +246,7 @@ def test_a_list_of_pages_that_runs_in_a_circle(tmp_path):
         places = [page.offset for page in tiff.pages]
     content = bytearray((tmp_path / "a.tif").read_bytes())
     place = places[3] + 2 + 12 * int.from_bytes(content[places[3] : places[3] + 2], "little")
-    content[place : place + 4] = places[1].to_bytes(4, "little")
+    content[place : place + 4] = (0 if following is None else places[following]).to_bytes(4, "little")
     (tmp_path / "a.tif").write_bytes(content)
     with open_video(tmp_path / "a.tif") as video:
         assert len(video) == 4

@@ -119,6 +119,23 @@ def test_a_palette_that_stands_at_the_beginning_only(tmp_path, numbered):
     assert "other pictures are shown after a jump" in check(tmp_path / "a.avi", numbered["read"])
 
 
+@pytest.mark.parametrize(("codec", "made", "copied"), [("smc", "mov", "mkv"), ("smc", "mov", "nut"), ("msrle", "avi", "avi")])
+def test_a_palette_that_is_lost(tmp_path, numbered, codec, made, copied):
+    """All of it was black, without a word."""
+    palette_avi(tmp_path / "a.avi", numbered["draw"])
+    whole, bare = tmp_path / f"whole.{made}", tmp_path / f"it's bare.{copied}"
+    numbered["ffmpeg"]("-i", tmp_path / "a.avi", "-c:v", codec, "-pix_fmt", "pal8", whole)
+    if codec == "smc":
+        numbered["ffmpeg"]("-i", whole, "-c", "copy", bare)
+    else:  # as a writer leaves it that knows grey only
+        content = whole.read_bytes()
+        palette = content.index(b"strf") + 8 + 40
+        bare.write_bytes(content[:palette] + bytes(1024) + content[palette + 1024 :])
+    check(whole, numbered["read"])
+    with pytest.raises(VideoError, match=r"bare\..* has no palette.*ffmpeg -i ORIGINAL -c:v ffv1 'it'\"'\"'s bare-anew.mkv'"):
+        open_video(bare)
+
+
 @pytest.mark.parametrize("codec", [("-c:v", "mjpeg", "-q:v", "3"), ("-c:v", "mpeg4", "-g", "12", "-q:v", "3")])
 @pytest.mark.parametrize("place", [5, *(pytest.param(p, marks=pytest.mark.slow) for p in (30, 80))])
 def test_an_avi_that_lost_a_piece(tmp_path, numbered, codec, place):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.batching.batch_rows import BatchRow, write_summary
 from napari_sam2s.batching.batch_task import TOPIC, UNSEEN, BatchOutcome, BatchTask, stop_batch, stop_on_worker, track_task
-from napari_sam2s.batching.batch_videos import BatchVideo, PromptSource, find_batch
+from napari_sam2s.batching.batch_videos import PromptSource, find_batch
 from napari_sam2s.batching.shared_files import SharedFiles, marked
 from napari_sam2s.batching.streams import STREAMED, Streams
 from napari_sam2s.errors import ModelError, TrackingError
+from napari_sam2s.formats.atomic_write import folder_for
 from napari_sam2s.formats.text_cells import csv_place
 from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
@@ -125,7 +126,6 @@ def batch(
     if precision not in PRECISIONS:
         raise ModelError(f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.")
     place = found[0].project.parent / SUMMARY if summary is None else csv_place(summary)
-    _make_folders(found)
     choice = ModelChoice(str(model), device, image_size, precision, "fast" if fast else "exact", strict=strict)
     name = uuid.uuid4().hex[:12]
     mark = "" if scheduler is None else f".{TOPIC}-{name}"  # workers of this machine see what we see
@@ -134,18 +134,12 @@ def batch(
         BatchTask(name, v, f, prompts, choice, memory, direction, rate, fps, crop) for v, f in zip(found, seen, strict=True)
     ]
     with ExitStack() as opened:
+        opened.enter_context(folder_for(*{one.project.parent for one in found}))
         opened.enter_context(marked([one.project.parent for one in found], mark))
         link = opened.enter_context(_connected(scheduler, security, workers, gpus, len(found)))
         run = _Batch(link, tasks, place, gpus=gpus, retries=retries, progress=progress, stop=stop)
         opened.callback(run.close)
         return run.do()
-
-
-def _make_folders(found: Sequence[BatchVideo]) -> None:
-    from napari_sam2s.formats.atomic_write import make_folder
-
-    for folder in {one.project.parent for one in found}:
-        make_folder(folder)
 
 
 def _check_counts(workers: int | None, gpus: int) -> None:

@@ -11,11 +11,14 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from napari_sam2s import __version__
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         output: Any = sys.stdout and Harmless(sys.stdout)
-        with warnings.catch_warnings(), redirect_stdout(output):
+        with warnings.catch_warnings(), redirect_stdout(output), _asked_to_end():
             warnings.filterwarnings("always", category=UserWarning, module="napari_sam2s")
             warnings.showwarning = _tell(args.command, warnings.showwarning)
             return int(args.run(args) or 0)
@@ -94,6 +97,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Sam2sError, OSError, MemoryError, RuntimeError) as error:
         say(args.command, _sentence(error))
         return 2
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[None]:
+    """Take what ``kill``, a closed terminal and cluster schedulers send as Ctrl-C, so that nothing half-done is left.
+
+    Where such a signal is ignored (``nohup``) or handled already nothing is changed.
+    """
+    ours = os.getpid()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != ours:  # a forked process, which is to end as it always does
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif callable(signal.getsignal(signal.SIGINT)):
+            signal.raise_signal(signal.SIGINT)
+        else:  # Ctrl-C is ignored, as it is of jobs that a script has put into the background
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has one of them
+    taken = [number for number in known if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _empty(words: Sequence[str]) -> str | None:

@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from napari_sam2s.evaluation.benchmark_page import page
     from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
     from napari_sam2s.evaluation.scores import Protocol
+    from napari_sam2s.formats.atomic_write import check_writable
 
     if args.processes < 1:
         raise EvaluationError(f"--processes {args.processes}: there must be at least one.")
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     ]
     protocol = Protocol(args.skip, "error", 255, args.late, surface=args.nsd)
     jobs = plan(videos, settings, args.out, protocol=protocol, keep_masks=args.keep_masks)
-    args.out.mkdir(parents=True, exist_ok=True)  # now, and not when the first video is done
+    check_writable(args.out)  # now, and not when the first video is done
     failed = work(jobs, device=args.device, processes=args.processes, scheduler=args.scheduler, again=args.again)
     broken = [job for job, _ in failed]  # which may have results of other settings still
     done = [job for job in jobs if job not in broken]

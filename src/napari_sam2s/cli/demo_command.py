@@ -25,23 +25,30 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the case, track it, score it, show it."""
+    from napari_sam2s.errors import FormatError
+    from napari_sam2s.formats.atomic_write import folder_for, refuse_full
+
+    if args.frames < 3:
+        raise FormatError(f"--frames {args.frames} is too short to score: take at least 3.")
+    refuse_full(args.out)
+    with folder_for(args.out):
+        _make(args)
+    print(f"Look at {args.out / 'masks.png'} and {args.out / 'masks.mp4'}; the project is {args.out / 'case.sam2s'}.")
+    return 0
+
+
+def _make(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from napari_sam2s.errors import FormatError
     from napari_sam2s.evaluation import evaluate
     from napari_sam2s.evaluation.clicks import prompt_first
     from napari_sam2s.formats import contact_sheet, write_davis, write_overlay, write_video
-    from napari_sam2s.formats.atomic_write import make_folder, refuse_full
     from napari_sam2s.masklets import Project
     from napari_sam2s.model import load_model
     from napari_sam2s.synthetic.samples import demo_case
     from napari_sam2s.tracking import ProjectRun, Tracker
     from napari_sam2s.video import open_video
 
-    if args.frames < 3:
-        raise FormatError(f"--frames {args.frames} is too short to score: take at least 3.")
-    refuse_full(args.out)
-    make_folder(args.out)
     case = demo_case(args.frames)
     path = write_video((case[t] for t in tqdm(range(len(case)), unit="frame", desc="making the case")), args.out / "case.mp4")
     write_davis(case, args.out / "truth", "case")
@@ -61,5 +68,3 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n{len(case)} frames, {len(case.objects)} objects, {len(case) / seconds:.1f} frames a second.")
         contact_sheet(video, project).save(args.out / "masks.png")
         write_overlay(video, project, args.out / "masks.mp4")
-    print(f"Look at {args.out / 'masks.png'} and {args.out / 'masks.mp4'}; the project is {args.out / 'case.sam2s'}.")
-    return 0

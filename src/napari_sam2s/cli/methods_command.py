@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print, and write if wanted."""
-    from napari_sam2s.formats.atomic_write import make_folder, whole_file
+    from napari_sam2s.formats.atomic_write import whole_file
     from napari_sam2s.formats.methods_record import methods_paragraph, methods_record
     from napari_sam2s.formats.references import bibtex
     from napari_sam2s.masklets import Project
@@ -29,8 +30,9 @@ def run(args: argparse.Namespace) -> int:
         stem = project.path.stem
     texts = {"txt": methods_paragraph(record) + "\n", "bib": bibtex(record), "json": json.dumps(record, indent=1) + "\n"}
     if args.out is not None:
-        for ending, text in texts.items():
-            with whole_file(make_folder(args.out) / f"{stem}_methods.{ending}") as part:
+        with ExitStack() as parts:  # all three or none
+            for ending, text in texts.items():
+                part = parts.enter_context(whole_file(args.out / f"{stem}_methods.{ending}"))
                 part.write_text(text, encoding="utf-8")
     print(texts["json"] if args.json else f"{texts['txt']}\n{texts['bib']}", end="")
     return 0

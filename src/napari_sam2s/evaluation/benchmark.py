@@ -23,7 +23,7 @@ from napari_sam2s.evaluation.report import write_report
 from napari_sam2s.evaluation.result import Evaluation, merge
 from napari_sam2s.evaluation.scores import Protocol, finite
 from napari_sam2s.formats import read_davis, write_davis
-from napari_sam2s.formats.atomic_write import make_folder, whole_file
+from napari_sam2s.formats.atomic_write import folder_for, whole_file
 from napari_sam2s.masklets.protocol import Renumbered
 
 PROTOCOL = Protocol(skip="ends", missing="error", void=255, late="own-clip")
@@ -201,8 +201,8 @@ def finished(job: Job, settings: Mapping[str, Any], *, again: bool = False) -> b
 
 def save(job: Job, result: Mapping[str, Any]) -> None:
     """Write a result, whole or not at all."""
-    make_folder(job.path.parent)
-    with whole_file(job.path, job.path.with_name(f"{job.path.name}.{os.getpid()}.part")) as part:
+    part = job.path.with_name(f"{job.path.name}.{os.getpid()}.part")
+    with folder_for(job.path.parent), whole_file(job.path, part):
         part.write_text(json.dumps(result, indent=1), encoding="utf-8")
 
 

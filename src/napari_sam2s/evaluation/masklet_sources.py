@@ -33,6 +33,7 @@ class ProjectFile:
     def _opened(self) -> Project:
         if self._project is None:
             self._project = Project.open(self.path, mode="r")
+            self._project.store.check_pages()
         return self._project
 
     @property

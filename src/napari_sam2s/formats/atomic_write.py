@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,12 +38,17 @@ def writing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
-    """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`."""
-    draft = path.with_name(f"{path.name}{DRAFT}") if part is None else part
+    """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`.
+
+    Folders above it that are not there are made then, so that nothing is left of a file that failed, or of a killed process
+    but the draft.
+    """
+    draft = _draft_of(path, path.name) if part is None else part
     try:
         with writing(path):
             yield draft
-            draft.replace(path)
+            with folder_for(path.parent):
+                draft.replace(path)
     except BaseException:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -51,11 +59,10 @@ def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes ``folder`` when all of it is written; see :func:`writing`.
 
-    An earlier ``folder`` is replaced. What it holds that was not written anew is kept.
+    An earlier ``folder`` is replaced. What it holds that was not written anew is kept. Folders above it that are not there are
+    made in the end.
     """
-    alone = not folder.parent.exists()
-    make_folder(folder.parent)
-    draft = folder.with_name(f".{folder.name}.part")
+    draft = _draft_of(folder, f".{folder.name}")
     try:
         with writing(folder):
             if folder.exists() and not folder.is_dir():
@@ -64,13 +71,67 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
             draft.mkdir()
             yield draft
-            move_folder(draft, folder)
+            with folder_for(folder.parent):
+                move_folder(draft, folder)
     except BaseException:
         _remove(draft)
-        if alone:
-            with suppress(OSError):  # something else came into it
-                folder.parent.rmdir()
         raise
+
+
+def _draft_of(path: Path, name: str) -> Path:
+    """Return where it is written until it is whole: beside it, or beside the first folder above it that is not there."""
+    with writing(path):
+        there = _first_there(path.parent)
+    if there == path.parent:
+        return path.with_name(f"{name}{DRAFT}")
+    return there / f".{path.relative_to(there).parts[0]}.{path.name}{DRAFT}"
+
+
+def _first_there(folder: Path) -> Path:
+    """Return the folder, or where it is not there the next above it that is; what is no folder is an ``OSError``."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    return there
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return which of a folder and those above it are not there, the lowest first."""
+    with writing(folder):
+        return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+@contextmanager
+def folder_for(*folders: Path) -> Iterator[None]:
+    """Make folders, if they are not there, for what is made in the block; if it fails, those that are still empty go again.
+
+    Raises
+    ------
+    FormatError
+        If they cannot be made.
+    """
+    made = [place for folder in folders for place in _missing(folder)]
+    try:
+        for folder in folders:
+            make_folder(folder)
+        yield
+    except BaseException:
+        for place in sorted(made, key=lambda path: -len(path.parts)):
+            with suppress(OSError):  # something came into it
+                place.rmdir()
+        raise
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, or that it can be made, before the work begins; nothing is left.
+
+    Raises
+    ------
+    FormatError
+        If not.
+    """
+    with writing(folder), tempfile.TemporaryFile(dir=_first_there(folder)):
+        pass
 
 
 def move_folder(draft: Path, folder: Path) -> None:
@@ -133,12 +194,11 @@ def refuse_full(folder: Path) -> None:
 
 
 def file_in(place: Path | str, name: str, ending: str) -> Path:
-    """Return ``<name><ending>`` in the folder ``place``, which is made; or ``place``, if that is the name of such a file."""
+    """Return ``<name><ending>`` in the folder ``place``; or ``place``, if that is the name of such a file."""
     place = Path(place)
     if kind_of(place) == kind_of(Path(ending)) and not place.is_dir():
-        make_folder(place.parent)
         return place
-    return make_folder(place) / f"{name}{ending}"
+    return place / f"{name}{ending}"
 
 
 def kind_of(path: Path) -> str:

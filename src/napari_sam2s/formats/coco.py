@@ -194,7 +194,7 @@ class CocoMasklets:
         for i, segmentation in self._masks[frame]:
             if isinstance(segmentation, list):
                 raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
-            mask = decode_rle(segmentation)
+            mask = decode_rle(segmentation, self.shape[1:])
             masks[i] = masks[i] | mask if i in masks else mask
         return masks
 

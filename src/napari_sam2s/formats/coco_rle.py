@@ -37,19 +37,23 @@ def counts_of(mask: rle.Mask, size: tuple[int, int]) -> list[int]:
     return lengths
 
 
-def decode_rle(runs: Mapping[str, Any]) -> NDArray[np.bool_]:
+def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
     """Return the mask ``(Y, X)`` of packed or plain runs.
 
     Raises
     ------
     FormatError
-        If the runs do not fill the size, or are no runs.
+        If the runs do not fill their size, are no runs, or are of another size than ``size (Y, X)``, if that is known.
     """
     try:
         height, width = (whole(n) for n in runs["size"])
         counts = unpack_counts(runs["counts"]) if isinstance(runs["counts"], str) else [whole(n) for n in runs["counts"]]
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"A mask is no run lengths of COCO ({error!r}).") from error
+    if size is not None and (height, width) != tuple(size):
+        raise FormatError(
+            f"A mask is of {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."
+        )
     if sum(counts) != height * width or min(counts, default=0) < 0:
         raise FormatError(f"Runs of {sum(counts)} pixels do not fill a picture of {(height, width)} (Y, X).")
     values = np.arange(len(counts)) % 2 == 1

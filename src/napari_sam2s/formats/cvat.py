@@ -52,7 +52,7 @@ def write_cvat(masklets: Masklets, root: Path | str, video: str) -> Path:
         **{"frames": frames, "time_s": [seconds_of(masklets, t) for t in frames], "fps": getattr(masklets, "fps", None)},
         "objects": facts_of_objects(objects),
     }
-    with whole_file(path) as part, ObjectSpool(path.parent) as spool, part.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, ObjectSpool(part.parent) as spool, part.open("w", encoding="utf-8") as file:
         for frame in frames:
             known = {e.object_id: e.mask for e in entries_of(masklets, frame)}
             for n, o in enumerate(objects):
@@ -159,7 +159,7 @@ class CvatMasklets:
                     for side in ("height", "width"):
                         size[side] = int(element.findtext(f"original_size/{side}") or 0)
                 elif element.tag == "track":
-                    tracks.append(self._take(element, len(tracks)))
+                    tracks.append(self._take(element, len(tracks), (size.get("height", 0), size.get("width", 0))))
                     ids.append(int(element.get("id", -1)))
                 elif element.tag == "image":
                     raise FormatError(f'{self.path} is "CVAT for images": export "CVAT for video 1.1" from CVAT.')
@@ -168,7 +168,7 @@ class CvatMasklets:
             self.shape = size["length"], size["height"], size["width"]
             self._finish(tracks, ids)
 
-    def _take(self, track: ElementTree.Element, place: int) -> Object:
+    def _take(self, track: ElementTree.Element, place: int, size: tuple[int, int]) -> Object:
         """Keep the masks of a track by its place."""
         name, last, gaps = None, None, 0
         for shape in track:
@@ -179,6 +179,8 @@ class CvatMasklets:
                 last = None
                 continue
             box = tuple(int(shape.attrib[key]) for key in ("top", "left", "height", "width"))
+            if min(box) < 0 or box[0] + box[2] > size[0] or box[1] + box[3] > size[1]:
+                raise ValueError(f"track {track.get('id')} has a mask beyond the frame")
             runs = np.array(shape.attrib["rle"].split(","), dtype=np.int64)
             there = self._masks.setdefault(frame := int(shape.attrib["frame"]), {})
             gaps, last = gaps + (last is not None and frame > last + 1), frame

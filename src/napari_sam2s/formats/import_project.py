@@ -11,7 +11,7 @@ import numpy as np
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import DavisFolder
 from napari_sam2s.formats.foreign_files import reading
-from napari_sam2s.formats.label_picture import soft_edges
+from napari_sam2s.formats.label_picture import SOFT, soft_edges
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
@@ -103,7 +103,7 @@ def _refuse_soft_edges(masklets: Masklets, frames: Sequence[int], source: Path |
     if isinstance(masklets, DavisFolder):
         labels = masklets.stored(frame)  # with 255, which is the inside of what is soft
     if (values := soft_edges(labels)) is not None:
-        raise FormatError(f"{source} has soft edges ({values} grey values): threshold it first.")
+        raise FormatError(SOFT.format(source, values))
 
 
 class _Sized:

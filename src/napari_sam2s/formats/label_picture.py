@@ -19,9 +19,15 @@ from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, op
 REMEDY = "save labels without, or with a compression that keeps them, such as zlib"
 LOSSY = (6, 7, 33007, 34892)  # TIFF's numbers of JPEG
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the first bytes, of BigTIFF too
-RIM, BESIDE = 0.85, 0.8  # of the values between black and white, and of their pixels
+HALF, BESIDE, INSIDE = 0.5, 0.6, 0.25  # of patches, of pixels of thin ones, of pixels: where labels begin, and soft edges end
+SPARSE = 10  # an id, over their number
+PLACE = 0.75  # of a value's pixels, that is in one patch
 MANY = 8  # values
 FILLED, MANY_VALUES, UNLIKE = 0.5, 64, 0.8  # of a photograph: pixels that are not 0, values, pixels unlike their neighbours
+SOFT = (
+    "{} has soft edges ({} grey values): threshold it first, as a picture of 0 and 255. Should each value be an object, give "
+    "them from Python, as mask=labels == 1 and so on."
+)
 LARGEST_WHOLE = 2**53  # up to which floats hold whole numbers
 WHITE = {"float16": 255, "float32": 255, "float64": 255, "uint16": 65535}  # in pictures of black and white
 _PHOTOMETRIC = 262  # TIFF's tag: what a value looks like
@@ -75,7 +81,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
             "each value is an object."
         )
     if (values := soft_edges(array)) is not None:
-        raise FormatError(f"The mask {path} has soft edges ({values} grey values): threshold it first.")
+        raise FormatError(SOFT.format(f"The mask {path}", values))
     return np.where(array == VOID, 0, array) if palette else array
 
 
@@ -91,22 +97,71 @@ def _photograph(labels: NDArray[Any]) -> bool:
 def soft_edges(labels: NDArray[Any]) -> int | None:
     """Return how many values a picture ``(Y, X)`` has that was smoothed or scaled, or ``None`` for labels.
 
-    Between black and its largest value it has rims: of hardly a value any pixel is like its four neighbours, and nearly all
-    of these pixels lie beside other values than 0. Objects have an inside; threads and dots lie on 0.
+    Labels are patches: even the smallest, of 2 x 2 pixels, are in one place each. The greys of soft edges are threads and
+    dots beside other greys, and those of soft pictures that were enlarged are blocks of which each value has many.
     """
     white = labels.max()
     between = np.unique(labels[(labels != 0) & (labels != white)])
-    if not len(between) or (len(between) < MANY and white != np.iinfo(labels.dtype).max):
+    if not len(between):
         return None
-    padded = np.pad(labels, 1)
+    patches = _Patches(labels)
+    few = len(between) < MANY and white != np.iinfo(labels.dtype).max
+    scattered = patches.scattered(between)
+    if patches.thin:
+        percent = scattered and white > SPARSE * (len(between) + 1)  # not the ids of a few objects all through each other
+        soft = (percent or not few) and patches.beside_others() >= BESIDE
+    else:
+        soft = scattered and not few and _inside(labels, white) < INSIDE
+    return len(between) if soft else None
+
+
+class _Patches:
+    """The connected pixels of one value each, of a picture ``(Y, X)``; those without 2 x 2 pixels are thin."""
+
+    def __init__(self, labels: NDArray[Any]) -> None:
+        from skimage.measure import label
+
+        self._labels = labels
+        self._of = label(labels, background=0, connectivity=1)
+        self._sizes = np.bincount(self._of.ravel())
+        self._values = np.zeros(len(self._sizes), labels.dtype)
+        self._values[self._of.ravel()] = labels.ravel()
+        corner = self._of[:-1, :-1]
+        block = (corner == self._of[1:, :-1]) & (corner == self._of[:-1, 1:]) & (corner == self._of[1:, 1:])
+        self._solid = np.zeros(len(self._sizes), bool)
+        self._solid[corner[block]] = True
+
+    @property
+    def thin(self) -> bool:
+        """Whether most are thin."""
+        return bool(self._solid[1:].mean() < HALF)
+
+    def beside_others(self) -> float:
+        """Return how many pixels of thin ones lie beside other values than 0; those of dots and threads lie on 0."""
+        padded = np.pad(self._labels, 1)
+        beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        others = np.logical_or.reduce([(near != 0) & (near != self._labels) for near in beside])
+        return float(others[~self._solid[self._of] & (self._labels != 0)].mean())
+
+    def scattered(self, values: NDArray[Any]) -> bool:
+        """Whether few values, or values of few pixels, are each in one place: most of it in one solid patch."""
+        numbers = np.searchsorted(values, self._values).clip(max=len(values) - 1)
+        chosen = (values[numbers] == self._values) & (self._values != 0)
+        areas = np.bincount(numbers[chosen], self._sizes[chosen], len(values))
+        largest = np.zeros(len(values))
+        np.maximum.at(largest, numbers[chosen], (self._sizes * self._solid)[chosen])
+        one_place = largest >= PLACE * areas
+        return bool(min(one_place.mean(), areas[one_place].sum() / areas.sum()) < HALF)
+
+
+def _inside(labels: NDArray[Any], white: Any) -> float:
+    """Return how many of the pixels between black and white are like their neighbours, without what was enlarged."""
+    changes = [np.flatnonzero((labels[1:] != labels[:-1]).any(1)), np.flatnonzero((labels[:, 1:] != labels[:, :-1]).any(0))]
+    labels = labels[:: (step := int(np.gcd.reduce(np.concatenate(changes) + 1))), ::step]
+    padded = np.pad(labels, 1, mode="edge")
     beside = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    alike = np.logical_and.reduce([labels == other for other in beside])
-    rims = np.setdiff1d(between, labels[alike])
-    if len(rims) < RIM * len(between):
-        return None
-    in_rims = np.isin(labels, rims)
-    other = np.logical_or.reduce([(near != 0) & (near != labels) for near in beside])
-    return len(between) if other[in_rims].mean() >= BESIDE else None
+    alike = np.logical_and.reduce([labels == near for near in beside])
+    return float(alike[(labels != 0) & (labels != white)].mean())
 
 
 def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:

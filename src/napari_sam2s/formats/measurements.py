@@ -59,8 +59,8 @@ def write_measurements(
         writer.writeheader()
         rows = measurements(masklets, pixel_size=pixel_size, unit=unit)
         writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
-    if facts_of_phases(masklets):
-        write_phases(masklets, path.parent, path.stem.removesuffix(Path(ENDING).stem))
+        if facts_of_phases(masklets):
+            write_phases(masklets, path.parent, path.stem.removesuffix(Path(ENDING).stem))
     return path
 
 

@@ -129,7 +129,7 @@ class MotsFolder:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"{self.folder} has no frame {frame}.")
-        return {self._id_of[n]: decode_rle(runs) for n, runs in self._rows.get(frame, ())}
+        return {self._id_of[n]: decode_rle(runs, self.shape[1:]) for n, runs in self._rows.get(frame, ())}
 
 
 def read_mots(path: Path | str) -> dict[str, MotsFolder]:

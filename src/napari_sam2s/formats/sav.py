@@ -74,7 +74,7 @@ class SavFile:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
         row = self._masklet[frame // self.every]
         try:
-            return {i: decode_rle(runs) for i, runs in zip(self._ids, row, strict=True) if runs is not None}
+            return {i: decode_rle(runs, self.shape[1:]) for i, runs in zip(self._ids, row, strict=True) if runs is not None}
         except FormatError as error:
             raise FormatError(f"{self.path}, frame {frame}: {error}") from error
 

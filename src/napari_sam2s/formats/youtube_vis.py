@@ -61,7 +61,7 @@ def write_youtube_vis(masklets: Masklets, root: Path | str, video: str) -> Path:
         "tracks": facts_of_objects(objects),
         "phases": facts_of_phases(masklets),
     }
-    with whole_file(path) as part, ObjectSpool(path.parent) as spool, part.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, ObjectSpool(part.parent) as spool, part.open("w", encoding="utf-8") as file:
         _spool(spool, masklets, frames, objects, (height, width))
         file.write(json.dumps(head)[:-1])
         file.write(', "annotations": [')
@@ -142,7 +142,7 @@ class YouTubeVisMasklets:
             if isinstance(runs, list):
                 raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
             if runs is not None:
-                masks[i] = decode_rle(runs)
+                masks[i] = decode_rle(runs, self.shape[1:])
         return masks
 
 

@@ -51,6 +51,13 @@ class Damage:
         self.lost.setdefault(object_id, []).append(frame)
 
     @property
+    def sentence(self) -> str:
+        """What is damaged, in words; of pages only where it is not known what lies on them."""
+        masks = [f"masks cannot be read ({self.lost_text})."] if self.lost else []
+        named = [*masks, *self.parts.values()]
+        return " ".join(named or [f"{' '.join(page.split())}." for page in self.pages[:1]])
+
+    @property
     def lost_text(self) -> str:
         """Which masks cannot be read, in words."""
         return "; ".join(f"{self.names.get(i, f'object {i}')}: {_ranges(frames)}" for i, frames in sorted(self.lost.items()))

@@ -6,9 +6,10 @@ import sqlite3
 from pathlib import Path
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.validation import quoted
 
 PROBLEMS = 20  # that SQLite lists
-SMALL_BYTES = 4 * 2**20  # of a file whose pages and indices are checked whenever it is opened: some 100 ms
+SMALL_BYTES = 64 * 2**20  # of a file whose pages and indices are checked whenever it is opened: some 200 ms
 
 
 def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> list[str]:
@@ -21,14 +22,21 @@ def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> lis
     return [] if found == ["ok"] else found
 
 
-def refuse_broken_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """Look at the pages and indices of a small file, which costs little.
+def refuse_broken_pages(connection: sqlite3.Connection, path: Path, *, large: bool = False) -> None:
+    """Look at the pages and indices of a small file, which costs little; of a ``large`` one too, if wanted.
 
     Raises
     ------
     ProjectError
         If some are damaged.
     """
-    if path.stat().st_size <= SMALL_BYTES and (found := page_problems(connection)):
+    if (large or path.stat().st_size <= SMALL_BYTES) and (found := page_problems(connection)):
         first = found[0].splitlines()[-1]
-        raise ProjectError(f"{path} is damaged ({first}): `napari-sam2s doctor` says what can be saved, and how.")
+        raise damaged(path, first)
+
+
+def damaged(path: Path, what: str) -> ProjectError:
+    """Return the error that says what is damaged in a project, and what to do."""
+    return ProjectError(
+        f"{path} is damaged ({what}): `napari-sam2s doctor {quoted(path.name)}` says what can be saved, and how."
+    )

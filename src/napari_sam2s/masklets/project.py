@@ -230,9 +230,11 @@ class Project:
         Raises
         ------
         ProjectError
-            If there is no such format, or it does not have these options.
+            If there is no such format, it does not have these options, or the project is damaged.
         """
         from napari_sam2s.formats.registry import export
+
+        self.store.check_pages()
 
         return export(self, self.video.export_name(), folder, format, **options)
 

@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.page_check import damaged
 from napari_sam2s.masklets.picture_changes import unpacked
-from napari_sam2s.masklets.schema import wrong_tables
+from napari_sam2s.masklets.schema import cannot_be_opened, wrong_tables
 from napari_sam2s.masklets.types import Origin
-from napari_sam2s.masklets.validation import quoted
 
 QUICK_BYTES = 64 * 2**20  # of a file whose masks are looked at whenever it is opened: some 100 ms
 LARGEST_ID = 2**53  # what a file of any format can hold
@@ -204,18 +203,14 @@ def refuse_unsound_rows(connection: sqlite3.Connection, path: Path, frames: int)
     ProjectError
         If one is not what this package writes, with its place and value.
     """
-    found = wrong_tables(connection) or _unsound_rows(connection, frames) or _unsound_references(connection)
-    if found is None and path.stat().st_size <= QUICK_BYTES:
-        found = _unsound_mask(connection)
+    try:
+        found = wrong_tables(connection) or _unsound_rows(connection, frames) or _unsound_references(connection)
+        if found is None and path.stat().st_size <= QUICK_BYTES:
+            found = _unsound_mask(connection)
+    except sqlite3.DatabaseError as error:
+        raise cannot_be_opened(path, error, "is damaged") from error
     if found is not None:
         raise damaged(path, found)
-
-
-def damaged(path: Path, what: str) -> ProjectError:
-    """Return the error that says what is damaged in a project, and what to do."""
-    return ProjectError(
-        f"{path} is damaged ({what}): `napari-sam2s doctor {quoted(path.name)}` says what can be saved, and how."
-    )
 
 
 def _unsound_rows(connection: sqlite3.Connection, frames: int) -> str | None:

@@ -184,7 +184,7 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
             _refuse_unread_changes(path)
             connection, application, version = _open_and_ask(path, "mode=ro&immutable=1")
     except sqlite3.Error as error:
-        raise _cannot_be_opened(path, error, "is not a project, or is damaged") from error
+        raise cannot_be_opened(path, error, "is not a project, or is damaged") from error
     try:
         if application != APPLICATION_ID:
             what = "a database of another application" if path.stat().st_size else "empty"
@@ -209,14 +209,14 @@ def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connec
             _migrate(connection, version, path)
     except sqlite3.Error as error:
         connection.close()
-        raise _cannot_be_opened(path, error, "is damaged") from error
+        raise cannot_be_opened(path, error, "is damaged") from error
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> ProjectError:
+def cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> ProjectError:
     """Say why, and not that a project is damaged whose disk is full."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _WITHOUT_LOCKS:

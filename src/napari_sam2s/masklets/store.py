@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
+from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
 
@@ -57,7 +58,7 @@ class Store:
         self.when_forgotten: list[Callable[[], None]] = []  # what was read before may be wrong
         self._lock = lock
         self._stamp = 0
-        self._closed = self._changed = False
+        self._closed = self._changed = self._checked = False
         self._process = os.getpid()
         self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()
@@ -249,6 +250,20 @@ class Store:
                     f"{self.path.name} cannot be read ({error}): `napari-sam2s doctor {quoted(self.path.name)}` says "
                     "what can be saved."
                 ) from error
+
+    def check_pages(self) -> None:
+        """Look once at all pages and indices, for whoever reads all masks: ones that a broken disk left out go unnoticed.
+
+        Raises
+        ------
+        ProjectError
+            If some are damaged.
+        """
+        with self.guard:
+            self._check_open()
+            if not self._checked:
+                refuse_broken_pages(self.db, self.path, large=True)
+                self._checked = True
 
     def _check_open(self) -> None:
         if self._closed:

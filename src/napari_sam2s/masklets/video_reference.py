@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.page_check import damaged
 from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sentence, unpacked
-from napari_sam2s.masklets.row_check import damaged, unsound_fact
+from napari_sam2s.masklets.row_check import unsound_fact
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.validation import frame_of
 

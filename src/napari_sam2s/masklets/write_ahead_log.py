@@ -19,6 +19,7 @@ from napari_sam2s.masklets.log_check import COMMITS, OPEN, SALT, log_of, salt_of
 NOTED_EVERY = 4096  # commits: how often the number of the log is noted
 SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
 TRIES, TRY_S = 4, 0.005
+READER_TRIES = 200  # of the thread, while somebody reads what was before
 WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
 
 
@@ -51,7 +52,8 @@ class Checkpointer:
             return
         started = time.perf_counter()
         # Not the thread at the first sign of another who is at it: stopped in the midst of one it would keep the writer off.
-        if not any(_checkpoint(connection) for _ in range(TRIES)):
+        found = next((state for state in (_checkpoint(connection) for _ in range(TRIES)) if state is not None), False)
+        if not found:
             self._wanted.set()
         self._took.append(time.perf_counter() - started)
         self.slow = len(self._took) == RECENT and sorted(self._took)[RECENT // 2] > SLOW_S
@@ -65,7 +67,11 @@ class Checkpointer:
                     self._wanted.clear()
                     if self._over:
                         return
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                    for _ in range(READER_TRIES):
+                        busy, there, done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                        if self._wanted.is_set() or not (busy or done < there):
+                            break
+                        time.sleep(TRY_S)  # until who reads an earlier state has read it
         except sqlite3.Error:  # a full disk, say: the log has everything, and who writes is told
             return
 
@@ -76,15 +82,16 @@ class Checkpointer:
         self._thread.join()
 
 
-def _checkpoint(connection: sqlite3.Connection) -> bool:
-    """Return whether nobody else was at it."""
+def _checkpoint(connection: sqlite3.Connection) -> bool | None:
+    """Return whether all is in the main file, which a reader of an earlier state prevents; ``None`` if others were at it."""
     try:
-        done = not connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
+        busy, there, done = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     except sqlite3.Error:  # a full disk, say: the log has everything
         return True
-    if not done:
+    if busy:
         time.sleep(TRY_S)
-    return done
+        return None
+    return bool(done == there)
 
 
 def mark_open(connection: sqlite3.Connection, path: Path) -> None:

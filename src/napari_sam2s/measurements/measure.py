@@ -77,6 +77,8 @@ def measure(
     chosen = _chosen(masklets.objects, objects)
     scale = _scale(video if video is not None else getattr(masklets, "video", None), pixel_size, unit)
     _check_size(masklets, video)
+    if (store := getattr(masklets, "store", None)) is not None:
+        store.check_pages()
     frames = [int(frame) for frame in masklets.frames]
     entries, clock = _entries(masklets), Clock(video, getattr(masklets, "fps", None))
     if table == "pairs":

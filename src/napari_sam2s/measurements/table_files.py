@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import make_folder, whole_file
+from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.formats.text_cells import csv_cell
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def write_table(table: pd.DataFrame, path: Path | str) -> Path:
         If the name ends otherwise, the file exists or cannot be written, or pyarrow is not there for Parquet.
     """
     path = check_target(path)
-    make_folder(path.parent)
     with whole_file(path) as part:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(part, index=False)

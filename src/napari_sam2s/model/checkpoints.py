@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_checkpoint, read_checkpoint
 from napari_sam2s.model.checkpoint_fit import Differences, compare, put_in
 from napari_sam2s.model.cuda_graphs import Graphs
-from napari_sam2s.model.downloads import checked_weights, sha256_once
+from napari_sam2s.model.downloads import checked_weights, sha256_once, state_of
 from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.edgetam_weights import is_edgetam
 from napari_sam2s.model.input_size import input_size
@@ -42,6 +42,7 @@ __all__ = [
     "load_model",
     "read_checkpoint",
     "recognise",
+    "unchanged_weights",
 ]
 
 BUILT_IN = "sam2s-nano"
@@ -98,8 +99,8 @@ def load_model(
         raise ModelError(f"dtype={dtype} is not one of torch.float32 and torch.bfloat16.")
     if image_size is not None:
         check_image_size(image_size)
-    path = find_weights(name_or_path)
-    file = open_checkpoint(path)
+    with unchanged_weights(name_or_path) as path:
+        file = open_checkpoint(path)
     model, facts = _network(str(name_or_path), file, strict)
     config, metadata = model.config, file.metadata
     size = image_size or input_size(str(name_or_path), file, facts["sha256"])
@@ -120,6 +121,23 @@ def load_model(
             round_weights(model, model.arithmetic)
         model.graphs = Graphs()
     return model
+
+
+@contextmanager
+def unchanged_weights(name_or_path: str | Path) -> Iterator[Path]:
+    """Give the file of a model, and make sure that what is read in the block is what was compared; see :func:`find_weights`.
+
+    Raises
+    ------
+    ModelError
+        If it is changed meanwhile.
+    """
+    path = find_weights(name_or_path)
+    before = state_of(path)
+    find_weights(name_or_path)  # of the file as it was just now, which costs nothing if it is still the same
+    yield path
+    if state_of(path) != before:
+        raise ModelError(f"{path} was changed while it was read: load it again when nothing writes it.")
 
 
 def find_weights(name_or_path: str | Path) -> Path:

@@ -185,8 +185,13 @@ def sha256(path: Path) -> str:
 
 def sha256_once(path: Path) -> str:
     """Return the SHA-256 of a file, computed anew only when it has changed since."""
+    return _sha256_of(path, *state_of(path))
+
+
+def state_of(path: Path) -> tuple[int, ...]:
+    """Return numbers that change whenever a file does; the time of change of its entry is no one's to put back."""
     status = path.stat()
-    return _sha256_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @lru_cache(maxsize=16)

@@ -102,6 +102,7 @@ def open_recordings(source: Path) -> Iterator[Recording]:
 
 def _open_project(path: Path) -> Recording:
     project = Project.open(path, mode="r")
+    project.store.check_pages()
     if project.video.path is None or not project.video.path.exists():
         raise TrainingError(f"The video {project.video.path} of {path} is gone: put it beside the project.")
     video = open_video(project.video.path)

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from napari_sam2s.errors import TrainingError
-from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
+from napari_sam2s.errors import FormatError, TrainingError
+from napari_sam2s.formats.atomic_write import check_writable
+from napari_sam2s.model.checkpoints import choose_device, read_checkpoint, unchanged_weights
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
 from napari_sam2s.model.segment_anything import SegmentAnythingHead
@@ -74,7 +75,10 @@ def start(
     config = read_config(config_path)
     check_given("data", recorded, "recorded", config.families, "learned from")
     check_given("validation", validation, "recorded", config.validation.families if config.validation else (), "judged on")
-    _make_folder(folder)
+    try:
+        check_writable(folder)
+    except FormatError as error:
+        raise TrainingError(f"{error} Name it with --out.") from error
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(config.seed)
@@ -111,13 +115,6 @@ def check_given(option: str, paths: Sequence[Path], family: str, wanted: Collect
     if paths and family not in wanted:
         table = "[families]" if use == "learned from" else "[validation]"
         warnings.warn(f"Nothing of --{option} is {use}: {table} of the configuration has no {family!r}.", stacklevel=3)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"The folder {folder} cannot be made ({error.strerror}): give another one with --out.") from error
 
 
 def _name_classes(model: SAM2S, config: TrainingConfig) -> None:
@@ -173,7 +170,8 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
     if not config.init:
         return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
-    weights, own, metadata = read_checkpoint(find_weights(config.init))
+    with unchanged_weights(config.init) as path:
+        weights, own, metadata = read_checkpoint(path)
     interactive = config.interactive or (own is not None and own.interactive)
     model = SAM2S(replace(_of_checkpoint(wanted, own), interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}
@@ -215,7 +213,8 @@ def _start_head(model: SAM2S, config: TrainingConfig, known: bool) -> list[dict[
     source = config.interactive_init or config.init
     if isinstance(model.interactive, SegmentAnythingHead):
         raise TrainingError(f"The head for first prompts of {config.init} is Segment Anything's: leave out interactive_init.")
-    weights, _, metadata = read_checkpoint(find_weights(source))
+    with unchanged_weights(source) as path:
+        weights, _, metadata = read_checkpoint(path)
     try:
         model.interactive.start_from(weights)
     except (KeyError, RuntimeError) as error:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.video.ffmpeg import BIT_ERRORS, EndMismatches, Packets, Probe, Source, decode_text, packets_from
 
@@ -30,6 +32,7 @@ LATE_FRAMES = 20  # that are decoded there, where the next key frame is farther 
 _SIZE = re.compile(r"pts_time:\S+ .*? s:(\d+x\d+)")
 # Decoders write from threads of their own: what one says may stand between a frame's time and its checksum, and end the line.
 _SHOWN = re.compile(r"n:\s*\d+ pts:\s*(-?\d+)(?:(?! pts:).)*? checksum:([0-9A-F]+)", re.DOTALL)
+_SPREAD = re.compile(r" stdev:\[([\d.]+)")
 _DAMAGE = re.compile(f"{BIT_ERRORS}|Invalid data|[Mm]issing reference|reference picture missing")
 _END_OF_GXF = re.compile(r"\[in#0/gxf.*?Error during demuxing: .*")  # of whole files, too
 # Of a palette the indices are the same after a jump, and their colours may not be.
@@ -62,11 +65,20 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
     Decodes 60 frames (fewer beyond 1080p), and three after a jump to a key frame among them; then the same at the last tenth,
     where parts that were appended lie. Of AVI and MXF, which have one list of packets for playing and another for jumping, it
     lists 20 packets after a jump there.
+
+    Raises
+    ------
+    VideoError
+        If pictures are of a palette that the file does not have.
     """
     pixels = first.streams[source.stream].pixels if source.stream < len(first.streams) else ""
     show = _OF_COLOURS if pixels == "pal8" else _CHECKSUMS
     count = min(max(CHECKED_PIXELS // (first.size[0] * first.size[1]), LEAST_FRAMES), CHECKED_FRAMES)
     played = _play(source, count, show)
+    if pixels == "pal8" and played.plain and not _play(source, count, _CHECKSUMS).plain:
+        last = int(pts[keys[-1]]) * first.time_base
+        if keys[-1] < count or _play(source, AFTER_JUMP, show, last).plain:  # else it only begins with black
+            raise VideoError(_no_palette(source.path))
     if not len(played.times):
         return Verdict(damaged=played.damaged)
     if played.runs_back:
@@ -93,6 +105,7 @@ class _Played:
         unsound = [mismatches.show_damage(line, frame=_SHOWN.search(line) is not None) for line in text.splitlines()]
         self.damaged = _DAMAGE.search(text) is not None or any(unsound[-1:])
         self.sizes = set(_SIZE.findall(text))
+        self.plain = set(_SPREAD.findall(text)) == {"0.0"}  # frames of one shade of grey
         self.runs_back = bool((np.diff(self.times) < 0).any())
 
     def lacks(self, pts: NDArray[np.int64], since: int | None = None) -> bool:
@@ -168,6 +181,13 @@ def other_sizes(source: Source, packets: Packets, first: Probe) -> bool:
     places = [int(np.argmax(packets.dts == dts)) for dts in packets.headers]
     times = [int(max(packets.pts[place], packets.dts[place])) * packets.time_base for place in places]  # NO_PTS is the least
     return any(_play(source, LATE_FRAMES, _CHECKSUMS, time + SEEK_BACK).sizes - {size} for time in times)
+
+
+def _no_palette(path: Path) -> str:
+    return (
+        f"{path} has no palette, so all of it would be black: copies into Matroska lose the colours of some codecs. Make it "
+        f"anew from the original: ffmpeg -i ORIGINAL -c:v ffv1 {quoted(f'{path.stem}-anew.mkv')}."
+    )
 
 
 def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:

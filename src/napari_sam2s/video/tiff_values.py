@@ -17,6 +17,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames
 from napari_sam2s.video.picture_file import turned_upright
 
+BEHIND_PAGES, BEHIND_BYTES = 3, 2**20  # of a file, that are looked at for a page behind the last one
 NAMED = 5  # in a sentence
 _FILE_NAME = re.compile(r'FileName="([^"]+)"')
 # PhotometricInterpretation, TIFF 6.0, sections 3, 5, 16, 21 and 23, and those of later supplements.
@@ -233,7 +234,10 @@ def _beyond(page: Any, end: int | None, own: str | None) -> bool:
 
 
 def chain_is_cut(tiff: Any) -> bool:
-    """Whether the last page that can be read names a further one (TIFF 6.0, section 2): behind the end, or in a circle."""
+    """Whether the last page that can be read names a further one (TIFF 6.0, section 2): behind the end, or in a circle.
+
+    Or it names none, and such a page lies behind it.
+    """
     form, file = tiff.tiff, tiff.filehandle
     try:
         place = tiff.pages[-1].offset
@@ -241,9 +245,26 @@ def chain_is_cut(tiff: Any) -> bool:
         tags = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
         file.seek(place + form.tagnosize + tags * form.tagsize)
         following = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
+        if not following and tags > 1:
+            file.seek(place)
+            following = _lies_behind(tiff, file.read(form.tagnosize + 2 * form.tagsize))
     except (struct.error, OSError, IndexError, ValueError):
         return True
     return bool(following)
+
+
+def _lies_behind(tiff: Any, head: bytes) -> bool:
+    """Whether a page that begins as the last one does lies soon behind it, and is none of those that are listed."""
+    page, file = tiff.pages[-1], tiff.filehandle
+    file.seek(page.offset + len(head))
+    behind = file.read(BEHIND_PAGES * sum(page.databytecounts) + BEHIND_BYTES)
+    found = behind.find(head)
+    listed = {known.offset for known in tiff.pages} if found >= 0 else set()
+    while found >= 0:
+        if page.offset + len(head) + found not in listed:
+            return True
+        found = behind.find(head, found + 1)
+    return False
 
 
 def refuse_unlike(tiff: Any, series: Any) -> None:

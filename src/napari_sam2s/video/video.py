@@ -262,6 +262,8 @@ def open_video(
             raise VideoError("stream= is for video files; this is an array.")
         frames = ArrayFrames(source, axes=axes or named_axes(source), channels=channels, limits=limits)
         return Video(frames, name="array", fps=fps)
+    if not str(source).strip():  # an empty path would be this very folder
+        raise VideoError("The path of the video is empty: name a file or a folder.")
     path = user_path(source)
     _check_path(path)
     if path.suffix.lower() in (".npy", ".npz"):
