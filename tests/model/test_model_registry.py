@@ -88,6 +88,20 @@ def test_commands(folder, capsys, monkeypatch):
     assert "[napari-sam2s models get sam2.1-tiny]" in listed
 
 
+def test_every_damaged_file_is_told(folder, capsys):
+    models = folder / "kept" / "models"
+    models.mkdir(parents=True)
+    for name in ("sam2.1-tiny", "edgetam"):
+        (models / f"{name}.pt").write_bytes(b"other")
+    own = folder / "lab.pt"
+    own.write_bytes(b"weights")
+    add_model(own, "lab", 512)
+    assert main(["models", "verify"]) == 2
+    out, err = capsys.readouterr()
+    assert err.count("is damaged, or not the published file") == 2
+    assert "lab: SHA-256" in out
+
+
 def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "ours.pt"))
     assert main(["models", "add", str(file), "--name", "lab", "--input-size", "512"]) == 0

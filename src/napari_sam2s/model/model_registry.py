@@ -44,6 +44,7 @@ class ModelEntry:
     bytes: int = 0  # 0: not known
     about_mb: int = 0
     sha256: str = ""  # "": not pinned
+    shape: str = ""  # a network whose trunk it must have, where no hash is known
     page: str = ""
     parameters: str = ""
     purpose: str = ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.model.downloads import sha256_once, weights_folder, write_note
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.model.network_config import check_image_size, possible_size
@@ -96,7 +97,7 @@ def own_weights(model: OwnModel) -> Path:
     if sha256_once(path) != model.sha256:
         raise ModelError(
             f"{path} has changed since it was added as {model.name}: if that is meant, "
-            f"`napari-sam2s models add {path} --name {model.name}` again."
+            f"`napari-sam2s models add {quoted(path)} --name {model.name}` again."
         )
     return path
 
