@@ -11,7 +11,7 @@ FEW = 3  # objects that take little longer than one
 ON_CPU, ON_GPU = "edgetam", "sam2.1-base-plus"
 # CPU-seconds of a frame with one object at the model's own size, on the same core (docs/explanation/speed.md; EdgeTAM by its
 # ratio to SAM 2.1 tiny in docs/models/edgetam.md): what one of them did here tells of the others.
-CPU_SECONDS = {"sam2s-nano": 0.23, "edgetam": 1.7, "sam2.1-tiny": 8.7}
+CPU_SECONDS = {"sam2s-nano": 0.23, "edgetam": 1.2, "sam2.1-tiny": 8.7}
 
 
 def recommended(device: str) -> str:
@@ -39,8 +39,10 @@ def advice(name: str, device: str) -> tuple[str, str]:
     short = " · ".join(words for words in ("recommended" if best else "", fast) if words)
     entry = registry().get(name)
     tip = [f"For {entry.purpose}." if entry is not None and entry.purpose else ""]
+    if entry is not None:
+        tip.append(f"{entry.parameters} parameters, input {entry.input_size} px, licence {entry.licence.title}.")
     if best and device == "cpu":
-        tip.append("Recommended without a GPU: trained on real video, for a fifth of the work of SAM 2.1 tiny.")
+        tip.append("Recommended without a GPU: trained on real video, for a seventh of the work of SAM 2.1 tiny.")
     elif best:
         tip.append("Recommended with a GPU: trained on real video, the size that SAM2S was trained from.")
     if fast.startswith("about"):
