@@ -75,7 +75,9 @@ class TrackerActor:
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
         facts = self.model.facts
-        of_file = {key: self.model.metadata[key] for key in ("differences", "averaged") if key in self.model.metadata}
+        of_file: dict[str, Any] = {
+            key: self.model.metadata[key] for key in ("differences", "averaged") if key in self.model.metadata
+        }
         return {
             **self.model.describe(),
             **of_file,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.widgets.preflight import measured_rates, speed
 
@@ -21,13 +19,13 @@ def recommended(device: str) -> str:
 
 def speed_here(name: str, device: str) -> str:
     """Return how fast a model ran on a device of this machine, or by what another one did; "" where nothing is known."""
-    ran = _of_one_object(measured_rates(name, device))
+    ran = _of_one_object(name, device)
     if ran is not None:
         return f"{speed(ran)} here"
     if device != "cpu" or name not in CPU_SECONDS:
         return ""
     for other, seconds in CPU_SECONDS.items():
-        known = _of_one_object(measured_rates(other, device))
+        known = _of_one_object(other, device)
         if known is not None:
             return f"about {speed(known * seconds / CPU_SECONDS[name])} here"
     return ""
@@ -50,6 +48,8 @@ def advice(name: str, device: str) -> tuple[str, str]:
     return short, "\n".join(line for line in tip if line)
 
 
-def _of_one_object(rates: Mapping[int, float]) -> float | None:
+def _of_one_object(name: str, device: str) -> float | None:
     """Return the rate of the fewest objects, if they are few: one from sixty would say that the model is slow."""
+    entry = registry().get(name)
+    rates = {} if entry is None else measured_rates(name, device, entry.input_size)
     return rates[min(rates)] if rates and min(rates) <= FEW else None
