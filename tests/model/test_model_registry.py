@@ -112,6 +112,12 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     assert f"yours, 512 px: {file}" in capsys.readouterr().out
     assert main(["models", "verify"]) == 0
     assert load_model("lab", device="cpu").image_size == 512
+    spaced = file.with_name("mein Modell (1).pt")
+    spaced.write_bytes(file.read_bytes())
+    assert main(["models", "add", str(spaced)]) == 0
+    assert own_models()["mein-Modell-1"].input_size == 512  # the same file
+    assert main(["models", "add", str(file), "--name", "lab", "--input-size", "0"]) == 2
+    assert "image_size=0 is not possible" in capsys.readouterr().err
     nano = load_model(device="cpu")  # a copy of which "lab" is
     assert nano.image_size == registry()["sam2s-nano"].input_size
     moved = file.rename(folder / "moved.pt")

@@ -165,13 +165,13 @@ def run_add(args: argparse.Namespace) -> int:
     """Take up a checkpoint of the user's own."""
     from napari_sam2s.masklets.validation import user_path
     from napari_sam2s.model.checkpoints import examine
-    from napari_sam2s.model.own_models import add_model
+    from napari_sam2s.model.own_models import add_model, default_name
 
     path = user_path(args.file)
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
-    found = examine(path, args.name or path.stem)
-    size = args.input_size or found.input_size
+    found = examine(path, args.name or default_name(path))
+    size = found.input_size if args.input_size is None else args.input_size
     if size is None and sys.stdin.isatty():
         size = _asked_size(path)
     if size is None:

@@ -66,7 +66,7 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     """
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
-    name = name or path.stem
+    name = name or default_name(path)
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise ModelError(
             f"{name!r} cannot be the name of a model: take letters, digits, '-', '_', '.', a letter or digit first (--name)."
@@ -75,12 +75,17 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     if known is not None:
         if known.built_in or (known.pinned and known.sha256 != digest):
             raise ModelError(f"{path} is not the published {name}: give it another name with --name.")
-        input_size = input_size or known.input_size
+        input_size = known.input_size if input_size is None else input_size
     if input_size is not None:
         check_image_size(input_size)
     model = OwnModel(name, str(path.resolve()), digest, input_size or remembered_size(digest))
     _keep([model])
     return model
+
+
+def default_name(path: Path) -> str:
+    """Return the name of a file's model, unless another is given: that of the file, without what no such name can have."""
+    return re.sub(r"[^\w.+-]+", "-", path.stem).strip("-.+") or path.stem
 
 
 def own_weights(model: OwnModel) -> Path:
