@@ -49,6 +49,8 @@ class _Layout:
 
 def _layout(network: nn.Module, weights: Mapping[str, Tensor]) -> _Layout:
     own = {name: weight.shape for name, weight in network.state_dict().items()}
+    if isinstance(network, EdgeTAM | Sam3Tracker):  # none of theirs is a single number, which could be neither cut nor joined
+        weights = {name: torch.atleast_1d(weight) for name, weight in weights.items()}
     if isinstance(network, EdgeTAM) and not is_folded(weights):
         return _Layout(unfolded(own), official(weights), folds=True)
     if isinstance(network, Sam3Tracker) and not is_own(weights):
