@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model import downloads, load_model
+from napari_sam2s.model import checkpoints, downloads, load_model
+from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.model.downloads import address, checked_weights, download, find_local, sha256, terms, verify
 from napari_sam2s.model.model_registry import Licence, ModelEntry, ModelFamily, registry
 
@@ -333,7 +334,18 @@ def test_weights_that_are_not_the_published_ones_are_not_loaded(tmp_path, monkey
     known["sam2.1-tiny"] = replace(known["sam2.1-tiny"], sha256=sha256(path))
     monkeypatch.setattr(downloads, "registry", lambda: known)
     assert checked_weights("sam2.1-tiny") == path
-    before = path.stat()
+    before, real = path.stat(), checkpoints.open_checkpoint
+
+    def replaced(path):
+        path.write_bytes(CONTENT[::-1])
+        return real(WEIGHTS / "sam2s-nano.pt")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "open_checkpoint", replaced)
+        with pytest.raises(ModelError, match="not the published file"):
+            load_model("sam2.1-tiny", device="cpu")
+    with pytest.raises(ModelError, match=r"cannot be read \(Is a directory\)"):  # of the engine, a loss of its process else
+        sha256(tmp_path)
     path.write_bytes(CONTENT[:-1] + b"!")  # changed since it was looked at, though size and time are the same
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(ModelError, match="not the published file"):

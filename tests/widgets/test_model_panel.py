@@ -166,6 +166,8 @@ def test_an_input_size_of_a_file_elsewhere_goes_into_the_menu(panel):
     panel.question.sizes.setCurrentText("512 x 512")
     panel.question.size_button.click()
     assert panel.choice().image_size == 512
+    pick(panel, BUILT_IN)
+    assert panel.choice().image_size is None  # it was said of that file, not of all
 
 
 def test_tensors_that_do_not_fit_are_named_and_the_user_decides(panel):

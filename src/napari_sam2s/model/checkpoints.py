@@ -101,6 +101,7 @@ def load_model(
         check_image_size(image_size)
     path = find_weights(name_or_path)
     file = open_checkpoint(path)
+    find_weights(name_or_path)  # once more: it may have been replaced after it was compared, before it was read
     model, facts = _network(str(name_or_path), file, strict)
     config, metadata = model.config, file.metadata
     size = image_size or input_size(str(name_or_path), file, facts["sha256"])

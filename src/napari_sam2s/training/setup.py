@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from napari_sam2s.errors import TrainingError
+from napari_sam2s.model.checkpoint_fit import check_finite
 from napari_sam2s.model.checkpoints import choose_device, find_weights, read_checkpoint
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
@@ -173,7 +174,8 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     wanted = replace(wanted, long_term=wanted.long_term or config.long_term, semantic=wanted.semantic or config.semantic)
     if not config.init:
         return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
-    weights, own, metadata = read_checkpoint(find_weights(config.init))
+    weights, own, metadata = read_checkpoint(path := find_weights(config.init))
+    check_finite(weights, path)
     interactive = config.interactive or (own is not None and own.interactive)
     model = SAM2S(replace(_of_checkpoint(wanted, own), interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
@@ -85,6 +85,7 @@ class ModelPanel(QWidget):
         self._chosen = BUILT_IN
         self._device = ""  # where the model runs, once that is known
         self._wanted: ModelEntry | None = None  # chosen, but not here yet
+        self._sized = ""  # the model whose size the user said, where it could not be remembered by its file
         self._accepted: set[tuple[str | int, ...]] = set()  # files that the user wants without the tensors that do not fit
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
@@ -201,8 +202,15 @@ class ModelPanel(QWidget):
             self.terms.setText(f"{_to_agree(item)} Until it is here, {Path(self._chosen).name} is used.")
             self._show_chosen()  # the menu shows what is used
             return
+        if self._sized not in ("", name):  # what was said of one model is no choice for the next
+            self._set_size(0)
+            self._sized = ""
         self._chosen = name
         self._change()
+
+    def _set_size(self, side: int) -> None:
+        with QSignalBlocker(self.input_size):
+            self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
 
     def _take_size(self, side: int) -> None:
         """Load the chosen model at the size that the user said; remembered by the content of its file, if it is here."""
@@ -214,7 +222,8 @@ class ModelPanel(QWidget):
             except (Sam2sError, OSError) as error:
                 self.trouble.emit(f"The size is used now, but cannot be remembered ({error}).")
         if not path.is_file() or self.address.text().strip():  # the file is read on another machine
-            self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
+            self._sized = self._chosen
+            self._set_size(side)
         self._change()
 
     def _accept(self) -> None:
