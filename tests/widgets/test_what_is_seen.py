@@ -123,7 +123,7 @@ def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
         assert "estimate" in tip
         assert advice("sam2.1-tiny", "cuda") == (
             "",
-            "For anything; the fastest of SAM 2.1.\n39 M parameters, input 1024 px, licence Apache-2.0.",
+            "Anything; the fastest of SAM 2.1.\n39 M parameters, input 1024 px, licence Apache-2.0.",
         )
     finally:
         remember("speed", measured="")

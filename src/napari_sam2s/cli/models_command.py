@@ -69,7 +69,6 @@ def _state(entry: ModelEntry) -> str:
     if entry.built_in:
         return f"built in, {entry.input_size} px: {entry.purpose}"
     size = f"{entry.megabytes} MB" if entry.bytes else f"about {entry.megabytes} MB"
-    licence = entry.licence.title + (" (restricted)" if entry.licence.forbids else "")
     if not entry.family.loads:
         state = "this version cannot load it"
     elif find_local(entry) is not None:
@@ -77,7 +76,7 @@ def _state(entry: ModelEntry) -> str:
     else:
         state = f"napari-sam2s models get {entry.name}" if entry.url else f"by hand, from {entry.page}"
     pinned = "" if entry.pinned else ", not pinned"
-    return f"{entry.input_size} px, {size}, {licence}{pinned}: {entry.purpose} [{state}]"
+    return f"{entry.input_size} px, {size}, {entry.licence.short}{pinned}: {entry.purpose} [{state}]"
 
 
 def _facts(entry: ModelEntry) -> dict[str, Any]:

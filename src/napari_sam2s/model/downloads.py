@@ -53,12 +53,12 @@ DOWNLOADS: dict[str, ModelEntry] = {name: entry for name, entry in loadable().it
 
 def weights_folder() -> Path:
     """Where downloaded weights are kept; ``SAM2S_MODEL_DIR`` overrides it."""
-    return Path(os.environ.get("SAM2S_MODEL_DIR", platformdirs.user_data_dir("napari-sam2s"))) / "models"
+    return Path(os.environ.get("SAM2S_MODEL_DIR", platformdirs.user_data_dir("napari-sam2s"))).expanduser() / "models"
 
 
 def offline_folders() -> list[Path]:
     """Folders with files that were brought here by hand; ``SAM2S_OFFLINE_DIR`` names them."""
-    return [Path(each) for each in os.environ.get("SAM2S_OFFLINE_DIR", "").split(os.pathsep) if each]
+    return [Path(each).expanduser() for each in os.environ.get("SAM2S_OFFLINE_DIR", "").split(os.pathsep) if each]
 
 
 def address(entry: ModelEntry) -> str:

@@ -36,16 +36,17 @@ def advice(name: str, device: str) -> tuple[str, str]:
     best, fast = name == recommended(device), speed_here(name, device)
     short = " · ".join(words for words in ("recommended" if best else "", fast) if words)
     entry = registry().get(name)
-    tip = [f"For {entry.purpose}." if entry is not None and entry.purpose else ""]
+    tip = []
     if entry is not None:
-        tip.append(f"{entry.parameters} parameters, input {entry.input_size} px, licence {entry.licence.title}.")
+        tip.append(f"{entry.purpose[0].upper()}{entry.purpose[1:]}.")
+        tip.append(f"{entry.parameters} parameters, input {entry.input_size} px, licence {entry.licence.short}.")
     if best and device == "cpu":
         tip.append("Recommended without a GPU: trained on real video, for a seventh of the work of SAM 2.1 tiny.")
     elif best:
         tip.append("Recommended with a GPU: trained on real video, the size that SAM2S was trained from.")
     if fast.startswith("about"):
         tip.append("The speed is an estimate for one object, from what another model did here.")
-    return short, "\n".join(line for line in tip if line)
+    return short, "\n".join(tip)
 
 
 def _of_one_object(name: str, device: str) -> float | None:

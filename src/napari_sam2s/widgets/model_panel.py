@@ -155,6 +155,8 @@ class ModelPanel(QWidget):
         self.model.clear()
         for name, text in entries:
             short, tip = advice(name, self._device) if name else ("", "")
+            if name in own and not tip:
+                tip = f"{own[name].path}, input {own[name].input_size} px."
             self.model.addItem(f"{text} · {short}" if short else text, name)
             self.model.setItemData(self.model.count() - 1, tip or None, Qt.ItemDataRole.ToolTipRole)
         self.model.view().setMinimumWidth(self.model.view().sizeHintForColumn(0))  # wider than the closed menu
