@@ -61,7 +61,7 @@ def test_each_that_may_know(file):
     assert size(file, registry()["medsam2"].sha256) == 448
     add_model(file.path, "lab", 320)
     digest = module.own_models()["lab"].sha256
-    assert size(file, digest) == size(file, name="lab") == 320
+    assert size(file, digest) == size(file, digest, name="lab") == 320
     remember_size(file.path, 384)
     assert size(file, digest) == 384
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
@@ -129,6 +130,19 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     moved.write_bytes(b"other weights")
     with pytest.raises(ModelError, match="changed since it was added"):
         find_weights("lab")
+
+
+def test_a_file_trained_anew_under_its_old_name_has_not_its_old_size(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
+    file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "lab.pt"))
+    assert main(["models", "add", str(file), "--input-size", "512"]) == 0
+    torch.save({**weights, "config": {**weights["config"], "image_size": 640}}, file)
+    with pytest.raises(ModelError, match="has changed since it was added as lab"):
+        load_model("lab", device="cpu")
+    assert main(["models", "add", str(file)]) == 0  # it says of itself what it is now
+    assert "input 640 px" in capsys.readouterr().out
+    assert load_model("lab", device="cpu").image_size == 640
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
         If what a sidecar says cannot be.
     """
     own, entry = own_models().get(name), registry().get(name)
-    if own is not None and own.input_size:
+    if own is not None and own.input_size and own.sha256 == sha256:  # and not of an earlier file of that name
         return own.input_size
     if own is None and entry is not None:  # a published model by its name, whatever was said of a copy of its file
         return file.config.image_size if entry.built_in and file.config is not None else entry.input_size
