@@ -198,7 +198,7 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
         ({"model": {"a": torch.zeros(1)}}, "not a SAM 2 network"),
         ({"model": {"spatial_perceiver.latents": torch.zeros(1)}}, "does not fit edgetam"),
         ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
-        ({"vision_encoder.neck.weight": torch.zeros(1)}, "transformers"),
+        ({"vision_encoder.neck.weight": torch.zeros(1), "memory_attention.a": torch.zeros(1)}, "transformers"),
         ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "a part of SAM 3 without its image encoder"),
         ({"model": {"image_encoder.body.weight": torch.zeros(1)}}, "another trunk"),
         ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "without its image encoder: save the whole"),

@@ -47,6 +47,7 @@ __all__ = [
 
 BUILT_IN = "sam2s-nano"
 WEIGHTS = Path(__file__).parent / "weights"
+ENDINGS = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
 def load_model(
@@ -142,10 +143,10 @@ def find_weights(name_or_path: str | Path) -> Path:
     if name in registry() and not path.exists():
         raise ModelError(f"{name} is {registry()[name].family.title}, which this version of napari-sam2s cannot load.")
     if path.is_dir():
-        inside = [p.name for p in sorted(path.iterdir()) if p.suffix in (".pt", ".pth", ".safetensors")]
+        inside = [p.name for p in sorted(path.iterdir()) if p.suffix in ENDINGS]
         raise ModelError(f"{path} is a folder: give the file of weights in it ({some(inside)}).")
     if not os.path.isfile(path):  # noqa: PTH113 - not an error of its own where the folder must not be read
-        if len(path.parts) > 1 or path.suffix in (".pt", ".pth", ".safetensors"):
+        if len(path.parts) > 1 or path.suffix in ENDINGS:
             raise ModelError(f"There is no file {path}: check its path, or take a name that `napari-sam2s models` lists.")
         raise ModelError(f"There is no model {name!r}: give one of {', '.join((*known, *own))}, or the path of a checkpoint.")
     return path
@@ -293,9 +294,8 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
             return f"is a network of {family.title}, which this version of napari-sam2s cannot load."
     if any(".lora_" in name for name in weights):
         return "has weights of LoRA apart from its network: merge them into it, and save the whole."
-    if any(name.startswith(("sam_mask_decoder.", "memory_attention.")) for name in weights) and not any(
-        name.startswith("image_encoder.") for name in weights
-    ):
+    has_encoder = any(name.startswith(("image_encoder.", "vision_encoder.")) for name in weights)
+    if not has_encoder and any(name.startswith(("sam_mask_decoder.", "memory_attention.")) for name in weights):
         return "is a part of a SAM 2 network, without its image encoder: save the whole network, not its trained parts alone."
     for sign, words in _OTHERS.items():
         if any(name.startswith(sign) for name in weights):
