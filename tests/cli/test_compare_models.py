@@ -14,6 +14,7 @@ from PIL import Image
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
 from napari_sam2s.evaluation.agreement import agreement
+from napari_sam2s.formats.comparison_sheet import comparison_sheet
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets
 from napari_sam2s.tracking import Tracker, model_comparison
@@ -31,6 +32,8 @@ class Blind(ColourModel):
 
 
 def make(name, **_):
+    if name == "ctrl-c":
+        raise KeyboardInterrupt
     if name == "broken":
         raise ModelError("broken is not a checkpoint.")
     return Blind() if name == "blind" else ColourModel()
@@ -55,6 +58,7 @@ def test_a_table_a_sheet_and_what_cannot_be_run(clip, capsys):
     out, err = capsys.readouterr()
     assert "broken is not a checkpoint" in err
     rows = {row["model"]: row for row in json.loads(out)["models"]}
+    assert json.loads(out)["failed"] == {"broken": "broken is not a checkpoint."}
     assert list(rows) == ["seeing", "again", "blind"]
     assert rows["seeing"]["agreement_with"] == {"again": 1.0, "blind": 0.0}
     assert rows["seeing"]["agreement"] == 0.5
@@ -67,6 +71,21 @@ def test_a_table_a_sheet_and_what_cannot_be_run(clip, capsys):
     assert (colours[:, :320] == colours[:, 320:640]).mean() > 0.99  # all but the names
     assert "| J with again |" in (clip / "out" / "comparison.md").read_text()
     assert json.loads((clip / "out" / "comparison.json").read_text())["frames"] == [0, 8]
+
+
+def test_what_was_done_before_ctrl_c_is_kept(clip, capsys):
+    assert compare(clip, "seeing", "ctrl-c", "blind", "--point", "0,14,8", "--frames", "4", "--json") == 130
+    out, err = capsys.readouterr()
+    assert [row["model"] for row in json.loads(out)["models"]] == ["seeing"]
+    assert "interrupted" in err
+    assert (clip / "out" / "comparison.png").is_file()
+
+
+def test_a_long_name_stays_in_its_column(clip):
+    results = LabelMasklets(np.zeros((2, 48, 80), np.uint8))
+    with open_video(clip / "clip") as video:
+        long, short = (comparison_sheet(video, {name: results, "b": results}, [0]) for name in ("日本" * 60, "a"))
+    assert np.array_equal(np.asarray(long)[:, 320:], np.asarray(short)[:, 320:])
 
 
 def test_ground_truth_prompts_and_scores(clip, capsys):

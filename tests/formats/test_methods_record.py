@@ -11,8 +11,10 @@ import pytest
 from napari_sam2s import __version__
 from napari_sam2s.cli import main
 from napari_sam2s.formats.coco_rle import decode_rle
-from napari_sam2s.formats.methods_record import methods_record
+from napari_sam2s.formats.methods_record import _about_runs, methods_record
+from napari_sam2s.formats.references import bibtex
 from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.model.model_registry import registry
 from napari_sam2s.video import open_video
 
 SETTINGS = {
@@ -71,7 +73,7 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
     assert "a video of 5 frames (30 × 20 pixels at 25 frames per second)" in text
     assert "1 object (1 grasper) was tracked." in text
     assert "The prompts were 1 positive point, 1 negative point, 1 mask on 2 frames." in text
-    assert f"the model edgetam (SHA-256 of its weights {'ab' * 8}...) at 512 pixels with divemem memory" in text
+    assert f"the model x.pt, a network edgetam (SHA-256 of its weights {'ab' * 8}...) at 512 pixels with divemem memory" in text
     assert (
         "Of 5 masks, 2 (40.0 %) answer prompts, 3 (60.0 %) were propagated by the model. 1 mask marks an object as absent."
         in text
@@ -84,6 +86,33 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
         assert entry.count("{") == entry.count("}")
     assert json.loads((tmp_path / "m" / "case_methods.json").read_text())["masks"]["all"] == 5
     assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("facts", "words", "cited"),
+    [
+        ({"model": "sam2.1-tiny", "model_source": "medsam2"}, "the model medsam2, a network sam2.1-tiny (", "medsam2"),
+        ({"model": "sam2.1-tiny", "model_source": "C:\\Users\\ich\\lab.pt"}, "the model lab.pt, a network sam2.1-tiny (", None),
+        (
+            {"model": "sam2.1-tiny", "model_source": "/home/ich/lab.pt", "model_hash": registry()["medsam2"].sha256},
+            "",
+            "medsam2",
+        ),
+        ({"model": "efficienttam-s", "model_source": "efficienttam-s"}, "the model efficienttam-s (", "efficienttam"),
+        ({"model": "sam2.1-tiny", "model_source": "sam2.1-tiny"}, "the model sam2.1-tiny (SHA-256 of", None),
+        (
+            {"differences": "1 tensor is unknown (slots.a)"},
+            "...) without what did not fit that network (1 tensor is unknown (slots.a)), at 512 pixels",
+            "zhou2025edgetam",
+        ),
+    ],
+)
+def test_a_fine_tune_is_not_said_to_be_what_it_was_made_from(facts, words, cited):
+    run = {"status": "finished", "settings": SETTINGS | facts}
+    assert words in "".join(_about_runs([run]))
+    assert "ich" not in "".join(_about_runs([run]))  # a place on one's disk belongs in no paper
+    keys = re.findall(r"@\w+\{([\w]+),", bibtex({"napari_sam2s": "1", "runs": [run]}))
+    assert [key for key in keys if key in ("medsam2", "efficienttam", "zhou2025edgetam")] == ([cited] if cited else [])
 
 
 def test_without_a_model(tmp_path, capsys):

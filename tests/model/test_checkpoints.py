@@ -6,6 +6,7 @@ import argparse
 import pickle
 import struct
 import warnings
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +15,12 @@ import torch
 from safetensors.torch import save_file
 
 from napari_sam2s import load_model
+from napari_sam2s.cli import main
 from napari_sam2s.errors import CheckpointDiffers, ModelError
 from napari_sam2s.model.checkpoint_file import open_checkpoint
 from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.model.downloads import sha256
+from napari_sam2s.model.model_registry import registry
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 
@@ -147,6 +150,12 @@ def test_numbers_that_are_not_finite(nano, tmp_path):
     path = other(nano, tmp_path, no_mem_embed=torch.full_like(nano["model"]["no_mem_embed"], torch.nan))
     with pytest.raises(ModelError, match=r"damaged: 1 tensor has numbers that are not finite"):
         load_model(path, device="cpu")
+    path = other(nano, tmp_path, no_mem_embed=torch.full_like(nano["model"]["no_mem_embed"], 1e300, dtype=torch.float64))
+    with pytest.raises(ModelError, match="not finite"):  # which they become in the network
+        load_model(path, device="cpu")
+    path = other(nano, tmp_path, no_mem_embed=nano["model"]["no_mem_embed"].to(torch.complex64))
+    with pytest.raises(ModelError, match="complex numbers"):
+        load_model(path, device="cpu")
 
 
 def test_plain_data_beside_the_weights_is_no_damage(nano, tmp_path):
@@ -176,19 +185,31 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"nonsense", "not a checkpoint"),
+        (b"nonsense", r"is text, not a checkpoint \(it begins with 'nonsense'\)"),
+        (b'\n{"error": "Invalid username or password."}', "is text"),
         (b"<!DOCTYPE html>", "web page"),
+        ("\n<!doctype html>".encode("utf-8-sig"), "web page"),
+        ("<html>".encode("utf-16"), "web page"),
         (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
-        (b"", "not a checkpoint"),
+        (b"", "is empty"),
+        (bytes(600), "not a checkpoint, or is damaged"),
+        (b"Rar!\x1a\x07", "packed with RAR: unpack it"),
+        (pickle.dumps({"model": {}}), "a pickle that torch did not write"),
         ({"model": {"a": torch.zeros(1)}}, "not a SAM 2 network"),
         ({"model": {"spatial_perceiver.latents": torch.zeros(1)}}, "does not fit edgetam"),
         ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
-        ({"vision_encoder.neck.weight": torch.zeros(1)}, "transformers"),
+        ({"vision_encoder.neck.weight": torch.zeros(1), "memory_attention.a": torch.zeros(1)}, "transformers"),
         ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "a part of SAM 3 without its image encoder"),
-        ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "another trunk"),
+        ({"model": {"image_encoder.body.weight": torch.zeros(1)}}, "another trunk"),
+        ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "without its image encoder: save the whole"),
+        ({"image_encoder.trunk.blocks.0.attn.qkv.lora_A.weight": torch.zeros(1)}, "LoRA apart from its network: merge"),
+        ({"image_encoder.trunk.patch_embed.proj.weight": torch.zeros(())}, "no kernel"),
         ({"model": {}}, "holds no weights"),
         ([1, 2], "list"),
         ({"model": {"a": torch.zeros(1)}, "config": {"name": "x", "trunk": {}, "wings": 2}}, "newer"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"embed_dim": 10**9}}}, "no network can be made"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"stages": 5}}}, "no network can be made"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {}, "edge_radius": "x", "name": 1}}, "cannot draw edges"),
     ],
 )
 def test_foreign_and_damaged_files(tmp_path, content, words):
@@ -200,6 +221,42 @@ def test_foreign_and_damaged_files(tmp_path, content, words):
     with pytest.raises(ModelError, match=words) as told:
         load_model(path)
     assert "\n" not in str(told.value)
+
+
+def test_what_is_inside_an_archive_is_told(tmp_path):
+    path = tmp_path / "MedSAM2.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("MedSAM2_latest.pt", b"weights")
+    with pytest.raises(ModelError, match=r"zip archive of other files \(MedSAM2_latest\.pt\): unpack it"):
+        load_model(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for part in ("data.pkl", "constants.pkl", "code/net.py"):
+            archive.writestr(f"net/{part}", b"x")
+    with pytest.raises(ModelError, match=r"a program of torch\.jit .* save the weights alone"):
+        load_model(path)
+
+
+def test_places_where_there_is_no_file(tmp_path):
+    (tmp_path / "EdgeTAM-hf").mkdir()
+    (tmp_path / "EdgeTAM-hf" / "model.safetensors").touch()
+    with pytest.raises(ModelError, match=r"EdgeTAM-hf is a folder: give the file of weights in it \(model\.safetensors\)"):
+        load_model(tmp_path / "EdgeTAM-hf")
+    with pytest.raises(ModelError, match=r"There is no file .*gone\.pt: check its path"):
+        load_model(tmp_path / "gone.pt")
+
+
+def test_a_published_name_is_never_another_network(nano, tmp_path, monkeypatch):
+    """Nothing but the shape can tell, where no hash is pinned."""
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    for name in ("medsam2-us-heart", "surgsam2-endovis18"):
+        torch.save(nano, tmp_path / "models" / f"{name}.pt")
+        with pytest.raises(ModelError, match=f"is a network sam2s-nano, so it is not {name}, which has the shape of sam2.1-"):
+            load_model(name, device="cpu")
+    assert main(["models", "add", str(tmp_path / "models" / "surgsam2-endovis18.pt")]) == 2
+    unpinned = [e for e in registry().values() if not (e.pinned or e.built_in) and e.family.loads]
+    assert unpinned
+    assert all(e.shape in CONFIGS for e in unpinned)
 
 
 def test_a_file_that_is_cut_short(nano, tmp_path):
@@ -289,7 +346,10 @@ def test_weights_that_may_be_several_are_refused(tmp_path, content, words):
 def test_averages_beside_the_weights_are_told_and_whole_numbers_refused(nano, tmp_path):
     torch.save({**nano, "model_ema": dict(nano["model"])}, tmp_path / "x.pt")
     with pytest.warns(UserWarning, match=r"also holds averaged weights \(model_ema\)"):
-        load_model(tmp_path / "x.pt", device="cpu")
+        assert load_model(tmp_path / "x.pt", device="cpu").metadata["averaged"] == "model_ema"
+    deep = {"checkpoint": {"model": PART, "extra": {"ema": dict(PART)}}}
+    torch.save(deep, tmp_path / "deep.pt")
+    assert open_checkpoint(tmp_path / "deep.pt").averaged == "ema"
     path = other(nano, tmp_path, no_mem_embed=torch.ones(nano["model"]["no_mem_embed"].shape, dtype=torch.uint8))
     with pytest.raises(ModelError, match=r"whole numbers for weights, without their scales \(no_mem_embed\)"):
         load_model(path, device="cpu")

@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 
 from napari_sam2s import load_model
 from napari_sam2s.errors import ModelError
+from napari_sam2s.model.checkpoint_fit import compare
 from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.edgetam_weights import official
+from napari_sam2s.model.network_config import EDGETAM
 
 _spec = importlib.util.spec_from_file_location("edgetam_parity", Path(__file__).parents[1] / "tracking" / "edgetam_parity.py")
 edgetam_parity = importlib.util.module_from_spec(_spec)
@@ -122,6 +124,14 @@ def test_a_cut_file(weights, tmp_path):
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ModelError, match="damaged"):
         load_model(path, device="cpu")
+
+
+def test_a_single_number_in_the_place_of_a_matrix(in_transformers):
+    with torch.device("meta"):
+        network = EdgeTAM(EDGETAM)
+    for name in ("prompt_encoder.point_embed.weight", "spatial_perceiver.layers.0.cross_attention.k_proj.weight"):
+        found = compare(network, in_transformers | {name: torch.zeros(())})
+        assert found.shapes or found.missing
 
 
 def test_two_different_position_encodings_are_not_one(in_transformers):

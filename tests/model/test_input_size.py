@@ -40,6 +40,18 @@ def test_a_file_that_nobody_knows_is_asked_for(file):
     assert pickle.loads(pickle.dumps(told.value)).path == str(file.path)
 
 
+def test_what_a_user_is_told_to_type_is_that_file(file, tmp_path):
+    path = tmp_path / "mein Modell.pt"
+    with pytest.raises(InputSizeUnknown, match=rf"models add '{path}' --input-size N"):
+        size(Checkpoint(path, {}))
+
+
+def test_a_size_that_the_network_cannot_have_names_the_file_that_says_it(tmp_path):
+    torch.save({"model": dict(SAM2S(CONFIGS["sam2.1-tiny"]).state_dict()), "args": {"image_size": 1008}}, tmp_path / "lab.pt")
+    with pytest.raises(ModelError, match=r"lab\.pt: image_size=1008 is not possible"):
+        load_model(tmp_path / "lab.pt", device="cpu")
+
+
 def test_each_that_may_know(file):
     assert size(replace(file, beside={"config": {"model": {"image_size": 640}}})) == 640
     assert size(replace(file, config=replace(CONFIGS["sam2.1-tiny"], image_size=768))) == 768
@@ -49,7 +61,7 @@ def test_each_that_may_know(file):
     assert size(file, registry()["medsam2"].sha256) == 448
     add_model(file.path, "lab", 320)
     digest = module.own_models()["lab"].sha256
-    assert size(file, digest) == size(file, name="lab") == 320
+    assert size(file, digest) == size(file, digest, name="lab") == 320
     remember_size(file.path, 384)
     assert size(file, digest) == 384
 

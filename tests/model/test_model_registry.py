@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
@@ -88,6 +89,20 @@ def test_commands(folder, capsys, monkeypatch):
     assert "[napari-sam2s models get sam2.1-tiny]" in listed
 
 
+def test_every_damaged_file_is_told(folder, capsys):
+    models = folder / "kept" / "models"
+    models.mkdir(parents=True)
+    for name in ("sam2.1-tiny", "edgetam"):
+        (models / f"{name}.pt").write_bytes(b"other")
+    own = folder / "lab.pt"
+    own.write_bytes(b"weights")
+    add_model(own, "lab", 512)
+    assert main(["models", "verify"]) == 2
+    out, err = capsys.readouterr()
+    assert err.count("is damaged, or not the published file") == 2
+    assert "lab: SHA-256" in out
+
+
 def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "ours.pt"))
     assert main(["models", "add", str(file), "--name", "lab", "--input-size", "512"]) == 0
@@ -98,6 +113,12 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     assert f"yours, 512 px: {file}" in capsys.readouterr().out
     assert main(["models", "verify"]) == 0
     assert load_model("lab", device="cpu").image_size == 512
+    spaced = file.with_name("mein Modell (1).pt")
+    spaced.write_bytes(file.read_bytes())
+    assert main(["models", "add", str(spaced)]) == 0
+    assert own_models()["mein-Modell-1"].input_size == 512  # the same file
+    assert main(["models", "add", str(file), "--name", "lab", "--input-size", "0"]) == 2
+    assert "image_size=0 is not possible" in capsys.readouterr().err
     nano = load_model(device="cpu")  # a copy of which "lab" is
     assert nano.image_size == registry()["sam2s-nano"].input_size
     moved = file.rename(folder / "moved.pt")
@@ -109,6 +130,19 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
     moved.write_bytes(b"other weights")
     with pytest.raises(ModelError, match="changed since it was added"):
         find_weights("lab")
+
+
+def test_a_file_trained_anew_under_its_old_name_has_not_its_old_size(folder, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
+    file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "lab.pt"))
+    assert main(["models", "add", str(file), "--input-size", "512"]) == 0
+    torch.save({**weights, "config": {**weights["config"], "image_size": 640}}, file)
+    with pytest.raises(ModelError, match="has changed since it was added as lab"):
+        load_model("lab", device="cpu")
+    assert main(["models", "add", str(file)]) == 0  # it says of itself what it is now
+    assert "input 640 px" in capsys.readouterr().out
+    assert load_model("lab", device="cpu").image_size == 640
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ _spec.loader.exec_module(sam3_parity)
 CONFIG, SIDE = sam3_parity.CONFIG, sam3_parity.SIDE
 GOLDEN = Path(__file__).parent / "golden"  # names and shapes of all tensors: official of ``sam3`` 0.1.4, and transformers 5.24
 DETECTOR = "detector.transformer.encoder.layers.0.linear1.weight"
+QKV = "detector.backbone.vision_backbone.trunk.blocks.0.attn.qkv.weight"
 TABLE = "detector.backbone.vision_backbone.trunk.blocks.1.attn.freqs_cis"
 
 
@@ -118,6 +119,10 @@ def test_its_size_is_told_by_its_table_and_never_assumed(weights):
         (lambda w: {n: v for n, v in w.items() if n != "tracker.no_obj_ptr"}, r"fit sam3: 1 tensor is missing \(no_obj_ptr\)"),
         (lambda w: w | {"tracker.slots": torch.zeros(1)}, r"1 tensor is unknown \(slots\)"),
         (lambda w: w | {"tracker.no_obj_ptr": torch.zeros(7)}, r"of another shape \(no_obj_ptr\)"),
+        (
+            lambda w: w | {TABLE: torch.zeros(()), QKV: torch.zeros(())},
+            r"of another shape \(image_encoder.trunk.blocks.0.attn.qkv",
+        ),
         (lambda w: w | {"tracker.no_obj_ptr": w["tracker.no_obj_ptr"] / 0}, r"damaged: 1 tensor has .* \(no_obj_ptr\)"),
     ],
 )

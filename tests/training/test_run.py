@@ -14,7 +14,7 @@ from PIL import Image
 
 from napari_sam2s import Project, load_model, open_video
 from napari_sam2s.cli import main
-from napari_sam2s.errors import FormatError, TrainingError
+from napari_sam2s.errors import FormatError, ModelError, TrainingError
 from napari_sam2s.formats import write_davis, write_video
 from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.model.network import SAM2S
@@ -61,6 +61,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(config, tmp_path):
     for name, value in whole.items():
         assert torch.equal(value, parts[name]), name
     model = load_model(tmp_path / "whole" / "model.pt", device="cpu")
+    assert model.image_size == 64  # that of the configuration, not of the network it has the shape of
     assert model.class_names[0] == "grasper"
     assert model.metadata["provenance"]["step"] == 4
 
@@ -272,6 +273,9 @@ def test_sam2_becomes_sam2s(config, tmp_path):
     del state["no_mem_embed"]
     torch.save({"model": state}, tmp_path / "sam2.pt")
     with pytest.raises(TrainingError, match="lacks no_mem_embed"):
+        start(config, tmp_path / "run")
+    torch.save({"model": state | {"no_mem_embed": plain.no_mem_embed.data / 0}}, tmp_path / "sam2.pt")
+    with pytest.raises(ModelError, match="damaged: 1 tensor has numbers that are not finite"):
         start(config, tmp_path / "run")
 
 

@@ -10,7 +10,8 @@ from napari_sam2s.model.checkpoints import WEIGHTS
 def test_what_does_not_fit_is_told_and_decided_in_the_widget(user, tmp_path):
     weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
     path = tmp_path / "slots.pt"
-    torch.save({**weights, "model": {**weights["model"], "slots.a": torch.zeros(1)}}, path)
+    averaged = {"ema": dict(weights["model"])}
+    torch.save({**weights, **averaged, "model": {**weights["model"], "slots.a": torch.zeros(1)}}, path)
     panel = user.widget.model_panel
     panel._fill(str(path))
     panel._change()
@@ -20,6 +21,7 @@ def test_what_does_not_fit_is_told_and_decided_in_the_widget(user, tmp_path):
     panel.question.accept_button.click()
     user.wait(lambda: "ready" in user.widget.status.text())
     assert "Left out, as you chose: 1 tensor is unknown (slots.a)." in user.widget.status.text()
+    assert "also holds averaged weights (ema), not taken." in user.widget.status.text()
     assert not panel.question.isVisibleTo(user.widget)
     user.click(140, 240)
     user.settle()

@@ -166,6 +166,8 @@ def test_an_input_size_of_a_file_elsewhere_goes_into_the_menu(panel):
     panel.question.sizes.setCurrentText("512 x 512")
     panel.question.size_button.click()
     assert panel.choice().image_size == 512
+    pick(panel, BUILT_IN)
+    assert panel.choice().image_size is None  # it was said of that file, not of all
 
 
 def test_tensors_that_do_not_fit_are_named_and_the_user_decides(panel):
@@ -176,6 +178,38 @@ def test_tensors_that_do_not_fit_are_named_and_the_user_decides(panel):
     assert not panel.choice().strict
     panel._chosen = "sam2.1-tiny"
     assert panel.choice().strict  # of that file only
+
+
+def test_a_file_that_was_trained_anew_is_asked_about_anew(panel, tmp_path):
+    file = tmp_path / "source.pt"
+    panel._fill(str(file))
+    panel.question.accept_button.click()
+    assert not panel.choice().strict
+    file.write_bytes(b"other weights")
+    assert panel.choice().strict
+
+
+def test_what_must_be_fetched_by_hand_is_in_the_menu_and_says_how(panel, tmp_path, monkeypatch):
+    pick(panel, "surgsam2-endovis18")
+    assert "models add FILE --name surgsam2-endovis18" in panel.terms.text()
+    assert "No licence is stated" in panel.terms.text()
+    assert panel.terms.isVisible()
+    assert not panel.get_button.isVisible()
+    assert panel.choice().model == BUILT_IN
+    monkeypatch.setenv("SAM2S_OFFLINE_DIR", str(tmp_path))
+    (tmp_path / "sam2.1_hiera_s_endo18.pth").touch()
+    panel._fill(BUILT_IN)
+    assert "installed" in panel.model.itemText(panel.model.findData("surgsam2-endovis18"))
+
+
+def test_a_damaged_list_and_a_wrong_mirror_leave_the_widget_whole(panel, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAM2S_MODEL_MIRROR", "mirror.example")
+    (tmp_path / "here" / "models").mkdir(parents=True)
+    (tmp_path / "here" / "models" / "own_models.json").write_text("{")
+    again = ModelPanel()
+    qtbot.addWidget(again)
+    pick(again, "sam2.1-tiny")
+    assert "SAM2S_MODEL_MIRROR is no address" in again.terms.text()
 
 
 def test_the_worker_hands_the_question_on(qtbot, tmp_path):

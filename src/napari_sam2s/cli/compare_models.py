@@ -58,12 +58,16 @@ def run(args: argparse.Namespace) -> int:
         tell_warnings("models compare", video)
         shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
         frames = _frames(prompts, shape, args.frames)
-        runs, failed = _run_all(args, video, prompts, frames)
-        if runs:
-            report = _report(args, runs, frames)
-            _write(args.out, video, runs, frames, report)
-            print(json.dumps(report, indent=1) if args.json else _table(report))
-    for name, reason in failed:
+        runs: list[ModelRun] = []
+        failed: dict[str, str] = {}
+        try:
+            _run_all(args, video, prompts, frames, runs, failed)
+        finally:  # Ctrl-C as well: each may have taken minutes
+            if runs:
+                report = _report(args, runs, frames) | {"failed": failed}
+                _write(args.out, video, runs, frames, report)
+                print(json.dumps(report, indent=1) if args.json else _table(report))
+    for name, reason in failed.items():
         say("models compare", f"{name}: {reason}")
     return 2 if failed else 0
 
@@ -115,16 +119,19 @@ def _frames(prompts: Sequence[Prompt], shape: tuple[int, int, int], count: int) 
 
 
 def _run_all(
-    args: argparse.Namespace, video: Any, prompts: Sequence[Prompt], frames: range
-) -> tuple[list[ModelRun], list[tuple[str, str]]]:
-    """Run every model; one that cannot be run does not keep the others from it."""
+    args: argparse.Namespace,
+    video: Any,
+    prompts: Sequence[Prompt],
+    frames: range,
+    runs: list[ModelRun],
+    failed: dict[str, str],
+) -> None:
+    """Run every model, and note what it did or why not; one that cannot be run does not keep the others from it."""
     from napari_sam2s.model.speed import Mode
     from napari_sam2s.tracking.engine import ModelChoice
     from napari_sam2s.tracking.model_comparison import run_model
 
     mode: Mode = "fast" if args.fast else "exact"
-    runs: list[ModelRun] = []
-    failed = []
     names = list(dict.fromkeys(args.models or _installed()))
     short = [Path(name).name for name in names]
     for name, shown in zip(names, short if len(set(short)) == len(short) else names, strict=True):
@@ -133,8 +140,7 @@ def _run_all(
             with progress_bar(shown, "frame") as show:
                 runs.append(run_model(shown, choice, video, prompts, frames, args.memory, progress=show))
         except Sam2sError as error:
-            failed.append((name, str(error)))
-    return runs, failed
+            failed[name] = str(error)
 
 
 def _installed() -> list[str]:

@@ -69,7 +69,6 @@ def _state(entry: ModelEntry) -> str:
     if entry.built_in:
         return f"built in, {entry.input_size} px: {entry.purpose}"
     size = f"{entry.megabytes} MB" if entry.bytes else f"about {entry.megabytes} MB"
-    licence = entry.licence.title + (" (restricted)" if entry.licence.forbids else "")
     if not entry.family.loads:
         state = "this version cannot load it"
     elif find_local(entry) is not None:
@@ -77,7 +76,7 @@ def _state(entry: ModelEntry) -> str:
     else:
         state = f"napari-sam2s models get {entry.name}" if entry.url else f"by hand, from {entry.page}"
     pinned = "" if entry.pinned else ", not pinned"
-    return f"{entry.input_size} px, {size}, {licence}{pinned}: {entry.purpose} [{state}]"
+    return f"{entry.input_size} px, {size}, {entry.licence.short}{pinned}: {entry.purpose} [{state}]"
 
 
 def _facts(entry: ModelEntry) -> dict[str, Any]:
@@ -126,25 +125,30 @@ def run_verify(args: argparse.Namespace) -> int:
     """Read files anew and compare their SHA-256."""
     from napari_sam2s.model.downloads import find_local, verify
     from napari_sam2s.model.model_registry import loadable
-    from napari_sam2s.model.own_models import own_models, own_weights
+    from napari_sam2s.model.own_models import OwnModel, own_models, own_weights
 
     own = own_models()
-    if args.name in own:
-        own_weights(own[args.name])
-        print(f"{args.name}: SHA-256 {own[args.name].sha256}")
-        return 0
     if args.name:
-        entries = [_known(args.name, "verify")]
+        models = [own[args.name]] if args.name in own else []
+        entries = [] if models else [_known(args.name, "verify")]
     else:
+        models = list(own.values())
         entries = [e for e in loadable().values() if not e.built_in and find_local(e) is not None]
-    for entry in entries:
-        print(f"{entry.name}: SHA-256 {verify(entry)}{'' if entry.pinned else ' (as at the first download; not pinned)'}")
-    for model in own.values() if not args.name else ():
-        own_weights(model)
-        print(f"{model.name}: SHA-256 {model.sha256} (as when it was added)")
-    if not entries and not own:
+    wanted: list[ModelEntry | OwnModel] = [*entries, *models]
+    wrong = 0
+    for each in wanted:
+        try:
+            if isinstance(each, OwnModel):
+                own_weights(each)
+                print(f"{each.name}: SHA-256 {each.sha256} (as when it was added)")
+            else:
+                print(f"{each.name}: SHA-256 {verify(each)}{'' if each.pinned else ' (as at the first download; not pinned)'}")
+        except (ModelError, OSError) as error:  # the others are checked all the same
+            say("models", error)
+            wrong += 1
+    if not wanted:
         say("models", "There is nothing to check: no model is downloaded or added.")
-    return 0
+    return 2 if wrong else 0
 
 
 def run_where(args: argparse.Namespace) -> int:
@@ -160,13 +164,13 @@ def run_add(args: argparse.Namespace) -> int:
     """Take up a checkpoint of the user's own."""
     from napari_sam2s.masklets.validation import user_path
     from napari_sam2s.model.checkpoints import examine
-    from napari_sam2s.model.own_models import add_model
+    from napari_sam2s.model.own_models import add_model, default_name
 
     path = user_path(args.file)
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
-    found = examine(path, args.name)
-    size = args.input_size or found.input_size
+    found = examine(path, args.name or default_name(path))
+    size = found.input_size if args.input_size is None else args.input_size
     if size is None and sys.stdin.isatty():
         size = _asked_size(path)
     if size is None:

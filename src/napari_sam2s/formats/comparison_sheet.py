@@ -35,5 +35,8 @@ def comparison_sheet(video: Any, runs: Mapping[str, Masklets], frames: Sequence[
         for column, (name, masklets) in enumerate(runs.items()):
             picture = Image.fromarray(overlay(pixels, masklets.masks(frame), masklets.objects))
             sheet.paste(picture.resize((width, height)), (column * width, top + BAR))
-            draw.text((column * width + 4, top + 3), f"{name}, frame {frame}", fill="white")
+            words, shown = f", frame {frame}", name
+            while draw.textlength(shown + words) > width - 8 and shown != "...":  # not into the next column
+                shown = f"{shown.rstrip('.')[:-1]}..."
+            draw.text((column * width + 4, top + 3), shown + words, fill="white")
     return sheet

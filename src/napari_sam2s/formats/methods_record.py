@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -165,8 +166,12 @@ def _about_runs(runs: list[Mapping[str, Any]]) -> Iterable[str]:
 
 def _setting(facts: Mapping[str, Any]) -> str:
     """Return the settings of a run in words."""
-    digest = str(facts.get("model_hash") or "")
-    words = [f"the model {facts.get('model', 'unknown')}" + (f" (SHA-256 of its weights {digest[:16]}...)" if digest else "")]
+    digest, network = str(facts.get("model_hash") or ""), str(facts.get("model", "unknown"))
+    source = re.split(r"[/\\]", str(facts.get("model_source") or ""))[-1]  # a fine-tune is not the network it has the shape of
+    model = f"the model {network}" if source in ("", network) else f"the model {source}, a network {network}"
+    words = [model + (f" (SHA-256 of its weights {digest[:16]}...)" if digest else "")]
+    if facts.get("differences"):
+        words.append(f"without what did not fit that network ({facts['differences']}),")
     if facts.get("image_size"):
         words.append(f"at {facts['image_size']} pixels")
     if facts.get("rate"):

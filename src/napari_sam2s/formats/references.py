@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_sam2s.model.model_registry import ModelFamily, entry_of_hash, registry
+
 SOFTWARE = """@software{{napari_sam2s,
   title = {{napari-sam2s: durable, named, per-instance masks for video of any length}},
   author = {{{{The napari-sam2s developers}}}},
@@ -55,5 +57,19 @@ def bibtex(record: Mapping[str, Any]) -> str:
     runs = [run["settings"] for run in record["runs"] if run["status"] != "undone"]
     if runs:
         used += [SAM2S, SAM2, PYTORCH]
-        used += [EDGETAM] if any("edgetam" in str(facts.get("model", "")).lower() for facts in runs) else []
+        used += [_of_family(family) for family in dict.fromkeys(filter(None, map(_family, runs)))]
     return "\n\n".join((*used, NAPARI)) + "\n"
+
+
+def _family(facts: Mapping[str, Any]) -> ModelFamily | None:
+    """Return the family of a run's weights, by their name, their hash, or the network that they have the shape of."""
+    known = registry()
+    by_name = known.get(str(facts.get("model_source"))) or entry_of_hash(str(facts.get("model_hash")))
+    entry = by_name or known.get(str(facts.get("model")))
+    return entry.family if entry is not None and entry.family.name not in ("sam2", "sam2s-nano") else None
+
+
+def _of_family(family: ModelFamily) -> str:
+    if family.name == "edgetam":
+        return EDGETAM
+    return f"@misc{{{family.name.replace('.', '_')},\n  title = {{{{{family.title}}}}},\n  url = {{{family.citation}}}\n}}"

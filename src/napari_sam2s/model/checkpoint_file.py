@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
 import re
+import warnings
 import zipfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.unreadable_file import why_unreadable
 
 _PREFIXES = ("model.", "base_model.")  # that wrappers leave in front of the names,
 _INSIDE = re.compile(
@@ -28,8 +29,6 @@ _TRUNK = re.compile(r"^(.+?\.)image_encoder\.(?:module\.)?trunk\.")  # behind th
 _WEIGHTS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights", "params")  # where they may lie,
 _AVERAGED = re.compile(r"ema|swa|averaged", re.I)  # and where their average over the training
 _DEPTH = 3
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_REFUSED = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|Trying to load unsupported GLOBAL) ([\w.]+)")
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,20 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     ModelError
-        If it is cut short, damaged, something else, holds code, or holds no weights.
+        If it cannot be read, is cut short, damaged, something else, holds code, or holds no weights.
     """
     try:
-        content = _safetensors(path) if _is_safetensors(path) else _pickled(path)
+        path.open("rb").close()
     except FileNotFoundError as error:
         raise ModelError(
             f"The weights {path} are missing: reinstall napari-sam2s, or give the path of a checkpoint."
         ) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): check its permissions, or copy it elsewhere.") from error
+    try:
+        content = _safetensors(path) if _is_safetensors(path) else _pickled(path)
     except Exception as error:  # pickle, zip and safetensors each have their own
-        raise ModelError(_why(path, error)) from error
+        raise ModelError(why_unreadable(path, error)) from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{path} holds a {type(content).__name__}, not the weights of a network.")
     nested = _where_weights_are(content, path)
@@ -77,11 +80,28 @@ def open_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(
         path,
         weights,
-        ModelConfig.from_dict(dict(config)) if ours and isinstance(config, Mapping) else None,
+        _config(config, path) if ours and isinstance(config, Mapping) else None,
         dict(said) if isinstance(said, Mapping) else {},
         {} if ours else beside,
-        next((str(k) for k, v in content.items() if _AVERAGED.search(str(k)) and v is not nested and _has_tensors(v)), ""),
+        next(_averaged(content, nested, _DEPTH), ""),
     )
+
+
+def _config(said: Mapping[Any, Any], path: Path) -> ModelConfig:
+    try:
+        return ModelConfig.from_dict(dict(said))
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ModelError(f"{path} has a configuration that cannot be read ({error}): copy or download it again.") from error
+
+
+def _averaged(content: Mapping[Any, Any], taken: Mapping[Any, Any], depth: int) -> Iterator[str]:
+    """Yield the names under which weights lie that were averaged, and are not those that are taken."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value is not taken:
+            if _AVERAGED.search(str(key)) and _has_tensors(value):
+                yield str(key)
+            elif depth:
+                yield from _averaged(value, taken, depth - 1)
 
 
 def _has_tensors(value: Any) -> bool:
@@ -215,8 +235,9 @@ def _pickled(path: Path) -> Any:
         with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums itself; a second for a gigabyte
             if (changed := archive.testzip()) is not None:
                 raise ValueError(f"its part {changed} has other content than was written")
-    # By its name torch would take some of them for safetensors.
-    with torch.serialization.safe_globals(_harmless()), path.open("rb") as file:
+    # By its name torch would take some of them for safetensors. Its warnings are of what is an error with us.
+    with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore")
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -232,56 +253,3 @@ def _harmless() -> list[Any]:
     for module in ("pathlib", "pathlib._local"):
         made += [(pathlib.PurePosixPath, f"{module}.PosixPath"), (pathlib.PureWindowsPath, f"{module}.WindowsPath")]
     return made
-
-
-def _why(path: Path, error: Exception) -> str:
-    """Return in one sentence why a file cannot be read, and what to do."""
-    with path.open("rb") as file:
-        start = file.read(64)
-    size = path.stat().st_size
-    again = "copy or download it again"
-    if start.startswith(b"version https://git-lfs"):
-        return f"{path} is a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`, or download it."
-    if start.lstrip()[:1] == b"<":
-        return f"{path} is a web page, not a checkpoint: download the file itself."
-    if path.suffix.lower() == ".safetensors" and (lacking := _lacking(path, start, size)):
-        return f"{path} is cut short ({lacking} of its bytes are missing): {again}."
-    if start.startswith(b"PK") and not _is_whole_archive(path):
-        return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {again}."
-    if path.name.endswith(".index.json"):
-        return f"{path} lists the parts of a checkpoint: save the network in one file, as with max_shard_size='100GB'."
-    if start.startswith(b"\x1f\x8b"):
-        return f"{path} is packed with gzip: unpack it first."
-    words = _ESCAPES.sub("", str(error)).strip()
-    if refused := _REFUSED.search(words):
-        return (
-            f"{path} holds {refused[1]}, which is code and is not run: save the weights alone, as in "
-            "torch.save({'model': network.state_dict()}, FILE)."
-        )
-    first = next((line.strip() for line in words.splitlines() if line.strip()), "")
-    reason = f" ({first[:200]})" if " " in first and "weights_only" not in first else ""  # advice that would run code
-    return f"{path} is not a checkpoint, or is damaged{reason}: {again}."
-
-
-def _is_whole_archive(path: Path) -> bool:
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # its end names other parts that it is spread over
-        return False
-
-
-def _lacking(path: Path, start: bytes, size: int) -> int:
-    """Return how many bytes a safetensors file lacks, by its own header."""
-    header = int.from_bytes(start[:8], "little")
-    if size < 8 or header > 100 * 2**20:
-        return 0
-    if size < 8 + header:
-        return 8 + header - size
-    with path.open("rb") as file:
-        file.seek(8)
-        try:
-            facts = json.loads(file.read(header))
-            ends = [int(each["data_offsets"][1]) for name, each in facts.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return 0
-    return max(8 + header + max(ends, default=0) - size, 0)

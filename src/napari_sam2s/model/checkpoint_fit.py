@@ -49,6 +49,8 @@ class _Layout:
 
 def _layout(network: nn.Module, weights: Mapping[str, Tensor]) -> _Layout:
     own = {name: weight.shape for name, weight in network.state_dict().items()}
+    if isinstance(network, EdgeTAM | Sam3Tracker):  # none of theirs is a single number, which could be neither cut nor joined
+        weights = {name: torch.atleast_1d(weight) for name, weight in weights.items()}
     if isinstance(network, EdgeTAM) and not is_folded(weights):
         return _Layout(unfolded(own), official(weights), folds=True)
     if isinstance(network, Sam3Tracker) and not is_own(weights):
@@ -91,7 +93,9 @@ def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: 
     layout = _layout(network, weights)
     own, shapes = network.state_dict(), layout.expected
     fits = {n: w for n, w in layout.weights.items() if n in shapes and shapes[n] == w.shape}
-    _check_finite(fits, path)
+    check_finite(fits, path)
+    if bare := tuple(n for n, w in fits.items() if w.is_complex()):
+        raise ModelError(f"{path} has complex numbers for weights ({some(bare)}): save them as float32.")
     if bare := tuple(n for n, w in fits.items() if not w.is_floating_point() and w.numel() > 1):
         raise ModelError(f"{path} has whole numbers for weights, without their scales ({some(bare)}): take the file as packed.")
     if found := _differences(layout):
@@ -104,12 +108,14 @@ def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: 
     if layout.folds:
         lacking = {n: own[n] for n in (*found.missing, *found.shapes)}
         fits = folded(fits | lacking, own)
-        _check_finite(fits, path)  # a norm may have a variance below 0
+        check_finite(fits, path)  # a norm may have a variance below 0
     network.load_state_dict({n: w.float() if w.is_floating_point() else w for n, w in fits.items()}, strict=False)
     return found
 
 
-def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
-    if bad := tuple(n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w).all()):
+def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are infinite or no numbers, as a training that went wrong leaves them."""
+    # In the numbers that the network has: those of 64 bits may be too large for it.
+    if bad := tuple(n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w.float()).all()):
         have = "1 tensor has" if len(bad) == 1 else f"{len(bad)} tensors have"
         raise ModelError(f"{path} is damaged: {have} numbers that are not finite ({some(bad)}).")

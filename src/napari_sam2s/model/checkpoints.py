@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from napari_sam2s.errors import InputSizeUnknown, ModelError
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_checkpoint, read_checkpoint
+from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_checkpoint, read_checkpoint, some
 from napari_sam2s.model.checkpoint_fit import Differences, compare, put_in
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once, state_of
@@ -47,6 +48,7 @@ __all__ = [
 
 BUILT_IN = "sam2s-nano"
 WEIGHTS = Path(__file__).parent / "weights"
+ENDINGS = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
 def load_model(
@@ -104,9 +106,13 @@ def load_model(
     model, facts = _network(str(name_or_path), file, strict)
     config, metadata = model.config, file.metadata
     size = image_size or input_size(str(name_or_path), file, facts["sha256"])
+    try:
+        config = replace(config, image_size=size)
+    except ModelError as error:  # what a file says of itself may be wrong
+        raise error if image_size else ModelError(f"{path}: {error}") from None
     if mode == "fast" and image_size is None:
-        size = fast_image_size(replace(config, image_size=size))
-    config = model.config = replace(config, image_size=size)
+        config = replace(config, image_size=fast_image_size(config))
+    model.config = config
     model.metadata = {**metadata, **facts, "mode": mode}
     if model.semantic is not None and "class_names" in metadata:
         model.semantic.set_classes(metadata["class_names"], metadata["text_embeddings"].float())
@@ -151,22 +157,51 @@ def find_weights(name_or_path: str | Path) -> Path:
     if name in (known := loadable()):
         return checked_weights(name)
     path = user_path(name_or_path)
-    if name in registry() and not path.is_file():
+    if name in registry() and not path.exists():
         raise ModelError(f"{name} is {registry()[name].family.title}, which this version of napari-sam2s cannot load.")
-    if not path.is_file():
+    if path.is_dir():
+        inside = [p.name for p in sorted(path.iterdir()) if p.suffix in ENDINGS]
+        raise ModelError(f"{path} is a folder: give the file of weights in it ({some(inside)}).")
+    if not os.path.isfile(path):  # noqa: PTH113 - not an error of its own where the folder must not be read
+        if len(path.parts) > 1 or path.suffix in ENDINGS:
+            raise ModelError(f"There is no file {path}: check its path, or take a name that `napari-sam2s models` lists.")
         raise ModelError(f"There is no model {name!r}: give one of {', '.join((*known, *own))}, or the path of a checkpoint.")
     return path
 
 
 def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str, str]]:
     """Return the network of a checkpoint with its weights, and what there is to say of where they come from."""
-    config = file.config if file.config is not None else recognise(file.weights, file.path)
-    model = _made(config, filled=not strict)
+    config = _config_of(name, file)
+    model = _made_as_said(file, config, filled=not strict)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
     if file.averaged:
         warnings.warn(f"{file.path} also holds averaged weights ({file.averaged}), which are not taken.", stacklevel=3)
     facts = {"source": name, "sha256": sha256_once(file.path)}
-    return model, {**facts, "differences": str(found)} if found else facts
+    told = {"differences": str(found), "averaged": file.averaged}
+    return model, facts | {key: words for key, words in told.items() if words}
+
+
+def _config_of(name: str, file: Checkpoint) -> ModelConfig:
+    """Return what a file's network is; under a published name it must be of that one's shape, which no pinned hash may tell."""
+    config = file.config if file.config is not None else recognise(file.weights, file.path)
+    entry = registry().get(name)
+    if entry is not None and entry.shape and config.trunk != CONFIGS[entry.shape].trunk:
+        raise ModelError(
+            f"{file.path} is a network {config.name}, so it is not {name}, which has the shape of {entry.shape}: delete it and "
+            "get it again, or add it under another name (`napari-sam2s models add FILE --name NAME`)."
+        )
+    return config
+
+
+def _made_as_said(file: Checkpoint, config: ModelConfig, *, filled: bool) -> SAM2S:
+    """Return a network of a configuration, which in a file of somebody else's may be any."""
+    try:
+        return _made(config, filled=filled)
+    except Exception as error:
+        if file.config is None:
+            raise
+        first = str(error).partition("\n")[0][:200]
+        raise ModelError(f"{file.path} has a configuration of which no network can be made ({first}): get it again.") from error
 
 
 def network_of(config: ModelConfig) -> type[SAM2S]:
@@ -214,8 +249,8 @@ def examine(path: Path, name: str = "") -> Examined:
         If it is no checkpoint of a network we know.
     """
     file = open_checkpoint(path)
-    config = file.config if file.config is not None else recognise(file.weights, path)
-    network = _made(config, filled=False)
+    config = _config_of(name, file)
+    network = _made_as_said(file, config, filled=False)
     try:
         size: int | None = input_size(name or str(path), file, sha256_once(path))
     except InputSizeUnknown:
@@ -233,6 +268,8 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
             raise ModelError(f"{path} is SAM 3's detector without its tracker: take the whole file, such as sam3.pt.")
         return SAM3
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
+    if patch is not None and patch.ndim != 4:
+        raise ModelError(f"{path} has an image_encoder.trunk.patch_embed.proj.weight that is no kernel: get it again.")
     if "image_encoder.neck.convs.0.norm_0.weight" in weights and patch is not None:
         return _efficienttam(patch.shape[0], path)
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}
@@ -263,7 +300,7 @@ _OTHERS = {  # beginnings of names of tensors
     "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which knows single pictures only: take one of SAM 2.",
     "detector.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
     "tracker.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
-    "sam_mask_decoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
+    "image_encoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
 }
 
 
@@ -272,13 +309,18 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
     for family in families().values():
         if not family.loads and any(name.startswith(family.signs) for name in weights):
             return f"is a network of {family.title}, which this version of napari-sam2s cannot load."
+    if any(".lora_" in name for name in weights):
+        return "has weights of LoRA apart from its network: merge them into it, and save the whole."
+    has_encoder = any(name.startswith(("image_encoder.", "vision_encoder.")) for name in weights)
+    if not has_encoder and any(name.startswith(("sam_mask_decoder.", "memory_attention.")) for name in weights):
+        return "is a part of a SAM 2 network, without its image encoder: save the whole network, not its trained parts alone."
     for sign, words in _OTHERS.items():
         if any(name.startswith(sign) for name in weights):
             return words
-    some = ", ".join(sorted(weights)[:3])
+    names = ", ".join(sorted(weights)[:3])
     return (
-        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {some}). SAM 2, SAM 2.1 and SAM2S in the sizes tiny, "
-        "small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
+        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {names}). SAM 2, SAM 2.1 and SAM2S in the sizes "
+        "tiny, small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
     )
 
 

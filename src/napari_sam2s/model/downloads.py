@@ -23,6 +23,7 @@ import json
 import os
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
@@ -52,21 +53,40 @@ DOWNLOADS: dict[str, ModelEntry] = {name: entry for name, entry in loadable().it
 
 def weights_folder() -> Path:
     """Where downloaded weights are kept; ``SAM2S_MODEL_DIR`` overrides it."""
-    return Path(os.environ.get("SAM2S_MODEL_DIR", platformdirs.user_data_dir("napari-sam2s"))) / "models"
+    return Path(os.environ.get("SAM2S_MODEL_DIR", platformdirs.user_data_dir("napari-sam2s"))).expanduser() / "models"
 
 
 def offline_folders() -> list[Path]:
     """Folders with files that were brought here by hand; ``SAM2S_OFFLINE_DIR`` names them."""
-    return [Path(each) for each in os.environ.get("SAM2S_OFFLINE_DIR", "").split(os.pathsep) if each]
+    return [Path(each).expanduser() for each in os.environ.get("SAM2S_OFFLINE_DIR", "").split(os.pathsep) if each]
 
 
 def address(entry: ModelEntry) -> str:
-    """Return where a file is fetched from: its publisher, or the mirror that the environment names."""
-    if mirror := os.environ.get("SAM2S_MODEL_MIRROR"):
-        return f"{mirror.rstrip('/')}/{entry.file}"
-    if (endpoint := os.environ.get("HF_ENDPOINT")) and entry.url.startswith("https://huggingface.co/"):
-        return endpoint.rstrip("/") + entry.url.removeprefix("https://huggingface.co")
+    """Return where a file is fetched from: its publisher, or the mirror that the environment names.
+
+    Raises
+    ------
+    ModelError
+        If what the environment names is no address.
+    """
+    if mirror := _mirror("SAM2S_MODEL_MIRROR"):
+        return f"{mirror}/{entry.file}"
+    if entry.url.startswith("https://huggingface.co/") and (endpoint := _mirror("HF_ENDPOINT")):
+        return endpoint + entry.url.removeprefix("https://huggingface.co")
     return entry.url
+
+
+def _mirror(variable: str) -> str:
+    given = os.environ.get(variable, "").strip().rstrip("/")
+    parts = urllib.parse.urlsplit(given)
+    if given and (
+        parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file") or parts.password
+    ):
+        raise ModelError(  # without its value: it may hold a password
+            f"{variable} is no address of a server: give one like https://mirror.example/weights, without a password; a folder "
+            "of this machine is named in SAM2S_OFFLINE_DIR."
+        )
+    return urllib.parse.quote(given, safe="/:%[]@?=&")
 
 
 def terms(entry: ModelEntry) -> str:
@@ -148,16 +168,20 @@ def download(entry: ModelEntry, progress: Progress | None = None) -> Path:
         return path
     path = weights_folder() / f"{entry.name}.pt"
     try:
-        _make_room(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(entry.name, path.with_suffix(".lock")):
             if not path.is_file():  # which another process has fetched meanwhile
                 _fetch_checked(entry, path, progress)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise ModelError(_no_room(entry, path.parent)) from error
+        if error.filename is not None and not isinstance(error, urllib.error.URLError):  # of this machine
+            raise ModelError(
+                f"{error.filename} cannot be made ({error.strerror}). Name another folder for models in SAM2S_MODEL_DIR."
+            ) from error
         raise ModelError(
-            f"{address(entry)} cannot be fetched ({error}); what came so far is kept. On a machine without network, put the "
-            f"file at {path} yourself."
+            f"{address(entry)} cannot be fetched ({getattr(error, 'reason', error)}); what came so far is kept. On a machine "
+            f"without network, put the file at {path} yourself."
         ) from error
     _compare(entry, path, sha256_once(path))
     return path
@@ -178,9 +202,18 @@ def verify(entry: ModelEntry) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a file, 64 hex digits.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}): check its permissions and its disk.") from error
 
 
 def sha256_once(path: Path) -> str:
@@ -206,6 +239,7 @@ def _compare(entry: ModelEntry, path: Path, digest: str) -> str:
     if known and digest != known:
         raise ModelError(_WRONG.format(path=path, digest=digest, known=known, name=entry.name))
     if not known:  # a file that was put there by hand
+        _check_weights(path)
         with suppress(OSError):
             record.parent.mkdir(parents=True, exist_ok=True)
             write_note(record, digest)
@@ -224,12 +258,11 @@ def write_note(path: Path, text: str) -> None:
         raise
 
 
-def _make_room(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise ModelError(f"{folder} cannot be made ({reason}). Name another folder for models in SAM2S_MODEL_DIR.") from error
+def _check_weights(path: Path) -> None:
+    """Refuse a file that no hash is known of, if it holds no weights, such as the page of a login."""
+    from napari_sam2s.model.checkpoint_file import open_checkpoint  # with it comes torch, which the viewer does without
+
+    open_checkpoint(path)
 
 
 @contextmanager
@@ -257,9 +290,11 @@ def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> 
     except urllib.error.HTTPError as error:
         error.close()
         page = f" Its page is {entry.page}." if entry.page else ""
+        busy = error.code >= 500 or error.code in (408, 429)
+        why = "try again later, or" if busy else f"it has moved, or needs an account.{page} Fetch it in a browser and"
+        answer = " ".join(f"{error.code} {error.reason}".split())
         raise ModelError(
-            f"{address(entry)} cannot be fetched (the server answers {error.code} {error.reason}): it has moved, or needs an "
-            f"account.{page} Fetch it in a browser and put the file at {path} yourself."
+            f"{address(entry)} cannot be fetched (the server answers {answer}): {why} put the file at {path} yourself."
         ) from error
     except HTTPException as error:
         raise OSError(f"the connection broke off: {type(error).__name__}") from error
@@ -267,6 +302,12 @@ def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> 
     if entry.pinned and digest != entry.sha256:
         _discard(part)
         raise ModelError(f"{address(entry)} is not the file it should be (SHA-256 {digest}): try again.")
+    if not entry.pinned:
+        try:
+            _check_weights(part)
+        except ModelError as error:
+            _discard(part)
+            raise ModelError(f"{str(error).replace(str(part), address(entry))} Nothing of it was kept.") from error
     write_note(path.with_suffix(".sha256"), digest)
     part.replace(path)
     part.with_suffix(".etag").unlink(missing_ok=True)
@@ -304,7 +345,7 @@ def _fetch(entry: ModelEntry, part: Path, progress: Progress | None) -> None:
                 "proxy or of a login."
             )
         with part.open("ab" if done else "wb") as file:
-            while chunk := answer.read(CHUNK_BYTES):
+            while chunk := answer.read1(CHUNK_BYTES):  # what has come, however slowly: it is kept, and shown
                 file.write(chunk)
                 done += len(chunk)
                 if progress is not None:
@@ -337,6 +378,10 @@ def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
             _discard(part)
             raise ModelError(f"{part} had {done} bytes of a file of {whole}, so it was deleted: fetch it once more.") from error
         return None, done
+    if done and not answer.headers.get("Content-Range", f"bytes {done}-").startswith(f"bytes {done}-"):  # another part
+        answer.close()
+        _discard(part)
+        return _ask(entry, part)
     if getattr(answer, "status", None) != 206:  # the server does not resume, or has another version
         done = 0
         etag = answer.headers.get("ETag", "")

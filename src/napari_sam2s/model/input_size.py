@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import InputSizeUnknown, ModelError
+from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.model.checkpoint_file import Checkpoint
 from napari_sam2s.model.model_registry import entry_of_hash, registry
 from napari_sam2s.model.network_config import SAM3, check_image_size, possible_size
@@ -39,7 +40,7 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
         If what a sidecar says cannot be.
     """
     own, entry = own_models().get(name), registry().get(name)
-    if own is not None and own.input_size:
+    if own is not None and own.input_size and own.sha256 == sha256:  # and not of an earlier file of that name
         return own.input_size
     if own is None and entry is not None:  # a published model by its name, whatever was said of a copy of its file
         return file.config.image_size if entry.built_in and file.config is not None else entry.input_size
@@ -53,7 +54,8 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
     if known is None:
         raise InputSizeUnknown(
             f"{file.path} does not say at which input size it was trained: say it once with `napari-sam2s models add "
-            f"{file.path} --input-size N` (SAM 2 itself: 1024, MedSAM2 and SurgSAM-2: 512), or give image_size=N for now.",
+            f"{quoted(file.path)} --input-size N` (SAM 2 itself: 1024, MedSAM2 and SurgSAM-2: "
+            "512), or give image_size=N for now.",
             str(file.path),
         )
     return known

@@ -17,6 +17,11 @@ class Licence:
     forbids: str = ""  # what it does not allow, in a sentence or two
     url: str = ""
 
+    @property
+    def short(self) -> str:
+        """Its title, and whether it forbids something."""
+        return self.title + (" (restricted)" if self.forbids else "")
+
 
 @dataclass(frozen=True)
 class ModelFamily:
@@ -44,6 +49,7 @@ class ModelEntry:
     bytes: int = 0  # 0: not known
     about_mb: int = 0
     sha256: str = ""  # "": not pinned
+    shape: str = ""  # a network whose trunk it must have, where no hash is known
     page: str = ""
     parameters: str = ""
     purpose: str = ""
@@ -107,10 +113,17 @@ def markdown_table() -> str:
             how = f"{size}{'' if entry.pinned else ', not pinned'}"
         else:
             how = f"by hand from [its page]({entry.page}); {size}"
-        licence = entry.licence.title + (" (restricted)" if entry.licence.forbids else "")
         measured = entry.measured or "nothing"
         cells = [
-            *(f"`{entry.name}`", entry.parameters or "?", str(entry.input_size), licence, entry.purpose, how, measured),
+            *(
+                f"`{entry.name}`",
+                entry.parameters or "?",
+                str(entry.input_size),
+                entry.licence.short,
+                entry.purpose,
+                how,
+                measured,
+            ),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from napari_sam2s.errors import ModelError
+from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.model.downloads import sha256_once, weights_folder, write_note
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.model.network_config import check_image_size, possible_size
@@ -65,7 +66,7 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     """
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
-    name = name or path.stem
+    name = name or default_name(path)
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise ModelError(
             f"{name!r} cannot be the name of a model: take letters, digits, '-', '_', '.', a letter or digit first (--name)."
@@ -74,12 +75,17 @@ def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnM
     if known is not None:
         if known.built_in or (known.pinned and known.sha256 != digest):
             raise ModelError(f"{path} is not the published {name}: give it another name with --name.")
-        input_size = input_size or known.input_size
+        input_size = known.input_size if input_size is None else input_size
     if input_size is not None:
         check_image_size(input_size)
     model = OwnModel(name, str(path.resolve()), digest, input_size or remembered_size(digest))
     _keep([model])
     return model
+
+
+def default_name(path: Path) -> str:
+    """Return the name of a file's model, unless another is given: that of the file, without what no such name can have."""
+    return re.sub(r"[^\w.+-]+", "-", path.stem).strip("-.+") or path.stem
 
 
 def own_weights(model: OwnModel) -> Path:
@@ -96,7 +102,7 @@ def own_weights(model: OwnModel) -> Path:
     if sha256_once(path) != model.sha256:
         raise ModelError(
             f"{path} has changed since it was added as {model.name}: if that is meant, "
-            f"`napari-sam2s models add {path} --name {model.name}` again."
+            f"`napari-sam2s models add {quoted(path)} --name {model.name}` again."
         )
     return path
 

@@ -65,7 +65,7 @@ def is_own(weights: Iterable[str]) -> bool:
 def trained_size(weights: Mapping[str, Tensor], config: ModelConfig) -> int | None:
     """Return the side of the input that an official file was made for, told by its table of rotations; ``None`` without."""
     tables = [weights[name] for n in config.trunk.global_blocks if (name := _TABLE.format(n)) in weights]
-    side = math.isqrt(len(tables[0])) if tables else 0
+    side = math.isqrt(len(tables[0])) if tables and tables[0].ndim else 0
     return side * config.trunk.stride or None
 
 

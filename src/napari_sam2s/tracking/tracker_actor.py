@@ -75,10 +75,12 @@ class TrackerActor:
     def describe(self) -> dict[str, Any]:
         """Return what results depend on."""
         facts = self.model.facts
-        left_out = self.model.metadata.get("differences")
+        of_file: dict[str, Any] = {
+            key: self.model.metadata[key] for key in ("differences", "averaged") if key in self.model.metadata
+        }
         return {
             **self.model.describe(),
-            **({"differences": left_out} if left_out else {}),
+            **of_file,
             "image_size": facts.image_size,
             "class_names": list(facts.class_names),
             "memory": asdict(self.policy),

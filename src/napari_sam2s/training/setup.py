@@ -15,6 +15,7 @@ import torch
 
 from napari_sam2s.errors import FormatError, TrainingError
 from napari_sam2s.formats.atomic_write import check_writable
+from napari_sam2s.model.checkpoint_fit import check_finite
 from napari_sam2s.model.checkpoints import choose_device, read_checkpoint, unchanged_weights
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS, NANO_LITE, ModelConfig
@@ -172,6 +173,7 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
         return _chosen(SAM2S(replace(wanted, interactive=config.interactive)), config), []
     with unchanged_weights(config.init) as path:
         weights, own, metadata = read_checkpoint(path)
+    check_finite(weights, path)
     interactive = config.interactive or (own is not None and own.interactive)
     model = SAM2S(replace(_of_checkpoint(wanted, own), interactive=interactive))
     shapes = {n: p.shape for n, p in model.state_dict().items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from napari_sam2s.model.model_registry import registry
 from napari_sam2s.widgets.preflight import measured_rates, speed
 
@@ -11,7 +9,7 @@ FEW = 3  # objects that take little longer than one
 ON_CPU, ON_GPU = "edgetam", "sam2.1-base-plus"
 # CPU-seconds of a frame with one object at the model's own size, on the same core (docs/explanation/speed.md; EdgeTAM by its
 # ratio to SAM 2.1 tiny in docs/models/edgetam.md): what one of them did here tells of the others.
-CPU_SECONDS = {"sam2s-nano": 0.23, "edgetam": 1.7, "sam2.1-tiny": 8.7}
+CPU_SECONDS = {"sam2s-nano": 0.23, "edgetam": 1.2, "sam2.1-tiny": 8.7}
 
 
 def recommended(device: str) -> str:
@@ -21,13 +19,13 @@ def recommended(device: str) -> str:
 
 def speed_here(name: str, device: str) -> str:
     """Return how fast a model ran on a device of this machine, or by what another one did; "" where nothing is known."""
-    ran = _of_one_object(measured_rates(name, device))
+    ran = _of_one_object(name, device)
     if ran is not None:
         return f"{speed(ran)} here"
     if device != "cpu" or name not in CPU_SECONDS:
         return ""
     for other, seconds in CPU_SECONDS.items():
-        known = _of_one_object(measured_rates(other, device))
+        known = _of_one_object(other, device)
         if known is not None:
             return f"about {speed(known * seconds / CPU_SECONDS[name])} here"
     return ""
@@ -38,16 +36,21 @@ def advice(name: str, device: str) -> tuple[str, str]:
     best, fast = name == recommended(device), speed_here(name, device)
     short = " · ".join(words for words in ("recommended" if best else "", fast) if words)
     entry = registry().get(name)
-    tip = [f"For {entry.purpose}." if entry is not None and entry.purpose else ""]
+    tip = []
+    if entry is not None:
+        tip.append(f"{entry.purpose[0].upper()}{entry.purpose[1:]}.")
+        tip.append(f"{entry.parameters} parameters, input {entry.input_size} px, licence {entry.licence.short}.")
     if best and device == "cpu":
-        tip.append("Recommended without a GPU: trained on real video, for a fifth of the work of SAM 2.1 tiny.")
+        tip.append("Recommended without a GPU: trained on real video, for a seventh of the work of SAM 2.1 tiny.")
     elif best:
         tip.append("Recommended with a GPU: trained on real video, the size that SAM2S was trained from.")
     if fast.startswith("about"):
         tip.append("The speed is an estimate for one object, from what another model did here.")
-    return short, "\n".join(line for line in tip if line)
+    return short, "\n".join(tip)
 
 
-def _of_one_object(rates: Mapping[int, float]) -> float | None:
+def _of_one_object(name: str, device: str) -> float | None:
     """Return the rate of the fewest objects, if they are few: one from sixty would say that the model is slow."""
+    entry = registry().get(name)
+    rates = {} if entry is None else measured_rates(name, device, entry.input_size)
     return rates[min(rates)] if rates and min(rates) <= FEW else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QLineEdit, QProgressBar, QToolButton, QWidget
 
 from napari_sam2s.errors import Sam2sError
-from napari_sam2s.model.downloads import DOWNLOADS, download, find_local, terms
-from napari_sam2s.model.model_registry import ModelEntry
-from napari_sam2s.model.own_models import own_models, remember_size
+from napari_sam2s.model.downloads import DOWNLOADS, download, find_local, how_to_get, terms
+from napari_sam2s.model.model_registry import ModelEntry, loadable
+from napari_sam2s.model.own_models import OwnModel, own_models, remember_size
 from napari_sam2s.tracking.engine import PRECISIONS
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
 from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
@@ -21,6 +21,8 @@ from napari_sam2s.widgets.settings import remember, remembered
 from napari_sam2s.widgets.tracker_source import Choice
 
 BUILT_IN = "sam2s-nano"
+BY_HAND = {name: entry for name, entry in loadable().items() if not (entry.url or entry.built_in)}
+FILES = "Checkpoints (*.pt *.pth *.ckpt *.safetensors);;All files (*)"
 MODES = ("exact", "fast")
 OWN_SIZE = "the model's own"
 SIZES = (256, 320, 384, 448, 512, 640, 768, 896, 1024)
@@ -83,7 +85,8 @@ class ModelPanel(QWidget):
         self._chosen = BUILT_IN
         self._device = ""  # where the model runs, once that is known
         self._wanted: ModelEntry | None = None  # chosen, but not here yet
-        self._accepted: set[str] = set()  # models that the user wants without the tensors that do not fit
+        self._sized = ""  # the model whose size the user said, where it could not be remembered by its file
+        self._accepted: set[tuple[str | int, ...]] = set()  # files that the user wants without the tensors that do not fit
         self._lay_out()
         self._fill(str(remembered("model", "name", BUILT_IN)))
         self._restore()
@@ -132,26 +135,28 @@ class ModelPanel(QWidget):
             self.mode.currentText(),  # type: ignore[arg-type]
             self.input_size.currentData() or None,
             self.address.text().strip() or None,
-            self._chosen not in self._accepted,
+            self._state_of(self._chosen) not in self._accepted,
             self.crop.isChecked(),
         )
 
     def _fill(self, chosen: str) -> None:
         """Fill the menu: built in, installed, a file of one's own, then what can be downloaded."""
         entries = [(BUILT_IN, f"{BUILT_IN} (built in, demo)")]
-        own = own_models()
+        own = _own()
         entries += [(name, f"{name} (yours)") for name in own]
         if Path(chosen).is_file():
             entries.append((chosen, Path(chosen).name))
-        for d in DOWNLOADS.values():
+        for d in (*DOWNLOADS.values(), *BY_HAND.values()):
             if d.name not in own:
-                state = f"download {d.megabytes} MB" if find_local(d) is None else "installed"
-                entries.append((d.name, f"{d.name} ({state})"))
+                get = f"download {d.megabytes} MB" if d.url else "to be fetched by hand"
+                entries.append((d.name, f"{d.name} ({get if find_local(d) is None else 'installed'})"))
         entries.append(("", "a file ..."))
         entries.sort(key=lambda entry: (entry[0] != BUILT_IN, entry[0] != recommended(self._device) or not entry[0]))
         self.model.clear()
         for name, text in entries:
             short, tip = advice(name, self._device) if name else ("", "")
+            if name in own and not tip:
+                tip = f"{own[name].path}, input {own[name].input_size} px."
             self.model.addItem(f"{text} · {short}" if short else text, name)
             self.model.setItemData(self.model.count() - 1, tip or None, Qt.ItemDataRole.ToolTipRole)
         self.model.view().setMinimumWidth(self.model.view().sizeHintForColumn(0))  # wider than the closed menu
@@ -170,31 +175,48 @@ class ModelPanel(QWidget):
     @staticmethod
     def _missing(name: str) -> ModelEntry | None:
         """Return what would have to be downloaded first."""
-        item = DOWNLOADS.get(name)
-        return item if item is not None and name not in own_models() and find_local(item) is None else None
+        item = DOWNLOADS.get(name) or BY_HAND.get(name)
+        return item if item is not None and name not in _own() and find_local(item) is None else None
+
+    @staticmethod
+    def _state_of(name: str) -> tuple[str | int, ...]:
+        """Return what tells a model's file from another of the same name, such as one that was trained anew."""
+        own = _own().get(name)
+        try:
+            found = Path(own.path if own is not None else name).stat()
+        except OSError:  # on another machine
+            return (name,)
+        return (name, found.st_size, found.st_mtime_ns)
 
     def _pick(self, index: int) -> None:
         name = str(self.model.itemData(index))
         if not name:
-            name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", "", "Checkpoints (*.pt *.pth *.safetensors)")
+            name, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", "", FILES)
             if not name:
                 self._show_chosen()
                 return
             self._fill(name)
         item = self._missing(name)
-        self.get_button.setVisible(item is not None)
+        self.get_button.setVisible(item is not None and bool(item.url))
         self.terms.setVisible(item is not None)
         self._wanted = item
         if item is not None:
-            self.terms.setText(f"{terms(item)} Until it is downloaded, {Path(self._chosen).name} is used.")
+            self.terms.setText(f"{_to_agree(item)} Until it is here, {Path(self._chosen).name} is used.")
             self._show_chosen()  # the menu shows what is used
             return
+        if self._sized not in ("", name):  # what was said of one model is no choice for the next
+            self._set_size(0)
+            self._sized = ""
         self._chosen = name
         self._change()
 
+    def _set_size(self, side: int) -> None:
+        with QSignalBlocker(self.input_size):
+            self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
+
     def _take_size(self, side: int) -> None:
         """Load the chosen model at the size that the user said; remembered by the content of its file, if it is here."""
-        own = own_models().get(self._chosen)
+        own = _own().get(self._chosen)
         path = Path(own.path if own is not None else self._chosen)
         if path.is_file():
             try:
@@ -202,11 +224,12 @@ class ModelPanel(QWidget):
             except (Sam2sError, OSError) as error:
                 self.trouble.emit(f"The size is used now, but cannot be remembered ({error}).")
         if not path.is_file() or self.address.text().strip():  # the file is read on another machine
-            self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
+            self._sized = self._chosen
+            self._set_size(side)
         self._change()
 
     def _accept(self) -> None:
-        self._accepted.add(self._chosen)
+        self._accepted.add(self._state_of(self._chosen))
         self._change()
 
     def _change(self, _: object = None) -> None:
@@ -254,3 +277,19 @@ class ModelPanel(QWidget):
         self._fill(name)
         self.message.emit(f"{name} is downloaded.")
         self._change()
+
+
+def _own() -> dict[str, OwnModel]:
+    """Return the user's own models; none if their list is damaged, which the engine tells when it loads any model."""
+    try:
+        return own_models()
+    except Sam2sError:
+        return {}
+
+
+def _to_agree(item: ModelEntry) -> str:
+    """Return what there is to agree to before a download, or how a file comes here that cannot be downloaded."""
+    try:
+        return terms(item) if item.url else f"{how_to_get(item)} {item.licence.forbids}"
+    except Sam2sError as error:  # a mirror that is none
+        return str(error)

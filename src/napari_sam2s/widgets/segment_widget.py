@@ -226,6 +226,7 @@ class SegmentWidget(QWidget):
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, as you chose: {facts['differences']}." if facts.get("differences") else ""
+        left_out += f" Its file also holds averaged weights ({facts['averaged']}), not taken." if facts.get("averaged") else ""
         self.session.tell(f"{setup_of(facts)}: ready.{left_out} {then}")
         self.run_view.facts = facts
         self.model_panel.note_device(str(facts.get("device", "")))
