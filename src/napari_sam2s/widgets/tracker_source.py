@@ -44,6 +44,7 @@ class TrackerSource:
     def __init__(self, video: Video, project: Project, choice: Choice, on_ready: Callable[[dict[str, Any]], None]) -> None:
         self._video, self._project, self._on_ready = video, project, on_ready
         self.choice = choice
+        self.worked: Choice | None = None  # the latest choice of which there was a tracker
         self.engine: Engine | None = None
         self.tracker: Tracker | CropTracker | None = None
         self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
@@ -62,7 +63,7 @@ class TrackerSource:
                 c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode, strict=c.strict
             )
             self.tracker = make_tracker(model, self._video, self._project, c.memory, crop=c.crop)
-            self.stale = {o.id for o in self._project.objects}
+            self.worked, self.stale = c, {o.id for o in self._project.objects}
             facts = {"memory_bytes": self.tracker.device_memory(), "object_bytes": self.tracker.object_bytes()}
             self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
