@@ -10,7 +10,7 @@ from napari_sam2s.masklets import Project, rle
 from napari_sam2s.masklets.divisions import divide
 from napari_sam2s.masklets.mask_parts import likeness
 
-FRAMES, FIRST, SPLIT, STOP = 20, 6, 7, 13  # on FIRST a daughter is small yet; from STOP on only one is followed
+FRAMES, FIRST, SPLIT, STOP, AGAIN = 20, 6, 7, 13, 15  # on FIRST a daughter is small yet; from STOP to AGAIN one is lost
 
 
 def disc(y, x, radius=8):
@@ -22,7 +22,7 @@ def mask_of(t):
     """A nucleus; from ``FIRST`` on its daughters, which turn about each other."""
     if t < FIRST:
         return disc(30, 40, 11)
-    if t >= STOP:
+    if STOP <= t < AGAIN:
         return disc(30, 55)
     turn = (t - FIRST) * 0.5
     y, x = 15 * np.sin(turn), 15 * np.cos(turn)
@@ -47,13 +47,14 @@ def test_how_alike_the_parts_of_a_mask_are():
 def test_the_review_offers_it_once_there_are_two_for_a_while(project):
     [span] = [s for s in project.review() if "in two parts" in s.text]
     reason = next(r for r in span.reasons if r.kind == "falls in two")
-    assert (span.objects, reason.frames) == ((1,), STOP - SPLIT)
-    project.write_masks([(t, 1, mask_of(0), None) for t in range(FRAMES) if t != SPLIT])
+    assert (span.objects, reason.frames) == ((1,), STOP - SPLIT + FRAMES - AGAIN)
+    project.write_masks([(t, 1, mask_of(0), None) for t in range(FRAMES) if t not in (SPLIT, AGAIN + 2)])
     assert not [s for s in project.review() if "in two parts" in s.text], "on one frame alone"
 
 
-def test_a_division_gives_each_daughter_her_part_a_mother_and_a_prompt(project):
-    left, right, first, last = divide(project, 1, SPLIT + 2)
+@pytest.mark.parametrize("when", [SPLIT, SPLIT + 2, AGAIN + 1])
+def test_a_division_gives_each_daughter_her_part_a_mother_and_a_prompt(project, when):
+    left, right, first, last = divide(project, 1, when)
     assert (first, last) == (FIRST, STOP - 1)
     assert [(o.name, o.class_name, o.parent) for o in (left, right)] == [("nucleus.1", "cell", 1), ("nucleus.2", "cell", 1)]
     assert [t for t in range(FRAMES) if project.mask(t, 1).any()] == list(range(FIRST))

@@ -14,14 +14,15 @@ from napari_sam2s.masklets.types import Object, Prompt
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
 
+GAP = 4  # frames without two parts that it goes back over
 LESS_ALIKE = 0.3  # on the frames before, where daughters are small and one of them is found first
 
 
 def divide(project: Project, object_id: int, frame: int) -> tuple[Object, Object, int, int]:
     """Make two daughters of an object whose mask is in two parts of like size on a frame; one step of undo.
 
-    They take the parts on all frames around this one on which it is in two, and the last of these is their prompt. The mother
-    is absent from the first of these frames on.
+    It has divided where it was in two first, but for gaps. They take the parts from there up to the next frame on which it is
+    not in two; the last of them are their prompts, to track from. The mother is absent from the first of these frames on.
 
     Returns
     -------
@@ -44,9 +45,11 @@ def divide(project: Project, object_id: int, frame: int) -> tuple[Object, Object
             f"{mother.name} is not in two parts of like size on frame {frame}. Mark it absent from here, click both daughters "
             "as new objects, and record their mother in the tab Edit."
         )
-    first = last = known.index(frame)
-    while first > 0 and in_two(known[first - 1], LESS_ALIKE):
-        first -= 1
+    first = n = known.index(frame)
+    while n > 0 and first - n < GAP:  # a model loses one of two daughters now and then
+        n -= 1
+        first = n if in_two(known[n], LESS_ALIKE) else first
+    last = first
     while last + 1 < len(known) and in_two(known[last + 1]):
         last += 1
     frames = known[first : last + 1]

@@ -17,7 +17,7 @@ from napari_sam2s.masklets.mask_parts import ALIKE
 from napari_sam2s.masklets.mask_statistics import ORIGINS, Series
 from napari_sam2s.masklets.presence import LOW_SCORE
 
-LOOSE = 0.9  # of what is usual of an object: how much of its box a mask in two parts fills at most
+LOOSE = 0.9  # of the most that an object ever does: how much of its box a mask in two parts fills at most
 MERGE = 12  # frames: doubts about the same objects that are closer than this belong together
 
 Kind = Literal[
@@ -170,15 +170,15 @@ def falls_in_two(object_id: int, series: Series, likeness: Callable[[int, int], 
     shown = series.area >= 2 * limits.small
     if not shown.any():
         return
-    at = np.flatnonzero(shown & ~vouched(series) & (full < LOOSE * np.median(full[shown])))
+    at = np.flatnonzero(shown & ~vouched(series) & (full < LOOSE * full[shown].max()))
     every = max(1, -(-len(at) // limits.checks))
     parts = np.array([likeness(int(t), object_id) for t in series.frames[at[::every]]], dtype=float)
     parts = np.repeat(parts, every)[: len(at)]  # masks in between are taken to be like the one before
     at, parts = at[parts >= limits.alike], parts[parts >= limits.alike]
-    for run in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1):
-        if len(run) >= limits.lasting:
-            step = max(1, int(np.median(np.diff(series.frames))))
-            yield Doubts("falls in two", (object_id,), series.frames[at[run]], 0.3 + 0.3 * parts[run], parts[run], step)
+    runs = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1)
+    long = np.concatenate([run for run in runs if len(run) >= limits.lasting] or [np.zeros(0, int)])
+    step = max(1, int(np.median(np.diff(series.frames)))) if len(series.frames) > 1 else 1
+    yield Doubts("falls in two", (object_id,), series.frames[at[long]], 0.3 + 0.3 * parts[long], parts[long], step)
 
 
 def overlaps(found: NDArray[np.int64], shared: Callable[[int, int, int], float], limits: Thresholds) -> Iterator[Doubts]:

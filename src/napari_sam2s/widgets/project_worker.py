@@ -247,9 +247,8 @@ class ProjectWorker(QObject):
 
         def apply() -> None:
             try:
-                change(self.project)
+                self.source.edited(change)
             finally:
-                self.source.all_stale()
                 self.changed.emit()
 
         return self._do_change(apply)
