@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.mask_parts import ALIKE, likeness, two_parts
+from napari_sam2s.masklets.mask_parts import ALIKE, likeness, parts_of
 from napari_sam2s.masklets.types import Object, Prompt
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
 
 GAP = 4  # frames without two parts that it goes back over
+REACH = 1.5  # how far a daughter moves from frame to frame at most, by her size (the root of her area)
 LESS_ALIKE = 0.3  # on the frames before, where daughters are small and one of them is found first
 
 
@@ -49,19 +51,14 @@ def divide(project: Project, object_id: int, frame: int) -> tuple[Object, Object
     while n > 0 and first - n < GAP:  # a model loses one of two daughters now and then
         n -= 1
         first = n if in_two(known[n], LESS_ALIKE) else first
-    last = first
-    while last + 1 < len(known) and in_two(known[last + 1]):
-        last += 1
-    frames = known[first : last + 1]
-    pairs = _followed([two_parts(mask) for t in frames if (mask := project.masks.encoded(t, object_id)) is not None])
+    pairs = _followed(project, object_id, known[first:], known[first - 1] if first else None)
+    frames = list(pairs)
     with project.history.step(f"divide {object_id}"):
         a, b = (project.objects.add(f"{mother.name}.{n}", mother.class_name) for n in (1, 2))
         for daughter in (a, b):
             project.objects.set_parent(daughter.id, object_id)
         project.tracks.mark_absent(object_id, frames[0])
-        rows = [
-            (t, o.id, part, None) for t, pair in zip(frames, pairs, strict=True) for o, part in zip((a, b), pair, strict=True)
-        ]
+        rows = [(t, o.id, part, None) for t in frames for o, part in zip((a, b), pairs[t], strict=True)]
         project.write_masks(rows[:-2], origin="painted")
         project.write_masks(rows[-2:], origin="prompted")
         for t, i, part, _ in rows[-2:]:
@@ -69,11 +66,26 @@ def divide(project: Project, object_id: int, frame: int) -> tuple[Object, Object
     return project.objects.get(a.id), project.objects.get(b.id), frames[0], frames[-1]
 
 
-def _followed(pairs: list[list[rle.Mask]]) -> list[list[rle.Mask]]:
-    """Return the parts of each frame in the order of those before, whichever way they have moved less."""
-    places = [rle.centres_of(pair) for pair in pairs]
-    for n in range(1, len(pairs)):
-        before, now = places[n - 1], places[n]
-        if np.hypot(*(now - before).T).sum() > np.hypot(*(now[::-1] - before).T).sum():
-            pairs[n], places[n] = pairs[n][::-1], now[::-1]
-    return pairs
+def _followed(project: Project, object_id: int, frames: Sequence[int], before: int | None) -> dict[int, list[rle.Mask]]:
+    """Return the two daughters by frame: beside the mother at first, then where they were before, until one is lost."""
+    mask = project.masks.encoded(before, object_id) if before is not None else None
+    then = rle.centres_of([mask, mask]) if mask is not None and mask.area else None
+    found: dict[int, list[rle.Mask]] = {}
+    for t in frames:
+        mask = project.masks.encoded(t, object_id)
+        if likeness(mask) < (ALIKE if found else LESS_ALIKE) or mask is None:
+            break
+        parts = parts_of(mask)
+        now = rle.centres_of(parts)
+        two = [(i, j) for i in range(len(parts)) for j in range(len(parts)) if i != j]
+        if then is None:
+            pair = (0, 1)
+        else:
+            way = np.hypot(*(now[:, None] - then[None]).transpose(2, 0, 1))
+            if not found:  # all pieces that could be a pair
+                two = [(i, j) for i, j in two if LESS_ALIKE <= parts[i].area / parts[j].area <= 1]
+            pair = min(two, key=lambda ij: way[ij[0], 0] + way[ij[1], 1])
+            if found and any(way[i, n] > REACH * np.sqrt(parts[i].area) for n, i in enumerate(pair)):
+                break
+        found[t], then = [parts[i] for i in pair], now[list(pair)]
+    return found
