@@ -69,7 +69,7 @@ class ReviewPanel(QWidget):
             ("review_refuse", "Shift-Q", "refuse the link (two objects)", "Refuse", self.refuse),
         )
         self._buttons = key_buttons(keys, actions)
-        words = "divide: make two daughters of the chosen object, which is in two parts on the frame on show"
+        words = "divide: make two daughters of an object in two parts"
         self._division = key_buttons(keys, (("review_divide", "Shift-D", words, "Make two daughters", self.divide),))
         self._division.setVisible(False)
         stacked(self.summary, self.table, self.detail, self.links, self._division, self._buttons, into=self)
