@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -23,7 +24,10 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 import napari
 import numpy as np
 from PIL import Image
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QWidget
+from skimage.filters import gaussian, threshold_otsu
+from skimage.measure import label
 from walk import grabbed
 
 from napari_sam2s.evaluation.clicks import next_click
@@ -33,9 +37,12 @@ from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.widgets.layer_factory import spatial
 
 IMAGES = Path(__file__).parent / "images"
-COLOURS = 96  # of a palette: a tenth of the size, and nothing is lost that one looks for
+Shoot = Callable[[str, QWidget | None], None]
+COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is lost that one looks for; many nuclei need many
 FRAMES = 48
 WIDTH, HEIGHT = 1400, 900
+NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
+NUCLEI_FROM, NUCLEI_TO = 50, 84  # of the sample: one nucleus divides on frame 59
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
@@ -126,7 +133,7 @@ class Studio:
             target = part if part is not None else self.viewer.window._qt_window
             image = grabbed(target)
             path = IMAGES / f"{name}-{theme}.png"
-            image.quantize(COLOURS).save(path, optimize=True)
+            image.quantize(MANY if name in NUCLEI else COLOURS).save(path, optimize=True)
             sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} kB, {image.width} x {image.height}\n")
 
     def evaluation(self) -> QWidget:
@@ -178,6 +185,94 @@ def links(studio: Studio, folder: Path) -> QWidget:
     return panel
 
 
+def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
+    """Take the masks of a label picture of the sample's nuclei, track them, divide one, and show the tracks."""
+    viewer, widget = studio.viewer, studio.widget
+    viewer.layers.clear()
+    studio.until(lambda: widget.session.worker is None)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # napari's loop does so itself: else two sliders are seen
+    viewer.open_sample("napari-sam2s", "cells")
+    studio.until(lambda: widget.session.worker is not None and "ready" in widget.status.text())
+    widget.picker.use_project(folder / "nuclei.sam2s")  # that of an earlier time is left alone
+    studio.until(lambda: widget.session.worker is not None and "ready" in widget.status.text())
+    widget.session.go_to(NUCLEI_FROM)
+    smooth = gaussian(np.asarray(widget.session.video[NUCLEI_FROM]).mean(axis=-1), 2)
+    viewer.add_labels(label(smooth > threshold_otsu(smooth)), name="nuclei")
+    widget.tabs.setCurrentWidget(widget.objects_panel)
+    menu = widget.objects_panel.from_layer.menu()
+    menu.fill()
+    menu.actions()[0].trigger()
+    studio.until(lambda: not widget.session.worker.answering)
+    widget.session.settle(600)
+    studio.rest(2)
+    shoot("nuclei-taken", None)
+    studio.track(NUCLEI_FROM, NUCLEI_TO, 1)
+    studio.finished()
+    panel = widget.review_panel
+    widget.tabs.setCurrentWidget(panel)
+    studio.until(lambda: len(panel.review) > 0, 60)
+    divided = [n for n, span in enumerate(panel.review) if "in two parts" in span.text]
+    panel.table.setCurrentCell(divided[0], 1)
+    studio.rest(8)  # until napari's notification of the run has gone
+    shoot("nuclei-division", None)
+    panel.divide()
+    studio.until(lambda: "is divided" in widget.status.text(), 60)
+    studio.track(widget.session.frame, NUCLEI_TO, 1)
+    studio.finished()
+    widget.exporter.tracks.show()
+    studio.until(lambda: "SAM2S tracks" in viewer.layers, 60)
+    viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")
+    studio.rest(2)
+    shoot("nuclei-tracks", None)
+
+
+def surgery(studio: Studio, shoot: Shoot) -> None:
+    """Prompt and track the drawn case, and take the picture of every panel."""
+    widget = studio.widget
+    studio.prompt()
+    studio.track(0, FRAMES * 2 // 3, 1)
+    studio.until(lambda: len(widget.session.project.frames) > FRAMES // 4)
+    shoot("window", None)
+    studio.finished()
+    studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)
+    studio.finished()
+    widget.session.go_to(FRAMES // 2)
+    widget.session.confirm()
+    widget.session.project.phases.add("dissection", 4, 22)
+    widget.session.project.phases.add("clip", 25, 31)
+    widget.session.changed.emit()
+    widget.timeline.set_bounds(5, FRAMES - 6)
+    shoot("timeline", widget.timeline)
+    for panel, name in (
+        (widget.objects_panel, "objects"),
+        (widget.review_panel, "review"),
+        (widget.track_editing_panel, "edit-tracks"),
+        (widget.phases_panel, "phases"),
+    ):
+        widget.tabs.setCurrentWidget(panel)
+        if panel is widget.review_panel:
+            studio.until(lambda: len(widget.review_panel.review) > 0, 60)
+            widget.review_panel.next()
+        if panel is widget.track_editing_panel:
+            widget.track_editing_panel.start.setValue(8)
+            widget.track_editing_panel.last.setValue(11)
+        studio.rest(2)
+        shoot(name, panel)
+    widget.tabs.setCurrentIndex(0)
+    shoot("run", widget.run_panel)
+    widget.model_panel.more.setChecked(True)
+    shoot("model", widget.model_panel)
+    widget.model_panel.more.setChecked(False)
+    widget.exporter.popup()
+    studio.rest()
+    shoot("export", widget.exporter.menu)
+    widget.exporter.menu.close()
+    widget.help.toggle()
+    shoot("keys", widget.help.overlay)
+    widget.help.toggle()
+    shoot("evaluation", studio.evaluation())
+
+
 def main() -> None:
     """Make all pictures, or some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -187,56 +282,17 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(Path(folder))
-        widget = studio.widget
 
-        def shoot(name: str, part: QWidget | None = None) -> None:
+        def shoot(name: str, part: QWidget | None) -> None:
             if not only or name in only:
                 studio.shoot(name, part)
 
-        studio.prompt()
-        studio.track(0, FRAMES * 2 // 3, 1)
-        studio.until(lambda: len(widget.session.project.frames) > FRAMES // 4)
-        shoot("window")
-        studio.finished()
-        studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)
-        studio.finished()
-        widget.session.go_to(FRAMES // 2)
-        widget.session.confirm()
-        widget.session.project.phases.add("dissection", 4, 22)
-        widget.session.project.phases.add("clip", 25, 31)
-        widget.session.changed.emit()
-        widget.timeline.set_bounds(5, FRAMES - 6)
-        shoot("timeline", widget.timeline)
-        for panel, name in (
-            (widget.objects_panel, "objects"),
-            (widget.review_panel, "review"),
-            (widget.track_editing_panel, "edit-tracks"),
-            (widget.phases_panel, "phases"),
-        ):
-            widget.tabs.setCurrentWidget(panel)
-            if panel is widget.review_panel:
-                studio.until(lambda: len(widget.review_panel.review) > 0, 60)
-                widget.review_panel.next()
-            if panel is widget.track_editing_panel:
-                widget.track_editing_panel.start.setValue(8)
-                widget.track_editing_panel.last.setValue(11)
-            studio.rest(2)
-            shoot(name, panel)
-        widget.tabs.setCurrentIndex(0)
-        shoot("run", widget.run_panel)
-        widget.model_panel.more.setChecked(True)
-        shoot("model", widget.model_panel)
-        widget.model_panel.more.setChecked(False)
-        widget.exporter.popup()
-        studio.rest()
-        shoot("export", widget.exporter.menu)
-        widget.exporter.menu.close()
-        widget.help.toggle()
-        shoot("keys", widget.help.overlay)
-        widget.help.toggle()
-        shoot("evaluation", studio.evaluation())
+        if only - {"links", *NUCLEI} or not only:
+            surgery(studio, shoot)
         if not only or "links" in only:
             shoot("links", links(studio, Path(folder)))
+        if not only or only & set(NUCLEI):
+            nuclei(studio, shoot, Path(folder))
         studio.viewer.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,16 +83,37 @@ def test_damaged_runs_are_one_sentence(counts):
         rle.decode(rle.Mask(0, 0, 5, 7, counts, 9), (8, 8))
 
 
-def test_the_centroid_of_runs_is_that_of_the_pixels():
+def test_centroids_of_runs_are_those_of_the_pixels_and_of_each_mask_alone():
     random = np.random.default_rng(0)
+    masks, expected = [], []
     for _ in range(100):
         full = np.zeros((40, 50), bool)
         height, width = random.integers(1, 20, 2)
         full[7 : 7 + height, 9 : 9 + width] = random.random((height, width)) < random.choice([0.1, 0.5, 1.0])
         if full.any():
-            np.testing.assert_allclose(rle.centre_of(rle.encode(full)), np.argwhere(full).mean(axis=0), atol=1e-9)
-    with pytest.raises(ProjectError, match="has no run lengths"):
-        rle.centre_of(rle.Mask(0, 0, 2, 2, b"", 4))
+            masks.append(rle.encode(full))
+            expected.append(np.argwhere(full).mean(axis=0))
+    masks.append(rle.encode(np.ones((300, 400), bool)))  # one run, whose length takes four bytes
+    expected.append((149.5, 199.5))
+    np.testing.assert_allclose(rle.centres_of(masks), expected, atol=1e-9)
+    np.testing.assert_array_equal(np.concatenate([rle.centres_of([mask]) for mask in masks]), rle.centres_of(masks))
+    assert rle.centres_of([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: {"counts": b""}, "has no run lengths"),
+        (lambda m: {"counts": m.counts[:-6]}, "cut short"),
+        (lambda m: {"x0": m.x0 + 1}, "its place is not"),
+        (lambda m: {"area": m.area + 1}, "do not fill its box"),
+        (lambda m: {"counts": rle._pack(np.array([0, 5, 5, 5, 3])) + m.counts[-4:], "area": 10}, "do not fill its box"),
+    ],
+)
+def test_a_damaged_mask_among_others_has_no_centroid_and_its_damage_is_told(change, words):
+    good = rle.encode(np.eye(6, dtype=bool))
+    with pytest.raises(ProjectError, match=words):
+        rle.centres_of([good, replace(good, **change(good)), good])
 
 
 def test_masks_of_a_project_in_large_bites(tmp_path, monkeypatch):

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFileDialog
 
 from napari_sam2s.formats import FORMATS, read_coco, read_davis
-from napari_sam2s.masklets import Project, Scores
+from napari_sam2s.formats.track_graph import graph_of
+from napari_sam2s.masklets import Object, Project, Scores
 from napari_sam2s.widgets import napari_writers
 from napari_sam2s.widgets.export_menu import LAYER, pixel_size_of
 from napari_sam2s.widgets.layer_factory import OBJECTS
 from napari_sam2s.widgets.segment_widget import SegmentWidget
-from napari_sam2s.widgets.tracks_layer import TRACKS
+from napari_sam2s.widgets.tracks_layer import TRACKS, make_tracks_layer
 
 pytestmark = pytest.mark.usefixtures("in_shared_engine")
 
@@ -101,6 +102,14 @@ def test_tracks_as_a_layer(filled, qtbot):
     action.trigger()
     qtbot.waitUntil(lambda: "2 tracks" in filled.status.text())
     assert [one.name for one in viewer.layers if one.name.startswith(TRACKS)] == [TRACKS]
+
+
+def test_each_track_has_its_objects_colour():
+    objects = [Object(i, f"cell {i}", colour=(3 * i, 255 - i, 40)) for i in (1, 2, 5, 9, 70)]
+    graph = graph_of(objects, np.array([(o.id, t, 5.0 + t, 5.0, 9) for o in objects for t in range(3)]))
+    layer = make_tracks_layer(Image(np.zeros((3, 20, 20), np.uint8)), graph)
+    expected = [(*o.colour, 255) for o in objects for _ in range(3)]
+    np.testing.assert_allclose(layer.track_colors * 255, expected, atol=0.51)
 
 
 def test_the_name_that_is_suggested_has_one_ending(filled, tmp_path, monkeypatch):

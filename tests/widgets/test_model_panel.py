@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown
+from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown, ModelError
 from napari_sam2s.model.checkpoints import find_weights
 from napari_sam2s.model.downloads import sha256
 from napari_sam2s.model.model_registry import ModelEntry, registry
@@ -18,7 +18,7 @@ from napari_sam2s.video import open_video
 from napari_sam2s.widgets import model_panel
 from napari_sam2s.widgets.model_panel import BUILT_IN, ModelPanel
 from napari_sam2s.widgets.project_worker import ProjectWorker
-from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.settings import remember, remembered
 from napari_sam2s.widgets.tracker_source import Choice
 
 
@@ -227,4 +227,40 @@ def test_the_worker_hands_the_question_on(qtbot, tmp_path):
     qtbot.waitUntil(lambda: bool(asked))
     assert failed == ["no"]
     assert asked[0].unknown == ("slots.a",)
+    worker.close()
+
+
+def test_a_choice_that_is_refused_goes_back_to_what_works_in_menu_settings_and_worker(panel, qtbot, tmp_path):
+    worker = ProjectWorker(open_video(np.zeros((2, 32, 32, 3), np.uint8)), tmp_path / "a.sam2s", panel.choice())
+
+    def get():
+        if worker.source.choice.device == "cuda" or worker.source.choice.address:
+            raise ModelError("There is none.")
+        worker.source.worked = worker.source.choice
+
+    worker.source.get = get
+    worker.refused.connect(panel.take_back)
+    panel.changed.connect(lambda: worker.change(panel.choice()))
+    said = []
+    worker.failed.connect(said.append)
+    panel.mode.setCurrentText("fast")
+    panel.device.setCurrentText("cuda")
+    qtbot.waitUntil(lambda: bool(said))
+    worker.settle()
+    assert (panel.device.currentText(), panel.mode.currentText()) == ("auto", "fast")
+    assert worker.source.choice == worker.source.worked == panel.choice()
+    assert said == ["There is none. What worked before is used again."]
+    assert remembered("model", "device", "") == "auto"
+    panel.memory.name.setCurrentText("vanilla")
+    panel.address.setText("tcp://nobody:1")
+    panel.address.editingFinished.emit()
+    qtbot.waitUntil(lambda: len(said) > 1)
+    worker.settle()
+    assert (panel.address.text(), panel.memory.policy()) == ("", "vanilla")
+    assert worker.source.choice == panel.choice()
+    panel.device.setCurrentText("cuda")
+    panel.device.setCurrentText("cpu")  # before the answer is there
+    worker.settle()
+    qtbot.waitUntil(lambda: len(said) > 2)
+    assert (panel.device.currentText(), worker.source.choice.device) == ("cpu", "cpu")
     worker.close()

@@ -127,6 +127,26 @@ def test_review_by_key(desk):
     assert widget.session.correction is None, "of one frame nothing is left to track: what follows it is tracked again"
 
 
+def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_what_is_tracked_next(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
+    project.write_masks([(t, 2, block(150, 300 - t) | block(20, 340), GOOD) for t in range(10, 15)])
+    desk.show(panel)
+    widget.refresh()
+    desk.wait(lambda: panel.table.rowCount() > 0)
+    assert not panel._division.isVisible()
+    desk.press(Qt.Key.Key_J)
+    assert "A division? Shift-D makes two daughters." in widget.status.text()
+    assert panel._division.isVisible()
+    desk.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+    desk.wait(lambda: "right is divided on frame 10. Press G to track right.1 and right.2." in widget.status.text())
+    assert [(o.name, o.parent) for o in project.objects] == [("left", None), ("right", None), ("right.1", 2), ("right.2", 2)]
+    assert (widget.session.frame, widget.session.current_object) == (14, 3)
+    assert {i for s in widget.run_view.segments() for i in s.objects} == {3, 4}
+    widget.session.choose(1)
+    desk.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
+    desk.wait(lambda: "left is not in two parts of like size on frame 14." in widget.status.text())
+
+
 def test_the_page_of_edits_follows_the_chosen_object_and_the_wheel_passes_its_menus(desk):
     widget, panel = desk.widget, desk.widget.track_editing_panel
     desk.show(panel)

@@ -100,7 +100,7 @@ def test_all_objects_or_none_are_chosen_at_once_and_names_do_not_lie_on_each_oth
     image = QImage(400, 300, QImage.Format.Format_RGB32)
     painter = Noting(image)
     plot = Plot(many, "presence", FRAMES, None, stacked=True)
-    _draw_names(painter, QRectF(64, 22, 300, 200), plot, QColor("white"), QColor("black"))
+    _draw_names(painter, QRectF(LEFT, 22, 300, 200), plot, QColor("white"), QColor("black"))
     painter.end()
     heights = [rectangle.top() for rectangle in painter.written[1:]]
     assert len(heights) in range(10, 17)
@@ -116,8 +116,8 @@ def test_an_object_of_one_frame_is_seen_in_every_plot(qtbot, known):
         canvas.resize(600, 300)
         canvas.show_plot(Plot([seen], "presence", 100_000, None, stacked=stacked))
         picture = canvas.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
-        drawn = np.array([[picture.pixelColor(x, y).red() for x in range(65, 589)] for y in range(24, 264)])
-        blue = np.array([[picture.pixelColor(x, y).blue() for x in range(65, 589)] for y in range(24, 264)])
+        drawn = np.array([[picture.pixelColor(x, y).red() for x in range(LEFT + 1, 589)] for y in range(24, 264)])
+        blue = np.array([[picture.pixelColor(x, y).blue() for x in range(LEFT + 1, 589)] for y in range(24, 264)])
         top = (drawn - blue > 60)[: 240 // 2]  # the upper half, where 1 is drawn
         assert np.count_nonzero(top.any(axis=0)) >= (3 if stacked else 1), (stacked, known)
 

@@ -179,3 +179,27 @@ def test_a_video_too_large_for_three_dimensions_stays_flat(session, monkeypatch,
     session.close()
     dims.ndisplay = 3
     assert dims.ndisplay == 3
+
+
+def test_after_an_edit_the_tracker_is_told_anew_what_has_changed_and_no_more(session):
+    project, source = session.project, session.worker.source
+    square = np.zeros((64, 64), bool)
+    square[:9, :9] = True
+    for i in (1, 2, 3):
+        if i > 1:
+            project.add_object()
+        project.keep_prompt(Prompt(i, 0, mask=square), square, None)
+
+    def stale_after(change):
+        source.stale.clear()
+        session.edit(change)
+        session.settle()
+        return set(source.stale)
+
+    assert stale_after(lambda p: p.tracks.confirm([2], 0, 1)) == {2}
+    assert stale_after(lambda p: p.objects.rename(1, "first")) == set()
+    assert stale_after(lambda p: p.tracks.swap(1, 3)) == {1, 3}
+    assert stale_after(lambda p: p.objects.remove(2)) == {2}
+    assert stale_after(lambda p: p.undo()) == {2}
+    assert stale_after(lambda p: p.prompts.remove(3)) == {3}
+    assert stale_after(lambda p: p.store.touched_all()) == {1, 2, 3}

@@ -158,7 +158,7 @@ def _drawn(video: Any, masklets: Masklets, frames: Sequence[int], words: Words, 
         image = overlay(frame, masks, objects)
         if captions is not None and words in ("names", "both"):
             seen, _ = visible_masks(masklets, t, objects, (frame.shape[0], frame.shape[1]))
-            image = captions.name(image, {i: rle.centre_of(mask) for i, mask in seen.items()})
+            image = captions.name(image, dict(zip(seen, rle.centres_of([*seen.values()]).tolist(), strict=True)))
         if layout == "side-by-side":
             image = np.concatenate((frame, image), axis=1)
         if captions is not None and words in ("legend", "both"):

@@ -7,19 +7,19 @@ on which it is not seen too, and from the last sighting of a parent to the first
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.formats.mask_entries import sightings_of
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
-Row = tuple[int, int, float, float, int]  # object, frame, y, x, area
+PART = 128  # sightings at a time: what is worked out of their runs stays in a processor's cache
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,14 @@ class TrackGraph:
 def track_graph(masklets: Masklets) -> TrackGraph:
     """Return the tracks of masklets. Parents that are not seen before their children are left out, and told."""
     ids = {o.id for o in masklets.objects}
-    rows = ((i, frame, *rle.centre_of(mask), mask.area) for frame, i, mask in sightings_of(masklets) if i in ids)
-    return graph_of(masklets.objects, rows)
+    seen = (sighting for sighting in sightings_of(masklets) if sighting[1] in ids)
+    tables = [sighting_rows(part) for part in iter(lambda: list(islice(seen, PART)), [])]
+    return graph_of(masklets.objects, np.concatenate([np.zeros((0, 5)), *tables]))
 
 
-def graph_of(objects: Iterable[Object], rows: Iterable[Row]) -> TrackGraph:
-    """Return the tracks of sightings, as :func:`sighting_row` gives them."""
+def graph_of(objects: Iterable[Object], table: NDArray[np.float64]) -> TrackGraph:
+    """Return the tracks of sightings, as :func:`sighting_rows` gives them."""
     objects = tuple(sorted(objects, key=lambda o: o.id))
-    table: NDArray[np.float64] = np.fromiter(rows, dtype=np.dtype((np.float64, 5)))  # a fifth of what a list of tuples takes
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     ids, frames = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
     follows = np.flatnonzero(ids[1:] == ids[:-1])
@@ -112,6 +112,9 @@ def _divisions(
     return parents, np.array(edges, dtype=np.int64).reshape(-1, 2)
 
 
-def sighting_row(frame: int, entry: Entry) -> Row:
-    """Return object, frame, centroid and area of a sighting."""
-    return entry.object_id, frame, *rle.centre_of(entry.mask), entry.mask.area
+def sighting_rows(sightings: Sequence[tuple[int, int, rle.Mask]]) -> NDArray[np.float64]:
+    """Return object, frame, centroid (y, x) and area of sightings ``(frame, object id, mask)``, as ``(N, 5)``."""
+    if not sightings:
+        return np.zeros((0, 5))
+    frames, ids, masks = zip(*sightings, strict=True)
+    return np.column_stack((ids, frames, rle.centres_of(masks), [mask.area for mask in masks]))

@@ -13,12 +13,13 @@ from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.cvat import printable
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
-from napari_sam2s.formats.track_graph import Row, TrackGraph, graph_of, sighting_row
+from napari_sam2s.formats.track_graph import TrackGraph, graph_of, sighting_rows
 from napari_sam2s.formats.yolo_seg import outline_of
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
@@ -54,24 +55,27 @@ def write_trackmate(masklets: Masklets, root: Path | str, video: str) -> Path:
     path = file_in(root, video, ENDING)
     objects = {o.id: o for o in masklets.objects}
     timed = seconds_of(masklets, frames[0]) is not None
-    rows: list[Row] = []
+    tables: list[NDArray[np.float64]] = []
+    spots = 0
     with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(_head("second" if timed else "frame"))
         for frame in frames:
             seen = [e for e in entries_of(masklets, frame) if e.mask.area and e.object_id in objects]
             if seen:
                 file.write(f'<SpotsInFrame frame="{frame}">\n')
-                for entry in seen:
-                    row = sighting_row(frame, entry)
-                    time = seconds_of(masklets, frame)
-                    file.write(_spot(len(rows), entry, row[2:4], (frame, frame if time is None else time), objects))
-                    rows.append(row)
+                time = seconds_of(masklets, frame)
+                rows = sighting_rows([(frame, entry.object_id, entry.mask) for entry in seen])
+                for entry, centre in zip(seen, rows[:, 2:4].tolist(), strict=True):
+                    file.write(_spot(spots, entry, centre, (frame, frame if time is None else time), objects))
+                    spots += 1
+                tables.append(rows)
                 file.write("</SpotsInFrame>\n")
-        if not rows:
+        if not tables:
             raise FormatError(f"{video} has no object on any frame, so there are no tracks to write.")
         file.write("</AllSpots>\n")
-        order = np.lexsort(([row[1] for row in rows], [row[0] for row in rows]))  # that of the graph's nodes
-        _write_tracks(file, graph_of(masklets.objects, rows), order.tolist())
+        table = np.concatenate(tables)
+        order = np.lexsort((table[:, 1], table[:, 0]))  # that of the graph's nodes
+        _write_tracks(file, graph_of(masklets.objects, table), order.tolist())
         fps = getattr(masklets, "fps", None)
         source = getattr(getattr(masklets, "video", None), "path", None) or Path(video)
         file.write(_tail(source, shape, 1 / fps if fps else 1.0))

@@ -26,6 +26,14 @@ class Prompts:
         sql = f"SELECT * FROM prompts WHERE NOT removed AND {wanted} ORDER BY id"
         return [self._prompt(row) for row in self._store.rows(sql, _which(object_id, frame))]
 
+    def ids(self) -> dict[int, str]:
+        """Return the ids of each object's prompts, as one text: another text, other prompts."""
+        sql = f"SELECT object_id, id FROM prompts WHERE NOT removed AND {LIVING} ORDER BY id"
+        found: dict[int, str] = {}
+        for object_id, prompt in self._store.rows(sql):
+            found[object_id] = f"{found.get(object_id, '')} {prompt}"
+        return found
+
     def _prompt(self, row: sqlite3.Row) -> Prompt:
         content = json.loads(row["content"])
         mask = None if row["mask"] is None else rle.decode(_unpack(row["mask"]), self._store.shape[1:])

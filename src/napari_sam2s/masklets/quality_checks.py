@@ -13,9 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.masklets.mask_parts import ALIKE
 from napari_sam2s.masklets.mask_statistics import ORIGINS, Series
 from napari_sam2s.masklets.presence import LOW_SCORE
 
+LOOSE = 0.9  # of the most that an object ever does: how much of its box a mask in two parts fills at most
 MERGE = 12  # frames: doubts about the same objects that are closer than this belong together
 
 Kind = Literal[
@@ -28,6 +30,7 @@ Kind = Literal[
     "flicker",
     "re-entry",
     "uncertain link",
+    "falls in two",
 ]
 
 
@@ -50,7 +53,9 @@ class Thresholds:
     absence: int = 25  # frames: coming back after a longer absence is a re-entry
     re_entry: int = 10  # frames to look at after it
     shared: float = 0.3  # of the smaller of two masks
-    checks: int = 200  # overlaps that are counted out in pixels; if boxes overlap on more frames, every nth of them
+    alike: float = ALIKE  # the smaller part of a mask by the larger
+    lasting: int = 2  # frames on which it is in two parts
+    checks: int = 200  # counted out in pixels: parts of an object, overlaps of boxes; of more frames, every nth
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,32 @@ def _runs(frames: NDArray[np.int64], shown: NDArray[np.bool_], step: int, limits
         back[seen], away[seen] = True, lasts[n - 1]
     yield "flicker", flicker, lambda _: 0.45, np.ones(len(frames))
     yield "re-entry", back, lambda v: 0.35 + 0.3 * np.minimum(v / 1000, 1), away
+
+
+def falls_in_two(object_id: int, series: Series, likeness: Callable[[int, int], float], limits: Thresholds) -> Iterator[Doubts]:
+    """Yield where an object is in two parts for a while, as after a division.
+
+    Parameters
+    ----------
+    object_id, series
+        The object, and what is known of it.
+    likeness
+        Called with a frame and the object, returns the area of the second largest part of the mask by the largest.
+    """
+    y0, x0, y1, x1 = series.bbox.T.astype(float)
+    full = series.area / np.maximum((y1 - y0) * (x1 - x0), 1.0)  # parts with room between them fill less of their box
+    shown = series.area >= 2 * limits.small
+    if not shown.any():
+        return
+    at = np.flatnonzero(shown & ~vouched(series) & (full < LOOSE * full[shown].max()))
+    every = max(1, -(-len(at) // limits.checks))
+    parts = np.array([likeness(int(t), object_id) for t in series.frames[at[::every]]], dtype=float)
+    parts = np.repeat(parts, every)[: len(at)]  # masks in between are taken to be like the one before
+    at, parts = at[parts >= limits.alike], parts[parts >= limits.alike]
+    runs = np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) > 1) + 1)
+    long = np.concatenate([run for run in runs if len(run) >= limits.lasting] or [np.zeros(0, int)])
+    step = max(1, int(np.median(np.diff(series.frames)))) if len(series.frames) > 1 else 1
+    yield Doubts("falls in two", (object_id,), series.frames[at[long]], 0.3 + 0.3 * parts[long], parts[long], step)
 
 
 def overlaps(found: NDArray[np.int64], shared: Callable[[int, int, int], float], limits: Thresholds) -> Iterator[Doubts]:

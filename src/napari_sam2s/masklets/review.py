@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.identity_links import Links, Question
+from napari_sam2s.masklets.mask_parts import likeness
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_statistics import Series
 from napari_sam2s.masklets.objects import Objects
@@ -96,7 +97,7 @@ class Reviewer:
 
     def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: TrackEditor, links: Links) -> None:
         self._store, self._objects, self._masks, self._tracks, self._links = store, objects, masks, tracks, links
-        self._cache = ReviewCache(self._shared, store.guard)
+        self._cache = ReviewCache(self._shared, lambda t, i: likeness(masks.encoded(t, i)), store.guard)
         store.when_touched.append(self._cache.touch)
         store.when_forgotten.append(self._cache.clear)
 
@@ -104,9 +105,9 @@ class Reviewer:
         """Return the spans that want eyes between two frames, worst first.
 
         Doubted are: a low object score or predicted IoU, a sudden jump in area or position, flicker, a mask over most of the
-        frame, coming back after an absence, and two objects that claim the same pixels. What a person prompted, painted,
-        imported or confirmed is not doubted; so an accepted span stays away until its masks change. Uncertain links
-        (:meth:`Links.add`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
+        frame, one that falls in two (a division, perhaps), coming back after an absence, and two objects that claim the same
+        pixels. What a person prompted, painted, imported or confirmed is not doubted; so an accepted span stays away until its
+        masks change. Uncertain links (:meth:`Links.add`) come first: of each what is asked next, :attr:`ReviewSpan.link`.
 
         It is computed from ``project.masks.series``: the first call reads them all (seconds for a video of hours), later ones
         read and compare only what changed.
@@ -180,6 +181,7 @@ _WORDS: dict[Kind, str] = {
     "low object score": "object score down to {:.1f}",
     "low predicted IoU": "predicted IoU down to {:.2f}",
     "flicker": "flickers",
+    "falls in two": "in two parts, the smaller {:.2f} of the larger",
     "re-entry": "back after {:.0f} frames of absence",
 }
 

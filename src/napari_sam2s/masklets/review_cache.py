@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets.mask_statistics import Series
-from napari_sam2s.masklets.quality_checks import Doubts, Thresholds, doubts_of, overlapping_boxes, overlaps
+from napari_sam2s.masklets.quality_checks import Doubts, Thresholds, doubts_of, falls_in_two, overlapping_boxes, overlaps
 
 MOST_TOUCHED = 20_000  # masks that are noted one by one; of more, all is computed anew
 MOST_SHARED = 100_000  # pairs of masks whose common pixels are remembered
@@ -20,14 +20,16 @@ class ReviewCache:
 
     Parameters
     ----------
-    shared
-        As in :func:`quality_checks.overlaps`.
+    shared, likeness
+        As in :func:`quality_checks.overlaps` and :func:`quality_checks.falls_in_two`.
     guard
         The store's lock: changes are noted inside its transactions.
     """
 
-    def __init__(self, shared: Callable[[int, int, int], float], guard: threading.RLock) -> None:
-        self._count_shared, self._guard = shared, guard
+    def __init__(
+        self, shared: Callable[[int, int, int], float], likeness: Callable[[int, int], float], guard: threading.RLock
+    ) -> None:
+        self._count_shared, self._likeness, self._guard = shared, likeness, guard
         self._in_use = threading.Lock()
         self._touched: set[tuple[int, int]] = set()
         self._limits: Thresholds | None = None  # those of what is known; ``None``: nothing is
@@ -63,7 +65,7 @@ class ReviewCache:
         """
         # Not to be waited for: who holds it may wait for the store, and who waits may hold that.
         if not self._in_use.acquire(blocking=False):
-            return ReviewCache(self._count_shared, self._guard).doubts(read, pixels, limits, within)
+            return ReviewCache(self._count_shared, self._likeness, self._guard).doubts(read, pixels, limits, within)
         try:
             with self._guard:  # first: what changes while the series are read counts for the next time
                 touched, self._touched = self._touched, set()
@@ -82,7 +84,8 @@ class ReviewCache:
     def _of_object(self, object_id: int, series: Series, pixels: int, limits: Thresholds) -> list[Doubts]:
         known = self._of_objects.get(object_id)
         if known is None or known[0] is not series:
-            known = self._of_objects[object_id] = series, list(doubts_of(object_id, series, pixels, limits))
+            found = [*doubts_of(object_id, series, pixels, limits), *falls_in_two(object_id, series, self._likeness, limits)]
+            known = self._of_objects[object_id] = series, found
         return known[1]
 
     def _take_up(self, series: Mapping[int, Series], limits: Thresholds, touched: set[tuple[int, int]] | None) -> None:

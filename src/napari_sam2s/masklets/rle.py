@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,8 @@ class Mask:
 
 
 EMPTY = Mask(0, 0, 0, 0, b"", 0)
+_DAMAGE = (zlib.error, struct.error, TypeError, ValueError, IndexError, OverflowError)
+_FOLDED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
 REMEDY = "`napari-sam2s doctor PROJECT` lists what is; restore a copy, or paint that frame again"
 
 
@@ -70,7 +73,7 @@ def _pack(lengths: NDArray[np.int64]) -> bytes:
     steps = lengths.copy()
     steps[2:] -= lengths[:-2]
     folded = np.where(steps >= 0, 2 * steps, -2 * steps - 1)
-    width = next(w for w in (1, 2, 4, 8) if not len(folded) or int(folded.max()) < 256**w)
+    width = next(w for w in _FOLDED if not len(folded) or int(folded.max()) < 256**w)
     return bytes([width]) + zlib.compress(folded.astype(f"<u{width}").tobytes(), 6)
 
 
@@ -79,24 +82,34 @@ def _box_sum(box: tuple[int, int, int, int]) -> bytes:
     return zlib.crc32(struct.pack("<4q", *box)).to_bytes(4, "little")
 
 
+def _inflate(mask: Mask) -> NDArray[np.unsignedinteger]:
+    """Return the runs of a mask as :func:`_pack` folds them."""
+    width, pixels = mask.counts[0], mask.height * mask.width
+    stream = zlib.decompressobj()
+    packed = stream.decompress(mask.counts[1:], width * (pixels + 2))  # a run has a pixel at least: no more fits
+    if width not in _FOLDED or not stream.eof:
+        raise ValueError("its run lengths are cut short or too long")
+    if stream.unused_data and stream.unused_data != _box_sum((mask.y0, mask.x0, mask.height, mask.width)):
+        raise ValueError("its place is not the one it was written for")  # masks of earlier versions have no such sum
+    return np.frombuffer(packed, _FOLDED[width])
+
+
+def _unfold(folded: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+    """Turn 0, 1, 2, 3 ... to 0, -1, 1, -2 ..."""
+    whole = folded.astype(np.int64)
+    return (whole >> 1) ^ -(whole & 1)
+
+
 def _unpack(mask: Mask) -> NDArray[np.int64]:
     """Return the lengths of the runs of a mask, which fill its box."""
     try:
-        width, pixels = mask.counts[0], mask.height * mask.width
-        stream = zlib.decompressobj()
-        packed = stream.decompress(mask.counts[1:], width * (pixels + 2))  # a run has a pixel at least: no more fits
-        if width not in (1, 2, 4, 8) or not stream.eof:
-            raise ValueError("its run lengths are cut short or too long")
-        if stream.unused_data and stream.unused_data != _box_sum((mask.y0, mask.x0, mask.height, mask.width)):
-            raise ValueError("its place is not the one it was written for")  # masks of earlier versions have no such sum
-        folded = np.frombuffer(packed, f"<u{width}").astype(np.int64)
-        lengths = (folded >> 1) ^ -(folded & 1)  # 0, 1, 2, 3 ... to 0, -1, 1, -2 ...
+        lengths = _unfold(_inflate(mask))
         inside = np.add.accumulate(lengths[1::2])  # ufuncs themselves: of short arrays NumPy's functions take longer to call
         lengths[0::2], lengths[1::2] = np.add.accumulate(lengths[0::2]), inside
         whole, area = np.add.reduce(lengths), np.add.reduce(inside)
-        if (len(lengths) and np.minimum.reduce(lengths) < 0) or whole != pixels or area != mask.area:
+        if (len(lengths) and np.minimum.reduce(lengths) < 0) or whole != mask.height * mask.width or area != mask.area:
             raise ValueError("its run lengths do not fill its box")
-    except (zlib.error, struct.error, TypeError, ValueError, IndexError, OverflowError) as error:
+    except _DAMAGE as error:
         raise ProjectError(f"A mask of the project is damaged ({error}): {REMEDY}.") from error
     return lengths
 
@@ -116,24 +129,52 @@ def decode_crop(mask: Mask) -> NDArray[np.bool_]:
     return np.repeat(values, lengths).reshape(mask.height, mask.width)
 
 
-def centre_of(mask: Mask) -> tuple[float, float]:
-    """Return the centroid ``(y, x)`` of a mask that is not empty, from its runs alone.
+def centres_of(masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Return the centroids ``(N, 2)``, y and x, of masks that are not empty, from their runs alone and all at once.
 
     Raises
     ------
     ProjectError
-        If what was kept of it is damaged.
+        If what was kept of one of them is damaged.
     """
-    if not mask.counts:
-        raise ProjectError(f"A mask of the project is damaged (it has no run lengths): {REMEDY}.")
-    lengths = _unpack(mask)
-    edges = np.add.accumulate(lengths)
-    starts, ends = edges[0:-1:2], edges[1::2]  # of the runs inside, in pixels of the box row by row
-    pixels = np.add.reduce((starts + ends - 1) * (ends - starts)) / 2  # the sum of their places
-    row = edges // mask.width
-    before = mask.width * (row * (row - 1) // 2) + (edges - row * mask.width) * row  # the sum of the rows of all before an edge
-    rows = float(np.add.reduce(before[1::2]) - np.add.reduce(before[0:-1:2]))
-    return rows / mask.area + mask.y0, (float(pixels) - mask.width * rows) / mask.area + mask.x0
+    try:
+        return _centres(masks) if masks else np.zeros((0, 2))
+    except _DAMAGE as error:
+        for mask in masks:
+            runs_of(mask) if mask.counts else decode_crop(mask)  # they say which it is, and why
+        raise ValueError("An empty mask has no centroid.") from error
+
+
+def _centres(masks: Sequence[Mask]) -> NDArray[np.float64]:
+    """Return :func:`centres_of` what is whole."""
+    folded = [_inflate(mask) for mask in masks]
+    pairs = np.array([len(runs) // 2 for runs in folded])  # a gap, and a run inside; after the last of them perhaps a gap
+    firsts = np.cumsum(pairs) - pairs
+    lasts = firsts + pairs - 1
+
+    def summed(values: NDArray[np.int64]) -> NDArray[np.int64]:
+        sums = np.cumsum(values)
+        return sums - np.repeat(sums[firsts] - values[firsts], pairs)  # anew for each mask
+
+    gaps, inside = (summed(_unfold(np.concatenate([runs[k:stop:2] for runs in folded]))) for k, stop in ((0, -1), (1, None)))
+    ends = summed(gaps + inside)
+    starts = ends - inside
+    y0, x0, height, width, area = np.array([(m.y0, m.x0, m.height, m.width, m.area) for m in masks]).T
+    after = np.array([len(runs) % 2 for runs in folded]) * (gaps[lasts] + _unfold(np.array([runs[-1] for runs in folded])))
+    filled = np.array_equal(ends[lasts] + after, height * width) and np.array_equal(np.add.reduceat(inside, firsts), area)
+    if not filled or min(pairs.min(), gaps.min() + 1, inside.min() + 1, after.min() + 1) < 1:
+        raise ValueError
+    wide = np.repeat(width, pairs)
+    row, last = starts // wide, (ends - 1) // wide
+    rows = inside * row  # the sum of the rows of a run's pixels
+    long = np.flatnonzero(last > row)  # over the end of a row: all that lies before its end, less all before its start
+    before = [
+        wide[long] * (r * (r - 1) // 2) + (e - r * wide[long]) * r
+        for e, r in ((ends[long], last[long]), (starts[long], row[long]))
+    ]
+    rows[long] = before[0] - before[1]
+    whole, places = np.add.reduceat(rows, firsts), np.add.reduceat(inside * (starts + ends - 1) // 2, firsts)
+    return np.column_stack((whole / area + y0, (places - width * whole) / area + x0))
 
 
 def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:

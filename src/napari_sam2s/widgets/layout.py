@@ -104,6 +104,7 @@ class _OnceActive(QObject):
         window = self.parent()
         if isinstance(window, QMainWindow):
             _fit(window)
+        self.deleteLater()
 
 
 def keep_on_screen(widget: QWidget) -> None:
@@ -116,7 +117,7 @@ def keep_on_screen(widget: QWidget) -> None:
         window = widget.window()
         if isinstance(window, QMainWindow):
             _fit(window)
-            if not window.isActiveWindow():
+            if not window.isActiveWindow() and window.findChild(_OnceActive) is None:
                 _OnceActive(window)
 
     quiet_timer(widget, 0, begin).start()  # napari is in the midst of adding it

@@ -214,6 +214,21 @@ class ModelPanel(QWidget):
         with QSignalBlocker(self.input_size):
             self.input_size.setCurrentIndex(max(0, self.input_size.findData(side)))
 
+    def take_back(self, refused: Choice, used: Choice) -> None:
+        """Show and keep what is used in place of a choice that was refused, unless another one was made meanwhile."""
+        if self.choice() != refused:
+            return
+        self.blockSignals(True)  # there is nothing to change
+        self.device.setCurrentText(used.device)
+        self.precision.setCurrentText(used.precision)
+        self.mode.setCurrentText(used.mode)
+        self.input_size.setCurrentIndex(max(0, self.input_size.findData(used.image_size)))
+        self.address.setText(used.address or "")
+        self.crop.setChecked(used.crop)
+        self._fill(used.model)
+        self._change()
+        self.blockSignals(False)
+
     def _take_size(self, side: int) -> None:
         """Load the chosen model at the size that the user said; remembered by the content of its file, if it is here."""
         own = _own().get(self._chosen)

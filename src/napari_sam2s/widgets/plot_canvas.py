@@ -34,7 +34,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.measurements.plot_curves import Curve
 
-LEFT, RIGHT, TOP, BOTTOM = 64, 10, 22, 34  # pixels around the axes
+LEFT, RIGHT, TOP, BOTTOM = 88, 10, 22, 34  # pixels around the axes
 TICKS = 6
 CLOCK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds between two marks
 NAME_PITCH = 12  # pixels from one object's name to the next: closer ones would lie on each other

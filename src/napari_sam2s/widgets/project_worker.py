@@ -11,12 +11,13 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown, ProjectError, Sam2sError, is_out_of_memory
+from napari_sam2s.errors import CheckpointDiffers, InputSizeUnknown, ProjectError, Sam2sError, TrackingError, is_out_of_memory
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking.engine import EngineLost
 from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -26,6 +27,7 @@ from napari_sam2s.video import Video
 from napari_sam2s.widgets.clear_colours import recolour
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
+QUESTIONS = (InputSizeUnknown, CheckpointDiffers)  # errors that the user can answer
 NOTHING_TO_TRACK = "Click an object first, then track it."
 _log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class ProjectWorker(QObject):
 
     ready = Signal(object)  # the engine's facts: model, device, threads, and memory_bytes (taken, in all)
     failed = Signal(str)
+    refused = Signal(object, object)  # a choice, and the one that is used again
     asked = Signal(object)  # the error of a checkpoint that can be used once the user has answered
     lost = Signal(str)  # the engine died, or its device is full: the run can be resumed
     prompted = Signal(int, int)  # frame, object
@@ -69,12 +72,23 @@ class ProjectWorker(QObject):
         return self._do(warm)
 
     def change(self, choice: Choice) -> Future[Any]:
-        """Take another model, device or memory policy; the masks stay."""
+        """Take another model, device or memory policy; the masks stay. If it is refused, what worked before is taken again."""
         self.pause()
 
         def change() -> None:
+            before = self.source.worked
             self.source.change(choice)
-            self.source.get()
+            try:
+                self.source.get()
+            except EngineLost:
+                raise
+            except Sam2sError as error:
+                if before is None or isinstance(error, QUESTIONS):
+                    raise
+                self.source.change(replace(before, memory=choice.memory))  # which nothing refuses
+                self.source.get()
+                self.refused.emit(choice, before)
+                raise TrackingError(f"{error} What worked before is used again.") from error
 
         return self._do(change)
 
@@ -233,9 +247,8 @@ class ProjectWorker(QObject):
 
         def apply() -> None:
             try:
-                change(self.project)
+                self.source.edited(change)
             finally:
-                self.source.all_stale()
                 self.changed.emit()
 
         return self._do_change(apply)
@@ -257,7 +270,7 @@ class ProjectWorker(QObject):
                 self._report(self.lost, str(error), running)
             except Sam2sError as error:
                 self._report(self.failed, str(error), running)
-                if isinstance(error, InputSizeUnknown | CheckpointDiffers) and not self._closed:
+                if isinstance(error, QUESTIONS) and not self._closed:
                     self.asked.emit(error)
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
                 if is_out_of_memory(error):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWi
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Review, ReviewSpan
+from napari_sam2s.masklets.divisions import divide
 from napari_sam2s.widgets.form_parts import plain_table, quiet_timer, stacked, wrapped
 from napari_sam2s.widgets.key_buttons import key_buttons
 from napari_sam2s.widgets.keys import Keys
@@ -36,6 +37,7 @@ class ReviewPanel(QWidget):
 
     found = Signal(object, object)  # project, review
     refused = Signal(str)
+    divided = Signal(int, int, str)  # a daughter, the frame to track her from, and what happened
 
     titled = Signal(str)  # what is to be written on the panel's tab
 
@@ -52,6 +54,7 @@ class ReviewPanel(QWidget):
         self._timer = quiet_timer(self, DELAY, self._compute)
         self.found.connect(self._show)
         self.refused.connect(session.tell)
+        self.divided.connect(self._divided)
         self.summary = wrapped(NOTHING, SUMMARY_TIP)
         self.table = self._build_table()
         self.detail = wrapped()
@@ -66,7 +69,10 @@ class ReviewPanel(QWidget):
             ("review_refuse", "Shift-Q", "refuse the link (two objects)", "Refuse", self.refuse),
         )
         self._buttons = key_buttons(keys, actions)
-        stacked(self.summary, self.table, self.detail, self.links, self._buttons, into=self)
+        words = "divide: make two daughters of an object in two parts"
+        self._division = key_buttons(keys, (("review_divide", "Shift-D", words, "Make two daughters", self.divide),))
+        self._division.setVisible(False)
+        stacked(self.summary, self.table, self.detail, self.links, self._division, self._buttons, into=self)
 
     def _build_table(self) -> QTableWidget:
         made = plain_table(COLUMNS)
@@ -163,6 +169,7 @@ class ReviewPanel(QWidget):
         self.links.show_question(link)
         for name, fits in (("review_refuse", link is not None), ("review_absent", link is None)):
             self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
+        self._division.setVisible(_in_two(span) is not None)
 
     @property
     def span(self) -> ReviewSpan | None:
@@ -202,6 +209,8 @@ class ReviewPanel(QWidget):
             self._show_detail()
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
+            if _in_two(span) is not None:
+                ask = f" A division? {keys.key('review_divide')} makes two daughters."
             self._session.tell(_described(span) + (ask or self._absent_question(span)))
 
     def _move(self, by: int) -> None:
@@ -255,6 +264,27 @@ class ReviewPanel(QWidget):
 
             self._session.edit(mark)
 
+    def divide(self) -> None:
+        """Make two daughters of the chosen object, where it is in two parts: on the span, or on the frame on show."""
+        where, who = _in_two(self.span), self._session.current_object
+        frame = self._session.frame if where is None or self.span is None or who not in self.span.objects else where
+
+        def work(project: Project) -> None:
+            a, b, first, last = divide(project, who, frame)
+            name = project.objects.get(who).name
+            self.divided.emit(
+                a.id,
+                last,
+                f"{name} is divided on frame {first}. Press {self._keys.key('track')} to track {a.name} and {b.name}.",
+            )
+
+        self._session.edit(work)
+
+    def _divided(self, daughter: int, frame: int, message: str) -> None:
+        self._session.choose(daughter)
+        self._session.go_to(frame)
+        self._session.tell(message)
+
     def _name(self, object_id: int) -> str:
         project = self._session.project
         return next((o.name for o in (project.objects if project else ()) if o.id == object_id), f"object {object_id}")
@@ -284,6 +314,11 @@ class ReviewPanel(QWidget):
                 self._session.correction = (span.start, span.stop)
                 then = f"to track {_frames(span)} again, both ways"
             self._session.tell(f"Click the object, or right-click what is not part of it. Then press {key} {then}.")
+
+
+def _in_two(span: ReviewSpan | None) -> int | None:
+    """Return the frame of a span on which its object has fallen in two, if it has."""
+    return next((r.frame for r in span.reasons if r.kind == "falls in two"), None) if span is not None else None
 
 
 def _frames(span: ReviewSpan) -> str:

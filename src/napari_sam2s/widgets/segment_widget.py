@@ -204,6 +204,7 @@ class SegmentWidget(QWidget):
             (worker.ready, self._ready),
             (worker.failed, self._failed),
             (worker.asked, self.model_panel.question.ask),
+            (worker.refused, self.model_panel.take_back),
             (worker.lost, self._lost),
             (worker.prompted, self._prompted),
             (worker.changed, self.session.changed),

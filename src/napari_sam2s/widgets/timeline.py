@@ -18,6 +18,7 @@ USUAL_ROWS, LEAST_ROWS = 3, 2
 MOST_LANES = 3  # of phases, for which it does grow: they come seldom, and names could not be read on thinner rows
 LEAST_PITCH, MOST_GROWTH = 3.0, 72  # from one row to the next: the strip grows when they would be thinner, and by so much
 NAMES_FROM = 11  # from one row to the next, when names are written on them
+LEAST_FONT = 9  # pixels; smaller letters cannot be read
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
@@ -211,7 +212,7 @@ class Timeline(QWidget):
         painter.drawImage(QRectF(0, top, width, height), image)
         if self._pitch >= NAMES_FROM:  # on all or on none, though rows differ by a pixel
             font = self.font()
-            font.setPixelSize(height - 3)
+            font.setPixelSize(max(height - 3, LEAST_FONT))
             painter.setFont(font)
             box = QRectF(0, top, painter.fontMetrics().horizontalAdvance(row.name) + 8, height)
             painter.fillRect(box, QColor(0, 0, 0, 150))

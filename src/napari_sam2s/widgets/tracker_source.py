@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,8 +44,12 @@ class TrackerSource:
     def __init__(self, video: Video, project: Project, choice: Choice, on_ready: Callable[[dict[str, Any]], None]) -> None:
         self._video, self._project, self._on_ready = video, project, on_ready
         self.choice = choice
+        self.worked: Choice | None = None  # the latest choice of which there was a tracker
         self.engine: Engine | None = None
         self.tracker: Tracker | CropTracker | None = None
+        self._altered: set[int] | None = set()  # objects with other masks than before a change; None: any may have
+        project.store.when_touched.append(self._note_masks)
+        project.store.when_forgotten.append(self._note_all)
         self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
 
     def get(self) -> Tracker | CropTracker:
@@ -62,7 +66,7 @@ class TrackerSource:
                 c.model, device=c.device, image_size=c.image_size, precision=c.precision, mode=c.mode, strict=c.strict
             )
             self.tracker = make_tracker(model, self._video, self._project, c.memory, crop=c.crop)
-            self.stale = {o.id for o in self._project.objects}
+            self.worked, self.stale = c, {o.id for o in self._project.objects}
             facts = {"memory_bytes": self.tracker.device_memory(), "object_bytes": self.tracker.object_bytes()}
             self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
@@ -76,6 +80,25 @@ class TrackerSource:
         for object_id in sorted(stale):
             reload_prompts(tracker, self._project, object_id)
         return tracker
+
+    def _note_masks(self, keys: Sequence[Sequence[int]]) -> None:
+        if self._altered is not None:
+            self._altered.update(object_id for _, object_id in keys)
+
+    def _note_all(self) -> None:
+        self._altered = None
+
+    def edited(self, change: Callable[[Project], Any]) -> None:
+        """Change the project; stale are the objects that have other masks or prompts then. To tell many takes seconds."""
+        said, self._altered = self._project.prompts.ids(), set()
+        try:
+            change(self._project)
+        finally:
+            if self._altered is None:
+                self.all_stale()
+            else:
+                now = self._project.prompts.ids()
+                self.stale |= self._altered | {i for i in said.keys() | now.keys() if said.get(i) != now.get(i)}
 
     def all_stale(self) -> None:
         """Note that any prompt may have changed."""

@@ -32,10 +32,10 @@ def make_tracks_layer(image: Image, tracks: TrackGraph) -> Tracks:
     """Return the tracks as a layer: a track an object, in its colour; over frames on which it is not seen its line goes on."""
     known = {o.id: o for o in tracks.objects}
     ids = np.unique(tracks.object_id).tolist()
-    place = {i: n for n, i in enumerate(ids)}
+    step = {i: (n + 0.5) / len(ids) for n, i in enumerate(ids)}  # napari scales no feature that has a colormap of its own
     features = pd.DataFrame(
         {
-            "object": [place[i] for i in tracks.object_id.tolist()],
+            "object": [step[i] for i in tracks.object_id.tolist()],
             "name": [known[i].name for i in tracks.object_id.tolist()],
             "area": tracks.area,
         }
