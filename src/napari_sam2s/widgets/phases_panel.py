@@ -85,7 +85,8 @@ class PhasesPanel(QWidget):
         """Remove the chosen phase."""
         row = self.table.currentRow()
         if 0 <= row < len(self._shown):
-            self._do(lambda project: project.phases.remove(self._shown[row].id))
+            phase = self._shown[row]
+            self._do(lambda project: project.phases.remove(phase.id))
         else:
             self._session.tell("Click a phase in the table first.")
 
@@ -125,6 +126,8 @@ class PhasesPanel(QWidget):
         self._title()
         if phases == self._shown and self.table.rowCount() == len(phases):
             return
+        row = self.table.currentRow()
+        chosen = self._shown[row].id if 0 <= row < len(self._shown) else None
         self._shown, self._filling = phases, True
         try:
             self.table.setRowCount(len(phases))
@@ -132,6 +135,9 @@ class PhasesPanel(QWidget):
                 last = "" if phase.stop is None else str(phase.stop - 1)
                 for column, text in ((NAME, phase.name), (FIRST, str(phase.start)), (LAST, last)):
                     self.table.setItem(row, column, QTableWidgetItem(text))
+            # The rows may have moved under the choice: what "Remove" removes is the phase that was clicked, or none.
+            row = next((n for n, phase in enumerate(phases) if phase.id == chosen), -1)
+            self.table.setCurrentCell(row, max(self.table.currentColumn(), NAME) if row >= 0 else -1)
             self._offer([] if project is None else project.phases.names)
         finally:
             self._filling = False

@@ -60,6 +60,8 @@ class Session(QObject):
         self.reword: Callable[[Prompt], Prompt] = lambda prompt: prompt  # what a click says besides, by what it corrects
         self.rapid = False  # every click is a new object
         self.outlines = False  # masks are shown by their outlines
+        self.following = False  # the view goes along with a run: what is on show passes by
+        self._stopped_run = False  # by the change that is to be told of next
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
         self._marked: set[int] = set()  # objects that were clicked since the video was opened
         self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
@@ -156,6 +158,11 @@ class Session(QObject):
         """Whether a run is at work, or is to begin."""
         return self.worker is not None and self.worker.tracking
 
+    @property
+    def passing(self) -> bool:
+        """Whether the frame on show passes by: nobody has looked at it."""
+        return self.following and self.tracking
+
     # What is on show and chosen
 
     @property
@@ -206,7 +213,10 @@ class Session(QObject):
         self.message.emit(message)
 
     def notify(self, message: str) -> None:
-        """Show the user a message, in a notification of napari's as well."""
+        """Show the user a message, in a notification of napari's as well; and that a run was paused for what it tells of."""
+        paused, self._stopped_run = self._stopped_run, False
+        if paused and self.worker is not None and self.worker.interrupted:
+            message = f"Tracking is paused. {message} Resume goes on tracking."
         self.message.emit(message)
         self.news.emit(message)
 
@@ -275,6 +285,10 @@ class Session(QObject):
         if (project := self.project) is None:
             return
         frame = self.frame
+        if self.passing:
+            self.following = False
+            self.tell(f"Tracking goes on, but the view stays on frame {frame}. Look at it, then confirm once more.")
+            return
         if not project.masks.origins(frame):
             self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")
             return
@@ -321,6 +335,7 @@ class Session(QObject):
     def edit(self, change: Callable[[Project], Any]) -> None:
         """Change the project in the worker's thread; pauses tracking."""
         if self.worker is not None:
+            self._stopped_run = self.tracking
             self.worker.edit(change)
 
     def undo(self) -> None:
