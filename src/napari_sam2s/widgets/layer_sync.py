@@ -63,8 +63,8 @@ class User(Protocol):
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
         """Hear that the user deleted points; these prompts of that object and frame are left."""
 
-    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
-        """Hear that the user changed masks by hand, in the steps of undo after ``since``."""
+    def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
+        """Hear that the user changed masks by hand, and which others lost pixels to them, in the steps of undo after ``since``."""
 
     def undo(self) -> None:
         """Undo the last step."""

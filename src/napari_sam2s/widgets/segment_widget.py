@@ -237,7 +237,8 @@ class SegmentWidget(QWidget):
     def _prompted(self, frame: int, object_id: int) -> None:
         if not self.session.hears(self):
             return
-        doubt, keys = self.answers.say(frame, object_id), self.keys
+        lost, self.session.beside_paint = self.session.beside_paint, ""
+        doubt, keys = f"{lost} {self.answers.say(frame, object_id)}".strip(), self.keys
         paused, self._paused_by_click = self._paused_by_click, False
         resumes = paused and self.session.worker is not None and self.session.worker.interrupted
         then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""

@@ -62,6 +62,7 @@ class Session(QObject):
         self.outlines = False  # masks are shown by their outlines
         self.following = False  # the view goes along with a run: what is on show passes by
         self._stopped_run = False  # by the change that is to be told of next
+        self.beside_paint = ""  # what the latest stroke did to other objects, to be told with the rest of it
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
         self._marked: set[int] = set()  # objects that were clicked since the video was opened
         self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
@@ -318,11 +319,18 @@ class Session(QObject):
         if self.worker is not None and not self.refuse_locked(object_id):
             self.worker.replace_prompts(object_id, frame, prompts)
 
-    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
-        """Take what was painted as mask prompts, all of a stroke as one step of undo."""
+    def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
+        """Take what was painted as mask prompts, all of a stroke as one step of undo.
+
+        An object that is only ``covered`` loses those pixels on this frame, and is not tracked anew for it. What was said of it
+        on this frame is of another mask than it has now: where something was, the mask that is left is said instead.
+        """
         if self.worker is None or not objects:
             return
         project = self.worker.project
+        if covered:
+            self.beside_paint = _lost_pixels(project, frame, covered)
+        objects = [*objects, *(i for i in covered if project.prompts(i, frame))]
         with project.history.step("paint"):
             for i in objects:
                 mask = project.mask(frame, i)
@@ -369,3 +377,9 @@ class Session(QObject):
             action()
         except Sam2sError as error:
             self.warn(str(error))
+
+
+def _lost_pixels(project: Project, frame: int, objects: Sequence[int]) -> str:
+    names = " and ".join(project.objects.get(i).name for i in objects)
+    one = len(objects) == 1
+    return f"{names} gave these pixels up on frame {frame}; {'its' if one else 'their'} other frames stay as they are."
