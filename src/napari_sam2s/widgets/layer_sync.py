@@ -64,7 +64,7 @@ class User(Protocol):
         """Hear that the user deleted points; these prompts of that object and frame are left."""
 
     def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
-        """Hear that the user changed masks by hand, and others that lost pixels thereby, in the steps of undo after ``since``."""
+        """Hear that masks were changed by hand, and which others lost pixels, in the steps of undo after ``since``."""
 
     def undo(self) -> None:
         """Undo the last step."""
