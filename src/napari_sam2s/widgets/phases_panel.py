@@ -16,6 +16,7 @@ from napari_sam2s.masklets import Phase, Project
 from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.start_folder import start_folder
 
 NAME, FIRST, LAST = range(3)
 UNNAMED = "phase 1"
@@ -91,8 +92,7 @@ class PhasesPanel(QWidget):
             self._session.tell("Click a phase in the table first.")
 
     def _choose_file(self) -> None:
-        project = self._session.project
-        folder = "" if project is None else str(project.path.parent)
+        folder = str(start_folder(self._session.viewer))
         if name := QFileDialog.getOpenFileName(self, "A table of phases", folder, FILES)[0]:
             self.take_file(Path(name))
 

@@ -96,7 +96,7 @@ class RunView(QObject):
         Whoever has clicked during a run has paused it thereby, and wants to track from the click.
         """
         worker = self._session.worker
-        if worker is None:
+        if not self._session.need_video() or worker is None:
             return
         if worker.tracking and not (worker.pausing and worker.answering):
             worker.pause()
@@ -110,7 +110,7 @@ class RunView(QObject):
     def resume(self) -> None:
         """Resume the run that was interrupted, or that a click is pausing now."""
         worker = self._session.worker
-        if worker is None or (worker.tracking and not (worker.pausing and worker.answering)):
+        if not self._session.need_video() or worker is None or (worker.tracking and not (worker.pausing and worker.answering)):
             return
         if worker.interrupted or (worker.tracking and worker.project.runs):
             self._start(*worker.interrupted_as)

@@ -35,6 +35,7 @@ CHANGES_MS = 150  # from a change in the project until it is shown, unless whoev
 PATIENCE_MS = 700  # from a click until the user is told that it was heard
 ANSWERING = "The model is answering the click ..."
 TAKEN = "masks of a layer"
+NO_VIDEO = "No video is open. Drop one on napari, or press 'Open a video ...' on the page Objects."
 
 
 class Session(QObject):
@@ -46,6 +47,7 @@ class Session(QObject):
     changed = Signal()  # the project, or which object is chosen: show it anew
     moved = Signal()  # another frame is on show
     message = Signal(str)  # for the user
+    begins = Signal(str)  # the same, to be painted at once: something begins that blocks the window
     news = Signal(str)  # the same, also to be shown by napari: what was undone, what was lost
     trouble = Signal(str)  # what went wrong, to be shown by napari as well
     paused_by_click = Signal()  # a prompt was given in the midst of a run
@@ -213,6 +215,10 @@ class Session(QObject):
         """Show the user a message."""
         self.message.emit(message)
 
+    def begin(self, message: str) -> None:
+        """Show the user at once that something begins, in place of what was said before."""
+        self.begins.emit(message)
+
     def notify(self, message: str) -> None:
         """Show the user a message, in a notification of napari's as well; and that a run was paused for what it tells of."""
         paused, self._stopped_run = self._stopped_run, False
@@ -228,9 +234,15 @@ class Session(QObject):
 
     # What the user does
 
+    def need_video(self) -> bool:
+        """Tell the user if no video is open, and return whether one is."""
+        if self.worker is None:
+            self.tell(NO_VIDEO)
+        return self.worker is not None
+
     def new_object(self, *, activate: bool = True) -> None:
         """Add an object; the next click prompts it if ``activate``."""
-        if self.project is not None:
+        if self.need_video() and self.project is not None:
             made = self.project.add_object()
             self.current_object = made.id
             if activate:
@@ -283,7 +295,7 @@ class Session(QObject):
 
     def confirm(self) -> None:
         """Confirm the masks on show."""
-        if (project := self.project) is None:
+        if not self.need_video() or (project := self.project) is None:
             return
         frame = self.frame
         if self.passing:
@@ -348,10 +360,12 @@ class Session(QObject):
 
     def undo(self) -> None:
         """Undo the last step."""
+        self.need_video()
         self.edit(lambda project: self._say(project.undo(), "Undone: {}. Redo brings it back.", "There is nothing to undo."))
 
     def redo(self) -> None:
         """Redo what was undone."""
+        self.need_video()
         self.edit(lambda project: self._say(project.redo(), "Redone: {}.", "There is nothing to redo."))
 
     def _say(self, step: str | None, done: str, nothing: str) -> None:
