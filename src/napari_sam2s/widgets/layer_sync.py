@@ -5,6 +5,7 @@ Nothing else in the viewer is ever touched.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -217,7 +218,9 @@ class LayerSync:
             for key in UNDO_KEYS:
                 self.objects.bind_key(key, None)
             self.objects.events.selected_label.disconnect(self._label_chosen)
-            self.objects.data = project.labels
+            view = project.labels
+            weakref.finalize(view, project.close)  # with the layer, or at the end: an open reader leaves files beside it
+            self.objects.data = view
             self.objects.editable = False
             self.objects = None
         self.remove()
