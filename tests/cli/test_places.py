@@ -192,3 +192,15 @@ def test_a_killed_run_is_shown_with_the_command_that_resumes_it(numbered, capsys
     assert code == 0
     assert "running" in out
     assert f"at frame 3; if nothing works on it any more, resume it with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out
+
+
+def test_only_the_latest_run_is_shown_with_a_command(numbered, capsys, tmp_path):
+    from napari_sam2s.video import open_video
+
+    with Project.create(tmp_path / "p.sam2s", open_video(numbered / "pictures")) as project:
+        for frame in (3, 5):
+            project.runs.finish(project.runs.start(next_frame=frame, stop_frame=6), "paused")
+    _, out, _ = run(capsys, "show", tmp_path / "p.sam2s")
+    assert "stopped at frame 3; a later run took its place" in out
+    assert out.count("resume it with") == 1
+    assert "stopped at frame 5; resume it with" in out

@@ -14,6 +14,7 @@ from napari_sam2s.cli import main
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Project, write_ahead_log
 from napari_sam2s.masklets.log_check import log_of, salt_of
+from napari_sam2s.masklets.schema import WAL_BYTES
 
 VIDEO = np.zeros((60, 24, 32, 3), np.uint8)
 
@@ -205,3 +206,23 @@ def test_such_a_log_of_another_project_is_refused(tmp_path, monkeypatch):
     shutil.copy(log_of(other), log_of(mine))
     with pytest.raises(ProjectError, match="another project"):
         Project.open(mine)
+
+
+def test_a_reader_leaves_nothing_beside_a_project_at_rest(tmp_path):
+    with Project.create(tmp_path / "case.sam2s", VIDEO) as project:
+        project.add_object("polyp")
+    before = project.path.read_bytes()
+    first, second = (Project.open(project.path, mode="r") for _ in range(2))
+    first.close()
+    assert second.objects[0].name == "polyp"
+    second.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["case.sam2s"]
+    assert project.path.read_bytes() == before
+
+
+def test_the_log_shrinks_again_after_a_large_commit(tmp_path):
+    with Project.create(tmp_path / "case.sam2s", VIDEO) as project:
+        project.runs.start(next_frame=0, stop_frame=9, snapshot=bytes(12 * 2**20))
+        for _ in range(3):
+            project.add_object()
+        assert log_of(project.path).stat().st_size <= WAL_BYTES

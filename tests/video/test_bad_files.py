@@ -74,6 +74,12 @@ def without_privileges():
             os.seteuid(0)
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "notes.nfo", "notes.asc", "data.bin"])
+def test_text_is_no_video_of_letters(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(200_000) if name == "data.bin" else b"the quick brown fox\n" * 400)
+    refuse(tmp_path / name, f"{name} is text, or art made of letters, not a video: give a video file")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
 def test_no_permission(plain, numbered):
     with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to others already
@@ -106,7 +112,7 @@ def test_truncated_serves_what_is_there_and_says_how_much(plain, tmp_path, numbe
 def test_an_mp4_without_its_index_says_so(tmp_path, numbered):
     path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"])
     path.write_bytes(path.read_bytes()[:5000])
-    refuse(path, "moov atom not found")
+    refuse(path, "moov atom not found. Its end is missing, or it is no video: copy, download or record it again")
 
 
 def test_an_mp4_without_a_clock_is_refused_with_the_command_that_mends_it(tmp_path, numbered):

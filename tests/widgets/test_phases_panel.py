@@ -52,6 +52,20 @@ def test_a_phase_is_marked_by_its_key(user):
     assert panel.name.findText("clip") >= 0, "the next video is marked by the same names"
 
 
+def test_remove_removes_the_phase_that_was_clicked_wherever_its_row_has_moved(user):
+    session, panel = user.widget.session, user.widget.phases_panel
+    clip = session.project.phases.add("clip", 12, 13)
+    session.changed.emit()
+    panel.table.setCurrentCell(0, NAME)
+    session.project.phases.add("cut", 4, 10)  # comes before it
+    session.changed.emit()
+    assert (texts(panel)[0][0], panel.table.currentRow()) == ("cut", 1)
+    panel.remove()
+    assert [phase.name for phase in session.project.phases] == ["cut"], clip
+    panel.remove()  # a second press removes nothing that was not clicked
+    assert len(list(session.project.phases)) == 1
+
+
 def test_the_table_changes_them(user):
     session, panel = user.widget.session, user.widget.phases_panel
     session.project.phases.add("clip", 4, 10)

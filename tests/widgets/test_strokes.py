@@ -60,6 +60,26 @@ def test_napari_undo_of_a_stroke_is_told_and_one_step(painter):
     assert not project.prompts()
 
 
+def test_what_is_painted_over_gives_pixels_up_by_name_and_is_not_tracked_anew(painter):
+    widget, project = painter.widget, painter.widget.session.project
+    project.objects.rename(1, "hook")
+    project.add_object("liver")
+    project.write_masks([(t, 2, np.ones((270, 480), dtype=bool), None) for t in (5, 6)])
+    widget.session.choose(1)
+    painter.drag((30, 30), (60, 60))
+    settle(painter)
+    hook, liver = project.mask(5, 1), project.mask(5, 2)
+    assert hook[45, 45]
+    np.testing.assert_array_equal(liver, ~hook)
+    assert [p.object_id for p in project.prompts()] == [1]
+    assert {i for segment in widget.run_view.segments() for i in segment.objects} == {1}
+    text = "liver gave these pixels up on frame 5; its other frames stay as they are. Press G to track from here."
+    painter.wait(lambda: widget.status.text() == text)
+    painter.press(Qt.Key.Key_U)
+    settle(painter)
+    assert project.mask(5, 2).all()
+
+
 def test_an_object_that_is_erased_is_forgotten_there(user):
     widget, project = user.widget, user.widget.session.project
     user.click(130, 240)

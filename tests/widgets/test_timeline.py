@@ -9,7 +9,7 @@ from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
 from napari_sam2s.widgets.timeline import LEAST_ROWS, MOST_GROWTH, RULER, Timeline
-from napari_sam2s.widgets.timeline_model import CODES, ROWS, TimelineRow
+from napari_sam2s.widgets.timeline_model import CODES, DOUBT, ROWS, TimelineRow
 
 FRAMES = 1000
 
@@ -40,6 +40,21 @@ def test_one_doubtful_frame_in_two_hours_is_seen():
     codes = long.codes(0, 180_000, 800)
     assert (codes == CODES["low score"]).sum() == 1
     assert (codes == CODES["present"]).sum() == 799
+
+
+def test_doubt_is_seen_on_an_object_of_its_colour():
+    image = TimelineRow("cup", DOUBT, [Span(0, 4, "present"), Span(4, 8, "low score")], [], []).pixels(0, 8, 8, (30, 30, 30))
+    column = image[:, 6, :3].astype(int)
+    assert (column[-1] == DOUBT).all()
+    assert np.abs(np.diff(column, axis=0)).sum(axis=1).max() > 300, "an edge above the doubt"
+    assert (image[:, 2, :3] == DOUBT).all(), "and none where there is no doubt"
+
+
+def test_the_label_of_the_frame_on_show_hides_no_handle(strip):
+    strip.set_bounds(0, 510)
+    strip.set_current(495)  # its label lies over the handle of the end
+    x = int(strip.x_of(510))
+    assert strip.grab().toImage().pixelColor(x - 1, 4) == strip.palette().text().color()
 
 
 def test_many_spans_are_as_they_are_counted_one_by_one():

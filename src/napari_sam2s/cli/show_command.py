@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         last = "not ended" if phase["last_frame"] is None else f"to {phase['last_frame']:7}"
         print(f"  phase {phase['start_frame']:7} {last}  {phase['phase']}")
     for item in facts["runs"]:
-        _print_run(item, args.project)
+        _print_run(item, args.project, latest=item is facts["runs"][-1])
     if args.review:
         review = facts["review"]
         print(f"  to review: {len(review['spans'])} spans, {review['frames']} frames, about {review['minutes']} minutes")
@@ -95,16 +95,17 @@ def _print_object(item: dict[str, Any]) -> None:
         print(f"       and {len(item['presence']) - SPANS} more spans: --json lists them")
 
 
-def _print_run(item: dict[str, Any], project: Path) -> None:
+def _print_run(item: dict[str, Any], project: Path, *, latest: bool) -> None:
     print(
         f"  run {item['id']}: {item['model']}, {item['memory']}, {item['direction']}, {item['status']}, frames "
         f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
     )
-    if item["status"] == "running":
+    if item["status"] == "running" and latest:
         hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {quoted(project)}"
         print(f"         at frame {item['next_frame']}; {hint}")
     if item["status"] in ("paused", "interrupted", "failed"):
-        print(f"         stopped at frame {item['next_frame']}; resume it with: napari-sam2s resume {quoted(project)}")
+        hint = f"resume it with: napari-sam2s resume {quoted(project)}" if latest else "a later run took its place"
+        print(f"         stopped at frame {item['next_frame']}; {hint}")
 
 
 def describe_review(project: Any) -> dict[str, Any]:

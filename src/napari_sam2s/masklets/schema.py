@@ -28,6 +28,7 @@ from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_o
 APPLICATION_ID = 0x53414D32  # "SAM2"
 VERSION = 6
 BUSY_SECONDS = 10.0
+WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
 # Of drives that lock no files or share no memory, which a write-ahead log needs.
 _WITHOUT_LOCKS = {getattr(sqlite3, f"SQLITE_IOERR_{what}") for what in ("LOCK", "SHMOPEN", "SHMMAP", "SHMLOCK")}
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
@@ -343,3 +344,4 @@ def _configure(connection: sqlite3.Connection, writable: bool) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")  # or the log keeps the size of its largest commit

@@ -17,7 +17,7 @@ from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
 from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.validation import quoted
-from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed
+from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed, take_away_empty_log
 
 
 class _Name:
@@ -121,6 +121,8 @@ class Store:
                 with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
                     mark_closed(self.db, changed=self._changed)
             self.db.close()
+            if not self.writable:
+                take_away_empty_log(self.path)
             if self._name is not None:
                 self._name.let_go()
             if self._lock is not None:

@@ -20,7 +20,6 @@ NOTED_EVERY = 4096  # commits: how often the number of the log is noted
 SLOW_S, RECENT = 0.25, 31  # a checkpoint that half of the last ones took longer than
 TRIES, TRY_S = 4, 0.005
 READER_TRIES = 200  # of the thread, while somebody reads what was before
-WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
 
 
 class Checkpointer:
@@ -61,7 +60,6 @@ class Checkpointer:
     def _run(self) -> None:
         try:
             with closing(sqlite3.connect(self._path, timeout=0.1, isolation_level=None)) as connection:
-                connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
                 while True:
                     self._wanted.wait()
                     self._wanted.clear()
@@ -120,6 +118,17 @@ def mark_closed(connection: sqlite3.Connection, *, changed: bool = False) -> Non
             connection.execute("BEGIN IMMEDIATE")
             count_commit(connection)
         connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (OPEN, SALT))
+
+
+def take_away_empty_log(path: Path) -> None:
+    """Let SQLite take away the empty log that a reader leaves beside a project at rest; a log with changes stays.
+
+    A connection that may only read cannot do so when it is closed. One that may write does, unless others have the file open.
+    """
+    with suppress(OSError, sqlite3.Error):
+        if log_of(path).stat().st_size == 0:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
+                connection.execute("PRAGMA user_version").fetchone()
 
 
 def warn_of_missing_log(connection: sqlite3.Connection, path: Path, *, log_was_there: bool) -> None:

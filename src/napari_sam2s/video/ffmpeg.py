@@ -46,6 +46,7 @@ _TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+)")
 _VIDEO = re.compile(r"Stream #0.*?: Video: (\w+)[^,]*, (\w+)(?:.*?, (\d+)x(\d+))?")
 _FORMAT = re.compile(r"Input #0, ([^ ]+), from")
 _DURATION = re.compile(r"Duration: (\d+):(\d+):([\d.]+)")
+TEXT_ART = {"tty", "bin", "xbin", "adf", "idf"}  # of ffmpeg's readers, those that draw any text or bytes as letters
 _GUESSED = "detected only with low score of 1,"  # HDF5 is taken for karaoke
 _NO_CLOCK = "Invalid mdhd time scale"  # of MP4: its edit list then leaves out nearly all frames
 _SPEAKER = re.compile(r"^(\[[^\]]*\] )+")  # such as "[vist#0:0/h264 @ 0x55] [dec:h264 @ 0x55] "
@@ -139,6 +140,8 @@ def probe(source: Source) -> Probe:
     container = _first(_FORMAT, text) or ""
     if _GUESSED in text:
         raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
+    if container in TEXT_ART:
+        raise VideoError(f"{path} is text, or art made of letters, not a video: give a video file, or a folder of pictures.")
     if _NO_CLOCK in text:
         raise VideoError(
             f"{path} has no clock: its time scale is 0, and most frames would be left out. Write it anew, here with 25 frames "
@@ -221,7 +224,11 @@ def _why_not(path: Path, text: str) -> str:
     reason = reasons[0] if reasons else (text.strip().splitlines() or ["no message"])[-1]
     reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")
-    return f"{path} cannot be opened as a video: {reason}."
+    if "moov atom" in reason:
+        reason, remedy = "moov atom not found", "Its end is missing, or it is no video: copy, download or record it again"
+    else:
+        remedy = "Give a video file or a folder of pictures; if it is one, copy or download it again"
+    return f"{path} cannot be opened as a video: {reason}. {remedy}."
 
 
 @dataclass(frozen=True)

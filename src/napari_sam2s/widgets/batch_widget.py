@@ -21,8 +21,8 @@ from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, stacked, wrapped
 from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.model_panel import CROP_TIP
-from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.settings import remembered
+from napari_sam2s.widgets.start_folder import video_folder
 
 if TYPE_CHECKING:
     import napari
@@ -58,7 +58,7 @@ class BatchWidget(QWidget):
         self.ended.connect(self._end)
         self._watcher = CloseWatcher(self, self.let_go)
         tab_beside_ours(self)
-        self.take_folder(self._folder_on_show())
+        self.take_folder(video_folder(napari_viewer))
 
     def _build(self) -> None:
         self.folder_button = button(FOLDER, self._choose_folder, "All videos in this folder are tracked.", STRONG)
@@ -83,12 +83,6 @@ class BatchWidget(QWidget):
         form.addRow("workers", self.workers)
         form.addRow("small objects", self.crop)
         stacked(form, self.button, (self.table, 1), self.status, into=self, margins=True)
-
-    def _folder_on_show(self) -> Path | None:
-        """Return the folder of the video that is open, if it is a file."""
-        videos = [layer.metadata.get(VIDEO_KEY) for layer in self.viewer.layers]
-        paths = [path for video in videos if (path := getattr(video, "path", None)) is not None]
-        return Path(paths[-1]).absolute().parent if paths else None
 
     def _choose_folder(self) -> None:
         name = QFileDialog.getExistingDirectory(self, "Folder of videos", str(self.folder or ""))

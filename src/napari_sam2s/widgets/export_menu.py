@@ -16,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.measurements import PixelSize
 from napari_sam2s.masklets import Project
+from napari_sam2s.widgets.start_folder import note_folder, start_folder
 from napari_sam2s.widgets.tracks_layer import TracksShower
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Exporter(QObject):
         if project is None or not project.frames:
             session.tell("There are no masks to export. Click an object first.")
             return
-        known, folder = FORMATS[name], project.path.parent
+        known, folder = FORMATS[name], start_folder(session.viewer)
         if known.file_ending:
             video = session.video.path if session.video is not None else None
             stem = video.stem if video is not None and video.name == project.path.stem else project.path.stem
@@ -74,6 +75,7 @@ class Exporter(QObject):
         else:
             chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))
         if chosen:
+            note_folder(session.viewer, chosen)
             self.write(name, Path(chosen))
 
     def write(self, name: str, target: Path) -> None:

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+REMARK = " · "  # what follows it in an entry of a menu may be left out while the menu is closed
 MANY_PIXELS = 10_000  # wider than any line
 SMALLER = (0.92, 0.85, 0.78, 0.7)  # of the font, for what is too long
 Part = QWidget | QLayout | tuple[QWidget | QLayout, int]  # with how much of the room it takes
@@ -53,6 +54,8 @@ class _Menu(QComboBox):
         complex_, field = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
         room = self.style().subControlRect(complex_, option, field, self).width()
         room -= 0 if option.currentIcon.isNull() else option.iconSize.width() + 8
+        if option.fontMetrics.horizontalAdvance(option.currentText) > room:  # a remark goes first, whole
+            option.currentText = option.currentText.partition(REMARK)[0]
         option.currentText = option.fontMetrics.elidedText(option.currentText, Qt.TextElideMode.ElideRight, room)
         painter.drawComplexControl(complex_, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)

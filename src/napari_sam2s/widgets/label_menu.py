@@ -15,6 +15,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.label_picture import read_label_picture
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.start_folder import start_folder
 
 if TYPE_CHECKING:
     import napari
@@ -75,12 +76,9 @@ class LabelMenu(QMenu):
         self._session.activate_prompts()
 
     def _choose_file(self) -> None:
-        if name := QFileDialog.getOpenFileName(self.parentWidget(), "A file of labels", self._folder(), FILES)[0]:
+        folder = str(start_folder(self._session.viewer))  # masks often lie beside their video
+        if name := QFileDialog.getOpenFileName(self.parentWidget(), "A file of labels", folder, FILES)[0]:
             self.take_file(Path(name))
-
-    def _folder(self) -> str:
-        project = self._session.project
-        return "" if project is None else str(project.path.parent)  # masks often lie beside their video
 
     def take_file(self, path: Path) -> None:
         """Take all labels of a file, of its page for the frame on show, as prompts; say what is wrong with it."""

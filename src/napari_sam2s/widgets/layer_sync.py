@@ -5,6 +5,7 @@ Nothing else in the viewer is ever touched.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,8 +64,8 @@ class User(Protocol):
     def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
         """Hear that the user deleted points; these prompts of that object and frame are left."""
 
-    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
-        """Hear that the user changed masks by hand, in the steps of undo after ``since``."""
+    def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
+        """Hear that masks were changed by hand, and which others lost pixels, in the steps of undo after ``since``."""
 
     def undo(self) -> None:
         """Undo the last step."""
@@ -217,7 +218,9 @@ class LayerSync:
             for key in UNDO_KEYS:
                 self.objects.bind_key(key, None)
             self.objects.events.selected_label.disconnect(self._label_chosen)
-            self.objects.data = project.labels
+            view = project.labels
+            weakref.finalize(view, project.close)  # with the layer, or at the end: an open reader leaves files beside it
+            self.objects.data = view
             self.objects.editable = False
             self.objects = None
         self.remove()

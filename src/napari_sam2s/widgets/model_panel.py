@@ -14,7 +14,7 @@ from napari_sam2s.model.model_registry import ModelEntry, loadable
 from napari_sam2s.model.own_models import OwnModel, own_models, remember_size
 from napari_sam2s.tracking.engine import PRECISIONS
 from napari_sam2s.widgets.checkpoint_question import CheckpointQuestion
-from napari_sam2s.widgets.form_parts import button, menu, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.form_parts import REMARK, button, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.memory_panel import MemoryPanel
 from napari_sam2s.widgets.model_advice import advice, recommended
 from napari_sam2s.widgets.settings import remember, remembered
@@ -157,7 +157,7 @@ class ModelPanel(QWidget):
             short, tip = advice(name, self._device) if name else ("", "")
             if name in own and not tip:
                 tip = f"{own[name].path}, input {own[name].input_size} px."
-            self.model.addItem(f"{text} · {short}" if short else text, name)
+            self.model.addItem(f"{text}{REMARK}{short}" if short else text, name)
             self.model.setItemData(self.model.count() - 1, tip or None, Qt.ItemDataRole.ToolTipRole)
         self.model.view().setMinimumWidth(self.model.view().sizeHintForColumn(0))  # wider than the closed menu
         known = {name for name, _ in entries[:-1] if self._missing(name) is None}

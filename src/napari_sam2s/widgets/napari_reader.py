@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.errors import ProjectError, VideoError
+from napari_sam2s.errors import ProjectError, Sam2sError, VideoError
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import Video, open_video
 from napari_sam2s.video.physical_scale import layer_scale
 from napari_sam2s.video.stream_choice import same_size_streams
 from napari_sam2s.video.tiff import SUFFIXES
 from napari_sam2s.video.video import reopen_video
+from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.offer import offer_widget
 from napari_sam2s.widgets.project_location import ENDING
+from napari_sam2s.widgets.settings import PLUGIN
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
@@ -31,15 +34,57 @@ def get_reader(path: PathLike | Sequence[PathLike]) -> Callable[[PathLike], list
         return None  # several files dropped as a stack are napari's own business
     place = Path(path)
     if place.suffix.lower() == ENDING:
-        return read_project
+        return _telling(read_project)
     try:
         if place.is_dir():
-            return read_video if _looks_like_frames(place) else None
+            return _telling(read_video) if _looks_like_frames(place) else None
         if place.suffix.lower() in SUFFIXES:
-            return read_video if _has_pages(place) else None
+            return _telling(read_video) if _has_pages(place) else None
     except OSError:
         pass  # read_video says what is wrong with it
-    return read_video
+    return _telling(read_video)
+
+
+def _telling(read: Callable[[Any], list[LayerData]]) -> Callable[[Any], list[LayerData]]:
+    """Return a reader that says to the widgets that are open what it opens, and what is wrong with it.
+
+    While napari's window is at work an error of ours is told as one sentence: napari itself would show its beginning, and a
+    traceback. Where another plugin may read the file, or a script asks, it is raised all the same.
+    """
+
+    def told(path: Any) -> list[LayerData]:
+        sessions = tuple(SESSIONS)
+        for session in sessions:
+            session.begin(f"Opening {Path(path).name} ...")
+        try:
+            return read(path)
+        except Sam2sError as error:
+            said = str(error).replace(str(path), Path(path).name)  # the file at hand needs no folder, and a notice has no room
+            for session in sessions:
+                session.tell(said)
+            if not _in_window() or _others_read(path):
+                raise
+            from napari_sam2s.widgets.notifications import show_trouble  # which needs Qt; a reader does not
+
+            show_trouble(said)
+            return [(None,)]  # napari's word for "no layer"
+
+    return told
+
+
+def _others_read(path: Any) -> bool:
+    """Whether a plugin may read a file that we do not; of videos napari's own reader has the same ffmpeg as we have."""
+    from npe2 import PluginManager
+
+    same = {PLUGIN} if Path(path).is_dir() or Path(path).suffix.lower() in SUFFIXES else {PLUGIN, "napari"}
+    return any(reader.plugin_name not in same for reader in PluginManager.instance().iter_compatible_readers(str(path)))
+
+
+def _in_window() -> bool:
+    """Whether it is napari's window that asks, not a script: then uncaught errors go to its notices."""
+    from napari.utils.notifications import notification_manager
+
+    return bool(sys.excepthook == notification_manager.receive_error)
 
 
 def _looks_like_frames(folder: Path) -> bool:

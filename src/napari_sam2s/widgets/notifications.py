@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from napari.utils import progress
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 from qtpy.QtWidgets import QApplication, QLabel, QStatusBar, QWidget
 
 NEWS = "napari_sam2s_news"  # a property of our notices
@@ -32,6 +32,19 @@ def show_news(window: QWidget | None, message: str) -> None:
     for shown in notices(window):
         if shown not in before:
             shown.setProperty(NEWS, True)
+
+
+def show_trouble(message: str) -> None:
+    """Show what went wrong in napari's corner, all of it: napari shows a line, and hides the remedy."""
+    known = {id(shown) for window in QApplication.topLevelWidgets() for shown in notices(window)}
+    show_warning(message)
+    for window in QApplication.topLevelWidgets():
+        for shown in notices(window):
+            if id(shown) not in known:
+                shown.geom_anim.stop()
+                shown.setProperty("expanded", True)
+                shown.resize(shown.width(), shown.sizeHint().height())
+                shown.move_to_bottom_right()
 
 
 class RunNotifications:

@@ -16,6 +16,7 @@ from napari_sam2s.masklets import Phase, Project
 from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.start_folder import start_folder
 
 NAME, FIRST, LAST = range(3)
 UNNAMED = "phase 1"
@@ -85,13 +86,13 @@ class PhasesPanel(QWidget):
         """Remove the chosen phase."""
         row = self.table.currentRow()
         if 0 <= row < len(self._shown):
-            self._do(lambda project: project.phases.remove(self._shown[row].id))
+            phase = self._shown[row]
+            self._do(lambda project: project.phases.remove(phase.id))
         else:
             self._session.tell("Click a phase in the table first.")
 
     def _choose_file(self) -> None:
-        project = self._session.project
-        folder = "" if project is None else str(project.path.parent)
+        folder = str(start_folder(self._session.viewer))
         if name := QFileDialog.getOpenFileName(self, "A table of phases", folder, FILES)[0]:
             self.take_file(Path(name))
 
@@ -125,6 +126,8 @@ class PhasesPanel(QWidget):
         self._title()
         if phases == self._shown and self.table.rowCount() == len(phases):
             return
+        row = self.table.currentRow()
+        chosen = self._shown[row].id if 0 <= row < len(self._shown) else None
         self._shown, self._filling = phases, True
         try:
             self.table.setRowCount(len(phases))
@@ -132,6 +135,9 @@ class PhasesPanel(QWidget):
                 last = "" if phase.stop is None else str(phase.stop - 1)
                 for column, text in ((NAME, phase.name), (FIRST, str(phase.start)), (LAST, last)):
                     self.table.setItem(row, column, QTableWidgetItem(text))
+            # The rows may have moved under the choice: what "Remove" removes is the phase that was clicked, or none.
+            row = next((n for n, phase in enumerate(phases) if phase.id == chosen), -1)
+            self.table.setCurrentCell(row, max(self.table.currentColumn(), NAME) if row >= 0 else -1)
             self._offer([] if project is None else project.phases.names)
         finally:
             self._filling = False

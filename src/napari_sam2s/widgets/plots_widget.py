@@ -26,6 +26,7 @@ from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side,
 from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
+from napari_sam2s.widgets.start_folder import start_folder
 from napari_sam2s.widgets.swatch import swatch
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
 
@@ -342,13 +343,16 @@ class PlotsWidget(QWidget):
         if self.layer is not None:
             show_frame(self.viewer, self.layer, frame)
 
+    def _near(self, name: str) -> str:
+        return str(start_folder(self.viewer) / name)
+
     def _choose_picture(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the plot", "plot.png", "PNG (*.png);;SVG (*.svg)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save the plot", self._near("plot.png"), "PNG (*.png);;SVG (*.svg)")
         if name:
             self.save_picture(Path(name))
 
     def _choose_numbers(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the numbers", "plot.csv", "CSV (*.csv)")
+        name, _ = QFileDialog.getSaveFileName(self, "Save the numbers", self._near("plot.csv"), "CSV (*.csv)")
         if name:
             self.save_numbers(Path(name))
 

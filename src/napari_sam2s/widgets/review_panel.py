@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -25,7 +26,7 @@ WORST, MILD = QColor("#e74c3c"), QColor("#f1c40f")
 COLUMNS = ("", "frames", "why", "object")
 SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
-NOTHING = "Nothing to review: no mask is in doubt."
+NOTHING = "Nothing to review: no mask looks doubtful. Look through the video all the same: a wrong mask may look sure."
 SUMMARY_TIP = (
     "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
     "The SAM 2 paper assumes these times."
@@ -49,6 +50,7 @@ class ReviewPanel(QWidget):
         self._stamp = -1  # of its masks
         self._filling = False
         self._answered: ReviewSpan | None = None  # the span that was answered just now: the next one is to be shown
+        self._said = ""  # what became of it
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-review")
         self._asked: Future[None] | None = None  # the queue as it is computed now
         self._timer = quiet_timer(self, DELAY, self._compute)
@@ -153,18 +155,19 @@ class ReviewPanel(QWidget):
                 self.table.item(n, SEVERITY).setIcon(swatch(_shade(span.severity)))
                 if known:
                     self.table.item(n, OBJECT).setIcon(swatch(QColor(*known[0].colour)))
-            same = next((n for n, span in enumerate(review[:SHOWN]) if span == before), min(row, self.table.rowCount() - 1))
-            self.table.setCurrentCell(same, FRAMES) if same >= 0 else self.table.clearSelection()
+            answered = before is not None and before == self._answered
+            row = _row_of(before, review[:SHOWN], min(row, self.table.rowCount() - 1) if answered else -1)
+            self.table.setCurrentCell(row, FRAMES if row >= 0 else -1)  # of no row none is current, nor chosen
         finally:
             self._filling = False
         self._show_detail()
         # Only after an answer. Whoever corrects a mask changes the queue as well, and stays where the work is.
-        if self.span is not None and before is not None and before == self._answered and self.span != before:
-            self._go()
+        if answered and self.span is not None and self.span != before:
+            self._go(said=f"{self._said} Next: ".lstrip())
 
     def _show_detail(self) -> None:
         span = self.span
-        self.detail.setText("" if span is None else _described(span))
+        self.detail.setText("" if span is None else self._described(span))
         link = None if span is None else span.link
         self.links.show_question(link)
         for name, fits in (("review_refuse", link is not None), ("review_absent", link is None)):
@@ -177,14 +180,26 @@ class ReviewPanel(QWidget):
         row = self.table.currentRow()
         return self.review[row] if 0 <= row < len(self.review) else None
 
-    def _answer_to(self) -> ReviewSpan | None:
-        """Return the chosen span; where none is, say how to choose one. Nobody answers what is yet to be seen."""
-        if self.span is not None and self.span == self._answered and self._behind:
-            self._session.tell("That is answered. The next span is on its way.")
+    def _answer_to(self, action: str) -> ReviewSpan | None:
+        """Return the chosen span if it is on show; else show it, or say how to choose one.
+
+        Nobody answers what is yet to be seen.
+        """
+        session, span = self._session, self.span
+        if span is not None and span == self._answered and self._behind:
+            session.tell("That is answered. The next span is on its way.")
             return None
-        if self.span is None:
-            self._session.tell(f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else NOTHING)
-        return self.span
+        if span is None:
+            session.tell(f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else NOTHING)
+        elif session.passing or not self._on_show(span):
+            self._go(said=f"Look first, then press {self._keys.key(action)} again. ")
+            return None
+        return span
+
+    def _on_show(self, span: ReviewSpan) -> bool:
+        """Whether a frame of the span is on show; of a link also that on which the other object was seen last."""
+        frame = self._session.frame
+        return span.start <= frame < span.stop or (span.link is not None and frame == span.link.seen)
 
     @property
     def _behind(self) -> bool:
@@ -199,10 +214,12 @@ class ReviewPanel(QWidget):
         if not self._filling:
             self._go()
 
-    def _go(self) -> None:
+    def _go(self, said: str = "") -> None:
+        """Go to the chosen span and say what is to be answered, after what is ``said`` before."""
         span = self.span
         self._answered = self._session.correction = None
         if span is not None:
+            self._session.following = False
             if self._session.current_object not in span.objects or len(span.objects) > 1:
                 self._session.choose(self._doubted(span))
             self._session.go_to(span.frame)
@@ -211,7 +228,7 @@ class ReviewPanel(QWidget):
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
             if _in_two(span) is not None:
                 ask = f" A division? {keys.key('review_divide')} makes two daughters."
-            self._session.tell(_described(span) + (ask or self._absent_question(span)))
+            self._session.tell(said + self._described(span) + (ask or self._absent_question(span)))
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
@@ -235,32 +252,38 @@ class ReviewPanel(QWidget):
 
     def accept(self) -> None:
         """Confirm the masks of the span, or a link; the next span takes its place."""
-        if (span := self._answer_to()) is not None:
+        if (span := self._answer_to("review_accept")) is not None:
             self._answered, self._session.correction = span, None
-            done = f"The masks of {_frames(span)} are confirmed." if span.link is None else "The two objects are joined."
-            self._session.tell(f"{done} {self._keys.key('undo')} undoes it.")
+            done = f"Confirmed: {self._who(span)} on {_frames(span)}." if span.link is None else f"Joined: {self._who(span)}."
+            self._tell(f"{done} {self._keys.key('undo')} undoes it.")
             self._session.edit(lambda project: project.review.accept(span))
+
+    def _tell(self, said: str) -> None:
+        """Say what became of a span, now and before the next one."""
+        self._said = said
+        self._session.tell(said)
 
     def refuse(self) -> None:
         """Answer that the two objects of a link are not the same."""
-        if (span := self._answer_to()) is not None:
+        if (span := self._answer_to("review_refuse")) is not None:
             self._answered = span
+            self._tell(f"Two objects: {self._who(span)}. {self._keys.key('undo')} undoes it.")
             self._session.edit(lambda project: project.review.refuse(span))
 
     def mark_absent(self) -> None:
         """Mark the object absent on the span; of two that overlap, the chosen one, at first the more doubtful one."""
-        span, chosen = self._answer_to(), self._session.current_object
+        span, chosen = self._answer_to("review_absent"), self._session.current_object
         if span is not None and span.link is not None:
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None:
             who = chosen if chosen in span.objects else self._doubted(span)
             name = self._name(who)
             self._answered = span
-            where = _frames(span)
+            said = self._said = f"{name} is marked absent on {_frames(span)}. {self._keys.key('undo')} undoes it."
 
             def mark(project: Project) -> None:
                 project.tracks.mark_absent(who, span.start, span.stop)
-                self._session.notify(f"{name} is marked absent on {where}. {self._keys.key('undo')} undoes it.")
+                self._session.notify(said)
 
             self._session.edit(mark)
 
@@ -305,7 +328,7 @@ class ReviewPanel(QWidget):
 
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
-        if (span := self._answer_to()) is not None:
+        if (span := self._answer_to("review_correct")) is not None:
             self._go()
             self._session.activate_prompts()
             key = self._keys.key("track")
@@ -313,7 +336,15 @@ class ReviewPanel(QWidget):
             if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
                 self._session.correction = (span.start, span.stop)
                 then = f"to track {_frames(span)} again, both ways"
-            self._session.tell(f"Click the object, or right-click what is not part of it. Then press {key} {then}.")
+            ask = f"Click {self._name(self._session.current_object)}, or right-click what is not part of it."
+            self._session.tell(f"{ask} Then press {key} {then}.")
+
+    def _who(self, span: ReviewSpan) -> str:
+        """Name the objects of a span."""
+        return " and ".join(self._name(i) for i in span.objects)
+
+    def _described(self, span: ReviewSpan) -> str:
+        return f"{_frames(span).capitalize()}, {self._who(span)}: {span.text}."
 
 
 def _in_two(span: ReviewSpan | None) -> int | None:
@@ -325,8 +356,20 @@ def _frames(span: ReviewSpan) -> str:
     return f"frame {span.start}" if span.stop == span.start + 1 else f"frames {span.start} to {span.stop - 1}"
 
 
-def _described(span: ReviewSpan) -> str:
-    return f"{_frames(span).capitalize()}: {span.text}."
+def _row_of(span: ReviewSpan | None, review: Sequence[ReviewSpan], otherwise: int) -> int:
+    """Return the row of a span in a queue that was computed anew.
+
+    That is the span itself, or else the one about the same objects that shares most frames with it; ``otherwise`` if none does.
+    """
+    if span is None or span in review:
+        return -1 if span is None else review.index(span)
+    shared = {
+        n: min(span.stop, other.stop) - max(span.start, other.start)
+        for n, other in enumerate(review)
+        if (other.objects, other.link) == (span.objects, span.link)
+    }
+    best = max(shared, key=lambda n: shared[n], default=-1)
+    return best if best >= 0 and shared[best] > 0 else otherwise
 
 
 def _mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:

@@ -40,7 +40,9 @@ class RunPanel(QWidget):
         self.resume_button.setVisible(False)
         # Its lines and the bar keep their room while they are empty: the buttons stay where they are.
         self.preflight = wrapped(
-            tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.", lines=PREFLIGHT_LINES
+            tip="What Track would cost: frames, objects, time, disk, and memory where the model runs.\n"
+            "Disk is what the project may grow by: room that earlier runs left in it is used first.",
+            lines=PREFLIGHT_LINES,
         )
         self.preflight.linkActivated.connect(lambda every: self.rate.take(int(every)))
         self.below = QStackedWidget()  # in its place, pictures of the answers to a click

@@ -49,7 +49,7 @@ class RunView(QObject):
         self._session, self._panel, self._timeline, self._keys = session, panel, timeline, keys
         self._notifications = RunNotifications(panel)
         self._drawn = self._followed = 0.0
-        self._jumping = self._follow = False
+        self._jumping = False
         self._rate = 0.0  # of this run, frames a second
         self._full_rate = 0.0  # of the latest run, had it tracked every frame
         self._every = 1
@@ -96,7 +96,7 @@ class RunView(QObject):
         Whoever has clicked during a run has paused it thereby, and wants to track from the click.
         """
         worker = self._session.worker
-        if worker is None:
+        if not self._session.need_video() or worker is None:
             return
         if worker.tracking and not (worker.pausing and worker.answering):
             worker.pause()
@@ -110,7 +110,7 @@ class RunView(QObject):
     def resume(self) -> None:
         """Resume the run that was interrupted, or that a click is pausing now."""
         worker = self._session.worker
-        if worker is None or (worker.tracking and not (worker.pausing and worker.answering)):
+        if not self._session.need_video() or worker is None or (worker.tracking and not (worker.pausing and worker.answering)):
             return
         if worker.interrupted or (worker.tracking and worker.project.runs):
             self._start(*worker.interrupted_as)
@@ -139,7 +139,7 @@ class RunView(QObject):
     def _start(self, every: int = 1, objects: int = 1) -> None:
         """Show that a run is to begin, with the stride ``every`` if that is known."""
         self._expect(None, every, objects)
-        self._follow = self._panel.follow.isChecked()
+        self._session.following = self._panel.follow.isChecked()
         self._panel.show_running(True, self._keys.key("track"))
         self._panel.preflight.setText("")  # of the frame on show, and by what was known of the speed: both are told below
         self._session.tell("Tracking ...")
@@ -158,7 +158,7 @@ class RunView(QObject):
         """Show that another frame is on show; if the user moved there, following ends."""
         self._timeline.set_current(self._session.frame)
         if self._session.tracking and not self._jumping:
-            self._follow = False
+            self._session.following = False
         self._timer.start()
 
     def _bounded(self, first: int, stop: int) -> None:
@@ -186,7 +186,7 @@ class RunView(QObject):
             self._lasts = self._drawn - now
         if frame == session.frame and session.layers is not None:
             session.layers.redraw_masks()
-        elif self._follow and now - self._followed > FOLLOW_SECONDS:
+        elif session.following and now - self._followed > FOLLOW_SECONDS:
             self._followed = now
             self._jump(frame)
         self._notifications.show(self._done, whole, text)
@@ -205,6 +205,7 @@ class RunView(QObject):
         if session.tracking:  # the next run waits already
             session.changed.emit()
             return
+        session.following = False
         self._panel.show_running(False, self._keys.key("track"))
         text = f"{self._done} frame{'s' * (self._done != 1)}" + (f", {speed(self._rate)}" if self._rate else "")
         if how in ("finished", "paused"):

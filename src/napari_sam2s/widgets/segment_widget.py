@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import QSize
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
@@ -31,7 +30,7 @@ from napari_sam2s.widgets.layout import (
     undock_timeline,
 )
 from napari_sam2s.widgets.model_panel import ModelPanel
-from napari_sam2s.widgets.notifications import show_news
+from napari_sam2s.widgets.notifications import show_news, show_trouble
 from napari_sam2s.widgets.objects_panel import ObjectsPanel
 from napari_sam2s.widgets.offer import withdraw_offer
 from napari_sam2s.widgets.phases_panel import PhasesPanel
@@ -134,11 +133,16 @@ class SegmentWidget(QWidget):
     def _show_news(self, message: str) -> None:
         show_news(self.window(), message)
 
+    def _begin(self, message: str) -> None:
+        self.status.setText(message)
+        self.status.repaint()  # what begins keeps the window from painting
+
     def _connect(self) -> None:
         session = self.session
         session.message.connect(self.status.setText)
+        session.begins.connect(self._begin)
         session.news.connect(self._show_news)
-        session.trouble.connect(show_warning)
+        session.trouble.connect(show_trouble)
         session.paused_by_click.connect(self._note_pause)
         session.opened.connect(self._opened)
         session.closing.connect(self._closing)
@@ -239,7 +243,8 @@ class SegmentWidget(QWidget):
     def _prompted(self, frame: int, object_id: int) -> None:
         if not self.session.hears(self):
             return
-        doubt, keys = self.answers.say(frame, object_id), self.keys
+        lost, self.session.beside_paint = self.session.beside_paint, ""
+        doubt, keys = f"{lost} {self.answers.say(frame, object_id)}".strip(), self.keys
         paused, self._paused_by_click = self._paused_by_click, False
         resumes = paused and self.session.worker is not None and self.session.worker.interrupted
         then = f" {keys.key('resume')} resumes the run that your click paused." if resumes else ""

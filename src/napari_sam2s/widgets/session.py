@@ -35,6 +35,7 @@ CHANGES_MS = 150  # from a change in the project until it is shown, unless whoev
 PATIENCE_MS = 700  # from a click until the user is told that it was heard
 ANSWERING = "The model is answering the click ..."
 TAKEN = "masks of a layer"
+NO_VIDEO = "No video is open. Drop one on napari, or press 'Open a video ...' on the page Objects."
 
 
 class Session(QObject):
@@ -46,6 +47,7 @@ class Session(QObject):
     changed = Signal()  # the project, or which object is chosen: show it anew
     moved = Signal()  # another frame is on show
     message = Signal(str)  # for the user
+    begins = Signal(str)  # the same, to be painted at once: something begins that blocks the window
     news = Signal(str)  # the same, also to be shown by napari: what was undone, what was lost
     trouble = Signal(str)  # what went wrong, to be shown by napari as well
     paused_by_click = Signal()  # a prompt was given in the midst of a run
@@ -60,6 +62,9 @@ class Session(QObject):
         self.reword: Callable[[Prompt], Prompt] = lambda prompt: prompt  # what a click says besides, by what it corrects
         self.rapid = False  # every click is a new object
         self.outlines = False  # masks are shown by their outlines
+        self.following = False  # the view goes along with a run: what is on show passes by
+        self._stopped_run = False  # by the change that is to be told of next
+        self.beside_paint = ""  # what the latest stroke did to other objects, to be told with the rest of it
         self.correction: tuple[int, int] | None = None  # first frame and the one after the last that a correction is to change
         self._marked: set[int] = set()  # objects that were clicked since the video was opened
         self._unseen = quiet_timer(self, CHANGES_MS, self._show_changes)  # changes that nobody has told us of
@@ -156,6 +161,11 @@ class Session(QObject):
         """Whether a run is at work, or is to begin."""
         return self.worker is not None and self.worker.tracking
 
+    @property
+    def passing(self) -> bool:
+        """Whether the frame on show passes by: nobody has looked at it."""
+        return self.following and self.tracking
+
     # What is on show and chosen
 
     @property
@@ -205,8 +215,15 @@ class Session(QObject):
         """Show the user a message."""
         self.message.emit(message)
 
+    def begin(self, message: str) -> None:
+        """Show the user at once that something begins, in place of what was said before."""
+        self.begins.emit(message)
+
     def notify(self, message: str) -> None:
-        """Show the user a message, in a notification of napari's as well."""
+        """Show the user a message, in a notification of napari's as well; and that a run was paused for what it tells of."""
+        paused, self._stopped_run = self._stopped_run, False
+        if paused and self.worker is not None and self.worker.interrupted:
+            message = f"Tracking is paused. {message} Resume goes on tracking."
         self.message.emit(message)
         self.news.emit(message)
 
@@ -217,9 +234,15 @@ class Session(QObject):
 
     # What the user does
 
+    def need_video(self) -> bool:
+        """Tell the user if no video is open, and return whether one is."""
+        if self.worker is None:
+            self.tell(NO_VIDEO)
+        return self.worker is not None
+
     def new_object(self, *, activate: bool = True) -> None:
         """Add an object; the next click prompts it if ``activate``."""
-        if self.project is not None:
+        if self.need_video() and self.project is not None:
             made = self.project.add_object()
             self.current_object = made.id
             if activate:
@@ -272,9 +295,13 @@ class Session(QObject):
 
     def confirm(self) -> None:
         """Confirm the masks on show."""
-        if (project := self.project) is None:
+        if not self.need_video() or (project := self.project) is None:
             return
         frame = self.frame
+        if self.passing:
+            self.following = False
+            self.tell(f"Tracking goes on, but the view stays on frame {frame}. Look at it, then confirm once more.")
+            return
         if not project.masks.origins(frame):
             self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")
             return
@@ -304,11 +331,18 @@ class Session(QObject):
         if self.worker is not None and not self.refuse_locked(object_id):
             self.worker.replace_prompts(object_id, frame, prompts)
 
-    def painted(self, frame: int, objects: Sequence[int], since: int) -> None:
-        """Take what was painted as mask prompts, all of a stroke as one step of undo."""
+    def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
+        """Take what was painted as mask prompts, all of a stroke as one step of undo.
+
+        An object that is only ``covered`` loses those pixels on this frame, and is not tracked anew for it. What was said of it
+        on this frame is of another mask than it has now: where something was, the mask that is left is said instead.
+        """
         if self.worker is None or not objects:
             return
         project = self.worker.project
+        if covered:
+            self.beside_paint = _lost_pixels(project, frame, covered)
+        objects = [*objects, *(i for i in covered if project.prompts(i, frame))]
         with project.history.step("paint"):
             for i in objects:
                 mask = project.mask(frame, i)
@@ -321,14 +355,17 @@ class Session(QObject):
     def edit(self, change: Callable[[Project], Any]) -> None:
         """Change the project in the worker's thread; pauses tracking."""
         if self.worker is not None:
+            self._stopped_run = self.tracking
             self.worker.edit(change)
 
     def undo(self) -> None:
         """Undo the last step."""
+        self.need_video()
         self.edit(lambda project: self._say(project.undo(), "Undone: {}. Redo brings it back.", "There is nothing to undo."))
 
     def redo(self) -> None:
         """Redo what was undone."""
+        self.need_video()
         self.edit(lambda project: self._say(project.redo(), "Redone: {}.", "There is nothing to redo."))
 
     def _say(self, step: str | None, done: str, nothing: str) -> None:
@@ -354,3 +391,9 @@ class Session(QObject):
             action()
         except Sam2sError as error:
             self.warn(str(error))
+
+
+def _lost_pixels(project: Project, frame: int, objects: Sequence[int]) -> str:
+    names = " and ".join(project.objects.get(i).name for i in objects)
+    one = len(objects) == 1
+    return f"{names} gave these pixels up on frame {frame}; {'its' if one else 'their'} other frames stay as they are."

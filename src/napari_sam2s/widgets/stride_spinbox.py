@@ -32,9 +32,9 @@ class StrideSpinBox(QSpinBox):
     def show_video(self, fps: float | None) -> None:
         """Offer rates of a video of so many frames a second; of one that does not know it, every frame is tracked."""
         self.setEnabled(bool(fps))
-        self.setToolTip(
-            "Track every N-th frame. The frames between are filled with shapes that follow the motion, and marked as filled. "
-            f"This is several times faster, but too coarse for fast motion. The video has {fps:.3g} frames a second."
+        self.setToolTip(  # Qt breaks no lines itself
+            "Track every N-th frame. The frames between are filled with shapes\nthat follow the motion, and marked as filled. "
+            f"This is several times\nfaster, but too coarse for fast motion. The video has {fps:.3g} frames a second."
             if fps
             else "Every frame is tracked, because this image has no frame rate."
         )

@@ -21,7 +21,8 @@ class Strokes:
     Parameters
     ----------
     tell
-        Called with a frame, the objects that look different on it, and the last step of undo before that.
+        Called with a frame, the objects that were painted or erased on it, the others that were painted over, and the last
+        step of undo before that.
     begin
         Called with the layer before a stroke begins.
     refuse
@@ -31,7 +32,7 @@ class Strokes:
     def __init__(
         self,
         project: Project,
-        tell: Callable[[int, Sequence[int], int], None],
+        tell: Callable[[int, Sequence[int], Sequence[int], int], None],
         begin: Callable[[Any], None] = lambda layer: None,
         refuse: Callable[[str], None] | None = None,
     ) -> None:
@@ -81,6 +82,8 @@ class Strokes:
         for frame, before in written.items():
             after = self._project.labels.frame(frame)
             differs = before != after
-            ids = [int(i) for i in np.unique(np.concatenate((before[differs], after[differs]))) if i]
-            if ids:
-                self._tell(frame, ids, self._since)
+            was, now = before[differs], after[differs]
+            meant = {int(i) for i in np.unique(np.concatenate((now, was[now == 0]))) if i}
+            covered = {int(i) for i in np.unique(was) if i} - meant
+            if meant:
+                self._tell(frame, sorted(meant), sorted(covered), self._since)

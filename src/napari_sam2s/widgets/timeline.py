@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap, QPolygonF, QResizeEvent, QWheelEvent
+from qtpy.QtGui import (
+    QColor,
+    QFontMetricsF,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QPolygonF,
+    QResizeEvent,
+    QWheelEvent,
+)
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_sam2s.widgets.timeline_model import TimelineRow
@@ -164,6 +176,7 @@ class Timeline(QWidget):
         x = int(self.x_of(self.current + 0.5))
         painter.drawLine(x, 0, x, self.height())
         self._draw_place(painter, x)
+        self._draw_handles(painter)  # once more, over it: they are to be taken hold of
         painter.end()
 
     @property
@@ -181,7 +194,10 @@ class Timeline(QWidget):
         painter.setFont(font)
         width = painter.fontMetrics().horizontalAdvance(self.place) + 8
         left = x + 2 if x + 2 + width <= self.width() else x - 2 - width
-        painter.fillRect(QRectF(left, 0, width, RULER - 4), self.palette().base().color())
+        # Marks that it would cut go whole.
+        cut = [at for mark in self._marks() if (at := self._mark_place(mark)).left() < left + width and at.right() > left]
+        first, last = min([left, *(at.left() for at in cut)]), max([left + width, *(at.right() for at in cut)])
+        painter.fillRect(QRectF(first, 0, last - first, RULER - 4), self.palette().base().color())
         painter.drawText(QRectF(left, 0, width, RULER - 4), Qt.AlignmentFlag.AlignCenter, self.place)
 
     def _draw(self) -> QPixmap:
@@ -230,17 +246,27 @@ class Timeline(QWidget):
         return [float(x) for x in np.unique(np.floor((shown - left) / (right - left) * self.width()))]
 
     def _draw_ruler(self, painter: QPainter) -> None:
-        rate = self.fps or 1.0
-        left, right = (frame / rate for frame in self.view)
-        step = next((s for s in STEPS if (right - left) / s <= self.width() / 70), STEPS[-1])
         font = self.font()
         font.setPixelSize(RULER - 7)
         painter.setFont(font)
         painter.setPen(self.palette().text().color())
-        for mark in range(int(left // step) * step, int(right) + 1, step):
-            x = self.x_of(mark * rate)
+        for mark in self._marks():
+            x = self.x_of(mark * (self.fps or 1.0))
             painter.drawLine(QPointF(x, RULER - 4), QPointF(x, RULER))
-            painter.drawText(QRectF(x + HANDLE + 1, 0, 70, RULER), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
+            painter.drawText(self._mark_place(mark).adjusted(0, 0, 70, 4), Qt.AlignmentFlag.AlignVCenter, self._mark(mark))
+
+    def _marks(self) -> range:
+        """Return the seconds, or frames, that the ruler marks."""
+        left, right = (frame / (self.fps or 1.0) for frame in self.view)
+        step = next((s for s in STEPS if (right - left) / s <= self.width() / 70), STEPS[-1])
+        return range(int(left // step) * step, int(right) + 1, step)
+
+    def _mark_place(self, mark: int) -> QRectF:
+        """Return where a mark is written."""
+        font = self.font()
+        font.setPixelSize(RULER - 7)
+        wide = QFontMetricsF(font).horizontalAdvance(self._mark(mark))
+        return QRectF(self.x_of(mark * (self.fps or 1.0)) + HANDLE + 1, 0, wide, RULER - 4)
 
     def _mark(self, mark: int) -> str:
         if not self.fps:
@@ -257,8 +283,12 @@ class Timeline(QWidget):
         if self.bounds != (0, self.frames):
             painter.fillRect(QRectF(0, RULER, first, self.height()), outside)
             painter.fillRect(QRectF(stop, RULER, self.width() - stop, self.height()), outside)
+        self._draw_handles(painter)
+
+    def _draw_handles(self, painter: QPainter) -> None:
+        first, stop = (self.x_of(t) for t in self.bounds)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
+        painter.setBrush(self.palette().text().color())
         for x, way in ((first, 1), (stop, -1)):
             corners = [QPointF(x, 2), QPointF(x + way * HANDLE, 2), QPointF(x, RULER - 2)]
             painter.drawPolygon(QPolygonF(corners))

@@ -13,7 +13,7 @@ from napari_sam2s.masklets.objects import COLOURS
 
 # Of spans that share a pixel the one with the highest code is seen: a doubt of one frame in an hour must not vanish.
 CODES = {"unseen": 0, "absent": 1, "present": 2, "low score": 3}
-DOUBT = (230, 126, 34)
+DOUBT, EDGE = (230, 126, 34), (20, 20, 20)  # the edge above it is seen on an object that is orange itself
 ABSENT_OPACITY = 0.25
 FILLED_OPACITY = 0.55
 # Rows of pixels that an object's row is made of before it is stretched: the upper ones are pale where masks were filled
@@ -62,7 +62,9 @@ class TimelineRow:
         image[..., :3] = palette[codes][None]
         filled = self.fills(first, last, width) & (codes >= CODES["present"])
         image[:FILLED_ROWS, filled, :3] = base + FILLED_OPACITY * (colour - base)
-        image[ROWS - DOUBT_ROWS :, codes == CODES["low score"], :3] = DOUBT
+        doubted = codes == CODES["low score"]
+        image[ROWS - DOUBT_ROWS :, doubted, :3] = DOUBT
+        image[ROWS - DOUBT_ROWS - 1, doubted, :3] = EDGE
         return image
 
     def fills(self, first: float, last: float, width: int) -> NDArray[np.bool_]:

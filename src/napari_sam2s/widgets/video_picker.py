@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
+from npe2 import PluginManager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
 
@@ -17,7 +18,7 @@ from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
 from napari_sam2s.widgets.label_menu import labels_on_show
-from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video
+from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video, get_reader
 from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
@@ -133,10 +134,25 @@ class VideoPicker(QWidget):
         """Ask for a video and open it in the viewer."""
         chosen, _ = QFileDialog.getOpenFileName(self, "A video, or a stack of pictures")
         if chosen:
-            self._add(lambda viewer: viewer.open(chosen, plugin=PLUGIN))
+            self.open_file(chosen)
+
+    def open_file(self, path: str) -> None:
+        """Open a video in the viewer, whatever its name ends in."""
+
+        def add(viewer: Any) -> None:
+            readers = PluginManager.instance().iter_compatible_readers(path)
+            if any(reader.plugin_name == PLUGIN for reader in readers) or (read := get_reader(path)) is None:
+                viewer.open(path, plugin=PLUGIN)
+                return
+            for data, *more in read(path):  # napari asks us by the ending alone
+                if data is not None:
+                    viewer.add_layer(Layer.create(data, *more))
+
+        self._add(add)
 
     def open_sample(self, key: str) -> None:
         """Open one of our samples in the viewer."""
+        self._session.begin("Opening the sample ...")
         self._add(lambda viewer: viewer.open_sample(PLUGIN, key))
 
     def open_next(self) -> None:
@@ -151,7 +167,7 @@ class VideoPicker(QWidget):
             session.tell(f"{path.name} is the last video of its folder.")
         else:
             known = set(self._layers)
-            self._add(lambda viewer: viewer.open(str(following), plugin=PLUGIN))
+            self.open_file(str(following))
             new = next((layer for layer in self._layers if layer not in known and isinstance(layer, Image)), None)
             if new is not None:
                 self.video.value = new

@@ -1,0 +1,100 @@
+"""What an answer in the review is about: the span that was chosen and is on show, wherever its row has moved to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_sam2s.masklets import ReviewSpan, Scores
+from napari_sam2s.masklets.review import Reason
+from napari_sam2s.widgets.review_panel import _row_of
+
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def span(start, stop, *objects):
+    return ReviewSpan(start, stop, objects, 0.5, (Reason("low predicted IoU", start, stop - start, 0.5, "low"),))
+
+
+def test_a_span_is_found_again_where_its_row_has_moved():
+    cup, hand = span(56, 65, 1), span(105, 108, 2)
+    assert _row_of(hand, (cup, hand), 0) == 1
+    assert _row_of(hand, (cup, span(100, 103, 2), span(104, 106, 2)), -1) == 2, "it has grown: the same object, frames shared"
+    assert _row_of(hand, (cup, span(105, 108, 1, 2)), -1) == -1, "other objects are another question"
+    assert _row_of(hand, (cup, span(108, 110, 2)), -1) == -1, "no frame is shared"
+    assert _row_of(None, (cup,), 0) == -1
+
+
+@pytest.fixture
+def desk(sharing_user):
+    """One viewer serves all of these tests; object 1 is in some doubt on frames 4 to 7."""
+    project = sharing_user.widget.session.project
+    project.objects.rename(1, "cup")
+    project.add_object("hand")
+    for i, y in ((1, 20), (2, 150)):
+        project.write_masks([(t, i, square(y), Scores(0.9, 6.0)) for t in range(24)])
+    project.write_masks([(t, 1, square(20), Scores(0.4, 6.0)) for t in range(4, 8)])
+    show(sharing_user, 1)
+    return sharing_user
+
+
+def square(y):
+    mask = np.zeros((270, 480), dtype=bool)
+    mask[y : y + 60, 100:160] = True
+    return mask
+
+
+def show(user, rows):
+    user.widget.session.changed.emit()
+    panel = user.widget.review_panel
+    user.wait(lambda: panel.table.rowCount() == rows and not panel._behind)
+
+
+def test_the_selection_goes_with_its_span_and_an_answer_is_about_what_is_on_show(desk):
+    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    desk.press(Qt.Key.Key_J)
+    chosen = panel.span
+    assert widget.status.text().startswith("Frames 4 to 7, cup: predicted IoU down to 0.40")
+    project.write_masks([(t, 2, square(150), Scores(0.1, 0.2)) for t in range(18, 21)])  # worse: it comes first
+    show(desk, 2)
+    assert (panel.table.currentRow(), panel.span) == (1, chosen)
+    assert widget.session.frame == 4
+
+    widget.session.go_to(12)  # somewhere else: W confirms nothing that is not on show
+    desk.press(Qt.Key.Key_W)
+    assert widget.session.frame == 4
+    assert widget.status.text().startswith("Look first, then press W again. Frames 4 to 7, cup:")
+    assert not any(project.masks.confirmed_frames(i) for i in (1, 2))
+    desk.press(Qt.Key.Key_W)
+    desk.wait(lambda: panel.table.rowCount() == 1)
+    assert (project.masks.confirmed_frames(1), project.masks.confirmed_frames(2)) == ([4, 5, 6, 7], [])
+    said = "Confirmed: cup on frames 4 to 7. U undoes it. Next: Frames 18 to 20, hand:"
+    desk.wait(lambda: widget.status.text().startswith(said))
+
+
+def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
+    project, panel = desk.widget.session.project, desk.widget.review_panel
+    desk.press(Qt.Key.Key_J)
+    project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(4, 8)])  # tracked again, and sure now
+    project.write_masks([(t, 2, square(150), Scores(0.1, 0.2)) for t in range(4, 8)])
+    show(desk, 1)
+    assert (panel.table.currentRow(), panel.span, panel.table.selectedItems()) == (-1, None, [])
+    desk.press(Qt.Key.Key_W)
+    assert desk.widget.status.text() == "Press J first: it goes to a span."
+    assert project.masks.confirmed_frames(2) == []
+
+
+def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
+    session, panel = desk.widget.session, desk.widget.review_panel
+    desk.press(Qt.Key.Key_J)
+    session.following = True
+    monkeypatch.setattr(type(session), "tracking", property(lambda self: True))  # a run at work
+    desk.press(Qt.Key.Key_K)
+    assert "the view stays on frame 4. Look at it, then confirm once more." in desk.widget.status.text()
+    session.following = True
+    panel.accept()
+    assert desk.widget.status.text().startswith("Look first")
+    assert session.project.masks.confirmed_frames(1) == []
+    desk.press(Qt.Key.Key_K)
+    assert session.project.masks.confirmed_frames(1) == [4]
