@@ -36,7 +36,10 @@ def make(name, **_):
         raise KeyboardInterrupt
     if name == "broken":
         raise ModelError("broken is not a checkpoint.")
-    return Blind() if name == "blind" else ColourModel()
+    model = Blind() if name == "blind" else ColourModel()
+    if name == "again":
+        model.metadata = {**model.metadata, "differences": "1 tensor is unknown (slots.a)"}
+    return model
 
 
 @pytest.fixture
@@ -69,7 +72,9 @@ def test_a_table_a_sheet_and_what_cannot_be_run(clip, capsys):
         assert sheet.size == (3 * 320, 6 * (192 + 18))
         colours = np.asarray(sheet)
     assert (colours[:, :320] == colours[:, 320:640]).mean() > 0.99  # all but the names
-    assert "| J with again |" in (clip / "out" / "comparison.md").read_text()
+    text = (clip / "out" / "comparison.md").read_text()
+    assert "| J with again |" in text
+    assert "again is without what does not fit its network: 1 tensor is unknown (slots.a)." in text
     assert json.loads((clip / "out" / "comparison.json").read_text())["frames"] == [0, 8]
 
 

@@ -13,9 +13,11 @@ import psutil
 import pytest
 from distributed import Client
 
+import napari_sam2s
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking import Engine
 from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY, make_keys, security_of
+from napari_sam2s.tracking.engine_process import in_plain_words
 
 ATTACK = """
 import os, socket, ssl, sys
@@ -147,3 +149,12 @@ def test_keys_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(TrackingError, match=r"keys of the engine cannot be written .*TMPDIR"):
         make_keys()
+
+
+def test_warnings_of_the_engine_are_sentences_without_a_place_in_the_code(capsys):
+    others = []
+    show = in_plain_words(lambda *of: others.append(of))
+    show(UserWarning("a\x1b[1m.pt is used without slots.a."), UserWarning, napari_sam2s.__file__, 7)
+    assert capsys.readouterr().err == "napari-sam2s: a\\x1b[1m.pt is used without slots.a.\n"
+    show(UserWarning("of others"), UserWarning, "/elsewhere.py", 7)
+    assert len(others) == 1

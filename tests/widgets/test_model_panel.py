@@ -98,6 +98,11 @@ def test_a_download_that_fails_is_told(panel, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: bool(said))
     assert "cannot be fetched" in said[0]
     assert panel.choice().model == BUILT_IN
+    said.clear()
+    monkeypatch.setattr(model_panel, "download", lambda *_: [][0])  # a fault of ours
+    panel.get_button.click()
+    qtbot.waitUntil(lambda: bool(said))
+    assert not panel.bar.isVisible()
 
 
 def test_a_file(panel, tmp_path, monkeypatch):

@@ -11,17 +11,19 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 from napari_sam2s.tracking.engine_keys import security_of
-from napari_sam2s.tracking.engine_process import be_patient, give_way, silent_classes, until_input_closes
+from napari_sam2s.tracking.engine_process import be_patient, give_way, in_plain_words, silent_classes, until_input_closes
 
 
 def main(keys: str, scheduler: str = "", resources: str = "{}") -> None:
     """Be the scheduler, or a worker of the one at an address, with resources as JSON."""
     give_way()
     be_patient()
+    warnings.showwarning = in_plain_words(warnings.showwarning)
     asyncio.run(_serve(Path(keys), scheduler, json.loads(resources)))
 
 

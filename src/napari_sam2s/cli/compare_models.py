@@ -251,8 +251,14 @@ def _table(report: dict[str, Any]) -> str:
             row["device"],
         ]
         lines.append(f"| {' | '.join([*first, *scores, *with_each])} |")
+    left_out = [
+        f"{name} is without what does not fit its network: {row['differences']}."
+        for name, row in zip(names, rows, strict=True)
+        if row.get("differences")
+    ]
     start, stop = report["frames"]
     lines += ["", f"Frames {start} to {stop - 1}; {report['mode']} mode, memory {report['memory']}; median seconds of a frame."]
+    lines += left_out
     if not truth:
         lines.append("J tells how far models agree, not which of them is right: look at the pictures.")
     return "\n".join(lines)

@@ -6,7 +6,6 @@ import argparse
 import pathlib
 import re
 import warnings
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.network_config import ModelConfig
-from napari_sam2s.model.unreadable_file import why_unreadable
+from napari_sam2s.model.unreadable_file import why_unreadable, wrong_by_form
 
 _PREFIXES = ("model.", "base_model.")  # that wrappers leave in front of the names,
 _INSIDE = re.compile(
@@ -64,6 +63,8 @@ def open_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path} cannot be read ({error.strerror}): check its permissions, or copy it elsewhere.") from error
     try:
         content = _safetensors(path) if _is_safetensors(path) else _pickled(path)
+    except ModelError:
+        raise
     except Exception as error:  # pickle, zip and safetensors each have their own
         raise ModelError(why_unreadable(path, error)) from error
     if not isinstance(content, Mapping):
@@ -231,10 +232,8 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _pickled(path: Path) -> Any:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums itself; a second for a gigabyte
-            if (changed := archive.testzip()) is not None:
-                raise ValueError(f"its part {changed} has other content than was written")
+    if wrong := wrong_by_form(path):
+        raise ModelError(wrong)
     # By its name torch would take some of them for safetensors. Its warnings are of what is an error with us.
     with torch.serialization.safe_globals(_harmless()), warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")

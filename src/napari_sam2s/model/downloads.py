@@ -38,6 +38,7 @@ from filelock import FileLock, Timeout
 
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.model_registry import ModelEntry, loadable, registry
+from napari_sam2s.model.unreadable_file import wrong_by_form
 
 CHUNK_BYTES = 1 << 20
 SPARE_BYTES = 50 * 10**6  # that are left free beside a download
@@ -259,10 +260,9 @@ def write_note(path: Path, text: str) -> None:
 
 
 def _check_weights(path: Path) -> None:
-    """Refuse a file that no hash is known of, if it holds no weights, such as the page of a login."""
-    from napari_sam2s.model.checkpoint_file import open_checkpoint  # with it comes torch, which the viewer does without
-
-    open_checkpoint(path)
+    """Refuse a file that no hash is known of, if it can hold no weights, such as the page of a login."""
+    if wrong := wrong_by_form(path):
+        raise ModelError(wrong)
 
 
 @contextmanager

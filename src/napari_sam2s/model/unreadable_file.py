@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -19,31 +20,44 @@ _PACKED = {
 }
 _START = 512  # bytes that tell what a file is
 _AGAIN = "copy or download it again"
+_DAMAGED = "is not a checkpoint, or is damaged"
 _ALONE = "save the weights alone, as in torch.save({'model': network.state_dict()}, FILE)"
 
 
 def why_unreadable(path: Path, error: Exception) -> str:
     """Return in one sentence why a file cannot be read as weights, and what to do."""
+    if wrong := wrong_by_form(path):
+        return wrong
     with path.open("rb") as file:
-        start = file.read(_START)
-    if other := _other_file(path, start):
-        return f"{path} {other}"
-    size = path.stat().st_size
-    if path.suffix.lower() == ".safetensors" and (lacking := _lacking(path, start, size)):
-        return f"{path} is cut short ({lacking} of its bytes are missing): {_AGAIN}."
-    if start.startswith(b"PK"):
-        if not _is_whole_archive(path):
-            return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {_AGAIN}."
-        if other := _other_archive(path):
-            return f"{path} {other}"
-    if start[:2] in (b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        start = file.read(2)
+    if start in (b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         return f"{path} is a pickle that torch did not write, and no code in it is run: {_ALONE}."
     words = _ESCAPES.sub("", str(error)).strip()
     if refused := _REFUSED.search(words):
         return f"{path} holds {refused[1]}, which is code and is not run: {_ALONE}."
     first = next((line.strip() for line in words.splitlines() if line.strip()), "")
     reason = f" ({first[:200]})" if " " in first and "weights_only" not in first else ""  # advice that would run code
-    return f"{path} is not a checkpoint, or is damaged{reason}: {_AGAIN}."
+    return f"{path} {_DAMAGED}{reason}: {_AGAIN}."
+
+
+def wrong_by_form(path: Path) -> str:
+    """Return in one sentence what is wrong with a file of weights, as far as its form tells, for which no torch is needed.
+
+    "" is returned of a file that is whole. What is in it may still be no network, or code.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START)
+    size = path.stat().st_size
+    if other := _other_file(path, start):
+        return f"{path} {other}"
+    safetensors = start[8:9] == b"{"
+    if (safetensors or path.suffix.lower() == ".safetensors") and (lacking := _lacking(path, start, size)):
+        return f"{path} is cut short ({lacking} of its bytes are missing): {_AGAIN}."
+    if start.startswith(b"PK"):
+        if not _is_whole_archive(path):
+            return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {_AGAIN}."
+        return f"{path} {other}" if (other := _other_archive(path)) else ""
+    return "" if safetensors or start[:1] == b"\x80" else f"{path} {_DAMAGED}: {_AGAIN}."
 
 
 def _other_file(path: Path, start: bytes) -> str:
@@ -75,12 +89,15 @@ def _as_text(start: bytes) -> str:
 
 
 def _other_archive(path: Path) -> str:
-    """Say what a zip file is that is no checkpoint; "" if it looks like one."""
+    """Say what a zip file is that is no checkpoint, or is damaged; "" if it looks like one."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return ""
+            changed = archive.testzip()  # torch does not compare the checksums itself; a second for a gigabyte
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error):
+        return f"{_DAMAGED}: {_AGAIN}."
+    if changed is not None:
+        return f"{_DAMAGED} (its part {changed} has other content than was written): {_AGAIN}."
     if any(name.endswith(("constants.pkl", "archive_format")) for name in names):
         return f"is a program of torch.jit or torch.export, which is code and is not run: {_ALONE}."
     if any(name.endswith("data.pkl") for name in names):

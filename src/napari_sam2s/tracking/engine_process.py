@@ -15,6 +15,8 @@ import os
 import shutil
 import sys
 import threading
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ def main(folder: str) -> None:
     """Serve whoever has the keys in a folder, until the standard input closes; then the folder is removed."""
     give_way()
     be_patient()
+    warnings.showwarning = in_plain_words(warnings.showwarning)
     try:
         asyncio.run(_serve(Path(folder)))
     finally:
@@ -53,6 +56,19 @@ def be_patient() -> None:
     patient = {"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"}
     still = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
     dask.config.set(patient | still | {"distributed.admin.system-monitor.interval": "5s"})
+
+
+def in_plain_words(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return a ``warnings.showwarning`` that prints what this package warns of as a sentence, without a place in the code."""
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))  # a file's name may be any
+            sys.stderr.write(f"napari-sam2s: {text}\n")
+        else:
+            otherwise(message, category, filename, *rest)
+
+    return show
 
 
 def silent_classes() -> tuple[type, type]:

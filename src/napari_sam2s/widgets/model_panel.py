@@ -265,7 +265,7 @@ class ModelPanel(QWidget):
         def fetch() -> None:
             try:
                 download(item, self._fetched.emit)
-            except Sam2sError as error:
+            except Exception as error:  # noqa: BLE001 - else the bar would stand there for ever
                 self._got.emit(item.name, str(error))
             else:
                 self._got.emit(item.name, "")
