@@ -275,7 +275,7 @@ def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
     hand.press("n")
     hand.click(hand.place(130, 240))
     hand.settled()
-    assert "object 2 also covers liver. T takes it, Shift-T gives it, O leaves it to both." in hand.status
+    assert "object 2 also covers liver. What both cover: T makes it object 2, Shift-T liver, O both." in hand.status
     liver, new, both = hand.ask(BOTH)
     assert liver == square
     assert 1000 < both < min(liver, new)

@@ -161,7 +161,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.project.add_object("gauze")
     session.project.write_masks([(0, 2, square(30, 30, 20), None)])
     click(session, 30, 30)
-    wait_for(qtbot, session, "liver also covers gauze. T takes it, Shift-T gives it, O leaves it to both.")
+    wait_for(qtbot, session, "liver also covers gauze. What both cover: T makes it liver, Shift-T gauze, O both.")
     answers.give()
     session.settle()
     assert session.project.mask(0, 1).sum() == 300
@@ -191,7 +191,8 @@ def test_rapid_marking_keeps_every_overlap_until_it_is_decided(session, answers,
     for y, x in ((15, 15), (15, 30), (40, 30), (40, 45)):  # without waiting for any answer: 2 covers 1, 4 covers 3
         session.layers._clicked(session.layers.prompts, 0, (float(y), float(x)), True)
     session.settle()
-    asked = "object 4 also covers object 3. T takes it, Shift-T gives it, O leaves it to both. 1 more to decide after it."
+    asked = "What both cover: T makes it object 4, Shift-T object 3, O both. 1 more to decide after it."
+    asked = f"object 4 also covers object 3. {asked}"
     wait_for(qtbot, session, asked)
     answers.take()
     session.settle()

@@ -73,6 +73,18 @@ def test_the_selection_goes_with_its_span_and_an_answer_is_about_what_is_on_show
     desk.wait(lambda: widget.status.text().startswith(said))
 
 
+def test_undo_of_a_new_object_chooses_the_one_before(desk):
+    session = desk.widget.session
+    session.project.add_object("third")
+    session.choose(2)
+    session.new_object()
+    assert session.current_object == 4
+    desk.press(Qt.Key.Key_U)
+    desk.wait(lambda: session.current_object == 2)
+    assert desk.widget.objects_panel.table.currentRow() == 1
+    assert desk.widget.picker.saved.text() == "saved"
+
+
 def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
     project, panel = desk.widget.session.project, desk.widget.review_panel
     desk.press(Qt.Key.Key_J)

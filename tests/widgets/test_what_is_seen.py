@@ -110,7 +110,7 @@ def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
     remember("speed", measured="")
     try:
         assert advice("edgetam", "")[0] == advice("sam2s-nano", "cpu")[0] == ""
-        assert advice("edgetam", "cpu")[0] == advice("sam2.1-base-plus", "cuda")[0] == "recommended"
+        assert advice("edgetam", "cpu")[0] == advice("sam2.1-base-plus", "cuda")[0] == "recommended for this machine"
         keep_rate("sam2s-nano on cpu at 384 px", 3, 2.0)
         keep_rate("sam2s-nano on cpu at 384 px", 1, 8.7)
         keep_rate("sam2s-nano on cpu at 384 px, fast", 1, 99.0)
@@ -119,7 +119,7 @@ def test_the_model_menu_recommends_one_and_says_how_fast_it_was_or_would_be():
         keep_rate("edgetam on cpu at 1024 px", 60, 0.1)
         assert advice("sam2.1-tiny", "cpu")[0] == "about 4.3 s a frame here"
         short, tip = advice("edgetam", "cpu")
-        assert short == "recommended · about 1.7 frames/s here", "1.2 / 0.23 times slower; a run of sixty objects says nothing"
+        assert short == "recommended for this machine · about 1.7 frames/s here", "1.2 / 0.23 times slower; not of sixty objects"
         assert "estimate" in tip
         assert advice("sam2.1-tiny", "cuda") == (
             "",

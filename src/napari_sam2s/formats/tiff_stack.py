@@ -74,7 +74,7 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
             metadata={"axes": "TYX", "objects": facts_of_objects(objects), "known": frames, "time_s": times, "fps": fps},
         )
     if len(known) < count:
-        text = f"{video}: {count - len(known)} frames that are not known are empty in the TIFF, for other readers than ours."
+        text = f"{video}: {count - len(known)} frames that were not tracked are empty in the TIFF."
         warnings.warn(text, stacklevel=2)
     warn_of_overlaps(video, lost)
     return path

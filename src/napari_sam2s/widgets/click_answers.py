@@ -159,9 +159,10 @@ class ClickAnswers(QObject):
         mine = pairs[-1][1]
         names, key = {o.id: o.name for o in project.objects}, self._keys.key
         waiting = len({i for _, i, _ in pairs}) - 1
+        others = " and ".join(names[other] for _, i, other in pairs if i == mine)
         return (
-            f"{names[mine]} also covers {' and '.join(names[other] for _, i, other in pairs if i == mine)}. "
-            f"{key('take_shared')} takes it, {key('give_shared')} gives it, {key('keep_shared')} leaves it to both."
+            f"{names[mine]} also covers {others}. What both cover: {key('take_shared')} makes it {names[mine]}, "
+            f"{key('give_shared')} {others}, {key('keep_shared')} both."
             + (f" {waiting} more to decide after it." if waiting else "")
         )
 

@@ -34,7 +34,7 @@ def speed_here(name: str, device: str) -> str:
 def advice(name: str, device: str) -> tuple[str, str]:
     """Return what to write behind a model in the menu, and its tooltip."""
     best, fast = name == recommended(device), speed_here(name, device)
-    short = " · ".join(words for words in ("recommended" if best else "", fast) if words)
+    short = " · ".join(words for words in ("recommended for this machine" if best else "", fast) if words)
     entry = registry().get(name)
     tip = []
     if entry is not None:

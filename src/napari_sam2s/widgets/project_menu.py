@@ -39,6 +39,8 @@ def _open(viewer: Any, title: str, files: str) -> Any:
     except Sam2sError as error:
         show_error(str(error))
         return None
+    if not layers:  # what is wrong was told
+        return None
     _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     images = [layer for layer in layers if layer in list(widget.picker.video.choices)]
     if images:

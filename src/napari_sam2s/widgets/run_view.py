@@ -214,7 +214,7 @@ class RunView(QObject):
             then = (
                 doubts
                 if how == "finished"
-                else f"{key('resume')} resumes the run, {key('track')} tracks from the frame on show."
+                else f"{self._still_old()}{key('resume')} resumes the run, {key('track')} tracks from the frame on show."
             )
             session.tell(f"Tracking {how}: {text}. {then}")
         if how == "finished":
@@ -225,6 +225,18 @@ class RunView(QObject):
             self._full_rate = full_rate(self._rate, self._every, self._objects)
             keep_rate(setup_of(self.facts), self._objects, self._full_rate)
         session.changed.emit()
+
+    def _still_old(self) -> str:
+        """Say where a run that was paused leaves masks of before: they look like the new ones."""
+        project = self._session.project
+        run = project.runs[-1] if project is not None and project.runs else None
+        if project is None or run is None or run.next_frame is None:
+            return ""
+        known = project.masks.origins(run.next_frame)
+        if not any(i in known for i in run.provenance.get("objects") or ()):
+            return ""
+        where = f"From frame {run.next_frame} on" if run.direction == "forward" else f"Up to frame {run.next_frame}"
+        return f"{where} the masks are still the earlier ones. "
 
     # Before a run
 

@@ -40,6 +40,7 @@ from napari_sam2s.widgets.review_panel import ReviewPanel
 from napari_sam2s.widgets.run_panel import RunPanel
 from napari_sam2s.widgets.run_view import RunView
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.settings import remembered
 from napari_sam2s.widgets.timeline import Timeline
 from napari_sam2s.widgets.track_editing_panel import TrackEditingPanel
 from napari_sam2s.widgets.video_picker import LOADING, WELCOME, VideoPicker
@@ -257,7 +258,8 @@ class SegmentWidget(QWidget):
         if self.session.tracking:  # a run waited for the answer
             self.session.tell(f"{doubt} Tracking ...".lstrip())
         else:
-            self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}".lstrip())
+            more = "" if remembered("lessons", "learned", False) else f" {keys.key('new_object')} begins another object."
+            self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}{more}".lstrip())
         self.refresh()
 
     def _failed(self, message: str) -> None:

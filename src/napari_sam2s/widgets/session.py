@@ -24,6 +24,7 @@ from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.layer_sync import LayerSync
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.step_names import in_words
+from napari_sam2s.widgets.strokes import lost_pixels
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -59,6 +60,7 @@ class Session(QObject):
         self.image: Image | None = None
         self.layers: LayerSync | None = None
         self.current_object = 1
+        self._chosen: list[int] = []  # objects that were chosen, the last one at the end, each once
         self.reword: Callable[[Prompt], Prompt] = lambda prompt: prompt  # what a click says besides, by what it corrects
         self.rapid = False  # every click is a new object
         self.outlines = False  # masks are shown by their outlines
@@ -91,7 +93,7 @@ class Session(QObject):
             worker.project.add_object()
         self.current_object = worker.project.objects[0].id
         self.layers = LayerSync(self.viewer, layer, worker.project, self)
-        self._marked = set()
+        self._marked, self._chosen = set(), []
         for changes in (worker.project.masks_changed, worker.project.objects_changed):
             changes.connect(self._note_change)
         self.opened.emit(worker)
@@ -184,8 +186,12 @@ class Session(QObject):
     def select(self, object_id: int) -> None:
         """Make an object the one that clicks belong to, without showing everything anew."""
         self.current_object = object_id
+        self._note_chosen()
         if self.layers is not None:
             self.layers.select(object_id)
+
+    def _note_chosen(self) -> None:
+        self._chosen = [i for i in self._chosen if i != self.current_object] + [self.current_object]
 
     def choose(self, object_id: int) -> None:
         """Make an object the one that clicks belong to."""
@@ -193,10 +199,11 @@ class Session(QObject):
         self.changed.emit()
 
     def _show(self) -> None:
-        """Show the layers as the project is now; if the chosen object is gone, as after undo, another one is chosen."""
+        """Show the layers as the project is now; if the chosen object is gone, as after undo, the one before is chosen."""
         objects = [o.id for o in self.project.objects] if self.project is not None else []
         if objects and self.current_object not in objects:
-            self.current_object = objects[-1]
+            self.current_object = next((i for i in reversed(self._chosen) if i in objects), objects[-1])
+        self._note_chosen()
         if self.layers is not None:
             self.layers.show()
 
@@ -289,8 +296,8 @@ class Session(QObject):
         """Remove the chosen object."""
         if (project := self.project) is not None:
             self._try(lambda: project.objects.remove(self.current_object))
-            left = project.objects
-            self.current_object = left[-1].id if left else project.add_object().id
+            if not project.objects:
+                self.current_object = project.add_object().id
             self.changed.emit()
 
     def confirm(self) -> None:
@@ -341,7 +348,7 @@ class Session(QObject):
             return
         project = self.worker.project
         if covered:
-            self.beside_paint = _lost_pixels(project, frame, covered)
+            self.beside_paint = lost_pixels(project, frame, covered)
         objects = [*objects, *(i for i in covered if project.prompts(i, frame))]
         with project.history.step("paint"):
             for i in objects:
@@ -391,9 +398,3 @@ class Session(QObject):
             action()
         except Sam2sError as error:
             self.warn(str(error))
-
-
-def _lost_pixels(project: Project, frame: int, objects: Sequence[int]) -> str:
-    names = " and ".join(project.objects.get(i).name for i in objects)
-    one = len(objects) == 1
-    return f"{names} gave these pixels up on frame {frame}; {'its' if one else 'their'} other frames stay as they are."

@@ -87,3 +87,10 @@ class Strokes:
             covered = {int(i) for i in np.unique(was) if i} - meant
             if meant:
                 self._tell(frame, sorted(meant), sorted(covered), self._since)
+
+
+def lost_pixels(project: Project, frame: int, objects: Sequence[int]) -> str:
+    """Say which objects lost pixels to what was painted over them."""
+    names = " and ".join(project.objects.get(i).name for i in objects)
+    one = len(objects) == 1
+    return f"{names} gave these pixels up on frame {frame}; {'its' if one else 'their'} other frames stay as they are."

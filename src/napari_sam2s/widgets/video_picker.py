@@ -11,7 +11,7 @@ from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from npe2 import PluginManager
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QToolButton, QWidget
 
 from napari_sam2s.errors import ProjectError, Sam2sError
 from napari_sam2s.masklets.copies import copy_project
@@ -23,6 +23,7 @@ from napari_sam2s.widgets.next_video import next_video
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
+from napari_sam2s.widgets.start_folder import note_folder, start_folder
 from napari_sam2s.widgets.time_axis import play_at_its_speed
 from napari_sam2s.widgets.tracker_source import Choice
 
@@ -50,14 +51,20 @@ class VideoPicker(QWidget):
         self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         choose = QToolButton()
         choose.setText("...")
-        choose.setToolTip("Save the project in another place, or open another one.")
-        choose.clicked.connect(self._choose_project)
+        choose.setToolTip("Open another project, or keep the work on this video in another place.")
+        choose.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.places = QMenu(choose)
+        self.places.addAction("Open a project of this video ...", self._open_project)
+        self.places.addAction("Begin a project in another place ...", self._begin_project)
+        choose.setMenu(self.places)
+        self.saved = QLabel("")
+        self.saved.setToolTip("Everything is saved at once. You may close napari at any time.")
         self.next_button = button(
             "next", self.open_next, "Open the next video of the folder in place of this one; the list of classes stays."
         )
         stacked(
             side_by_side(QLabel("video"), (self.video.native, 1), self.next_button),
-            side_by_side(QLabel("project"), (self.project, 1), choose),
+            side_by_side(QLabel("project"), (self.project, 1), self.saved, choose),
             into=self,
         )
         session.closed.connect(self._closed)
@@ -239,28 +246,30 @@ class VideoPicker(QWidget):
 
     def _show_project(self, path: Path | None, otherwise: str = "none") -> None:
         self.project.setText(otherwise if path is None else path.name)
+        self.saved.setText("" if path is None else "saved")
         self.project.setToolTip(
             "Everything is saved here at once." if path is None else f"Everything is saved at once in {path}."
         )
 
-    def _choose_project(self) -> None:
-        project, layer = self._session.project, self.video.value
-        near = str(project.path) if project is not None else ""
-        if not near and layer is not None:
-            try:
-                near = str(self._default_path(find_video(layer)))
-            except Sam2sError:
-                near = ""  # the dialog begins in the working directory, then
-        chosen, _ = QFileDialog.getSaveFileName(
-            self,
-            "Keep the project here, or open this one",
-            near,
-            f"Projects (*{ENDING})",
-            options=QFileDialog.Option.DontConfirmOverwrite,
-        )
+    def _open_project(self) -> None:
+        folder = str(start_folder(self._session.viewer))
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open a project of this video", folder, f"Projects (*{ENDING})")
         if chosen:
-            path = Path(chosen)
-            self.use_project(path if path.suffix == ENDING else path.with_name(path.name + ENDING))
+            self.use_project(Path(chosen))
+
+    def _begin_project(self) -> None:
+        project = self._session.project
+        name = project.path.name if project is not None else f"video{ENDING}"
+        near, asked = str(start_folder(self._session.viewer) / name), QFileDialog.Option.DontConfirmOverwrite
+        chosen, _ = QFileDialog.getSaveFileName(self, "Begin a project here", near, f"Projects (*{ENDING})", options=asked)
+        if not chosen:
+            return
+        path = Path(chosen)
+        path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
+        if path.exists():
+            self._session.tell(f"{path.name} is there already, and is opened.")
+        note_folder(self._session.viewer, str(path))
+        self.use_project(path)
 
 
 def _choice_of_layers(layers: Any) -> Any:
