@@ -125,7 +125,11 @@ def test_a_nucleus_in_two_parts_is_divided_and_its_daughters_tracked(hand):
     assert "in two parts, the smaller 1.00 of the larger (4 frames)" in hand.status
     hand.click(hand.middle("widget.review_panel._division"))
     hand.until("'nucleus is divided on frame 6.' in widget.status.text()")
-    assert hand.ask("[[o.name, o.parent] for o in widget.session.project.objects]") == [["nucleus", None], ["nucleus.1", 1], ["nucleus.2", 1]]
+    assert hand.ask("[[o.name, o.parent] for o in widget.session.project.objects]") == [
+        ["nucleus", None],
+        ["nucleus.1", 1],
+        ["nucleus.2", 1],
+    ]
     assert hand.ask("widget.session.frame") == 9
     hand.press("g")
     hand.until("'finished' in widget.status.text()")
