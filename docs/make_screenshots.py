@@ -23,6 +23,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from PIL import Image
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QWidget
@@ -42,7 +43,7 @@ COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is los
 FRAMES = 48
 WIDTH, HEIGHT = 1400, 900
 NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
-NUCLEI_FROM, NUCLEI_TO = 50, 84  # of the sample: one nucleus divides on frame 59
+NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample: one nucleus divides in between
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
@@ -212,13 +213,17 @@ def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
     widget.tabs.setCurrentWidget(panel)
     studio.until(lambda: len(panel.review) > 0, 60)
     divided = [n for n, span in enumerate(panel.review) if "in two parts" in span.text]
-    panel.table.setCurrentCell(divided[0], 1)
-    studio.rest(8)  # until napari's notification of the run has gone
+    panel.table.setCurrentCell(divided[-1], 1)
+    for notice in viewer.window._qt_window.findChildren(NapariQtNotification):
+        notice.close()
+    studio.rest(2)
     shoot("nuclei-division", None)
     panel.divide()
     studio.until(lambda: "is divided" in widget.status.text(), 60)
     studio.track(widget.session.frame, NUCLEI_TO, 1)
     studio.finished()
+    for notice in viewer.window._qt_window.findChildren(NapariQtNotification):
+        notice.close()
     widget.exporter.tracks.show()
     studio.until(lambda: "SAM2S tracks" in viewer.layers, 60)
     viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")

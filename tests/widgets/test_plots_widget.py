@@ -18,7 +18,7 @@ from napari_sam2s.measurements.plot_curves import Curve, project_curves
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import make_objects_layer
 from napari_sam2s.widgets.napari_reader import video_layer
-from napari_sam2s.widgets.plot_canvas import LEFT, NAME_PITCH, RIGHT, Plot, PlotCanvas, _draw_names, clock, steps
+from napari_sam2s.widgets.plot_canvas import LEFT, NAME_PITCH, RIGHT, Plot, PlotCanvas, _apart, _draw_names, clock, steps
 from napari_sam2s.widgets.plots_widget import PlotsWidget
 
 FRAMES = 30
@@ -120,6 +120,16 @@ def test_an_object_of_one_frame_is_seen_in_every_plot(qtbot, known):
         blue = np.array([[picture.pixelColor(x, y).blue() for x in range(LEFT + 1, 589)] for y in range(24, 264)])
         top = (drawn - blue > 60)[: 240 // 2]  # the upper half, where 1 is drawn
         assert np.count_nonzero(top.any(axis=0)) >= (3 if stacked else 1), (stacked, known)
+
+
+def test_colours_keep_apart_from_the_ground_as_they_look():
+    yellow, blue, orange = QColor(240, 228, 66), QColor(0, 0, 200), QColor(230, 159, 0)
+    light, dark = QColor(236, 232, 230), QColor(38, 41, 48)
+    assert _apart(yellow, light).lightness() < yellow.lightness()
+    assert _apart(blue, dark).lightness() > blue.lightness()
+    assert [_apart(c, g) for c, g in ((yellow, dark), (blue, light), (orange, light), (orange, dark))] == [
+        *(yellow, blue, orange, orange)
+    ]
 
 
 def test_what_is_asked_while_the_last_question_is_answered_is_answered_next(panel, qtbot, monkeypatch):

@@ -177,9 +177,14 @@ def _draw_names(painter: QPainter, area: QRectF, plot: Plot, ink: QColor, ground
 
 def _apart(colour: QColor, ground: QColor) -> QColor:
     """Return a colour that can be seen on a ground."""
-    if abs(colour.lightness() - ground.lightness()) >= GONE:
+    if abs(_brightness(colour) - _brightness(ground)) >= GONE:
         return colour
     return colour.darker(200) if ground.lightness() > 127 else colour.lighter(200) if colour.lightness() else QColor("gray")
+
+
+def _brightness(colour: QColor) -> float:
+    """Return how bright a colour looks, 0 to 255: yellow as white nearly, blue nearly as black."""
+    return 0.299 * colour.red() + 0.587 * colour.green() + 0.114 * colour.blue()
 
 
 class PlotCanvas(QWidget):
