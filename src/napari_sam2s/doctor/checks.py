@@ -279,7 +279,7 @@ def models() -> Iterator[Finding]:
     if good:
         yield Finding("models", "ok", ", ".join(good))
     elif not here:
-        remedy = "For real work: napari-sam2s models get sam2.1-base-plus"
+        remedy = "For real work: napari-sam2s models get sam2.1-base-plus with a GPU, or edgetam without one"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
 
 
