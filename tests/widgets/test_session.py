@@ -13,7 +13,7 @@ from napari.utils.key_bindings import KeymapHandler
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.video import open_video
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
-from napari_sam2s.widgets.session import ANSWERING, Session
+from napari_sam2s.widgets.session import ANSWERING, NO_VIDEO, Session
 from napari_sam2s.widgets.tracker_source import Choice
 
 
@@ -117,13 +117,13 @@ def test_what_cannot_be_done_is_told(session):
     assert not session.project.prompts()
 
 
-def test_with_nothing_open_nothing_happens(session):
+def test_with_nothing_open_nothing_happens_and_it_is_said(session):
     session.close()
     for action in (session.new_object, session.remove_object, session.confirm, session.undo, session.redo, session.settle):
         action()
     session.prompt(Prompt(1, 0, ((3.0, 3.0),), (1,)))
     session.go_to(3)
-    assert not session.heard
+    assert session.heard == [NO_VIDEO] * 4
 
 
 def pressed(layer, *moves):
