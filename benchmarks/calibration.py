@@ -1,10 +1,11 @@
 """Whether a model's own scores can be believed: what it predicts of tracked masks, and what these are worth.
 
     python benchmarks/calibration.py [MODEL] --real ../shared/real [--material held_out.npz] [--families polyps hela ...]
-        [--prompt mask] [--count 4]
+        [--prompt mask] [--count 8] [--calibrate]
 
 Objects are given on their first frame and tracked. On every later frame whose truth is known the predicted IoU and the object
-score are compared with the true IoU. The first table has a row for each range of predicted IoU. The second is for the border
+score are compared with the true IoU. ``--calibrate`` takes composites of other seeds than those that are scored, to choose a
+border on. The first table has a row for each range of predicted IoU. The second is for the border
 of doubt (``Thresholds.iou``, ``LOW_SCORE``): how many of the bad masks (IoU below 0.5) are below it, and how many good ones
 (above 0.75). The third is for the border of presence: frames on which the object is away. Standard errors are over objects.
 """
@@ -28,10 +29,10 @@ from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.training.validation_cases import Case
 from napari_sam2s.training.validation_run import track_case
-from research.validation_sets import families
+from research.validation_sets import CALIBRATION_SEED, composites, families
 
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, math.inf)
-BORDERS = (0.5, 0.6, 0.7, 0.8, 0.9)
+BORDERS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.8)
 BAD, GOOD = 0.5, 0.75
 FAMILIES = ("polyps", "schoolgirls", "hela", "composites", "re-entry")
 
@@ -107,11 +108,15 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=FAMILIES)
     parser.add_argument("--prompt", default="mask", choices=PROMPTS)
     parser.add_argument("--count", type=int, default=8, help="cases of each drawn family (of hela: 20 nuclei)")
+    parser.add_argument("--calibrate", action="store_true", help="composites of other seeds, and nothing else")
     args = parser.parse_args()
     counts = dict.fromkeys(args.families, args.count) | {"hela": 20}
     known = families(
         [name for name in args.families if name not in TRACKED], counts, material=args.material, real=args.real, longest=120
     ) | tracked(args.real, (0, 1))
+    if args.calibrate:
+        args.families = ["composites"]
+        known = {"composites": lambda: composites(range(args.count), args.material, seed=CALIBRATION_SEED)}
     model = load_model(args.model, device="cpu")
     judged = {}
     for family in args.families:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 State = Literal["present", "absent", "low score", "unseen"]
 STATES: tuple[State, ...] = ("unseen", "absent", "low score", "present")
-LOW_SCORE = 0.5  # predicted IoU below which a mask wants eyes
+LOW_SCORE = 0.65  # predicted IoU below which a tracked mask wants eyes (benchmarks/calibration.py)
 UNSURE_ANSWER = 0.7  # the same of the answer to a click or a box: another click is cheap (benchmarks/first_prompts.py)
 
 
