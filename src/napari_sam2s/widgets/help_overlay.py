@@ -29,7 +29,7 @@ class HelpOverlay(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         text = QLabel(
             f"<h3>SAM2S</h3>{keys.help(MOUSE)}"
-            "<p>Keys work while the canvas has the focus.<br>Change keys in Preferences &gt; Plugins &gt; SAM2S.</p>"
+            "<p>Keys work unless you are typing.<br>Change keys in Preferences &gt; Plugins &gt; SAM2S.</p>"
         )
         text.setTextFormat(Qt.TextFormat.RichText)
         self.setObjectName("keys")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 REFRESH_MS = 2000  # while tracking goes on the curves grow
 SMOOTH_MOST = 9999
-ROOM_FOR_TWO = 1000  # pixels of a window in which the plots stand below the main dock, not behind it
+ROOM_FOR_TWO = 1300  # pixels of a window in which the plots stand below the main dock, not behind it: both need some 600
 STRONG = Qt.FocusPolicy.StrongFocus
 _log = logging.getLogger(__name__)
 

@@ -170,7 +170,13 @@ class ReviewPanel(QWidget):
         self.detail.setText("" if span is None else self._described(span))
         link = None if span is None else span.link
         self.links.show_question(link)
-        for name, fits in (("review_refuse", link is not None), ("review_absent", link is None)):
+        answers = {
+            "review_accept": True,
+            "review_correct": True,
+            "review_refuse": link is not None,
+            "review_absent": link is None,
+        }
+        for name, fits in answers.items():
             self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
         self._division.setVisible(_in_two(span) is not None)
 
@@ -222,11 +228,12 @@ class ReviewPanel(QWidget):
             self._session.following = False
             if self._session.current_object not in span.objects or len(span.objects) > 1:
                 self._session.choose(self._doubted(span))
-            self._session.go_to(span.frame)
+            divided = _in_two(span)
+            self._session.go_to(span.frame if divided is None else divided)  # where it can be seen whether that is a division
             self._show_detail()
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
-            if _in_two(span) is not None:
+            if divided is not None:
                 ask = f" A division? {keys.key('review_divide')} makes two daughters."
             self._session.tell(said + self._described(span) + (ask or self._absent_question(span)))
 
