@@ -51,6 +51,7 @@ class VideoPicker(QWidget):
         self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         choose = QToolButton()
         choose.setText("...")
+        choose.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the dots, which say as much
         choose.setToolTip("Open another project, or keep the work on this video in another place.")
         choose.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.places = QMenu(choose)
