@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
 
 from napari_sam2s.masklets import ReviewSpan, Scores
 from napari_sam2s.masklets.review import Reason
@@ -110,3 +111,21 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
     assert session.project.masks.confirmed_frames(1) == []
     desk.press(Qt.Key.Key_K)
     assert session.project.masks.confirmed_frames(1) == [4]
+
+
+def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_where_nothing_is_chosen(desk):
+    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    answers = [panel._buttons.findChild(QPushButton, f"review_{name}") for name in ("accept", "correct", "absent")]
+    two = square(150)
+    two[170:190] = False
+    project.write_masks([(t, 2, two, Scores(0.9, 6.0)) for t in (12, 13)])
+    project.write_masks([(14, 2, square(150), Scores(0.1, -3.0))])  # far worse, of one part
+    project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(4, 8)])
+    show(desk, 1)
+    panel.table.setCurrentCell(-1, -1)
+    panel._show_detail()
+    assert not any(each.isEnabled() for each in answers)
+    panel.next()
+    assert widget.session.frame in (12, 13)
+    assert "A division? Shift-D" in widget.status.text()
+    assert all(each.isEnabled() for each in answers)
