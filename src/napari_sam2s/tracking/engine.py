@@ -7,6 +7,7 @@ by the address of its scheduler. The client sends frames and receives run-length
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
@@ -214,6 +215,9 @@ def count_gpus() -> int:
     return torch.cuda.device_count()
 
 
+_unanswered: list[str] = []  # addresses that gave no answer since the last clients were collected
+
+
 def connect(address: str, security: Security | str | Path | None = None, *, direct: bool = True) -> Any:
     """Return a ``distributed.Client`` of the scheduler at an address, with :class:`Engine`'s ``security``.
 
@@ -233,14 +237,21 @@ def connect(address: str, security: Security | str | Path | None = None, *, dire
         security = security_of(Path(security).expanduser())
     for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
+    if (
+        _unanswered
+    ):  # dask of 2024 ends a client that got no answer when it is collected; while another starts, it waits for itself
+        gc.collect()
+        _unanswered.clear()
     try:
         return Client(address, timeout=START_TIMEOUT_S, set_as_default=False, direct_to_workers=direct, security=security)
     except (TypeError, RuntimeError) as error:  # dask's, of an address that wants keys, or that cannot have them
+        _unanswered.append(address)
         raise TrackingError(
             f"{address!r} cannot be reached this way ({error}); an address with tls:// needs `security=`, or the keys in "
             "dask's configuration."
         ) from error
     except (OSError, ValueError, TimeoutError) as error:
+        _unanswered.append(address)
         if "certificate" in str(error).lower():  # dask reports an OSError, whatever ssl said
             raise TrackingError(
                 f"No engine answers at {address!r} to these keys ({error}); pass the keys of its owner as `security=`, or name "
