@@ -64,8 +64,10 @@ def test_the_main_file_has_it_all_as_soon_as_who_read_what_was_before_has_read_i
         project.write_masks([(35, 1, MASK, None)])
         time.sleep(0.05)
         reader.execute("COMMIT")
-    end = time.monotonic() + 5
-    while sqlite3.connect(f"{project.path.as_uri()}?mode=ro&immutable=1", uri=True).execute(LAST).fetchone() != (35,):
+    end, last = time.monotonic() + 5, None
+    while last != (35,):
+        with closing(sqlite3.connect(f"{project.path.as_uri()}?mode=ro&immutable=1", uri=True)) as alone:
+            last = alone.execute(LAST).fetchone()
         assert time.monotonic() < end
         time.sleep(0.01)
 
