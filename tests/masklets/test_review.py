@@ -44,6 +44,7 @@ def only(project) -> ReviewSpan:
 
 
 def test_nothing_to_see(calm):
+    calm.write_masks([(t, 1, block(5, 5 + t // 6), Scores(0.66, 6.0)) for t in range(50, 52)])  # above the border of doubt
     review = calm.review()
     assert isinstance(review, Review)
     assert list(review) == []
@@ -56,6 +57,12 @@ def test_nothing_to_see(calm):
     [
         ([(t, block(5, 5 + t // 6), Scores(0.9, 0.2)) for t in range(50, 58)], "low object score", "0.2 (8 frames)", (50, 58)),
         ([(t, block(5, 5 + t // 6), Scores(0.3, 6.0)) for t in range(50, 51)], "low predicted IoU", "0.30", (50, 51)),
+        (
+            [(t, block(5, 5 + t // 6), Scores(0.64, 6.0)) for t in range(50, 52)],
+            "low predicted IoU",
+            "0.64 (2 frames)",
+            (50, 52),
+        ),
         ([(60, np.ones((HEIGHT, WIDTH), bool), GOOD)], "whole frame", "100%", (60, 62)),
         ([(60, block(10, 20, 9, 9), GOOD)], "area jump", "4.9-fold", (60, 62)),
         ([(t, block(5, 50), GOOD) for t in range(60, 120)], "position jump", "1.8 times its size", (60, 61)),

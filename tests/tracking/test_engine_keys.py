@@ -100,6 +100,11 @@ def test_other_keys_are_not_let_in(engine, monkeypatch, tmp_path):
         Engine(engine.address, security=make_keys())
     with pytest.raises(OSError, match=r"Timed out|closed"):  # plain TCP
         Client(engine.address.replace("tls://", "tcp://"), timeout=1, set_as_default=False)
+    collected = []
+    monkeypatch.setattr("napari_sam2s.tracking.engine.gc.collect", lambda: collected.append(1))
+    for _ in range(2):
+        with Engine(engine.address, security=engine.keys):
+            assert collected == [1], "once, before the next client starts"
 
 
 def test_an_address_with_tls_and_no_keys_says_what_it_needs(engine):

@@ -237,9 +237,8 @@ def connect(address: str, security: Security | str | Path | None = None, *, dire
         security = security_of(Path(security).expanduser())
     for part in ("distributed", "distributed.client", "distributed.core", "distributed.comm"):
         logging.getLogger(part).setLevel(logging.CRITICAL)  # its tracebacks of a lost peer; we say it better
-    if (
-        _unanswered
-    ):  # dask of 2024 ends a client that got no answer when it is collected; while another starts, it waits for itself
+    if _unanswered:
+        # Dask of 2024 ends a client that got no answer when it is collected. While another one starts, it waits for itself.
         gc.collect()
         _unanswered.clear()
     try:
