@@ -94,7 +94,7 @@ def _other_archive(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             changed = archive.testzip()  # torch does not compare the checksums itself; a second for a gigabyte
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error):
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error):
         return f"{_DAMAGED}: {_AGAIN}."
     if changed is not None:
         return f"{_DAMAGED} (its part {changed} has other content than was written): {_AGAIN}."
