@@ -353,3 +353,15 @@ def test_averages_beside_the_weights_are_told_and_whole_numbers_refused(nano, tm
     path = other(nano, tmp_path, no_mem_embed=torch.ones(nano["model"]["no_mem_embed"].shape, dtype=torch.uint8))
     with pytest.raises(ModelError, match=r"whole numbers for weights, without their scales \(no_mem_embed\)"):
         load_model(path, device="cpu")
+
+
+def test_a_part_that_is_marked_as_a_folder_is_damage(tmp_path):
+    """Torch takes it for empty without a word."""
+    torch.save({"model": {"a": torch.ones(4)}}, tmp_path / "a.pt")
+    content = bytearray((tmp_path / "a.pt").read_bytes())
+    at = content.rindex(b"a/data/0") - 46  # of its entry in the list of parts
+    assert content[at : at + 4] == b"PK\x01\x02"
+    content[at + 38] |= 0x10
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(ModelError, match="its part a/data/0 is marked as a folder"):
+        load_model(tmp_path / "a.pt", device="cpu")

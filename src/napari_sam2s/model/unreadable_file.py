@@ -10,6 +10,7 @@ from pathlib import Path
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _REFUSED = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|Trying to load unsupported GLOBAL) ([\w.]+)")
+_FOLDER = 0x10  # of the attributes of a part of a zip file, as MS-DOS has them
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -93,9 +94,13 @@ def _other_archive(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            # Torch takes a part that is marked as a folder for an empty one, and leaves its weights as they were drawn.
+            folders = [each.filename for each in archive.infolist() if each.external_attr & _FOLDER and not each.is_dir()]
             changed = archive.testzip()  # torch does not compare the checksums itself; a second for a gigabyte
     except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError, zlib.error):
         return f"{_DAMAGED}: {_AGAIN}."
+    if folders:
+        return f"{_DAMAGED} (its part {folders[0]} is marked as a folder): {_AGAIN}."
     if changed is not None:
         return f"{_DAMAGED} (its part {changed} has other content than was written): {_AGAIN}."
     if any(name.endswith(("constants.pkl", "archive_format")) for name in names):
