@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.frames import tensor_of
 from napari_sam2s.model.hiera import MultiScaleAttention
-from napari_sam2s.model.layers import has_fused_linear, linear
+from napari_sam2s.model.layers import fused_conv, has_fused_conv, has_fused_linear, linear
+from napari_sam2s.model.matching import MaskMatching
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
@@ -124,17 +125,55 @@ def test_a_linear_layer_in_one_pass_gives_the_same(activation):
     assert linear(layer, x, activation).requires_grad
 
 
-def test_without_onednn_a_linear_layer_still_works(monkeypatch):
+@pytest.mark.parametrize("activation", [None, torch.nn.GELU(), torch.nn.ReLU6(), torch.nn.Tanh()])
+@pytest.mark.parametrize(("stride", "groups"), [(1, 1), (2, 8)])
+def test_a_convolution_in_one_pass_gives_the_same(activation, stride, groups):
+    torch.manual_seed(0)
+    layer, x = torch.nn.Conv2d(8, 16, 3, stride, padding=1, groups=groups), 9 * torch.randn(2, 8, 20, 24)
+    expected = layer(x) if activation is None else activation(layer(x))
+    with torch.inference_mode():
+        torch.testing.assert_close(fused_conv(layer, x, activation), expected.detach(), atol=1e-5, rtol=1e-5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert fused_conv(layer, x, activation).dtype == torch.bfloat16
+    assert fused_conv(layer, x, activation).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "apply", "layer", "shape"),
+    [
+        ("_linear_pointwise", has_fused_linear, linear, torch.nn.Linear(24, 40), (300, 24)),
+        ("_convolution_pointwise", has_fused_conv, fused_conv, torch.nn.Conv2d(24, 40, 1), (1, 24, 10, 10)),
+    ],
+)
+def test_without_onednn_a_layer_still_works(monkeypatch, name, has, apply, layer, shape):
     def missing(*_):
         raise NotImplementedError
 
-    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", missing, raising=False)
-    has_fused_linear.cache_clear()
-    layer, x = torch.nn.Linear(24, 40), torch.randn(300, 24)
+    monkeypatch.setattr(torch.ops.mkldnn, name, missing, raising=False)
+    has.cache_clear()
+    x = torch.randn(shape)
     with torch.inference_mode():
-        torch.testing.assert_close(linear(layer, x), layer(x))
-    assert not has_fused_linear(torch.float32)
-    has_fused_linear.cache_clear()
+        torch.testing.assert_close(apply(layer, x, torch.nn.ReLU6()), torch.nn.functional.relu6(layer(x)))
+    assert not has(torch.float32)
+    has.cache_clear()
+
+
+@pytest.mark.parametrize("pretrained", [0, 10])
+def test_masks_are_matched_alike_in_training_and_at_inference(pretrained):
+    """With gradients the keys are read as values, without them their part in the mean logit is."""
+    torch.manual_seed(0)
+    side, objects, count = 6, 3, 4
+    trunk = replace(CONFIGS["sam2s-nano"].trunk, kind="efficientnet_lite" if pretrained else "conv")
+    config = replace(CONFIGS["sam2s-nano"], trunk=trunk, match_dim=5, match_pretrained=pretrained)
+    matching, width = MaskMatching(config), 5 + pretrained
+    for last in (matching.to_embedding, matching.to_coarse_skip, matching.to_fine_skip):
+        torch.nn.init.normal_(last.weight)
+    query, keys = torch.randn(1, width, side, side), torch.randn(objects, count, width, side, side)
+    given = query, keys, torch.rand(objects, count, 4, side, side), (0, 1, LONG_TERM, 6), ((0, 0, 1), (0, 1, 2))
+    training = matching(*given)
+    with torch.inference_mode():
+        for found, expected in zip(matching(*given), training, strict=True):
+            torch.testing.assert_close(found, expected.detach(), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.layers import conv1x1
+from napari_sam2s.model.layers import conv1x1, fused_conv, linear
 from napari_sam2s.model.network_config import TrunkConfig
 from napari_sam2s.model.position import sine_2d
 
+GELU = nn.GELU()
 SHARED = 2  # stages, those of strides 4 and 8, that a head for first prompts has in common with the network: a hundredth of it
 
 
@@ -27,7 +28,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to the same shape."""
-        return x + self.reduce(F.gelu(self.expand(self.norm(self.depthwise(x)))))
+        return x + fused_conv(self.reduce, fused_conv(self.expand, self.norm(fused_conv(self.depthwise, x)), GELU))
 
 
 class AttentionBlock(nn.Module):
@@ -50,10 +51,10 @@ class AttentionBlock(nn.Module):
         position = sine_2d(channels, h, w, x.device).flatten(2).transpose(1, 2).to(x.dtype)
         tokens = x.flatten(2).transpose(1, 2)
         normed = self.norm1(tokens)
-        q, k = self.qk(normed + position).chunk(2, dim=-1)
-        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, self.v(normed)))
-        tokens = tokens + self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        tokens = tokens + self.reduce(F.gelu(self.expand(self.norm2(tokens))))
+        q, k = linear(self.qk, normed + position).chunk(2, dim=-1)
+        q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, linear(self.v, normed)))
+        tokens = tokens + linear(self.proj, F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        tokens = tokens + linear(self.reduce, linear(self.expand, self.norm2(tokens), GELU))
         return tokens.transpose(1, 2).unflatten(2, (h, w))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.conv_trunk import ConvTrunk
 from napari_sam2s.model.frames import IMAGENET
+from napari_sam2s.model.layers import channels_last_on_cpu, fused_conv
 from napari_sam2s.model.network_config import LITE_CHANNELS, TrunkConfig
 
 CENTRE, SPREAD = 127.0, 128.0  # of the pixels it was trained on
@@ -31,6 +31,7 @@ class _Blocks(NamedTuple):
 
 
 STEM = 32
+RELU6 = nn.ReLU6()
 BLOCKS = (
     (_Blocks(1, 3, 1, 1, 16), _Blocks(2, 3, 2, 6, 24)),  # to stride 4
     (_Blocks(2, 5, 2, 6, 40),),  # 8
@@ -57,8 +58,8 @@ class LiteBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, dim, H, W)`` to ``(B, dim_out, H / stride, W / stride)``."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else fused_conv(self.expand, x, RELU6)
+        y = fused_conv(self.project, fused_conv(self.depthwise, y, RELU6))
         return x + y if self.residual else y
 
 
@@ -86,10 +87,8 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map frames ``(B, 3, S, S)``, normalised as everywhere here, to maps at strides 4, 8, 16 (and 32)."""
-        x = image * self.scale.to(image.dtype) + self.shift.to(image.dtype)
-        if x.device.type == "cpu":  # on which half of the time goes, that way
-            x = x.contiguous(memory_format=torch.channels_last)
-        x = F.relu6(self.stem(x))
+        x = channels_last_on_cpu(image * self.scale.to(image.dtype) + self.shift.to(image.dtype))
+        x = fused_conv(self.stem, x, RELU6)
         maps = []
         for stage in self.stages:
             x = stage(x)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_sam2s.model.layers import doubled
+from napari_sam2s.model.memory_attention import attend_with_logits, reads_narrow
 from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
 from napari_sam2s.model.stages import LONG_TERM
 
@@ -161,17 +162,34 @@ class MaskMatching(nn.Module):
             for slot in chosen.values()
         ]
         placed_k = torch.cat((k, torch.cat(place_k, dim=1)), dim=2)
-        # The keys travel as values too: a match that is certain comes back as long as it went.
-        value = torch.cat((v, k), dim=2)
-        width = max(placed_k.shape[2], value.shape[2])
-        placed_q, placed_k, padded = (F.pad(t, (0, width - t.shape[2])) for t in (placed_q, placed_k, value))
-        read = F.scaled_dot_product_attention(placed_q[:, None], placed_k[:, None], padded[:, None], scale=1.0)[:, 0]
-        products = (read[..., v.shape[2] : value.shape[2]] * q).split(self._parts, dim=-1)
-        likeness = torch.cat([part.sum(-1, keepdim=True) for part in products], dim=-1)
-        carried = read[..., : v.shape[2]].unflatten(2, (members, PATCH))
+        read, likeness = _read_likeness(placed_q, placed_k, v, scale, self._parts)
+        carried = read.unflatten(2, (members, PATCH))
         found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5 or 6)
         found = found.permute(0, 2, 3, 1).flatten(0, 1).unflatten(2, (side, side))
         return found if places is None else found[places]
+
+
+def _read_likeness(q: Tensor, k: Tensor, v: Tensor, scale: Tensor, parts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return the values ``(G, N, D)`` that are read, and how alike what is read is in each part of the keys, ``(G, N, parts)``.
+
+    ``q`` and ``k`` are the parts, those of ``q`` times ``scale``, and then the :data:`PLACE`.
+    """
+    if reads_narrow(q):
+        # The mean logit has all parts in it: the last, which is the longest, is what remains of it.
+        *first, _ = parts
+        known = (k[..., : sum(first)], k[..., -PLACE:])
+        read, logit = attend_with_logits(q, k, torch.cat((v, *known), dim=2))
+        read, *means = read.split([v.shape[2], *first, PLACE], dim=2)
+        asked = q.split([*parts, PLACE], dim=2)
+        *shares, place = ((mean * of).sum(-1) for mean, of in zip(means, (*asked[: len(first)], asked[-1]), strict=True))
+        return read, torch.stack((*shares, logit - sum(shares, place)), dim=-1) / scale
+    # The keys travel as values too: a match that is certain comes back as long as it went.
+    value = torch.cat((v, k[..., :-PLACE]), dim=2)
+    width = max(k.shape[2], value.shape[2])
+    wide_q, wide_k, padded = (F.pad(t, (0, width - t.shape[2]))[:, None] for t in (q, k, value))
+    read = F.scaled_dot_product_attention(wide_q, wide_k, padded, scale=1.0)[:, 0]
+    products = (read[..., v.shape[2] : value.shape[2]] * q[..., :-PLACE] / scale).split(parts, dim=-1)
+    return read[..., : v.shape[2]], torch.cat([part.sum(-1, keepdim=True) for part in products], dim=-1)
 
 
 def readings_of(slots: Sequence[int]) -> tuple[list[int], list[int]]:

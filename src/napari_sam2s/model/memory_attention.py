@@ -138,19 +138,36 @@ def attend_narrow(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -
     -------
     ``(B, N, D)``.
     """
-    b, n, channels = q.shape
-    out = q.new_empty(b, n, v.shape[2])
-    weights = q.new_empty(min(ROWS, n), k.shape[1])
-    q = q * channels**-0.5
-    for i in range(b):
-        for start in range(0, n, ROWS):
+    return _attend_by_rows(q * q.shape[2] ** -0.5, k, v, mask, None)
+
+
+def attend_with_logits(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Read as :func:`attend_narrow` does, with the products ``q . k`` as they are for logits.
+
+    Returns
+    -------
+    ``(B, N, D)``, and the mean logit of what each query read, ``(B, N)``.
+    """
+    means = q.new_empty(q.shape[:2])
+    return _attend_by_rows(q, k, v, None, means), means
+
+
+def _attend_by_rows(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, means: Tensor | None) -> Tensor:
+    out = q.new_empty(len(q), v.shape[2], q.shape[1])  # transposed: twice as fast for a few values
+    logits = q.new_empty(min(ROWS, q.shape[1]), k.shape[1])
+    weights = logits if means is None else torch.empty_like(logits)
+    for i in range(len(q)):
+        for start in range(0, q.shape[1], ROWS):
             rows = q[i, start : start + ROWS]
-            block = torch.mm(rows, k[i].T, out=weights[: len(rows)])
+            block, weight = logits[: len(rows)], weights[: len(rows)]
+            torch.mm(rows, k[i].T, out=block)
             if mask is not None:
                 block += mask[i, 0]
-            torch.softmax(block, dim=-1, out=block)
-            torch.mm(block, v[i], out=out[i, start : start + ROWS])
-    return out
+            torch.softmax(block, dim=-1, out=weight)
+            out[i, :, start : start + ROWS] = v[i].T @ weight.T
+            if means is not None:
+                torch.linalg.vecdot(weight, block, out=means[i, start : start + ROWS])
+    return out.transpose(1, 2)
 
 
 class MemoryAttentionLayer(nn.Module):

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.layers import MLP, LayerNorm2d, linear
+from napari_sam2s.model.layers import MLP, LayerNorm2d, channels_last_on_cpu, fused_conv, linear
 
 WIDTHS, DEPTHS, HEADS, WINDOWS = (64, 128, 160, 320), (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7)
 STRIDES = (2, 2, 1)  # from one stage to the next
 EXPANSION = 4  # of convolutional blocks and of MLPs
 CHANNELS = 256  # of the map that it gives
+GELU = nn.GELU()
 
 
 def depthwise(dim: int, stride: int = 1) -> nn.Conv2d:
@@ -37,7 +38,8 @@ class WideningBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` to the same shape."""
-        return F.gelu(x + self.project(F.gelu(self.depthwise(F.gelu(self.expand(x))))))
+        wide = fused_conv(self.depthwise, fused_conv(self.expand, x, GELU), GELU)
+        return F.gelu(x + fused_conv(self.project, wide))
 
 
 class Halving(nn.Module):
@@ -50,7 +52,7 @@ class Halving(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, dim, H, W)`` to ``(B, dim_out, H / stride, W / stride)``."""
-        return self.project(F.gelu(self.depthwise(F.gelu(self.expand(x)))))
+        return fused_conv(self.project, fused_conv(self.depthwise, fused_conv(self.expand, x, GELU), GELU))
 
 
 class WindowAttention(nn.Module):
@@ -125,8 +127,11 @@ class TinyViT(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map frames ``(B, 3, H, W)``, in units of ImageNet's spread, to ``(B, 256, H / 16, W / 16)``."""
-        x: Tensor = self.stem[1](F.gelu(self.stem[0](image)))
+        x = channels_last_on_cpu(image)
+        for conv, activation in zip(self.stem, (GELU, None), strict=True):
+            assert isinstance(conv, nn.Conv2d)
+            x = fused_conv(conv, x, activation)
         for stage, halving in zip(self.stages, (*self.halvings, nn.Identity()), strict=True):
             x = halving(stage(x))
         encoded: Tensor = self.neck(x)
-        return encoded
+        return encoded.contiguous()
