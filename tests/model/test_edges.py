@@ -17,6 +17,7 @@ from napari_sam2s.model import edges
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.edges import draw_edges, with_edges
 from napari_sam2s.model.network_config import SAM3
+from napari_sam2s.model.speed import Speed
 from napari_sam2s.model.video_model import Recall
 from napari_sam2s.tracking.object_states import ObjectStates
 from napari_sam2s.tracking.policy import DIVEMEM
@@ -179,7 +180,7 @@ def test_the_picture_is_kept_as_it_was(model, encode):
     assert features.nbytes == replace(features, image=None).nbytes + before.nbytes
 
 
-def test_what_users_see_is_drawn(model):
+def test_what_users_see_is_drawn(model, monkeypatch):
     """Of a first answer on the whole frame, of candidates and of tracked frames."""
     mask = star(model.image_size)
     frames = [picture_of(np.roll(mask, 9 * t, axis=1)) for t in range(2)]
@@ -192,6 +193,7 @@ def test_what_users_see_is_drawn(model):
     answered = objects.condition(Prompt(1, 0, middle, (1,)), None)[0]
     assert np.array_equal(answered, wanted[int(every.all_iou[0].argmax())])
     assert np.array_equal(objects.candidates(Prompt(2, 0, middle, (1,)))[0].mask, answered)
+    monkeypatch.setattr(model, "speed", Speed(plain_outlines=True))
     ((_, _, tracked, _),) = objects.step(1, [1], 1, 1)
     assert np.array_equal(tracked, draw_edges(images_of_frame(frames[1]), objects.logits(1, 1), RADIUS)[0, 0] > 0)
 

@@ -95,7 +95,7 @@ def test_memory_attention_in_bfloat16_is_near(count):
 
 def test_loading_in_fast_mode():
     model = load_model(device="cpu", mode="fast")
-    assert model.speed == Speed(pooled_memory=True, memories=4)
+    assert model.speed == Speed(pooled_memory=True, memories=4, plain_outlines=True)
     assert model.metadata["mode"] == "fast"
     assert load_model(device="cpu").speed == Speed()
     with pytest.raises(ModelError, match="'quick'"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch.nn.functional as F
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import Project
+from napari_sam2s.masklets.run_records import Run
 from napari_sam2s.model import Speed, apply_speed, load_model
 from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.tracking import (
@@ -270,6 +273,14 @@ def test_shortcuts_are_those_the_run_was_made_with(tmp_path):
         again = resume_run(project, video, device="cpu")
         assert again.tracker.model.speed == model.speed
         assert len(list(again)) == 7
+
+
+@pytest.mark.parametrize(("then", "resumed"), [({"memories": 2}, True), ({"memories": 3}, False)])
+def test_a_run_that_does_not_name_a_shortcut_was_made_before_it(then, resumed):
+    run = Run(1, "paused", 0.0, None, {"model": "sam2s-nano", "speed": then}, 3, None, "forward")
+    now = {"mode": "exact", "speed": {"memories": 2, "plain_outlines": False}}
+    with nullcontext() if resumed else pytest.raises(TrackingError, match=r"Speed\(memories=3\)"):
+        propagation_run._check_alike(run, now)
 
 
 def test_interrupted_on_the_last_frame_nothing_is_left(attentive, video, tmp_path):

@@ -109,7 +109,9 @@ def fused_conv(layer: nn.Conv2d, x: Tensor, activation: nn.Module | None = None)
     On a CPU at inference oneDNN does both in one pass, as it does :func:`fused_linear`: 2.5 times as fast for a wide map that
     lies ``channels_last``.
     """
-    plain = x.device.type != "cpu" or torch.is_grad_enabled() or x.dtype != layer.weight.dtype or torch.is_autocast_enabled("cpu")
+    plain = (
+        x.device.type != "cpu" or torch.is_grad_enabled() or x.dtype != layer.weight.dtype or torch.is_autocast_enabled("cpu")
+    )
     if not plain and type(activation) in FUSED and has_fused_conv(x.dtype):
         shape = layer.padding, layer.stride, layer.dilation, layer.groups
         return torch.ops.mkldnn._convolution_pointwise(x, layer.weight, layer.bias, *shape, *FUSED[type(activation)])

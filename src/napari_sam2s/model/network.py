@@ -32,6 +32,7 @@ from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder, remembered_mask
 from napari_sam2s.model.memory_tokens import lay_out, padding_mask
 from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.model.outlines import with_outlines
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.recalled_memories import batch_memories
@@ -383,7 +384,7 @@ class SAM2S(nn.Module):
 
     def _track(self, features: Features, memories: Memories) -> tuple[Decoded, Tensor, Tensor | None]:
         decoded = self.decode(self.attend(features, memories), multimask=True)
-        return with_edges(features, decoded, self.config.edge_radius), *self.remember(features, decoded)
+        return with_outlines(self, features, decoded), *self.remember(features, decoded)
 
     def remember(self, features: Features, decoded: Decoded, *, prompted: bool = False) -> tuple[Tensor, Tensor | None]:
         """Return maps ``(B, D, g, g)`` and patches ``(B, 4, 2g, 2g)`` of the memories."""

@@ -35,12 +35,16 @@ class Speed:
         Arithmetic of the image encoder's trunk: exact, bfloat16, or linear layers in 8 bits (CPU only).
     attention
         Arithmetic of the memory attention: exact or bfloat16.
+    plain_outlines
+        Tracked masks keep the outlines that tracking gives them; otherwise the head for first prompts draws them, in a network
+        that has Segment Anything's.
     """
 
     pooled_memory: bool = False
     memories: int | None = None
     trunk: Literal["exact", "bf16", "int8"] = "exact"
     attention: Literal["exact", "bf16"] = "exact"
+    plain_outlines: bool = False
 
 
 EXACT = Speed()
@@ -97,7 +101,7 @@ def fast_speed(config: ModelConfig, device: torch.device) -> Speed:
     Low precision pays only where most of the work is in large products: in all but ``nano``.
     8-bit layers pay on CPUs with and without VNNI. EdgeTAM's memories are small as they are, and its trunk convolves.
     """
-    plain = Speed(pooled_memory=not config.latents, memories=FAST_MEMORIES)
+    plain = Speed(pooled_memory=not config.latents, memories=FAST_MEMORIES, plain_outlines=config.prompt_side > 0)
     if config.trunk.kind not in ("hiera", "repvit", "vit", "plain_vit"):
         return plain
     if multiplies_bf16(device):

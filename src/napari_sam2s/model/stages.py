@@ -23,11 +23,13 @@ class Features:
     skips: tuple[Tensor, Tensor]  # (1, C / 8, 4g, 4g) and (1, C / 4, 2g, 2g), for the mask decoder; or 0
     keys: Tensor | None = None  # (1, K, 2g, 2g) unit vectors, for matching (nano)
     image: Tensor | None = None  # (1, S, S, 3) uint8, by which edges are drawn (nano)
+    seen_by_head: Features | None = None  # the frame as the head for first prompts sees it, once that was asked for
 
     @property
     def nbytes(self) -> int:
         """Bytes that these tensors hold."""
-        return sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys, self.image) if t is not None)
+        own = sum(t.numel() * t.element_size() for t in (self.embedding, *self.skips, self.keys, self.image) if t is not None)
+        return own + (0 if self.seen_by_head is None else self.seen_by_head.nbytes)
 
 
 @dataclass

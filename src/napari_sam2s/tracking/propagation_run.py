@@ -269,7 +269,8 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
                 "from a prompt."
             )
     speed = then.get("speed")
-    if speed and now["mode"] == "exact" and speed != now["speed"]:
+    # A shortcut that a run does not name came later.
+    if speed and now["mode"] == "exact" and any(now["speed"].get(name) != value for name, value in speed.items()):
         given = ", ".join(f"{name}={value!r}" for name, value in speed.items())
         raise TrackingError(
             f"Run {run.id} was made with other shortcuts than this tracker takes: apply Speed({given}) to the model, or track "
