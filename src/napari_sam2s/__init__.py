@@ -9,8 +9,6 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
-
 if TYPE_CHECKING:
     from napari_sam2s.batching import batch
     from napari_sam2s.evaluation.evaluate import evaluate
@@ -25,8 +23,6 @@ try:
     __version__ = version("napari-sam2s")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
-
-_let_old_paths_be_imported()
 
 __all__ = [
     "Project",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_sam2s.tracking.candidates import Candidate
     from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
-    from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
     from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -32,11 +31,9 @@ __all__ = [
     "MemoryPolicy",
     "ModelChoice",
     "ProjectRun",
-    "RemoteTracker",
     "RunController",
     "Segment",
     "Tracker",
-    "continue_run",
     "make_tracker",
     "plan",
     "reload_prompts",
@@ -44,9 +41,7 @@ __all__ = [
     "resumable_run",
     "resume_run",
     "segment_runs",
-    "still_to_come",
     "track",
-    "unfinished",
 ]
 
 _HOME = {
@@ -60,11 +55,9 @@ _HOME = {
     "MemoryPolicy": "policy",
     "ModelChoice": "engine",
     "ProjectRun": "propagation_run",
-    "RemoteTracker": "deprecated_names",
     "RunController": "run_controller",
     "Segment": "propagation_plan",
     "Tracker": "tracker",
-    "continue_run": "deprecated_names",
     "make_tracker": "crop_tracker",
     "plan": "propagation_plan",
     "reload_prompts": "propagation_run",
@@ -72,9 +65,7 @@ _HOME = {
     "resumable_run": "propagation_run",
     "resume_run": "propagation_run",
     "segment_runs": "propagation_run",
-    "still_to_come": "deprecated_names",
     "track": "track_video",
-    "unfinished": "deprecated_names",
 }
 
 
