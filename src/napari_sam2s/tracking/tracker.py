@@ -204,6 +204,9 @@ class Tracker:
         prompt = make_prompt(1, frame, self.shape, points=points, labels=labels, box=box)
         if prompt.box is None and not any(prompt.labels):
             raise PromptError("Negative points alone say where nothing is: add a positive point or a box.")
+        return self._candidates(prompt)
+
+    def _candidates(self, prompt: Prompt) -> list[Candidate]:
         image = None if self._actor.has_frame(prompt.frame) else self._frames(prompt.frame)
         return [Candidate(self._decode(mask), iou) for mask, iou in self._actor.candidates(prompt, image)]
 
