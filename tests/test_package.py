@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
@@ -26,32 +25,6 @@ def test_every_package_is_listed():
     folders = (ROOT / "src").rglob("__init__.py")
     found = {".".join(path.parent.relative_to(ROOT / "src").parts) for path in folders}
     assert set(PYPROJECT["tool"]["setuptools"]["packages"]) == found | {"napari_sam2s_manifest"}
-
-
-DISTRIBUTIONS = {
-    "PIL": "pillow",
-    "cv2": "opencv-python-headless",
-    "skimage": "scikit-image",
-}  # whose names are not those of their modules
-
-
-def _third_party() -> set[str]:
-    """Return the distributions that the package imports, wherever in its files."""
-    found = set()
-    for path in (ROOT / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.split(".")[0])
-    return {DISTRIBUTIONS.get(m, m.replace("_", "-")) for m in found - sys.stdlib_module_names - {"napari_sam2s"}}
-
-
-def test_dependencies_are_those_that_are_imported():
-    project = PYPROJECT["project"]
-    extras = [line for name, lines in project["optional-dependencies"].items() if name != "all" for line in lines]
-    declared = {re.match(r"[\w-]+", line)[0] for line in (*project["dependencies"], *extras)}
-    assert _third_party() | {"npe2"} == declared  # npe2 reads the manifest
 
 
 def test_every_dependency_is_pinned():
