@@ -134,10 +134,8 @@ class Tracker:
 
         Parameters
         ----------
-        object_id
-            Any integer from 1 on; with a project, an object of it.
-        frame
-            Index of the frame.
+        object_id, frame
+            Any integer from 1 on (with a project, an object of it), and the index of the frame.
         points, labels
             ``(y, x)`` in pixels of the video, and 1 (the object) or 0 (not the object) for each; all 1 by default.
         box
