@@ -20,7 +20,7 @@ from napari_sam2s.video.animated_png import drawn_otherwise
 from napari_sam2s.video.cut_files import ends_before_its_time, ends_early, short_pictures
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.fragments import missing_fragments, missing_parts
-from napari_sam2s.video.frame_times import frames_per_second, irregular_times
+from napari_sam2s.video.frame_rate import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, other_sizes, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
