@@ -32,9 +32,9 @@ def count(source: Path = SOURCE) -> dict[str, dict[Path, int]]:
     return folders
 
 
-def main() -> None:
+def main(source: Path = SOURCE) -> None:
     """Print a table."""
-    folders = count()
+    folders = count(source)
     print(f"{'folder':20} {'files':>5} {'lines':>6}  {'longest file':32} longest function")
     for folder, files in folders.items():
         file = max(files, key=lambda path: files[path])

@@ -5,11 +5,10 @@ Importing this package is light: neither torch nor napari nor Qt is imported unt
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
+from napari_sam2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from napari_sam2s.batching import batch
@@ -26,8 +25,6 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-_let_old_paths_be_imported()
-
 __all__ = [
     "Project",
     "Tracker",
@@ -42,24 +39,17 @@ __all__ = [
     "track",
 ]
 
-_HOME = {
-    "Project": "masklets",
-    "Tracker": "tracking",
-    "Video": "video",
-    "batch": "batching",
-    "current_project": "widgets.console",
-    "evaluate": "evaluation",
-    "load_model": "model",
-    "measure": "measurements",
-    "open_video": "video",
-    "track": "tracking",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    batching="batch",
+    evaluation="evaluate",
+    masklets="Project",
+    measurements="measure",
+    model="load_model",
+    tracking="Tracker track",
+    video="Video open_video",
+    **{"widgets.console": "current_project"},
+)
 
 
 def __dir__() -> list[str]:

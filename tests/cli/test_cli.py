@@ -207,8 +207,15 @@ def test_warnings_are_sentences(folder, capsys, tmp_path):
 KILLED = """
 import os, signal
 from napari_sam2s.cli import main
+from napari_sam2s.model import checkpoints
 from napari_sam2s.tracking import Tracker
 
+make_network = checkpoints._network
+def made(*args):  # as the fixture small_input has it
+    network, facts = make_network(*args)
+    network.interactive.side = 112
+    return network, facts
+checkpoints._network = made
 steps, step = [], Tracker.step
 def killed(*args, **keywords):
     steps.append(1)

@@ -18,7 +18,7 @@ from napari_sam2s.formats.ome_zarr import read_ome_zarr
 from napari_sam2s.formats.registry import export
 from napari_sam2s.masklets import LabelMasklets, Object
 
-SIZE, FRAMES = (64, 80), 60
+SIZE, FRAMES = (32, 40), 60
 VIDEO = np.random.default_rng(0).integers(0, 255, (FRAMES, *SIZE, 3), np.uint8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 import unicodedata
@@ -27,6 +28,7 @@ OVERLAPPING = {"coco", "sav", "youtube-vis", "cvat"}  # the others show what the
 SIGHTINGS = ("csv", "geff", "trackmate")
 EVERY_FRAME = {"ctc"}
 NOT_SEEN_LOST = {"ctc"}  # an object that is on no frame is in no track
+EXAMPLES = 30 if os.environ.get("SAM2S_RANDOM") else 5
 LETTERS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp"))
 
 
@@ -100,7 +102,7 @@ def expected(project, name):
 
 
 @pytest.mark.parametrize("name", READABLE)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(case=cases())
 def test_there_and_back(name, case):
     if name in EVERY_FRAME and len(case[4]) < case[0][0]:
@@ -162,7 +164,7 @@ def sightings_in(name, made):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SIGHTINGS)
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(case=cases())
 def test_tables_and_graphs_have_every_sighting(name, case):
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():

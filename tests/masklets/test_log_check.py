@@ -19,6 +19,12 @@ from napari_sam2s.masklets.schema import WAL_BYTES
 VIDEO = np.zeros((60, 24, 32, 3), np.uint8)
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_waited_for(monkeypatch):
+    """A reader looks ten times whether a writer is just opening the file: here as often, in less than half a second."""
+    monkeypatch.setattr("napari_sam2s.masklets.log_check.TRY_S", 0.001)
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """Two projects with their logs, as they lie there when their writers are killed."""

@@ -101,7 +101,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
     Server.asked, Server.version, Server.go_on = [], '"1"', threading.Event()
     with Quiet(("127.0.0.1", 0), Server) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # half a second to end, else
         yield f"http://127.0.0.1:{running.server_port}"
         Server.go_on.set()
         running.shutdown()

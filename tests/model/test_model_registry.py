@@ -11,7 +11,7 @@ import torch
 
 from napari_sam2s.cli import main
 from napari_sam2s.errors import ModelError
-from napari_sam2s.model.checkpoints import WEIGHTS, find_weights, load_model
+from napari_sam2s.model.checkpoints import find_weights, load_model
 from napari_sam2s.model.downloads import DOWNLOADS, sha256, terms
 from napari_sam2s.model.model_registry import entry_of_hash, families, loadable, markdown_table, registry
 from napari_sam2s.model.network_config import CONFIGS
@@ -103,10 +103,10 @@ def test_every_damaged_file_is_told(folder, capsys):
     assert "lab: SHA-256" in out
 
 
-def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
-    file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "ours.pt"))
+def test_own_models_are_named_and_their_size_is_remembered(folder, capsys, nano_file):
+    file = Path(shutil.copy(nano_file, folder / "ours.pt"))
     assert main(["models", "add", str(file), "--name", "lab", "--input-size", "512"]) == 0
-    assert "lab: sam2s-nano, 14.1 M parameters, input 512 px" in capsys.readouterr().out
+    assert "lab: sam2s-nano, 4.3 M parameters, input 512 px" in capsys.readouterr().out
     assert find_weights("lab") == file
     assert remembered_size(sha256(file)) == 512
     assert main(["models"]) == 0
@@ -132,12 +132,11 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys):
         find_weights("lab")
 
 
-def test_a_file_trained_anew_under_its_old_name_has_not_its_old_size(folder, capsys, monkeypatch):
+def test_a_file_trained_anew_under_its_old_name_has_not_its_old_size(folder, capsys, monkeypatch, nano, nano_file):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    weights = torch.load(WEIGHTS / "sam2s-nano.pt", weights_only=True)
-    file = Path(shutil.copy(WEIGHTS / "sam2s-nano.pt", folder / "lab.pt"))
+    file = Path(shutil.copy(nano_file, folder / "lab.pt"))
     assert main(["models", "add", str(file), "--input-size", "512"]) == 0
-    torch.save({**weights, "config": {**weights["config"], "image_size": 640}}, file)
+    torch.save({**nano, "config": {**nano["config"], "image_size": 640}}, file)
     with pytest.raises(ModelError, match="has changed since it was added as lab"):
         load_model("lab", device="cpu")
     assert main(["models", "add", str(file)]) == 0  # it says of itself what it is now

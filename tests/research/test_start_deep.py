@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from napari_sam2s.model.checkpoints import load_model
@@ -14,6 +15,7 @@ from napari_sam2s.model.network_config import NANO_LITE
 from research.start_deep import start
 
 
+@pytest.mark.slow
 def test_a_start_answers_as_before_and_sees_the_deepest_maps(tmp_path):
     torch.manual_seed(0)
     config = replace(NANO_LITE, image_size=64, interactive=True, prompt_likeness=8, match_unit=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from napari_sam2s.model.checkpoints import load_model
@@ -13,6 +14,7 @@ from napari_sam2s.model.network_config import NANO_LITE
 from research.start_likeness import start
 
 
+@pytest.mark.slow
 def test_a_start_answers_as_before_and_compares_by_the_keys_of_matching(tmp_path):
     torch.manual_seed(0)
     config = replace(NANO_LITE, image_size=64, interactive=True)

@@ -16,6 +16,7 @@ from research.start_segment_anything import start
 from tests.model.mobile_sam_weights import shapes, weights_of
 
 
+@pytest.mark.slow
 def test_a_start_has_the_head_instead_of_its_own(tmp_path):
     torch.manual_seed(0)
     config = replace(NANO_LITE, image_size=64, interactive=True, prompt_likeness=8, match_unit=True, prompt_deep=True)

@@ -62,6 +62,7 @@ def engine():
         Engine() as running,
     ):
         yield running
+    assert not running.keys.exists(), "the keys go with the engine"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder for its user by its own rights")
@@ -132,13 +133,6 @@ def test_another_user_of_this_machine_gets_nothing(engine, place, keys):
         timeout=60,
     )
     assert done.stdout.startswith(("refused", "closed")), done.stdout + done.stderr
-
-
-def test_the_keys_go_with_the_engine():
-    running = Engine()
-    folder = running.keys
-    running.close()
-    assert not folder.exists()
 
 
 def test_keys_are_new_every_time(tmp_path, monkeypatch):

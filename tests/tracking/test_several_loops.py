@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import Tracker
+from napari_sam2s.tracking import CropTracker, Tracker
 from napari_sam2s.tracking.prompts import mask_to_network, too_thin
 from tests.fakes import ColourModel, squares
 
@@ -103,8 +103,9 @@ def test_what_a_tracker_is_not_made_of(tmp_path):
             ((ColourModel(), squares(3), "a.sam2s"), "'a.sam2s' is no open project"),
             ((ColourModel(), squares(4), project), "it is another"),
         ):
-            with pytest.raises(TrackingError, match=told):
-                Tracker(*parts)
+            for kind in (Tracker, CropTracker):
+                with pytest.raises(TrackingError, match=told):
+                    kind(*parts)
 
 
 @pytest.mark.parametrize("labels", [1, True, 1.0, [1], np.array([1])])

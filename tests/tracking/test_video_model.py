@@ -40,17 +40,17 @@ def everything(model, video):
     found += [masks for _, masks in tracker.propagate(direction="both")]
     found.append(tracker.prompt(1, 9, points=[(10, 18), (2, 2)], labels=[1, 0]))
     state = tracker.snapshot()
-    found += [masks for _, masks in tracker.propagate(9, 15)]
+    found += [masks for _, masks in tracker.propagate(9, 12)]
     again = Tracker(model, video)
     again.restore(state)
-    found += [masks for _, masks in again.propagate(9, 15)]
+    found += [masks for _, masks in again.propagate(9, 12)]
     again.prompt(2, 6, mask=video[6, ..., 1] > 0)
     return found, tracker.describe()
 
 
 @pytest.mark.parametrize("which", ["nano", "edgetam", "fake"])
 def test_a_tracker_reaches_no_further(random_nano, small_edgetam, which):
-    model, video = {"nano": random_nano, "edgetam": small_edgetam, "fake": ColourModel()}[which], squares(20)
+    model, video = {"nano": random_nano, "edgetam": small_edgetam, "fake": ColourModel()}[which], squares(12)
     (plain, facts), (behind, same) = everything(model, video), everything(Door(model), video)
     assert facts == same
     assert str(plain) == str(behind)

@@ -23,6 +23,7 @@ from napari_sam2s.training.curves import append_row, forget_after
 from napari_sam2s.training.learner import SKIPPED_STEPS
 from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.setup import start
+from napari_sam2s.training.training_config import read_config
 
 STAGES, CLASSES = ({"name": "first"}, {"name": "second"}), {"more": 'class_names = ["grasper", "hook"]'}
 
@@ -47,6 +48,13 @@ def begun_before(begun, tmp_path_factory):
     folder = shutil.copytree(begun, tmp_path_factory.mktemp("before") / "run")
     of_before(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def network(begun):
+    """The network of that run."""
+    run, _ = start(begun.parent / "c.toml", begun)
+    return run.learner.model
 
 
 def change(config, old, new, count=-1):
@@ -93,13 +101,19 @@ def test_a_trained_network_remembers_as_the_one_it_came_from(config, tmp_path):
         ("seed = 3", 'seed = 3\ninit = "sam2s-nano"', 'init was "", is "sam2s-nano"'),
         ("laparoscopy = 1.0", "cells = 1.0", "families was"),
         ("\nsteps = 2", "\nsteps = 3", "stage 'first' is over: its steps was 2, is 3"),
-        ('["grasper", "hook"]', '["grasper", "hook", "stapler"]', r"other classes \(stapler"),
     ],
 )
-def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, begun_before, tmp_path, old, new, words, early):
-    shutil.copytree(begun_before if early else begun, tmp_path / "run")
+def test_what_decides_a_run_is_not_changed_on_the_way(config, begun, begun_before, network, old, new, words, early):
     change(config, old, new)
     with pytest.raises(TrainingError, match=words):
+        TrainingRun(read_config(config), network, begun_before if early else begun).resume()
+
+
+@pytest.mark.parametrize("early", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "begun before"])
+def test_its_classes_are_not_changed_on_the_way(config, begun, begun_before, tmp_path, early):
+    shutil.copytree(begun_before if early else begun, tmp_path / "run")
+    change(config, '["grasper", "hook"]', '["grasper", "hook", "stapler"]')
+    with pytest.raises(TrainingError, match=r"other classes \(stapler"):
         start(config, tmp_path / "run")
 
 
@@ -127,15 +141,12 @@ def test_a_damaged_checkpoint_is_said(config, begun, tmp_path):
 def test_a_finished_run_says_so(config, tmp_path, capsys):
     command = ["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0"]
     assert main(command) == 0
-    assert "finished already" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "finished already" not in told
+    assert "curves.png" not in told  # of which there is none yet
+    assert not (tmp_path / "run" / "curves.png").exists()
     assert main(command) == 0
     assert "finished already, and nothing was learned" in capsys.readouterr().out
-
-
-def test_no_picture_of_curves_is_announced_before_there_is_one(config, tmp_path, capsys):
-    assert main(["train", str(config), "--out", str(tmp_path / "run"), "--workers", "0"]) == 0
-    assert "curves.png" not in capsys.readouterr().out
-    assert not (tmp_path / "run" / "curves.png").exists()
 
 
 def test_other_recordings_are_told_of(config, draw_davis, tmp_path):

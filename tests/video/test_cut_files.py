@@ -20,7 +20,7 @@ def play_and_jump(path):
     with open_video(path) as video:
         played = [np.array(video[i]) for i in range(len(video))]
     with open_video(path) as video:
-        for i in np.random.default_rng(0).permutation(len(video))[:8].tolist():
+        for i in np.random.default_rng(0).permutation(len(video))[:5].tolist():
             np.testing.assert_array_equal(video[i], played[i])
         return played, " ".join(video.warnings)
 

@@ -12,7 +12,7 @@ import pytest
 from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import open_video
-from napari_sam2s.video.frame_times import frames_per_second, irregular_times
+from napari_sam2s.video.frame_rate import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import _Played
 from napari_sam2s.video.video import reopen_video
 from napari_sam2s.widgets.napari_reader import read_video

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_sam2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from napari_sam2s.batching.batch_rows import BatchRow
@@ -11,10 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchRow", "batch"]
 
-_HOME = {"BatchRow": "batch_rows", "batch": "batch_run"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    batch_rows="BatchRow",
+    batch_run="batch",
+)

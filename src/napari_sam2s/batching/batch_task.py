@@ -23,7 +23,6 @@ from napari_sam2s.tracking.engine import EngineLost, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 
 if TYPE_CHECKING:
-    from napari_sam2s.tracking.crop_tracker import CropTracker
     from napari_sam2s.tracking.propagation_plan import Segment
     from napari_sam2s.tracking.propagation_run import ProjectRun
     from napari_sam2s.tracking.tracker import Tracker
@@ -291,13 +290,13 @@ def _interrupted(task: BatchTask, project: Project, video: Video, load: Load | N
     yield from _segment_runs(tracker, later)
 
 
-def _segment_runs(tracker: Tracker | CropTracker, segments: list[Segment]) -> Iterator[ProjectRun]:
+def _segment_runs(tracker: Tracker, segments: list[Segment]) -> Iterator[ProjectRun]:
     from napari_sam2s.tracking.propagation_run import segment_runs
 
     return segment_runs(tracker, segments)
 
 
-def _thin(project: Project, tracker: Tracker | CropTracker) -> list[str]:
+def _thin(project: Project, tracker: Tracker) -> list[str]:
     """Return what is to be said of objects that the network hardly sees."""
     from napari_sam2s.tracking.prompts import too_thin
 
@@ -308,7 +307,7 @@ def _thin(project: Project, tracker: Tracker | CropTracker) -> list[str]:
     return [thin for p in project.prompts() if p.mask is not None and (thin := too_thin(p.mask, side))]
 
 
-def _tracker(task: BatchTask, project: Project, video: Video, load: Load | None) -> Tracker | CropTracker:
+def _tracker(task: BatchTask, project: Project, video: Video, load: Load | None) -> Tracker:
     """Return a tracker that knows the prompts of its project."""
     from napari_sam2s.tracking.crop_tracker import make_tracker
     from napari_sam2s.tracking.propagation_run import reload_prompts

@@ -20,7 +20,7 @@ from napari_sam2s.masklets.validation import quoted
 if TYPE_CHECKING:
     from napari_sam2s.masklets.types import Prompt
     from napari_sam2s.model.speed import Mode
-    from napari_sam2s.tracking import CropTracker, Tracker
+    from napari_sam2s.tracking import Tracker
 
 PROJECT_ENDING = ".sam2s"
 MANY = 20  # prompts, from which on giving them has a progress bar
@@ -200,7 +200,7 @@ def _alike(one: Prompt, other: Prompt) -> bool:
     return array_equal(one.mask, other.mask)
 
 
-def give(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:
+def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     """Prompt a tracker."""
     from tqdm import tqdm
 
@@ -209,7 +209,7 @@ def give(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:
     _doubt(tracker, prompts)
 
 
-def _doubt(tracker: Tracker | CropTracker, prompts: Sequence[Prompt]) -> None:
+def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
     from napari_sam2s.masklets.presence import UNSURE_ANSWER
 
@@ -233,7 +233,7 @@ def show(run: Any) -> None:
         raise
 
 
-def _propagate(tracker: Tracker | CropTracker, args: argparse.Namespace) -> None:
+def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_sam2s.tracking.track_video import count_frames

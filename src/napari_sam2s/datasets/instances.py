@@ -16,14 +16,14 @@ from napari_sam2s.datasets.source import Instance, Reading
 LEAST_PIXELS = 50  # smaller parts are left-overs of drawing or of JPEG
 
 
-def parts(mask: NDArray[np.bool_], least_pixels: int = LEAST_PIXELS) -> list[NDArray[np.bool_]]:
+def parts(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
     """Return the connected parts of a mask (corners touch), the largest first."""
     labels, _ = label(mask, structure=np.ones((3, 3), dtype=int))
     found = []
     for index, place in enumerate(find_objects(labels), 1):
         part = labels[place] == index
         area = int(part.sum())
-        if area >= least_pixels:
+        if area >= LEAST_PIXELS:
             whole = np.zeros_like(mask)
             whole[place] = part
             found.append((area, whole))
@@ -36,7 +36,6 @@ def split(
     *,
     single: Collection[int] = (),
     merge: Mapping[int, int] | None = None,
-    least_pixels: int = LEAST_PIXELS,
 ) -> Reading:
     """Make objects of a class map.
 
@@ -49,8 +48,6 @@ def split(
         Any other category is split into connected parts.
     merge
         Classes that are parts of one thing, ``{class: category}``, such as shaft and jaws.
-    least_pixels
-        Smaller parts are dropped.
     """
     if merge:
         classes = classes.copy()
@@ -64,7 +61,7 @@ def split(
         if category in single:
             instances.append(Instance(category, mask, identity=f"category {category}"))
         else:
-            instances += [Instance(category, part) for part in parts(mask, least_pixels)]
+            instances += [Instance(category, part) for part in parts(mask)]
     ignore: Any = classes == IGNORE
     return Reading(size_of_map(classes), instances, ignore if ignore.any() else None)
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from napari_sam2s.doctor.findings import Finding
 from napari_sam2s.errors import ProjectError
 
 
-def examine_project(path: Path, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
-    """Read all of a project and yield what was found; ``progress`` is called with frames read, and all of them."""
+def examine_project(path: Path) -> Iterator[Finding]:
+    """Read all of a project and yield what was found."""
     from napari_sam2s.masklets.damage import find_damage
 
     try:
-        damage = find_damage(path, progress)
+        damage = find_damage(path)
     except ProjectError as error:
         yield Finding("project", "broken", str(error))
         return

@@ -7,7 +7,7 @@ clicks each, on the worst frame after every pass, or wherever a single pass find
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,11 +37,11 @@ class Tracks(Protocol):
         """Yield ``frame, {object id: (Y, X) bool}`` from frame to frame, ``start`` included."""
 
 
-def first_frames(truth: Masklets, frames: Iterable[int] | None = None) -> dict[int, int]:
+def first_frames(truth: Masklets) -> dict[int, int]:
     """Return the first annotated frame on which each object is to be seen; an object that never is, is left out."""
     waiting = {o.id for o in truth.objects}
     first: dict[int, int] = {}
-    for t in truth.frames if frames is None else frames:
+    for t in truth.frames:
         if not waiting:
             break
         for i, mask in truth.masks(t).items():

@@ -17,6 +17,7 @@ from napari_sam2s.masklets.protocol import Masklets
 
 WIDTH, LANE, MARGIN, HEAD = 960, 90, 150, 24  # pixels
 RIBBON = 10
+FRAME = 640  # the longer side of a frame that went wrong
 INK, GRID, LINE, AWAY, WRONG = (40, 40, 40), (220, 220, 220), (31, 119, 180), (190, 190, 190), (214, 39, 40)
 
 
@@ -60,7 +61,7 @@ def draw_track(lanes: Mapping[str, Mapping[int, FrameScore]]) -> Image.Image:
 
 
 def worst_frames(
-    scores: Evaluation, name: str, prediction: Masklets, truth: Masklets, video: Any, count: int, width: int = 640
+    scores: Evaluation, name: str, prediction: Masklets, truth: Masklets, video: Any, count: int
 ) -> Iterator[tuple[int, float, Image.Image]]:
     """Yield the frames of a video with the lowest J&F (mean over objects), worst first, at least a 20th of it apart."""
     means: dict[int, list[float]] = {}
@@ -83,7 +84,7 @@ def worst_frames(
             continue
         frame = _frame(name, video, t, size) if video is not None else np.zeros((*size, 3), np.uint8)
         picture = Image.fromarray(_outlined(overlay(frame, ours, truth.objects), true))
-        picture.thumbnail((width, width))
+        picture.thumbnail((FRAME, FRAME))
         yield t, float(np.mean(means[t])), picture
 
 

@@ -295,13 +295,8 @@ def _sound_snapshot(data: object) -> bool:
         return False
 
 
-def find_damage(path: Path | str, progress: Callable[[int, int], None] | None = None) -> Damage:
+def find_damage(path: Path | str) -> Damage:
     """Read all of a project, every page and every mask, and say what is damaged.
-
-    Parameters
-    ----------
-    progress
-        Called with the frame that is reached, and how many there are.
 
     Raises
     ------
@@ -310,12 +305,9 @@ def find_damage(path: Path | str, progress: Callable[[int, int], None] | None = 
     """
     with Remains(path) as remains:
         remains.check_pages()
-        for table in ROWS:
-            for _ in remains.rows(table):
+        for rows in (*map(remains.rows, ROWS), remains.masks()):
+            for _ in rows:
                 pass
-        for row in remains.masks():
-            if progress is not None and row["frame"] % 100 == 0:
-                progress(row["frame"], remains.shape[0])
         remains.history()
         remains.snapshots()
         return remains.damage

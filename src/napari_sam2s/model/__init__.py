@@ -5,8 +5,9 @@ Importing this package is light: torch comes with the first name that needs it, 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_sam2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from napari_sam2s.model.checkpoints import load_model
@@ -23,17 +24,10 @@ __all__ = [
     "load_model",
 ]
 
-_HOME = {
-    "CONFIGS": "network_config",
-    "SAM2S": "network",
-    "ModelConfig": "network_config",
-    "Speed": "speed",
-    "apply_speed": "speed",
-    "load_model": "checkpoints",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    checkpoints="load_model",
+    network="SAM2S",
+    network_config="CONFIGS ModelConfig",
+    speed="Speed apply_speed",
+)

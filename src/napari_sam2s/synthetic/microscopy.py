@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.effects import interleaved
 from napari_sam2s.synthetic.patches import Patch, paste
 
 Rng = np.random.Generator
@@ -197,8 +198,4 @@ class Microscopy(Clip):
             image = gaussian_filter(image, (0, sigma, sigma))
         y, x = np.random.default_rng((t, 11)).integers(0, 31, 2)
         image += self._noise[y : y + self.shape[1], x : x + self.shape[2]]
-        np.clip(image, 0, 255, out=image)
-        frame = np.empty(self.shape[1:], np.uint8)
-        for channel, plane in enumerate(image):
-            frame[..., channel] = plane
-        return frame
+        return interleaved(np.clip(image, 0, 255, out=image))

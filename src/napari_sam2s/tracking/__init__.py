@@ -5,13 +5,13 @@ Importing this package is light: torch comes with the first name that needs it, 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_sam2s.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from napari_sam2s.tracking.candidates import Candidate
     from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
-    from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
     from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -32,11 +32,9 @@ __all__ = [
     "MemoryPolicy",
     "ModelChoice",
     "ProjectRun",
-    "RemoteTracker",
     "RunController",
     "Segment",
     "Tracker",
-    "continue_run",
     "make_tracker",
     "plan",
     "reload_prompts",
@@ -44,41 +42,19 @@ __all__ = [
     "resumable_run",
     "resume_run",
     "segment_runs",
-    "still_to_come",
     "track",
-    "unfinished",
 ]
 
-_HOME = {
-    "DIVEMEM": "policy",
-    "VANILLA": "policy",
-    "Candidate": "candidates",
-    "CropTracker": "crop_tracker",
-    "Engine": "engine",
-    "EngineLost": "engine",
-    "Masks": "track_video",
-    "MemoryPolicy": "policy",
-    "ModelChoice": "engine",
-    "ProjectRun": "propagation_run",
-    "RemoteTracker": "deprecated_names",
-    "RunController": "run_controller",
-    "Segment": "propagation_plan",
-    "Tracker": "tracker",
-    "continue_run": "deprecated_names",
-    "make_tracker": "crop_tracker",
-    "plan": "propagation_plan",
-    "reload_prompts": "propagation_run",
-    "replace_prompts": "prompt_replacement",
-    "resumable_run": "propagation_run",
-    "resume_run": "propagation_run",
-    "segment_runs": "propagation_run",
-    "still_to_come": "deprecated_names",
-    "track": "track_video",
-    "unfinished": "deprecated_names",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazy_names(
+    __name__,
+    candidates="Candidate",
+    crop_tracker="CropTracker make_tracker",
+    engine="Engine EngineLost ModelChoice",
+    policy="DIVEMEM VANILLA MemoryPolicy",
+    prompt_replacement="replace_prompts",
+    propagation_plan="Segment plan",
+    propagation_run="ProjectRun reload_prompts resumable_run resume_run segment_runs",
+    run_controller="RunController",
+    track_video="Masks track",
+    tracker="Tracker",
+)

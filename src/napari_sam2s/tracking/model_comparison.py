@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,17 +43,14 @@ def run_model(
     frames: range,
     memory: str | MemoryPolicy = "divemem",
     *,
-    engine: Callable[[], AbstractContextManager[Any]] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ModelRun:
-    """Track prompted objects through a clip with a model, in a process of its own.
+    """Track prompted objects through a clip with a model, in a process of its own, so that its memory is its own.
 
     Parameters
     ----------
     frames
         Of the video, ascending; prompts on other frames are left out. Tracking goes forward from each object's first prompt.
-    engine
-        Makes that process; by default :class:`Engine`, which ends with the run, so that each model's memory is its own.
     progress
         Called with how many frames are done, and of how many.
 
@@ -69,7 +65,7 @@ def run_model(
     shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
     ids = sorted({p.object_id for p in given})
     results = Masks(shape, tuple(Object(i, f"object {i}", colour=COLOURS[(i - 1) % len(COLOURS)]) for i in ids))
-    with (engine or Engine)() as running:
+    with Engine() as running:
         model = running.model(
             choice.name, device=choice.device, image_size=choice.image_size, mode=choice.mode, strict=choice.strict
         )

@@ -12,7 +12,7 @@ from napari_sam2s.errors import ProjectError, TrackingError
 from napari_sam2s.masklets import Project, Run
 from napari_sam2s.model.speed import Speed, apply_speed
 from napari_sam2s.model.video_model import VideoModel
-from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
+from napari_sam2s.tracking.crop_tracker import make_tracker
 from napari_sam2s.tracking.engine import PRECISIONS, EngineModel, ModelChoice
 from napari_sam2s.tracking.frame_ranges import check_followed, check_frames
 from napari_sam2s.tracking.policy import MemoryPolicy
@@ -44,7 +44,7 @@ class ProjectRun:
 
     def __init__(
         self,
-        tracker: Tracker | CropTracker,
+        tracker: Tracker,
         start: int | None = None,
         stop: int | None = None,
         direction: OneDirection = "forward",
@@ -152,7 +152,7 @@ class ProjectRun:
         self.project.runs.save_snapshot(self._id, frame, self.direction, self.tracker.snapshot())
 
     @classmethod
-    def resume(cls, tracker: Tracker | CropTracker) -> ProjectRun:
+    def resume(cls, tracker: Tracker) -> ProjectRun:
         """Resume the latest run of a tracker's project; the tracker must be as the run was made.
 
         Raises
@@ -278,7 +278,7 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
         )
 
 
-def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
+def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[ProjectRun]:
     """Begin a run for each segment, when the one before it has come to its end and the next is asked for.
 
     Objects without a prompt are left out. Every run keeps the segments that are to come after it in its provenance, so that
@@ -298,7 +298,7 @@ def segment_runs(tracker: Tracker | CropTracker, segments: Sequence[Segment]) ->
 
 
 @contextmanager
-def _finished_before(tracker: Tracker | CropTracker) -> Iterator[None]:
+def _finished_before(tracker: Tracker) -> Iterator[None]:
     """Begin a run; the one before it, which came to its end and waited for this one, is finished in the same instant."""
     project = tracker.results
     if not isinstance(project, Project):
@@ -311,7 +311,7 @@ def _finished_before(tracker: Tracker | CropTracker) -> Iterator[None]:
         yield
 
 
-def reload_prompts(tracker: Tracker | CropTracker, project: Project, object_id: int) -> None:
+def reload_prompts(tracker: Tracker, project: Project, object_id: int) -> None:
     """Let a tracker know exactly the prompts that a project has of an object: after undo, or on opening it."""
     tracker.forget(object_id)
     for prompt in project.prompts(object_id):

@@ -17,7 +17,6 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.tracking.propagation_plan import Segment
 
 if TYPE_CHECKING:  # torch comes with the first run, so that the viewer opens at once
-    from napari_sam2s.tracking.crop_tracker import CropTracker
     from napari_sam2s.tracking.propagation_run import ProjectRun
     from napari_sam2s.tracking.tracker import Tracker
 
@@ -42,7 +41,7 @@ class RunController:
     def __init__(
         self,
         project: Project,
-        tracker: Callable[[], Tracker | CropTracker],
+        tracker: Callable[[], Tracker],
         progressed: Callable[[int, int, int, float], None] | None = None,
         prompts_changed: Callable[[], None] | None = None,
     ) -> None:
@@ -79,9 +78,7 @@ class RunController:
             self._prompts_changed()
         return self._propagate_all(self._tracker() if changed else tracker, later, pause)
 
-    def _propagate_all(
-        self, tracker: Tracker | CropTracker, segments: Sequence[Segment], pause: threading.Event | None
-    ) -> bool:
+    def _propagate_all(self, tracker: Tracker, segments: Sequence[Segment], pause: threading.Event | None) -> bool:
         from napari_sam2s.tracking.propagation_run import segment_runs
 
         return all(self._propagate(run, pause) for run in segment_runs(tracker, segments))
@@ -112,7 +109,7 @@ class RunController:
             reload_prompts(tracker, self._project, object_id)
 
 
-def _conditioning(tracker: Tracker | CropTracker) -> dict[int, list[int]]:
+def _conditioning(tracker: Tracker) -> dict[int, list[int]]:
     """Return the conditioning frames of each object, ascending."""
     return {i: sorted(frames) for i, frames in tracker.conditioning.items()}
 

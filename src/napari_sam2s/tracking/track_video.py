@@ -10,7 +10,7 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.video_model import VideoModel
-from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
+from napari_sam2s.tracking.crop_tracker import make_tracker
 from napari_sam2s.tracking.frame_ranges import Direction, directions
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.results import MemoryResults, ResultStore
@@ -89,6 +89,6 @@ def track(
     return results
 
 
-def count_frames(tracker: Tracker | CropTracker, start: int | None, stop: int | None, direction: Direction) -> int:
+def count_frames(tracker: Tracker, start: int | None, stop: int | None, direction: Direction) -> int:
     """Return how many frames a run visits."""
     return sum(len(tracker.frames(tracker.object_ids, start, end, sign)) for sign, end in directions(direction, stop))

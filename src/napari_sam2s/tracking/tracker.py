@@ -134,10 +134,8 @@ class Tracker:
 
         Parameters
         ----------
-        object_id
-            Any integer from 1 on; with a project, an object of it.
-        frame
-            Index of the frame.
+        object_id, frame
+            Any integer from 1 on (with a project, an object of it), and the index of the frame.
         points, labels
             ``(y, x)`` in pixels of the video, and 1 (the object) or 0 (not the object) for each; all 1 by default.
         box
@@ -204,6 +202,9 @@ class Tracker:
         prompt = make_prompt(1, frame, self.shape, points=points, labels=labels, box=box)
         if prompt.box is None and not any(prompt.labels):
             raise PromptError("Negative points alone say where nothing is: add a positive point or a box.")
+        return self._candidates(prompt)
+
+    def _candidates(self, prompt: Prompt) -> list[Candidate]:
         image = None if self._actor.has_frame(prompt.frame) else self._frames(prompt.frame)
         return [Candidate(self._decode(mask), iou) for mask, iou in self._actor.candidates(prompt, image)]
 

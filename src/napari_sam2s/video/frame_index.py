@@ -20,7 +20,7 @@ from napari_sam2s.video.animated_png import drawn_otherwise
 from napari_sam2s.video.cut_files import ends_before_its_time, ends_early, short_pictures
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.fragments import missing_fragments, missing_parts
-from napari_sam2s.video.frame_times import frames_per_second, irregular_times
+from napari_sam2s.video.frame_rate import frames_per_second, irregular_times
 from napari_sam2s.video.index_check import Verdict, check_times, other_sizes, warning_of
 from napari_sam2s.video.joined_files import refuse_joined
 from napari_sam2s.video.matroska_check import changed_pieces
@@ -148,13 +148,13 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     """
     if is_encrypted(path):
         raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")
-    source, several = choose_stream(path, stream)
+    source, several, first = choose_stream(path, stream)
     edits = edits_of(path)
     if has_pauses_or_speeds(edits):
-        source = replace(source, all_samples=True)
+        source, first = replace(source, all_samples=True), None
         several.append("The edit list has pauses or other speeds. It is ignored: all frames of the file are shown.")
     pieces = 0 if source.all_samples else sum(edit[1] != -1 for edit in edits)
-    index = _followed(source, several, progress) if pieces > 1 else _index(source, several, progress)
+    index = _followed(source, several, progress, first) if pieces > 1 else _index(source, several, progress, first)
     if index is None:
         source = replace(source, all_samples=True)
         several.append(f"The edit list of {pieces} pieces cannot be followed. It is ignored: all frames of the file are shown.")
@@ -176,10 +176,12 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     return replace(whole, warnings=(*whole.warnings, told))
 
 
-def _followed(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index | None:
+def _followed(
+    source: Source, several: list[str], progress: Callable[[float], bool] | None, first: Probe | None
+) -> Index | None:
     """Return the index of an MP4 of several edits, ``None`` where ffmpeg mixes them up: where they cut groups of B-frames."""
     try:
-        index = _index(source, several, progress)
+        index = _index(source, several, progress, first)
     except VideoError:
         return None
     return None if index.counted or len(index.shared) else index
@@ -195,9 +197,9 @@ def _longest(index: Index, source: Source, progress: Callable[[float], bool] | N
     return source, index
 
 
-def _index(source: Source, several: list[str], progress: Callable[[float], bool] | None) -> Index:
+def _index(source: Source, several: list[str], progress: Callable[[float], bool] | None, first: Probe | None = None) -> Index:
     path = source.path
-    first, packets = _list_packets(source, progress)
+    first, packets = _list_packets(source, progress, first)
     if first.container in ELEMENTARY:
         pts, warnings = elementary_times(packets, first, source)
         warnings = [*several, *warnings, *_missing_at_end(packets, first, len(pts), path)]
@@ -262,13 +264,15 @@ def _made(
     )
 
 
-def _list_packets(source: Source, progress: Callable[[float], bool] | None) -> tuple[Probe, Packets]:
+def _list_packets(source: Source, progress: Callable[[float], bool] | None, first: Probe | None) -> tuple[Probe, Packets]:
     """Return what the first decoded frame says and the packets, by what the file says of them if they agree, else by ffmpeg."""
     packets = None if source.all_samples else read_sample_tables(source.path)
     if packets is not None:
-        first = probe(source)
+        first = first or probe(source)
         if packets.time_base == first.time_base and int(packets.pts.min()) == first.first_pts:
             return first, packets
+    if first is not None:
+        return first, read_packets(source, progress)
     with ThreadPoolExecutor(1) as pool:  # both at once, since the pass takes long
         probing = pool.submit(probe, source)
         try:

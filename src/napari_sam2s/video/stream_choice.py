@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.ffmpeg import Source, probe
+from napari_sam2s.video.ffmpeg import Probe, Source, probe
 
 
-def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
-    """Return the stream that is asked for, or else the largest; and what to tell where there are several.
+def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str], Probe | None]:
+    """Return the stream that is asked for, or else the largest; what to tell where there are several; what it says, if known.
 
     Raises
     ------
@@ -18,16 +18,18 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str]]:
     """
     if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
         raise VideoError(f"stream={stream!r} is no stream: video streams are counted from 0.")
-    streams = probe(Source(path)).streams
+    first = probe(Source(path))  # of stream 0
+    streams = first.streams
     if stream is not None:
         if stream >= max(len(streams), 1):
             raise VideoError(f"{path} has no video stream {stream}: there are {len(streams)}, counted from 0.")
-        return Source(path, stream, codec=streams[stream].codec if streams else ""), []
+        return Source(path, stream, codec=streams[stream].codec if streams else ""), [], None if stream else first
     if len(streams) < 2:
-        return Source(path, codec=streams[0].codec if streams else ""), []
+        return Source(path, codec=streams[0].codec if streams else ""), [], first
     main = max(range(len(streams)), key=lambda n: (streams[n].size[0] * streams[n].size[1], -n))
     sizes = ", ".join(f"{n}: {s.size[1]} x {s.size[0]}" if s.size[0] else f"{n}: begins later" for n, s in enumerate(streams))
-    return Source(path, main, codec=streams[main].codec), [shown_of_several(len(streams), main, f" ({sizes})")]
+    told = [shown_of_several(len(streams), main, f" ({sizes})")]
+    return Source(path, main, codec=streams[main].codec), told, None if main else first
 
 
 def shown_of_several(streams: int, shown: int, sizes: str = "") -> str:

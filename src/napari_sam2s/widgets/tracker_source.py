@@ -13,7 +13,7 @@ from napari_sam2s.video import Video
 
 if TYPE_CHECKING:
     from napari_sam2s.model.speed import Mode
-    from napari_sam2s.tracking import CropTracker, Tracker
+    from napari_sam2s.tracking import Tracker
 
 OUT_OF_MEMORY = (
     "The device ran out of memory. Everything finished is saved. Take a smaller model, another device or fewer objects."
@@ -46,13 +46,13 @@ class TrackerSource:
         self.choice = choice
         self.worked: Choice | None = None  # the latest choice of which there was a tracker
         self.engine: Engine | None = None
-        self.tracker: Tracker | CropTracker | None = None
+        self.tracker: Tracker | None = None
         self._altered: set[int] | None = set()  # objects with other masks than before a change; None: any may have
         project.store.when_touched.append(self._note_masks)
         project.store.when_forgotten.append(self._note_all)
         self.stale = {o.id for o in project.objects}  # objects whose prompts the tracker has to be told anew
 
-    def get(self) -> Tracker | CropTracker:
+    def get(self) -> Tracker:
         """Return the tracker, after starting what is missing."""
         if self.engine is None or not self.engine.alive:
             if self.engine is not None:
@@ -71,7 +71,7 @@ class TrackerSource:
             self._on_ready({**self.tracker.describe(), **facts})
         return self.tracker
 
-    def fresh(self) -> Tracker | CropTracker:
+    def fresh(self) -> Tracker:
         """Return the tracker once it knows all prompts as they are now."""
         from napari_sam2s.tracking.propagation_run import reload_prompts
 
