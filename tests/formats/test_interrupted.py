@@ -97,7 +97,8 @@ def tiny_disk(tmp_path_factory):
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_full_disk(name, tiny_disk):
     try:
-        (tiny_disk / "filler").write_bytes(bytes(64 * 1024 - 4096))
+        left = 0 if name == "objects" else 4096  # a table of two rows
+        (tiny_disk / "filler").write_bytes(bytes(64 * 1024 - left))
         with pytest.raises(Sam2sError, match=r"cannot be written") as caught:
             write(name, Noise(), tiny_disk)
         assert "\n" not in str(caught.value)

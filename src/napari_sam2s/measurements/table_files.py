@@ -46,14 +46,15 @@ def write_table(table: pd.DataFrame, path: Path | str) -> Path:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(part, index=False)
         else:
-            _safe(table).to_csv(part, index=False, encoding="utf-8")
+            write_csv(table, part)
     return path
 
 
-def _safe(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with names that spreadsheets take as text."""
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, with names that spreadsheets take as text."""
     text = [name for name in ("name", "class", "name_a", "name_b", "unit") if name in table]
-    return table.assign(**{name: table[name].astype(object).map(csv_cell) for name in text})
+    safe = table.assign(**{name: table[name].astype(object).map(csv_cell) for name in text})
+    safe.to_csv(path, index=False, encoding="utf-8")
 
 
 def _refuse_without_pyarrow(path: Path) -> None:
