@@ -199,7 +199,7 @@ def test_a_mask_of_another_size(case, tmp_path):
     made = case.export(tmp_path / "davis", "davis")
     with Image.open(made / "00001.png") as picture:
         picture.resize((15, 10), 0).save(made / "00001.png")
-    with pytest.raises(FormatError, match=r"shape of the frame, \(20, 30\) \(Y, X\); got \(10, 15\)"):
+    with pytest.raises(FormatError, match=r"has a mask of \(10, 15\) \(Y, X\) on frame 1, and its video has \(20, 30\)"):
         import_project(tmp_path / "davis", "davis", tmp_path / "new.sam2s")
 
 

@@ -99,6 +99,15 @@ def test_propagation_never_overwrites_a_person(project):
     assert project.mask(8, 1).all()
 
 
+def test_two_masks_of_one_object_on_one_frame_are_an_error(project):
+    before = project.mask(4, 1)
+    rows = [(4, 1, np.ones((24, 32), bool), None), (5, 1, square(5, 1), None), (np.int64(4), 1, square(9, 1), None)]
+    with pytest.raises(ProjectError, match="Object 1 has two masks on frame 4: write one"):  # the last won without a word
+        project.write_masks(rows)
+    np.testing.assert_array_equal(project.mask(4, 1), before)
+    project.write_masks([(4, 1, square(4, 1), None), (4, 2, square(4, 2), None)])
+
+
 def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
     path = tmp_path / "a.sam2s"
     Project.create(path, video).close()

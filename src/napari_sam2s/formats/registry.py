@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError, ProjectError
+from napari_sam2s.formats.atomic_write import replacing
 from napari_sam2s.formats.coco import read_coco, write_coco
 from napari_sam2s.formats.ctc import read_ctc, write_ctc
 from napari_sam2s.formats.cvat import read_cvat, write_cvat
@@ -242,12 +243,13 @@ def export(
     *,
     video: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`.
 
     Without a format the target's ending decides (:func:`format_by_ending`).
-    ``progress`` is called with the number of frames done and of all.
+    ``progress`` is called with the number of frames done and of all. What is there already is refused, unless ``overwrite``.
     """
     format = format_by_ending(target) if format is None else format  # noqa: A001
     if format not in FORMATS:
@@ -262,7 +264,8 @@ def export(
         if video is None:
             raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
         options["video"] = video
-    return chosen.write(ExportView(masklets, _times(masklets, video), progress), target, name, **options)
+    with replacing(bool(overwrite)):
+        return chosen.write(ExportView(masklets, _times(masklets, video), progress), target, name, **options)
 
 
 def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.formats.atomic_write import refuse_taken, whole_file
 from napari_sam2s.formats.text_cells import csv_cell
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ def check_target(path: Path | str) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:
         raise FormatError(f"{path} is not a table we write: end its name in .csv or .parquet.")
-    if path.exists():
-        raise FormatError(f"{path} exists already: choose another name, or delete it.")
+    refuse_taken(path)
     if path.suffix.lower() == ".parquet":
         _refuse_without_pyarrow(path)
     return path
