@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.masklets import Project, Prompt, Scores, schema
 from napari_sam2s.video import open_video
 
 
@@ -341,6 +341,22 @@ def test_read_only_folder(tmp_path, video):
             Project.open(path)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_project_that_may_not_be_read_is_not_called_damaged(tmp_path, video, monkeypatch):
+    path = tmp_path / "a.sam2s"
+    Project.create(path, video).close()
+    denied = sqlite3.OperationalError("unable to open database file")
+    denied.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    with monkeypatch.context() as patch:  # root may read anything
+
+        def refuse(*_, **__):
+            raise denied
+
+        patch.setattr(schema, "_open_and_ask", refuse)
+        patch.setattr(os, "access", lambda *_, **__: False)
+        with pytest.raises(ProjectError, match=r"a\.sam2s may not be read by you: change its permissions"):
+            Project.open(path, mode="r")
 
 
 def test_it_moves_with_its_video(tmp_path, real_data):

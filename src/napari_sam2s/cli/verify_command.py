@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Verify; the exit code is 1 when something differs."""
     from napari_sam2s.errors import FormatError
-    from napari_sam2s.formats.atomic_write import refuse_taken, replacing, whole_file
+    from napari_sam2s.formats.atomic_write import check_writable, refuse_taken, replacing, whole_file
     from napari_sam2s.video.verification import verify
 
     if args.report is not None:  # now, and not after the work
@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
             refuse_taken(args.report)
         if not args.report.absolute().parent.is_dir():
             raise FormatError(f"{args.report} has no folder to be in: choose another name.")
+        check_writable(args.report.parent)
     with progress_bar("verify", "frame", quiet=args.json) as show:
         found = verify(args.video, stream=args.stream, samples=args.samples, seed=args.seed, progress=show)
     if args.report is not None:

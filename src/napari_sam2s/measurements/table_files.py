@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import refuse_taken, whole_file
+from napari_sam2s.formats.atomic_write import check_writable, refuse_taken, whole_file
 from napari_sam2s.formats.text_cells import csv_cell
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ ENDINGS = (".csv", ".parquet")
 
 
 def check_target(path: Path | str) -> Path:
-    """Return the file of a table, if one can be written under that name and none is there.
+    """Return the file of a table, if one can be written under that name and none is there (unless it may be replaced).
 
     Raises
     ------
@@ -29,6 +29,7 @@ def check_target(path: Path | str) -> Path:
     refuse_taken(path)
     if path.suffix.lower() == ".parquet":
         _refuse_without_pyarrow(path)
+    check_writable(path.parent)
     return path
 
 
