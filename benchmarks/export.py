@@ -2,10 +2,11 @@
 
 ``python benchmarks/export.py [--frames N] [--formats NAME ...]`` prints a table in Markdown. "Alone" is the format's library
 writing the same content, ready in memory: Pillow PNGs, tifffile TIFFs, zarr a chunk a frame, ffmpeg drawn frames; or made
-from full frames, as who has no run lengths does: pycocotools and json the masks, geff the places of objects. geff has a second
-line, beside geff alone when it is given the finished places, which an export has to find first. Each export is a
-process of its own; its memory is measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one. On a machine
-with other work the ratio of CPU times, of the process with its children, says more than that of the clock.
+from full frames, as who has no run lengths does: pycocotools and json the masks. geff begins with what an export begins with,
+the masks in the project's file, and takes the means of the pixels of each, in its box. It has a second line, beside geff alone
+when it is given the finished places, which an export has to find first. Each export is a process of its own; its memory is
+measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one. On a machine with other work the ratio of CPU
+times, of the process with its children, says more than that of the clock.
 """
 
 from __future__ import annotations
@@ -110,11 +111,10 @@ def alone(path: Path, folder: Path, name: str, frames: int) -> tuple[float, floa
         "tiff": lambda: write_stack(folder / "s.tif", labels, frames),
         "ome-zarr": lambda: write_zarr(folder / "z.zarr", labels, frames),
         "overlay": lambda: write_video((drawn[t % PLACES] for t in range(frames)), folder / "v.mp4"),
-        "geff": lambda: write_graph(folder / "g.geff", places(objects, full, frames)),
+        "geff": lambda: write_graph(folder / "g.geff", places(path)),
     }
     if name == READY:
-        with Project.open(path, mode="r") as project:
-            finished = project.tracks()
+        finished = places(path)
         writers[name] = lambda: write_graph(folder / "g.geff", finished)
     for packed in ("coco", "sav", "youtube-vis", "mots"):
         writers[packed] = lambda: write_packed(folder / "m.json", full, frames)
@@ -160,10 +160,14 @@ def write_packed(path: Path, full: list[dict[int, NDArray[np.bool_]]], frames: i
                 json.dump({"id": i, "image_id": t, "segmentation": {**packed, "counts": packed["counts"].decode()}}, file)
 
 
-def places(objects: tuple[Object, ...], full: list[dict[int, NDArray[np.bool_]]], frames: int) -> TrackGraph:
-    """Return the tracks of masks on full frames, whose places are the means of pixels."""
-    found = ((i, t, np.nonzero(mask)) for t in range(frames) for i, mask in full[t % PLACES].items())
-    return graph_of(objects, np.array([(i, t, y.mean(), x.mean(), len(y)) for i, t, (y, x) in found]))
+def places(path: Path) -> TrackGraph:
+    """Return the tracks of the masks in a project's file, whose places are the means of pixels, one mask after the other."""
+    found = []
+    with Project.open(path, mode="r") as project:
+        for frame, i, mask in project.masks.seen():
+            y, x = np.nonzero(rle.decode_crop(mask))
+            found.append((i, frame, y.mean() + mask.y0, x.mean() + mask.x0, len(y)))
+        return graph_of(project.objects, np.array(found))
 
 
 def write_graph(path: Path, graph: TrackGraph) -> None:

@@ -119,14 +119,15 @@ def test_track_to_a_project_show_export(folder, capsys, tmp_path):
     assert code == 2
     assert "frame 8 of p is not known" in error  # only the first eight were tracked
     size = ["--pixel-size", "0.5", "--unit", "mm"]
-    assert run(capsys, "export", project, tmp_path / "out", "--format", "csv", *size)[0] == 0
+    assert run(capsys, "export", project, tmp_path / "out", "--format", "csv", *size)[0] == 2  # there is one
+    assert run(capsys, "export", project, tmp_path / "out", "--format", "csv", "--overwrite", *size)[0] == 0
     assert ",mm," in (tmp_path / "out" / "p_measurements.csv").read_text()
     code, _, error = run(capsys, "export", project, tmp_path / "out", "--format", "csv", "--pixel-size", "small")
     assert code == 2
     assert "--pixel-size small is not one or two numbers" in error
     code, _, error = run(capsys, "export", project, tmp_path / "out", *size)
     assert code == 2
-    assert "'pixel_size' is an option of 'csv', not of 'davis'" in error
+    assert "'pixel_size' is an option of 'csv' and 'objects', not of 'davis'" in error
     assert run(capsys, "export", project, tmp_path / "o.mp4", "--format", "overlay")[0] == 0
     assert (tmp_path / "o.mp4").stat().st_size > 1000
 

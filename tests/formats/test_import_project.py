@@ -199,7 +199,7 @@ def test_a_mask_of_another_size(case, tmp_path):
     made = case.export(tmp_path / "davis", "davis")
     with Image.open(made / "00001.png") as picture:
         picture.resize((15, 10), 0).save(made / "00001.png")
-    with pytest.raises(FormatError, match=r"shape of the frame, \(20, 30\) \(Y, X\); got \(10, 15\)"):
+    with pytest.raises(FormatError, match=r"has a mask of \(10, 15\) \(Y, X\) on frame 1, and its video has \(20, 30\)"):
         import_project(tmp_path / "davis", "davis", tmp_path / "new.sam2s")
 
 
@@ -207,6 +207,24 @@ def test_too_little_memory_is_not_called_damage_alone():
     told = r"^a\.json asks for more memory than there is: it is too large, or damaged\.$"
     with pytest.raises(FormatError, match=told), reading("a.json", "a JSON file of SA-V"):
         raise MemoryError
+
+
+def test_a_picture_given_as_text_is_told_without_its_bytes(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", labels_of_two(5))
+    with pytest.raises(FormatError, match=r"a\.tif is not a COCO file of instances, or is damaged: it is not text \(") as told:
+        import_project(tmp_path / "a.tif", "coco", tmp_path / "new.sam2s")
+    assert "\\x" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("frames", [3, 4])
+def test_a_stack_that_tifffile_takes_for_colours_says_how_to_write_it(tmp_path, frames):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, labels_of_two(frames), photometric="rgb", planarconfig="separate")  # its default
+    with pytest.raises(FormatError, match=f"one colour picture of {frames} planes, .* photometric='minisblack'"):
+        import_project(path, "tiff", tmp_path / "new.sam2s")
+    tifffile.imwrite(path, labels_of_two(frames), photometric="minisblack")
+    assert import_project(path, "tiff", tmp_path / "new.sam2s").exists()
 
 
 def labels_of_two(frames=3):

@@ -63,14 +63,48 @@ class Gaps:
 
 def test_a_parent_with_gaps_is_its_last_track(tmp_path):
     out = write_ctc(Gaps(), tmp_path, "01")
-    assert (out / "res_track.txt").read_text() == "1 0 0 0\n2 2 2 0\n3 4 4 2\n4 6 6 0\n"
+    assert (out / "res_track.txt").read_text() == "1 0 0 0\n2 2 2 1\n3 4 4 2\n4 6 6 3\n"
     assert parents(read(out)) == {4: None, 9: 4}
 
 
-def test_a_track_whose_parent_is_its_own_object_is_no_division(tmp_path):
-    out = write_ctc(Gaps(), tmp_path, "01")
-    (out / "res_track.txt").write_text("1 0 0 0\n2 2 2 1\n3 4 4 2\n4 6 6 3\n")
-    assert parents(read(out)) == {4: None, 9: 4}
+class Away(Gaps):
+    """One object is not seen for two frames, and comes back; another is there all the time."""
+
+    objects = (Object(1, "in and out"), Object(2, "always"))
+
+    def masks(self, frame):
+        half = np.arange(20).reshape(4, 5) < 10
+        return {2: ~half} if frame in (2, 3) else {1: half, 2: ~half}
+
+
+def test_an_object_that_comes_back_is_one_object_again(tmp_path):
+    """The challenge's annotators link it by the parent, as its only child, after a gap (its "Annotation procedure", page 2)."""
+    out = write_ctc(Away(), tmp_path, "01")
+    assert (out / "res_track.txt").read_text() == "1 0 1 0\n2 0 6 0\n3 4 6 1\n"
+    assert parents(read(out)) == {1: None, 2: None}
+    (out / "objects.csv").unlink()  # as others write it
+    back = read(out)
+    assert parents(back) == {1: None, 2: None}
+    for t in range(7):
+        for i, mask in Away().masks(t).items():
+            np.testing.assert_array_equal(back.masks(t)[i], mask)
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("1 0 1 0\n2 0 6 0\n3 2 6 1\n", {1: None, 2: None, 3: 1}),  # no gap: no reappearance
+        ("1 0 1 0\n2 3 6 1\n3 4 6 1\n", {1: None, 2: 1, 3: 1}),  # two children: a division
+        ("3 4 6 2\n2 2 2 1\n1 0 0 0\n", {1: None}),  # away twice, in any order
+        ("1 0 1\n2 0 6\n3 4 6\n", {1: None, 2: None, 3: None}),  # no parents at all
+        ("1 0 1 0\n2 0 6 0\n3 4 6 0\n", {1: None, 2: None, 3: None}),
+    ],
+)
+def test_what_is_a_division_and_what_has_come_back(tmp_path, lines, found):
+    out = write_ctc(Away(), tmp_path, "01")
+    (out / "objects.csv").unlink()
+    (out / "res_track.txt").write_text(lines)
+    assert parents(read(out)) == found
 
 
 def test_a_parent_that_is_not_seen_before_is_told(tmp_path):
@@ -78,7 +112,7 @@ def test_a_parent_that_is_not_seen_before_is_told(tmp_path):
     late.objects = (Object(9, "mother"), Object(4, "child", parent=9))
     with pytest.warns(UserWarning, match="01: child has no parent in this format.* Mark the mother absent"):
         out = write_ctc(late, tmp_path, "01")
-    assert all(line.endswith(" 0") for line in (out / "res_track.txt").read_text().splitlines())
+    assert (out / "res_track.txt").read_text() == "1 0 0 0\n2 2 2 1\n3 4 4 0\n4 6 6 3\n"
 
 
 @pytest.mark.parametrize(

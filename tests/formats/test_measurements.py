@@ -16,6 +16,7 @@ from napari_sam2s.formats.measurements import COLUMNS
 from napari_sam2s.formats.methods_record import methods_record
 from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets import Project, Scores
+from napari_sam2s.measurements import measure, write_table
 
 SIZE = (40, 60)
 
@@ -130,6 +131,25 @@ def test_seconds_of_phases_are_the_videos_own(project, tmp_path):
         assert phase["end_s"] == pytest.approx(times[frame])
 
 
+def test_a_row_for_each_object(project, tmp_path):
+    class Clock:
+        shape, fps, timestamps = (50, *SIZE, 3), 25.0, np.arange(50) * 2.0  # its own clock runs slower than its rate
+
+        def __len__(self):
+            return 50
+
+    project.objects.rename(2, "=1+1")
+    rows = read(project.export(tmp_path, "objects"))
+    assert [(r["name"], r["visible_frames"], r["first_s"], r["last_s"]) for r in rows] == [
+        ("left", "2", "0.0", "1.0"),
+        ("'=1+1", "0", "", ""),
+    ]
+    table = write_table(measure(project, table="objects"), tmp_path / "t.csv")  # as the command line has it
+    assert (tmp_path / "case_objects.csv").read_text() == table.read_text()
+    [left, _] = read(project.export(tmp_path / "o.csv", "objects", video=Clock(), pixel_size=(0.5, 2.0), unit="mm"))
+    assert (left["last_s"], float(left["mean_area"])) == ("50.0", 11 * 21 - 7 * 17)
+
+
 def test_what_cannot_be_written_says_so(project, tmp_path):
     with pytest.raises(FormatError, match="two numbers above 0"):
         project.export(tmp_path, "csv", pixel_size=(0.0, 1.0))
@@ -137,9 +157,9 @@ def test_what_cannot_be_written_says_so(project, tmp_path):
         project.export(tmp_path, "csv", pixel_size=(float("inf"), 1.0))
     with pytest.raises(FormatError, match="The unit mm needs a pixel size"):  # it was left out without a word
         project.export(tmp_path, "csv", unit="mm")
-    with pytest.raises(ProjectError, match="'unit' is an option of 'csv', not of 'davis'"):
+    with pytest.raises(ProjectError, match="'unit' is an option of 'csv' and 'objects', not of 'davis'"):
         project.export(tmp_path, "davis", unit="mm")
     with Project.create(tmp_path / "empty.sam2s", np.zeros((2, *SIZE, 3), np.uint8)) as empty:
-        for name in ("csv", "coco"):
+        for name in ("csv", "objects", "coco"):
             with pytest.raises(FormatError, match="annotated"):
                 empty.export(tmp_path, name)

@@ -71,7 +71,7 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
     assert main(["methods", str(project.path), "--out", str(tmp_path / "m")]) == 0
     text = (tmp_path / "m" / "case_methods.txt").read_text()
     assert "a video of 5 frames (30 × 20 pixels at 25 frames per second)" in text
-    assert "1 object (1 grasper) was tracked." in text
+    assert "There is 1 object (1 grasper)." in text
     assert "The prompts were 1 positive point, 1 negative point, 1 mask on 2 frames." in text
     assert f"the model x.pt, a network edgetam (SHA-256 of its weights {'ab' * 8}...) at 512 pixels with divemem memory" in text
     assert (
@@ -120,6 +120,7 @@ def test_without_a_model(tmp_path, capsys):
         pass
     assert main(["methods", str(tmp_path / "e.sam2s")]) == 0
     told = capsys.readouterr().out
-    assert "No object was tracked. No model was run." in told
+    assert "There is no object. No model was run. No object has a mask." in told
     assert "liu2025sam2s" not in told
+    assert "Objects were annotated in a video of 2 frames" in told  # nothing was tracked, and no paper is to say so
     assert main(["methods", str(tmp_path / "none.sam2s")]) == 2

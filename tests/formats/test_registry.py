@@ -67,7 +67,8 @@ def test_the_higher_id_covers_where_there_is_no_table():
     assert (label_image(masks, (), (2, 2)) == 7).all()
 
 
-def test_the_command_line_offers_every_format_and_option(capsys):
+def test_the_command_line_offers_every_format_and_option(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "5000")
     with pytest.raises(SystemExit):
         main(["export", "--help"])
     text = capsys.readouterr().out

@@ -179,7 +179,7 @@ def test_tables_and_graphs_have_every_sighting(name, case):
 
 def test_every_format_is_tried():
     assert set(READABLE) == {"davis", "coco", "sav", "ctc", "ome-zarr", "tiff", "youtube-vis", "mots", "cvat"}
-    drawn = {"yolo-seg", "overlay", "gif"}  # outlines and pictures: see test_exchange_formats.py and test_overlay.py
+    drawn = {"yolo-seg", "overlay", "gif", "objects"}  # see test_exchange_formats.py, test_overlay.py and test_measurements.py
     assert {*READABLE, *SIGHTINGS} | drawn == set(FORMATS)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import Project, Prompt, Scores
+from napari_sam2s.masklets import Project, Prompt, Scores, schema
 from napari_sam2s.video import open_video
 
 
@@ -97,6 +97,15 @@ def test_propagation_never_overwrites_a_person(project):
     np.testing.assert_array_equal(project.mask(6, 2), before[6][2])
     np.testing.assert_array_equal(project.mask(8, 2), before[8][2])  # locked
     assert project.mask(8, 1).all()
+
+
+def test_two_masks_of_one_object_on_one_frame_are_an_error(project):
+    before = project.mask(4, 1)
+    rows = [(4, 1, np.ones((24, 32), bool), None), (5, 1, square(5, 1), None), (np.int64(4), 1, square(9, 1), None)]
+    with pytest.raises(ProjectError, match="Object 1 has two masks on frame 4: write one"):  # the last won without a word
+        project.write_masks(rows)
+    np.testing.assert_array_equal(project.mask(4, 1), before)
+    project.write_masks([(4, 1, square(4, 1), None), (4, 2, square(4, 2), None)])
 
 
 def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
@@ -332,6 +341,22 @@ def test_read_only_folder(tmp_path, video):
             Project.open(path)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_project_that_may_not_be_read_is_not_called_damaged(tmp_path, video, monkeypatch):
+    path = tmp_path / "a.sam2s"
+    Project.create(path, video).close()
+    denied = sqlite3.OperationalError("unable to open database file")
+    denied.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    with monkeypatch.context() as patch:  # root may read anything
+
+        def refuse(*_, **__):
+            raise denied
+
+        patch.setattr(schema, "_open_and_ask", refuse)
+        patch.setattr(os, "access", lambda *_, **__: False)
+        with pytest.raises(ProjectError, match=r"a\.sam2s may not be read by you: change its permissions"):
+            Project.open(path, mode="r")
 
 
 def test_it_moves_with_its_video(tmp_path, real_data):

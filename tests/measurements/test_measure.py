@@ -18,6 +18,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import LabelMasklets, Project, Scores
 from napari_sam2s.measurements import measure, write_table
 from napari_sam2s.measurements.measure import Clock
+from napari_sam2s.measurements.table_files import check_target
 from napari_sam2s.video import open_video
 
 SIZE, FRAMES = (40, 60), 6
@@ -248,3 +249,24 @@ def test_command(project, tmp_path, capsys):
     assert main(["measure", path, "--out", str(tmp_path / "f.csv")]) == 2  # an array is nowhere to be found
     assert "say where it is with --video" in capsys.readouterr().err
     assert not (tmp_path / "f.csv").exists()
+
+
+def test_a_table_is_replaced_only_if_told_and_needs_masks(tmp_path, capsys):
+    out = tmp_path / "t.csv"
+    with Project.create(tmp_path / "p.sam2s", np.zeros((2, *SIZE, 3), np.uint8)) as project:
+        project.add_object("a")
+        words = ["measure", str(project.path), "--no-video", "--out", str(out)]
+        assert main(words) == 2  # it was a table without rows
+        assert "has no masks to measure" in capsys.readouterr().err
+        project.write_masks([(0, 1, np.ones(SIZE, bool), None)])
+        assert not out.exists()
+        assert main(words) == 0
+        before = out.read_bytes()
+        project.write_masks([(1, 1, np.ones(SIZE, bool), None)])
+        assert main(words) == 2
+        assert "exists already: choose another place, or say --overwrite" in capsys.readouterr().err
+        assert out.read_bytes() == before
+        assert main([*words, "--overwrite"]) == 0
+        assert len(out.read_text().splitlines()) == 3
+    with pytest.raises(FormatError, match="cannot be written"):
+        check_target(out / "t.csv")  # said before an hour of measuring

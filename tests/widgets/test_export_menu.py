@@ -11,7 +11,7 @@ import pytest
 import tifffile
 import yaml
 from napari.layers import Image, Labels
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_sam2s.formats import FORMATS, read_coco, read_davis
 from napari_sam2s.formats.track_graph import graph_of
@@ -82,6 +82,18 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
         "o.gif",
     } <= made
     assert read_coco(out)[name].masks(3)[2].sum() == 2400
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_an_earlier_export_is_asked_about(filled, tmp_path, monkeypatch, qtbot, answer):
+    made, asked = tmp_path / "case_coco.json", []
+    made.write_text("mine")
+    buttons = QMessageBox.StandardButton
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), getattr(buttons, answer))[1])
+    filled.exporter.write("coco", tmp_path)
+    qtbot.waitUntil(lambda: ("Exported to" if answer == "Yes" else "What was there is unchanged") in filled.status.text())
+    assert asked == [f"{made} exists already.\nReplace it?"]
+    assert (made.read_text() == "mine") is (answer == "No")
 
 
 def test_tracks_as_a_layer(filled, qtbot):

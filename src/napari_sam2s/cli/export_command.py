@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.cli.terminal import progress_bar, project_video
+from napari_sam2s.cli.terminal import add_overwrite, progress_bar, project_video
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.registry import FORMATS, format_by_ending
 
@@ -27,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
         parser.add_argument(_flag(option.name), metavar=option.metavar, help=f"{option.help} (for {owners})")
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         if FORMATS[chosen].needs_video or args.video or (known is not None and known.exists()):
             options["video"] = opened.enter_context(project_video(project, args.video, "export"))
         options["progress"] = opened.enter_context(progress_bar("export", "frame"))
-        made = project.export(args.out, chosen, **options)
+        made = project.export(args.out, chosen, overwrite=args.overwrite, **options)
     print(made)  # below the bar
     return 0
 

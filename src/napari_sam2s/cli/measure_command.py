@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.cli.terminal import progress_bar, project_video
+from napari_sam2s.cli.terminal import add_overwrite, progress_bar, project_video
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,20 +35,26 @@ def add_parser(subparsers: Any) -> None:
         metavar="PIXELS",
         help="speed below which an object is idle, in pixels per second (default: 10)",
     )
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure."""
+    from napari_sam2s.errors import FormatError
+    from napari_sam2s.formats.atomic_write import replacing
     from napari_sam2s.formats.measurements import read_pixel_size
     from napari_sam2s.masklets import Project
     from napari_sam2s.measurements import measure, write_table
     from napari_sam2s.measurements.table_files import check_target
 
-    check_target(args.out)  # now, and not after an hour
     size = None if args.pixel_size is None else read_pixel_size(args.pixel_size)
     with ExitStack() as opened:
+        opened.enter_context(replacing(args.overwrite))
+        check_target(args.out)  # now, and not after an hour
         project = opened.enter_context(Project.open(args.project, mode="r"))
+        if not project.frames:
+            raise FormatError(f"{args.project} has no masks to measure.")
         video = None if args.no_video else opened.enter_context(project_video(project, args.video, "measure"))
         show = opened.enter_context(progress_bar("measure", "frame"))
         table = measure(
@@ -62,5 +68,6 @@ def run(args: argparse.Namespace) -> int:
             idle_speed=args.idle_speed,
             progress=show,
         )
-    print(write_table(table, args.out))
+        made = write_table(table, args.out)
+    print(made)
     return 0

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from napari_sam2s.cli.terminal import add_overwrite
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -15,12 +17,13 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("project", type=Path, help="a project file (.sam2s)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write PROJECT_methods.txt, .bib and .json to this folder")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the paragraph and BibTeX")
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print, and write if wanted."""
-    from napari_sam2s.formats.atomic_write import whole_file
+    from napari_sam2s.formats.atomic_write import replacing, whole_file
     from napari_sam2s.formats.methods_record import methods_paragraph, methods_record
     from napari_sam2s.formats.references import bibtex
     from napari_sam2s.masklets import Project
@@ -31,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     texts = {"txt": methods_paragraph(record) + "\n", "bib": bibtex(record), "json": json.dumps(record, indent=1) + "\n"}
     if args.out is not None:
         with ExitStack() as parts:  # all three or none
+            parts.enter_context(replacing(args.overwrite))
             for ending, text in texts.items():
                 part = parts.enter_context(whole_file(args.out / f"{stem}_methods.{ending}"))
                 part.write_text(text, encoding="utf-8")

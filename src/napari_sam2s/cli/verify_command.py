@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.cli.terminal import progress_bar
+from napari_sam2s.cli.terminal import add_overwrite, progress_bar
 
 
 def add_parser(subparsers: Any) -> None:
@@ -20,18 +20,22 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default: 0)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report to this Markdown file as well")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    add_overwrite(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify; the exit code is 1 when something differs."""
     from napari_sam2s.errors import FormatError
-    from napari_sam2s.formats.atomic_write import whole_file
+    from napari_sam2s.formats.atomic_write import check_writable, refuse_taken, replacing, whole_file
     from napari_sam2s.video.verification import verify
 
-    if args.report is not None and (args.report.exists() or not args.report.absolute().parent.is_dir()):
-        why = "exists already" if args.report.exists() else "has no folder to be in"
-        raise FormatError(f"{args.report} {why}: choose another name.")  # now, and not after the work
+    if args.report is not None:  # now, and not after the work
+        with replacing(args.overwrite):
+            refuse_taken(args.report)
+        if not args.report.absolute().parent.is_dir():
+            raise FormatError(f"{args.report} has no folder to be in: choose another name.")
+        check_writable(args.report.parent)
     with progress_bar("verify", "frame", quiet=args.json) as show:
         found = verify(args.video, stream=args.stream, samples=args.samples, seed=args.seed, progress=show)
     if args.report is not None:

@@ -9,12 +9,44 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from napari_sam2s.errors import FormatError
 
 REMOVALS = 40  # tries
 DRAFT = ".part"  # the ending of what is not all written
+_REPLACE: ContextVar[bool | None] = ContextVar("replace", default=None)  # ``None``: each caller has a rule of its own
+
+
+class TakenError(FormatError):
+    """Something is there already, and nobody said that it may be replaced."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(f"{place} exists already: choose another place, or say --overwrite (in Python, overwrite=True).")
+        self.place = place
+
+
+@contextmanager
+def replacing(replace: bool) -> Iterator[None]:
+    """Have files and folders that are written in the block replace what is there, or be refused with :class:`TakenError`."""
+    token = _REPLACE.set(replace)
+    try:
+        yield
+    finally:
+        _REPLACE.reset(token)
+
+
+def refuse_taken(place: Path) -> None:
+    """Refuse a place where a file is, or a folder with something in it, unless it may be replaced.
+
+    Raises
+    ------
+    TakenError
+        Naming it.
+    """
+    if not _REPLACE.get() and place.exists() and any(place.iterdir() if place.is_dir() else [place]):
+        raise TakenError(place)
 
 
 @contextmanager
@@ -37,12 +69,14 @@ def writing(place: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
+def whole_file(path: Path, part: Path | None = None, *, shared: bool = False) -> Iterator[Path]:
     """Give the name of a file to write, which becomes ``path`` when all of it is written; see :func:`writing`.
 
     Folders above it that are not there are made then, so that nothing is left of a file that failed, or of a killed process
-    but the draft.
+    but the draft. A ``shared`` one is written with what was in it, and not refused (:func:`replacing`).
     """
+    if _REPLACE.get() is False and not shared:
+        refuse_taken(path)
     draft = _draft_of(path, path.name) if part is None else part
     try:
         with writing(path):
@@ -56,12 +90,14 @@ def whole_file(path: Path, part: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, anew: bool = False) -> Iterator[Path]:
     """Give an empty folder to write into, which becomes ``folder`` when all of it is written; see :func:`writing`.
 
-    An earlier ``folder`` is replaced. What it holds that was not written anew is kept. Folders above it that are not there are
-    made in the end.
+    An earlier ``folder`` is replaced. What it holds that was not written anew is kept, unless it is made ``anew``. Folders
+    above it that are not there are made in the end.
     """
+    if _REPLACE.get() is False:
+        refuse_taken(folder)
     draft = _draft_of(folder, f".{folder.name}")
     try:
         with writing(folder):
@@ -72,7 +108,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             draft.mkdir()
             yield draft
             with folder_for(folder.parent):
-                move_folder(draft, folder)
+                move_folder(draft, folder, keep=not anew)
     except BaseException:
         _remove(draft)
         raise
@@ -134,12 +170,15 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def move_folder(draft: Path, folder: Path) -> None:
-    """Put a folder in the place of another, in one instant; what only the other holds is kept."""
+def move_folder(draft: Path, folder: Path, *, keep: bool = True) -> None:
+    """Put a folder in the place of another, in one instant; what only the other holds is kept, if it is to be."""
     _tidy(folder)
     if folder.exists():
         folder.rename(_set_aside(folder))
     draft.rename(folder)
+    if not keep and _set_aside(folder).is_dir():
+        _set_aside(folder).rename(draft)  # where the next export clears away what a kill has left
+        _remove(draft)
     _tidy(folder)
 
 
@@ -189,7 +228,9 @@ def refuse_full(folder: Path) -> None:
     FormatError
         Naming it.
     """
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+    if _REPLACE.get() is not None:
+        refuse_taken(folder)
+    elif folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
         raise FormatError(f"{folder} exists already and is not empty: choose another folder.")
 
 

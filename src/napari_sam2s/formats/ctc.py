@@ -1,16 +1,21 @@
 """Cell Tracking Challenge: ``mask000.tif`` (uint16, the value a track) and ``res_track.txt`` (label, begin, end, parent).
 
-A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence. A parent means a
-division: of an object with a parent, the first track has as its parent the last track of that object before it.
-``objects.csv`` beside says which tracks are which object; tools of the challenge leave it alone.
+A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence, each with the one before it
+as its parent: the challenge's annotators link an object that is seen again so (its "Annotation procedure"). Of an object
+with a parent, the first track has as its parent the last track of that object before it. ``objects.csv`` beside says
+which tracks are which object; tools of the challenge leave it alone. Without it, a track that begins after a gap and is its
+parent's only child is the same object.
 """
 
 from __future__ import annotations
 
 import csv
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +97,8 @@ def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object],
     of_object: dict[int, list[tuple[int, int, int]]] = {}
     for label, begin, end, i in tracks:
         of_object.setdefault(i, []).append((begin, end, label))
-    parents, untold = {}, []
+    parents = {b: a for own in of_object.values() for (_, _, a), (_, _, b) in pairwise(own)}  # seen again
+    untold = []
     for o in objects:
         if o.parent is None or o.id not in of_object:
             continue
@@ -211,12 +217,23 @@ class CtcFolder:
                     for r in rows
                 }
             path = self._list()
-            labels = [int(line.split()[0]) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+            listed = [[int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
-        return {i: Object(i, f"track {i}", colour=object_colour(i)) for i in labels}
+        return {label: Object(i, f"track {i}", colour=object_colour(i)) for label, i in _seen_again(listed).items()}
+
+
+def _seen_again(tracks: list[list[int]]) -> dict[int, int]:
+    """Return the object of each track, the first of its tracks: the only child of a parent is that, if it begins after a gap."""
+    objects = {row[0]: row[0] for row in tracks}
+    ends = {row[0]: row[2] for row in tracks if len(row) >= 4}
+    children = Counter(row[3] for row in tracks if len(row) >= 4)
+    for label, begin, _, parent, *_ in sorted((row for row in tracks if len(row) >= 4), key=itemgetter(1)):
+        if children[parent] == 1 and begin > ends.get(parent, begin) + 1:
+            objects[label] = objects[parent]
+    return objects
 
 
 def _colour(text: str | None, object_id: int) -> tuple[int, int, int]:

@@ -74,7 +74,7 @@ class DavisWriter:
             for o in objects
         }
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
-        with whole_file(path) as part:
+        with whole_file(path, shared=True) as part:
             part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
         warn_of_overlaps(self.video, self.lost_pixels)
 

@@ -33,6 +33,8 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
         raise FormatError(f"There is no file {error.filename or path}.") from error
     except MemoryError as error:
         raise FormatError(f"{path} asks for more memory than there is: it is too large, or damaged.") from error
+    except UnicodeDecodeError as error:  # which quotes the file's bytes
+        raise FormatError(f"{path} is not {what}, or is damaged: it is not text ({error.reason}).") from error
     except (*DAMAGE, configparser.Error, struct.error) as error:
         raise FormatError(f"{path} is not {what}, or is damaged ({error!r:.300}).") from error
 

@@ -41,7 +41,7 @@ def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
         raise FormatError(f"{video} has no object on any frame, so there are no tracks to write.")
     times = [seconds_of(masklets, t) for t in frames]
     extra = {"video": video, "frames": frames, "time_s": times, "objects": facts_of_objects(graph.objects)}
-    with whole_folder(path) as part:
+    with whole_folder(path, anew=True) as part:
         _write(part, graph, getattr(masklets, "fps", None), extra)
     return path
 

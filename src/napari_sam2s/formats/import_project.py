@@ -159,6 +159,8 @@ def _known(
                 entries = {e.object_id: e for e in entries_of(masklets, frame)}
             else:
                 masks = masklets.masks(frame).items()
+                if other := next((np.shape(mask) for _, mask in masks if np.shape(mask) != tuple(size)), None):
+                    raise FormatError(f"{source} has a mask of {other} (Y, X) on frame {frame}, and its video has {tuple(size)}.")
                 entries = {i: Entry(i, rle.encode(binary_mask(mask, size, FormatError))) for i, mask in masks}
         yield frame, entries
 

@@ -4,7 +4,7 @@ A row with area 0 says that the object was looked for and is not there; a frame 
 in pixels of the video, pixel centres at integers, the ends of boxes excluded. ``area`` is in squares of ``unit`` and empty
 where the size of a pixel is not known. ``time_s`` is that of the video's own clock where the video is given, else the frame
 divided by the frames a second (empty where these are not known). If the project has phases, their table is written beside it,
-see :mod:`phase_table`.
+see :mod:`phase_table`. ``<video>_objects.csv`` is the table of one row an object, see :func:`measure`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 
-ENDING = "_measurements.csv"
+ENDING, OBJECTS_ENDING = "_measurements.csv", "_objects.csv"
 COLUMNS = (
     *("frame", "time_s", "object_id", "name", "class", "area_px", "area", "unit"),
     *("centroid_y", "centroid_x", "y0", "x0", "y1", "x1", "predicted_iou", "object_score", "origin", "confirmed"),
@@ -61,6 +61,26 @@ def write_measurements(
         writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)
         if facts_of_phases(masklets):
             write_phases(masklets, path.parent, path.stem.removesuffix(Path(ENDING).stem))
+    return path
+
+
+def write_object_table(
+    masklets: Masklets, root: Path | str, video: str, *, pixel_size: PixelSize | None = None, unit: str = ""
+) -> Path:
+    """Write one row an object as ``root/<video>_objects.csv``, or as the file ``root``; see :func:`measure`.
+
+    Raises
+    ------
+    FormatError
+        If nothing is annotated, or the pixel size is not positive.
+    """
+    from napari_sam2s.measurements import measure  # which imports this package
+    from napari_sam2s.measurements.table_files import write_csv
+
+    annotated_frames(masklets, video)
+    path = file_in(root, video, OBJECTS_ENDING)
+    with whole_file(path) as part:
+        write_csv(measure(masklets, table="objects", pixel_size=pixel_size, unit=unit), part)
     return path
 
 

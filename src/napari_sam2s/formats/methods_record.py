@@ -107,12 +107,14 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
     rate = f" at {video['fps']:.4g} frames per second" if video["fps"] else ""
     classes = Counter(o["class"] or "without a class" for o in record["objects"])
     listed = ", ".join(f"{n} {name}" for name, n in sorted(classes.items()))
+    tracked = any(run["status"] != "undone" for run in record["runs"])
     sentences = [
-        f"Objects were segmented and tracked in a video of {video['frames']} frames ({video['width']} × {video['height']} "
-        f"pixels{rate}) with napari-sam2s {record['napari_sam2s']}, which implements SAM2S, an extension of SAM 2.",
-        f"{_number(len(record['objects']), 'object')} ({listed}) {'was' if len(record['objects']) == 1 else 'were'} tracked."
+        f"Objects were {'segmented and tracked' if tracked else 'annotated'} in a video of {_number(video['frames'], 'frame')} "
+        f"({video['width']} × {video['height']} pixels{rate}) with napari-sam2s {record['napari_sam2s']}, which implements "
+        "SAM2S, an extension of SAM 2.",
+        f"There {'is' if len(record['objects']) == 1 else 'are'} {_number(len(record['objects']), 'object')} ({listed})."
         if record["objects"]
-        else "No object was tracked.",
+        else "There is no object.",
         *_about_prompts(record["prompts"]),
         *_about_runs(record["runs"]),
     ]
@@ -126,6 +128,8 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
             f"{'marks' if masks['absent'] == 1 else 'mark'} an object as absent. A person confirmed "
             f"{_number(masks['confirmed'], 'mask')}."
         )
+    else:
+        sentences.append("No object has a mask.")
     edits = Counter(edit["step"].split(" ")[0] for edit in record["edits"] if not edit["undone"])
     kinds = [f"{edits[kind]} × {kind}" for kind in ("swap", "move", "merge", "split", "delete") if edits[kind]]
     if kinds:

@@ -53,7 +53,7 @@ def write_mots(masklets: Masklets, root: Path | str, video: str) -> Path:
     numbers = _class_numbers(objects)
     class_of = {o.id: numbers[o.class_name or NO_CLASS] for o in objects}
     lost = 0
-    with whole_folder(folder) as draft:
+    with whole_folder(folder, anew=True) as draft:
         (draft / MASKS).parent.mkdir()
         with (draft / MASKS).open("w", encoding="ascii") as file:
             for frame in frames:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import whole_folder
+from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
@@ -55,9 +55,8 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
     frames, shape = annotated_frames(masklets, video), shape_of(masklets)
     path = Path(root) / f"{video}.ome.zarr"
     _refuse_ids(o.id for o in masklets.objects)
-    if path.exists():
-        raise FormatError(f"{path} exists already: choose another folder.")
-    with whole_folder(path) as part, _settled():
+    refuse_full(path)
+    with whole_folder(path, anew=True) as part, _settled():
         group: Any = zarr.open_group(part, mode="w", zarr_format=VERSIONS[ngff])
         labels = group.create_group("labels")
         labels.attrs.update(_placed({"labels": [NAME]}, ngff))

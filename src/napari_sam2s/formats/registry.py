@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError, ProjectError
+from napari_sam2s.formats.atomic_write import replacing
 from napari_sam2s.formats.coco import read_coco, write_coco
 from napari_sam2s.formats.ctc import read_ctc, write_ctc
 from napari_sam2s.formats.cvat import read_cvat, write_cvat
@@ -22,7 +23,7 @@ from napari_sam2s.formats.davis import write_davis
 from napari_sam2s.formats.davis_layout import read_davis
 from napari_sam2s.formats.export_view import ExportView
 from napari_sam2s.formats.geff_graph import write_geff
-from napari_sam2s.formats.measurements import read_pixel_size, write_measurements
+from napari_sam2s.formats.measurements import read_pixel_size, write_measurements, write_object_table
 from napari_sam2s.formats.mots import read_mots, write_mots
 from napari_sam2s.formats.ome_zarr import read_ome_zarr, write_ome_zarr
 from napari_sam2s.formats.overlay import Span, write_overlay, write_overlay_gif
@@ -98,6 +99,11 @@ _DRAWN = (
     Option("span", "START:STOP", "only these frames (default: all)", read_span),
 )
 
+_UNITS = (
+    Option("pixel_size", "Y[,X]", "size of a pixel, for areas in physical units", read_pixel_size),
+    Option("unit", "UNIT", "unit of the pixel size, such as micrometer"),
+)
+
 _ALL = (
     Format(
         "davis",
@@ -120,11 +126,15 @@ _ALL = (
         "Measurements (CSV)",
         "Area, centroid, box, scores and origin of every object on every frame. Phases, if there are any, in a file beside it.",
         write_measurements,
-        options=(
-            Option("pixel_size", "Y[,X]", "size of a pixel, for areas in physical units", read_pixel_size),
-            Option("unit", "UNIT", "unit of the pixel size, such as micrometer"),
-        ),
+        options=_UNITS,
         layer_ending=".csv",
+    ),
+    Format(
+        "objects",
+        "Measurements of objects (CSV)",
+        "One row for each object: first and last seen, visible time, entries and exits, path, speed, idle time.",
+        write_object_table,
+        options=_UNITS,
     ),
     Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav, states_length=True),
     Format(
@@ -204,7 +214,7 @@ FORMATS: Mapping[str, Format] = {known.name: known for known in _ALL}
 # Endings of files that formats put into the folder that the user names.
 _INSIDE = {
     ".json": ("coco", "sav", "youtube-vis"),
-    ".csv": ("csv",),
+    ".csv": ("csv", "objects"),
     **dict.fromkeys((".tif", ".tiff"), ("tiff", "ctc")),
     ".zarr": ("ome-zarr",),
     ".xml": ("cvat", "trackmate"),
@@ -233,12 +243,13 @@ def export(
     *,
     video: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
     **options: Any,
 ) -> Path:
     """Write masks in a format of ``FORMATS`` and return what was made; see :meth:`Project.export`.
 
     Without a format the target's ending decides (:func:`format_by_ending`).
-    ``progress`` is called with the number of frames done and of all.
+    ``progress`` is called with the number of frames done and of all. What is there already is refused, unless ``overwrite``.
     """
     format = format_by_ending(target) if format is None else format  # noqa: A001
     if format not in FORMATS:
@@ -253,7 +264,8 @@ def export(
         if video is None:
             raise ProjectError(f"{format!r} draws on the frames: give the video, as video=sam2s.open_video(...).")
         options["video"] = video
-    return chosen.write(ExportView(masklets, _times(masklets, video), progress), target, name, **options)
+    with replacing(bool(overwrite)):
+        return chosen.write(ExportView(masklets, _times(masklets, video), progress), target, name, **options)
 
 
 def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:

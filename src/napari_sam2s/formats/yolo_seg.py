@@ -39,7 +39,7 @@ def write_yolo_seg(masklets: Masklets, root: Path | str, video: str) -> Path:
     folder = Path(root) / f"{video}_yolo"
     refuse_full(folder)
     holes = 0
-    with whole_folder(folder) as draft:
+    with whole_folder(folder, anew=True) as draft:
         (draft / LABELS).mkdir()
         for frame in frames:
             lines = []

@@ -37,5 +37,5 @@ def sentence(changed: list[str], pictures: int) -> str:
     named = ", ".join(changed[:NAMED]) + (", ..." if len(changed) > NAMED else "")
     return (
         f"{len(changed)} of {pictures} pictures changed since the project was made ({named}), so masks may not fit them. "
-        "Put the old ones back, or say that it is meant with relink (--relink)."
+        "Put the old ones back, or say that it is meant with relink (`napari-sam2s resume --relink`)."
     )

@@ -226,6 +226,8 @@ def cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> Projec
         return ProjectError(f"{path} is in use by another program, such as a viewer of databases: close it there.")
     if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
+    if code & 0xFF == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):
+        return ProjectError(f"{path} may not be read by you: change its permissions, or ask its owner for a copy.")
     return ProjectError(f"{path} {otherwise} ({error}): restore a copy, or try SQLite's own `sqlite3 FILE .recover`.")
 
 

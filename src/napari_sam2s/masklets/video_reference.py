@@ -96,7 +96,7 @@ class VideoReference:
             raise ProjectError(
                 f"The video has {shape[0]} frames of {shape[1]} x {shape[2]}, the project's had {ours[0]} of "
                 f"{ours[1]} x {ours[2]}: it is another one. Give the right file, or start a new project; if it "
-                "is the same recording cut or continued, say so with relink (--relink)."
+                "is the same recording cut or continued, say so with relink (`napari-sam2s resume --relink`)."
             )
         if self.fingerprint and hasattr(video, "fingerprint") and video.fingerprint() != self.fingerprint:
             now = getattr(video, "pictures", None)
@@ -107,7 +107,7 @@ class VideoReference:
                 return
             raise ProjectError(
                 "The video has the right size but other content than the project's. If it is a copy that was encoded again, "
-                "link it with relink (--relink)."
+                "link it with relink (`napari-sam2s resume --relink`)."
             )
 
     def relink(self, video: Any) -> None:

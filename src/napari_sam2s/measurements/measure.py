@@ -80,7 +80,7 @@ def measure(
     if (store := getattr(masklets, "store", None)) is not None:
         store.check_pages()
     frames = [int(frame) for frame in masklets.frames]
-    entries, clock = _entries(masklets), Clock(video, getattr(masklets, "fps", None))
+    entries, clock = _entries(masklets), Clock(masklets if video is None else video, getattr(masklets, "fps", None))
     if table == "pairs":
         return pair_table(entries, frames, chosen, clock.durations, scale=scale, progress=progress)
     whole = table == "frames"

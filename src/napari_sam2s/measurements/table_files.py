@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.atomic_write import whole_file
+from napari_sam2s.formats.atomic_write import check_writable, refuse_taken, whole_file
 from napari_sam2s.formats.text_cells import csv_cell
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ ENDINGS = (".csv", ".parquet")
 
 
 def check_target(path: Path | str) -> Path:
-    """Return the file of a table, if one can be written under that name and none is there.
+    """Return the file of a table, if one can be written under that name and none is there (unless it may be replaced).
 
     Raises
     ------
@@ -26,10 +26,10 @@ def check_target(path: Path | str) -> Path:
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:
         raise FormatError(f"{path} is not a table we write: end its name in .csv or .parquet.")
-    if path.exists():
-        raise FormatError(f"{path} exists already: choose another name, or delete it.")
+    refuse_taken(path)
     if path.suffix.lower() == ".parquet":
         _refuse_without_pyarrow(path)
+    check_writable(path.parent)
     return path
 
 
@@ -46,14 +46,15 @@ def write_table(table: pd.DataFrame, path: Path | str) -> Path:
         if path.suffix.lower() == ".parquet":
             table.to_parquet(part, index=False)
         else:
-            _safe(table).to_csv(part, index=False, encoding="utf-8")
+            write_csv(table, part)
     return path
 
 
-def _safe(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with names that spreadsheets take as text."""
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, with names that spreadsheets take as text."""
     text = [name for name in ("name", "class", "name_a", "name_b", "unit") if name in table]
-    return table.assign(**{name: table[name].astype(object).map(csv_cell) for name in text})
+    safe = table.assign(**{name: table[name].astype(object).map(csv_cell) for name in text})
+    safe.to_csv(path, index=False, encoding="utf-8")
 
 
 def _refuse_without_pyarrow(path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QPoint, Signal
-from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton
+from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.formats import FORMATS
+from napari_sam2s.formats.atomic_write import TakenError
 from napari_sam2s.formats.measurements import PixelSize
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.start_folder import note_folder, start_folder
@@ -33,6 +34,7 @@ class Exporter(QObject):
 
     _over = Signal(str)
     _failed = Signal(str)
+    _taken = Signal(str, object, str)  # the format, where to, and what is there
 
     def __init__(self, session: Session, button: QPushButton) -> None:
         super().__init__(button)
@@ -40,6 +42,7 @@ class Exporter(QObject):
         self._thread: threading.Thread | None = None
         self._over.connect(session.tell)
         self._failed.connect(session.warn)
+        self._taken.connect(self._ask_to_replace)
         self.menu = QMenu(button)
         self.menu.setToolTipsVisible(True)
         for known in FORMATS.values():
@@ -76,10 +79,18 @@ class Exporter(QObject):
             chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))
         if chosen:
             note_folder(session.viewer, chosen)
-            self.write(name, Path(chosen))
+            self.write(name, Path(chosen), overwrite=bool(known.file_ending))  # the dialog has asked about a file
 
-    def write(self, name: str, target: Path) -> None:
-        """Write a format into a folder (or to a file, if it is one), in a thread."""
+    def _ask_to_replace(self, name: str, target: Path, words: str) -> None:
+        self.wait()  # it is over
+        answer = QMessageBox.question(self._button, "Replace the export?", words)
+        if answer == QMessageBox.StandardButton.Yes:
+            self.write(name, target, overwrite=True)
+        else:
+            self._session.tell("Nothing was exported. What was there is unchanged.")
+
+    def write(self, name: str, target: Path, *, overwrite: bool = False) -> None:
+        """Write a format into a folder (or to a file, if it is one), in a thread; ask before an earlier export is replaced."""
         session = self._session
         if self._thread is not None and self._thread.is_alive():
             session.tell("Another export is being written. Wait until it is done.")
@@ -97,9 +108,11 @@ class Exporter(QObject):
                     warnings.simplefilter("always", UserWarning)
                     # A look of its own at the file: a run may be at work meanwhile.
                     with Project.open(path, mode="r") as project:
-                        made = project.export(target, name, **options)
+                        made = project.export(target, name, overwrite=overwrite, **options)
                 notes = "".join(f" {w.message}" for w in noted if issubclass(w.category, UserWarning))
                 self._report(self._over, f"Exported to {made}.{notes}")
+            except TakenError as error:
+                self._report(self._taken, name, target, f"{error.place} exists already.\nReplace it?")
             except (Sam2sError, OSError) as error:
                 self._report(self._failed, f"Nothing was exported: {error}")
             except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
@@ -109,9 +122,9 @@ class Exporter(QObject):
         self._thread = threading.Thread(target=work, name="sam2s-export", daemon=True)
         self._thread.start()
 
-    def _report(self, signal: Any, message: str) -> None:
+    def _report(self, signal: Any, *message: object) -> None:
         try:
-            signal.emit(message)
+            signal.emit(*message)
         except RuntimeError:  # the widget is gone; what was written stays
             return
 
