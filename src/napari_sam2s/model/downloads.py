@@ -84,8 +84,8 @@ def _mirror(variable: str) -> str:
         parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file") or parts.password
     ):
         raise ModelError(  # without its value: it may hold a password
-            f"{variable} is no address of a server: give one like https://mirror.example/weights, without a password; a folder "
-            "of this machine is named in SAM2S_OFFLINE_DIR."
+            f"{variable} is not the address of a server: give one like https://mirror.example/weights, without a password. "
+            "To name a folder of this machine, use SAM2S_OFFLINE_DIR."
         )
     return urllib.parse.quote(given, safe="/:%[]@?=&")
 
