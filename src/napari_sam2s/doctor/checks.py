@@ -295,7 +295,7 @@ def plugins() -> Iterator[Finding]:
         if manifest.name not in ("napari", "napari-sam2s") and any(set(r.filename_patterns) & set(OWN_KINDS) for r in readers):
             others.add(manifest.name)
     if others:
-        remedy = "Choose napari-sam2s when napari asks, or File > Preferences > Plugins."
+        remedy = "Choose SAM2S when napari asks, or set it in File > Preferences > Plugins."
         yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
     else:
         yield Finding("plugins", "ok", "no other plugin opens video files")
