@@ -20,9 +20,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "--scale" in sys.argv:
     os.environ["QT_SCALE_FACTOR"] = sys.argv[sys.argv.index("--scale") + 1]
 # Neither seen nor changed: the settings and projects of whoever makes them.
-MINE = Path(tempfile.mkdtemp())
-os.environ["NAPARI_CONFIG"] = str(MINE / "settings.yaml")
-os.environ["XDG_DATA_HOME"] = str(MINE)
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+os.environ["NAPARI_CONFIG"] = str(Path(os.environ["XDG_DATA_HOME"]) / "settings.yaml")
 
 import napari
 import numpy as np
@@ -63,7 +62,7 @@ class Studio:
         """Open a sample in place of what is open."""
         self.viewer.layers.clear()
         self.until(lambda: self.widget.session.worker is None)
-        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # napari's loop does so itself: else two sliders are seen
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # as napari's loop does: else two sliders are seen
         self.quiet()
         self.viewer.open_sample("napari-sam2s", key)
         self.ready()

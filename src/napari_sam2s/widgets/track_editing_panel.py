@@ -250,9 +250,7 @@ class TrackEditingPanel(QWidget):
     def _clean(self, edit: CleanUp, project: Project) -> None:
         changed = edit.apply(project)
         name = project.objects.get(edit.object_id).name
-        was = (
-            f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo reverts it."
-        )
+        was = f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo reverts it."
         self._session.notify(was if changed else f"There was nothing to clean up in the masks of {name}.")
 
     def show_preview(self) -> None:
