@@ -44,6 +44,7 @@ Shoot = Callable[[str, QWidget | None], None]
 COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is lost that one looks for; many nuclei need many
 WIDTH, HEIGHT = 1400, 900
 NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
+NUCLEI_TO = 80  # of 120 frames: a nucleus has divided by then
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
@@ -123,7 +124,7 @@ class Studio:
 
     def finished(self) -> None:
         """Wait for the end of the run."""
-        self.until(lambda: not self.widget.session.tracking)
+        self.until(lambda: not self.widget.session.tracking, 2400)
         self.widget.session.settle(600)
         self.rest()
 
@@ -201,7 +202,7 @@ def nuclei(studio: Studio, shoot: Shoot) -> None:
     widget.session.settle(600)
     studio.rest(2)
     shoot("nuclei-taken", None)
-    studio.track(0, len(studio.case), 1)
+    studio.track(0, NUCLEI_TO, 1)
     studio.finished()
     panel = widget.review_panel
     widget.tabs.setCurrentWidget(panel)
