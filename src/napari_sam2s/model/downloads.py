@@ -224,7 +224,12 @@ def sha256_once(path: Path) -> str:
 
 def state_of(path: Path) -> tuple[int, ...]:
     """Return numbers that change whenever a file does; the time of change of its entry is no one's to put back."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelError(
+            f"The weights {path} are missing ({error.strerror}): reinstall napari-sam2s, or give the path of a checkpoint."
+        ) from error
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
