@@ -64,8 +64,8 @@ def track(
 
     Returns
     -------
-    The project, or :class:`Masks`: ``.masks(frame)`` is ``{object id: (Y, X) bool}``, ``.scores(frame)`` is
-    ``{object id: Scores}``.
+    Project or Masks
+        ``.masks(frame)`` is ``{object id: (Y, X) bool}``, ``.scores(frame)`` is ``{object id: Scores}``.
     """
     prompts = list(prompts)
     if not prompts:
