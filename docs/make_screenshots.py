@@ -44,7 +44,7 @@ Shoot = Callable[[str, QWidget | None], None]
 COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is lost that one looks for; many nuclei need many
 WIDTH, HEIGHT = 1400, 900
 NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
-NUCLEI_TO = 80  # of 120 frames: a nucleus has divided by then
+NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample: one nucleus divides in between; all frames take too long
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
@@ -188,11 +188,11 @@ def links(studio: Studio, folder: Path) -> QWidget:
     return panel
 
 
-def nuclei(studio: Studio, shoot: Shoot) -> None:
-    """Take the masks of a label picture of the sample's nuclei, track them, divide one, and show the tracks."""
+def take_nuclei(studio: Studio, frame: int) -> None:
+    """Take the masks of a threshold of a frame, as the tutorial does."""
     viewer, widget = studio.viewer, studio.widget
-    studio.sample("cells")
-    smooth = gaussian(np.asarray(viewer.layers[0].data[0]).mean(axis=-1), 2)
+    widget.session.go_to(frame)
+    smooth = gaussian(np.asarray(viewer.layers[0].data[frame]).mean(axis=-1), 2)
     viewer.add_labels(label(smooth > threshold_otsu(smooth)), name="nuclei")
     widget.tabs.setCurrentWidget(widget.objects_panel)
     menu = widget.objects_panel.from_layer.menu()
@@ -201,14 +201,24 @@ def nuclei(studio: Studio, shoot: Shoot) -> None:
     studio.until(lambda: not widget.session.worker.answering)
     widget.session.settle(600)
     studio.rest(2)
+
+
+def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
+    """Take the masks of a label picture of the sample's nuclei, track them, divide one, and show the tracks."""
+    viewer, widget = studio.viewer, studio.widget
+    studio.sample("cells")
+    take_nuclei(studio, 0)
     shoot("nuclei-taken", None)
-    studio.track(0, NUCLEI_TO, 1)
+    viewer.layers.remove("nuclei")
+    widget.picker.use_project(folder / "nuclei.sam2s")
+    studio.ready()
+    take_nuclei(studio, NUCLEI_FROM)
+    studio.track(NUCLEI_FROM, NUCLEI_TO, 1)
     studio.finished()
     panel = widget.review_panel
     widget.tabs.setCurrentWidget(panel)
     studio.until(lambda: len(panel.review) > 0, 60)
     divided = [n for n, span in enumerate(panel.review) if "in two parts" in span.text]
-    sys.stdout.writelines(f"{span.start}-{span.stop} {span.text}\n" for span in panel.review)
     panel.table.setCurrentCell(divided[0], 1)
     studio.quiet()
     studio.rest(2)
@@ -223,6 +233,20 @@ def nuclei(studio: Studio, shoot: Shoot) -> None:
     viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")
     studio.rest(2)
     shoot("nuclei-tracks", None)
+
+
+def review(studio: Studio, shoot: Shoot) -> None:
+    """Track a sample in which instruments leave and come back: nothing is doubtful in that of the tutorial."""
+    panel = studio.widget.review_panel
+    studio.sample("reentry")
+    studio.prompt()
+    studio.track(0, 240, 5)
+    studio.finished()
+    studio.widget.tabs.setCurrentWidget(panel)
+    studio.until(lambda: len(panel.review) > 0, 60)
+    panel.next()
+    studio.rest(2)
+    shoot("review", panel)
 
 
 def surgery(studio: Studio, shoot: Shoot) -> None:
@@ -245,15 +269,10 @@ def surgery(studio: Studio, shoot: Shoot) -> None:
     widget.timeline.set_bounds(15, len(studio.case) - 18)
     shoot("timeline-phases", widget.timeline)
     for panel, name in (
-        (widget.review_panel, "review"),
         (widget.track_editing_panel, "edit-tracks"),
         (widget.phases_panel, "phases"),
     ):
         widget.tabs.setCurrentWidget(panel)
-        if panel is widget.review_panel:
-            studio.rest(2)
-            sys.stdout.writelines(f"{span.start}-{span.stop} {span.text}\n" for span in widget.review_panel.review)
-            widget.review_panel.next()
         if panel is widget.track_editing_panel:
             widget.track_editing_panel.start.setValue(8)
             widget.track_editing_panel.last.setValue(11)
@@ -288,14 +307,15 @@ def main() -> None:
             if not only or name in only:
                 studio.shoot(name, part)
 
-        if only - {"links", *NUCLEI} or not only:
+        if only - {"links", "review", *NUCLEI} or not only:
             surgery(studio, shoot)
+        if not only or "review" in only:
+            review(studio, shoot)
         if not only or "links" in only:
             studio.sample("short")
             shoot("links", links(studio, Path(folder)))
         if not only or only & set(NUCLEI):
-            nuclei(studio, shoot)
-        sys.stdout.flush()
+            nuclei(studio, shoot, Path(folder))
         studio.viewer.close()
 
 
