@@ -93,7 +93,7 @@ def test_rows_behind_the_end_are_told(case, tmp_path):
     [
         ("", "is empty"),
         ("a,b\n1,2\n", "a table of phases has `phase`"),
-        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has a row a second"),
+        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has one row per second"),
         ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(2 * FRAMES)), "of another video"),
         ("frame\tphase\n3\ta\n2\tb\n", "frame 2 behind frame 3"),
         ("frame\tphase\n3.5\ta\n", "no whole number"),

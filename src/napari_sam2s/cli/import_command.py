@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         help="a new project, such as case.sam2s; phases are added to one that exists",
     )
     parser.add_argument("--video", help="the video that the masks or phases belong to")
-    parser.add_argument("--fps", type=float, help="of a table with a phase a frame: its rate, if it is not the video's")
+    parser.add_argument("--fps", type=float, help="frame rate of a table with one phase per frame, if not the video's")
     parser.add_argument("--name", help="name of the video, if SRC has several")
     parser.add_argument(
         "--as",

@@ -59,7 +59,7 @@ def grey(path: Path, channel: int | None = None) -> NDArray[Any]:
         return array
     if channel is None:
         if (array[..., :3] != array[..., :1]).any():
-            raise DatasetError(f"{path} is a colour picture; expected is one grey value a pixel, repeated in each channel.")
+            raise DatasetError(f"{path} is a colour picture; expected is one grey value per pixel, repeated in each channel.")
         channel = 0
     return array[..., channel]
 

@@ -105,7 +105,7 @@ class TiffStack:
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
         self.shape = (before[0], *turned_upright(np.empty(shape[-2:], np.bool_), self._turned).shape)
         if len(self._pages) != self.shape[0]:
-            raise FormatError(f"{self.path} has {len(self._pages)} pages for {self.shape[0]} frames: write a page a frame.")
+            raise FormatError(f"{self.path} has {len(self._pages)} pages for {self.shape[0]} frames: write one page per frame.")
         self.name = self.path.stem.removesuffix("_labels")
         self.frames = [int(t) for t in described.get("known", range(self.shape[0]))]
         self._known = frozenset(self.frames)
