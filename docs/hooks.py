@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc):<code>~?(?:[\w.]*\.)?(\w+)</code>")
 PLACE = re.compile(r"<!-- from the code: ([\w-]+) -->")
 
 
@@ -32,7 +33,7 @@ def command_line() -> str:
     short = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     parts = []
     for name, command in commands.choices.items():
-        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30)
+        command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=74, max_help_position=24)
         parts += [f"## {name}", short[name][:1].upper() + short[name][1:] + ".", f"```text\n{command.format_help()}```"]
     return "\n\n".join(parts)
 
@@ -74,3 +75,8 @@ MAKERS: dict[str, Callable[[], str]] = {
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill the places of a page (called by MkDocs)."""
     return PLACE.sub(lambda place: MAKERS[place.group(1)](), markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show the names that docstrings mark as Sphinx does (called by MkDocs)."""
+    return ROLE.sub(r"<code>\1</code>", html)

@@ -1,7 +1,8 @@
 """Make the pictures of the documentation: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py``.
 
-The window and every panel in both of napari's themes, on the drawn case, into ``docs/images``. ``--only NAME`` makes some of
-them (``--only review,edit-tracks``); ``--scale 1.5`` shows how it looks at another scaling of the desktop.
+The window and every panel in both of napari's themes, on the samples of the tutorials and step by step as they go, into
+``docs/images``. ``--only NAME`` makes some of them (``--only review,edit-tracks``); ``--scale 1.5`` shows how it looks at
+another scaling of the desktop.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if "--scale" in sys.argv:
     os.environ["QT_SCALE_FACTOR"] = sys.argv[sys.argv.index("--scale") + 1]
-# Neither seen nor changed: the settings of whoever makes them.
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+# Neither seen nor changed: the settings and projects of whoever makes them.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+os.environ["NAPARI_CONFIG"] = str(Path(os.environ["XDG_DATA_HOME"]) / "settings.yaml")
 
 import napari
 import numpy as np
@@ -32,47 +34,49 @@ from skimage.measure import label
 from walk import grabbed
 
 from napari_sam2s.evaluation.clicks import next_click
-from napari_sam2s.formats import DavisWriter, write_video
+from napari_sam2s.formats import DavisWriter
 from napari_sam2s.masklets import Object, Prompt
-from napari_sam2s.synthetic.samples import demo_case
+from napari_sam2s.synthetic.clip import Clip
 from napari_sam2s.widgets.layer_factory import spatial
 
 IMAGES = Path(__file__).parent / "images"
 Shoot = Callable[[str, QWidget | None], None]
 COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is lost that one looks for; many nuclei need many
-FRAMES = 48
 WIDTH, HEIGHT = 1400, 900
 NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
-NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample: one nucleus divides in between
+NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample: one nucleus divides in between; all frames take too long
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
-
-
-class CutCase:
-    """The drawn case with a cut: from frame 40 on its beginning again, so that the review has something to doubt."""
-
-    def __init__(self, frames: int) -> None:
-        self._case = demo_case(frames)
-        self.objects = self._case.objects
-
-    def __getitem__(self, t: int) -> np.ndarray:
-        return self._case[t % 40]
-
-    def masks(self, t: int) -> dict[int, np.ndarray]:
-        """Return the true masks of a frame, by object id."""
-        return self._case.masks(t % 40)
 
 
 class Studio:
     """A viewer with a case in it, and a camera."""
 
-    def __init__(self, folder: Path) -> None:
-        self.case = CutCase(FRAMES)
-        file = write_video((self.case[t] for t in range(FRAMES)), folder / "cholecystectomy.mp4")
+    case: Clip  # that is open
+
+    def __init__(self) -> None:
         self.viewer = napari.Viewer(show=True)
         self.viewer.window.resize(WIDTH, HEIGHT)
-        self.viewer.open(str(file), plugin="napari-sam2s")
         _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-sam2s", "Segment video")
-        self.until(lambda: "ready" in self.widget.status.text())
+        self.rest()
+
+    def sample(self, key: str) -> None:
+        """Open a sample in place of what is open."""
+        self.viewer.layers.clear()
+        self.until(lambda: self.widget.session.worker is None)
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # as napari's loop does: else two sliders are seen
+        self.quiet()
+        self.viewer.open_sample("napari-sam2s", key)
+        self.ready()
+        self.case = self.widget.session.image.metadata["truth"]
+
+    def ready(self) -> None:
+        """Wait until the model is."""
+        self.until(lambda: self.widget.session.worker is not None and "ready" in self.widget.status.text())
+
+    def quiet(self) -> None:
+        """Close napari's notices: they would cover the picture."""
+        for notice in self.viewer.window._qt_window.findChildren(NapariQtNotification):
+            notice.close()
 
     def until(self, condition, timeout: float = 600.0) -> None:
         """Let napari work until something is so."""
@@ -89,17 +93,15 @@ class Studio:
         self.until(lambda: time.monotonic() > end)
 
     def prompt(self) -> None:
-        """Prompt every object on the first frame that shows it well."""
+        """Prompt every object on the first frame."""
         session = self.widget.session
         while len(session.project.objects) < len(self.case.objects):
             session.project.add_object()
         for mine, true in zip(session.project.objects, self.case.objects, strict=True):
-            areas = [self.case.masks(t).get(true.id, np.zeros(1)).sum() for t in range(FRAMES)]
-            shown = next(t for t in range(FRAMES) if areas[t] > 0.3 * max(areas))
             session.project.objects.rename(mine.id, true.name)
             if mine.id % 2:
                 session.project.objects.set_class(mine.id, true.class_name)
-            self.click(mine.id, shown, self.case.masks(shown)[true.id])
+            self.click(mine.id, 0, self.case.masks(0)[true.id])
         self.rest()
 
     def click(self, object_id: int, frame: int, truth: np.ndarray) -> None:
@@ -122,7 +124,7 @@ class Studio:
 
     def finished(self) -> None:
         """Wait for the end of the run."""
-        self.until(lambda: not self.widget.session.tracking)
+        self.until(lambda: not self.widget.session.tracking, 2400)
         self.widget.session.settle(600)
         self.rest()
 
@@ -139,8 +141,8 @@ class Studio:
 
     def evaluation(self) -> QWidget:
         """Score the masks against the truth, and return the panel."""
-        truth = np.zeros((FRAMES, *self.case[0].shape[:2]), np.uint8)
-        for t in range(FRAMES):
+        truth = np.zeros((len(self.case), *self.case[0].shape[:2]), np.uint8)
+        for t in range(len(self.case)):
             for mine, true in zip(self.widget.session.project.objects, self.case.objects, strict=True):
                 if true.id in (masks := self.case.masks(t)):
                     truth[t][masks[true.id]] = mine.id
@@ -158,7 +160,7 @@ class Studio:
 
 def links(studio: Studio, folder: Path) -> QWidget:
     """Open a case as a conversion leaves it, with an instrument that comes back under another name; return the panel."""
-    case, shown = studio.case, range(0, FRAMES, 4)
+    case, shown = studio.case, range(0, 48, 4)
     who = next(o for o in case.objects if "grasper" in o.name)
     again, back = Object(len(case.objects) + 1, f"{who.name} again", who.class_name), shown[len(shown) // 2]
     pictures = folder / "SA-SV" / "JPEGImages" / "case"
@@ -186,18 +188,11 @@ def links(studio: Studio, folder: Path) -> QWidget:
     return panel
 
 
-def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
-    """Take the masks of a label picture of the sample's nuclei, track them, divide one, and show the tracks."""
+def take_nuclei(studio: Studio, frame: int) -> None:
+    """Take the masks of a threshold of a frame, as the tutorial does."""
     viewer, widget = studio.viewer, studio.widget
-    viewer.layers.clear()
-    studio.until(lambda: widget.session.worker is None)
-    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # napari's loop does so itself: else two sliders are seen
-    viewer.open_sample("napari-sam2s", "cells")
-    studio.until(lambda: widget.session.worker is not None and "ready" in widget.status.text())
-    widget.picker.use_project(folder / "nuclei.sam2s")  # that of an earlier time is left alone
-    studio.until(lambda: widget.session.worker is not None and "ready" in widget.status.text())
-    widget.session.go_to(NUCLEI_FROM)
-    smooth = gaussian(np.asarray(widget.session.video[NUCLEI_FROM]).mean(axis=-1), 2)
+    widget.session.go_to(frame)
+    smooth = gaussian(np.asarray(viewer.layers[0].data[frame]).mean(axis=-1), 2)
     viewer.add_labels(label(smooth > threshold_otsu(smooth)), name="nuclei")
     widget.tabs.setCurrentWidget(widget.objects_panel)
     menu = widget.objects_panel.from_layer.menu()
@@ -206,24 +201,33 @@ def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
     studio.until(lambda: not widget.session.worker.answering)
     widget.session.settle(600)
     studio.rest(2)
+
+
+def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
+    """Take the masks of a label picture of the sample's nuclei, track them, divide one, and show the tracks."""
+    viewer, widget = studio.viewer, studio.widget
+    studio.sample("cells")
+    take_nuclei(studio, 0)
     shoot("nuclei-taken", None)
+    viewer.layers.remove("nuclei")
+    widget.picker.use_project(folder / "nuclei.sam2s")
+    studio.ready()
+    take_nuclei(studio, NUCLEI_FROM)
     studio.track(NUCLEI_FROM, NUCLEI_TO, 1)
     studio.finished()
     panel = widget.review_panel
     widget.tabs.setCurrentWidget(panel)
     studio.until(lambda: len(panel.review) > 0, 60)
     divided = [n for n, span in enumerate(panel.review) if "in two parts" in span.text]
-    panel.table.setCurrentCell(divided[-1], 1)
-    for notice in viewer.window._qt_window.findChildren(NapariQtNotification):
-        notice.close()
+    panel.table.setCurrentCell(divided[0], 1)
+    studio.quiet()
     studio.rest(2)
     shoot("nuclei-division", None)
     panel.divide()
     studio.until(lambda: "is divided" in widget.status.text(), 60)
-    studio.track(widget.session.frame, NUCLEI_TO, 1)
+    widget.run_view.track()
     studio.finished()
-    for notice in viewer.window._qt_window.findChildren(NapariQtNotification):
-        notice.close()
+    studio.quiet()
     widget.exporter.tracks.show()
     studio.until(lambda: "SAM2S tracks" in viewer.layers, 60)
     viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")
@@ -231,33 +235,44 @@ def nuclei(studio: Studio, shoot: Shoot, folder: Path) -> None:
     shoot("nuclei-tracks", None)
 
 
+def review(studio: Studio, shoot: Shoot) -> None:
+    """Track a sample in which instruments leave and come back: nothing is doubtful in that of the tutorial."""
+    panel = studio.widget.review_panel
+    studio.sample("reentry")
+    studio.prompt()
+    studio.track(0, 240, 5)
+    studio.finished()
+    studio.widget.tabs.setCurrentWidget(panel)
+    studio.until(lambda: len(panel.review) > 0, 60)
+    panel.next()
+    studio.rest(2)
+    shoot("review", panel)
+
+
 def surgery(studio: Studio, shoot: Shoot) -> None:
     """Prompt and track the drawn case, and take the picture of every panel."""
     widget = studio.widget
+    studio.sample("short")
+    shoot("start", None)
     studio.prompt()
-    studio.track(0, FRAMES * 2 // 3, 1)
-    studio.until(lambda: len(widget.session.project.frames) > FRAMES // 4)
+    shoot("objects", widget.objects_panel)
+    studio.track(0, len(studio.case), 1)
+    studio.until(lambda: len(widget.session.project.frames) > len(studio.case) // 4)
     shoot("window", None)
     studio.finished()
-    studio.track(FRAMES * 2 // 3 - 1, FRAMES, 5)
-    studio.finished()
-    widget.session.go_to(FRAMES // 2)
-    widget.session.confirm()
-    widget.session.project.phases.add("dissection", 4, 22)
-    widget.session.project.phases.add("clip", 25, 31)
-    widget.session.changed.emit()
-    widget.timeline.set_bounds(5, FRAMES - 6)
     shoot("timeline", widget.timeline)
+    widget.session.go_to(len(studio.case) // 2)
+    widget.session.confirm()
+    widget.session.project.phases.add("dissection", 12, 66)
+    widget.session.project.phases.add("clip", 75, 93)
+    widget.session.changed.emit()
+    widget.timeline.set_bounds(15, len(studio.case) - 18)
+    shoot("timeline-phases", widget.timeline)
     for panel, name in (
-        (widget.objects_panel, "objects"),
-        (widget.review_panel, "review"),
         (widget.track_editing_panel, "edit-tracks"),
         (widget.phases_panel, "phases"),
     ):
         widget.tabs.setCurrentWidget(panel)
-        if panel is widget.review_panel:
-            studio.until(lambda: len(widget.review_panel.review) > 0, 60)
-            widget.review_panel.next()
         if panel is widget.track_editing_panel:
             widget.track_editing_panel.start.setValue(8)
             widget.track_editing_panel.last.setValue(11)
@@ -286,15 +301,18 @@ def main() -> None:
     only = set(filter(None, parser.parse_args().only.split(",")))
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(Path(folder))
+        studio = Studio()
 
         def shoot(name: str, part: QWidget | None) -> None:
             if not only or name in only:
                 studio.shoot(name, part)
 
-        if only - {"links", *NUCLEI} or not only:
+        if only - {"links", "review", *NUCLEI} or not only:
             surgery(studio, shoot)
+        if not only or "review" in only:
+            review(studio, shoot)
         if not only or "links" in only:
+            studio.sample("short")
             shoot("links", links(studio, Path(folder)))
         if not only or only & set(NUCLEI):
             nuclei(studio, shoot, Path(folder))

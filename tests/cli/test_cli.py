@@ -294,7 +294,7 @@ def test_models(capsys):
 
 BAD = [
     (["info", "/no/such.mp4"], "no file or folder"),
-    (["track", "{case}", "--out", "{new}"], "nothing to follow"),
+    (["track", "{case}", "--out", "{new}"], "nothing to track"),
     (["track", "{case}", "--point", "0,5", "--out", "{new}"], "not written as F,Y,X"),
     (["track", "{case}", "--point", "0,5,x", "--out", "{new}"], "not written as F,Y,X"),
     (["track", "{case}", "--point", "99,5,5", "--out", "{new}"], "Frame 99"),

@@ -120,7 +120,7 @@ def test_the_prompts_of_a_project(clip, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("seeing",), "nothing to follow"),
+        (("seeing",), "nothing to track"),
         (("seeing", "--point", "0,14,8", "--frames", "1"), "too few"),
         (("seeing", "--point", "99,14,8"), "Frame 99"),
     ],

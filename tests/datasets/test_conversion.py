@@ -193,7 +193,7 @@ def test_a_foreign_folder_is_not_written_into(tmp_path, trees):
     trees.pairs(tmp_path / "source")
     (tmp_path / "target" / "RoboTool").mkdir(parents=True)
     (tmp_path / "target" / "RoboTool" / "mine.txt").write_text("keep")
-    with pytest.raises(DatasetError, match="is no conversion of robotool"):
+    with pytest.raises(DatasetError, match="is not a conversion of robotool"):
         convert(DATASETS["robotool"], tmp_path / "source", tmp_path / "target")
 
 
@@ -402,20 +402,20 @@ WRONG = [
     ("grasp", _remove("CASE001/00000.jpg"), "There is no picture"),
     ("autolaparo", _paint("masks/*.png", 30), "unknown value 30"),
     ("autolaparo", _rename("imgs/001001.jpg", "1001.jpg"), "not named by six digits"),
-    ("dsad", _noise("liver/02/mask00.png"), "no mask of black and white"),
+    ("dsad", _noise("liver/02/mask00.png"), "not a black and white mask"),
     ("dsad", _remove("liver/02/mask00.png"), "no partner"),
-    ("polypgen", _noise("*_mask.jpg"), "no mask of black and white"),
+    ("polypgen", _noise("*_mask.jpg"), "not a black and white mask"),
     ("polypgen", _remove("images_seq1"), "has no images_seq1"),
     ("clinicdb", _rename("Original/25.tif", "613.tif"), "does not fit"),
-    ("clinicdb", _noise("Ground Truth/25.tif"), "no mask of black and white"),
+    ("clinicdb", _noise("Ground Truth/25.tif"), "not a black and white mask"),
     ("endoscapes", _shift_labels, "ids are shifted"),
     ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n"), "does not fit the 1 labels"),
     ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n9\n"), "unknown label 9"),
-    ("kvasir-seg", _noise("masks/*.jpg"), "no mask of black and white"),
+    ("kvasir-seg", _noise("masks/*.jpg"), "not a black and white mask"),
     ("bkai-igh", _noise("train_gt/train_gt/*.jpeg"), "like none of the 3 known colours"),
-    ("robotool", _noise("masks/a1.png"), "no mask of black and white"),
+    ("robotool", _noise("masks/a1.png"), "not a black and white mask"),
     ("art-net", _remove("masks/a1.png"), "no partner"),
-    ("surgai3.8k", _noise("masks/0.png"), "no mask of black and white"),
+    ("surgai3.8k", _noise("masks/0.png"), "not a black and white mask"),
     ("hyst-yt", _paint("masks/0.png", 255), "a small number for each object"),
 ]
 

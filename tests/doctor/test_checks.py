@@ -121,7 +121,25 @@ def test_torch_that_cannot_be_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     finding = one(checks.network)
     assert finding.verdict == "broken"
-    assert finding.remedy.endswith("--force-reinstall torch")
+    assert "--force-reinstall torch" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("version", "ending"), [("2.4.0", ""), ("2.4.0+cpu", " --index-url https://download.pytorch.org/whl/cpu")]
+)
+def test_another_torch_is_of_the_same_kind(monkeypatch, version, ending):
+    monkeypatch.setattr(metadata, "requires", lambda name: ["torch>=2.6"])
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    assert one(checks.packages).remedy.endswith(f'-m pip install "torch>=2.6"{ending}')
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert one(checks.network).remedy.endswith(f"--force-reinstall torch{ending}")
+
+
+def test_a_built_in_model_that_is_gone(monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_sam2s.model.checkpoints.WEIGHTS", tmp_path)
+    finding = one(checks.network)
+    assert "are missing" in finding.found
+    assert finding.remedy.endswith("--force-reinstall --no-deps napari-sam2s")
 
 
 def test_a_built_in_model_that_is_damaged(monkeypatch, tmp_path):

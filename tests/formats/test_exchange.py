@@ -68,7 +68,7 @@ def test_long_runs():
         ({"size": [2, 2], "counts": [1, 2]}, "do not fill"),
         ({"size": [2, 2], "counts": [5, -1]}, "do not fill"),
         ({"size": [2, 2], "counts": "abc"}, "ends in the middle"),
-        ({"counts": [4]}, "no run lengths"),
+        ({"counts": [4]}, "run-length format"),
     ],
 )
 def test_wrong_run_lengths(rle, words):

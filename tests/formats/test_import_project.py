@@ -257,7 +257,7 @@ def test_stacks_as_several_programs_write_them(tmp_path, how):
 def test_values_that_are_no_labels_any_more(tmp_path):
     labels = labels_of_two().astype(np.uint8)
     tifffile.imwrite(tmp_path / "jpeg.tif", labels.repeat(8, 1).repeat(8, 2) * 20, photometric="minisblack", compression="jpeg")
-    with pytest.raises(FormatError, match="is compressed as JPEG, so its values are no ids any more"):
+    with pytest.raises(FormatError, match="is compressed as JPEG, so its values are not ids any more"):
         import_project(tmp_path / "jpeg.tif", "tiff", tmp_path / "new.sam2s")
     small = Image.fromarray(np.where(labels[0] > 0, 255, 0).astype(np.uint8))
     (tmp_path / "soft").mkdir()

@@ -93,10 +93,10 @@ def test_rows_behind_the_end_are_told(case, tmp_path):
     [
         ("", "is empty"),
         ("a,b\n1,2\n", "a table of phases has `phase`"),
-        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has a row a second"),
+        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has one row per second"),
         ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(2 * FRAMES)), "of another video"),
         ("frame\tphase\n3\ta\n2\tb\n", "frame 2 behind frame 3"),
-        ("frame\tphase\n3.5\ta\n", "no whole number"),
+        ("frame\tphase\n3.5\ta\n", "not a whole number"),
         ("phase,start_s\na,nan\n", "not a table of phases"),
         ("phase,start_frame\na,soon\n", "not a table of phases"),
         ("phase,start_frame\n", "has no phase"),
@@ -120,5 +120,5 @@ def test_the_command_line_adds_to_a_project_or_makes_one(case, tmp_path, capsys)
     with Project.open(tmp_path / "case.sam2s", "r") as project:
         assert phases(project) == [("cut", 10, 20)]
     assert main(["import", str(path), "--format", "phases", "--out", str(tmp_path / "none.sam2s")]) == 2
-    assert "give its --video" in capsys.readouterr().err
+    assert "give --video" in capsys.readouterr().err
     assert not (tmp_path / "none.sam2s").exists()

@@ -47,7 +47,7 @@ def test_a_list_of_ones_own(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("gone.txt", None, "name a line"),
+        ("gone.txt", None, "name per line"),
         ("binary.txt", b"\xff\xfe\x00\x81", "cannot be read"),
         ("empty.txt", b"# nothing\n", "names no classes"),
         ("twice.txt", b"a\nb\na\n", "a more than once"),

@@ -89,7 +89,7 @@ def test_a_span_is_cleaned_in_one_step_and_keeps_what_is_known(project):
 
 
 def test_what_does_not_fit_is_refused(project):
-    with pytest.raises(ProjectError, match="cleans nothing up"):
+    with pytest.raises(ProjectError, match="is not a clean-up"):
         CleanUp("polish", 1)
     with pytest.raises(ProjectError, match="give 0 to 100 pixels; got 101"):
         CleanUp("grow", 1, amount=101)

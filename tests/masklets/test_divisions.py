@@ -81,3 +81,31 @@ def test_what_is_in_one_part_or_locked_is_not_divided(project):
     with pytest.raises(ProjectError, match="locked"):
         divide(project, 1, SPLIT)
     assert len(project.objects) == 1
+
+
+def organ_and_bar(project, width):
+    """An organ in two halves, with a bar of so many pixels between them: an instrument that lies across it."""
+    organ, bar = project.add_object("organ"), project.add_object("hook")
+    whole, across = disc(30, 40, 20), np.zeros((60, 80), bool)
+    across[:, 40 - width // 2 : 40 + width // 2] = True
+    project.write_masks([(t, organ.id, whole if t < 3 else whole & ~across, None) for t in range(FRAMES)])
+    project.write_masks([(t, bar.id, across, None) for t in range(FRAMES)])
+    return organ, bar
+
+
+def of(project, thing):
+    return [s for s in project.review() if "in two parts" in s.text and thing.id in s.objects]
+
+
+def test_an_instrument_that_lies_across_an_organ_does_not_divide_it(project):
+    organ, bar = organ_and_bar(project, 8)
+    assert not of(project, organ)
+    project.tracks.mark_absent(bar.id, 10)
+    assert [(s.start, s.stop) for s in of(project, organ)] == [(10, FRAMES)], "then nothing lies across it"
+    project.undo()
+    assert not of(project, organ)
+
+
+def test_two_parts_with_much_between_them_are_doubted_all_the_same(project):
+    organ, _ = organ_and_bar(project, 26)
+    assert of(project, organ)

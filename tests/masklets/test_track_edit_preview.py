@@ -71,7 +71,7 @@ def test_the_preview_tells_the_truth_and_it_is_one_step(uneven, edit, words, num
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: TrackEdit("glue", 1), "no track edit"),
+        (lambda: TrackEdit("glue", 1), "not a track edit"),
         (lambda: TrackEdit("swap", 1), "second object"),
         (lambda: TrackEdit("copy", 1), "which frame"),
     ],

@@ -193,7 +193,7 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
         ({"model": {"image_encoder.body.weight": torch.zeros(1)}}, "another trunk"),
         ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "without its image encoder: save the whole"),
         ({"image_encoder.trunk.blocks.0.attn.qkv.lora_A.weight": torch.zeros(1)}, "LoRA apart from its network: merge"),
-        ({"image_encoder.trunk.patch_embed.proj.weight": torch.zeros(())}, "no kernel"),
+        ({"image_encoder.trunk.patch_embed.proj.weight": torch.zeros(())}, "unexpected shape"),
         ({"model": {}}, "holds no weights"),
         ([1, 2], "list"),
         ({"model": {"a": torch.zeros(1)}, "config": {"name": "x", "trunk": {}, "wings": 2}}, "newer"),
@@ -324,7 +324,7 @@ PART = {"image_encoder.trunk.pos_embed": torch.ones(2)}
             r"several networks \(student, teacher\)",
         ),
         ({"student": PART, "teacher": PART}, r"several networks \(student, teacher\)"),
-        ({"model": {k: v.to_sparse() for k, v in PART.items()}}, "no plain numbers"),
+        ({"model": {k: v.to_sparse() for k, v in PART.items()}}, "not plain numbers"),
     ],
 )
 def test_weights_that_may_be_several_are_refused(tmp_path, content, words):

@@ -303,7 +303,7 @@ def test_proxy_mirror_and_hugging_face_endpoint(server, tmp_path, monkeypatch, d
 @pytest.mark.parametrize("variable", ["SAM2S_MODEL_MIRROR", "HF_ENDPOINT"])
 def test_a_mirror_that_is_no_address(monkeypatch, variable, given):
     monkeypatch.setenv(variable, given)
-    with pytest.raises(ModelError, match=rf"{variable} is no address of a server.*SAM2S_OFFLINE_DIR") as told:
+    with pytest.raises(ModelError, match=rf"{variable} is not the address of a server.*SAM2S_OFFLINE_DIR") as told:
         terms(entry("https://huggingface.co/a/b.pt"))
     assert "secret" not in str(told.value)
     monkeypatch.setenv(variable, "https://mirror.example/zwei Wörter/")

@@ -179,7 +179,7 @@ def test_what_a_crop_cannot_do_is_said(video):
     with pytest.raises(PromptError, match="negative"):
         tracker.prompt(1, 0, points=[(50, 30)], labels=[0])
     assert tracker.object_ids == ()
-    with pytest.raises(TrackingError, match="nothing to follow"):
+    with pytest.raises(TrackingError, match="nothing to track"):
         tracker.propagate()
     tracker.prompt(1, 0, mask=truth(0))
     loop = tracker.propagate()

@@ -168,7 +168,7 @@ def test_errors_arrive_as_they_are(engine, video, tmp_path):
             tracker.prompt(1, 0, points=[(50, 80)], labels=[0])
         with pytest.raises(ProjectError, match="no object 7"):
             tracker.prompt(7, 0, points=[(50, 80)])
-        with pytest.raises(TrackingError, match="nothing to follow"):
+        with pytest.raises(TrackingError, match="nothing to track"):
             next(tracker.propagate())
         assert project.prompts() == []
 

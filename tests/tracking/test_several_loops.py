@@ -98,9 +98,9 @@ def test_both_directions_of_two_objects_end_with_both():
 def test_what_a_tracker_is_not_made_of(tmp_path):
     with Project.create(tmp_path / "a.sam2s", squares(3)) as project:
         for parts, told in (
-            (("sam2s-nano", squares(3)), "'sam2s-nano' is no model: give what sam2s.load_model"),
-            ((ColourModel(), "case.mp4"), "'case.mp4' is no open video"),
-            ((ColourModel(), squares(3), "a.sam2s"), "'a.sam2s' is no open project"),
+            (("sam2s-nano", squares(3)), "'sam2s-nano' is not a model: give what sam2s.load_model"),
+            ((ColourModel(), "case.mp4"), "'case.mp4' is not an open video"),
+            ((ColourModel(), squares(3), "a.sam2s"), "'a.sam2s' is not an open project"),
             ((ColourModel(), squares(4), project), "it is another"),
         ):
             for kind in (Tracker, CropTracker):

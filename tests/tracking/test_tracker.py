@@ -285,7 +285,7 @@ def test_an_object_that_the_project_does_not_have(attentive, clip, tmp_path):
 
 def test_bad_runs(attentive, clip):
     tracker = Tracker(attentive, clip)
-    with pytest.raises(TrackingError, match="nothing to follow"):
+    with pytest.raises(TrackingError, match="nothing to track"):
         tracker.propagate()
     tracker.prompt(1, 0, points=[(20, 30)])
     with pytest.raises(TrackingError, match="Object 5"):
@@ -311,7 +311,7 @@ def test_bad_runs(attentive, clip):
         Tracker(attentive, clip[:, :40]).restore(tracker.snapshot())
     with pytest.raises(TrackingError, match="cannot be read"):
         tracker.restore(b"nonsense")
-    with pytest.raises(TrackingError, match="nothing to follow"):
+    with pytest.raises(TrackingError, match="nothing to track"):
         track(clip, [])
 
 

@@ -275,7 +275,7 @@ def test_as_bioformats2raw_writes(tmp_path, shape, place):
 
 @pytest.mark.parametrize("options", [{"fps": 0}, {"fps": -5.0}, {"fps": np.nan}, {"fps": "25"}, {"limits": (1, 2, 3)}])
 def test_rates_and_limits_that_are_none_are_refused(options):
-    with pytest.raises(VideoError, match=r"is no rate|are not two numbers in order"):
+    with pytest.raises(VideoError, match=r"is not a frame rate|are not two numbers in order"):
         open_video(np.zeros((3, 8, 8), np.uint16), **options)
 
 

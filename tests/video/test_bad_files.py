@@ -89,12 +89,12 @@ def test_no_permission(plain, numbered):
             path.write_bytes(plain.read_bytes())
             path.chmod(0)
             with without_privileges():
-                refuse(path, "may not be read")
+                refuse(path, "you have no permission")
         closed = folder / "closed"
         closed.mkdir(mode=0)
         with without_privileges():
-            refuse(closed, "may not be read")
-            refuse(closed / "a.mkv", "may not be read")
+            refuse(closed, "you have no permission")
+            refuse(closed / "a.mkv", "you have no permission")
         closed.chmod(0o755)
 
 
@@ -112,7 +112,7 @@ def test_truncated_serves_what_is_there_and_says_how_much(plain, tmp_path, numbe
 def test_an_mp4_without_its_index_says_so(tmp_path, numbered):
     path = numbered["encode"](tmp_path / "a.mp4", *numbered["X264"])
     path.write_bytes(path.read_bytes()[:5000])
-    refuse(path, "moov atom not found. Its end is missing, or it is no video: copy, download or record it again")
+    refuse(path, "moov atom not found. Its end is missing, or it is not a video: copy, download or record it again")
 
 
 def test_an_mp4_without_a_clock_is_refused_with_the_command_that_mends_it(tmp_path, numbered):
@@ -246,7 +246,7 @@ at 1.000000 seconds
         ("a.nd2", b"\xda\xce\xbe\x0a", r"of Nikon \(ND2\)"),
         ("a.lif", b"\x70\0\0\0", r"of Leica \(LIF\)"),
         ("a.ims", b"\x89HDF\r\n\x1a\n", r"of HDF5 \(Imaris"),
-        ("a.bin", b"\x89HDF", "of no kind that can be told"),
+        ("a.bin", b"\x89HDF", "cannot be recognised"),
         ("a.dcm", bytes(128) + b"DICM", "of DICOM"),
         ("a.mp4", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("b.mp4", b"\n<!DOCTYPE html><html>", "a web page"),

@@ -7,10 +7,10 @@ import weakref
 import pytest
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QFontInfo
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QScrollArea, QWidget
 
 from napari_sam2s.widgets.form_parts import stacked, wrapped
-from napari_sam2s.widgets.layout import OURS, keep_on_screen, tab_beside_ours
+from napari_sam2s.widgets.layout import OURS, WIDTH, keep_on_screen, tab_beside_ours
 
 
 @pytest.fixture
@@ -95,3 +95,13 @@ def test_a_message_of_five_lines_moves_nothing(window, qtbot):
     assert QFontInfo(status.font()).pixelSize() < size
     status.setText(words)
     assert QFontInfo(status.font()).pixelSize() == size
+
+
+def test_a_long_name_of_a_project_makes_the_page_no_wider_than_its_dock(sharing_user, qtbot):
+    widget = sharing_user.widget
+    page = next(area.widget() for area in widget.findChildren(QScrollArea) if area.isAncestorOf(widget.picker))
+    name = widget.picker.project.text()
+    widget.picker.project.setText("2024-03-11_laparoscopic_cholecystectomy_part_2.mp4.sam2s")
+    qtbot.wait(50)
+    assert page.minimumSizeHint().width() <= WIDTH
+    widget.picker.project.setText(name)

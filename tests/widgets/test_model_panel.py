@@ -214,7 +214,7 @@ def test_a_damaged_list_and_a_wrong_mirror_leave_the_widget_whole(panel, qtbot, 
     again = ModelPanel()
     qtbot.addWidget(again)
     pick(again, "sam2.1-tiny")
-    assert "SAM2S_MODEL_MIRROR is no address" in again.terms.text()
+    assert "SAM2S_MODEL_MIRROR is not the address" in again.terms.text()
 
 
 def test_the_worker_hands_the_question_on(qtbot, tmp_path):

@@ -47,7 +47,7 @@ def test_a_file_that_is_no_video_is_told_in_one_whole_sentence(sharing_user, bro
     assert viewer.open(str(broken), plugin="napari-sam2s") == []  # Ctrl+O, or dropped, with our reader chosen
     assert list(viewer.layers) == before
     assert status.text().startswith("broken.mp4 cannot be opened as a video: ")
-    assert status.text().endswith("Its end is missing, or it is no video: copy, download or record it again.")
+    assert status.text().endswith("Its end is missing, or it is not a video: copy, download or record it again.")
     assert said == ["Opening notes.txt ...", "Opening broken.mp4 ...", "Opening broken.mp4 ..."]
     told = [each for each in notices(viewer.window._qt_window) if each.message.text() == status.text()]  # closed ones linger
     shown = told[-1]

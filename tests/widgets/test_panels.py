@@ -202,7 +202,7 @@ def test_a_track_edit_with_preview(desk):
     panel.parent_menu.setCurrentIndex(1)
     desk.click(panel.parent_button)
     desk.wait(lambda: project.objects.get(3).parent == 1)
-    desk.wait(lambda: "is a daughter of left. Undo takes it back." in widget.status.text())
+    desk.wait(lambda: "is a daughter of left. Undo reverts it." in widget.status.text())
     panel.first.setCurrentIndex(panel.first.findData(1))
     assert panel.parent_menu.currentData() is None
     panel.first.setCurrentIndex(panel.first.findData(3))

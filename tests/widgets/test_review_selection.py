@@ -92,6 +92,7 @@ def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
     project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(4, 8)])  # tracked again, and sure now
     project.write_masks([(t, 2, square(150), Scores(0.1, 0.2)) for t in range(4, 8)])
     show(desk, 1)
+    desk.wait(lambda: panel.review[0].objects == (2,))  # there was one before, too
     assert (panel.table.currentRow(), panel.span, panel.table.selectedItems()) == (-1, None, [])
     desk.press(Qt.Key.Key_W)
     assert desk.widget.status.text() == "Press J first: it goes to a span."

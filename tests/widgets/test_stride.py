@@ -30,7 +30,7 @@ def test_the_box_reads_as_a_sentence_takes_a_number_and_remembers(qtbot):
     qtbot.addWidget(again)
     again.show_video(30.0)
     assert again.text() == "every 6th frame"
-    assert "30 frames a second" in again.toolTip()
+    assert "30 frames per second" in again.toolTip()
     again.show_video(None)  # such as a z-stack: nothing is filled in it
     assert (again.text(), again.every) == ("every frame", 1)
     assert "no frame rate" in again.toolTip()

@@ -108,7 +108,8 @@ def batch(
 
     Returns
     -------
-    A :class:`BatchRow` for each video, also for those that failed: look at ``state`` and ``message``.
+    list of BatchRow
+        One for each video, also for those that failed: look at ``state`` and ``message``.
 
     Raises
     ------

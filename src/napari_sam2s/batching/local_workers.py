@@ -91,7 +91,7 @@ class LocalWorkers:
         for n in dead:
             self.restarted += 1
             if self.restarted > RESTARTS * self.count:
-                raise TrackingError("The workers end over and over: try one video with `napari-sam2s track` to see why.")
+                raise TrackingError("The workers crash again and again: try one video with `napari-sam2s track` to see why.")
             _close_pipes(self._workers[n])
             self._workers[n] = self._spawn(n)
         return len(dead)
@@ -155,4 +155,4 @@ def _visible_gpus() -> list[str]:
 def _check_gpus(gpus: int) -> None:
     found = len(_visible_gpus())
     if found < gpus:
-        raise TrackingError(f"{gpus} GPUs are wanted and this machine has {found}: give --gpus {found}, or leave it out.")
+        raise TrackingError(f"{gpus} GPUs are wanted, but this machine has {found}: give --gpus {found}, or leave it out.")

@@ -82,7 +82,7 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
     if not prompts and args.truth is not None:
         prompts = _first_masks(args.truth)
     if not prompts:
-        raise PromptError("There is nothing to follow: give --point, --box, --mask, --project or --truth.")
+        raise PromptError("There is nothing to track: give --point, --box, --mask, --project or --truth.")
     return prompts
 
 

@@ -65,6 +65,6 @@ def _make(args: argparse.Namespace) -> None:
         seconds = time.perf_counter() - started
         scores = evaluate(project, case, skip="prompt")
         print(scores)
-        print(f"\n{len(case)} frames, {len(case.objects)} objects, {len(case) / seconds:.1f} frames a second.")
+        print(f"\n{len(case)} frames, {len(case.objects)} objects, {len(case) / seconds:.1f} frames per second.")
         contact_sheet(video, project).save(args.out / "masks.png")
         write_overlay(video, project, args.out / "masks.mp4")

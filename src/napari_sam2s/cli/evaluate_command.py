@@ -162,5 +162,5 @@ def _videos(path: Path, names: list[str]) -> dict[str, Any]:
     if inner:
         return {name: NumberedPictures(folder) for name, folder in inner.items()}
     if len(names) > 1:
-        raise EvaluationError(f"{path} has no folder for {names[0]!r}: give a folder with one folder of pictures a video.")
+        raise EvaluationError(f"{path} has no folder for {names[0]!r}: give a folder with one folder of pictures per video.")
     return {names[0]: NumberedPictures(path) if path.is_dir() else open_video(path)}

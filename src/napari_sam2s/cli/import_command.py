@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         help="a new project, such as case.sam2s; phases are added to one that exists",
     )
     parser.add_argument("--video", help="the video that the masks or phases belong to")
-    parser.add_argument("--fps", type=float, help="of a table with a phase a frame: its rate, if it is not the video's")
+    parser.add_argument("--fps", type=float, help="frame rate of a table with one phase per frame, if not the video's")
     parser.add_argument("--name", help="name of the video, if SRC has several")
     parser.add_argument(
         "--as",
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         if args.format == PHASES:
             return _import_phases(args, video)
         if args.fps is not None:
-            raise FormatError("--fps is the rate of a table of phases: leave it out.")
+            raise FormatError("--fps is for tables of phases only: leave it out.")
         show = opened.enter_context(progress_bar("import", "frame"))
         made = import_project(args.source, args.format, args.out, video, name=args.name, kind=args.kind, progress=show)
     print(made)  # below the bar
@@ -74,7 +74,7 @@ def _import_phases(args: argparse.Namespace, video: Any) -> int:
                 project.video.check(video)
             added = import_phases(project, args.source, video=video, fps=args.fps)
     elif video is None:
-        raise FormatError(f"There is no project {args.out}: give its --video, and it is made.")
+        raise FormatError(f"There is no project {args.out}: give --video to make it.")
     else:
         with project_draft(args.out) as draft, Project.create(draft, video) as project:
             added = import_phases(project, args.source, video=video, fps=args.fps)

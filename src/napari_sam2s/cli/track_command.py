@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Track."""
     prompts = read_prompts(args)
     if not prompts:
-        raise PromptError("There is nothing to follow: give --point, --box or --mask.")
+        raise PromptError("There is nothing to track: give --point, --box or --mask.")
     into_project = args.out.suffix == PROJECT_ENDING
     if not into_project:
         _check_folder(args.out, prompts)

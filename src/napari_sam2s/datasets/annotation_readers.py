@@ -59,7 +59,7 @@ def grey(path: Path, channel: int | None = None) -> NDArray[Any]:
         return array
     if channel is None:
         if (array[..., :3] != array[..., :1]).any():
-            raise DatasetError(f"{path} is a colour picture; expected is one grey value a pixel, repeated in each channel.")
+            raise DatasetError(f"{path} is a colour picture; expected is one grey value per pixel, repeated in each channel.")
         channel = 0
     return array[..., channel]
 
@@ -104,7 +104,7 @@ def threshold(path: Path, above: int = 127) -> ClassMap:
     between = np.count_nonzero((array > 64) & (array < 192))
     if between > max(0.05 * array.size, 64):
         share = 100 * between / array.size
-        raise DatasetError(f"{path} is no mask of black and white: {share:.0f} % of its pixels are grey.")
+        raise DatasetError(f"{path} is not a black and white mask: {share:.0f} % of its pixels are grey.")
     return (array > above).astype(np.int16)
 
 

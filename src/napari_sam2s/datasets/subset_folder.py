@@ -53,7 +53,7 @@ class SubsetFolder:
         )
         strange = not known and root.is_dir() and any(p.suffix != ".part" for p in root.iterdir())
         if self._meta.get("dataset") != dataset.name or strange:
-            raise DatasetError(f"{root} exists already and is no conversion of {dataset.name}: choose another folder.")
+            raise DatasetError(f"{root} exists already and is not a conversion of {dataset.name}: choose another folder.")
         self._links = LinkFile(root, new=True)
 
     def has(self, video: str) -> bool:

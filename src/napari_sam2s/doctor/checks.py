@@ -92,10 +92,17 @@ def packages() -> Iterator[Finding]:
     unusable = [finding for text in found if (finding := _unusable(*text.split()))]
     for requirement, version in wrong:
         wanted = f"{requirement.name}{requirement.specifier}"
-        yield Finding("packages", "broken", f"{wanted} is needed; found: {version}.", f'{PIP} "{wanted}"')
+        remedy = f'{PIP} "{wanted}"' + (_builds(version) if requirement.name == "torch" else "")
+        yield Finding("packages", "broken", f"{wanted} is needed; found: {version}.", remedy)
     yield from unusable
     if not wrong and not unusable:
         yield Finding("packages", "ok", ", ".join(sorted(found)))
+
+
+def _builds(version: str) -> str:
+    """Return the option that gets another torch of the same kind: that of a bare pip may be a CUDA build of gigabytes."""
+    kind = version.partition("+")[2]  # 2.13.0+cpu, 2.13.0+cu128
+    return f" --index-url https://download.pytorch.org/whl/{kind}" if kind else ""
 
 
 def _unusable(package: str, version: str) -> Finding | None:
@@ -223,7 +230,8 @@ def network() -> Iterator[Finding]:
     try:
         importlib.import_module("torch")
     except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
-        yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", f"{PIP} --force-reinstall torch")
+        remedy = f"{PIP} --force-reinstall torch{_builds(metadata.version('torch'))}"
+        yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", remedy)
         return
     from napari_sam2s.model import load_model
     from napari_sam2s.tracking import Tracker
@@ -295,7 +303,7 @@ def plugins() -> Iterator[Finding]:
         if manifest.name not in ("napari", "napari-sam2s") and any(set(r.filename_patterns) & set(OWN_KINDS) for r in readers):
             others.add(manifest.name)
     if others:
-        remedy = "Choose napari-sam2s when napari asks, or File > Preferences > Plugins."
+        remedy = "Choose SAM2S when napari asks, or set it in File > Preferences > Plugins."
         yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
     else:
         yield Finding("plugins", "ok", "no other plugin opens video files")

@@ -49,7 +49,7 @@ def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> 
         height, width = (whole(n) for n in runs["size"])
         counts = unpack_counts(runs["counts"]) if isinstance(runs["counts"], str) else [whole(n) for n in runs["counts"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"A mask is no run lengths of COCO ({error!r}).") from error
+        raise FormatError(f"A mask is not in COCO's run-length format ({error!r}).") from error
     if size is not None and (height, width) != tuple(size):
         raise FormatError(
             f"A mask is of {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."

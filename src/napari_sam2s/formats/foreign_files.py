@@ -48,5 +48,5 @@ def whole(value: Any) -> int:
         If it is none: 2.5 is not 2, and true is not 1.
     """
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     return int(value)

@@ -56,9 +56,9 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
     except UNREADABLE as error:
         raise FormatError(f"The mask {path} cannot be read ({error}).") from error
     if array is None:
-        raise FormatError(f"The mask {path} has {pages} pages, one a frame from 0 on: there is none for frame {frame}.")
+        raise FormatError(f"The mask {path} has {pages} pages, one per frame from 0 on: there is none for frame {frame}.")
     if array.ndim > 3:
-        raise FormatError(f"The mask {path} has the shape {array.shape}; a mask is (Y, X), or a page a frame (T, Y, X).")
+        raise FormatError(f"The mask {path} has the shape {array.shape}; a mask is (Y, X), or one page per frame (T, Y, X).")
     if array.ndim != 2:
         raise FormatError(f"The mask {path} is a colour picture; its values must be object ids (palette or grey).")
     if not array.size:

@@ -52,7 +52,7 @@ def import_phases(project: Project, path: Path | str, *, video: Any = None, fps:
         If a phase lies outside of the video, or one of its name is on its frames already. Nothing was added then.
     """
     if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise FormatError(f"fps={fps!r}: give the frames a second of the table, such as 1 or 25.")
+        raise FormatError(f"fps={fps!r}: give the frames per second of the table, such as 1 or 25.")
     path = Path(path).expanduser()
     with reading(path, "a table of phases"):
         rows = _Table(path, _Clock(project, video), fps).rows()
@@ -76,7 +76,7 @@ class _Clock:
         if self._times is not None:
             return int(np.searchsorted(self._times, seconds - 1e-4))
         if not self.fps:
-            raise FormatError("The video has no frames a second, so seconds say nothing: give a table of frames.")
+            raise FormatError("The video has no frame rate, so seconds say nothing: give a table of frames.")
         return math.ceil(seconds * self.fps - 1e-3)
 
 
@@ -159,8 +159,8 @@ class _Table:
             starts, ends = ([self._clock.frame(n / self._fps) for n in each] for each in (starts, ends))
         elif 2 * ends[-1] <= frames:
             raise FormatError(
-                f"{self._path} ends with frame {ends[-1] - 1} and the video with frame {frames - 1}. Give the rate of the "
-                f"table, --fps 1 if it has a row a second, or that of the video ({self._clock.fps or 25:g}) if it ends there."
+                f"{self._path} ends with frame {ends[-1] - 1} and the video with frame {frames - 1}. Give its "
+                f"rate: --fps 1 if it has one row per second, or the video's ({self._clock.fps or 25:g}) if it ends there."
             )
         over = ends[-1] - frames
         if over > max(1.0, self._clock.fps or 1.0):  # a second

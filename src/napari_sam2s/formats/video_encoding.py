@@ -82,7 +82,7 @@ def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, codec: 
         raise FormatError(f"There are no frames to write to {path.name}.")
     _check_frame(first, first)
     if not (isinstance(fps, int | float | np.number) and 0 < fps < np.inf):
-        raise FormatError(f"fps={fps!r} is no rate: give frames per second, a number above 0.")
+        raise FormatError(f"fps={fps!r} is not a frame rate: give frames per second, a number above 0.")
     height, width = (side // step * step for side in first.shape[:2])
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:.6g}", "-i", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, "-an", *codec, f"file:{part}"]

@@ -88,7 +88,7 @@ def read_class_list(path: Path | str) -> ClassList:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(
-            f"{path} cannot be read as a list of classes ({error}): give a text file with a name a line, or one of "
+            f"{path} cannot be read as a list of classes ({error}): give a text file with one name per line, or one of "
             f"{', '.join(PRESETS)}."
         ) from error
     if path.suffix.lower() == ".json":
@@ -97,7 +97,7 @@ def read_class_list(path: Path | str) -> ClassList:
         names = [line.split("#", 1)[0].strip() for line in text.splitlines()]
     names = [name for name in names if name]
     if not names:
-        raise FormatError(f"{path} names no classes: write one a line.")
+        raise FormatError(f"{path} names no classes: write one per line.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FormatError(f"{path} names {', '.join(twice)} more than once.")

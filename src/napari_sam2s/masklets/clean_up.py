@@ -55,7 +55,7 @@ class CleanUp:
 
     def __post_init__(self) -> None:
         if self.kind not in CLEAN_UPS:
-            raise ProjectError(f"{self.kind!r} cleans nothing up; there are {', '.join(CLEAN_UPS)}.")
+            raise ProjectError(f"{self.kind!r} is not a clean-up: choose one of {', '.join(CLEAN_UPS)}.")
         most = LARGEST_RADIUS if self.kind in ("smooth", "grow", "shrink") else None
         if self._number < 0 or (most is not None and self._number > most):
             fits = "0 pixels or more" if most is None else f"0 to {most} pixels"

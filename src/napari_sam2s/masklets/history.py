@@ -56,7 +56,7 @@ class History:
             if row is None:
                 return None
             if db.execute("SELECT 1 FROM runs WHERE step = ? AND status = 'running'", (row["id"],)).fetchone():
-                raise ProjectError("Tracking is still going on: pause it before undoing it.")
+                raise ProjectError("Tracking is still running: pause it, then undo.")
             return self._toggle(row, undone=True)
 
     def redo(self) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.identity_links import Links, Question
-from napari_sam2s.masklets.mask_parts import likeness
+from napari_sam2s.masklets.mask_parts import ALIKE, hidden_between, likeness
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_statistics import Series
 from napari_sam2s.masklets.objects import Objects
@@ -97,7 +97,7 @@ class Reviewer:
 
     def __init__(self, store: Store, objects: Objects, masks: MaskQueries, tracks: TrackEditor, links: Links) -> None:
         self._store, self._objects, self._masks, self._tracks, self._links = store, objects, masks, tracks, links
-        self._cache = ReviewCache(self._shared, lambda t, i: likeness(masks.encoded(t, i)), store.guard)
+        self._cache = ReviewCache(self._shared, self._likeness, store.guard)
         store.when_touched.append(self._cache.touch)
         store.when_forgotten.append(self._cache.clear)
 
@@ -124,6 +124,15 @@ class Reviewer:
             found += _spans(doubts, start, stop)
         found += [self._link_span(question) for question in self._links.questions() if start <= question.frame < stop]
         return Review(tuple(sorted(found, key=lambda s: (s.link is None, -s.severity, s.start, s.objects))))
+
+    def _likeness(self, frame: int, object_id: int) -> float:
+        """Return the area of a mask's second largest part by the largest: 0 if another object only lies across it."""
+        mask = self._masks.encoded(frame, object_id)
+        alike = likeness(mask)
+        if mask is None or alike < ALIKE:
+            return alike
+        others = [entry.mask for entry in self._masks.entries(frame) if entry.object_id != object_id and entry.mask.area]
+        return 0.0 if hidden_between(mask, others) else alike
 
     def _shared(self, frame: int, first: int, second: int) -> float:
         """Return the part of the smaller of two masks that both claim."""

@@ -37,6 +37,7 @@ class ReviewCache:
         self._of_objects: dict[int, tuple[Series, list[Doubts]]] = {}
         self._boxes: NDArray[np.int64] = np.empty((0, 3), np.int64)
         self._known_shared: dict[tuple[int, int, int], float] = {}
+        self._looked: dict[int, set[int]] = {}  # frames on which an object's parts were counted, which others may lie between
 
     def touch(self, keys: Sequence[Sequence[int]]) -> None:
         """Note that masks, by ``(frame, object id)``, have changed."""
@@ -84,7 +85,13 @@ class ReviewCache:
     def _of_object(self, object_id: int, series: Series, pixels: int, limits: Thresholds) -> list[Doubts]:
         known = self._of_objects.get(object_id)
         if known is None or known[0] is not series:
-            found = [*doubts_of(object_id, series, pixels, limits), *falls_in_two(object_id, series, self._likeness, limits)]
+            looked = self._looked[object_id] = set()
+
+            def likeness(frame: int, i: int) -> float:
+                looked.add(frame)
+                return self._likeness(frame, i)
+
+            found = [*doubts_of(object_id, series, pixels, limits), *falls_in_two(object_id, series, likeness, limits)]
             known = self._of_objects[object_id] = series, found
         return known[1]
 
@@ -94,11 +101,14 @@ class ReviewCache:
             self._ids, self._of_objects, self._known_shared = tuple(series), {}, {}
             self._boxes = overlapping_boxes(series, limits, (0, np.iinfo(np.int32).max))
             return
+        frames = {frame for frame, _ in touched}
+        for i in [i for i in self._of_objects if not frames.isdisjoint(self._looked[i])]:
+            del self._of_objects[i]
         for frame, i in touched:
             for j in self._ids:
                 self._known_shared.pop((frame, min(i, j), max(i, j)), None)
         if touched:
-            self._update_boxes(series, limits, sorted({frame for frame, _ in touched}))
+            self._update_boxes(series, limits, sorted(frames))
 
     def _update_boxes(self, series: Mapping[int, Series], limits: Thresholds, frames: list[int]) -> None:
         """Find the boxes that overlap anew, from the first of some frames to the last."""

@@ -48,7 +48,7 @@ class TrackEdit:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ProjectError(f"{self.kind!r} is no track edit; there are {', '.join(KINDS)}.")
+            raise ProjectError(f"{self.kind!r} is not a track edit: choose one of {', '.join(KINDS)}.")
         if self.kind in PAIRED and self.second is None:
             raise ProjectError(f"To {self.kind}, choose a second object.")
         if self.kind == "copy" and self.frame is None:

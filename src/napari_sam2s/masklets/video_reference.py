@@ -171,7 +171,7 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "video_relative": None if whole is None else _kept(_from(project.parent, whole)),
     }
     if (wrong := unsound_fact(facts)) is not None:
-        raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which cannot be: mend that first.")
+        raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which cannot be: correct that first.")
     return facts
 
 

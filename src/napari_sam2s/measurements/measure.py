@@ -73,7 +73,7 @@ def measure(
     if not hasattr(masklets, "objects"):
         raise FormatError(f"A {type(masklets).__name__} holds no masks of objects: give what Project.open(PATH) returns.")
     if video is not None and not hasattr(video, "shape"):
-        raise FormatError(f"A {type(video).__name__} is no open video: give what open_video(PATH) returns.")
+        raise FormatError(f"A {type(video).__name__} is not an open video: give what open_video(PATH) returns.")
     chosen = _chosen(masklets.objects, objects)
     scale = _scale(video if video is not None else getattr(masklets, "video", None), pixel_size, unit)
     _check_size(masklets, video)

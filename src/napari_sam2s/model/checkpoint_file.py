@@ -173,7 +173,7 @@ def _dense(name: str, weight: Tensor, scale: Tensor | None, path: Path) -> Tenso
         If it is quantised or holds no values.
     """
     if weight.is_quantized or weight.is_meta or weight.layout != torch.strided:
-        raise ModelError(f"{path} has weights that are no plain numbers ({name}): save them dense, in float32 or 16 bits.")
+        raise ModelError(f"{path} has weights that are not plain numbers ({name}): save them dense, in float32 or 16 bits.")
     if scale is not None:
         return weight.float() * scale
     # With numbers of 8 bits torch can do little.

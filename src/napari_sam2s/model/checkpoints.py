@@ -269,7 +269,7 @@ def recognise(weights: Mapping[str, Tensor], path: Path) -> ModelConfig:
         return SAM3
     patch = weights.get("image_encoder.trunk.patch_embed.proj.weight")
     if patch is not None and patch.ndim != 4:
-        raise ModelError(f"{path} has an image_encoder.trunk.patch_embed.proj.weight that is no kernel: get it again.")
+        raise ModelError(f"{path} has an image_encoder.trunk.patch_embed.proj.weight of an unexpected shape: get it again.")
     if "image_encoder.neck.convs.0.norm_0.weight" in weights and patch is not None:
         return _efficienttam(patch.shape[0], path)
     blocks = {int(m[1]) for name in weights if (m := re.match(r"image_encoder\.trunk\.blocks\.(\d+)\.", name))}

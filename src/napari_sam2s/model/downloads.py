@@ -84,8 +84,8 @@ def _mirror(variable: str) -> str:
         parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.scheme == "file") or parts.password
     ):
         raise ModelError(  # without its value: it may hold a password
-            f"{variable} is no address of a server: give one like https://mirror.example/weights, without a password; a folder "
-            "of this machine is named in SAM2S_OFFLINE_DIR."
+            f"{variable} is not the address of a server: give one like https://mirror.example/weights, without a password. "
+            "To name a folder of this machine, use SAM2S_OFFLINE_DIR."
         )
     return urllib.parse.quote(given, safe="/:%[]@?=&")
 
@@ -224,7 +224,12 @@ def sha256_once(path: Path) -> str:
 
 def state_of(path: Path) -> tuple[int, ...]:
     """Return numbers that change whenever a file does; the time of change of its entry is no one's to put back."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ModelError(
+            f"The weights {path} are missing ({error.strerror}): reinstall napari-sam2s, or give the path of a checkpoint."
+        ) from error
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

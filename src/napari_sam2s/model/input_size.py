@@ -90,7 +90,7 @@ def _sidecar(path: Path) -> int | None:
             text = place.read_text(encoding="utf-8")
             content = json.loads(text) if place.suffix == ".json" else None
         except (OSError, ValueError) as error:
-            raise ModelError(f"{place}, which lies beside {path.name}, cannot be read ({error}): mend or move it.") from error
+            raise ModelError(f"{place}, which lies beside {path.name}, cannot be read ({error}): move it away.") from error
         if place.suffix == ".json":
             size = only_size(content)
         else:

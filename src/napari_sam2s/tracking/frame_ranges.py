@@ -60,7 +60,7 @@ def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int]
     if unknown := [i for i in ids if i not in conditioning]:
         raise TrackingError(f"Object {unknown[0]} has no prompt: say where it is on a frame first.")
     if not ids:
-        raise TrackingError("There is nothing to follow: give an object a point, a box or a mask first.")
+        raise TrackingError("There is nothing to track: give an object a point, a box or a mask first.")
     return ids
 
 

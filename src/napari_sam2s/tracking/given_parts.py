@@ -19,7 +19,7 @@ def shape_of_video(video: Any) -> tuple[int, int, int]:
         If it is not open, or has another shape or type.
     """
     if not hasattr(video, "shape"):
-        raise TrackingError(f"{_say(video)} is no open video: give what sam2s.open_video(PATH) returns.")
+        raise TrackingError(f"{_say(video)} is not an open video: give what sam2s.open_video(PATH) returns.")
     shape = tuple(int(n) for n in video.shape)
     if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
         raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
@@ -37,9 +37,9 @@ def check_parts(model: Any, project: Any, shape: tuple[int, int, int]) -> None:
         If it is a name or path alone, or the project is that of a video of another ``shape``, ``(T, Y, X)``.
     """
     if not (hasattr(model, "facts") or hasattr(model, "create")):  # here, or in an engine
-        raise TrackingError(f"{_say(model)} is no model: give what sam2s.load_model(NAME) returns.")
+        raise TrackingError(f"{_say(model)} is not a model: give what sam2s.load_model(NAME) returns.")
     if project is not None and not hasattr(project, "write_masks"):
-        raise TrackingError(f"{_say(project)} is no open project: give what sam2s.Project.open(PATH) returns.")
+        raise TrackingError(f"{_say(project)} is not an open project: give what sam2s.Project.open(PATH) returns.")
     if isinstance(project, Project) and project.shape != shape:
         raise TrackingError(
             f"The project's video has {project.shape} frames, rows and columns, and this one {shape}: it is another."

@@ -64,15 +64,15 @@ def track(
 
     Returns
     -------
-    The project, or :class:`Masks`: ``.masks(frame)`` is ``{object id: (Y, X) bool}``, ``.scores(frame)`` is
-    ``{object id: Scores}``.
+    Project or Masks
+        ``.masks(frame)`` is ``{object id: (Y, X) bool}``, ``.scores(frame)`` is ``{object id: Scores}``.
     """
     prompts = list(prompts)
     if not prompts:
-        raise TrackingError("There is nothing to follow: give at least one Prompt(object_id, frame, points=...).")
+        raise TrackingError("There is nothing to track: give at least one Prompt(object_id, frame, points=...).")
     if wrong := [p for p in prompts if not isinstance(p, Prompt)]:
         raise TrackingError(
-            f"{wrong[0]!r} is no Prompt: give Prompt(object_id, frame, points=...), from napari_sam2s.masklets."
+            f"{wrong[0]!r} is not a Prompt: give Prompt(object_id, frame, points=...), from napari_sam2s.masklets."
         )
     opened = open_video(video)
     network: VideoModel = load_model(model, device=device) if isinstance(model, str | Path) else model

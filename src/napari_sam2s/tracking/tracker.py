@@ -145,7 +145,7 @@ class Tracker:
 
         Returns
         -------
-        The mask ``(Y, X)`` bool.
+        numpy.ndarray of bool, (Y, X)
 
         Raises
         ------
@@ -191,8 +191,9 @@ class Tracker:
 
         Returns
         -------
-        One to three :class:`Candidate`, ``mask`` ``(Y, X)`` bool and ``iou`` as predicted, best first. Masks that are empty or
-        nearly the same as a better one are left out, so there may be none.
+        list of Candidate
+            One to three, ``mask`` ``(Y, X)`` bool and ``iou`` as predicted, best first. Masks that are empty or nearly the
+            same as a better one are left out, so there may be none.
 
         Raises
         ------

@@ -153,7 +153,7 @@ class ArrayFrames:
         self._process = os.getpid()
         _check_array(raw)
         if axes is not None and not isinstance(axes, str):
-            raise VideoError(f"axes={axes!r} are no axes: give text such as 'TYX' or 'TCYX'.")
+            raise VideoError(f"axes={axes!r} are not axes: give text such as 'TYX' or 'TCYX'.")
         axes = axes.upper() if axes else guess_axes(raw.shape)
         self._stored = axes
         raw, axes = as_video(raw, axes)

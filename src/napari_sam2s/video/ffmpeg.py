@@ -139,7 +139,7 @@ def probe(source: Source) -> Probe:
         raise VideoError(_why_not(path, text))
     container = _first(_FORMAT, text) or ""
     if _GUESSED in text:
-        raise VideoError(f"{path} is of no kind that can be told: it may be a {container}, or anything else. Give a video.")
+        raise VideoError(f"{path} cannot be recognised: it may be a {container}, or anything else. Give a video.")
     if container in TEXT_ART:
         raise VideoError(f"{path} is text, or art made of letters, not a video: give a video file, or a folder of pictures.")
     if _NO_CLOCK in text:
@@ -225,7 +225,7 @@ def _why_not(path: Path, text: str) -> str:
     reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")
     if "moov atom" in reason:
-        reason, remedy = "moov atom not found", "Its end is missing, or it is no video: copy, download or record it again"
+        reason, remedy = "moov atom not found", "Its end is missing, or it is not a video: copy, download or record it again"
     else:
         remedy = "Give a video file or a folder of pictures; if it is one, copy or download it again"
     return f"{path} cannot be opened as a video: {reason}. {remedy}."

@@ -107,14 +107,14 @@ def as_video(array: Any, axes: str) -> tuple[Any, str]:
     lengths = dict(zip(axes, shape, strict=True))
     time = "T" if lengths.get("T", 1) > 1 or lengths.get("Z", 1) == 1 else "Z"
     if time == "T" and lengths.get("Z", 1) > 1:
-        raise VideoError(f"A volume over time {shape} is no video: take one plane, or a projection, first.")
+        raise VideoError(f"A volume over time {shape} is not a video: take one plane, or a projection, first.")
     if time not in axes:
-        raise VideoError(f"A single picture {shape} is no video: a video has several frames.")
+        raise VideoError(f"A single picture {shape} is not a video: a video has several frames.")
     kept = [a for a in axes if a in (time, "Y", "X") or lengths[a] > 1]
     order = "".join("T" if a == time else a for a in kept)
     order = "T" + order.replace("T", "")
     if order not in ("TYX", "TCYX", "TYXC"):
-        raise VideoError(f"An array of axes {axes} and shape {shape} is no video: use TYX, TCYX, TYXC or CTYX.")
+        raise VideoError(f"An array of axes {axes} and shape {shape} is not a video: use TYX, TCYX, TYXC or CTYX.")
     _refuse_large(array, shape, axes.index(time))
     if order == axes:
         return array, axes

@@ -17,7 +17,7 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str], Pr
         If the file has no such stream.
     """
     if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
-        raise VideoError(f"stream={stream!r} is no stream: video streams are counted from 0.")
+        raise VideoError(f"stream={stream!r} is not a stream: video streams are counted from 0.")
     first = probe(Source(path))  # of stream 0
     streams = first.streams
     if stream is not None:

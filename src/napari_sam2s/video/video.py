@@ -253,7 +253,7 @@ def open_video(
         return source
     number = isinstance(fps, int | float | np.number) and not isinstance(fps, bool | complex | np.complexfloating)
     if fps is not None and not (number and 0 < fps < np.inf):
-        raise VideoError(f"fps={fps!r} is no rate: give frames per second, a number above 0.")
+        raise VideoError(f"fps={fps!r} is not a frame rate: give frames per second, a number above 0.")
     source = plain(source)
     if not isinstance(source, str | Path):
         if not hasattr(source, "shape") or not hasattr(source, "dtype"):
@@ -326,7 +326,7 @@ def _open_pictures(path: Path) -> tuple[Any, str | None, Sequence[str], Physical
 
 def _check_path(path: Path) -> None:
     if "\0" in str(path):
-        raise VideoError(f"{str(path)!r} is no path: it holds a NUL character.")
+        raise VideoError(f"{str(path)!r} is not a path: it holds a NUL character.")
     try:
         path.stat()
         if path.is_dir():
@@ -341,7 +341,7 @@ def _check_path(path: Path) -> None:
         if kind := kind_of(path, head):
             raise VideoError(f"{path} is a file {kind}.")
     except PermissionError as error:
-        raise VideoError(f"{path} may not be read: you lack the permission.") from error
+        raise VideoError(f"{path} cannot be read: you have no permission.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VideoError(f"There is no file or folder {path}.") from error
     except OSError as error:  # a name too long, a disk that went

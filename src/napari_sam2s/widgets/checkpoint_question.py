@@ -32,7 +32,7 @@ class CheckpointQuestion(QWidget):
         self.sizes.setToolTip("The size that the network was trained at.")
         self.size_button = button("Use this size", self._size, "Load the model at this input size, and remember it.")
         self.accept_button = button(
-            "Go on without them", self._accept, "Load the model all the same, without the tensors that do not fit."
+            "Load without them", self._accept, "Load the model all the same, without the tensors that do not fit."
         )
         stacked(self.words, side_by_side(self.sizes, self.size_button, self.accept_button), into=self)
         self.setVisible(False)

@@ -69,6 +69,20 @@ def menu(items: Iterable[str], tip: str) -> QComboBox:
     return made
 
 
+class ShortenedLabel(QLabel):
+    """A line that is shortened in the middle where there is no room for it: a label of Qt makes the whole page wider."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for no width."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:
+        """Draw what fits."""
+        line = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.contentsRect().width())
+        painter, side = QStylePainter(self), int(self.alignment().value)
+        painter.drawItemText(self.contentsRect(), side, self.palette(), self.isEnabled(), line, self.foregroundRole())
+
+
 def wrapped(text: str = "", tip: str = "", lines: int = 0) -> QLabel:
     """Return a label of as many lines as it needs; it takes the height of ``lines`` also when it has fewer."""
     made = _Lines(text, lines)

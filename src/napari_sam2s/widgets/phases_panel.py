@@ -58,7 +58,7 @@ class PhasesPanel(QWidget):
         self.remove_button = button(
             "Remove", self.remove, "Remove the chosen phase; undo brings it back.", Qt.FocusPolicy.NoFocus
         )
-        tip = "Add the phases of a table: our own, one with seconds, or one with a phase a frame, as Cholec80 has them."
+        tip = "Add the phases of a table: our own, one with seconds, or one with a phase for each frame, as Cholec80 has them."
         self.import_button = button("Import ...", self._choose_file, tip, Qt.FocusPolicy.NoFocus)
         buttons = side_by_side(self.remove_button, self.import_button)
         stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), buttons, into=self)
@@ -80,7 +80,7 @@ class PhasesPanel(QWidget):
         if phase.stop is None:
             self._session.tell(f"{phase.name} begins at frame {frame}. Go to its last frame and press {key} again.")
         else:
-            self._session.tell(f"{phase.name} is on frames {phase.start} to {phase.stop - 1}. Undo takes the last mark back.")
+            self._session.tell(f"{phase.name} is on frames {phase.start} to {phase.stop - 1}. Undo reverts the last mark.")
 
     def remove(self) -> None:
         """Remove the chosen phase."""
@@ -103,7 +103,7 @@ class PhasesPanel(QWidget):
             warnings.simplefilter("always")
             added = self._do(lambda project: import_phases(project, path, video=video))
         if added:
-            told = [f"{len(added)} phases are added. Undo takes them back.", *(str(each.message) for each in said)]
+            told = [f"{len(added)} phases are added. Undo reverts them.", *(str(each.message) for each in said)]
             self._session.tell(" ".join(told))
 
     def _do(self, change: Callable[[Project], Any]) -> Any:

@@ -230,7 +230,7 @@ class Session(QObject):
         """Show the user a message, in a notification of napari's as well; and that a run was paused for what it tells of."""
         paused, self._stopped_run = self._stopped_run, False
         if paused and self.worker is not None and self.worker.interrupted:
-            message = f"Tracking is paused. {message} Resume goes on tracking."
+            message = f"Tracking is paused. {message} Resume continues it."
         self.message.emit(message)
         self.news.emit(message)
 

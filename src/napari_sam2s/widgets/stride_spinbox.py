@@ -34,7 +34,7 @@ class StrideSpinBox(QSpinBox):
         self.setEnabled(bool(fps))
         self.setToolTip(  # Qt breaks no lines itself
             "Track every N-th frame. The frames between are filled with shapes\nthat follow the motion, and marked as filled. "
-            f"This is several times\nfaster, but too coarse for fast motion. The video has {fps:.3g} frames a second."
+            f"This is several times\nfaster, but too coarse for fast motion. The video has {fps:.3g} frames per second."
             if fps
             else "Every frame is tracked, because this image has no frame rate."
         )

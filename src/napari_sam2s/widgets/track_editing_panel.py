@@ -148,7 +148,7 @@ class TrackEditingPanel(QWidget):
         project.objects.set_parent(child, parent)
         name = project.objects.get(child).name
         of = "has no parent" if parent is None else f"is a daughter of {project.objects.get(parent).name}"
-        self._session.notify(f"{name} {of}. Undo takes it back.")
+        self._session.notify(f"{name} {of}. Undo reverts it.")
 
     def showEvent(self, event: Any) -> None:
         """Look at the project as it is now, and at the object that is chosen there."""
@@ -250,9 +250,7 @@ class TrackEditingPanel(QWidget):
     def _clean(self, edit: CleanUp, project: Project) -> None:
         changed = edit.apply(project)
         name = project.objects.get(edit.object_id).name
-        was = (
-            f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo takes it back."
-        )
+        was = f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo reverts it."
         self._session.notify(was if changed else f"There was nothing to clean up in the masks of {name}.")
 
     def show_preview(self) -> None:

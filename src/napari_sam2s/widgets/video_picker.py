@@ -10,13 +10,13 @@ from magicgui.widgets import ComboBox
 from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 from npe2 import PluginManager
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QToolButton, QWidget
 
 from napari_sam2s.errors import ProjectError, Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.form_parts import button, side_by_side, stacked
+from napari_sam2s.widgets.form_parts import ShortenedLabel, button, side_by_side, stacked
 from napari_sam2s.widgets.label_menu import labels_on_show
 from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video, get_reader
 from napari_sam2s.widgets.next_video import next_video
@@ -47,8 +47,7 @@ class VideoPicker(QWidget):
         self._session, self._choice, self._project_folder = session, choice, project_folder
         self._layers = session.viewer.layers
         self.video = _choice_of_layers(self._layers)
-        self.project = QLabel("none")
-        self.project.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.project = ShortenedLabel("none")
         choose = QToolButton()
         choose.setText("...")
         choose.setStyleSheet("QToolButton::menu-indicator { image: none; }")  # it would lie on the dots, which say as much
