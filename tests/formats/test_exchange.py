@@ -229,7 +229,9 @@ def test_a_project_in_every_format(tmp_path, three):
                 with pytest.warns(UserWarning, match="overlap"):
                     made = project.export(tmp_path / name, name)
             assert made.exists()
-        with pytest.raises(ProjectError, match="'jpeg' is not a format we write; there are 'davis', 'coco', 'csv', 'objects', 'sav'"):
+        with pytest.raises(
+            ProjectError, match="'jpeg' is not a format we write; there are 'davis', 'coco', 'csv', 'objects', 'sav'"
+        ):
             project.export(tmp_path, "jpeg")
     read = {
         "davis": read_davis(tmp_path / "davis"),

@@ -1,6 +1,6 @@
 """Cell Tracking Challenge: ``mask000.tif`` (uint16, the value a track) and ``res_track.txt`` (label, begin, end, parent).
 
-A track has no gaps, so an object that leaves and comes back is several tracks, one for each presence, each with the one before it
+A track has no gaps. So an object that leaves and comes back is several tracks, one a presence, each with the one before it
 as its parent: the challenge's annotators link an object that is seen again so (its "Annotation procedure"). Of an object
 with a parent, the first track has as its parent the last track of that object before it. ``objects.csv`` beside says
 which tracks are which object; tools of the challenge leave it alone. Without it, a track that begins after a gap and is its
@@ -217,7 +217,9 @@ class CtcFolder:
                     for r in rows
                 }
             path = self._list()
-            listed = [[int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+            listed = [
+                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
+            ]
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
@@ -226,7 +228,7 @@ class CtcFolder:
 
 
 def _seen_again(tracks: list[list[int]]) -> dict[int, int]:
-    """Return the object of each track, the first of its tracks: the only child of a parent is that, if it begins after a gap."""
+    """Return the object of each track, the first of its tracks: the only child of a parent is that too, after a gap."""
     objects = {row[0]: row[0] for row in tracks}
     ends = {row[0]: row[2] for row in tracks if len(row) >= 4}
     children = Counter(row[3] for row in tracks if len(row) >= 4)

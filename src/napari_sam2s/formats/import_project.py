@@ -160,7 +160,9 @@ def _known(
             else:
                 masks = masklets.masks(frame).items()
                 if other := next((np.shape(mask) for _, mask in masks if np.shape(mask) != tuple(size)), None):
-                    raise FormatError(f"{source} has a mask of {other} (Y, X) on frame {frame}, and its video has {tuple(size)}.")
+                    raise FormatError(
+                        f"{source} has a mask of {other} (Y, X) on frame {frame}, and its video has {tuple(size)}."
+                    )
                 entries = {i: Entry(i, rle.encode(binary_mask(mask, size, FormatError))) for i, mask in masks}
         yield frame, entries
 

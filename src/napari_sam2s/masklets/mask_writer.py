@@ -47,7 +47,9 @@ class MaskWriter:
             frame, object_id = frame_of(t), id_of(i)
             encoded.append((frame, object_id, self._encoded(frame, mask), scores))
         if twice := [key for key, n in Counter(row[:2] for row in encoded).items() if n > 1]:
-            raise ProjectError(f"Object {twice[0][1]} has two masks on frame {twice[0][0]}: write one for each object and frame.")
+            raise ProjectError(
+                f"Object {twice[0][1]} has two masks on frame {twice[0][0]}: write one for each object and frame."
+            )
         # Those of a removed object are kept, for it may be brought back.
         self._objects.check(*{object_id for _, object_id, *_ in encoded}, removed_too=True)
         with self._runs.step_of(run, f"masks ({origin})") as db:

@@ -222,7 +222,7 @@ class Project:
         :data:`napari_sam2s.formats.FORMATS` lists them with their titles and options. ``"overlay"`` and ``"gif"`` are files,
         such as ``masks.mp4``, drawn on the frames of ``video=``. Given to other formats, ``video`` says when frames are shown;
         else that is a frame by the rate. ``progress`` is called with the number of frames done and of all.
-        Without a format, names such as ``.mp4`` are overlays, ``.gif`` is a GIF, and a folder is for DAVIS. An earlier export is
+        Without a format, names such as ``.mp4`` are overlays, ``.gif`` is a GIF, a folder is for DAVIS. An earlier export is
         refused, unless ``overwrite=True``.
 
         Raises
