@@ -99,8 +99,8 @@ class TiffStack:
             raise FormatError(f"{self.path} cannot be read as TIFF ({error}).") from error
         if dtype.kind in "iu" and len(shape) == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[0] > 1:
             raise FormatError(
-                f"{self.path} is one colour picture of {shape[0]} planes, as tifffile writes 3 or 4 frames unless it is told "
-                "otherwise: write the labels again with photometric='minisblack'."
+                f"{self.path} is one colour picture of {shape[0]} planes, which is how tifffile writes 3 or 4 "
+                "frames by default. Write the labels again with photometric='minisblack'."
             )
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
