@@ -7,7 +7,6 @@ import shutil
 import weakref
 
 import numpy as np
-from qtpy import API
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -132,12 +131,11 @@ def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engi
     worker, sync = session.worker, session.layers
     prompts, objects = sync.prompts, sync.objects
     session.settle()
-    parts = (worker, worker.project, sync, sync._strokes, prompts, objects)
-    if API != "pyside6":  # which keeps the shell of whatever has a function connected to its signals, and what that refers to
-        parts += (widget, session, widget.keys, widget.run_view, widget.timeline, widget.objects_panel, widget.review_panel)
-        parts += (widget.picker, widget.answers)
+    parts = (worker, worker.project, sync, sync._strokes, prompts, objects, widget, session, widget.keys, widget.run_view)
+    parts += (widget.timeline, widget.objects_panel, widget.review_panel, widget.picker, widget.answers)
     parts = {type(part).__name__: weakref.ref(part) for part in parts}
     viewer.window.remove_dock_widget(widget.parent())
+    parts["what was left to look at"] = weakref.ref(viewer.layers[OBJECTS].data)  # an open file of the project goes with it
     widget.close()
     widget.deleteLater()
     viewer.layers.clear()

@@ -65,6 +65,7 @@ class SegmentWidget(QWidget):
         guard_canvas(napari_viewer)
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
+        session.setParent(self)  # ends with the widget: what is connected to it would keep both for ever
         self.keys = Keys(napari_viewer)
         self._paused_by_click = False
         self.status = wrapped(tip="What happens now, and what to do next.", lines=STATUS_LINES)
