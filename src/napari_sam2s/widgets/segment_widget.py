@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_sam2s.widgets import commands
@@ -24,6 +24,7 @@ from napari_sam2s.widgets.layout import (
     WIDTH,
     SnugTabs,
     dock_timeline,
+    give_the_menus_title,
     keep_on_screen,
     lay_out,
     take_no_more_width,
@@ -37,7 +38,7 @@ from napari_sam2s.widgets.phases_panel import PhasesPanel
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.review_panel import ReviewPanel
-from napari_sam2s.widgets.run_panel import RunPanel
+from napari_sam2s.widgets.run_panel import PREFLIGHT_LINES, RunPanel
 from napari_sam2s.widgets.run_view import RunView
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remembered
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     import napari
 
 STATUS_LINES = 4
+LOW = 600  # pixels of the widget's height
 
 
 class SegmentWidget(QWidget):
@@ -98,6 +100,7 @@ class SegmentWidget(QWidget):
         SESSIONS.add(session)
         withdraw_offer(napari_viewer)
         take_no_more_width(self)
+        give_the_menus_title(napari_viewer, self)
         session.tell(WELCOME)
         self.picker.look()
         keep_on_screen(self)
@@ -105,6 +108,13 @@ class SegmentWidget(QWidget):
     def sizeHint(self) -> QSize:
         """Ask for no more of the window's width than is needed: six buttons side by side would like to be wider."""
         return QSize(WIDTH, super().sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep fewer empty lines in a low window: the page above them has its buttons there."""
+        super().resizeEvent(event)
+        low = int(self.height() < LOW)
+        self.status.keep(STATUS_LINES - low)
+        self.run_panel.preflight.keep(PREFLIGHT_LINES - low)
 
     def _lay_out(self) -> None:
         session = self.session
