@@ -14,6 +14,7 @@ from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets import project_location
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
+from napari_sam2s.widgets.project_location import recent_projects
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.timeline import Timeline
@@ -33,6 +34,7 @@ def test_closed_in_mid_run_and_reopened(local_user):
     user = local_user
     project = track_a_little(user)
     path, engine = project.path, user.widget.session.worker.source.engine
+    user.widget.timeline.set_bounds(2, 20)  # for the next run; this one goes to the end
     dock = user.widget.parent()
     user.viewer.window.remove_dock_widget(dock)
     assert user.widget.session.worker is None
@@ -54,6 +56,12 @@ def test_closed_in_mid_run_and_reopened(local_user):
     user.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
     user.wait(user.finished)
     assert again.session.project.frames == list(range(24))
+    assert again.timeline.bounds == again.session.bounds == (2, 20), "the range was kept"
+    assert recent_projects() == [path], "it is offered where no video is open"
+    assert "in doubt" in again._first_step(), "what to do next, not what to do first"
+    again.picker.use_project(path.with_name("other.sam2s"))
+    assert again.session.bounds == (0, 24), "the range is the other project's"
+    assert "Click an object" in again._first_step()
 
 
 def test_layers_deleted_in_mid_run(user):

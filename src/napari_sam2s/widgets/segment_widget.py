@@ -171,6 +171,7 @@ class SegmentWidget(QWidget):
         lessons = self.objects_panel.lessons
         lessons.wants_video.connect(self.picker.ask_for_video)
         lessons.wants_sample.connect(self.picker.open_sample)
+        lessons.wants_project.connect(self.picker.open_file)
         self._question_mark = QShortcut(QKeySequence("?"), self)  # napari's own keys know no question mark
         self._question_mark.activated.connect(self.show_lessons)
 
@@ -239,7 +240,7 @@ class SegmentWidget(QWidget):
     def _ready(self, facts: dict[str, Any]) -> None:
         if not self.session.hears(self):
             return
-        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
+        worker, then = self.session.worker, self._first_step()
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, as you chose: {facts['differences']}." if facts.get("differences") else ""
@@ -248,6 +249,15 @@ class SegmentWidget(QWidget):
         self.run_view.facts = facts
         self.model_panel.note_device(str(facts.get("device", "")))
         self.refresh()
+
+    def _first_step(self) -> str:
+        """Say what to do in a project that was opened, by what is in it."""
+        project, key = self.session.project, self.keys.key
+        if project is not None and project.runs:
+            return f"{key('review_next')} shows what is in doubt. Click where a mask is wrong, {key('new_object')} for a new object."
+        if project is not None and (project.frames or project.prompts()):
+            return f"Press {key('track')} to track, or click another object."
+        return "Click an object. Right-click to leave something out."
 
     def _note_pause(self) -> None:
         self._paused_by_click = True
