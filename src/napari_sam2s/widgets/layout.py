@@ -6,7 +6,8 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -168,7 +169,14 @@ def open_widget(viewer: Any) -> Any:
     """Open the widget, or show the one that is open, as the menu does; return it."""
     name = TITLE.format(SEGMENT)
     if (widget := viewer.window.dock_widgets.get(name)) is None:
-        _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)  # seconds on a slow machine, in which nothing moves
+        viewer.status = "SAM2S is opening ..."
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        try:
+            _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+        finally:
+            QGuiApplication.restoreOverrideCursor()
+            viewer.status = "Ready"
     if (dock := _dock_of(widget)) is not None:
         dock.show()
         dock.raise_()

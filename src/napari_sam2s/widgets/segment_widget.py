@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     import napari
 
 STATUS_LINES = 4
+OFTEN = 3  # frames of one object that were corrected: corrections do not last
 LOW = 600  # pixels of the widget's height
 
 
@@ -276,6 +277,9 @@ class SegmentWidget(QWidget):
         other = (
             "" if doubt or not self.answers.asks(frame, object_id) else f", or {keys.key('other_answer')} for another answer"
         )
+        project = self.session.project
+        if project is not None and project.runs and len({p.frame for p in project.prompts(object_id)}) == OFTEN:
+            then += " Does it leave for a look-alike again and again? A larger model (menu 'model') mixes up less."
         if self.session.tracking:  # a run waited for the answer
             self.session.tell(f"{doubt} Tracking ...".lstrip())
         else:
