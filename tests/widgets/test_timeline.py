@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
-from napari_sam2s.widgets.timeline import LEAST_ROWS, MOST_GROWTH, RULER, Timeline
+from napari_sam2s.widgets.timeline import HANDLE, LEAST_ROWS, MOST_GROWTH, RULER, Timeline
 from napari_sam2s.widgets.timeline_model import CODES, DOUBT, ROWS, TimelineRow
 
 FRAMES = 1000
@@ -149,3 +149,14 @@ def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
     assert one.fills(0, 20, 4).all()  # five frames a pixel: each has some
     assert not one.fills(0, 1, 10).any()
     assert not TimelineRow("x", (1, 2, 3), [], [], []).fills(0, 20, 5).any()
+
+
+@pytest.mark.parametrize(("frame", "bounds"), [(0, (0, FRAMES)), (199, (0, 200)), (999, (0, FRAMES)), (200, (200, 900))])
+def test_no_handle_lies_on_the_frames_number(strip, frame, bounds):
+    strip.set_bounds(*bounds)
+    width = 90
+    left = strip._left_of_place(int(strip.x_of(frame + 0.5)), width)
+    first, stop = (strip.x_of(t) for t in bounds)
+    assert left >= first + HANDLE or left + width <= first
+    assert left + width <= stop - HANDLE or left >= stop
+    assert 0 <= left <= strip.width() - width

@@ -199,12 +199,20 @@ class Timeline(QWidget):
         font.setPixelSize(RULER - 7)
         painter.setFont(font)
         width = painter.fontMetrics().horizontalAdvance(self.place) + 8
-        left = x + 2 if x + 2 + width <= self.width() else x - 2 - width
+        left = self._left_of_place(x, width)
         # Marks that it would cut go whole.
         cut = [at for mark in self._marks() if (at := self._mark_place(mark)).left() < left + width and at.right() > left]
         first, last = min([left, *(at.left() for at in cut)]), max([left + width, *(at.right() for at in cut)])
         painter.fillRect(QRectF(first, 0, last - first, RULER - 4), self.palette().base().color())
         painter.drawText(QRectF(left, 0, width, RULER - 4), Qt.AlignmentFlag.AlignCenter, self.place)
+
+    def _left_of_place(self, x: int, width: int) -> int:
+        """Return where what is written beside the cursor begins: where no handle lies on it, if there is such a place."""
+        first, stop = (self.x_of(t) for t in self.bounds)
+        places = [x + 2, x - 2 - width, int(first) + HANDLE + 2, int(stop) + 2]
+        inside = [left for left in places if 0 <= left and left + width <= self.width()]
+        free = [p for p in inside if not any(p < b and a < p + width for a, b in ((first, first + HANDLE), (stop - HANDLE, stop)))]
+        return (free or inside or places)[0]
 
     def _draw(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
