@@ -66,6 +66,8 @@ def test_one_widget_with_one_title_through_whatever_door(make_napari_viewer, qtb
     assert viewer.window.dock_widgets[in_menu] is widget, "the menu hides and shows it"
     assert open_widget(viewer) is widget
     assert viewer.window.add_plugin_dock_widget("napari-sam2s", "Segment video") == (dock, widget)
+    plots, _ = viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")
+    qtbot.waitUntil(lambda: plots.windowTitle() == "Plots (SAM2S)")
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: not any("Segment" in name for name in viewer.window.dock_widgets))
     another = open_widget(viewer)

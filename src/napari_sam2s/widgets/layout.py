@@ -148,6 +148,7 @@ def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
     In a window that is not ``lower_than`` so many pixels there is room for both.
     """
     widget.setProperty(OURS, True)
+    give_the_menus_title(widget)
 
     def put() -> None:
         mine, window = _dock_of(widget), widget.window()
@@ -183,7 +184,7 @@ def open_widget(viewer: Any) -> Any:
     return widget
 
 
-def give_the_menus_title(viewer: Any, widget: QWidget) -> None:
+def give_the_menus_title(widget: QWidget) -> None:
     """Title a dock as the menu does, when it was opened by ``napari -w`` or a script: napari has two names for a plugin.
 
     Under both, napari finds it then, where it would open a second one.
@@ -191,10 +192,11 @@ def give_the_menus_title(viewer: Any, widget: QWidget) -> None:
 
     def put() -> None:
         mine: Any = _dock_of(widget)
-        if mine is None or mine.name != TITLE.format(SEGMENT).replace("SAM2S", PLUGIN):
+        other = getattr(mine, "name", "")
+        if not other.endswith(f" ({PLUGIN})"):
             return
-        docks, other = viewer.window._wrapped_dock_widgets, mine.name
-        mine.name = TITLE.format(SEGMENT)
+        docks = mine._ref_qt_viewer().viewer.window._wrapped_dock_widgets
+        mine.name = TITLE.format(other.removesuffix(f" ({PLUGIN})"))
         docks[mine.name] = mine
         mine.setWindowTitle(mine.name)
         mine.title.title.setText(mine.name)

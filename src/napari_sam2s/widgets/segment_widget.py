@@ -101,7 +101,7 @@ class SegmentWidget(QWidget):
         SESSIONS.add(session)
         withdraw_offer(napari_viewer)
         take_no_more_width(self)
-        give_the_menus_title(napari_viewer, self)
+        give_the_menus_title(self)
         session.tell(WELCOME)
         self.picker.look()
         keep_on_screen(self)
