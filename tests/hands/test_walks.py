@@ -379,3 +379,15 @@ def test_a_click_while_the_video_is_the_chosen_layer_is_told_to_be_no_prompt(han
     hand.click(hand.place(130, 240))
     assert "is selected, so this was no prompt" in hand.status
     assert hand.ask("widget.session.project.prompts()") == []
+
+
+def test_the_console_beside_the_timeline_has_room_and_gives_it_back(hand):
+    timeline = "t = widget.timeline.parent()\nanswer = [t.y(), t.height()]"
+    before = hand.ask(timeline)
+    for _ in range(2):
+        hand.click(hand.middle("viewer.window._qt_viewer.viewerButtons.consoleButton"))
+        hand.until("viewer.window._qt_viewer.dockConsole.height() > 150")
+        hand.click(hand.middle("viewer.window._qt_viewer.viewerButtons.consoleButton"))
+        hand.until("not viewer.window._qt_viewer.dockConsole.isVisible()")
+        hand.rest(0.4)
+        assert hand.ask(timeline) == before

@@ -380,3 +380,16 @@ def test_what_a_kill_while_it_was_made_has_left_goes(tmp_path, video):
         (tmp_path / name).write_bytes(b"half")
     Project.create(tmp_path / "case.sam2s", video).close()
     assert [p.name for p in tmp_path.iterdir()] == ["case.sam2s"]
+
+
+@pytest.mark.parametrize("kept", ["[3, 1]", "[-1, 4]", "3", '"x"', "{}", "", "[1]", '["a", 9]', None, b"\x00"])
+def test_the_range_of_tracking_is_kept_and_what_is_none_is_all_of_the_video(project, kept):
+    steps = project.history.last
+    project.runs.keep_bounds((1, 4))
+    assert project.runs.bounds == (1, 4)
+    assert project.history.last == steps, "there is nothing to undo"
+    with project.store.transaction() as db:
+        db.execute("UPDATE meta SET value = ? WHERE key = 'bounds'", (kept,))
+    assert project.runs.bounds is None
+    project.runs.keep_bounds(None)
+    assert project.runs.bounds is None

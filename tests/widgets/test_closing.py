@@ -7,7 +7,6 @@ import shutil
 import weakref
 
 import numpy as np
-from qtpy import API
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -15,6 +14,7 @@ from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets import project_location
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
+from napari_sam2s.widgets.project_location import recent_projects
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.timeline import Timeline
@@ -34,6 +34,7 @@ def test_closed_in_mid_run_and_reopened(local_user):
     user = local_user
     project = track_a_little(user)
     path, engine = project.path, user.widget.session.worker.source.engine
+    user.widget.timeline.set_bounds(2, 20)  # for the next run; this one goes to the end
     dock = user.widget.parent()
     user.viewer.window.remove_dock_widget(dock)
     assert user.widget.session.worker is None
@@ -55,6 +56,12 @@ def test_closed_in_mid_run_and_reopened(local_user):
     user.press(Qt.Key.Key_G, Qt.KeyboardModifier.ShiftModifier)
     user.wait(user.finished)
     assert again.session.project.frames == list(range(24))
+    assert again.timeline.bounds == again.session.bounds == (2, 20), "the range was kept"
+    assert recent_projects() == [path], "it is offered where no video is open"
+    assert "in doubt" in again._first_step(), "what to do next, not what to do first"
+    again.picker.use_project(path.with_name("other.sam2s"))
+    assert again.session.bounds == (0, 24), "the range is the other project's"
+    assert "Click an object" in again._first_step()
 
 
 def test_layers_deleted_in_mid_run(user):
@@ -132,12 +139,11 @@ def test_nothing_of_a_closed_widget_stays(make_napari_viewer, qtbot, shared_engi
     worker, sync = session.worker, session.layers
     prompts, objects = sync.prompts, sync.objects
     session.settle()
-    parts = (worker, worker.project, sync, sync._strokes, prompts, objects)
-    if API != "pyside6":  # which keeps the shell of whatever has a function connected to its signals, and what that refers to
-        parts += (widget, session, widget.keys, widget.run_view, widget.timeline, widget.objects_panel, widget.review_panel)
-        parts += (widget.picker, widget.answers)
+    parts = (worker, worker.project, sync, sync._strokes, prompts, objects, widget, session, widget.keys, widget.run_view)
+    parts += (widget.timeline, widget.objects_panel, widget.review_panel, widget.picker, widget.answers)
     parts = {type(part).__name__: weakref.ref(part) for part in parts}
     viewer.window.remove_dock_widget(widget.parent())
+    parts["what was left to look at"] = weakref.ref(viewer.layers[OBJECTS].data)  # an open file of the project goes with it
     widget.close()
     widget.deleteLater()
     viewer.layers.clear()

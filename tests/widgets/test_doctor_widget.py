@@ -17,6 +17,18 @@ def test_findings_are_shown_and_copied(qtbot, monkeypatch):
     assert text.endswith("then run this again.")
     widget.copy()
     assert QApplication.clipboard().text() == text
+    widget.show()
+    widget.resize(10, 200)  # what does not fit goes on in its own column
+    broken_lines = widget.text.toPlainText().splitlines()
+    assert "broken   two  It does not work." in broken_lines
+    long = Finding("one", "ok", "a word and another, " * 9)
+    widget.found.emit(long)
+    lines = widget.text.toPlainText().splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("ok       one  a word"))
+    assert lines[at + 1].startswith(" " * 14 + "a")
+    assert all(len(line) <= 50 for line in lines[at : at + 5])
+    widget.copy()
+    assert long.found.strip() in QApplication.clipboard().text()
     monkeypatch.setattr(checks, "CHECKS", ())
     widget.check()
     qtbot.waitUntil(widget.again.isEnabled)

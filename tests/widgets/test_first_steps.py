@@ -65,3 +65,34 @@ def test_a_word_in_the_corner_offers_the_widget_until_it_is_open(viewer, qtbot, 
     assert not offer._shown(viewer), "the widget is open"
     assert widget.status.text() == "case [1] is open, too. Choose it in the menu 'video' to work on it."
     widget.close()
+
+
+def test_the_last_project_is_offered_where_no_video_is_open(viewer, qtbot, case_file):
+    (layer,) = viewer.open(str(case_file), plugin="napari-sam2s")
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    project = widget.session.project
+    path = project.path
+    project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))
+    viewer.layers.remove(layer)
+    qtbot.waitUntil(lambda: widget.session.project is None)
+    press(widget.objects_panel.lessons, f"Go on with {path.name}")
+    assert widget.session.project.path == path
+    assert widget._first_step() == "Press G to track, or click another object."
+    widget.close()
+
+
+def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_file, monkeypatch):
+    viewer.open(str(case_file), plugin="napari-sam2s")
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    monkeypatch.setattr(widget.session, "hears", lambda receiver: True)
+    project = widget.session.project
+    project.runs.start(next_frame=0, stop_frame=4)
+    said = []
+    for frame in range(4):
+        project.prompts.add(Prompt(1, frame, ((9.0, 9.0),), (1,)))
+        widget._prompted(frame, 1)
+        said.append("look-alike" in widget.status.text())
+    assert said == [False, False, True, False]
+    widget.close()

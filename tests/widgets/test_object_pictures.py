@@ -66,6 +66,24 @@ def test_only_frames_on_show_are_read_and_each_picture_is_made_once(someone):
     assert pictures.known == {}
 
 
+def test_a_picture_follows_a_correction_and_goes_with_its_mask(someone):
+    told = []
+    pictures = ObjectPictures(someone, someone, lambda: [1, 2], lambda: told.append(set(pictures.known)))
+    someone.frame = 2
+    larger = np.zeros((40, 60), bool)
+    larger[5:35, 10:50] = True
+    someone.project.write_masks([(2, 1, larger, None)])
+    pictures.look()
+    first = dict(pictures.known)
+    someone.project.undo()
+    pictures.look()
+    assert pictures.known[1] is not first[1]
+    assert pictures.known[2] is first[2]
+    someone.project.tracks.delete(1, 0, 9)
+    pictures.look()
+    assert set(pictures.known) == told[-1] == {2}
+
+
 def test_a_picture_is_drawn_beside_its_colour(someone, qtbot):
     table = ObjectTable()
     qtbot.addWidget(table)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tifffile
+from napari.plugins import menu_item_template
+from npe2 import PluginManager
 
 from napari_sam2s.widgets import project_menu
+from napari_sam2s.widgets.layout import open_widget
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember
 
@@ -50,3 +53,22 @@ def test_what_cannot_be_opened_is_told_in_a_sentence(ask, tmp_path, monkeypatch)
     assert ask(project_menu.open_project, tmp_path / "case.sam2s") is None
     assert len(told) == 1
     assert "case.sam2s" in told[0]
+
+
+def test_one_widget_with_one_title_through_whatever_door(make_napari_viewer, qtbot):
+    """napari calls a plugin by its name (``napari -w``, scripts) or by its display name (the menu)."""
+    viewer = make_napari_viewer()
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-sam2s", "Segment video")
+    in_menu = menu_item_template.format(PluginManager.instance().get_manifest("napari-sam2s").display_name, "Segment video")
+    qtbot.waitUntil(lambda: dock.name == in_menu)
+    assert [dock.windowTitle(), dock.title.title.text()] == [in_menu, in_menu]
+    assert viewer.window.dock_widgets[in_menu] is widget, "the menu hides and shows it"
+    assert open_widget(viewer) is widget
+    assert viewer.window.add_plugin_dock_widget("napari-sam2s", "Segment video") == (dock, widget)
+    plots, _ = viewer.window.add_plugin_dock_widget("napari-sam2s", "Plots")
+    qtbot.waitUntil(lambda: plots.windowTitle() == "Plots (SAM2S)")
+    viewer.window.remove_dock_widget(dock)
+    qtbot.waitUntil(lambda: not any("Segment" in name for name in viewer.window.dock_widgets))
+    another = open_widget(viewer)
+    assert another is not widget
+    viewer.window.remove_dock_widget("all")

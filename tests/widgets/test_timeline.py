@@ -8,7 +8,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
-from napari_sam2s.widgets.timeline import LEAST_ROWS, MOST_GROWTH, RULER, Timeline
+from napari_sam2s.widgets.timeline import HANDLE, LEAST_ROWS, MOST_GROWTH, RULER, Timeline
 from napari_sam2s.widgets.timeline_model import CODES, DOUBT, ROWS, TimelineRow
 
 FRAMES = 1000
@@ -81,9 +81,11 @@ def test_handles_bound_and_a_double_click_frees(strip):
     strip.bounds_changed.connect(lambda a, b: seen.append((a, b)))
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     QTest.mousePress(strip, left, none, QPoint(1, 5))
-    QTest.mouseMove(strip, QPoint(100, 5))
-    QTest.mouseRelease(strip, left, none, QPoint(100, 5))
-    assert strip.bounds == (200, FRAMES)
+    there = QPoint(round(strip.x_of(200)), 5)
+    QTest.mouseMove(strip, there)
+    QTest.mouseRelease(strip, left, none, there)
+    assert strip.bounds == (strip.frame_at(there.x()), FRAMES)
+    assert abs(strip.bounds[0] - 200) <= 2
     strip.set_bounds(200, 100)
     assert strip.bounds == (200, 201)  # one frame stays
     QTest.mouseDClick(strip, left, none, QPoint(250, 5))
@@ -97,7 +99,9 @@ def test_a_click_on_a_handle_goes_there_and_moves_no_bound(strip):
     strip.jumped.connect(seen.append)
     for x in (7, 495):
         QTest.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(x, 5))
-    assert seen == [14, 990]
+    assert seen == [6, 997]
+    assert strip.x_of(0) > 2
+    assert strip.x_of(FRAMES) < strip.width() - 2, "both handles are on the strip, not at its edge"
     assert strip.bounds == (0, FRAMES)
     QTest.mouseMove(strip, QPoint(250, 5))  # and nothing is held any more
     assert strip.bounds == (0, FRAMES)
@@ -120,7 +124,9 @@ def test_the_picture_shows_colour_where_the_object_is(strip):
     empty = image.pixelColor(400, y).getRgb()[:3]
     assert max(empty) - min(empty) < 10  # grey, in any theme
     assert empty != strip.palette().base().color().getRgb()[:3]
-    np.testing.assert_allclose(image.pixelColor(25, y).getRgb()[:3], (46, 204, 113), atol=8)  # confirmed frame 50
+    np.testing.assert_allclose(
+        image.pixelColor(round(strip.x_of(50)), y).getRgb()[:3], (46, 204, 113), atol=8
+    )  # confirmed frame 50
 
 
 @pytest.mark.parametrize("count", [63, 400])
@@ -145,3 +151,14 @@ def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
     assert one.fills(0, 20, 4).all()  # five frames a pixel: each has some
     assert not one.fills(0, 1, 10).any()
     assert not TimelineRow("x", (1, 2, 3), [], [], []).fills(0, 20, 5).any()
+
+
+@pytest.mark.parametrize(("frame", "bounds"), [(0, (0, FRAMES)), (199, (0, 200)), (999, (0, FRAMES)), (200, (200, 900))])
+def test_no_handle_lies_on_the_frames_number(strip, frame, bounds):
+    strip.set_bounds(*bounds)
+    width = 90
+    left = strip._left_of_place(int(strip.x_of(frame + 0.5)), width)
+    first, stop = (strip.x_of(t) for t in bounds)
+    assert left >= first + HANDLE or left + width <= first
+    assert left + width <= stop - HANDLE or left >= stop
+    assert 0 <= left <= strip.width() - width

@@ -5,8 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +29,9 @@ PROJECT_VERDICTS: Mapping[Verdict, str] = {
 }
 
 
+LEAST_COLUMNS = 20  # for what was found, however narrow the window is
+
+
 @dataclass(frozen=True)
 class Finding:
     """What one check found."""
@@ -37,15 +42,21 @@ class Finding:
     remedy: str = ""  # what to do, with the exact command
 
 
-def as_text(findings: Iterable[Finding], sentences: Mapping[Verdict, str] = INSTALLATION_VERDICTS) -> str:
-    """Return the findings as lines for a person, or for an issue; ``sentences`` end them, by the worst verdict."""
+def as_text(
+    findings: Iterable[Finding], sentences: Mapping[Verdict, str] = INSTALLATION_VERDICTS, columns: int = 100_000
+) -> str:
+    """Return the findings as lines for a person, or for an issue; ``sentences`` end them, by the worst verdict.
+
+    What is longer than ``columns`` goes on below its own beginning.
+    """
     findings = list(findings)
     width = max((len(f.part) for f in findings), default=0)
-    lines = [f"napari-sam2s {__version__}", ""]
+    lines, indent = [f"napari-sam2s {__version__}", ""], " " * (8 + 1 + width + 2)
+    fill = partial(textwrap.fill, width=max(columns, len(indent) + LEAST_COLUMNS), break_on_hyphens=False)
     for f in findings:
-        lines.append(f"{f.verdict:8} {f.part:{width}}  {f.found}")
+        lines.append(fill(f.found, initial_indent=f"{f.verdict:8} {f.part:{width}}  ", subsequent_indent=indent))
         if f.remedy:
-            lines.append(f"{'':8} {'':{width}}  -> {f.remedy}")
+            lines.append(fill(f.remedy, initial_indent=f"{indent}-> ", subsequent_indent=f"{indent}   "))
     return anonymous("\n".join([*lines, "", sentences[worst(findings)]]))
 
 

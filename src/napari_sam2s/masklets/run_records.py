@@ -71,6 +71,22 @@ class Runs(LiveSequence[Run]):
             for r in self._store.rows(sql)
         )
 
+    @property
+    def bounds(self) -> tuple[int, int] | None:
+        """First frame that the user wants tracked and the one after the last; ``None`` for all of the video."""
+        kept = self._store.rows("SELECT value FROM meta WHERE key = 'bounds'")
+        try:
+            first, stop = json.loads(kept[0]["value"]) if kept else (0, 0)
+            return (int(first), int(stop)) if 0 <= first < stop else None
+        except (TypeError, ValueError):  # a hand has been at it: it is no more than a convenience
+            return None
+
+    def keep_bounds(self, bounds: tuple[int, int] | None) -> None:
+        """Keep them with the project. That is no step of undo."""
+        if bounds != self.bounds:
+            with self._store.transaction() as db:
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('bounds', ?)", (json.dumps(bounds),))
+
     def start(
         self,
         *,

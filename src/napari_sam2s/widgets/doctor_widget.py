@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from qtpy.QtCore import Signal
-from qtpy.QtGui import QFontDatabase
+from qtpy.QtGui import QFontDatabase, QResizeEvent
 from qtpy.QtWidgets import QApplication, QPlainTextEdit, QWidget
 
 from napari_sam2s.doctor import Finding, as_text, examine
@@ -22,10 +22,11 @@ class DoctorWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._findings: list[Finding] = []
-        self._closed = False
+        self._closed = self._checking = False
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-doctor")
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
+        self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)  # it is a table
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.again = button("Check again", self.check, "Run all checks again. They take about ten seconds.")
         copy = button("Copy", self.copy, "Copy the text for an issue. It holds no personal paths.")
@@ -38,7 +39,8 @@ class DoctorWidget(QWidget):
     def check(self) -> None:
         """Run all checks in the background."""
         self._findings = []
-        self.text.setPlainText("Checking ...")
+        self._checking = True
+        self._write()
         self.again.setEnabled(False)
         self._jobs.submit(self._examine)
 
@@ -51,16 +53,26 @@ class DoctorWidget(QWidget):
 
     def _show(self, finding: Finding | None) -> None:
         if finding is None:
+            self._checking = False
             self.again.setEnabled(True)
-            self.text.setPlainText(as_text(self._findings))
-            return
-        self._findings.append(finding)
-        so_far = as_text(self._findings).rpartition("\n\n")[0]
-        self.text.setPlainText(f"{so_far}\n\nChecking ...")
+        else:
+            self._findings.append(finding)
+        self._write()
+
+    def _write(self) -> None:
+        """Write the table as wide as the window is; what is longer goes on in its own column."""
+        columns = self.text.viewport().width() // max(1, self.text.fontMetrics().horizontalAdvance("x")) - 2
+        text = as_text(self._findings, columns=columns)
+        self.text.setPlainText(f"{text.rpartition(chr(10) * 2)[0]}\n\nChecking ..." if self._checking else text)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Write it anew at another width."""
+        super().resizeEvent(event)
+        self._write()
 
     def copy(self) -> None:
-        """Put the text on the clipboard."""
-        QApplication.clipboard().setText(self.text.toPlainText())
+        """Put the text on the clipboard, a line a finding."""
+        QApplication.clipboard().setText(as_text(self._findings))
 
     def let_go(self) -> None:
         """End the checks."""

@@ -83,9 +83,9 @@ class ShortenedLabel(QLabel):
         painter.drawItemText(self.contentsRect(), side, self.palette(), self.isEnabled(), line, self.foregroundRole())
 
 
-def wrapped(text: str = "", tip: str = "", lines: int = 0) -> QLabel:
+def wrapped(text: str = "", tip: str = "", lines: int = 0) -> Lines:
     """Return a label of as many lines as it needs; it takes the height of ``lines`` also when it has fewer."""
-    made = _Lines(text, lines)
+    made = Lines(text, lines)
     made.setTextFormat(Qt.TextFormat.PlainText)  # it may hold names
     made.setWordWrap(True)
     made.setToolTip(tip)
@@ -94,7 +94,7 @@ def wrapped(text: str = "", tip: str = "", lines: int = 0) -> QLabel:
     return made
 
 
-class _Lines(QLabel):
+class Lines(QLabel):
     """A label that is never lower than some lines of the font that it has by now: napari's theme comes after it is made.
 
     What needs more lines is written smaller: a label that grew would move the buttons above it.
@@ -137,6 +137,13 @@ class _Lines(QLabel):
         ):
             self.setMinimumHeight(self._height_of_lines())
         return handled
+
+    def keep(self, lines: int) -> None:
+        """Keep room for so many lines from now on."""
+        if lines != self._lines:
+            self._lines = lines
+            self.setMinimumHeight(self._height_of_lines())
+            self._fit()
 
     def _height_of_lines(self) -> int:
         """Measure the lines as they are laid out, which takes more than the font's own metrics say."""

@@ -218,7 +218,7 @@ class LayerSync:
             for key in UNDO_KEYS:
                 self.objects.bind_key(key, None)
             self.objects.events.selected_label.disconnect(self._label_chosen)
-            view = project.labels
+            view = project.labels.watched(lambda _: None)  # a view that the project does not hold: both would stay for ever
             weakref.finalize(view, project.close)  # with the layer, or at the end: an open reader leaves files beside it
             self.objects.data = view
             self.objects.editable = False

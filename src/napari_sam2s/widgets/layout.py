@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -18,11 +20,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
+from napari_sam2s.widgets.settings import PLUGIN
 
 if TYPE_CHECKING:
     import napari
 
 TIMELINE = "SAM2S timeline"
+SEGMENT, TITLE = "Segment video", "{} (SAM2S)"  # of our widget, and of its dock when it is opened from the menu
+CONSOLE_HEIGHT = 190  # pixels, of whatever is shown beside the timeline: some ten lines of napari's console
 WIDTH = 400  # pixels: what the widest page needs beside a scroll bar; the rest of a laptop's screen is for the picture
 OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
@@ -143,6 +148,7 @@ def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
     In a window that is not ``lower_than`` so many pixels there is room for both.
     """
     widget.setProperty(OURS, True)
+    give_the_menus_title(widget)
 
     def put() -> None:
         mine, window = _dock_of(widget), widget.window()
@@ -156,6 +162,45 @@ def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
                 mine.raise_()
                 keep_on_screen(widget)  # the window has grown for two docks above each other
                 return
+
+    quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
+
+
+def open_widget(viewer: Any) -> Any:
+    """Open the widget, or show the one that is open, as the menu does; return it."""
+    name = TITLE.format(SEGMENT)
+    if (widget := viewer.window.dock_widgets.get(name)) is None:
+        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)  # seconds on a slow machine, in which nothing moves
+        viewer.status = "SAM2S is opening ..."
+        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
+        try:
+            _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
+        finally:
+            QGuiApplication.restoreOverrideCursor()
+            viewer.status = "Ready"
+    if (dock := _dock_of(widget)) is not None:
+        dock.show()
+        dock.raise_()
+    return widget
+
+
+def give_the_menus_title(widget: QWidget) -> None:
+    """Title a dock as the menu does, when it was opened by ``napari -w`` or a script: napari has two names for a plugin.
+
+    Under both, napari finds it then, where it would open a second one.
+    """
+
+    def put() -> None:
+        mine: Any = _dock_of(widget)
+        other = getattr(mine, "name", "")
+        if not other.endswith(f" ({PLUGIN})"):
+            return
+        docks = mine._ref_qt_viewer().viewer.window._wrapped_dock_widgets
+        mine.name = TITLE.format(other.removesuffix(f" ({PLUGIN})"))
+        docks[mine.name] = mine
+        mine.setWindowTitle(mine.name)
+        mine.title.title.setText(mine.name)
+        mine.destroyed.connect(partial(docks.pop, other, None))
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
 
@@ -178,11 +223,37 @@ def _dock_of(widget: QWidget) -> QDockWidget | None:
     return above
 
 
+class _Neighbours(QObject):
+    """Gives what is shown beside the timeline, such as napari's console, more height than that needs; and takes it back."""
+
+    def __init__(self, timeline: QWidget, window: QMainWindow) -> None:
+        super().__init__(timeline)
+        self._mine, self._usual = _dock_of(timeline), 0
+        here = Qt.DockWidgetArea.BottomDockWidgetArea
+        for other in window.findChildren(QDockWidget):
+            if other is not self._mine and window.dockWidgetArea(other) == here:
+                other.visibilityChanged.connect(self._fit)
+
+    def _fit(self, shown: bool) -> None:
+        quiet_timer(self, 0, partial(self._resize, shown)).start()  # Qt is in the midst of showing it
+
+    def _resize(self, shown: bool) -> None:
+        mine, window = self._mine, None if self._mine is None else self._mine.window()
+        if mine is None or not isinstance(window, QMainWindow) or mine.isFloating():
+            return
+        if shown and mine.height() < CONSOLE_HEIGHT:
+            self._usual = self._usual or mine.sizeHint().height()
+            window.resizeDocks([mine], [CONSOLE_HEIGHT], Qt.Orientation.Vertical)
+        elif not shown and self._usual:
+            window.resizeDocks([mine], [self._usual], Qt.Orientation.Vertical)
+
+
 def dock_timeline(viewer: napari.viewer.Viewer, timeline: QWidget) -> None:
     """Put the timeline under the canvas, once."""
     if timeline.parent() is None:
         viewer.window.add_dock_widget(timeline, name=TIMELINE, area="bottom", allowed_areas=["bottom", "top"])
         keep_on_screen(timeline)
+        _Neighbours(timeline, viewer.window._qt_window)
 
 
 def undock_timeline(viewer: napari.viewer.Viewer, timeline: QWidget) -> None:

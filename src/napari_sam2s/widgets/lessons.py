@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
@@ -10,6 +11,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.project_location import recent_projects
 from napari_sam2s.widgets.settings import remember, remembered
 
 TISSUE, THING, MASK, SURE, DOUBT = (QColor(c) for c in ("#8c3b3b", "#b9bec7", "#e69f00", "#e69f00", "#ff7f50"))
@@ -75,6 +77,7 @@ class Lessons(QWidget):
 
     wants_video = Signal()
     wants_sample = Signal(str)  # its key
+    wants_project = Signal(str)  # its path
     done = Signal()
 
     def __init__(self, key: Callable[[str], str]) -> None:
@@ -95,7 +98,18 @@ class Lessons(QWidget):
             button("Sample: surgery", lambda: self.wants_sample.emit("short"), "Six seconds of drawn laparoscopy."),
             button("Sample: cells", lambda: self.wants_sample.emit("cells"), "A time-lapse of drawn nuclei that divide."),
         )
-        stacked(text, first, samples, into=page).addStretch()
+        self._earlier = QWidget()
+        self._below = stacked(into=self._earlier)
+        stacked(text, first, samples, self._earlier, into=page).addStretch()
+
+    def _show_earlier(self) -> None:
+        """Offer the projects that were open last."""
+        while (item := self._below.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.deleteLater()
+        for path in recent_projects():
+            open_it = button(f"Go on with {path.name}", partial(self.wants_project.emit, str(path)), str(path))
+            self._below.addWidget(open_it)
 
     def _fill_steps(self, page: QWidget) -> None:
         columns = []
@@ -114,6 +128,8 @@ class Lessons(QWidget):
 
     def show_for(self, *, video: bool) -> None:
         """Show what fits: with a video the steps, without one how to get one."""
+        if not video:
+            self._show_earlier()
         self._pages.setCurrentWidget(self.steps if video else self.opening)
 
 

@@ -25,6 +25,8 @@ class ObjectPicture:
 
     prompted: bool  # it is of a frame on which the user has said what the object is
     image: QImage
+    frame: int
+    mask: rle.Mask  # that the object had there
 
 
 class ObjectPictures(QObject):
@@ -61,13 +63,18 @@ class ObjectPictures(QObject):
             return
         frame = session.frame
         prompted = {p.object_id for p in project.prompts(frame=frame)}
+        there = {e.object_id: e.mask for e in project.masks.entries(frame) if e.mask.area}
+        old = [i for i, p in self.known.items() if p.frame == frame and p.mask != there.get(i)]  # corrected, or undone
+        for i in old:
+            del self.known[i]
         wanted = {i for i in self._wanted() if (p := self.known.get(i)) is None or (i in prompted and not p.prompted)}
-        if not wanted:
-            return
-        masks = {e.object_id: e.mask for e in project.masks.entries(frame) if e.object_id in wanted and e.mask.area}
+        masks = {i: mask for i, mask in there.items() if i in wanted}
         if masks:
             picture = video[frame]
-            self.known.update({i: ObjectPicture(i in prompted, _cut_out(picture, mask)) for i, mask in masks.items()})
+            self.known.update(
+                {i: ObjectPicture(i in prompted, _cut_out(picture, mask), frame, mask) for i, mask in masks.items()}
+            )
+        if masks or old:
             self._made()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from napari_sam2s.widgets.console import SESSIONS
-from napari_sam2s.widgets.settings import PLUGIN
 
 BUTTON = "Segment it"
 SHOWN_MS = 20_000  # napari's own four seconds are over before one has read it
@@ -23,7 +22,9 @@ def offer_widget(name: str) -> None:
         return
 
     def open_widget(_: object = None) -> None:
-        viewer.window.add_plugin_dock_widget(PLUGIN, "Segment video")
+        from napari_sam2s.widgets.layout import open_widget  # which needs Qt; a reader does not
+
+        open_widget(viewer)
 
     text = f"SAM2S has opened {name}."
     notification_manager.dispatch(Notification(text, "info", actions=[(BUTTON, open_widget)]))

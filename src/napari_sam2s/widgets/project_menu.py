@@ -10,9 +10,9 @@ from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_sam2s.errors import Sam2sError
+from napari_sam2s.widgets.layout import open_widget
 from napari_sam2s.widgets.project_location import ENDING
-
-PLUGIN, WIDGET = "napari-sam2s", "Segment video"
+from napari_sam2s.widgets.settings import PLUGIN
 
 
 def open_project(viewer: napari.Viewer) -> None:
@@ -41,7 +41,7 @@ def _open(viewer: Any, title: str, files: str) -> Any:
         return None
     if not layers:  # what is wrong was told
         return None
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    widget = open_widget(viewer)
     images = [layer for layer in layers if layer in list(widget.picker.video.choices)]
     if images:
         widget.picker.video.value = images[0]

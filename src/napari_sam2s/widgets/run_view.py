@@ -34,6 +34,7 @@ from napari_sam2s.widgets.timeline_model import timeline_rows
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
 FOLLOW_SECONDS = 0.25  # between two jumps of the view to the frame that is tracked
+KEEP_MS = 300  # from the last move of a handle until its place is kept
 PREFLIGHT_MS = 150  # after the last change that it depends on
 PAUSING = "Pausing after this frame ..."
 RATE_FRAMES = 10  # of a run from which its speed counts
@@ -60,6 +61,7 @@ class RunView(QObject):
         self._lasts = 0.0  # seconds that a redraw of the timeline takes
         self.facts: dict[str, Any] = {}
         self._timer = quiet_timer(self, PREFLIGHT_MS, self.show_preflight)
+        self._bounds_timer = quiet_timer(self, KEEP_MS, self._keep_bounds)
         panel.changed.connect(self._timer.start)
         panel.track.connect(self.track)
         panel.resume.connect(self.resume)
@@ -126,6 +128,9 @@ class RunView(QObject):
         worker.stopped.connect(self._stopped)
         self._rate = self._full_rate = 0.0
         self._panel.rate.show_video(worker.video.fps)
+        frames = worker.project.shape[0]
+        self._timeline.show_rows(frames, [], worker.project.fps)
+        self._timeline.set_bounds(*(worker.project.runs.bounds or (0, frames)))
 
     def _forget(self, worker: ProjectWorker) -> None:
         worker.started.disconnect(self._started)
@@ -133,6 +138,9 @@ class RunView(QObject):
         worker.stopped.disconnect(self._stopped)
         self._notifications.close()
         self._timer.stop()
+        if self._bounds_timer.isActive():
+            self._bounds_timer.stop()
+            self._keep_bounds(worker)
         self._panel.progress.setVisible(False)
         self._panel.show_running(False, self._keys.key("track"))  # a run at work was paused
 
@@ -165,6 +173,13 @@ class RunView(QObject):
         self._session.bounds = (first, stop)
         self._panel.show_bounds(first, stop, self._timeline.frames)
         self._timer.start()
+        self._bounds_timer.start()
+
+    def _keep_bounds(self, worker: ProjectWorker | None = None) -> None:
+        """Keep the range with the project: whoever opens it again tracks the same frames."""
+        if (worker := worker or self._session.worker) is not None:
+            bounds = self._session.bounds
+            worker.project.runs.keep_bounds(None if bounds == (0, worker.project.shape[0]) else bounds)
 
     def _progressed(self, done: int, total: int, frame: int, rate: float) -> None:
         session = self._session

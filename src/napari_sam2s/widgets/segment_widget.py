@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_sam2s.widgets import commands
@@ -24,6 +24,7 @@ from napari_sam2s.widgets.layout import (
     WIDTH,
     SnugTabs,
     dock_timeline,
+    give_the_menus_title,
     keep_on_screen,
     lay_out,
     take_no_more_width,
@@ -37,7 +38,7 @@ from napari_sam2s.widgets.phases_panel import PhasesPanel
 from napari_sam2s.widgets.preflight import setup_of
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.review_panel import ReviewPanel
-from napari_sam2s.widgets.run_panel import RunPanel
+from napari_sam2s.widgets.run_panel import PREFLIGHT_LINES, RunPanel
 from napari_sam2s.widgets.run_view import RunView
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remembered
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     import napari
 
 STATUS_LINES = 4
+OFTEN = 3  # frames of one object that were corrected: corrections do not last
+LOW = 600  # pixels of the widget's height
 
 
 class SegmentWidget(QWidget):
@@ -65,6 +68,7 @@ class SegmentWidget(QWidget):
         guard_canvas(napari_viewer)
         self.viewer = napari_viewer
         self.session = session = Session(napari_viewer)
+        session.setParent(self)  # ends with the widget: what is connected to it would keep both for ever
         self.keys = Keys(napari_viewer)
         self._paused_by_click = False
         self.status = wrapped(tip="What happens now, and what to do next.", lines=STATUS_LINES)
@@ -97,6 +101,7 @@ class SegmentWidget(QWidget):
         SESSIONS.add(session)
         withdraw_offer(napari_viewer)
         take_no_more_width(self)
+        give_the_menus_title(self)
         session.tell(WELCOME)
         self.picker.look()
         keep_on_screen(self)
@@ -104,6 +109,13 @@ class SegmentWidget(QWidget):
     def sizeHint(self) -> QSize:
         """Ask for no more of the window's width than is needed: six buttons side by side would like to be wider."""
         return QSize(WIDTH, super().sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep fewer empty lines in a low window: the page above them has its buttons there."""
+        super().resizeEvent(event)
+        low = int(self.height() < LOW)
+        self.status.keep(STATUS_LINES - low)
+        self.run_panel.preflight.keep(PREFLIGHT_LINES - low)
 
     def _lay_out(self) -> None:
         session = self.session
@@ -160,6 +172,7 @@ class SegmentWidget(QWidget):
         lessons = self.objects_panel.lessons
         lessons.wants_video.connect(self.picker.ask_for_video)
         lessons.wants_sample.connect(self.picker.open_sample)
+        lessons.wants_project.connect(self.picker.open_file)
         self._question_mark = QShortcut(QKeySequence("?"), self)  # napari's own keys know no question mark
         self._question_mark.activated.connect(self.show_lessons)
 
@@ -228,7 +241,7 @@ class SegmentWidget(QWidget):
     def _ready(self, facts: dict[str, Any]) -> None:
         if not self.session.hears(self):
             return
-        worker, then = self.session.worker, "Click an object. Right-click to leave something out."
+        worker, then = self.session.worker, self._first_step()
         if worker is not None and worker.interrupted:
             then = f"A run was interrupted at frame {worker.project.runs[-1].next_frame}. {self.keys.key('resume')} resumes it."
         left_out = f" Left out, as you chose: {facts['differences']}." if facts.get("differences") else ""
@@ -237,6 +250,16 @@ class SegmentWidget(QWidget):
         self.run_view.facts = facts
         self.model_panel.note_device(str(facts.get("device", "")))
         self.refresh()
+
+    def _first_step(self) -> str:
+        """Say what to do in a project that was opened, by what is in it."""
+        project, key = self.session.project, self.keys.key
+        if project is not None and project.runs:
+            doubts = f"{key('review_next')} shows what is in doubt."
+            return f"{doubts} Click where a mask is wrong, {key('new_object')} for a new object."
+        if project is not None and (project.frames or project.prompts()):
+            return f"Press {key('track')} to track, or click another object."
+        return "Click an object. Right-click to leave something out."
 
     def _note_pause(self) -> None:
         self._paused_by_click = True
@@ -255,6 +278,9 @@ class SegmentWidget(QWidget):
         other = (
             "" if doubt or not self.answers.asks(frame, object_id) else f", or {keys.key('other_answer')} for another answer"
         )
+        project = self.session.project
+        if project is not None and project.runs and len({p.frame for p in project.prompts(object_id)}) == OFTEN:
+            then += " Does it leave for a look-alike again and again? A larger model (menu 'model') mixes up less."
         if self.session.tracking:  # a run waited for the answer
             self.session.tell(f"{doubt} Tracking ...".lstrip())
         else:

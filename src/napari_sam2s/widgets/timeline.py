@@ -31,6 +31,7 @@ MOST_LANES = 3  # of phases, for which it does grow: they come seldom, and names
 LEAST_PITCH, MOST_GROWTH = 3.0, 72  # from one row to the next: the strip grows when they would be thinner, and by so much
 NAMES_FROM = 11  # from one row to the next, when names are written on them
 LEAST_FONT = 9  # pixels; smaller letters cannot be read
+EDGE = 4  # pixels left of the first frame and right of the last: a handle at the screen's edge is not taken hold of
 HANDLE = 7  # half the width of a handle, and how near the mouse takes it
 DRAG = 3  # pixels that the mouse goes before a handle moves: with hours on the strip, a click beside it would lose minutes
 TICKS = {"prompted": QColor("white"), "confirmed": QColor("#2ecc71"), "edited": QColor("#9b59b6")}
@@ -144,12 +145,17 @@ class Timeline(QWidget):
 
     def _position(self, x: float) -> float:
         left, right = self.view
-        return left + x / max(1, self.width()) * (right - left)
+        return left + (x - EDGE) / max(1, self._room) * (right - left)
 
     def x_of(self, frame: float) -> float:
         """Return the horizontal position of a frame in pixels."""
         left, right = self.view
-        return (frame - left) / (right - left) * self.width()
+        return EDGE + (frame - left) / (right - left) * self._room
+
+    @property
+    def _room(self) -> int:
+        """The pixels of the frames on show."""
+        return self.width() - 2 * EDGE
 
     # Drawing
 
@@ -193,12 +199,22 @@ class Timeline(QWidget):
         font.setPixelSize(RULER - 7)
         painter.setFont(font)
         width = painter.fontMetrics().horizontalAdvance(self.place) + 8
-        left = x + 2 if x + 2 + width <= self.width() else x - 2 - width
+        left = self._left_of_place(x, width)
         # Marks that it would cut go whole.
         cut = [at for mark in self._marks() if (at := self._mark_place(mark)).left() < left + width and at.right() > left]
         first, last = min([left, *(at.left() for at in cut)]), max([left + width, *(at.right() for at in cut)])
         painter.fillRect(QRectF(first, 0, last - first, RULER - 4), self.palette().base().color())
         painter.drawText(QRectF(left, 0, width, RULER - 4), Qt.AlignmentFlag.AlignCenter, self.place)
+
+    def _left_of_place(self, x: int, width: int) -> int:
+        """Return where what is written beside the cursor begins: where no handle lies on it, if there is such a place."""
+        first, stop = (self.x_of(t) for t in self.bounds)
+        places = [x + 2, x - 2 - width, int(first) + HANDLE + 2, int(stop) + 2]
+        inside = [left for left in places if left >= 0 and left + width <= self.width()]
+        free = [
+            p for p in inside if not any(p < b and a < p + width for a, b in ((first, first + HANDLE), (stop - HANDLE, stop)))
+        ]
+        return (free or inside or places)[0]
 
     def _draw(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
@@ -220,17 +236,17 @@ class Timeline(QWidget):
         return picture
 
     def _draw_row(self, painter: QPainter, row: TimelineRow, top: int, height: int, background: QColor) -> None:
-        width = self.width()
+        width = max(1, self._room)
         shade = 24 if background.lightness() < 128 else -24  # a row is seen where nothing is known, too
         red, green, blue = (min(255, max(0, c + shade)) for c in (background.red(), background.green(), background.blue()))
         pixels = row.pixels(*self.view, width, (red, green, blue))
         image = QImage(pixels.tobytes(), width, pixels.shape[0], width * 4, QImage.Format.Format_RGBA8888)
-        painter.drawImage(QRectF(0, top, width, height), image)
+        painter.drawImage(QRectF(EDGE, top, width, height), image)
         if self._pitch >= NAMES_FROM:  # on all or on none, though rows differ by a pixel
             font = self.font()
             font.setPixelSize(max(height - 3, LEAST_FONT))
             painter.setFont(font)
-            box = QRectF(0, top, painter.fontMetrics().horizontalAdvance(row.name) + 8, height)
+            box = QRectF(EDGE, top, painter.fontMetrics().horizontalAdvance(row.name) + 8, height)
             painter.fillRect(box, QColor(0, 0, 0, 150))
             painter.setPen(QColor("white"))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, row.name)
@@ -243,7 +259,7 @@ class Timeline(QWidget):
         left, right = self.view
         shown = np.asarray(frames, dtype=float)
         shown = shown[(shown >= left) & (shown < right)]
-        return [float(x) for x in np.unique(np.floor((shown - left) / (right - left) * self.width()))]
+        return [float(x) for x in np.unique(EDGE + np.floor((shown - left) / (right - left) * self._room))]
 
     def _draw_ruler(self, painter: QPainter) -> None:
         font = self.font()

@@ -20,7 +20,8 @@ from napari_sam2s.widgets.form_parts import ShortenedLabel, button, side_by_side
 from napari_sam2s.widgets.label_menu import labels_on_show
 from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video, get_reader
 from napari_sam2s.widgets.next_video import next_video
-from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
+from napari_sam2s.widgets.project_location import ENDING, beside, note_recent, place_in, project_path
+from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
 from napari_sam2s.widgets.start_folder import note_folder, start_folder
@@ -67,6 +68,7 @@ class VideoPicker(QWidget):
             side_by_side(QLabel("project"), (self.project, 1), self.saved, choose),
             into=self,
         )
+        session.closing.connect(self._closing)
         session.closed.connect(self._closed)
         self.video.changed.connect(self._pick)
         self._layers.events.removed.connect(self._layer_removed)
@@ -233,6 +235,10 @@ class VideoPicker(QWidget):
             copy_project(near, path)
             show_warning(f"{near.name} cannot be written where it is. You are working on a copy, {path}.")
         return path
+
+    def _closing(self, worker: ProjectWorker) -> None:
+        if worker.project.prompts() or worker.project.frames:  # an empty one holds nothing to go back to
+            note_recent(worker.project.path)
 
     def _closed(self) -> None:
         self._show_project(None)
