@@ -16,6 +16,7 @@ from napari_sam2s.model.outlines import _outlined, boxes, with_outlines
 from napari_sam2s.model.speed import Speed, fast_speed
 from napari_sam2s.model.stages import Decoded
 from napari_sam2s.synthetic.samples import demo_case
+from tests.model.test_cuda_graphs import Waits
 
 ABSENT, OBJECTS = -1024.0, 3
 
@@ -73,15 +74,28 @@ def test_a_gpu_that_is_not_waited_for_gives_the_same(model, tracked):
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
+def test_it_can_be_recorded_for_cuda_graphs(model, tracked):
+    _, features, decoded = tracked
+    with torch.inference_mode(False), torch.no_grad():
+        plain = replace(features, image=features.image.clone(), seen_by_head=None)
+        logits = decoded.logits.clone()
+        _outlined(model, plain, logits, everywhere=True)  # tables are made
+        with Waits() as waits:
+            _outlined(model, plain, logits, everywhere=True)
+    assert waits.found == []
+    assert plain.seen_by_head is None  # of a frame that is replaced by the next one in the same place
+
+
 def test_an_answer_that_is_empty_leaves_the_mask(model, tracked, monkeypatch):
     _, features, decoded = tracked
-    answer = model.segment
+    answer = model.interactive.forward
 
     def nothing(*args, **kwargs):
         found = answer(*args, **kwargs)
-        return replace(found, logits=torch.full_like(found.logits, -5.0))
+        found.logits = torch.full_like(found.logits, -5.0)
+        return found
 
-    monkeypatch.setattr(model, "segment", nothing)
+    monkeypatch.setattr(model.interactive, "forward", nothing)
     for everywhere in (False, True):
         with torch.inference_mode():
             assert torch.equal(_outlined(model, features, decoded.logits, everywhere=everywhere), decoded.logits)

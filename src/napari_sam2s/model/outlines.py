@@ -8,16 +8,17 @@ see. Tracking remembers its own masks: remembering the head's answers was no bet
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from napari_sam2s.model.edges import with_edges
 from napari_sam2s.model.frames import Spread, scale
+from napari_sam2s.model.mask_decoder import choose_mask
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
-from napari_sam2s.model.speed import Speed
+from napari_sam2s.model.speed import Speed, in_own_arithmetic
 from napari_sam2s.model.stages import Decoded, Features
 
 LEAST = 4  # cells of a mask's logits, below which it says too little
@@ -30,21 +31,20 @@ class Outliner(Protocol):
     config: ModelConfig
     speed: Speed
     spread: Spread
+    arithmetic: torch.dtype | None
+    image_encoder: Any
+    memory_attention: Any
+    memory_encoder: Any
+    obj_ptr_proj: Any
+    sam_mask_decoder: Any
+    interactive: Any  # Segment Anything's head, where ``config.prompt_side`` says so
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
 
     def encode_interactive(self, image: Tensor) -> Features | None:
         """Encode frames ``(N, 3, S, S)`` as the head sees them."""
-
-    def segment(
-        self,
-        features: Features | None,
-        interactive: Features | None,
-        *,
-        points: Tensor,
-        labels: Tensor,
-        mask: Tensor | None = None,
-        multimask: bool = True,
-    ) -> Decoded:
-        """Find the masks of ``B`` objects that are prompted."""
 
 
 def with_outlines(model: Outliner, features: Features, decoded: Decoded) -> Decoded:
@@ -76,14 +76,14 @@ def _outlined(model: Outliner, features: Features, logits: Tensor, *, everywhere
     present = inside.sum(dim=(1, 2, 3)) >= LEAST
     if everywhere:
         answers = _answers(model, _seen_by_head(model, features), inside)
-        return torch.where(present[:, None, None, None] & _something(answers), answers, logits)
+        return torch.where(present[:, None, None, None] & _something(answers), answers, logits.float())
     if not present.any():
         return logits
     if features.seen_by_head is None:  # not all objects of a frame come at once
         features.seen_by_head = _seen_by_head(model, features)
     answers = _answers(model, features.seen_by_head, inside[present])
-    outlined = logits.clone()
-    outlined[present] = torch.where(_something(answers), answers, logits[present])
+    outlined = logits.float().clone()
+    outlined[present] = torch.where(_something(answers), answers, outlined[present])
     return outlined
 
 
@@ -98,13 +98,15 @@ def _seen_by_head(model: Outliner, features: Features) -> Features:
     return seen
 
 
+@in_own_arithmetic
 def _answers(model: Outliner, seen: Features, inside: Tensor) -> Tensor:
     """Return what the head makes of masks ``(B, 1, h, w)``."""
-    cell = model.config.image_size / inside.shape[-1]
-    corners = boxes(inside) * cell - 0.5
-    labels = torch.tensor((BOX_FIRST, BOX_SECOND), device=inside.device).expand(len(inside), -1)
-    mask = torch.where(inside, CERTAIN, -CERTAIN)
-    return model.segment(None, seen, points=corners.unflatten(1, (2, 2)), labels=labels, mask=mask, multimask=False).logits
+    size = model.config.image_size
+    corners = (boxes(inside) * (size / inside.shape[-1]) - 0.5).unflatten(1, (2, 2))
+    labels = torch.arange(BOX_FIRST, BOX_SECOND + 1, device=inside.device).expand(len(inside), -1)
+    answers = model.interactive(seen, corners, labels, torch.where(inside, CERTAIN, -CERTAIN), size, boxed=True)
+    chosen: Tensor = choose_mask(answers, multimask=False, replace_unstable=True)[0]["logits"]
+    return chosen.float()
 
 
 def boxes(masks: Tensor) -> Tensor:

@@ -43,7 +43,14 @@ class SegmentAnythingHead(nn.Module):
         return Features(self.encoder(larger), (blank, blank))
 
     def forward(
-        self, features: Features, points: Tensor, labels: Tensor, mask: Tensor | None, image_size: int
+        self,
+        features: Features,
+        points: Tensor,
+        labels: Tensor,
+        mask: Tensor | None,
+        image_size: int,
+        *,
+        boxed: bool | None = None,
     ) -> DecoderOutput:
         """Decode.
 
@@ -55,12 +62,15 @@ class SegmentAnythingHead(nn.Module):
             As :meth:`SAM2S.decode` takes them.
         image_size
             S. The masks have a quarter of it.
+        boxed
+            Whether every object has a box; by default the labels are asked, for which a GPU is waited for.
         """
         b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
         dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
         at = (points + 0.5) * (self.side / image_size) - 0.5
-        boxed = (labels == BOX_FIRST).any(dim=1).all()  # beside a box SAM has no token of padding
-        sparse = encoder.sparse(at, labels, self.side, padded=not bool(boxed))
+        if boxed is None:
+            boxed = bool((labels == BOX_FIRST).any(dim=1).all())
+        sparse = encoder.sparse(at, labels, self.side, padded=not boxed)  # beside a box SAM has no token of padding
         out = self.mask_decoder(
             features.embedding.expand(b, -1, -1, -1), encoder.grid_position(grid), sparse, dense, features.skips
         )
