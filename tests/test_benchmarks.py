@@ -48,6 +48,7 @@ for path in sys.argv[1:]:
 def test_every_script_finds_what_it_imports(tmp_path):
     root = BENCHMARKS.parent
     scripts = sorted(path for folder in ("benchmarks", "docs", "research") for path in (root / folder).glob("*.py"))
+    scripts = [path for path in scripts if path.name != "one_line_each.py"]  # the site's, which its strict build loads
     assert len(scripts) > 25
     # Elsewhere, as scripts change the environment; and where Python looks when one of them is called.
     told = run_apart(LOAD, *map(str, scripts), folder=tmp_path, paths=(BENCHMARKS, root / "docs", root))

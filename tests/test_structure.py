@@ -16,7 +16,7 @@ import pytest
 import napari_sam2s
 
 SOURCE = Path(napari_sam2s.__file__).parent
-ROOT = SOURCE.parents[1]
+ROOT = Path(__file__).parents[1]
 CONFTEST = Path(__file__).with_name("conftest.py")
 FILE_LINES, FUNCTION_LINES, OWN_BASES = 400, 60, 2
 
