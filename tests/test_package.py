@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -136,3 +137,15 @@ def test_each_way_of_installing_gives_a_plugin(how, tmp_path):
     checked = subprocess.run([*npe2, "validate", "--imports", "napari-sam2s"], capture_output=True, text=True, cwd=tmp_path)
     assert checked.returncode == 0, checked.stderr
     assert "valid" in checked.stdout + checked.stderr
+
+
+@pytest.mark.slow
+def test_old_import_paths_give_the_module_at_its_new_path():
+    from napari_sam2s.moved_modules import MOVED
+
+    for old, new in MOVED.items():
+        sys.modules.pop(f"napari_sam2s.{old}", None)
+        with pytest.warns(DeprecationWarning, match=f"is now napari_sam2s.{new}"):
+            module = importlib.import_module(f"napari_sam2s.{old}")
+        assert module is importlib.import_module(f"napari_sam2s.{new}")
+        assert module.__spec__.name == f"napari_sam2s.{new}"

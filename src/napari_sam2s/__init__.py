@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from napari_sam2s.lazy_names import lazy_names
+from napari_sam2s.moved_modules import install as _let_old_paths_be_imported
 
 if TYPE_CHECKING:
     from napari_sam2s.batching import batch
@@ -24,6 +25,8 @@ try:
     __version__ = version("napari-sam2s")
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
+
+_let_old_paths_be_imported()
 
 __all__ = [
     "Project",

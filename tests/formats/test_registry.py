@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_sam2s import formats
 from napari_sam2s.cli import main
 from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats import FORMATS, overlay, read_ctc, read_davis, read_ome_zarr
@@ -109,6 +110,13 @@ def test_what_a_format_does_not_have_is_told(overlapping, tmp_path):
         overlapping.export(tmp_path / "o.mp4", "overlay")
     video = np.zeros((FRAMES, *SIZE, 3), np.uint8)
     assert overlapping.export(tmp_path / "o.mp4", "overlay", video=video).stat().st_size > 0
+
+
+def test_the_old_name_of_the_list_still_works():
+    with pytest.warns(DeprecationWarning, match="WRITERS is FORMATS now"):
+        assert formats.WRITERS["coco"] is FORMATS["coco"].write
+    with pytest.raises(AttributeError, match="nonsense"):
+        formats.nonsense  # noqa: B018
 
 
 FOREIGN = {  # what somebody's own class of masks may give, and what is said of it

@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from fakes import ColourModel, squares
 from napari_sam2s.masklets import Project
-from napari_sam2s.tracking import RunController, Tracker, plan, resumable_run
+from napari_sam2s.tracking import RunController, Tracker, continue_run, plan, resumable_run, unfinished
 from napari_sam2s.video import open_video
 
 
@@ -80,3 +80,15 @@ def test_a_prompt_while_paused_is_known_after_resuming(video, tmp_path, monkeypa
         assert controller.resume()
         assert {i: sorted(frames) for i, frames in tracker.conditioning.items()} == {1: [20, 22], 2: [20]}
         assert controller.corrected == {1}
+
+
+def test_names_of_before_say_what_they_are_called_now(video, tmp_path):
+    project, tracker = started(tmp_path / "p.sam2s", video)
+    with project:
+        with pytest.warns(DeprecationWarning, match="resumable_run"):
+            assert unfinished(project) is None
+        with (
+            pytest.warns(DeprecationWarning, match=r"ProjectRun\.resume"),
+            pytest.raises(Exception, match="no interrupted run"),
+        ):
+            continue_run(tracker)

@@ -1,5 +1,8 @@
 """Masks in and out of other formats; :mod:`registry` lists them."""
 
+import warnings
+from typing import Any
+
 from napari_sam2s.formats.coco import CocoMasklets, read_coco, write_coco
 from napari_sam2s.formats.ctc import CtcFolder, read_ctc, write_ctc
 from napari_sam2s.formats.davis import DavisWriter, write_davis
@@ -39,3 +42,10 @@ __all__ = [
     "write_sav",
     "write_video",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WRITERS":
+        warnings.warn("WRITERS is FORMATS now: FORMATS[name].write.", DeprecationWarning, stacklevel=2)
+        return {known.name: known.write for known in FORMATS.values() if not known.needs_video}
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

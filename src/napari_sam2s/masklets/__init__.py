@@ -1,5 +1,8 @@
 """What the user owns: objects, prompts, masks, and the project file that holds them."""
 
+import warnings
+from typing import Any
+
 from napari_sam2s.masklets.class_lists import ClassList, class_list, read_class_list
 from napari_sam2s.masklets.clean_up import CleanUp
 from napari_sam2s.masklets.identity_links import Link, Question
@@ -39,3 +42,10 @@ __all__ = [
     "class_list",
     "read_class_list",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Operation":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn("napari_sam2s.masklets.Operation is TrackEdit now.", DeprecationWarning, stacklevel=2)
+    return TrackEdit

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import warnings
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.masklets.lock import WriterLock
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter, Row
+from napari_sam2s.masklets.moved_names import MOVED
 from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.phases import Phases
 from napari_sam2s.masklets.prompt_records import Prompts
@@ -235,3 +238,11 @@ class Project:
         self.store.check_pages()
 
         return export(self, self.video.export_name(), folder, format, **options)
+
+    if not TYPE_CHECKING:  # else a misspelled name would pass for a moved one
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in MOVED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            warnings.warn(f"Project.{name} is project.{MOVED[name]} now.", DeprecationWarning, stacklevel=2)
+            return attrgetter(MOVED[name])(self)

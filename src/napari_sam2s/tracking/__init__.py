@@ -12,6 +12,7 @@ from napari_sam2s.lazy_names import lazy_names
 if TYPE_CHECKING:
     from napari_sam2s.tracking.candidates import Candidate
     from napari_sam2s.tracking.crop_tracker import CropTracker, make_tracker
+    from napari_sam2s.tracking.deprecated_names import RemoteTracker, continue_run, still_to_come, unfinished
     from napari_sam2s.tracking.engine import Engine, EngineLost, ModelChoice
     from napari_sam2s.tracking.policy import DIVEMEM, VANILLA, MemoryPolicy
     from napari_sam2s.tracking.prompt_replacement import replace_prompts
@@ -32,9 +33,11 @@ __all__ = [
     "MemoryPolicy",
     "ModelChoice",
     "ProjectRun",
+    "RemoteTracker",
     "RunController",
     "Segment",
     "Tracker",
+    "continue_run",
     "make_tracker",
     "plan",
     "reload_prompts",
@@ -42,13 +45,16 @@ __all__ = [
     "resumable_run",
     "resume_run",
     "segment_runs",
+    "still_to_come",
     "track",
+    "unfinished",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     candidates="Candidate",
     crop_tracker="CropTracker make_tracker",
+    deprecated_names="RemoteTracker continue_run still_to_come unfinished",
     engine="Engine EngineLost ModelChoice",
     policy="DIVEMEM VANILLA MemoryPolicy",
     prompt_replacement="replace_prompts",
