@@ -17,6 +17,7 @@ MOVED = {
     "masklets.vocabulary": "masklets.types",
     "tracking.rate": "tracking.working_rate",
     "tracking.runs": "tracking.propagation_run",
+    "video.frame_times": "video.frame_rate",
     "widgets.readers": "widgets.napari_reader",
     "widgets.segment": "widgets.segment_widget",
 }
