@@ -9,7 +9,7 @@ FEW = 3  # objects that take little longer than one
 ON_CPU, ON_GPU = "edgetam", "sam2.1-base-plus"
 # CPU-seconds of a frame with one object at the model's own size, on the same core (docs/explanation/speed.md; EdgeTAM by its
 # ratio to SAM 2.1 tiny in docs/models/edgetam.md): what one of them did here tells of the others.
-CPU_SECONDS = {"sam2s-nano": 0.23, "edgetam": 1.2, "sam2.1-tiny": 8.7}
+CPU_SECONDS = {"sam2s-nano": 0.29, "edgetam": 1.2, "sam2.1-tiny": 8.7}
 
 
 def recommended(device: str) -> str:

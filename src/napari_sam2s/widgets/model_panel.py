@@ -32,7 +32,7 @@ SIZE_TIP = (
 )
 MODE_TIP = (
     "exact is the reference. fast gives slightly different masks in less time. It uses fewer memories at half resolution, no "
-    "padded windows, and 8 bits (CPU) or bfloat16 (GPU) in SAM 2's image encoders."
+    "padded windows, and 8 bits (CPU) or bfloat16 (GPU) in SAM 2's image encoders. The built-in model's outlines are rougher."
 )
 PRECISION_TIP = (
     "Number format of the arithmetic. bfloat16 is mixed precision, as in SAM 2 itself. It is faster on GPUs and on CPUs with "
