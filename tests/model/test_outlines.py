@@ -86,13 +86,14 @@ def test_it_can_be_recorded_for_cuda_graphs(model, tracked):
     assert plain.seen_by_head is None  # of a frame that is replaced by the next one in the same place
 
 
-def test_an_answer_that_is_empty_leaves_the_mask(model, tracked, monkeypatch):
+@pytest.mark.parametrize("told", [-5.0, 5.0])
+def test_an_answer_of_nothing_or_of_everything_leaves_the_mask(model, tracked, monkeypatch, told):
     _, features, decoded = tracked
     answer = model.interactive.forward
 
     def nothing(*args, **kwargs):
         found = answer(*args, **kwargs)
-        found.logits = torch.full_like(found.logits, -5.0)
+        found.logits = torch.full_like(found.logits, told)
         return found
 
     monkeypatch.setattr(model.interactive, "forward", nothing)
