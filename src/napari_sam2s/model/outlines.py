@@ -22,8 +22,7 @@ from napari_sam2s.model.speed import Speed, in_own_arithmetic
 from napari_sam2s.model.stages import Decoded, Features
 
 LEAST = 4  # cells of a mask's logits, below which it says too little
-# IoU with the tracked mask. It costs nothing on `real-clips`, `schoolgirls` and `hela`, and half a point on `polyps`.
-LEAST_SHARED = 0.25
+LEAST_SHARED = 0.25  # IoU with the tracked mask, which costs nothing on real video
 CERTAIN = 10.0  # logits of the mask that the head is shown: its border counts for nothing, so that the picture decides
 
 

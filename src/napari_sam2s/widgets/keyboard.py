@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 PLAIN = Qt.KeyboardModifier.NoModifier | Qt.KeyboardModifier.ShiftModifier
 
 
+ARROWS = (Qt.Key.Key_Left, Qt.Key.Key_Right)  # which step through the frames
+
+
 class KeyboardKeeper(QObject):
-    """Hands letters on to the canvas that are pressed where no text is typed.
+    """Hands letters on to the canvas that are pressed where no text is typed, and the arrows where they change no value.
 
     After a click on a menu, a table or a box of numbers Qt sends the keys there: a menu jumps to an entry that begins with
     the letter, and a box takes it as text. What is typed into a line of text stays there.
@@ -50,8 +53,10 @@ class KeyboardKeeper(QObject):
         if not isinstance(event, QKeyEvent) or event.type() != QEvent.Type.KeyPress:
             return False
         letter = Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z and not event.modifiers() & ~PLAIN
+        arrow = event.key() in ARROWS and not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        arrow = arrow and isinstance(watched, QAbstractItemView | QTabBar | QAbstractButton)
         canvas = self._canvas  # while a cell is edited, its editor has the keyboard and not the table
-        if canvas is None or not letter:
+        if canvas is None or not (letter or arrow):
             return False
         self.give_back()
         QApplication.sendEvent(canvas, QKeyEvent(event.type(), event.key(), event.modifiers(), event.text()))
