@@ -18,7 +18,7 @@ from napari_sam2s.model.frames import Spread, scale
 from napari_sam2s.model.mask_decoder import choose_mask
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
-from napari_sam2s.model.speed import Speed, in_own_arithmetic
+from napari_sam2s.model.speed import AdjustableNetwork, in_own_arithmetic
 from napari_sam2s.model.stages import Decoded, Features
 
 LEAST = 4  # cells of a mask's logits, below which it says too little
@@ -26,23 +26,12 @@ LEAST_SHARED = 0.25  # IoU with the tracked mask, which costs nothing on real vi
 CERTAIN = 10.0  # logits of the mask that the head is shown: its border counts for nothing, so that the picture decides
 
 
-class Outliner(Protocol):
+class Outliner(AdjustableNetwork, Protocol):
     """What is asked here of a network, which needs this file."""
 
     config: ModelConfig
-    speed: Speed
     spread: Spread
-    arithmetic: torch.dtype | None
-    image_encoder: Any
-    memory_attention: Any
-    memory_encoder: Any
-    obj_ptr_proj: Any
-    sam_mask_decoder: Any
     interactive: Any  # Segment Anything's head, where ``config.prompt_side`` says so
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
 
     def encode_interactive(self, image: Tensor) -> Features | None:
         """Encode frames ``(N, 3, S, S)`` as the head sees them."""

@@ -17,7 +17,7 @@ from napari_sam2s.model.network_config import STRIDE, ModelConfig
 Mode = Literal["exact", "fast"]
 P = ParamSpec("P")
 R = TypeVar("R")
-N = TypeVar("N", bound="_Network")
+N = TypeVar("N", bound="AdjustableNetwork")
 FAST_MEMORIES = 4  # of a conditioning frame, two recent ones and a long-term one
 
 
@@ -50,8 +50,8 @@ class Speed:
 EXACT = Speed()
 
 
-class _Network(Protocol):
-    """What is changed here of a :class:`SAM2S`, which needs this file."""
+class AdjustableNetwork(Protocol):
+    """What is changed or asked of a :class:`SAM2S` by files that it needs itself."""
 
     speed: Speed
     arithmetic: torch.dtype | None
@@ -62,7 +62,8 @@ class _Network(Protocol):
     sam_mask_decoder: Any
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
 
 
 def in_own_arithmetic(method: Callable[Concatenate[N, P], R]) -> Callable[Concatenate[N, P], R]:
@@ -121,7 +122,7 @@ def fast_image_size(config: ModelConfig) -> int:
     return max(config.image_size // unit, 1) * unit
 
 
-def apply_speed(model: _Network, speed: Speed) -> None:
+def apply_speed(model: AdjustableNetwork, speed: Speed) -> None:
     """Make a network work with these shortcuts; its weights are converted in place, for good.
 
     Raises
@@ -140,7 +141,7 @@ def apply_speed(model: _Network, speed: Speed) -> None:
     model.speed = speed
 
 
-def round_weights(model: _Network, dtype: torch.dtype) -> None:
+def round_weights(model: AdjustableNetwork, dtype: torch.dtype) -> None:
     """Store the weights of products in the type that mixed precision rounds them to at every call, in place.
 
     The results stay the same; a frame needs some hundred small steps less. Norms, embeddings and what is computed from
