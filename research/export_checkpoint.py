@@ -24,7 +24,7 @@ from napari_sam2s import __version__
 from napari_sam2s.errors import ModelError, TrainingError
 from napari_sam2s.model.checkpoints import in_8_bits, load_model, read_checkpoint
 from napari_sam2s.model.network_config import check_image_size
-from napari_sam2s.tracking.policy import DIVEMEM
+from napari_sam2s.tracking.policy import POLICIES
 from napari_sam2s.training.checkpoint import hardware, save_atomically
 
 # Most matrices and kernels are in 8 bits, so that what ships stays below 16 MB; what is smaller than this many numbers stays in
@@ -59,6 +59,8 @@ def pack(
     pretrained: Path | None = None,
     average_with: Path | None = None,
     edge_radius: int | None = None,
+    outline_side: int | None = None,
+    memories: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint in half precision, with its provenance; return the provenance.
 
@@ -86,6 +88,10 @@ def pack(
         Another checkpoint of the same network, such as the one that training began with: what ships is the mean of both.
     edge_radius
         Of the windows by which edges are drawn (:mod:`napari_sam2s.model.edges`), 0 for none; by default as it is.
+    outline_side
+        At which tracked masks are outlined (:mod:`napari_sam2s.model.outlines`); by default as it is.
+    memories
+        How many recent and long-term memories DiveMem reads; the last-six memory then reads as many recent ones.
 
     Raises
     ------
@@ -107,6 +113,8 @@ def pack(
         config = replace(config, image_size=image_size)
     if edge_radius is not None:
         config = replace(config, edge_radius=edge_radius)
+    if outline_side is not None:
+        config = replace(config, outline_side=outline_side)
     if object_score_shift:
         weights = {**weights, SCORE_BIAS: weights[SCORE_BIAS] - object_score_shift}
     for name, value in weights.items():
@@ -132,15 +140,27 @@ def pack(
     metadata = {**metadata, "provenance": json.loads(json.dumps(provenance))}
     if pretrained is not None:
         metadata["pretrained"] = read_checkpoint(pretrained)[2]["provenance"]
-    if iou_threshold is not None:
-        policy = {name: dict(parameters) for name, parameters in metadata.get("policy", {}).items()}
-        policy.setdefault("divemem", {})["iou_threshold"] = float(iou_threshold)
-        DIVEMEM.with_parameters(policy["divemem"])
-        metadata["policy"] = policy
+    metadata["policy"] = _policies(metadata.get("policy", {}), iou_threshold, memories)
     stored, scales = _stored(weights)
     save_atomically({"model": stored, "scales": scales, "config": config.to_dict(), "sam2s": metadata}, out)
     load_model(out, device="cpu")  # what ships can be read
     return provenance
+
+
+def _policies(
+    earlier: Mapping[str, Mapping[str, Any]], iou_threshold: float | None, memories: tuple[int, int] | None
+) -> dict[str, dict[str, Any]]:
+    """Return the parameters of memory policies that a checkpoint carries, with those that are given."""
+    policies = {name: dict(parameters) for name, parameters in earlier.items()}
+    if iou_threshold is not None:
+        policies.setdefault("divemem", {})["iou_threshold"] = float(iou_threshold)
+    if memories is not None:
+        recent, long_term = memories
+        policies.setdefault("divemem", {}).update(short_term=recent, long_term=long_term)
+        policies.setdefault("vanilla", {})["short_term"] = recent + long_term
+    for name, parameters in policies.items():
+        POLICIES[name].with_parameters(parameters)  # tells of a parameter that there is not
+    return policies
 
 
 def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -168,6 +188,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, help="side of the network's input, if not the one it was trained with")
     parser.add_argument("--average-with", type=Path, help="another checkpoint of the network; the mean of both ships")
     parser.add_argument("--edge-radius", type=int, help="of the windows by which edges are drawn, in 2 pixels of the input")
+    parser.add_argument("--outline-side", type=int, help="at which tracked masks are outlined")
+    parser.add_argument("--memories", type=int, nargs=2, metavar=("RECENT", "LONG"), help="that DiveMem reads")
     parser.add_argument("--pretrained", type=Path, help="weights of the pretrained trunk that it began with")
     args = parser.parse_args()
     try:
@@ -184,6 +206,8 @@ def main() -> None:
             pretrained=args.pretrained,
             average_with=args.average_with,
             edge_radius=args.edge_radius,
+            outline_side=args.outline_side,
+            memories=args.memories and tuple(args.memories),
         )
     except (ModelError, TrainingError, OSError, json.JSONDecodeError) as error:
         parser.exit(2, f"{error}\n")

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.frames import tensor_of
 from napari_sam2s.model.hiera import MultiScaleAttention
-from napari_sam2s.model.layers import fused_conv, has_fused_conv, has_fused_linear, linear
-from napari_sam2s.model.matching import MaskMatching
+from napari_sam2s.model.layers import fused_conv, fused_linear, has_fused_conv, has_fused_linear, linear
+from napari_sam2s.model.matching import MaskMatching, readings_of
 from napari_sam2s.model.memory_attention import RotaryAttention, attend_narrow
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
@@ -123,6 +123,14 @@ def test_a_linear_layer_in_one_pass_gives_the_same(activation):
         with torch.autocast("cpu", dtype=torch.bfloat16):  # mixed precision stays what it is
             assert linear(layer, x, activation).dtype == torch.bfloat16
     assert linear(layer, x, activation).requires_grad
+
+
+@pytest.mark.parametrize("rows", [5, 64])
+def test_a_product_of_few_rows_with_many_gives_the_same(rows):
+    torch.manual_seed(0)
+    x, keys = torch.randn(rows, 79), torch.randn(6000, 79)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused_linear(x, keys), x @ keys.T, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", [None, torch.nn.GELU(), torch.nn.ReLU6(), torch.nn.Tanh()])
@@ -256,21 +264,24 @@ def test_matching_finds_what_moved():
     assert read[0, 4, 7:11, 6:10].min() > 0.9
 
 
-def test_a_long_term_memory_is_believed_where_the_prompted_frame_has_nothing_alike():
-    """Of a place seen on both the prompted frame's mask counts, though the long-term memory is a little more alike."""
+def test_matching_leaves_long_term_memories_to_the_attention():
+    """Nobody has seen their masks, and one often looks more like the frame than the prompted one does."""
     torch.manual_seed(0)
     matching = SAM2S(replace(CONFIGS["sam2s-nano"], image_size=64)).eval().matching
+    for layer in (matching.to_embedding, matching.to_coarse_skip, matching.to_fine_skip):
+        torch.nn.init.normal_(layer.weight)
     looks = torch.nn.functional.normalize(torch.randn(1, 44, 8, 8), dim=1)
-    faint = torch.nn.functional.normalize(looks + 0.05 * torch.randn(1, 44, 8, 8), dim=1)
-    prompted = faint.clone()
-    prompted[..., 4:] = torch.nn.functional.normalize(torch.randn(1, 44, 8, 4), dim=1)  # the right half looked otherwise
-    keys, patches = torch.stack((prompted, looks), dim=1), torch.zeros(1, 2, 4, 8, 8)
-    patches[:, 1] = 1  # says the long-term memory
+    keys = torch.nn.functional.normalize(torch.randn(1, 3, 44, 8, 8), dim=2)
+    keys[:, 2] = looks  # the long-term memory is the frame itself
+    patches = torch.rand(1, 3, 4, 8, 8)
+    slots = (6, 0, LONG_TERM)
+    assert readings_of(slots) == ([1], [0])
     with torch.inference_mode():
-        matching.log_scale.fill_(math.log(20))
-        read = matching._read(looks, keys, patches, {0: 6, 1: LONG_TERM}, torch.tensor(0.004), [0])
-    assert read[0, :4, :, :4].max() < 0.1
-    assert read[0, :4, :, 4:].min() > 0.9
+        read = matching(looks, keys, patches, slots)
+        patches[:, 2] = 1 - patches[:, 2]
+        assert all(torch.equal(a, b) for a, b in zip(read, matching(looks, keys, patches, slots), strict=True))
+        patches[:, 0] = 1 - patches[:, 0]
+        assert not torch.allclose(read[0], matching(looks, keys, patches, slots)[0], atol=1e-3)
 
 
 @pytest.mark.parametrize("labels", [(0, 0, 0, 0, 0), (0, 1, 0, 0, 4), (0, 1, 2, 3, 4)])

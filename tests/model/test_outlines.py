@@ -105,13 +105,14 @@ def test_an_answer_of_nothing_or_of_everything_leaves_the_mask(model, tracked, m
 def test_a_frame_is_shown_to_the_head_once(model, tracked, monkeypatch):
     _, features, decoded = tracked
     calls, encode = [], model.encode_interactive
-    monkeypatch.setattr(model, "encode_interactive", lambda image: calls.append(1) or encode(image))
+    monkeypatch.setattr(model, "encode_interactive", lambda image, side: calls.append(side) or encode(image, side))
     fresh = replace(features, seen_by_head=None)
     with torch.inference_mode():
         for _ in range(2):
             with_outlines(model, fresh, decoded)
         with_outlines(model, replace(features, seen_by_head=None), replace(decoded, logits=decoded.logits[1:2]))
-    assert len(calls) == 1  # and not at all where nothing is to be outlined
+    assert calls == [model.config.outline_side]  # and not at all where nothing is to be outlined
+    assert fresh.seen_by_head.embedding.shape[-1] == model.config.outline_side // 16 < model.config.prompt_side // 16
     assert fresh.nbytes == replace(fresh, seen_by_head=None).nbytes + fresh.seen_by_head.nbytes
 
 

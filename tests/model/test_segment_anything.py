@@ -71,6 +71,28 @@ def test_clicks_are_scaled_to_its_own_side(head):
     torch.testing.assert_close(small.logits, reduced)
 
 
+@torch.inference_mode()
+def test_it_sees_frames_at_another_side_where_it_is_told(head):
+    other = SegmentAnythingHead(2 * SIDE).eval()
+    other.load_state_dict(head.state_dict())
+    image = torch.randn(1, 3, 2 * SIDE, 2 * SIDE, generator=torch.Generator().manual_seed(5))
+    points, labels = torch.tensor([[[40.0, 60.0]]]), torch.tensor([[1]])
+    told, own = (at(at.encode(image, side=side), points, labels, None, SIDE) for at, side in ((head, 2 * SIDE), (other, 0)))
+    assert told.logits.shape == (1, 4, SIDE // 4, SIDE // 4)
+    assert torch.equal(told.logits, own.logits)
+
+
+def test_weights_that_are_loaded_later_are_used(head):
+    image = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
+    other = SegmentAnythingHead(SIDE).eval()
+    with torch.inference_mode():
+        before = other.encode(image).embedding
+    other.load_state_dict(head.state_dict())
+    with torch.inference_mode():
+        assert not torch.allclose(other.encode(image).embedding, before, atol=1e-2)
+        torch.testing.assert_close(other.encode(image).embedding, head.encode(image).embedding)
+
+
 def test_a_network_tracks_the_same_with_and_without_it(network):
     weights = {name: value for name, value in network.state_dict().items() if not name.startswith("interactive.")}
     plain = SAM2S(PLAIN).eval()
@@ -121,7 +143,7 @@ def test_it_answers_in_mixed_precision(network):
     assert [c.iou for c in mixed] == pytest.approx([c.iou for c in exact], abs=0.05)
 
 
-@pytest.mark.parametrize("wrong", [{"prompt_side": 100}, {"interactive": False}, {"prompt_likeness": 8}])
+@pytest.mark.parametrize("wrong", [{"prompt_side": 100}, {"interactive": False}, {"prompt_likeness": 8}, {"outline_side": 50}])
 def test_settings_that_do_not_go_together_are_refused(wrong):
     with pytest.raises(ModelError, match="cannot"):
         replace(CONFIG, **wrong)

@@ -29,7 +29,8 @@ def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     out = tmp_path / "packed.pt"
     trunk = tmp_path / "lite.pt"
     torch.save({"model": {"a": torch.zeros(1)}, "sam2s": {"provenance": {"licence": "Apache-2.0"}}}, trunk)
-    pack(find_weights("sam2s-nano"), out, scores=scores, configs=[config], hours=1.5, iou_threshold=0.8, pretrained=trunk)
+    said = {"scores": scores, "configs": [config], "hours": 1.5, "pretrained": trunk}
+    pack(find_weights("sam2s-nano"), out, iou_threshold=0.85, outline_side=224, memories=(3, 2), **said)
     assert out.stat().st_size < 16e6
     model = load_model(out, device="cpu")
     assert model.metadata["pretrained"]["licence"] == "Apache-2.0"
@@ -39,8 +40,11 @@ def test_a_packed_model_is_small_and_knows_where_it_came_from(tmp_path):
     assert known["hours"] == 1.5
     assert "cores" in known["hardware"]
     assert known["data_seed"] == known["config"]["seed"]
-    assert find_policy("divemem", model.metadata).iou_threshold == 0.8
-    assert find_policy("vanilla", model.metadata).long_term == 0
+    policy = find_policy("divemem", model.metadata)
+    assert (policy.iou_threshold, policy.short_term, policy.long_term) == (0.85, 3, 2)
+    policy = find_policy("vanilla", model.metadata)
+    assert (policy.short_term, policy.long_term) == (5, 0)
+    assert model.config.outline_side == 224
     for name, value in load_model("sam2s-nano", device="cpu").state_dict().items():
         # It was in half precision already, or in 8 bits.
         tolerance = float(value.abs().max()) / 1e5 if name.startswith("interactive.") else 0.0

@@ -61,7 +61,7 @@ class InteractiveHead(nn.Module):
             own[name] = weights[names[part] + name.removeprefix(part)]
         self.load_state_dict(own)
 
-    def encode(self, image: Tensor, trunk: nn.Module) -> Features:
+    def encode(self, image: Tensor, trunk: nn.Module, _side: int = 0) -> Features:
         """Encode frames ``(N, 3, S, S)`` as objects that remember nothing see them; the ``trunk`` has the shared part."""
         assert isinstance(trunk, ConvTrunk)
         fine: Sequence[Tensor] = trunk.fine(image)

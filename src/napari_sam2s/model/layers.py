@@ -50,7 +50,7 @@ FUSED: dict[type[nn.Module] | type[None], tuple[str, list[float], str]] = {
     nn.ReLU: ("relu", [], ""),
     nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
 }
-FEW_ROWS = 256  # below, starting oneDNN costs more than it gains
+FEW_ROWS, FEW_NUMBERS = 256, 2**18  # of rows or of the result: below, starting oneDNN costs more than it gains
 
 
 def linear(layer: nn.Module, x: Tensor, activation: nn.Module | None = None) -> Tensor:
@@ -61,13 +61,15 @@ def linear(layer: nn.Module, x: Tensor, activation: nn.Module | None = None) -> 
     return x if activation is None else activation(x)
 
 
-def fused_linear(x: Tensor, weight: Tensor, bias: Tensor, activation: nn.Module | None = None) -> Tensor:
+def fused_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: nn.Module | None = None) -> Tensor:
     """Map ``(..., in)`` to ``(..., out)`` by a matrix ``(out, in)``, a bias and an activation.
 
-    On a CPU at inference oneDNN does all of it in one pass: the same numbers, up to twice as fast for a narrow matrix.
+    On a CPU at inference oneDNN does all of it in one pass: the same numbers, up to twice as fast for a narrow matrix
+    and on processors for which MKL was not made.
     """
     rows = x.numel() // x.shape[-1]
-    plain = x.device.type != "cpu" or torch.is_grad_enabled() or rows < FEW_ROWS or x.dtype != weight.dtype
+    few = rows < FEW_ROWS and rows * len(weight) < FEW_NUMBERS
+    plain = x.device.type != "cpu" or torch.is_grad_enabled() or few or x.dtype != weight.dtype
     plain = plain or torch.is_autocast_enabled("cpu")  # which oneDNN's own operator does not know of
     if not plain and type(activation) in FUSED and has_fused_linear(x.dtype):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, *FUSED[type(activation)])

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_sam2s.model.layers import MLP, LayerNorm2d
+from napari_sam2s.model.layers import MLP, LayerNorm2d, linear
 from napari_sam2s.model.network_config import ModelConfig
 
 NO_OBJECT_LOGIT = -1024.0  # of every pixel of an object that is not there
@@ -31,9 +31,9 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Map queries ``(B, N, C)`` over keys and values ``(B, M, C)`` to ``(B, N, C)``."""
-        q, k, v = self.q_proj(q), self.k_proj(k), self.v_proj(v)
+        q, k, v = linear(self.q_proj, q), linear(self.k_proj, k), linear(self.v_proj, v)
         q, k, v = (t.unflatten(2, (self.heads, -1)).transpose(1, 2) for t in (q, k, v))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return linear(self.out_proj, F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class TwoWayBlock(nn.Module):
@@ -160,8 +160,8 @@ class MaskDecoder(nn.Module):
         tokens = [own.expand(len(pix), -1, -1), sparse]
         if extra is not None:
             tokens.append(extra)
-        image = (pix + dense).flatten(2).transpose(1, 2)
-        out, image = self.transformer(image, place.flatten(2).transpose(1, 2), torch.cat(tokens, dim=1))
+        image, places = (t.flatten(2).transpose(1, 2).contiguous() for t in (pix + dense, place))
+        out, image = self.transformer(image, places, torch.cat(tokens, dim=1))
         upscaled = self._upscale(image.transpose(1, 2).unflatten(2, grid), skips)
         before = len(first) + 1
         mask_tokens = out[:, before : before + NUM_MASKS]

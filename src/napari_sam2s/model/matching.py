@@ -2,9 +2,9 @@
 
 Memory attention lives on cells of 16 pixels, which are coarse beside an instrument's tip. Here every cell of 8 pixels
 finds its like in remembered frames and takes their masks from there, 2 x 2 pixels of stride 4 a cell. Two readings are
-made: of the latest frames, whose matches lie near, and of the conditioning and long-term frames, whose matches may lie
-anywhere. Both are only hints, added to the features that the mask decoder works on. A long-term memory often looks more like
-the frame than the conditioning one does, but nobody has seen its mask: so it must be more like by a margin to be believed.
+made: of the latest frames, whose matches lie near, and of the conditioning frames, whose matches may lie anywhere. Both are
+only hints, added to the features that the mask decoder works on. Long-term memories are left to the attention: one often looks
+more like the frame than the conditioning one does, but nobody has seen its mask.
 
 Which cells are alike is a matter of the frames and not of the objects, and costs far more than fetching masks from there. So
 objects that remember the same frames are matched once, all together.
@@ -13,7 +13,7 @@ objects that remember the same frames are matched once, all together.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,14 +22,10 @@ from torch import Tensor, nn
 from napari_sam2s.model.layers import doubled
 from napari_sam2s.model.memory_attention import attend_with_logits, reads_narrow
 from napari_sam2s.model.network_config import LITE_CHANNELS, ModelConfig
-from napari_sam2s.model.stages import LONG_TERM
 
 PATCH = 4  # mask values a cell carries: 2 x 2 pixels of stride 4
 PLACE = 3  # channels that turn squared distance into a scalar product
 LATEST = 3  # most recent memories that are read as "latest"
-# Logits by which a match in a long-term memory must be better. Chosen on calibration clips: at 0 J&F after mask prompts falls
-# 2 points behind that without long-term memories when objects come back, at 2 by half of that, at 5 not at all.
-LONG_TERM_MARGIN = 5.0
 GRID = 32.0  # cells along a side, in whose units distances are penalised whatever the input's size
 
 
@@ -127,7 +123,7 @@ class MaskMatching(nn.Module):
         if alike is None:
             alike = range(len(keys)), range(len(keys))
         readings = [
-            self._read(query, keys, patches, {n: slots[n] for n in chosen}, penalty.exp(), labels)
+            self._read(query, keys, patches, chosen, penalty.exp(), labels)
             for chosen, penalty, labels in zip(readings_of(slots), self.log_penalty, alike, strict=True)
         ]
         mixed = self.mix(torch.cat(readings, dim=1))
@@ -136,16 +132,16 @@ class MaskMatching(nn.Module):
         return self.to_embedding(mixed), self.to_fine_skip(fine), self.to_coarse_skip(mixed)
 
     def _read(
-        self, query: Tensor, keys: Tensor, patches: Tensor, chosen: Mapping[int, int], penalty: Tensor, labels: Sequence[int]
+        self, query: Tensor, keys: Tensor, patches: Tensor, chosen: Sequence[int], penalty: Tensor, labels: Sequence[int]
     ) -> Tensor:
         """Return the patches that each cell finds, and how alike it is to where it found them: ``(B, 5, 2g, 2g)``.
 
         They are 6 with pretrained keys, whose likeness comes last.
 
-        ``chosen`` are the memories that are read, and their slots.
+        ``chosen`` are the memories that are read.
         """
         keys, patches, firsts, places = _together(keys, patches, labels)
-        keys, patches = _choose(keys, list(chosen), 1, query.dtype), _choose(patches, list(chosen), 2, query.dtype)
+        keys, patches = _choose(keys, chosen, 1, query.dtype), _choose(patches, chosen, 2, query.dtype)
         query = query.expand(len(labels), -1, -1, -1)
         query = query[: len(keys)] if firsts is None else query[firsts]
         groups, members, _, _, side, _ = patches.shape
@@ -157,11 +153,8 @@ class MaskMatching(nn.Module):
         scale = self.log_scale.exp()
         # -p |a - b|^2 = 2 p a.b - p |b|^2 - p |a|^2, of which the last is the same for all keys and drops out.
         placed_q = torch.cat((scale * q, torch.stack((2 * penalty * x, 2 * penalty * y, ones), dim=2)), dim=2)
-        place_k = [
-            torch.stack((x, y, -penalty * (x * x + y * y) - (LONG_TERM_MARGIN if slot == LONG_TERM else 0.0)), dim=2)
-            for slot in chosen.values()
-        ]
-        placed_k = torch.cat((k, torch.cat(place_k, dim=1)), dim=2)
+        place_k = torch.stack((x, y, -penalty * (x * x + y * y)), dim=2)
+        placed_k = torch.cat((k, place_k.repeat(1, len(chosen), 1)), dim=2)
         read, likeness = _read_likeness(placed_q, placed_k, v, scale, self._parts)
         carried = read.unflatten(2, (members, PATCH))
         found = torch.cat((carried, likeness[:, :, None].expand(-1, -1, members, -1)), dim=3)  # (G, cells, n, 5 or 6)
@@ -195,7 +188,7 @@ def _read_likeness(q: Tensor, k: Tensor, v: Tensor, scale: Tensor, parts: Sequen
 def readings_of(slots: Sequence[int]) -> tuple[list[int], list[int]]:
     """Return which of a batch's memories, by their slots, are read as "latest" and which as anchors."""
     latest = [n for n, slot in enumerate(slots) if 0 <= slot < LATEST]
-    anchors = [n for n, slot in enumerate(slots) if slot < 0 or (slot == max(slots) and n not in latest)]
+    anchors = [n for n, slot in enumerate(slots) if slot == max(slots) and n not in latest]
     return latest or anchors, anchors or latest
 
 

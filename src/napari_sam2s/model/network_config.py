@@ -95,6 +95,7 @@ class ModelConfig:
     prompt_unit: int = 0  # channels of a second comparison, by maps of unit length, as with `match_unit`
     edge_radius: int = 0  # of windows of the picture by which edges are drawn, in 2 pixels of the input; 0 draws none
     prompt_side: int = 0  # that head is Segment Anything's, which sees frames at this side; 0 for one that shares the trunk
+    outline_side: int = 0  # at which that head sees frames whose tracked masks it outlines; 0 for prompt_side
     prompt_deep: bool = False  # that head sees the pretrained trunk's stride 32 as well, below its cut at 16
 
     def __post_init__(self) -> None:
@@ -112,6 +113,8 @@ class ModelConfig:
                 f"{self.name} cannot have Segment Anything's head at prompt_side={self.prompt_side}: give a multiple of "
                 f"{STRIDE}, with interactive and without prompt_likeness."
             )
+        if self.outline_side % STRIDE:
+            raise ModelError(f"{self.name} cannot outline masks at outline_side={self.outline_side}: give a multiple of {STRIDE}.")
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
         if not (isinstance(self.edge_radius, int) and 0 <= self.edge_radius <= MAX_EDGE_RADIUS):

@@ -33,8 +33,8 @@ class Outliner(AdjustableNetwork, Protocol):
     spread: Spread
     interactive: Any  # Segment Anything's head, where ``config.prompt_side`` says so
 
-    def encode_interactive(self, image: Tensor) -> Features | None:
-        """Encode frames ``(N, 3, S, S)`` as the head sees them."""
+    def encode_interactive(self, image: Tensor, side: int) -> Features | None:
+        """Encode frames ``(N, 3, S, S)`` as the head sees them at a side, 0 for its own."""
 
 
 def with_outlines(model: Outliner, features: Features, decoded: Decoded) -> Decoded:
@@ -86,7 +86,7 @@ def _same(answers: Tensor, inside: Tensor) -> Tensor:
 
 def _seen_by_head(model: Outliner, features: Features) -> Features:
     assert features.image is not None
-    seen = model.encode_interactive(scale(features.image, model.spread))
+    seen = model.encode_interactive(scale(features.image, model.spread), model.config.outline_side)
     assert seen is not None
     return seen
 

@@ -71,12 +71,22 @@ class WindowAttention(nn.Module):
         index = [kinds.setdefault(offset, len(kinds)) for offset in offsets]
         self.biases = nn.Parameter(torch.zeros(heads, len(kinds)))
         self.register_buffer("bias_index", torch.tensor(index).view(len(places), -1), persistent=False)
+        self._known: tuple[tuple[int, int, torch.device], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map windows ``(B, N, C)`` to the same shape."""
         q, k, v = linear(self.qkv, self.norm(x)).unflatten(2, (self.heads, 3, -1)).permute(3, 0, 2, 1, 4)
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=self.biases[:, self.bias_index][None].to(q.dtype))
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=self._table().to(q.dtype))
         return linear(self.proj, read.transpose(1, 2).flatten(2))
+
+    def _table(self) -> Tensor:
+        """Return the bias of each pair of cells, ``(1, heads, N, N)``; at inference it is looked up once."""
+        if torch.is_grad_enabled() or self.biases.is_inference():  # whose changes are not counted
+            return self.biases[:, self.bias_index][None]
+        state = self.biases.data_ptr(), self.biases._version, self.biases.device
+        if self._known is None or self._known[0] != state:
+            self._known = state, self.biases[:, self.bias_index][None]
+        return self._known[1]
 
 
 class WindowBlock(nn.Module):
