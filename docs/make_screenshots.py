@@ -44,7 +44,7 @@ Shoot = Callable[[str, QWidget | None], None]
 COLOURS, MANY = 96, 256  # of a palette: a tenth of the size, and nothing is lost that one looks for; many nuclei need many
 WIDTH, HEIGHT = 1400, 900
 NUCLEI = ("nuclei-taken", "nuclei-division", "nuclei-tracks")
-NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample: one nucleus divides in between; all frames take too long
+NUCLEI_FROM, NUCLEI_TO = 58, 77  # of the sample, to 76: one nucleus divides in between; all frames take too long
 CLICKS = 4  # for each object: as many as it takes, as the tutorial says
 
 
