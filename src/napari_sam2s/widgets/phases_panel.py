@@ -17,6 +17,7 @@ from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, s
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.start_folder import start_folder
+from napari_sam2s.wording import counted
 
 NAME, FIRST, LAST = range(3)
 UNNAMED = "phase 1"
@@ -103,7 +104,10 @@ class PhasesPanel(QWidget):
             warnings.simplefilter("always")
             added = self._do(lambda project: import_phases(project, path, video=video))
         if added:
-            told = [f"{len(added)} phases are added. Undo reverts them.", *(str(each.message) for each in said)]
+            told = [
+                f"{counted(len(added), 'phase is added. Undo reverts it', 'phases are added. Undo reverts them')}.",
+                *(str(each.message) for each in said),
+            ]
             self._session.tell(" ".join(told))
 
     def _do(self, change: Callable[[Project], Any]) -> Any:
