@@ -59,7 +59,7 @@ class PhasesPanel(QWidget):
         self.remove_button = button(
             "Remove", self.remove, "Remove the chosen phase; undo brings it back.", Qt.FocusPolicy.NoFocus
         )
-        tip = "Add the phases of a table: an export of SAM2S, one with seconds, or one with a phase for each frame, as Cholec80 has."
+        tip = "Add the phases of a table: an export of SAM2S, one with seconds, or one with a phase a frame, as Cholec80 has."
         self.import_button = button("Import ...", self._choose_file, tip, Qt.FocusPolicy.NoFocus)
         buttons = side_by_side(self.remove_button, self.import_button)
         stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), buttons, into=self)
