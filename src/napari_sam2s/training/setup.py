@@ -182,13 +182,11 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     weights = {n: w for n, w in weights.items() if not n.startswith(config.new_parts) or shapes.get(n) == w.shape}
     wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
     if wrong:
-        raise TrainingError(
-            f"{config.init} does not fit {config.model}: {counted(len(wrong), 'tensor differs', 'tensors differ')}"
-            f" ({some(wrong)})."
-        )
+        differ = "differs" if len(wrong) == 1 else "differ"
+        raise TrainingError(f"{config.init} does not fit {config.model}: {some(wrong)} {differ}.")
     missing = [n for n in shapes if n not in weights and not n.startswith((*ADDED, *config.new_parts))]
     if missing:
-        raise TrainingError(f"{config.init} lacks {counted(len(missing), 'tensor')} of {config.model} ({some(missing)}).")
+        raise TrainingError(f"{config.init} lacks {some(missing)} of {config.model}.")
     model.load_state_dict(weights, strict=False)  # what SAM2S adds to SAM 2 starts as it is initialised
     if model.long_tpos_enc is not None and "long_tpos_enc" not in weights:
         with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one

@@ -80,9 +80,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
     named = "".join(NAMES.get(a, z if a == "Z" else a) for a in axes)
     if (named == "CYX" and shape[0] > MOST_CHANNELS) or named == "CYXC":  # a colour picture is no channel
-        warnings.append(
-            f"The file calls its {counted(shape[0], 'page a channel; it is', 'pages channels; they are')} taken as frames."
-        )
+        warnings.append(f"The file calls its {shape[0]} pages channels; they are taken as frames.")
         named = "T" + named[1:]
     if named == "CYX":
         raise VideoError(
