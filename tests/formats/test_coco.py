@@ -98,7 +98,7 @@ def test_other_peoples_files(tmp_path):
     assert {i: int(m.sum()) for i, m in back.masks(1).items()} == {1: 2, 2: 2}
     facts["annotations"][0]["segmentation"] = [[0, 0, 1, 1, 2, 0]]
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of its own"):
+    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of their own"):
         next(iter(read_coco(tmp_path / "x.json").values())).masks(1)
 
 

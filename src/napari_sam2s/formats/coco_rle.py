@@ -56,9 +56,7 @@ def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> 
             f"A mask is of {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."
         )
     if sum(counts) != height * width or min(counts, default=0) < 0:
-        raise FormatError(
-            f"Runs of {counted(sum(counts), 'pixel does', 'pixels do')} not fill a picture of {(height, width)} (Y, X)."
-        )
+        raise FormatError(f"Runs of {counted(sum(counts), 'pixel')} do not fill a picture of {(height, width)} (Y, X).")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T.copy()
 
