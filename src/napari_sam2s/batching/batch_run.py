@@ -150,7 +150,7 @@ def _check_counts(workers: int | None, gpus: int) -> None:
     cores = os.cpu_count() or 1
     if (workers or 0) > WORKERS_PER_CORE * cores:
         raise TrackingError(
-            f"{counted(workers, 'worker is', 'workers are')} too many for {counted(cores, 'core')}: give"
+            f"{counted(workers or 0, 'worker is', 'workers are')} too many for {counted(cores, 'core')}: give"
             f" {WORKERS_PER_CORE * cores} or fewer."
         )
 
