@@ -44,7 +44,7 @@ def disagreements(tag: str, root: Path = ROOT, dist: Path | None = None) -> list
         wrong.append(f"packaging/recipe.yaml has another version than the tag ({version}).")
     for name in ("CITATION.cff", "SECURITY.md"):
         left = (root / name).read_text(encoding="utf-8").count("FILL IN")
-        wrong += [f"{name} has {left} places marked FILL IN."] if left else []
+        wrong += [f"{name} has {left} place{'s' * (left != 1)} marked FILL IN."] if left else []
     if dist is not None:
         built = {re.split(r"-", path.name.removesuffix(".tar.gz"))[1] for path in dist.iterdir()}
         wrong += [f"The built files are of version {', '.join(sorted(built))}, not {version}."] if built != {version} else []

@@ -41,7 +41,7 @@ def test_a_tag_is_published_only_where_everything_agrees(tree):
     assert "no section" in release.disagreements("v1.2.4", tree)[0]
     assert "not of the form" in release.disagreements("1.2.3", tree)[0]
     (tree / "SECURITY.md").write_text("<!-- FILL IN: an address -->\n")
-    assert release.disagreements("v1.2.3", tree) == ["SECURITY.md has 1 places marked FILL IN."]
+    assert release.disagreements("v1.2.3", tree) == ["SECURITY.md has 1 place marked FILL IN."]
     (tree / "CITATION.cff").write_text(CITATION.replace("12-01", "12-02").replace("1.2.3", "1.2.2"))
     assert len(release.disagreements("v1.2.3", tree)) == 3
     (tree / "packaging" / "recipe.yaml").write_text('context:\n  version: "1.2.2"\n')

@@ -206,3 +206,25 @@ def test_what_is_long_is_slow_too_and_nothing_is_marked_twice(request):
     assert marked("long") == {"slow", "long"}
     with pytest.raises(pytest.UsageError, match="Keep one"):
         marked("slow", "long")
+
+
+NOUNS = (
+    "arrays bytes cells channels chunks classes cores directions files folders frames gaps images jumps labels links masks "
+    "models names numbers objects pages parts phases pictures pieces pixels places points processes projects prompts runs "
+    "spans steps streams stretches tensors threads times tracks values videos workers"
+)
+PLURAL = re.compile(rf"^ (?:[a-z]+ )?(?:{NOUNS.replace(' ', '|')})\b")
+COMPARED = "{len(clip)} frames of {len(clip.objects)} objects"  # of training: a run from before holds it
+
+
+def test_what_is_counted_in_a_sentence_may_be_one():
+    """A length that a plural follows is written by `wording.counted`."""
+    wrong = []
+    for module, tree in _trees().items():
+        for node in (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)):
+            for number, text in zip(node.values, node.values[1:], strict=False):
+                call = number.value if isinstance(number, ast.FormattedValue) else None
+                length = isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "len"
+                if length and isinstance(text, ast.Constant) and PLURAL.match(text.value):
+                    wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+    assert [line for line in wrong if COMPARED not in line] == []

@@ -315,7 +315,7 @@ def test_the_command_line_tells_each_video_and_ends_with_2_where_one_failed(fold
     told = capsys.readouterr().err
     assert "a.mp4: done, 8 frames" in told
     assert "bad.mp4 cannot be opened as a video" in told
-    assert "1 of 2 videos are done." in told
+    assert "1 of 2 videos is done." in told
     assert (folder / "s.csv").read_text(encoding="utf-8").count("\n") == 3
 
 

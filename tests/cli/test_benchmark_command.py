@@ -83,7 +83,7 @@ def test_the_papers_table_with_ours(data, capsys, tmp_path):
         assert row[10] == "-"  # no average of two subsets under the name of that of eight
         assert float(row[11]) > 0  # frames a second
     assert "Protocol: skip ends, missing error, void 255, late own-clip" in text
-    assert "CIS-Test has 1 videos here and 4 in the paper" in text
+    assert "CIS-Test has 1 video here and 4 in the paper" in text
     result = json.loads((out / "sam2s-nano-128-divemem-mask" / "CIS-Test" / "VID14.json").read_text())
     assert result["prompted_on"] == {"1": 0, "2": 25}
     assert result["frames"] == FRAMES

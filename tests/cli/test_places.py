@@ -44,7 +44,7 @@ def test_masks_of_pictures_carry_the_numbers_of_the_pictures(numbered, capsys, t
     words = ["track", numbered / "pictures", "--mask", f"0,{numbered / 'truth' / '00001.png'}", *SMALL]
     code, _, err = run(capsys, *words, "--out", tmp_path / "masks")
     assert code == 0
-    assert "napari-sam2s track: 1 numbers are missing between 1 and 7" in err
+    assert "napari-sam2s track: 1 number is missing between 1 and 7" in err
     written = sorted(p.name for p in (tmp_path / "masks").rglob("*.png"))
     assert written == sorted(p.name for p in (numbered / "truth").iterdir())
     with (tmp_path / "masks" / "scores.csv").open() as file:

@@ -409,7 +409,7 @@ WRONG = [
     ("clinicdb", _rename("Original/25.tif", "613.tif"), "does not fit"),
     ("clinicdb", _noise("Ground Truth/25.tif"), "not a black and white mask"),
     ("endoscapes", _shift_labels, "ids are shifted"),
-    ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n"), "does not fit the 1 labels"),
+    ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n"), "does not fit the 1 label of"),
     ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n9\n"), "unknown label 9"),
     ("kvasir-seg", _noise("masks/*.jpg"), "not a black and white mask"),
     ("bkai-igh", _noise("train_gt/train_gt/*.jpeg"), "like none of the 3 known colours"),
@@ -458,7 +458,7 @@ def test_more_objects_than_a_palette_holds(tmp_path, trees, monkeypatch):
         trees.paint(place / "masks_seq1" / f"{t}_mask.png", places, (100, 100))
     report = convert(DATASETS["polypgen"], tmp_path / "source", tmp_path / "target")
     assert report.made[0].masklets == 30
-    assert "PolypGen: 1 videos have objects beyond 254, which only Annotations_objects holds" in report.differences
+    assert "PolypGen: 1 video has objects beyond 254, which only Annotations_objects holds" in report.differences
     video = read_davis(tmp_path / "target" / "PolypGen")["seq1"]
     assert video.frames == [0, 1, 2]
     assert video.labels(2).max() == 0

@@ -91,14 +91,14 @@ def test_other_peoples_files(tmp_path):
         "annotations": [{"image_id": 9, "category_id": 1, "segmentation": segmentation}] * 2,
     }
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match="each of its 2 masks is an object of its own"):
+    with pytest.warns(UserWarning, match="no track_id: 2 masks become objects of their own"):
         [back] = read_coco(tmp_path / "x.json").values()
     assert back.frames == [0, 1]
     assert back.masks(0) == {}
     assert {i: int(m.sum()) for i, m in back.masks(1).items()} == {1: 2, 2: 2}
     facts["annotations"][0]["segmentation"] = [[0, 0, 1, 1, 2, 0]]
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of its own"):
+    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of their own"):
         next(iter(read_coco(tmp_path / "x.json").values())).masks(1)
 
 
@@ -133,7 +133,7 @@ def test_which_object_a_mask_is_of_as_several_programs_write_it(tmp_path, sparse
     for a in facts["annotations"]:
         a.pop(names, None)
     path.write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match=r"no track_id: each of its 5 masks is an object of its own"):
+    with pytest.warns(UserWarning, match=r"no track_id: 5 masks become objects of their own"):
         read_coco(path)
 
 

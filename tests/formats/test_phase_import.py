@@ -116,7 +116,7 @@ def test_the_command_line_adds_to_a_project_or_makes_one(case, tmp_path, capsys)
     path = tmp_path / "table.csv"
     path.write_text("phase,start_frame,last_frame\ncut,10,19\n", encoding="utf-8")
     assert main(["import", str(path), "--format", "phases", "--out", str(tmp_path / "case.sam2s")]) == 0
-    assert "1 phases" in capsys.readouterr().out
+    assert ": 1 phase\n" in capsys.readouterr().out
     with Project.open(tmp_path / "case.sam2s", "r") as project:
         assert phases(project) == [("cut", 10, 20)]
     assert main(["import", str(path), "--format", "phases", "--out", str(tmp_path / "none.sam2s")]) == 2

@@ -62,7 +62,7 @@ def test_a_damaged_page_is_refused_named_and_saved_around(path, tmp_path, capsys
     assert f"left grasper: frames {lost[0]} to {lost[-1]}" in told
     assert "copy --salvage" in told
     assert main(["copy", "--salvage", str(path), str(tmp_path / "saved.sam2s")]) == 0
-    assert f"{damage.masks} masks of 1 objects were saved" in capsys.readouterr().out
+    assert f"{damage.masks} masks of 1 object were saved" in capsys.readouterr().out
     assert find_damage(tmp_path / "saved.sam2s").whole
     with Project.open(tmp_path / "saved.sam2s") as saved:
         assert [o.class_name for o in saved.objects] == ["grasper"]

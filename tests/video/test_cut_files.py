@@ -189,7 +189,7 @@ def test_a_matroska_file_whose_content_changed_after_it_was_written(tmp_path, nu
     content[len(content) * 6 // 10] ^= 255  # a pixel, of which no decoder can complain
     path.write_bytes(content)
     with open_video(path) as video:
-        assert "1 of 40 pieces of the file have other content than was written, the first from about 1.0 s" in video.warnings[0]
+        assert "1 of 40 pieces of the file has other content than was written, the first from about 1.0 s" in video.warnings[0]
 
 
 def test_the_check_of_a_matroska_file_goes_on_with_progress_and_can_be_stopped(tmp_path, numbered):

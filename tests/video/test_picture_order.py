@@ -68,7 +68,7 @@ def test_of_frames_that_share_a_time_the_first_counts(options, tmp_path, numbere
     assert all(a < b for a, b in pairwise(numbers))
     with open_video(path) as video:
         (warning,) = video.warnings
-    assert f"{60 - len(numbers)} of 60 frames have the time of a frame before" in warning
+    assert f"{60 - len(numbers)} of 60 frames are left out, because their time is that of a frame before" in warning
     words = shlex.split(warning.split("ffmpeg ")[1].split(" (RATE")[0].replace("RATE", "2000"))
     numbered["ffmpeg"](*[path if w == "fast.mkv" else tmp_path / w if w == "fast-all.mp4" else w for w in words])
     with open_video(tmp_path / "fast-all.mp4") as video:

@@ -258,7 +258,7 @@ def test_a_zarr_of_which_pieces_are_not_there(tmp_path):
     array[...] = 7
     (tmp_path / "a.zarr" / "3.0.0").unlink()
     assert open_video(tmp_path / "a.zarr").warnings == (
-        "1 of 6 chunks of the array are not stored and are shown as 0: empty, or not copied.",
+        "1 of 6 chunks of the array is missing and shown as 0: empty, or not copied.",
     )
 
 
@@ -271,7 +271,7 @@ def test_an_imagej_stack_that_is_cut_off(tmp_path, channels):
     (tmp_path / "b.tif").write_bytes(whole[: len(whole) * 6 // 10])
     video = open_video(tmp_path / "b.tif")
     assert len(video) == 6
-    assert video.warnings == ("The file is cut off: its first 6 frames are there.",)
+    assert video.warnings == ("The file is cut off: only 6 frames are there.",)
     np.testing.assert_array_equal(np.asarray(video.raw[4]).reshape(channels, 50, 60), values[4])
 
 

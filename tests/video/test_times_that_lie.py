@@ -310,7 +310,7 @@ def test_an_edit_list_beside_times_that_lie(tmp_path, numbered):
         assert not video.warnings  # that is what trimming means
     with open_video(edited(base, tmp_path / "early.mp4", (2.4, -2))) as video:
         assert len(video) == 58
-        assert video.warnings == ("The edit list of the file begins before its first frame, and so hides the last 2 frames.",)
+        assert video.warnings == ("The edit list of the file begins before its first frame, and so hides 2 frames at the end.",)
 
 
 def _read_and_jump(video):

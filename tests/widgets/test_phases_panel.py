@@ -105,7 +105,7 @@ def test_a_table_of_phases_is_taken_up(user, tmp_path):
     (tmp_path / "t.csv").write_text("phase,start_frame,last_frame\ncut,2,5\n", encoding="utf-8")
     panel.take_file(tmp_path / "t.csv")
     assert texts(panel) == [["cut", "2", "5"]]
-    assert "Undo reverts them" in user.widget.status.text()
+    assert "1 phase is added. Undo reverts it." in user.widget.status.text()
     panel.take_file(tmp_path / "none.csv")
     assert "There is no file" in user.widget.status.text()
     session.project.undo()

@@ -22,6 +22,7 @@ from napari_sam2s.formats.atomic_write import folder_for
 from napari_sam2s.formats.text_cells import csv_place
 from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
 from napari_sam2s.tracking.frame_ranges import Direction, directions
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -148,7 +149,10 @@ def _check_counts(workers: int | None, gpus: int) -> None:
         raise TrackingError(f"Workers are 1 or more and GPUs 0 or more; got {workers} and {gpus}.")
     cores = os.cpu_count() or 1
     if (workers or 0) > WORKERS_PER_CORE * cores:
-        raise TrackingError(f"{workers} workers are too many for {cores} cores: give {WORKERS_PER_CORE * cores} or fewer.")
+        raise TrackingError(
+            f"{counted(workers or 0, 'worker is', 'workers are')} too many for {counted(cores, 'core')}: give"
+            f" {WORKERS_PER_CORE * cores} or fewer."
+        )
 
 
 @dataclass(frozen=True)
@@ -380,9 +384,10 @@ def _why(error: BaseException, row: BatchRow) -> str:
 
     if isinstance(error, KilledWorker):
         return (
-            f"Its worker died {row.attempts} times (killed, or out of memory): use a smaller model, or track this video alone."
+            f"Its worker died {counted(row.attempts, 'time')} (killed, or out of memory): use a smaller model, or track this"
+            " video alone."
         )
     if "deserializ" in str(error) or isinstance(error, ImportError):  # dask's word for what it could not unpack
         return "The scheduler or a worker lacks this version of napari-sam2s: install the same one wherever they run."
     said = str(error) if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
-    return f"It was tried {max(row.attempts, 1)} times, and failed: {' '.join(said.split())}"
+    return f"It was tried {counted(max(row.attempts, 1), 'time')}, and failed: {' '.join(said.split())}"

@@ -12,6 +12,7 @@ from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.child_process import address_of
 from napari_sam2s.tracking.engine import START_TIMEOUT_S, count_gpus
 from napari_sam2s.tracking.engine_keys import make_keys
+from napari_sam2s.wording import counted
 
 MEMORY_PER_WORKER = 2 * 2**30  # bytes: the built-in model on a video of 1080p takes less than one
 RESTARTS = 10  # of a worker that keeps dying, before the batch gives up on it
@@ -155,4 +156,6 @@ def _visible_gpus() -> list[str]:
 def _check_gpus(gpus: int) -> None:
     found = len(_visible_gpus())
     if found < gpus:
-        raise TrackingError(f"{gpus} GPUs are wanted, but this machine has {found}: give --gpus {found}, or leave it out.")
+        raise TrackingError(
+            f"{counted(gpus, 'GPU is', 'GPUs are')} wanted, but this machine has {found}: give --gpus {found}, or leave it out."
+        )

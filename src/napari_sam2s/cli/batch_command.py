@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sam2s.cli.model_options import add_model_options, add_strictness
 from napari_sam2s.cli.terminal import harmless, say
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.batching.batch_rows import BatchRow
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     failed = [row for row in rows if row.state != "done" and row.state != "nothing to do"]
     for row in failed:
         say("batch", f"{row.video.name}: {row.message}")
-    say("batch", f"{len(rows) - len(failed)} of {len(rows)} videos are done.")
+    say("batch", f"{(done := len(rows) - len(failed))} of {counted(len(rows), 'video')} {'is' if done == 1 else 'are'} done.")
     return 2 if failed else 0
 
 
@@ -145,7 +146,7 @@ class Table:
         over = sum(row.over for row in rows)
         frames = sum(row.tracked for row in rows)
         seconds = time.monotonic() - self._began
-        return [*lines, f"{over} of {len(rows)} videos, {frames} frames in {seconds:.0f} s"]
+        return [*lines, f"{over} of {counted(len(rows), 'video')}, {counted(frames, 'frame')} in {seconds:.0f} s"]
 
     def close(self) -> None:
         """Leave what was drawn."""
@@ -156,7 +157,8 @@ class Table:
             now = row.state, row.attempts, row.message if row.state == "waiting" else ""
             if now != self._said.get(row.video, ("waiting", 0, "")):
                 self._said[row.video] = now
-                more = f", {row.tracked} frames" if row.state == "done" else f": {row.message}" if row.message else ""
+                more = f": {row.message}" if row.message else ""
+                more = f", {counted(row.tracked, 'frame')}" if row.state == "done" else more
                 print(harmless(f"{row.video.name}: {row.state}{more}"), file=self._stream, flush=True)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.evaluation.benchmark import Job, Setting
@@ -151,7 +152,7 @@ def _results(
 
             def progress(done: int, total: int, name: str = name) -> None:
                 if done % 25 == 0 or done == total:
-                    tell(f"{name}: {done} of {total} frames")
+                    tell(f"{name}: {done} of {counted(total, 'frame')}")
 
             yield do(job, device, progress)
 

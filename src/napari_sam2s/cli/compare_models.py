@@ -14,6 +14,7 @@ from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import progress_bar, say, tell_warnings
 from napari_sam2s.errors import PromptError, Sam2sError
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.types import Prompt
@@ -105,7 +106,7 @@ def _truth(path: Path) -> Any:
 
     videos = find_videos(path, 255)
     if len(videos) != 1:
-        raise EvaluationError(f"{path} holds the masks of {len(videos)} videos: give the folder of one.")
+        raise EvaluationError(f"{path} holds the masks of {counted(len(videos), 'video')}: give the folder of one.")
     return next(iter(videos.values()))
 
 

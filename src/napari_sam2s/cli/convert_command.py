@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli.model_options import add_strictness
 from napari_sam2s.cli.terminal import progress_bar
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.datasets.instance_linking import Propagate
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.apply_review is not None:
         joined, undecided = apply_review(args.apply_review)
-        print(f"{joined} objects joined, {undecided} links undecided")
+        print(f"{counted(joined, 'object')} joined, {counted(undecided, 'link')} undecided")
         return 0
     if args.name is None or args.source is None or (args.target is None and not args.dry_run):
         raise DatasetError("Give NAME, SRC and DST (no DST with --dry-run); `napari-sam2s convert --list` lists the names.")
@@ -72,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {line}")
     for made in report.made:
         if made.uncertain and target is not None:
-            print(f"review: {made.uncertain} uncertain links are in {target / made.subset.name / 'review.json'}")
+            print(
+                f"review: {counted(made.uncertain, 'uncertain link is', 'uncertain links are')} in"
+                f" {target / made.subset.name / 'review.json'}"
+            )
     return 0
 
 

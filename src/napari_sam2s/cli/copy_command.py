@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.wording import counted
 
 
 def add_parser(subparsers: Any) -> None:
@@ -40,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     made, damage = salvage_project(args.project, args.target)
     print(made)
-    print(f"{damage.masks} masks of {len(damage.names)} objects were saved.")
+    print(
+        f"{counted(damage.masks, 'mask')} of {counted(len(damage.names), 'object')} {'was' if damage.masks == 1 else 'were'}"
+        " saved."
+    )
     for text in damage.parts.values():
         print(f"Left out: {text}")
     if damage.lost:

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from napari_sam2s.wording import counted
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
@@ -65,6 +67,9 @@ def _make(args: argparse.Namespace) -> None:
         seconds = time.perf_counter() - started
         scores = evaluate(project, case, skip="prompt")
         print(scores)
-        print(f"\n{len(case)} frames, {len(case.objects)} objects, {len(case) / seconds:.1f} frames per second.")
+        print(
+            f"\n{counted(len(case), 'frame')}, {counted(len(case.objects), 'object')}, {len(case) / seconds:.1f} frames per"
+            " second."
+        )
         contact_sheet(video, project).save(args.out / "masks.png")
         write_overlay(video, project, args.out / "masks.mp4")

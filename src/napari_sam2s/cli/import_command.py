@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_sam2s.cli.terminal import progress_bar, tell_warnings
 from napari_sam2s.formats.registry import FORMATS
+from napari_sam2s.wording import counted
 
 PHASES = "phases"
 
@@ -78,5 +79,5 @@ def _import_phases(args: argparse.Namespace, video: Any) -> int:
     else:
         with project_draft(args.out) as draft, Project.create(draft, video) as project:
             added = import_phases(project, args.source, video=video, fps=args.fps)
-    print(f"{args.out}: {len(added)} phases")
+    print(f"{args.out}: {counted(len(added), 'phase')}")
     return 0

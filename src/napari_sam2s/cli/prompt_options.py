@@ -12,6 +12,7 @@ import numpy as np
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import user_path
+from napari_sam2s.wording import counted
 
 POINT, BOX, MASK = "F,Y,X[,OBJ[,+|-]]", "F,Y0,X0,Y1,X1[,OBJ]", "F,PICTURE[,OBJ]"
 LARGEST = 2**31 - 1  # a frame or an object
@@ -126,7 +127,7 @@ def _mask_prompts(word: str) -> list[Prompt]:
         raise PromptError(f"The mask {name} is empty.")
     if number and len(ids) > 1:
         raise PromptError(
-            f"The mask {name} has {len(ids)} values above 0, so it shows several objects or has a soft edge. Leave "
+            f"The mask {name} has {counted(len(ids), 'value')} above 0, so it shows several objects or has a soft edge. Leave "
             f"{number} away to take each value as an object, or threshold it."
         )
     if number or labels.dtype == bool or (ids == [255] and labels.dtype == np.uint8):  # black and white

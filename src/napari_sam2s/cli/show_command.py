@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.masklets.validation import quoted
+from napari_sam2s.wording import counted
 
 SPANS = 20  # that are printed of an object
 
@@ -42,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=1))
         return 0
     gone = "" if facts["video_found"] or facts["video"] is None else " (not there: say where it is with resume --video)"
-    print(f"{args.project}: {facts['frames']} frames of {facts['height']} x {facts['width']}, video {facts['video']}{gone}")
+    print(
+        f"{args.project}: {counted(facts['frames'], 'frame')} of {facts['height']} x {facts['width']}, video"
+        f" {facts['video']}{gone}"
+    )
     if facts["damage"]:
         print(f"  damaged: {facts['damage'][0]}; `napari-sam2s doctor {quoted(args.project)}` says what can be saved, and how")
     for item in facts["objects"]:
@@ -54,7 +58,10 @@ def run(args: argparse.Namespace) -> int:
         _print_run(item, args.project, latest=item is facts["runs"][-1])
     if args.review:
         review = facts["review"]
-        print(f"  to review: {len(review['spans'])} spans, {review['frames']} frames, about {review['minutes']} minutes")
+        print(
+            f"  to review: {counted(len(review['spans']), 'span')}, {counted(review['frames'], 'frame')}, about"
+            f" {counted(review['minutes'], 'minute')}"
+        )
         for span in review["spans"]:
             who = " and ".join(map(str, span["objects"]))
             print(f"       {span['start']:7} to {span['stop'] - 1:7}  {span['severity']:.2f}  object {who}: {span['text']}")
@@ -69,7 +76,7 @@ def _print_private(facts: dict[str, Any], args: argparse.Namespace) -> int:
     for key, title in (("names", "names and classes"), ("removed_names", "old names"), ("model_files", "files of models")):
         print(f"{title}: {', '.join(facts[key]) or 'none'}")
     print(f"times: {facts['first']} to {facts['last']}" if facts["first"] else "times: none")
-    print(f"undo history: {facts['steps']} steps")
+    print(f"undo history: {counted(facts['steps'], 'step')}")
     if any(facts[key] for key in ("video", "model_files", "first", "steps")):
         command = f"`napari-sam2s copy --strip {args.project} TARGET`"
         print(f"{command} leaves this out, except names and classes: rename those first.")
@@ -83,7 +90,7 @@ def _print_object(item: dict[str, Any]) -> None:
     scores = item["scores"]
     if item["masks"]:
         made = ", ".join(f"{count} {origin}" for origin, count in item["origins"].items())
-        print(f"       {item['masks']} masks ({made}), mean area {item['mean_area']:.0f} pixels")
+        print(f"       {counted(item['masks'], 'mask')} ({made}), mean area {item['mean_area']:.0f} pixels")
     if scores is not None:
         print(
             f"       predicted IoU {scores['iou_mean']:.2f} on average, {scores['iou_min']:.2f} at worst (frame "
@@ -92,7 +99,7 @@ def _print_object(item: dict[str, Any]) -> None:
     for span in item["presence"][:SPANS]:
         print(f"       {span['start']:7} to {span['stop'] - 1:7}  {span['state']}")
     if len(item["presence"]) > SPANS:
-        print(f"       and {len(item['presence']) - SPANS} more spans: --json lists them")
+        print(f"       and {counted(len(item['presence']) - SPANS, 'more span')}: --json lists them")
 
 
 def _print_run(item: dict[str, Any], project: Path, *, latest: bool) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.wording import counted
+
 if TYPE_CHECKING:
     from napari_sam2s.training.data import Family, Ordered, StepDataset
     from napari_sam2s.training.loop import TrainingRun
@@ -106,4 +108,6 @@ def _tell(run: TrainingRun, out: Path, finished: bool) -> None:
     before = "This run was finished already, and nothing was learned: take another folder, or add a stage. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
     curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
-    print(f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {run.config.steps} steps{best}{curves}")
+    print(
+        f"{before if finished else ''}{out / 'model.pt'} after {run.step} of {counted(run.config.steps, 'step')}{best}{curves}"
+    )

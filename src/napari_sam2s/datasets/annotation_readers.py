@@ -28,6 +28,7 @@ from napari_sam2s.datasets.json_files import read_json
 from napari_sam2s.datasets.source import Instance, Reading, read_picture
 from napari_sam2s.errors import DatasetError, FormatError
 from napari_sam2s.formats.coco_rle import decode_rle
+from napari_sam2s.wording import counted
 
 IGNORE = -1
 ClassMap = NDArray[np.int16]
@@ -84,7 +85,8 @@ def _look_up(path: Path, array: NDArray[Any], table: Mapping[int, int], what: st
     if unknown:
         value, count = max(unknown.items(), key=lambda item: item[1])
         raise DatasetError(
-            f"{path} has the unknown {what} {show(value)} in {count} pixels; known are {len(table)}: is it the right file?"
+            f"{path} has the unknown {what} {show(value)} in {counted(count, 'pixel')}; known are {len(table)}: is it the right"
+            " file?"
         )
     values = np.array(sorted(found))
     classes = np.array([table[int(v)] for v in values], dtype=np.int16)
@@ -156,7 +158,9 @@ def labelme(path: Path, categories: Mapping[str, int], size: tuple[int, int]) ->
         if label not in categories:
             raise DatasetError(f"{path} has the unknown label {label!r}; known are {', '.join(categories)}.")
         if kind != "polygon" or len(shape.get("points", ())) < 3:
-            raise DatasetError(f"{path} has a {kind} with {len(shape.get('points', ()))} points; expected are polygons.")
+            raise DatasetError(
+                f"{path} has a {kind} with {counted(len(shape.get('points', ())), 'point')}; expected are polygons."
+            )
         piece = draw_polygon(shape["points"], size)
         key = label, shape.get("group_id")
         masks[key] = masks[key] | piece if key in masks else piece
@@ -256,7 +260,7 @@ def stack(path: Path, labels: Path, categories: Mapping[int, int]) -> list[Insta
     if array.ndim == 3 and array.shape[0] != len(names) and array.shape[-1] == len(names):
         array = np.moveaxis(array, -1, 0)
     if array.ndim != 3 or array.shape[0] != len(names):
-        raise DatasetError(f"{path} of shape {array.shape} does not fit the {len(names)} labels of {labels.name}.")
+        raise DatasetError(f"{path} of shape {array.shape} does not fit the {counted(len(names), 'label')} of {labels.name}.")
     unknown = sorted({n for n in names if n not in categories})
     if unknown:
         raise DatasetError(f"{labels} has the unknown label {unknown[0]}; known are {sorted(categories)}.")

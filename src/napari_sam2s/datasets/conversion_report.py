@@ -11,6 +11,7 @@ from napari_sam2s.datasets.metadata import Counts, Dataset, Subset
 from napari_sam2s.datasets.source import SourceVideo
 from napari_sam2s.formats.davis_layout import LARGEST_ID
 from napari_sam2s.masklets import rle
+from napari_sam2s.wording import counted
 
 
 @dataclass
@@ -72,7 +73,8 @@ class Made:
         if not self.videos:
             return [f"{self.subset.name}: nothing was made"]
         crowded = (
-            f"{self.subset.name}: {self.beyond_palette} videos have objects beyond 254, which only Annotations_objects holds"
+            f"{self.subset.name}: {counted(self.beyond_palette, 'video has', 'videos have')} objects beyond 254, which only"
+            " Annotations_objects holds"
         )
         return ([crowded] if self.beyond_palette else []) + [
             f"{self.subset.name}: {ours[key]} {key.replace('_', ' ')}, published are {published[key]}"

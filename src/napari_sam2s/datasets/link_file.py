@@ -17,6 +17,7 @@ from napari_sam2s.datasets.json_files import read_json, write_json
 from napari_sam2s.errors import DatasetError, FormatError
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, META, PICTURES, DavisFolder, picture_places
 from napari_sam2s.masklets import rle
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Link, Project
@@ -129,7 +130,8 @@ class ReviewList:
         places = picture_places(self.root / PICTURES / self.video, folder.frames)
         if len(places) != project.shape[0]:
             raise DatasetError(
-                f"{project.path.stem} belongs to a video of {project.shape[0]} frames, {self.video} has {len(places)}."
+                f"{project.path.stem} belongs to a video of {counted(project.shape[0], 'frame')}, {self.video} has"
+                f" {len(places)}."
             )
         links_of_file = LinkFile(self.root)
         entries = links_of_file.of_video(self.video)

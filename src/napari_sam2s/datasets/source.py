@@ -17,6 +17,7 @@ from PIL import Image
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.video import picture_file
 from napari_sam2s.video.picture_file import UNREADABLE, UPRIGHT, orientation, upright, upright_size
+from napari_sam2s.wording import counted
 
 JPEG = (".jpg", ".jpeg")
 PICTURES = (*JPEG, ".png", ".tif", ".tiff", ".bmp")
@@ -157,7 +158,7 @@ def _video_frame(path: Path, frame: int) -> NDArray[np.uint8]:
 def _video_with(path: Path, frame: int) -> Any:
     video = _open(path)
     if not 0 <= frame < video.shape[0]:
-        raise DatasetError(f"{path} has {video.shape[0]} frames; its annotation names frame {frame}.")
+        raise DatasetError(f"{path} has {counted(video.shape[0], 'frame')}; its annotation names frame {frame}.")
     return video
 
 

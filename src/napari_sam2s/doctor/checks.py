@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.doctor.findings import Finding, Verdict
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,9 @@ def python() -> Iterator[Finding]:
     import psutil  # comes with dask.distributed
 
     memory = psutil.virtual_memory().total / 2**30
-    facts = f"{platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GB of memory"
+    facts = (
+        f"{platform.python_version()}, {platform.platform()}, {counted(os.cpu_count() or 1, 'core')}, {memory:.0f} GB of memory"
+    )
     yield Finding("Python", "ok", facts)
 
 

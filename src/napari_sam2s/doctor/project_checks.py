@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_sam2s.doctor.findings import Finding
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.wording import counted
 
 
 def examine_project(path: Path) -> Iterator[Finding]:
@@ -25,7 +26,10 @@ def examine_project(path: Path) -> Iterator[Finding]:
         yield Finding(part, "broken", text)
     if damage.lost:
         yield Finding("masks", "broken", f"cannot be read: {damage.lost_text}.", "Track or paint these frames again.")
-    readable = f"{damage.masks} masks of {len(damage.names)} objects on {damage.frames} frames can be read"
+    readable = (
+        f"{counted(damage.masks, 'mask')} of {counted(len(damage.names), 'object')} on {counted(damage.frames, 'frame')} can be"
+        " read"
+    )
     if damage.whole:
         yield Finding("project", "ok", f"{readable}, and nothing is damaged.")
     else:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from napari_sam2s.evaluation.benchmark import Outcome
 from napari_sam2s.evaluation.published import SOURCE, SUBSETS, published
 from napari_sam2s.evaluation.score_tables import table
+from napari_sam2s.wording import counted
 
 _PAPER = [s.name for s in SUBSETS]
 
@@ -77,7 +78,10 @@ def _notes(outcomes: Sequence[Outcome], videos: Mapping[str, int]) -> Iterable[s
         )
     for s in SUBSETS:
         if s.name in videos and videos[s.name] != s.videos:
-            yield f"{s.name} has {videos[s.name]} videos here and {s.videos} in the paper: its figures cannot be compared."
+            yield (
+                f"{s.name} has {counted(videos[s.name], 'video')} here and {s.videos} in the paper: its figures cannot be"
+                " compared."
+            )
     yield (
         "J&F in percent, the mean over the objects of a subset; average: the mean of the subsets. Every object is prompted "
         "once, on the first frame on which it is annotated, and tracked to the end."
@@ -85,7 +89,8 @@ def _notes(outcomes: Sequence[Outcome], videos: Mapping[str, int]) -> Iterable[s
     for protocol in dict.fromkeys(o.evaluation.protocol for o in outcomes):
         yield f"Protocol: {protocol}."
     machines = dict.fromkeys(
-        f"{o.made_with['device']} ({o.made_with['machine']}, {o.made_with['threads']} threads, torch {o.made_with['torch']})"
+        f"{o.made_with['device']} ({o.made_with['machine']}, {counted(o.made_with['threads'], 'thread')}, torch"
+        f" {o.made_with['torch']})"
         for o in outcomes
     )
     yield f"Our fps: propagation end to end (frames from disk, network, masks as large as the video), on {'; '.join(machines)}."

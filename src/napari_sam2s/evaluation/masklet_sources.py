@@ -16,6 +16,7 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets, Renumbered
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import plain
+from napari_sam2s.wording import counted
 
 
 class ProjectFile:
@@ -87,7 +88,9 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
         for name, value in source.items():
             inner = find_videos(value, void)
             if len(inner) != 1:
-                raise EvaluationError(f"{name!r} holds {len(inner)} videos: name each one, or give its folder alone.")
+                raise EvaluationError(
+                    f"{name!r} holds {counted(len(inner), 'video')}: name each one, or give its folder alone."
+                )
             videos[str(name)] = next(iter(inner.values()))
         return videos
     if isinstance(source, str | Path):

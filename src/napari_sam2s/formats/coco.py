@@ -29,6 +29,7 @@ from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video.picture_names import order_of
+from napari_sam2s.wording import counted
 
 ENDING = "_coco.json"
 _ROBOFLOW = re.compile(r"[_.](?:png|jpe?g|bmp|tiff?)\.rf\.[0-9a-f]+(?=\.\w+$)", re.I)  # what it adds to names
@@ -181,7 +182,11 @@ class CocoMasklets:
             if unsaid and unsaid < len(facts["annotations"]):
                 raise ValueError(f"{unsaid} annotations have no track_id, and others have one")
         if unsaid > 1 and len(self.frames) > 1:
-            warnings.warn(f"{self.path} has no track_id: each of its {unsaid} masks is an object of its own.", stacklevel=2)
+            warnings.warn(
+                f"{self.path} has no track_id:"
+                f" {counted(unsaid, 'mask becomes an object of its own', 'masks become objects of their own')}.",
+                stacklevel=2,
+            )
         for i, name in several.items() if not facts.get("tracks") else ():
             warnings.warn(f"Object {i} of {self.path} has several categories: the first is taken, {name}.", stacklevel=2)
         self.objects = tuple(found[i] for i in sorted(found))

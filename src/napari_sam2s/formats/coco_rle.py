@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.foreign_files import whole
 from napari_sam2s.masklets import rle
+from napari_sam2s.wording import counted
 
 
 def encode_rle(mask: rle.Mask, size: tuple[int, int]) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> 
             f"A mask is of {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."
         )
     if sum(counts) != height * width or min(counts, default=0) < 0:
-        raise FormatError(f"Runs of {sum(counts)} pixels do not fill a picture of {(height, width)} (Y, X).")
+        raise FormatError(f"Runs of {counted(sum(counts), 'pixel')} do not fill a picture of {(height, width)} (Y, X).")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T.copy()
 

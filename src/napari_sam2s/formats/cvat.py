@@ -31,6 +31,7 @@ from napari_sam2s.formats.object_spool import ObjectSpool
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 ENDING = "_cvat.xml"
 OURS = "napari-sam2s"
@@ -209,7 +210,9 @@ class CvatMasklets:
         self.frames: list[int] = [int(t) for t in self._ours.get("frames", range(self.shape[0]))]
         self._known = frozenset(self.frames)
         if beyond := self._masks.keys() - self._known:
-            raise ValueError(f"it has masks on frame {min(beyond)}, which is not among its {len(self.frames)} frames")
+            raise ValueError(
+                f"it has masks on frame {min(beyond)}, which is not among its {counted(len(self.frames), 'frame')}"
+            )
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``."""

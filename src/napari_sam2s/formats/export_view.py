@@ -15,6 +15,7 @@ from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import whole_number
+from napari_sam2s.wording import counted
 
 LARGEST_ID = 2**53 - 1  # that JSON and graphs hold
 
@@ -41,7 +42,7 @@ class ExportView:
         shape = getattr(masklets, "shape", None)
         if shape is not None and self.frames and self.frames[-1] >= shape[0]:
             raise FormatError(
-                f"Masks lie on frame {self.frames[-1]}, but the video has {shape[0]} frames: give the right video."
+                f"Masks lie on frame {self.frames[-1]}, but the video has {counted(shape[0], 'frame')}: give the right video."
             )
         self.masks = _WatchedMasks(masklets, self, progress)
 

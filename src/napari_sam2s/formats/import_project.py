@@ -20,6 +20,7 @@ from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
 from napari_sam2s.video.image_folder import is_zarr, picture_numbers
+from napari_sam2s.wording import counted
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
 ONE_LABEL_A_PIXEL = ("davis", "tiff", "ome-zarr")
@@ -137,15 +138,16 @@ def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source
         raise FormatError(f"{source} is of a video of {tuple(shape[:3])} (T, Y, X), which cannot be.")
     if frames[0] < 0 or frames[-1] >= shape[0]:
         raise FormatError(
-            f"{source} has masks on frame {frames[-1]}, and the video has {shape[0]} frames: give the video of the masks."
+            f"{source} has masks on frame {frames[-1]}, and the video has {counted(shape[0], 'frame')}: give the video of the"
+            " masks."
         )
     of_masks = getattr(masklets, "shape", None)
     if of_masks is not None and tuple(of_masks[1:3]) != tuple(shape[1:3]):
         raise FormatError(f"{source} has masks of {tuple(of_masks[1:3])} (Y, X), and the video has {tuple(shape[1:3])}.")
     if stated and of_masks is not None and of_masks[0] != shape[0]:
         raise FormatError(
-            f"{source} is of {of_masks[0]} frames, and the video has {shape[0]}: give the video of the masks, or import "
-            "without a video."
+            f"{source} is of {counted(of_masks[0], 'frame')}, and the video has {shape[0]}: give the video of the masks, or"
+            " import without a video."
         )
 
 

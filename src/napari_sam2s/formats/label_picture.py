@@ -15,6 +15,7 @@ from PIL import Image
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import VOID
 from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, open_picture, turned_upright, upright
+from napari_sam2s.wording import counted
 
 REMEDY = "save labels without, or with a compression that keeps them, such as zlib"
 LOSSY = (6, 7, 33007, 34892)  # TIFF's numbers of JPEG
@@ -56,7 +57,9 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
     except UNREADABLE as error:
         raise FormatError(f"The mask {path} cannot be read ({error}).") from error
     if array is None:
-        raise FormatError(f"The mask {path} has {pages} pages, one per frame from 0 on: there is none for frame {frame}.")
+        raise FormatError(
+            f"The mask {path} has {counted(pages, 'page')}, one per frame from 0 on: there is none for frame {frame}."
+        )
     if array.ndim > 3:
         raise FormatError(f"The mask {path} has the shape {array.shape}; a mask is (Y, X), or one page per frame (T, Y, X).")
     if array.ndim != 2:

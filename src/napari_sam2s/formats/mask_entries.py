@@ -16,6 +16,7 @@ from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
+from napari_sam2s.wording import counted
 
 
 def annotated_frames(masklets: Masklets, video: str) -> list[int]:
@@ -148,5 +149,5 @@ def _boxes_meet(masks: list[rle.Mask]) -> bool:
 def warn_of_overlaps(video: str, lost: int) -> None:
     """Warn of pixels that were lost where objects overlap."""
     if lost:
-        text = f"{video}: objects overlap; {lost} pixels went to the object further down the object table."
+        text = f"{video}: objects overlap; {counted(lost, 'pixel')} went to the object further down the object table."
         warnings.warn(text, stacklevel=3)

@@ -17,6 +17,7 @@ from napari_sam2s.formats.coco_rle import encode_rle
 from napari_sam2s.formats.object_facts import facts_of_objects
 from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets import Project, Prompt, rle
+from napari_sam2s.wording import counted
 
 PACKAGES = ("numpy", "torch", "napari", "dask", "distributed", "imageio-ffmpeg", "scikit-image", "tifffile", "zarr")
 ORIGINS = {
@@ -109,10 +110,10 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
     listed = ", ".join(f"{n} {name}" for name, n in sorted(classes.items()))
     tracked = any(run["status"] != "undone" for run in record["runs"])
     sentences = [
-        f"Objects were {'segmented and tracked' if tracked else 'annotated'} in a video of {_number(video['frames'], 'frame')} "
+        f"Objects were {'segmented and tracked' if tracked else 'annotated'} in a video of {counted(video['frames'], 'frame')} "
         f"({video['width']} × {video['height']} pixels{rate}) with napari-sam2s {record['napari_sam2s']}, which implements "
         "SAM2S, an extension of SAM 2.",
-        f"There {'is' if len(record['objects']) == 1 else 'are'} {_number(len(record['objects']), 'object')} ({listed})."
+        f"There {'is' if len(record['objects']) == 1 else 'are'} {counted(len(record['objects']), 'object')} ({listed})."
         if record["objects"]
         else "There is no object.",
         *_about_prompts(record["prompts"]),
@@ -124,9 +125,9 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
             for o, n in masks["origins"].items()
         ]
         sentences.append(
-            f"Of {_number(masks['all'], 'mask')}, {', '.join(shares)}. {_number(masks['absent'], 'mask')} "
+            f"Of {counted(masks['all'], 'mask')}, {', '.join(shares)}. {counted(masks['absent'], 'mask')} "
             f"{'marks' if masks['absent'] == 1 else 'mark'} an object as absent. A person confirmed "
-            f"{_number(masks['confirmed'], 'mask')}."
+            f"{counted(masks['confirmed'], 'mask')}."
         )
     else:
         sentences.append("No object has a mask.")
@@ -135,10 +136,6 @@ def methods_paragraph(record: Mapping[str, Any]) -> str:
     if kinds:
         sentences.append(f"Tracks were edited by hand ({', '.join(kinds)}).")
     return " ".join(sentences)
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _about_prompts(prompts: list[Mapping[str, Any]]) -> Iterable[str]:
@@ -152,8 +149,8 @@ def _about_prompts(prompts: list[Mapping[str, Any]]) -> Iterable[str]:
         "mask": sum(p["mask"] is not None for p in prompts),
     }
     plural = {"box": "boxes"}
-    words = [f"{n} {kind if n == 1 else plural.get(kind, kind + 's')}" for kind, n in kinds.items() if n]
-    yield f"The prompts were {', '.join(words)} on {_number(len({p['frame'] for p in prompts}), 'frame')}."
+    words = [counted(n, kind, plural.get(kind, "")) for kind, n in kinds.items() if n]
+    yield f"The prompts were {', '.join(words)} on {counted(len({p['frame'] for p in prompts}), 'frame')}."
 
 
 def _about_runs(runs: list[Mapping[str, Any]]) -> Iterable[str]:
@@ -162,10 +159,10 @@ def _about_runs(runs: list[Mapping[str, Any]]) -> Iterable[str]:
         yield "No model was run."
         return
     settings = {_setting(run["settings"]): None for run in done}
-    yield f"Masks were propagated in {_number(len(done), 'run')} by {'; and by '.join(settings)}."
+    yield f"Masks were propagated in {counted(len(done), 'run')} by {'; and by '.join(settings)}."
     unfinished = [run for run in done if run["status"] != "finished"]
     if unfinished:
-        yield f"{_number(len(unfinished), 'run')} did not come to the end."
+        yield f"{counted(len(unfinished), 'run')} did not come to the end."
 
 
 def _setting(facts: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import legible
+from napari_sam2s.wording import counted
 
 KNOWN_CLASSES = {"car": 1, "pedestrian": 2}
 IGNORE = 10
@@ -107,7 +108,9 @@ class MotsFolder:
             self._describe(classes)
             self._known = frozenset(self.frames)
             if beyond := self._rows.keys() - self._known:
-                raise ValueError(f"it has masks on frame {min(beyond) + 1}, which is not among its {len(self.frames)} frames")
+                raise ValueError(
+                    f"it has masks on frame {min(beyond) + 1}, which is not among its {counted(len(self.frames), 'frame')}"
+                )
 
     def _describe(self, classes: dict[int, int]) -> None:
         path = self.folder / OBJECTS

@@ -18,6 +18,7 @@ from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 __all__ = ["ENDINGS", "contact_sheet", "overlay", "write_overlay", "write_overlay_gif", "write_video"]
 
@@ -107,7 +108,7 @@ def write_overlay_gif(
         If nothing is annotated, there are more than 1500 frames, or the file cannot be written.
     """
     if width < 16:
-        raise FormatError(f"A GIF of {width} pixels shows nothing: make it 16 wide or more.")
+        raise FormatError(f"A GIF of {counted(width, 'pixel')} shows nothing: make it 16 wide or more.")
     path = Path(path)
     _refuse_source(video, path)
     frames = _annotated(masklets, span)
@@ -115,7 +116,9 @@ def write_overlay_gif(
     every = max(1, int(np.ceil(rate / GIF_FPS - 1e-6)))
     chosen = frames[::every]
     if len(chosen) > GIF_FRAMES:
-        raise FormatError(f"A GIF of {len(chosen)} frames is too long (at most {GIF_FRAMES}): choose a span, or a video.")
+        raise FormatError(
+            f"A GIF of {counted(len(chosen), 'frame')} is too long (at most {GIF_FRAMES}): choose a span, or a video."
+        )
     images = _drawn(video, masklets, chosen, words, layout)
     return write_gif((_narrowed(image, width) for image in images), path, fps=rate / every)
 

@@ -26,6 +26,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.text_cells import from_csv_cell
 from napari_sam2s.masklets import Phase, Project
+from napari_sam2s.wording import counted
 
 NAMES = ("phase", "event", "name", "label", "class", "step")
 FRAMES = ("frame", "frame_id", "frame_number", "frame_index", "#frame")
@@ -169,6 +170,6 @@ class _Table:
                 "video, or of another rate (--fps)."
             )
         if over > 0:
-            said = f"{self._path.name} goes on for {over} frames after the end of the video, which are left out."
+            said = f"{self._path.name} goes on for {counted(over, 'frame')} after the end of the video. The rest is left out."
             warnings.warn(said, stacklevel=2)
         return [min(n, frames) for n in starts], [min(n, frames) for n in ends]

@@ -34,6 +34,7 @@ from napari_sam2s.formats.video_encoding import ENDINGS
 from napari_sam2s.formats.yolo_seg import write_yolo_seg
 from napari_sam2s.formats.youtube_vis import read_youtube_vis, write_youtube_vis
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.wording import counted
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,9 @@ def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:
     """Return the times of a video by its own clock; of pictures and arrays without a rate there are none."""
     shape = getattr(masklets, "shape", None)
     if video is not None and shape is not None and len(video) != shape[0]:
-        raise FormatError(f"The video has {len(video)} frames, and the masks are of one with {shape[0]}: give that one.")
+        raise FormatError(
+            f"The video has {counted(len(video), 'frame')}, and the masks are of one with {shape[0]}: give that one."
+        )
     if getattr(video, "fps", None) is None or getattr(video, "timestamps", None) is None:
         return None
     return np.asarray(video.timestamps)

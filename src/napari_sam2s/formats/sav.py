@@ -29,6 +29,7 @@ from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 SAV_EVERY, SAV_FPS = 4, 24.0  # the dataset itself: 6 of 24 frames a second
 ENDING = "_manual.json"
@@ -49,7 +50,7 @@ class SavFile:
         size = whole(facts["video_height"]), whole(facts["video_width"])
         count = whole(facts["video_frame_count"])
         if any(len(row) != len(ids) for row in self._masklet):
-            raise FormatError(f"{self.path} has {len(ids)} objects, but a frame with another number of masks.")
+            raise FormatError(f"{self.path} has {counted(len(ids), 'object')}, but a frame with another number of masks.")
         if len(set(ids)) < len(ids):
             raise FormatError(f"{self.path} gives two objects one id: {ids}.")
         self.every = whole(facts.get("ann_every", SAV_EVERY))

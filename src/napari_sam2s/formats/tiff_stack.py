@@ -31,6 +31,7 @@ from napari_sam2s.masklets.types import Object
 from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright
 from napari_sam2s.video.tiff import written_one_by_one
 from napari_sam2s.video.tiff_values import refuse_unlike
+from napari_sam2s.wording import counted
 
 ENDING = "_labels.tif"
 LARGEST_ID = int(np.iinfo(np.uint16).max)
@@ -74,7 +75,10 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
             metadata={"axes": "TYX", "objects": facts_of_objects(objects), "known": frames, "time_s": times, "fps": fps},
         )
     if len(known) < count:
-        text = f"{video}: {count - len(known)} frames that were not tracked are empty in the TIFF."
+        text = (
+            f"{video}: {counted(count - len(known), 'frame that was not tracked is', 'frames that were not tracked are')} empty"
+            " in the TIFF."
+        )
         warnings.warn(text, stacklevel=2)
     warn_of_overlaps(video, lost)
     return path
@@ -110,7 +114,10 @@ class TiffStack:
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
         self.shape = (before[0], *turned_upright(np.empty(shape[-2:], np.bool_), self._turned).shape)
         if len(self._pages) != self.shape[0]:
-            raise FormatError(f"{self.path} has {len(self._pages)} pages for {self.shape[0]} frames: write one page per frame.")
+            raise FormatError(
+                f"{self.path} has {counted(len(self._pages), 'page')} for {counted(self.shape[0], 'frame')}: write one page per"
+                " frame."
+            )
         self.name = self.path.stem.removesuffix("_labels")
         self.frames = [int(t) for t in described.get("known", range(self.shape[0]))]
         self._known = frozenset(self.frames)

@@ -20,6 +20,7 @@ from napari_sam2s.formats.coco import NO_CLASS
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
+from napari_sam2s.wording import counted
 
 LABELS, DATA = "labels", "data.yaml"
 
@@ -52,7 +53,7 @@ def write_yolo_seg(masklets: Masklets, root: Path | str, video: str) -> Path:
             (draft / LABELS / f"{video}_{frame:05d}.txt").write_text("".join(lines), encoding="ascii")
         words = "".join(f"  {n}: {json.dumps(name)}\n" for n, name in enumerate(names))
         (draft / DATA).write_text(f"path: .\ntrain: images\nval: images\nnames:\n{words}", encoding="utf-8")
-    lost = f", and {holes} pixels of holes were filled" if holes else ""
+    lost = f", and {counted(holes, 'pixel of holes was', 'pixels of holes were')} filled" if holes else ""
     warnings.warn(
         f"{video}: YOLO keeps no names and numbers of objects, colours or times, nor identities over time{lost}.",
         stacklevel=2,

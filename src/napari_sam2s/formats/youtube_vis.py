@@ -28,6 +28,7 @@ from napari_sam2s.formats.object_spool import ObjectSpool
 from napari_sam2s.formats.phase_table import facts_of_phases, phases_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 ENDING = "_ytvis.json"
 
@@ -110,7 +111,9 @@ class YouTubeVisMasklets:
         self.frames = [whole(t) for t in video.get("frame_index", range(len(names)))]
         self.name = names[0].split("/")[0] if names and "/" in names[0] else str(video["id"])
         if len(self.frames) != len(names) or not names:
-            raise ValueError(f"video {video['id']} has {len(names)} file names for {len(self.frames)} frames")
+            raise ValueError(
+                f"video {video['id']} has {counted(len(names), 'file name')} for {counted(len(self.frames), 'frame')}"
+            )
         length = whole(video.get("source_length", self.frames[-1] + 1))
         self.shape = length, whole(video["height"]), whole(video["width"])
         self.fps: float | None = video.get("fps")
@@ -125,7 +128,9 @@ class YouTubeVisMasklets:
                 raise ValueError(f"two annotations have the id {i}")
             self._tracks[i] = list(a["segmentations"])
             if len(self._tracks[i]) != len(names):
-                raise ValueError(f"annotation {i} has {len(self._tracks[i])} masks for {len(names)} frames")
+                raise ValueError(
+                    f"annotation {i} has {counted(len(self._tracks[i]), 'mask')} for {counted(len(names), 'frame')}"
+                )
             name = classes[whole(a["category_id"])]
             found[i] = described.get(i) or Object(i, f"object {i}", None if name == NO_CLASS else name, object_colour(i))
         self.objects = tuple(found[i] for i in sorted(found))

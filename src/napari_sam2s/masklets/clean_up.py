@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.track_edit_preview import Change
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
@@ -58,7 +59,7 @@ class CleanUp:
             raise ProjectError(f"{self.kind!r} is not a clean-up: choose one of {', '.join(CLEAN_UPS)}.")
         most = LARGEST_RADIUS if self.kind in ("smooth", "grow", "shrink") else None
         if self._number < 0 or (most is not None and self._number > most):
-            fits = "0 pixels or more" if most is None else f"0 to {most} pixels"
+            fits = "0 pixels or more" if most is None else f"0 to {counted(most, 'pixel')}"
             raise ProjectError(f"To {self.kind}, give {fits}; got {self.amount}.")
 
     @property
@@ -109,10 +110,10 @@ class CleanUp:
         part = project.masks.series(self.object_id).part(self.start, stop)
         there = part.area > 0
         masks, confirmed = int(np.count_nonzero(there)), int(np.count_nonzero(part.confirmed & there))
-        holes = f" of up to {self._number} pixels" if self._number else ""
+        holes = f" of up to {counted(self._number, 'pixel')}" if self._number else ""
         words = _WORDS[self.kind].format(holes if self.kind == "fill holes" else self._number)
         name = project.objects.get(self.object_id).name
-        text = f"{words} {masks} mask{'s' * (masks != 1)} of {name} on frames {self.start} to {stop - 1}."
+        text = f"{words} {counted(masks, 'mask')} of {name} on frames {self.start} to {stop - 1}."
         return Change(text, masks, 0, confirmed)
 
     def masks_after(self, project: Project, frame: int) -> dict[int, NDArray[np.bool_]]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.store import Store
+from napari_sam2s.wording import counted
 
 MANY = 20_000  # changed masks: to read all anew then takes less than to note each
 
@@ -78,7 +79,7 @@ class History:
             if last is not None:
                 raise ProjectError(
                     f"To {'undo' if undone else 'redo'} {label!r} would bring back something of frame {last}, and the "
-                    f"video has {store.shape[0]} frames now: relink the project to the whole recording first."
+                    f"video has {counted(store.shape[0], 'frame')} now: relink the project to the whole recording first."
                 )
         changed = store.log.masks_of(step, MANY)
         if changed is None:

@@ -17,6 +17,7 @@ from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import array_of
+from napari_sam2s.wording import counted
 
 CACHED_FRAMES = 16
 LARGEST_COPY = 8 * 2**30  # bytes
@@ -270,13 +271,13 @@ def _frames_of(first: Any, frames: int) -> NDArray[np.intp]:
     if given.dtype.kind == "b" and given.shape == (frames,):
         return np.flatnonzero(given)
     if given.dtype.kind not in "ui" and given.size:
-        raise IndexError(f"frames are chosen by whole numbers, or by one truth value for each of {frames} frames")
+        raise IndexError(f"frames are chosen by whole numbers, or by one truth value for each of {counted(frames, 'frame')}")
     if given.size and not (-frames <= given.min() and given.max() < frames):
-        raise IndexError(f"frames {given.min()} to {given.max()} are not in a video of {frames} frames")
+        raise IndexError(f"frames {given.min()} to {given.max()} are not in a video of {counted(frames, 'frame')}")
     return np.asarray(given, np.intp) % frames
 
 
 def _frame_index(t: int, frames: int) -> int:
     if not -frames <= t < frames:
-        raise IndexError(f"frame {t} is not in a video of {frames} frames")
+        raise IndexError(f"frame {t} is not in a video of {counted(frames, 'frame')}")
     return t % frames

@@ -21,6 +21,7 @@ from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import binary_mask, frame_of, id_of, yes_or_no
+from napari_sam2s.wording import counted
 
 Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
 _INSERT = (
@@ -63,7 +64,7 @@ class MaskWriter:
 
     def _check_frame(self, frame: int) -> None:
         if not 0 <= frame < self._store.shape[0]:
-            raise ProjectError(f"Frame {frame} is not in the project's video of {self._store.shape[0]} frames.")
+            raise ProjectError(f"Frame {frame} is not in the project's video of {counted(self._store.shape[0], 'frame')}.")
 
     def _encoded(self, frame: int, mask: NDArray[Any] | rle.Mask) -> rle.Mask:
         size = self._store.shape[1:]

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from napari_sam2s.wording import counted
+
 FILE_SYSTEM_NS = 2_000_000_000  # to which some round times of change
 NAMED = 3  # in a sentence
 Pictures = Mapping[str, tuple[int, int]]  # size in bytes and time of change in ns, by name
@@ -36,6 +38,6 @@ def sentence(changed: list[str], pictures: int) -> str:
     """Say which pictures changed."""
     named = ", ".join(changed[:NAMED]) + (", ..." if len(changed) > NAMED else "")
     return (
-        f"{len(changed)} of {pictures} pictures changed since the project was made ({named}), so masks may not fit them. "
-        "Put the old ones back, or say that it is meant with relink (`napari-sam2s resume --relink`)."
+        f"{len(changed)} of {counted(pictures, 'picture')} changed since the project was made ({named}), so masks may not fit"
+        " them. Put the old ones back, or say that it is meant with relink (`napari-sam2s resume --relink`)."
     )

@@ -20,6 +20,7 @@ from napari_sam2s.masklets.quality_checks import MERGE, Doubts, Kind, Thresholds
 from napari_sam2s.masklets.review_cache import ReviewCache
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.track_editing import TrackEditor
+from napari_sam2s.wording import counted
 
 # A person's time, as the SAM 2 paper (appendix, interactive evaluation) counts it: to get to a frame, to look at one of 300
 # frames that are watched for 30 s, to click. Three clicks correct a mask.
@@ -229,6 +230,6 @@ def _reasons(
         kind, count = several[n].kind, len(here)
         text = _WORDS[kind].format(float(value[worst]))
         if count > 1 and kind != "re-entry":
-            text += f" ({count} frames)"
+            text += f" ({counted(count, 'frame')})"
         reasons.append(Reason(kind, int(frames[worst]), count, float(severity[worst]), text))
     return sorted(reasons, key=lambda r: -r.severity)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets.project import Project
@@ -149,7 +150,7 @@ def _deleted(count: int, name: str) -> str:
 
 
 def _masks(count: int) -> str:
-    return f"{count} mask{'s' * (count != 1)}"
+    return counted(count, "mask")
 
 
 def draw(masks: Mapping[int, NDArray[np.bool_]], objects: Iterable[Object], picture: NDArray[Any]) -> NDArray[np.uint8]:

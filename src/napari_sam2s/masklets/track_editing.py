@@ -19,6 +19,7 @@ from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import frame_of, id_of
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari_sam2s.formats.track_graph import TrackGraph
@@ -172,7 +173,7 @@ class TrackEditor:
         frames = self._store.shape[0]
         start, stop = frame_of(start), frames if stop is None else frame_of(stop)
         if not 0 <= start < stop <= frames:
-            raise ProjectError(f"The span {start} to {stop} is not in the video of {frames} frames.")
+            raise ProjectError(f"The span {start} to {stop} is not in the video of {counted(frames, 'frame')}.")
         known = {row[0]: row for row in self._store.rows("SELECT id, removed, locked, name FROM objects")}
         for i in map(id_of, objects):
             if i not in known or known[i]["removed"]:

@@ -13,6 +13,7 @@ from napari_sam2s.masklets.picture_changes import changed_pictures, packed, sent
 from napari_sam2s.masklets.row_check import unsound_fact
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.validation import frame_of
+from napari_sam2s.wording import counted
 
 MOST_PIXELS = 2**33  # of a frame: what says more is damaged
 # One by one, as SQLite then looks only at the ends of the table.
@@ -94,7 +95,7 @@ class VideoReference:
         shape, ours = _shape(video), self._store.shape
         if shape != ours:
             raise ProjectError(
-                f"The video has {shape[0]} frames of {shape[1]} x {shape[2]}, the project's had {ours[0]} of "
+                f"The video has {counted(shape[0], 'frame')} of {shape[1]} x {shape[2]}, the project's had {ours[0]} of "
                 f"{ours[1]} x {ours[2]}: it is another one. Give the right file, or start a new project; if it "
                 "is the same recording cut or continued, say so with relink (`napari-sam2s resume --relink`)."
             )
@@ -131,8 +132,8 @@ class VideoReference:
         last = self._store.rows(f"SELECT max(frame) FROM ({known} UNION ALL {phases})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(
-                f"The video has {shape[0]} frames, but the project knows something of frame {last}: it cannot stand in for "
-                f"one of {ours[0]} frames. Give the whole recording."
+                f"The video has {counted(shape[0], 'frame')}, but the project knows something of frame {last}: it cannot stand"
+                f" in for one of {counted(ours[0], 'frame')}. Give the whole recording."
             )
         with self._store.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts_of(video, self._store.path).items())

@@ -16,6 +16,7 @@ from napari_sam2s.model.edgetam import EdgeTAM
 from napari_sam2s.model.edgetam_weights import folded, is_folded, official, unfolded
 from napari_sam2s.model.sam3 import Sam3Tracker
 from napari_sam2s.model.sam3_weights import is_own, own_weights
+from napari_sam2s.wording import counted
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Differences:
 
 
 def _tensors(names: tuple[str, ...]) -> str:
-    return "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+    return counted(len(names), "tensor is", "tensors are")
 
 
 @dataclass(frozen=True)
@@ -117,5 +118,5 @@ def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights that are infinite or no numbers, as a training that went wrong leaves them."""
     # In the numbers that the network has: those of 64 bits may be too large for it.
     if bad := tuple(n for n, w in weights.items() if w.is_floating_point() and not torch.isfinite(w.float()).all()):
-        have = "1 tensor has" if len(bad) == 1 else f"{len(bad)} tensors have"
+        have = counted(len(bad), "tensor has", "tensors have")
         raise ModelError(f"{path} is damaged: {have} numbers that are not finite ({some(bad)}).")

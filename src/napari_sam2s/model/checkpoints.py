@@ -31,6 +31,7 @@ from napari_sam2s.model.own_models import own_models, own_weights
 from napari_sam2s.model.sam3 import Sam3Tracker
 from napari_sam2s.model.sam3_weights import has_tracker, is_sam3
 from napari_sam2s.model.speed import Mode, apply_speed, fast_image_size, fast_speed, round_weights
+from napari_sam2s.wording import counted
 
 __all__ = [
     "BUILT_IN",
@@ -319,8 +320,8 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
             return words
     names = ", ".join(sorted(weights)[:3])
     return (
-        f"is not a SAM 2 network we know ({len(weights)} tensors, such as {names}). SAM 2, SAM 2.1 and SAM2S in the sizes "
-        "tiny, small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
+        f"is not a SAM 2 network we know ({counted(len(weights), 'tensor')}, such as {names}). SAM 2, SAM 2.1 and SAM2S in the"
+        " sizes tiny, small, base-plus and large, EdgeTAM, EfficientTAM, and SAM 3's tracker can be loaded."
     )
 
 

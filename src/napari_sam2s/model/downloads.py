@@ -39,6 +39,7 @@ from filelock import FileLock, Timeout
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.model_registry import ModelEntry, loadable, registry
 from napari_sam2s.model.unreadable_file import wrong_by_form
+from napari_sam2s.wording import counted
 
 CHUNK_BYTES = 1 << 20
 SPARE_BYTES = 50 * 10**6  # that are left free beside a download
@@ -346,8 +347,8 @@ def _fetch(entry: ModelEntry, part: Path, progress: Progress | None) -> None:
         total = done + int(length) if length else entry.bytes
         if entry.bytes and total != entry.bytes:
             raise ModelError(
-                f"{address(entry)} is not the file it should be ({total} bytes, not {entry.bytes}): it may be a page of a "
-                "proxy or of a login."
+                f"{address(entry)} is not the file it should be ({counted(total, 'byte')}, not {entry.bytes}): it may be a page"
+                " of a proxy or of a login."
             )
         with part.open("ab" if done else "wb") as file:
             while chunk := answer.read1(CHUNK_BYTES):  # what has come, however slowly: it is kept, and shown
@@ -358,7 +359,7 @@ def _fetch(entry: ModelEntry, part: Path, progress: Progress | None) -> None:
             file.flush()
             os.fsync(file.fileno())
     if total and done != total:
-        raise OSError(f"the connection broke off at {done} of {total} bytes")
+        raise OSError(f"the connection broke off at {done} of {counted(total, 'byte')}")
 
 
 def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
@@ -381,7 +382,9 @@ def _ask(entry: ModelEntry, part: Path) -> tuple[Any, int]:
         whole = error.headers.get("Content-Range", "").rpartition("/")[2]
         if whole.isdigit() and int(whole) != done:  # not a part of that file
             _discard(part)
-            raise ModelError(f"{part} had {done} bytes of a file of {whole}, so it was deleted: fetch it once more.") from error
+            raise ModelError(
+                f"{part} had {counted(done, 'byte')} of a file of {whole}, so it was deleted: fetch it once more."
+            ) from error
         return None, done
     if done and not answer.headers.get("Content-Range", f"bytes {done}-").startswith(f"bytes {done}-"):  # another part
         answer.close()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from napari_sam2s.errors import ModelError
 from napari_sam2s.model.layers import MLP
 from napari_sam2s.model.network_config import ModelConfig
+from napari_sam2s.wording import counted
 
 LOGIT_SCALE = 100.0  # the paper's "tau = 100, following OVSeg": OVSeg multiplies the cosine by it
 
@@ -39,7 +40,7 @@ class SemanticPath(nn.Module):
         """Say which classes there are, with the text embedding ``(K, text_dim)`` of each name."""
         if embeddings.shape != (len(names), self.text_embeddings.shape[1]):
             raise ModelError(
-                f"{len(names)} class names need text embeddings of shape ({len(names)}, "
+                f"{counted(len(names), 'class name needs', 'class names need')} text embeddings of shape ({len(names)}, "
                 f"{self.text_embeddings.shape[1]}); got {tuple(embeddings.shape)}."
             )
         self.text_embeddings = F.normalize(embeddings.float(), dim=1).to(self.cls_token.device)

@@ -8,6 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from napari_sam2s.wording import counted
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _REFUSED = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class|Trying to load unsupported GLOBAL) ([\w.]+)")
 _FOLDER = 0x10  # of the attributes of a part of a zip file, as MS-DOS has them
@@ -56,7 +58,9 @@ def wrong_by_form(path: Path) -> str:
         return f"{path} is cut short ({lacking} of its bytes are missing): {_AGAIN}."
     if start.startswith(b"PK"):
         if not _is_whole_archive(path):
-            return f"{path} is cut short or damaged (its end, {size} bytes in, is not that of such a file): {_AGAIN}."
+            return (
+                f"{path} is cut short or damaged (its end, {counted(size, 'byte')} in, is not that of such a file): {_AGAIN}."
+            )
         return f"{path} {other}" if (other := _other_archive(path)) else ""
     return "" if safetensors or start[:1] == b"\x80" else f"{path} {_DAMAGED}: {_AGAIN}."
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 
 class Clip(ABC):
@@ -50,7 +51,7 @@ class Clip(ABC):
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} is not in a clip of {len(self)} frames")
+            raise IndexError(f"frame {index} is not in a clip of {counted(len(self), 'frame')}")
         return self.frame(index % len(self))
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets.validation import whole_number
 from napari_sam2s.tracking.results import ResultStore
+from napari_sam2s.wording import counted
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -74,7 +75,7 @@ def frame_range(
     if not (0 <= first < length or first == stop):  # a run that had come to its end when it was interrupted
         raise TrackingError(f"Start {first} is not in the video: its frames are 0 to {length - 1}.")
     if not -1 <= last <= length:
-        raise TrackingError(f"Stop {last} is not in the video of {length} frames: it is the frame to stop before.")
+        raise TrackingError(f"Stop {last} is not in the video of {counted(length, 'frame')}: it is the frame to stop before.")
     return range(first, last, sign)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.wording import counted
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class MemoryPolicy:
     def __post_init__(self) -> None:
         if self.short_term < 1 or self.pointers < 0 or self.long_term < 0 or self.candidates < 1:
             raise TrackingError(
-                f"The memory policy {self.name!r} keeps {self.short_term} recent frames, {self.pointers} pointers, "
-                f"{self.long_term} long-term memories of {self.candidates} candidates. The first and the last must be at "
-                "least 1, the others at least 0."
+                f"The memory policy {self.name!r} keeps {counted(self.short_term, 'recent frame')},"
+                f" {counted(self.pointers, 'pointer')}, {self.long_term} long-term memories of {self.candidates} candidates."
+                " The first and the last must be at least 1, the others at least 0."
             )
 
     def with_parameters(self, parameters: Mapping[str, Any]) -> MemoryPolicy:
@@ -84,7 +85,7 @@ def find_policy(memory: str | MemoryPolicy, metadata: Mapping[str, Any], most_re
         raise TrackingError(f"There is no memory policy {memory!r}; choose one of {sorted(POLICIES)}.")
     if policy.short_term > most_recent:
         raise TrackingError(
-            f"The memory policy {policy.name!r} keeps {policy.short_term} recent frames, but the network tells only "
+            f"The memory policy {policy.name!r} keeps {counted(policy.short_term, 'recent frame')}, but the network tells only "
             f"{most_recent} apart: take a short_term of 1 to {most_recent}."
         )
     return policy

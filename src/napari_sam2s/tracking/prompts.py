@@ -17,6 +17,7 @@ from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import LARGEST_ID, array_of, binary_mask, whole_number
 from napari_sam2s.model.prompt_encoder import BOX_FIRST, BOX_SECOND
+from napari_sam2s.wording import counted
 
 THIN = 0.5  # of what the cells of a thin mask have of it, which a cell is to have
 
@@ -95,7 +96,7 @@ def _checked_labels(labels: int | Sequence[int] | None, count: int) -> tuple[int
     given = [1] * count if labels is None else labels
     kinds = np.ravel(array_of(given, PromptError, "Labels are 1 or 0")).tolist()  # one number for one point is fine
     if len(kinds) != count:
-        raise PromptError(f"{count} points need {count} labels; got {len(kinds)}.")
+        raise PromptError(f"{counted(count, 'point needs', 'points need')} {counted(count, 'label')}; got {len(kinds)}.")
     if bad := [kind for kind in kinds if kind not in (0, 1)]:
         raise PromptError(f"A point's label is 1 (the object) or 0 (not the object); got {bad[0]}.")
     return tuple(int(kind) for kind in kinds)

@@ -12,6 +12,7 @@ import torch
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking.memory_bank import MemoryBank
 from napari_sam2s.tracking.policy import MemoryPolicy
+from napari_sam2s.wording import counted
 
 SNAPSHOT_VERSION = 1
 
@@ -55,5 +56,7 @@ def read_snapshot(
             raise TrackingError(f"The snapshot has {name} {found.get(name)}, this tracker {value}; propagate again.")
     last = max((m["frame"] for bank in state["banks"].values() for m in bank["conditioning"]), default=-1)
     if last >= shape[0]:
-        raise TrackingError(f"The snapshot has a prompt on frame {last}, the video only {shape[0]} frames; propagate again.")
+        raise TrackingError(
+            f"The snapshot has a prompt on frame {last}, the video only {counted(shape[0], 'frame')}; propagate again."
+        )
     return {i: MemoryBank.from_state(policy, bank, recent) for i, bank in state["banks"].items()}

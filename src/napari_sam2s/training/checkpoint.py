@@ -11,6 +11,7 @@ import torch
 
 from napari_sam2s.formats.atomic_write import make_folder, whole_file
 from napari_sam2s.model.network import SAM2S
+from napari_sam2s.wording import counted
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
@@ -45,5 +46,5 @@ def hardware() -> str:
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    words = f"{name}, {os.cpu_count()} cores"
+    words = f"{name}, {counted(os.cpu_count() or 1, 'core')}"
     return f"{words}, {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else words

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from napari_sam2s.errors import TrainingError
+from napari_sam2s.wording import counted
 
 TEMPLATES = ("a photo of a {}.", "a photo of a {}, a surgical instrument.")  # after OVSeg; the paper does not say
 
@@ -43,14 +44,18 @@ def embed_names(names: Sequence[str], how: str, dim: int) -> Tensor:
             f"The text encoder of text_embeddings = {how!r} cannot be read: give the folder of one that transformers reads."
         ) from error
     if found.shape[1] != dim:
-        raise TrainingError(f"The text encoder gives {found.shape[1]} numbers, the network compares {dim}: take another.")
+        raise TrainingError(
+            f"The text encoder gives {counted(found.shape[1], 'number')}, the network compares {dim}: take another."
+        )
     return found
 
 
 def fixed_embeddings(names: Sequence[str], dim: int, seed: int = 0) -> Tensor:
     """Return orthogonal unit vectors ``(K, dim)`` that carry no meaning: for tests, and where there is no text encoder."""
     if len(names) > dim:
-        raise TrainingError(f"{len(names)} classes do not fit in {dim} orthogonal directions: use a text encoder.")
+        raise TrainingError(
+            f"{counted(len(names), 'class does', 'classes do')} not fit in {dim} orthogonal directions: use a text encoder."
+        )
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(dim, len(names), generator=generator))[0].T.contiguous()
 
@@ -74,7 +79,10 @@ def add_names(names: Sequence[str], embeddings: Tensor, more: Sequence[str], how
     dim = embeddings.shape[1]
     if how == "fixed":
         if len(names) + len(more) > dim:
-            raise TrainingError(f"{len(names) + len(more)} classes do not fit in {dim} directions: use a text encoder.")
+            raise TrainingError(
+                f"{counted(len(names) + len(more), 'class does', 'classes do')} not fit in {dim} directions: use a text"
+                " encoder."
+            )
         drawn = torch.randn(dim, len(more), generator=torch.Generator().manual_seed(len(names)))
         basis = torch.linalg.qr(torch.cat((embeddings.float().T.cpu(), drawn), dim=1))[0]
         return torch.cat((embeddings, basis.T[len(names) :].to(embeddings)))

@@ -20,6 +20,7 @@ from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
 from napari_sam2s.training.optimizer import make_optimizer, set_rates
 from napari_sam2s.training.training_config import Stage, TrainingConfig
+from napari_sam2s.wording import counted
 
 SKIPPED_STEPS = 20  # in a row, after which a run is given up
 
@@ -112,8 +113,8 @@ class Learner:
         clips = ", ".join(name for batch in parts for name in batch.names)
         if self._skipped >= SKIPPED_STEPS:
             raise TrainingError(
-                f"The gradients of {self._skipped} steps in a row were not finite, up to step {self.step} (clips {clips}): "
-                f"{self._good()}."
+                f"The gradients of {counted(self._skipped, 'step was', 'steps in a row were')} not finite, up to step"
+                f" {self.step} (clips {clips}): {self._good()}."
             )
         if self.main:
             warnings.warn(

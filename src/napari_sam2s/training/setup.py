@@ -15,6 +15,7 @@ import torch
 
 from napari_sam2s.errors import FormatError, TrainingError
 from napari_sam2s.formats.atomic_write import check_writable
+from napari_sam2s.model.checkpoint_file import some
 from napari_sam2s.model.checkpoint_fit import check_finite
 from napari_sam2s.model.checkpoints import choose_device, read_checkpoint, unchanged_weights
 from napari_sam2s.model.network import SAM2S
@@ -27,6 +28,7 @@ from napari_sam2s.training.loop import TrainingRun
 from napari_sam2s.training.optimizer import PRETRAINED
 from napari_sam2s.training.training_config import TrainingConfig, read_config
 from napari_sam2s.training.validation_run import MakeCases, make_validator
+from napari_sam2s.wording import counted
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
 SEEN_MUCH = "interactive.encoder."  # of Segment Anything
@@ -148,8 +150,8 @@ def _accelerator() -> Any:
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=handlers)
     if accelerator.num_processes != wanted:
         raise TrainingError(
-            f"{wanted} processes were started, but accelerate found {accelerator.num_processes}: each would train by itself. "
-            "Start them with `accelerate launch`, which asks what this machine has."
+            f"{counted(wanted, 'process was', 'processes were')} started, but accelerate found {accelerator.num_processes}:"
+            " each would train by itself. Start them with `accelerate launch`, which asks what this machine has."
         )
     return accelerator
 
@@ -180,10 +182,11 @@ def _model(config: TrainingConfig) -> tuple[SAM2S, list[dict[str, Any]]]:
     weights = {n: w for n, w in weights.items() if not n.startswith(config.new_parts) or shapes.get(n) == w.shape}
     wrong = [n for n, w in weights.items() if n not in shapes or shapes[n] != w.shape]
     if wrong:
-        raise TrainingError(f"{config.init} does not fit {config.model}: {wrong[0]} and {len(wrong) - 1} more tensors differ.")
+        differ = "differs" if len(wrong) == 1 else "differ"
+        raise TrainingError(f"{config.init} does not fit {config.model}: {some(wrong)} {differ}.")
     missing = [n for n in shapes if n not in weights and not n.startswith((*ADDED, *config.new_parts))]
     if missing:
-        raise TrainingError(f"{config.init} lacks {missing[0]} and {len(missing) - 1} more tensors of {config.model}.")
+        raise TrainingError(f"{config.init} lacks {some(missing)} of {config.model}.")
     model.load_state_dict(weights, strict=False)  # what SAM2S adds to SAM 2 starts as it is initialised
     if model.long_tpos_enc is not None and "long_tpos_enc" not in weights:
         with torch.no_grad():  # a long-term memory starts as what it is to SAM 2: a conditioning one

@@ -17,6 +17,7 @@ from napari_sam2s.masklets.validation import whole_number
 from napari_sam2s.video.frame_index import MOVED, Stamp
 from napari_sam2s.video.lazy_array import as_video
 from napari_sam2s.video.tiff import MOST_CHANNELS, open_tiff
+from napari_sam2s.wording import counted
 
 SAMPLE_FRAMES = 16
 PERCENTILES = (0.1, 99.9)
@@ -61,8 +62,8 @@ def guess_axes(shape: Sequence[int]) -> str:
     if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
         if shape[0] <= MOST_CHANNELS and (shape[1] not in (1, 3) or (shape[1] == 3 and shape[0] in (2, 3))):
             raise VideoError(
-                f"An array of shape {tuple(shape)} may be {shape[0]} frames of {shape[1]} channels or the other way round: "
-                "say axes='TCYX' or axes='CTYX'."
+                f"An array of shape {tuple(shape)} may be {counted(shape[0], 'frame')} of {counted(shape[1], 'channel')} or the"
+                " other way round: say axes='TCYX' or axes='CTYX'."
             )
         return "TCYX"
     if len(shape) == 4 and shape[0] == 1:

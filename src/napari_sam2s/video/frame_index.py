@@ -35,6 +35,7 @@ from napari_sam2s.video.picture_order import left_out, shown, with_last_time, wi
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
+from napari_sam2s.wording import counted
 
 CACHE_VERSION = 13
 SAMPLE_BYTES = 65536
@@ -157,7 +158,9 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     index = _followed(source, several, progress, first) if pieces > 1 else _index(source, several, progress, first)
     if index is None:
         source = replace(source, all_samples=True)
-        several.append(f"The edit list of {pieces} pieces cannot be followed. It is ignored: all frames of the file are shown.")
+        several.append(
+            f"The edit list of {counted(pieces, 'piece')} cannot be followed. It is ignored: all frames of the file are shown."
+        )
         index = _index(source, several, progress)
     if stream is None and index.streams > 1 and len(index.pts) == 1:  # a title picture is no film
         source, index = _longest(index, source, progress)
@@ -165,14 +168,17 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         return index
     if not index.counted:
         lost = samples_of_an_early_edit(path) - len(index.pts) - len(index.shared)
-        told = f"The edit list of the file begins before its first frame, and so hides the last {lost} frames."
+        told = f"The edit list of the file begins before its first frame, and so hides {counted(lost, 'frame')} at the end."
         return replace(index, warnings=(*index.warnings, told)) if lost > 0 else index
     # Ffmpeg cuts away what it takes to lie outside of the edit list, by times that lie.
     whole = _index(replace(source, all_samples=True), several, progress)
     lost = len(whole.pts) - len(index.pts)
     if lost <= 0:
         return index
-    told = f"By these times its edit list would hide {lost} frames: it is not followed, and all {len(whole.pts)} are shown."
+    told = (
+        f"By these times its edit list would hide {counted(lost, 'frame')}: it is not followed, and all {len(whole.pts)} are"
+        " shown."
+    )
     return replace(whole, warnings=(*whole.warnings, told))
 
 
@@ -214,7 +220,10 @@ def _index(source: Source, several: list[str], progress: Callable[[float], bool]
                 f"{path}: the first decoded frame (pts {first.first_pts}) is not among its packets; the file is damaged."
             )
         # An open group of pictures was cut: its first packets refer to frames that are not there.
-        warnings.append(f"The first {start} frames cannot be decoded (the file was cut there); frame 0 is the first that can.")
+        warnings.append(
+            f"The file was cut at its beginning: {counted(start, 'frame')} there cannot be decoded. Frame 0 is the first that"
+            " can."
+        )
         pts, keys = pts[start:], keys[keys >= start] - start
         shared = shared[shared >= start] - start
     if not len(keys) or keys[0] != 0:
@@ -289,8 +298,10 @@ def _missing_at_end(packets: Packets, first: Probe, frames: int, path: Path) -> 
         return []
     known = packets.partial and first.duration and first.rate  # else ffmpeg reckons the duration from what is there
     expected = round(first.duration * first.rate) if known and first.duration and first.rate else 0
-    missing = f"about {expected - frames} frames" if expected > frames else "the end"
-    return [f"The file is truncated: {missing} missing; the {frames} frames before can be read."]
+    missing = f"about {counted(expected - frames, 'frame')}" if expected > frames else "the end"
+    return [
+        f"The file is truncated: {missing} missing; the {counted(frames, 'frame before it can', 'frames before can')} be read."
+    ]
 
 
 def _lost_within(packets: Packets, pts: NDArray[np.int64], first: Probe) -> list[str]:
@@ -300,7 +311,7 @@ def _lost_within(packets: Packets, pts: NDArray[np.int64], first: Probe) -> list
     place = min(int(np.searchsorted(pts, float(packets.torn[0] * packets.time_base / first.time_base))), len(pts) - 1)
     seconds, count = float((pts[place] - pts[0]) * first.time_base), len(packets.torn)
     where = f"near frame {place} ({seconds:.2f} s)"
-    where += f", and at {count - 1} more places" if count > 1 else ""
+    where += f", and at {counted(count - 1, 'more place')}" if count > 1 else ""
     return [f"Data of the file are lost {where}: frames are missing or damaged there."]
 
 

@@ -7,6 +7,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.wording import counted
+
 NO_CAMERA = 10_000  # frames per second, where they are one unit of the file's clock apart: times were never set
 PAUSE = 5.0  # times the usual step, and at least PAUSE_S seconds
 PAUSE_S = 0.5
@@ -45,18 +47,23 @@ def irregular_times(times: NDArray[np.int64], time_base: Fraction) -> list[str]:
     if len(paused := np.flatnonzero(steps > pause)):
         longest = int(paused[np.argmax(steps[paused])])
         told.append(
-            f"The recording pauses {len(paused)} times; the longest pause is {float(steps[longest] * time_base):.1f} s, "
-            f"after frame {longest} ({seconds[longest]:.2f} s). Frames are counted through."
+            f"The recording pauses {counted(len(paused), 'time')}; the longest pause is {float(steps[longest] * time_base):.1f}"
+            f" s, after frame {longest} ({seconds[longest]:.2f} s). Frames are counted through."
             if len(paused) > 1
-            else f"The recording pauses for {float(steps[longest] * time_base):.1f} s after frame {longest} "
-            f"({seconds[longest]:.2f} s). Frames are counted through."
+            else (
+                f"The recording pauses for {float(steps[longest] * time_base):.1f} s after frame {longest} "
+                f"({seconds[longest]:.2f} s). Frames are counted through."
+            )
         )
     near = np.abs(steps - usual) <= max(0.02 * usual, 1)
     lost = steps[(steps > 1.5 * usual) & (steps <= pause)]
     if len(lost) and near.mean() >= REGULAR:
         count = int(np.round(lost / usual - 1).sum())
         where = int(np.flatnonzero((steps > 1.5 * usual) & (steps <= pause))[0])
-        told.append(f"About {count} frames were lost in recording, the first after frame {where} ({seconds[where]:.2f} s).")
+        told.append(
+            f"About {counted(count, 'frame was lost in recording', 'frames were lost in recording, the first')} after frame"
+            f" {where} ({seconds[where]:.2f} s)."
+        )
     return told
 
 

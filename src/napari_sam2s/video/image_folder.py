@@ -25,6 +25,7 @@ from napari_sam2s.video.picture_file import (
 )
 from napari_sam2s.video.picture_names import order_of
 from napari_sam2s.video.tiff import SUFFIXES, deep_layout, read_deep
+from napari_sam2s.wording import counted
 
 MOST_CHUNKS = 100_000  # that are counted when an array is opened
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -89,15 +90,18 @@ def _gaps(numbers: Sequence[int]) -> list[str]:
     gaps = numbers[-1] - numbers[0] + 1 - len(numbers)
     if not gaps:
         return []
-    return [f"{gaps} numbers are missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second picture there is."]
+    return [
+        f"{counted(gaps, 'number is', 'numbers are')} missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second"
+        " picture there is."
+    ]
 
 
 def _further_pages(more: list[bool]) -> list[str]:
     if not any(more):
         return []
     return [
-        f"{sum(more)} of {len(more)} pictures have several pages, of which the first is shown. Open one such file alone to "
-        "have its pages as frames, or save every page as a picture of its own."
+        f"{sum(more)} of {counted(len(more), 'picture')} {'has' if sum(more) == 1 else 'have'} several pages, of which the "
+        "first is shown. Open one such file alone to have its pages as frames, or save every page as a picture of its own."
     ]
 
 
@@ -154,8 +158,8 @@ def missing_chunks(array: Any) -> list[str]:
     if lost <= 0:
         return []
     return [
-        f"{lost} of {array.nchunks} chunks of the array are not stored and are shown as {array.fill_value or 0}: "
-        "empty, or not copied."
+        f"{lost} of {counted(array.nchunks, 'chunk')} of the array {'is' if lost == 1 else 'are'} missing and "
+        f"shown as {array.fill_value or 0}: empty, or not copied."
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from napari_sam2s.errors import VideoError
+from napari_sam2s.wording import counted
 
 SEGMENT, CLUSTER, CRC, TIME = 0x18538067, 0x1F43B675, 0xBF, 0xE7  # RFC 9559, section 5.1, and RFC 8794, section 11.3.1
 CRC_BYTES = 6  # of the element
@@ -49,7 +50,8 @@ def changed_pieces(path: Path, progress: Callable[[float], bool] | None = None) 
     if not wrong:
         return []
     return [
-        f"{len(wrong)} of {count} pieces of the file have other content than was written, the first from about "
+        f"{len(wrong)} of {counted(count, 'piece')} of the file {'has' if len(wrong) == 1 else 'have'} other content than was "
+        "written, the first from about "
         f"{wrong[0] / 1000:.1f} s on: pictures there may be damaged. Copy the file again if there is another copy."
     ]
 

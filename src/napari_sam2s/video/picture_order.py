@@ -12,6 +12,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.video.ffmpeg import FLAG_DISCARD, FLAG_KEY, NO_PTS, Packets, Probe, Source, decoded_times
 from napari_sam2s.video.index_check import WHOLE_FRAMES
+from napari_sam2s.wording import counted
 
 RESTARTING = ("mpegts", "mpeg", "asf")  # containers whose times ffmpeg carries on where they start anew
 STANDING_BYTES = 16  # of a packet without a picture, at most
@@ -94,9 +95,9 @@ def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path)
     seconds = float((pts[-1] - pts[0]) * first.time_base)
     about = f", about {(frames - 1) / seconds:.0f}" if seconds > 0 else ""
     return [
-        f"{frames - len(pts)} of {frames} frames have the time of a frame before (the file counts too coarsely) and are left "
-        f"out; all are in a copy made with: ffmpeg -i {quoted(path.name)} -vf settb=1/RATE,setpts=N -fps_mode passthrough "
-        f"-enc_time_base 1:RATE {quoted(path.stem + '-all.mp4')} (RATE: frames per second{about})."
+        f"{frames - len(pts)} of {counted(frames, 'frame')} are left out, because their time is that of a frame before (the"
+        f" file counts too coarsely); all are in a copy made with: ffmpeg -i {quoted(path.name)} -vf settb=1/RATE,setpts=N"
+        f" -fps_mode passthrough -enc_time_base 1:RATE {quoted(path.stem + '-all.mp4')} (RATE: frames per second{about})."
     ]
 
 
@@ -117,8 +118,8 @@ def _joined(path: Path, first: Probe, frame: int, seconds: float) -> VideoError:
     else:
         remedy = "join its parts with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv instead, or open them one by one"
     return VideoError(
-        f"{path}: after about {frame} frames ({seconds:.1f} s) the times run back, as in files joined byte by byte, so that a "
-        f"time names several frames; {remedy}."
+        f"{path}: after about {counted(frame, 'frame')} ({seconds:.1f} s) the times run back, as in files joined byte by byte,"
+        f" so that a time names several frames; {remedy}."
     )
 
 

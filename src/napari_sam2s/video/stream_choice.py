@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.ffmpeg import Probe, Source, probe
+from napari_sam2s.wording import counted
 
 
 def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str], Probe | None]:
@@ -34,7 +35,7 @@ def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str], Pr
 
 def shown_of_several(streams: int, shown: int, sizes: str = "") -> str:
     """Say which stream of a file is shown."""
-    return f"The file has {streams} video streams{sizes}. Stream {shown} is shown; stream=N shows another."
+    return f"The file has {counted(streams, 'video stream')}{sizes}. Stream {shown} is shown; stream=N shows another."
 
 
 def same_size_streams(path: Path) -> list[int]:

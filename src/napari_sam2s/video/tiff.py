@@ -26,6 +26,7 @@ from napari_sam2s.video.tiff_values import (
     told_of_pages,
     without_missing,
 )
+from napari_sam2s.wording import counted
 
 MOST_CHANNELS = 8  # more look like a stack
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk")
@@ -73,7 +74,7 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
     warnings += between
     if cut is not None:
-        warnings.append(f"The file is cut off: its first {len(array)} frames are there.")
+        warnings.append(f"The file is cut off: only {counted(len(array), 'frame is', 'frames are')} there.")
     elif broken:
         warnings.append("The file is cut off: further pages are lost, and nothing tells how many.")
     z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
@@ -83,8 +84,8 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         named = "T" + named[1:]
     if named == "CYX":
         raise VideoError(
-            f"{path} holds a single picture of {shape[0]} channels (axes {axes}): a video has several frames; if they are "
-            "frames, give the array tifffile.imread(PATH) and axes='TYX'."
+            f"{path} holds a single picture of {counted(shape[0], 'channel')} (axes {axes}): a video has several frames; if"
+            " they are frames, give the array tifffile.imread(PATH) and axes='TYX'."
         )
     if show is not None:
         array, named = Shown(array, show, looks), named[:-1] if show.samples < 0 else named + "C" * show.samples
@@ -112,7 +113,7 @@ def _no_video(path: Path, images: list[tuple[int, ...]]) -> str:
             f"tifffile.imread(PATH, series={longer}), and axes='TYX'."
         )
     if len(images) > 1:
-        return f"{path} holds {len(images)} pictures of several sizes or kinds: a video has pages that are alike."
+        return f"{path} holds {counted(len(images), 'picture')} of several sizes or kinds: a video has pages that are alike."
     return f"{path} holds a single picture of {images[0]}: a video has several pages."
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames
 from napari_sam2s.video.picture_file import turned_upright
+from napari_sam2s.wording import counted
 
 BEHIND_PAGES, BEHIND_BYTES = 3, 2**20  # of a file, that are looked at for a page behind the last one
 NAMED = 5  # in a sentence
@@ -154,9 +155,11 @@ def told_of_pages(tiff: Any, series: Any) -> list[str]:
     pages, named = len(tiff.pages), sum(_planes(s) for s in tiff.series)
     claimed = int((tiff.imagej_metadata or {}).get("images", 0)) if tiff.is_imagej else 0
     if (tiff.is_ome or tiff.is_imagej) and pages > named and not any(s.is_pyramidal for s in tiff.series):
-        told.append(f"The file has {pages} pages, of which its metadata names {named}: these are shown.")
+        told.append(f"The file has {counted(pages, 'page')}, of which its metadata names {named}: these are shown.")
     if claimed > len(series.pages) > 1 and pages == len(series.pages):
-        told.append(f"The file names {claimed} pictures and holds {pages}: the recording ended early, or it is cut off.")
+        told.append(
+            f"The file names {counted(claimed, 'picture')} and holds {pages}: the recording ended early, or it is cut off."
+        )
     if series.keyframe.photometric == MOSAIC:
         told.append("The colours of the camera are not told apart (a Bayer mosaic): its raw values are shown in grey.")
     return told
@@ -220,9 +223,12 @@ def without_missing(array: Any, missing: Sequence[int], path: Path, absent: Sequ
     frames = int(array.shape[0])
     there = max(set(range(frames)) - set(missing), default=-1) + 1
     if not there:
-        raise VideoError(f"{path} names {frames} frames and holds none of them: are other files of the set missing?")
+        raise VideoError(f"{path} names {counted(frames, 'frame')} and holds none of them: are other files of the set missing?")
     holes = [t for t in missing if t < there]
-    told = f"{len(missing)} of {frames} frames are not there ({spans(missing)}): {_why(absent, bool(holes))}"
+    told = (
+        f"{len(missing)} of {counted(frames, 'frame')} {'is' if len(missing) == 1 else 'are'} not there ({spans(missing)}):"
+        f" {_why(absent, bool(holes))}"
+    )
     return PartlyThere(array, there, frozenset(holes), path), told
 
 
@@ -301,7 +307,9 @@ def spans(frames: Sequence[int]) -> str:
     """Return ascending frames in words, such as ``"3 to 5, 9"``."""
     runs = np.split(np.array(frames), np.flatnonzero(np.diff(frames) > 1) + 1)
     words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:NAMED]]
-    return ", ".join(words) + (f" and {len(runs) - NAMED} more stretches" if len(runs) > NAMED else "")
+    return ", ".join(words) + (
+        f" and {counted(len(runs) - NAMED, 'more stretch', 'more stretches')}" if len(runs) > NAMED else ""
+    )
 
 
 def _why(absent: Sequence[str], holes: bool) -> str:

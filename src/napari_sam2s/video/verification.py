@@ -18,6 +18,7 @@ from napari_sam2s.errors import VideoError
 from napari_sam2s.masklets.validation import markdown_cell
 from napari_sam2s.video.ffmpeg import BIT_ERRORS, Source, executable
 from napari_sam2s.video.video import Video, open_video
+from napari_sam2s.wording import counted
 
 SAMPLES, NEAR_KEYS = 200, 20  # jumps: at random, and to so many key frames and beside them
 SHOWN = 20  # of what differs, in the report
@@ -61,15 +62,19 @@ class Verification:
         times = (
             "Times: the source has none of its own to compare with."
             if self.times is None
-            else f"Times: those of all {self.times} decoded frames beside those of the index. {len(self.other_times)} differ."
+            else f"Times: {counted(self.times, 'decoded frame')} beside those of the index. {len(self.other_times)} differ."
         )
         lines += [
             *("", "## What was compared", ""),
-            f"1. All {self.frames} frames were decoded once, from the first to the last. "
-            f"{len(self.unreadable)} could not be read.",
-            f"2. {self.jumps} frames were reached by jumps in a random order (seed {self.seed}). The first, the last, and "
-            "those around key frames are among them. Each was compared with the pixels of step 1. "
-            f"{len(self.other_pixels)} differ.",
+            (
+                f"1. {counted(self.frames, 'frame was', 'frames were')} decoded once, from the first to the last. "
+                f"{len(self.unreadable)} could not be read."
+            ),
+            (
+                f"2. {counted(self.jumps, 'frame was reached by a jump', 'frames were reached by jumps')} in a random order"
+                f" (seed {self.seed}). The first, the last, and those around key frames are among them. Each was compared with"
+                f" the pixels of step 1. {len(self.other_pixels)} differ."
+            ),
             f"3. {times}",
         ]
         found = {
@@ -163,7 +168,7 @@ def _compare_times(video: Video, damage: list[str], tell: Progress) -> tuple[int
 
 def _differences(ours: NDArray[np.int64], theirs: NDArray[np.int64], time_base: float) -> list[str]:
     if len(ours) != len(theirs):
-        return [f"the decoder gives {len(theirs)} frames, and the index has {len(ours)}"]
+        return [f"the decoder gives {counted(len(theirs), 'frame')}, and the index has {len(ours)}"]
     return [
         f"frame {i}: {ours[i] * time_base:.6f} s in the index, {theirs[i] * time_base:.6f} s from the decoder"
         for i in np.flatnonzero(ours != theirs).tolist()

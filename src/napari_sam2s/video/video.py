@@ -22,6 +22,7 @@ from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
+from napari_sam2s.wording import counted
 
 TICKS = 1_000_000  # a second
 LARGEST_ARRAY_BYTES = 2 * 2**30  # that `numpy.asarray(video)` will make
@@ -195,7 +196,9 @@ class Video:
         """Return the frames that a list of numbers, or of one truth value a frame, names."""
         if several.dtype.kind == "b":
             if several.shape != (len(self),):
-                raise IndexError(f"a mask of shape {several.shape} does not fit {len(self)} frames: give one value a frame")
+                raise IndexError(
+                    f"a mask of shape {several.shape} does not fit {counted(len(self), 'frame')}: give one value a frame"
+                )
             several = np.flatnonzero(several)
         if (several.dtype.kind not in "ui" and several.size) or several.ndim > 1:
             raise IndexError(f"frames are chosen by whole numbers; got {several.tolist()}")
@@ -203,14 +206,14 @@ class Video:
 
     def _frame(self, i: int) -> NDArray[np.uint8]:
         if not -len(self) <= i < len(self):
-            raise IndexError(f"frame {i} is not in a video of {len(self)} frames")
+            raise IndexError(f"frame {i} is not in a video of {counted(len(self), 'frame')}")
         return self.source.frame(i % len(self))
 
     def _check_size(self, frames: int) -> None:
         size = frames * int(np.prod(self.shape[1:]))
         if size > LARGEST_ARRAY_BYTES:
             raise VideoError(
-                f"{frames} frames of {self.name!r} would take {size / 2**30:.1f} GiB of memory: read fewer "
+                f"{counted(frames, 'frame')} of {self.name!r} would take {size / 2**30:.1f} GiB of memory: read fewer "
                 "at a time, or use .dask."
             )
 

@@ -23,6 +23,7 @@ from napari_sam2s.widgets.layout import tab_beside_ours
 from napari_sam2s.widgets.model_panel import CROP_TIP
 from napari_sam2s.widgets.settings import remembered
 from napari_sam2s.widgets.start_folder import video_folder
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     import napari
@@ -187,7 +188,7 @@ class BatchWidget(QWidget):
 
 
 def _counted(videos: int) -> str:
-    return "1 video" if videos == 1 else f"{videos} videos"
+    return counted(videos, "video")
 
 
 def _summary(rows: Sequence[BatchRow]) -> str:

@@ -16,6 +16,7 @@ from napari_sam2s.formats.label_picture import read_label_picture
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.start_folder import start_folder
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     import napari
@@ -63,10 +64,10 @@ class LabelMenu(QMenu):
             layer.visible = False  # it lies over the masks of the objects, and has other ones on every other frame
 
         if len(ids) <= MOST_LABELS:
-            text = f"{name}: all {len(ids)} objects" if len(ids) > 1 else f"{name}: the object"
+            text = f"{name}: all {counted(len(ids), 'object')}" if len(ids) > 1 else f"{name}: the object"
             self.addAction(text, lambda: self._take(name, labels, ids, hide))
         else:
-            self._say(f"{name}: {len(ids)} labels, {MOST_LABELS} at most can be taken at once")
+            self._say(f"{name}: {counted(len(ids), 'label')}, {MOST_LABELS} at most can be taken at once")
         if chosen in ids and len(ids) > 1:
             self.addAction(f"{name}: label {chosen} alone", lambda: self._take(name, labels, (chosen,)))
 
@@ -94,7 +95,9 @@ class LabelMenu(QMenu):
         if labels.shape != size:
             session.warn(f"{path.name} is {labels.shape[1]} x {labels.shape[0]}, the video {size[1]} x {size[0]} pixels.")
         elif not 0 < len(ids) <= MOST_LABELS:
-            session.warn(f"{path.name} has {len(ids)} labels for frame {session.frame}; 1 to {MOST_LABELS} can be taken.")
+            session.warn(
+                f"{path.name} has {counted(len(ids), 'label')} for frame {session.frame}; 1 to {MOST_LABELS} can be taken."
+            )
         else:
             self._take(path.stem, labels, ids)
 

@@ -200,7 +200,8 @@ def give_the_menus_title(widget: QWidget) -> None:
         docks[mine.name] = mine
         mine.setWindowTitle(mine.name)
         mine.title.title.setText(mine.name)
-        mine.destroyed.connect(partial(docks.pop, other, None))
+        # Not at once: PyQt6 ends in a segmentation fault where Python runs while a dock is being destroyed.
+        mine.destroyed.connect(partial(docks.pop, other, None), Qt.ConnectionType.QueuedConnection)
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
 

@@ -17,6 +17,7 @@ from napari_sam2s.masklets import Question
 from napari_sam2s.widgets.form_parts import button, stacked
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.wording import counted
 
 SIDE = 180  # pixels of a picture
 OFFER_TIP = (
@@ -84,7 +85,7 @@ class LinkView(QWidget):
             except Sam2sError as error:
                 self._session.tell(str(error))
         self.offer.setVisible(count > 0)
-        self.offer.setText(f"Decide {count} uncertain link{'s' * (count != 1)} of the conversion")
+        self.offer.setText(f"Decide {counted(count, 'uncertain link')} of the conversion")
 
     def take_up(self) -> None:
         """Put the conversion's masks and links into the project."""

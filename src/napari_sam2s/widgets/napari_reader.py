@@ -19,6 +19,7 @@ from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.offer import offer_widget
 from napari_sam2s.widgets.project_location import ENDING
 from napari_sam2s.widgets.settings import PLUGIN
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
@@ -226,7 +227,7 @@ def find_video(layer: Any) -> Video:
         )
     if layer.ndim != 3:
         raise VideoError(
-            f"{layer.name!r} has {layer.ndim} dimensions besides colour; SAM2S takes time (or z), y and x. "
+            f"{layer.name!r} has {counted(layer.ndim, 'dimension')} besides colour; SAM2S takes time (or z), y and x. "
             "Channels: open the file with the reader SAM2S. A volume over time: take one plane or a projection."
         )
     limits = None if layer.rgb else tuple(float(v) for v in layer.contrast_limits)

@@ -26,6 +26,7 @@ from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import Object, Project
 from napari_sam2s.widgets.object_pictures import HEIGHT, WIDTH, ObjectPicture, picture_icon
 from napari_sam2s.widgets.swatch import swatch
+from napari_sam2s.wording import counted
 
 COLUMNS = ("", "name", "class", "frames", "lock", "show")
 DOUBTFUL = "#8a8f98"  # a class that the model suggests and nobody confirmed
@@ -192,8 +193,12 @@ class ObjectTable(QTableWidget):
         series, length = self._project.masks.series(o.id), self._project.shape[0]
         shown = int(np.count_nonzero(series.area))
         filled = int(np.count_nonzero(series.area[series.of("interpolated")]))
-        tip = f"Shown on {shown} of {length} frames, {100 * shown / length:.0f} %."
-        tip += f" {filled} of these masks were filled in between tracked frames." if filled else ""
+        tip = f"Shown on {shown} of {counted(length, 'frame')}, {100 * shown / length:.0f} %."
+        tip += (
+            f" {counted(filled, 'of these masks was', 'of these masks were')} filled in between tracked frames."
+            if filled
+            else ""
+        )
         kind, kind_tip, guessed = o.class_name or "", "Double-click to choose a class from the list below, or type one.", False
         guess = self._project.masks.suggested_class(o.id)
         if guess is not None:

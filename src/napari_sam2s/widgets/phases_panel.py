@@ -17,6 +17,7 @@ from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, s
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.start_folder import start_folder
+from napari_sam2s.wording import counted
 
 NAME, FIRST, LAST = range(3)
 UNNAMED = "phase 1"
@@ -58,7 +59,7 @@ class PhasesPanel(QWidget):
         self.remove_button = button(
             "Remove", self.remove, "Remove the chosen phase; undo brings it back.", Qt.FocusPolicy.NoFocus
         )
-        tip = "Add the phases of a table: our own, one with seconds, or one with a phase for each frame, as Cholec80 has them."
+        tip = "Add the phases of a table: an export of SAM2S, one with seconds, or one with a phase a frame, as Cholec80 has."
         self.import_button = button("Import ...", self._choose_file, tip, Qt.FocusPolicy.NoFocus)
         buttons = side_by_side(self.remove_button, self.import_button)
         stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), buttons, into=self)
@@ -103,7 +104,10 @@ class PhasesPanel(QWidget):
             warnings.simplefilter("always")
             added = self._do(lambda project: import_phases(project, path, video=video))
         if added:
-            told = [f"{len(added)} phases are added. Undo reverts them.", *(str(each.message) for each in said)]
+            told = [
+                f"{counted(len(added), 'phase is added. Undo reverts it', 'phases are added. Undo reverts them')}.",
+                *(str(each.message) for each in said),
+            ]
             self._session.tell(" ".join(told))
 
     def _do(self, change: Callable[[Project], Any]) -> Any:

@@ -19,6 +19,7 @@ from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.link_view import LinkView
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
+from napari_sam2s.wording import counted
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
 DELAY = 300  # milliseconds of quiet before the queue is computed anew
@@ -388,7 +389,7 @@ def _mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
 def _summary(review: Review) -> str:
     if not review:
         return NOTHING
-    text = f"{len(review)} span{'s' * (len(review) != 1)} to review, about {max(1, round(review.minutes))} min"
+    text = f"{counted(len(review), 'span')} to review, about {max(1, round(review.minutes))} min"
     return text + (f" (the worst {SHOWN} are listed)" if len(review) > SHOWN else "")
 
 

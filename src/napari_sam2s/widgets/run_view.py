@@ -31,6 +31,7 @@ from napari_sam2s.widgets.run_panel import RunPanel
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.timeline import Timeline
 from napari_sam2s.widgets.timeline_model import timeline_rows
+from napari_sam2s.wording import counted
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
 FOLLOW_SECONDS = 0.25  # between two jumps of the view to the frame that is tracked
@@ -222,7 +223,7 @@ class RunView(QObject):
             return
         session.following = False
         self._panel.show_running(False, self._keys.key("track"))
-        text = f"{self._done} frame{'s' * (self._done != 1)}" + (f", {speed(self._rate)}" if self._rate else "")
+        text = counted(self._done, "frame") + (f", {speed(self._rate)}" if self._rate else "")
         if how in ("finished", "paused"):
             key = self._keys.key
             doubts = f"{key('review_next')} shows what is in doubt, if anything."

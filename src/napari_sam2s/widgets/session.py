@@ -36,7 +36,7 @@ CHANGES_MS = 150  # from a change in the project until it is shown, unless whoev
 PATIENCE_MS = 700  # from a click until the user is told that it was heard
 ANSWERING = "The model is answering the click ..."
 TAKEN = "masks of a layer"
-NO_VIDEO = "No video is open. Drop one on napari, or press 'Open a video ...' on the page Objects."
+NO_VIDEO = "No video is open. Drop one on napari, or press 'Open a video ...' in the tab Objects."
 
 
 class Session(QObject):

@@ -17,6 +17,7 @@ from napari_sam2s.masklets.track_edit_preview import PAIRED, TrackEditKind, draw
 from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
+from napari_sam2s.wording import counted
 
 TITLES: dict[TrackEditKind, str] = {
     "swap": "swap with",
@@ -250,7 +251,7 @@ class TrackEditingPanel(QWidget):
     def _clean(self, edit: CleanUp, project: Project) -> None:
         changed = edit.apply(project)
         name = project.objects.get(edit.object_id).name
-        was = f"{changed} mask{'s' * (changed != 1)} of {name} {'are' if changed != 1 else 'is'} cleaned up. Undo reverts it."
+        was = f"{counted(changed, 'mask')} of {name} {'is' if changed == 1 else 'are'} cleaned up. Undo reverts it."
         self._session.notify(was if changed else f"There was nothing to clean up in the masks of {name}.")
 
     def show_preview(self) -> None:

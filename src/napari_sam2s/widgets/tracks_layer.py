@@ -18,6 +18,7 @@ from napari_sam2s.formats.track_graph import TrackGraph
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.layer_factory import spatial
 from napari_sam2s.widgets.layer_sync import OURS
+from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -112,4 +113,6 @@ class TracksShower(QObject):
         layer.metadata[OURS] = path
         viewer.add_layer(layer)
         viewer.layers.selection.active = active
-        session.tell(f"{TRACKS} shows {len(np.unique(tracks.object_id))} tracks as they are now.{notes}")
+        session.tell(
+            f"{TRACKS} shows {counted(len(np.unique(tracks.object_id)), 'track as it is', 'tracks as they are')} now.{notes}"
+        )

@@ -11,6 +11,7 @@ from napari_sam2s.datasets.instances import objects_of
 from napari_sam2s.datasets.metadata import Counts, Dataset, Subset, instruments, tissues
 from napari_sam2s.datasets.source import Instance, Reading, SourceVideo, need, need_folder, paired_frames, pictures
 from napari_sam2s.errors import DatasetError
+from napari_sam2s.wording import counted
 
 LAYOUT = "<video>/images/NNN.* and <video>/masks/NNN.png (rearrange the download into this): {0}"
 BINARY, IDS = "masks black and white", "masks with a number for each object, 0 background"
@@ -30,7 +31,9 @@ def _numbered(path: Path) -> Reading:
     array = grey(path)
     ids = [i for i in present(array) if i]
     if len(ids) > MOST_OBJECTS or 255 in ids:
-        raise DatasetError(f"{path} has {len(ids)} values up to {max(ids)}; expected is a small number for each object.")
+        raise DatasetError(
+            f"{path} has {counted(len(ids), 'value')} up to {max(ids)}; expected is a small number for each object."
+        )
     height, width = array.shape
     return Reading((height, width), [Instance(1, array == i, identity=str(i)) for i in ids])
 
