@@ -211,7 +211,7 @@ def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
 
 def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
-    from napari_sam2s.masklets.presence import UNSURE_ANSWER
+    from napari_sam2s.masklets.span_states import UNSURE_ANSWER
 
     for frame, object_id in dict.fromkeys((p.frame, p.object_id) for p in prompts if p.mask is None):
         scores = tracker.scores(frame).get(object_id)

@@ -13,7 +13,7 @@ from napari_sam2s.datasets.link_file import REVIEW, LinkFile
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, LARGEST_ID, LAYERS, META, layer_folders, palette_picture, read_mask
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:

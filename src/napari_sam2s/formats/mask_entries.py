@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask

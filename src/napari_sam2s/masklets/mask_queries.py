@@ -17,7 +17,7 @@ from napari_sam2s.masklets.mask_statistics import COLUMNS as SERIES_COLUMNS
 from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, NO_ORIGIN, PACKED, Series, SeriesCache
 from napari_sam2s.masklets.objects import LIVING
 from napari_sam2s.masklets.page_check import damaged
-from napari_sam2s.masklets.presence import LOW_SCORE, Span
+from napari_sam2s.masklets.span_states import LOW_SCORE, Span
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import frame_of, id_of

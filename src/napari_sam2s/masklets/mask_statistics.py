@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.masklets.presence import LOW_SCORE, Span, spans
+from napari_sam2s.masklets.span_states import LOW_SCORE, Span, spans
 from napari_sam2s.masklets.types import Origin
 
 ORIGINS: tuple[Origin, ...] = get_args(Origin)

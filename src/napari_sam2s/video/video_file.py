@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.decoder import ForwardDecoder
 from napari_sam2s.video.ffmpeg import Source
+from napari_sam2s.video.forward_decoder import ForwardDecoder
 from napari_sam2s.video.frame_index import MOVED, load_index
 from napari_sam2s.video.index_check import counted_copy
 from napari_sam2s.video.lazy_array import LazyFrames

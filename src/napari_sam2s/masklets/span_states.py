@@ -1,4 +1,4 @@
-"""Where an object is over time, as spans of frames."""
+"""The states of an object over time as spans of frames: present, absent, low score, unseen."""
 
 from __future__ import annotations
 
