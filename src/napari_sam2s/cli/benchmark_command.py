@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.model_options import add_strictness
+from napari_sam2s.cli.common_options import PROMPTS, add_shared
 from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 SCHEDULER_SECONDS = 10  # to wait for a dask scheduler's answer
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("benchmark", help="score models on the converted subsets of SA-SV")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("root", type=Path, help="a folder of subsets, made by `napari-sam2s convert`")
     parser.add_argument("--subset", action="append", default=[], help="run only this subset; repeat for more (default: all)")
     parser.add_argument(
@@ -31,34 +30,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--memory", action="append", choices=("divemem", "vanilla"), help="memory policy; repeat for both (default: divemem)"
     )
-    prompts = ("1-click", "3-click", "5-click", "box", "mask")
     parser.add_argument(
         "--prompt",
         action="append",
-        choices=prompts,
+        choices=PROMPTS,
         help="how each object is prompted on its first frame; repeat for more (default: 3-click)",
     )
-    parser.add_argument(
-        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
-    )
-    add_strictness(parser)
-    parser.add_argument(
-        "--skip",
-        default="ends",
-        choices=("ends", "prompt", "none"),
-        help="frames to leave out: the prompted and the last one (ends), the prompted one, or none (default: ends)",
-    )
-    late = ("own-clip", "first-seen", "all")
-    parser.add_argument(
-        "--late",
-        default="own-clip",
-        choices=late,
-        help="where an object's score starts: first seen on either side, frame 0, or first in the truth (default: own-clip)",
-    )
+    add_shared(parser, "--image-size", "--ignore-differences", "--skip")
+    add_shared(parser, "--late", default="own-clip")
     parser.add_argument(
         "--nsd", type=float, metavar="PIXELS", help="compute HD95 too, and NSD at this tolerance, for the reports"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_shared(parser, "--device")
     parser.add_argument(
         "--processes", type=int, default=1, help="number of processes on this machine, which share its cores (default: 1)"
     )
@@ -73,8 +56,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--keep-masks", action="store_true", help="write the masks too; the reports then show the worst frames")
     parser.add_argument("--again", action="store_true", help="replace results that were made with other settings")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from napari_sam2s.errors import ProjectError
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
     from napari_sam2s.masklets import Project
     from napari_sam2s.video import Video
 
@@ -54,11 +52,6 @@ def tell_warnings(command: str, video: Video) -> None:
     """Print what is odd about a video, such as pictures that are missing: frames may not be where one thinks."""
     for warning in video.warnings:
         say(command, warning)
-
-
-def add_overwrite(parser: ArgumentParser) -> None:
-    """Add the option of commands that write what they make into files of a user's choice."""
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier file or export (default: it is an error)")
 
 
 @contextmanager
