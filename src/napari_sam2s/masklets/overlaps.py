@@ -48,7 +48,7 @@ def label_image(
     return image
 
 
-def covered(masks: Mapping[int, NDArray[np.bool_]], object_id: int, least: float = COVERS) -> dict[int, float]:
+def covered(masks: Mapping[int, NDArray[np.bool_]], object_id: int) -> dict[int, float]:
     """Return which other masks of a frame one covers, ``{object id: part of the smaller of the two masks}``, the most first."""
     mine = masks.get(object_id)
     if mine is None or not mine.any():
@@ -57,7 +57,7 @@ def covered(masks: Mapping[int, NDArray[np.bool_]], object_id: int, least: float
     shares = {}
     for i, other in masks.items():
         both = np.count_nonzero(mine & other) if i != object_id else 0
-        if both and (share := both / min(area, np.count_nonzero(other))) >= least:
+        if both and (share := both / min(area, np.count_nonzero(other))) >= COVERS:
             shares[i] = float(share)
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 

@@ -28,6 +28,7 @@ _TRUNK = re.compile(r"^(.+?\.)image_encoder\.(?:module\.)?trunk\.")  # behind th
 _WEIGHTS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights", "params")  # where they may lie,
 _AVERAGED = re.compile(r"ema|swa|averaged", re.I)  # and where their average over the training
 _DEPTH = 3
+NAMED = 8  # of many tensors
 
 
 @dataclass(frozen=True)
@@ -199,9 +200,9 @@ def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight.float() / scale).round().to(torch.int8), scale
 
 
-def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
+def some(names: list[str] | tuple[str, ...]) -> str:
     """Return the first of many names in words."""
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "") or "none"
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "") or "none"
 
 
 def _plain(name: str) -> str:

@@ -135,12 +135,12 @@ class BatchWidget(QWidget):
         self._jobs.submit(self._track, self.folder, options)
 
     def _track(self, folder: Path, options: dict[str, Any]) -> None:
-        with failures_told(self._end):
+        with failures_told(self._say_end):
             rows = batch(folder, progress=self._tell, stop=self._stop, **options)
             self._tell(rows)
-            self._end(_summary(rows))
+            self._say_end(_summary(rows))
 
-    def _end(self, said: str) -> None:
+    def _say_end(self, said: str) -> None:
         if not self._gone:
             self.ended.emit(said)
 
