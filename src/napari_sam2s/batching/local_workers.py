@@ -78,10 +78,7 @@ class LocalWorkers:
     def mend(self) -> int:
         """Start workers anew that have died; return how many there were.
 
-        Raises
-        ------
-        TrackingError
-            If they die over and over, or the scheduler has died.
+        Raises :class:`TrackingError` if they die over and over, or the scheduler has died.
         """
         if self._scheduler.over:
             raise TrackingError(

@@ -83,10 +83,8 @@ def progress_bar(name: str, unit: str, *, quiet: bool = False, **options: Any) -
 def project_video(project: Project, moved: str | None, command: str, *, relink: bool = False) -> Iterator[Video]:
     """Open the video of a project, where the user says it is now, or where the project knows it.
 
-    Raises
-    ------
-    ProjectError
-        If it is not there, or is not the project's video and ``relink`` does not say to take it all the same.
+    Raises :class:`ProjectError` if it is not there, or is not the project's video and ``relink`` does not say to take it all
+    the same.
     """
     from napari_sam2s.masklets.validation import user_path
     from napari_sam2s.video.video import reopen_video

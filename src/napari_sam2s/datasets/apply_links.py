@@ -22,10 +22,8 @@ def apply_review(folder: Path | str) -> tuple[int, int]:
     A link whose ``same_as`` is the object itself is another object, and settled. Joined pairs that are on one frame together
     are refused before anything is changed.
 
-    Raises
-    ------
-    DatasetError
-        If the folder has no review, or a decision names an object that is not there or is on a frame with the other.
+    Raises :class:`DatasetError` if the folder has no review, or a decision names an object that is not there or is on a
+    frame with the other.
     """
     root = Path(folder)
     links, meta = LinkFile(root), read_json(root / META, damaged="convert again into another folder")

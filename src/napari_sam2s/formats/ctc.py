@@ -39,11 +39,8 @@ LARGEST_TRACK = np.iinfo(np.uint16).max
 def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_RES/``; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If not every frame of the video is known, there are more tracks than 16 bits hold, the folder holds masks of other
-        frames, or it cannot be written. The folder is as it was then.
+    Raises :class:`FormatError` if not every frame of the video is known, there are more tracks than 16 bits hold, the folder
+    holds masks of other frames, or it cannot be written. The folder is as it was then.
     """
     frames = list(masklets.frames)
     count, height, width = shape_of(masklets)

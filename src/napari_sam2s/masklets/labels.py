@@ -156,10 +156,7 @@ class LabelView:
     def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Take over what a person changed in the label image of a frame, as one step of undo.
 
-        Raises
-        ------
-        ProjectError
-            If a label is not the id of an object, or the object is locked.
+        Raises :class:`ProjectError` if a label is not the id of an object, or the object is locked.
         """
         changed = before != after
         if not changed.any():
@@ -184,10 +181,7 @@ class LabelView:
     def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
         """Return the masks as they are now, in an array of their own: what a duplicate of their layer holds.
 
-        Raises
-        ------
-        ProjectError
-            If that takes more than 8 GB.
+        Raises :class:`ProjectError` if that takes more than 8 GB.
         """
         if self.nbytes > LARGEST_COPY:
             raise ProjectError(
@@ -202,10 +196,8 @@ class LabelView:
 def _ids(value: Any, largest: int) -> NDArray[Any]:
     """Return labels that are painted, which are ids of objects up to the largest, or 0.
 
-    Raises
-    ------
-    ProjectError
-        If they are no whole numbers from 0 on, or there is no such object: NumPy would make smaller numbers of larger ones.
+    Raises :class:`ProjectError` if they are no whole numbers from 0 on, or there is no such object: NumPy would make smaller
+    numbers of larger ones.
     """
     given = array_of(value, ProjectError, "Labels are ids of objects, or 0")
     whole = given.dtype.kind in "uib" or (given.dtype.kind == "f" and bool((given == np.floor(given)).all()))

@@ -28,10 +28,7 @@ def label_image(
     the higher id covers. This is the one rule: the Labels view, every file with one label a pixel and every picture of masks
     follow it.
 
-    Raises
-    ------
-    FormatError
-        If a mask has another size.
+    Raises :class:`FormatError` if a mask has another size.
     """
     order = {o.id: o.order for o in objects}
     image = np.zeros(size, dtype=dtype)

@@ -155,10 +155,7 @@ class ModelConfig:
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
         """Read what :meth:`to_dict` gave.
 
-        Raises
-        ------
-        ModelError
-            If a key is not one of ours, as in a checkpoint of a newer version.
+        Raises :class:`ModelError` if a key is not one of ours, as in a checkpoint of a newer version.
         """
         unknown = set(data) - {field.name for field in fields(cls)}
         trunk = dict(data.get("trunk", {}))

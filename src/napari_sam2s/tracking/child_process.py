@@ -48,10 +48,8 @@ class ChildProcess:
     def address(self, seconds: float, failed: str) -> str:
         """Wait so many seconds until it says where it is, ``{"address": ...}``, and return that.
 
-        Raises
-        ------
-        TrackingError
-            If it does not say so; it is over then, as after Ctrl+C. ``{code}`` in the words ``failed`` is its exit code.
+        Raises :class:`TrackingError` if it does not say so; it is over then, as after Ctrl+C. ``{code}`` in the words
+        ``failed`` is its exit code.
         """
         assert self._process.stdout is not None
         timer = threading.Timer(seconds, self._process.kill)

@@ -137,10 +137,7 @@ def make_validator(
 def _scorable(cases: Iterable[Case]) -> list[Case]:
     """Return the cases in which there is something to score, and tell of the others.
 
-    Raises
-    ------
-    TrainingError
-        If there are none.
+    Raises :class:`TrainingError` if there are none.
     """
     kept = []
     for case in cases:

@@ -63,10 +63,7 @@ class Stamp:
     def check(self, path: Path, otherwise: str = "changed or disappeared while it was open") -> None:
         """Make sure that size and time of the file are unchanged; cheap enough for every read.
 
-        Raises
-        ------
-        VideoError
-            If they are not; the sentence says ``otherwise`` of the file.
+        Raises :class:`VideoError` if they are not; the sentence says ``otherwise`` of the file.
         """
         try:
             fits = _sizes_and_times((path, *self.named)) == (self.size, self.mtime_ns)
@@ -141,10 +138,7 @@ class Index:
 def build_index(path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None) -> Index:
     """Index a stream of a file by the tables in its header, else by one pass of ffmpeg over its packets.
 
-    Raises
-    ------
-    VideoError
-        If it cannot be decoded, or there is no such stream.
+    Raises :class:`VideoError` if it cannot be decoded, or there is no such stream.
     """
     if is_encrypted(path):
         raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")

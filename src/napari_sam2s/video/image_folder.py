@@ -60,10 +60,7 @@ class PictureFolder(LazyFrames):
     def read(self, i: int) -> NDArray[Any]:
         """Return picture ``i``.
 
-        Raises
-        ------
-        VideoError
-            If it cannot be read, or is another one than when the folder was opened.
+        Raises :class:`VideoError` if it cannot be read, or is another one than when the folder was opened.
         """
         path = self.paths[i]
         if _size_and_time(path) != self.files[path.name]:

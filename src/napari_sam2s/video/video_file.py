@@ -84,10 +84,7 @@ class VideoFile:
     def frame(self, i: int) -> NDArray[Any]:
         """Return frame ``i``, ``(Y, X, 3)`` uint8, or ``(Y, X)`` uint16 of deep grey; read-only, shared with the cache.
 
-        Raises
-        ------
-        VideoError
-            If the frame is damaged, or the file changed since it was opened.
+        Raises :class:`VideoError` if the frame is damaged, or the file changed since it was opened.
         """
         if self._process != os.getpid():  # a fork: the decoder, and whoever holds the lock, are its parent's
             self._start()

@@ -38,10 +38,7 @@ def _scales(node: Any) -> Any:
 def open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     """Open a zarr array, or the finest level of an OME-Zarr image, without reading it; with axes, warnings and scale.
 
-    Raises
-    ------
-    VideoError
-        If it is neither, or damaged.
+    Raises :class:`VideoError` if it is neither, or damaged.
     """
     try:
         return _open_zarr(path)

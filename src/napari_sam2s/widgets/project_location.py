@@ -27,10 +27,7 @@ def project_path(video: Video) -> Path:
 
     Beside it; if that cannot be written, in the folder the user chose in the preferences, else where the user's data goes.
 
-    Raises
-    ------
-    ProjectError
-        If no such folder can be made.
+    Raises :class:`ProjectError` if no such folder can be made.
     """
     near = beside(video)
     if near is not None and may_write(near.parent):
