@@ -9,8 +9,8 @@ import pytest
 
 from napari_sam2s.masklets import Object
 from napari_sam2s.synthetic.clip import ArrayClip
-from napari_sam2s.training.augment import augment, cut_away
-from napari_sam2s.training.clip_sampling import Role, collate, draw_sample, sample_divemem, sample_vanilla
+from napari_sam2s.training.augment import augment, cut_away, jitter_labels
+from napari_sam2s.training.clip_sampling import Role, Sample, collate, draw_sample, sample_divemem, sample_vanilla
 from napari_sam2s.training.data import make_ahead
 
 
@@ -117,6 +117,17 @@ def test_augmenting_moves_pictures_and_masks_together():
         np.testing.assert_array_equal(painted & after.masks[0, 0], after.masks[0, 0])
         assert after.frames.dtype == np.uint8
     assert turned == {True, False}
+
+
+def test_jittered_labels_grow_and_shrink_but_never_vanish():
+    masks = np.zeros((4, 2, 32, 32), dtype=bool)
+    masks[:, 0, 8:24, 8:24], masks[:, 1, 4:6, 4:6] = True, True
+    sample = Sample(np.zeros((4, 32, 32, 3), np.uint8), masks, np.array([-1, -1]), (Role.CONDITION,) + (Role.SHORT,) * 3)
+    areas = {int(a) for seed in range(9) for a in jitter_labels(np.random.default_rng(seed), sample, 2).masks[:, 0].sum((1, 2))}
+    assert min(areas) == 12 * 12
+    assert 16 * 16 in areas
+    assert max(areas) > 18 * 18
+    assert jitter_labels(np.random.default_rng(0), sample, 2).masks[:, 1].any(axis=(1, 2)).all()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from napari_sam2s.training.clip_sampling import Role, Sample
 
@@ -82,6 +83,16 @@ def _recolour(frame: NDArray, brightness: float, contrast: float, saturation: fl
     out = (out - out.mean()) * np.float32(contrast) + out.mean()
     grey = (out @ LUMA)[..., None]
     return grey + (out - grey) * np.float32(saturation)
+
+
+def jitter_labels(rng: np.random.Generator, sample: Sample, most: int) -> Sample:
+    """Grow or shrink every mask by up to ``most`` pixels, each object and frame by itself: annotators who disagree."""
+    masks = np.empty_like(sample.masks)
+    for index in np.ndindex(sample.masks.shape[:2]):
+        mask, by = sample.masks[index], int(rng.integers(-most, most + 1))
+        changed = mask if not by else (binary_dilation if by > 0 else binary_erosion)(mask, iterations=abs(by))
+        masks[index] = changed if changed.any() else mask
+    return replace(sample, masks=masks)
 
 
 def cut_away(rng: np.random.Generator, sample: Sample, other: Sample) -> Sample:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_sam2s.errors import Sam2sError, TrainingError
 from napari_sam2s.synthetic.clip import Clip
-from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away
+from napari_sam2s.training.augment import augment, augment_as_sam2, cut_away, jitter_labels
 from napari_sam2s.training.clip_sampling import Batch, Sample, collate, draw_sample
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 
@@ -93,7 +93,8 @@ class StepDataset(Dataset[Batch]):
         )
         if sample is None:
             return None
-        return augment_as_sam2(rng, sample) if self.config.augmentation == "sam2" else augment(rng, sample)
+        sample = augment_as_sam2(rng, sample) if self.config.augmentation == "sam2" else augment(rng, sample)
+        return jitter_labels(rng, sample, self.config.label_jitter) if self.config.label_jitter else sample
 
     def _class_index(self, name: str | None) -> int:
         return self.class_names.index(name) if name in self.class_names else -1

@@ -89,6 +89,7 @@ class TrainingConfig:
     layer_decay: float = 1.0  # of the learning rate, from each block of a Hiera trunk to the one before
     new_rate: float = 1.0  # factor on the learning rate of what SAM2S adds to SAM 2
     unknown_classes: str = "error"  # or "ignore": classes in recorded data that are neither in class_names nor tissue
+    label_jitter: int = 0  # pixels by which masks are grown or shrunk at random; for ablations
     arl: bool = True  # False is SAM 2's focal loss on hard masks; for ablations
     tsl: bool = True  # False leaves the class token untaught; for ablations
     validation: Validation | None = None
@@ -157,8 +158,8 @@ def _check(config: TrainingConfig, path: Path) -> None:
         f"model {config.model!r} is not one of {', '.join(CONFIGS)}": config.model not in CONFIGS,
         "the shares of families must be positive and at least one": not config.families or min(config.families.values()) <= 0,
         "image_size must be a multiple of 32 from 64 on": config.image_size < 64 or config.image_size % 32 != 0,
-        "seed, weight_decay and warmup_steps must be at least 0": (
-            min(config.seed, config.weight_decay, config.warmup_steps) < 0
+        "seed, label_jitter, weight_decay and warmup_steps must be at least 0": (
+            min(config.seed, config.label_jitter, config.weight_decay, config.warmup_steps) < 0
         ),
         "clip_gradient must be above 0": config.clip_gradient <= 0,
         "loss_stride must be at least 1": config.loss_stride < 1,
