@@ -21,6 +21,7 @@ MOVED = {
     "tracking.runs": "tracking.propagation_run",
     "video.decoder": "video.forward_decoder",
     "video.frame_times": "video.frame_rate",
+    "video.picture_order": "video.display_order",
     "widgets.readers": "widgets.napari_reader",
     "widgets.segment": "widgets.segment_widget",
 }
