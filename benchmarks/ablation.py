@@ -32,9 +32,10 @@ from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.training.setup import start
 from napari_sam2s.training.training_config import read_config
-from napari_sam2s.training.validation_cases import laparoscopy, reentry
+from napari_sam2s.training.validation_cases import laparoscopy
 from research.scoring import validate
 from research.train import families_of
+from research.validation_sets import reentry
 
 BASE = """
 model = "sam2s-nano"

@@ -32,7 +32,7 @@ from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.formats.track_graph import TrackGraph, graph_of
 from napari_sam2s.formats.video_encoding import write_video
 from napari_sam2s.masklets import Project, rle
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 
 READY = "geff, places ready"
 SIZE, OBJECTS, PLACES, RADIUS = (1080, 1920), 3, 25, 120

@@ -39,9 +39,9 @@ from napari_sam2s import load_model
 from napari_sam2s.evaluation.clicks import PROMPTS
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.tracking import closer_look
-from napari_sam2s.training.validation_cases import Case, reentry
+from napari_sam2s.training.validation_cases import Case
 from research.scoring import FamilyScore, ObjectResult, calibrate, object_scores, run_case, run_flow, validate
-from research.validation_sets import CALIBRATION_SEED, families
+from research.validation_sets import CALIBRATION_SEED, families, reentry
 
 FAMILIES = ("laparoscopy", "re-entry", "moved", "composites", "microscopy", "pumavos-caps", "real-clips", "hela")
 ANNOTATIONS = Path(__file__).parent / "real_clips"

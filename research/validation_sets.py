@@ -14,21 +14,47 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.formats import read_davis
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
 from napari_sam2s.training.validation_cases import (
     FIRST_SEED,
     Case,
     Track,
     laparoscopy,
-    moved,
     recorded_cases,
-    reentry,
     rendered,
     tracks_of,
 )
 from napari_sam2s.video import open_video
 
 CALIBRATION_SEED = FIRST_SEED + 2**20  # of clips that a model's own parameters may be chosen on
+MOVED_AWAY = (20, 52), (95, 149)  # frames of leaving, absence and coming back, of :func:`moved`
 LINK_IOU = 0.5  # between a nucleus's masks on two frames for it to be the same nucleus
+
+
+def reentry(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 10_000) -> Iterator[Case]:
+    """Yield procedural cases of 110 frames of two instruments, each of which is away for 30 frames or more."""
+    for i in numbers:
+        classes = _two_classes(seed + i)
+        yield rendered(
+            Laparoscopy(seed + i, 110, (size, size), classes=classes, organ=None, absences=1, absence_frames=(30, 40))
+        )
+
+
+def moved(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 20_000) -> Iterator[Case]:
+    """Yield procedural cases of 175 frames of two instruments that come back as they were last seen, not as they were prompted.
+
+    After 20 frames each goes for less than 30 frames and comes back through another port, the other way up; there it stays for
+    some 40 frames, is away for more than 30, and comes back through the same port. Only that last return counts as one.
+    """
+    for i in numbers:
+        classes = _two_classes(seed + i)
+        yield rendered(
+            Laparoscopy(seed + i, 175, (size, size), classes=classes, organ=None, absences=0, away=MOVED_AWAY, moved=True)
+        )
+
+
+def _two_classes(seed: int) -> tuple[str, ...]:
+    return tuple(map(str, np.random.default_rng(seed).choice(INSTRUMENT_CLASSES, 2)))
 
 
 def composites(

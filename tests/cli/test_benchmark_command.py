@@ -173,7 +173,7 @@ def test_processes_give_the_same_scores(data, capsys, tmp_path):
     ],
 )
 def test_bad_input(data, capsys, tmp_path, monkeypatch, words, sentence):
-    monkeypatch.setattr("napari_sam2s.cli.benchmark_command.SCHEDULER_SECONDS", 0.5)
+    monkeypatch.setattr("napari_sam2s.batching.benchmark_work.SCHEDULER_SECONDS", 0.5)
     code, out, err = run(capsys, *(w.format(data=data, new=tmp_path) for w in words))
     assert code == 2
     assert sentence in err

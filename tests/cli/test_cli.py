@@ -81,7 +81,7 @@ def test_doubtful_answers_are_told(folder, capsys, tmp_path, monkeypatch):
     Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     words = ["track", folder / "case.mp4", "--stop", 1, "--point", "0,60,80", "--mask", f"0,{tmp_path / 'mask.png'},2"]
     for border, told in ((0.0, False), (1.01, True)):
-        monkeypatch.setattr("napari_sam2s.masklets.presence.UNSURE_ANSWER", border)
+        monkeypatch.setattr("napari_sam2s.masklets.span_states.UNSURE_ANSWER", border)
         code, out, err = run(capsys, *words, "--out", tmp_path / f"{border}")
         assert code == 0
         assert ("unsure of its mask of object 1 on frame 0 (predicted IoU 0." in err) == told

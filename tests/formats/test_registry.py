@@ -13,7 +13,7 @@ from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats import FORMATS, overlay, read_ctc, read_davis, read_ome_zarr
 from napari_sam2s.formats.registry import export, format_by_ending
 from napari_sam2s.masklets import LabelMasklets, Object, Project
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.video import open_video
 
 SIZE = (24, 30)

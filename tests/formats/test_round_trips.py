@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.import_project import READABLE, import_project
 from napari_sam2s.masklets import Project
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.validation import UNSEEN
 from napari_sam2s.video import open_video
 

@@ -8,7 +8,7 @@ import pytest
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import CleanUp, Project, Scores
 from napari_sam2s.masklets.clean_up import CLEAN_UPS
-from napari_sam2s.masklets.shared_pixels import covered, without
+from napari_sam2s.masklets.overlaps import covered, without
 
 
 def ring():
@@ -107,7 +107,7 @@ def test_what_a_mask_covers_as_well(project):
     other[15:25, 5:25] = True
     project.write_masks([(0, 2, other, None), (0, 3, np.roll(other, 15, axis=0), None)])
     both = int((ring() & other).sum())
-    assert covered(project, 0, 2) == {1: pytest.approx(both / 200)}
-    assert covered(project, 0, 3) == {}
-    assert covered(project, 1, 2) == {}
-    assert without(project, 0, 2, 1).sum() == 200 - both
+    assert covered(project.masks(0), 2) == {1: pytest.approx(both / 200)}
+    assert covered(project.masks(0), 3) == {}
+    assert covered(project.masks(1), 2) == {}
+    assert without(project.masks(0), 2, 1).sum() == 200 - both

@@ -85,14 +85,14 @@ def test_labels_are_linked_by_overlap_until_a_division():
 
 
 def test_moved_instruments_come_back_as_they_were_last_seen():
-    (case,) = validation_cases.moved([3], 96)
+    (case,) = validation_sets.moved([3], 96)
     for track in case.tracks:
         result = score_track("c", track, track)
         assert result.returns == 1  # the first absence is too short to count
         gone = np.array([t for t in track.frames if not track.known[t].any()])
         assert 10 < (gone < 60).sum() < 30
         assert (gone > 60).sum() > 30
-    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_cases.MOVED_AWAY, moved=True)
+    drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_sets.MOVED_AWAY, moved=True)
     for instrument in drawn._instruments:
         first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
         assert first.side_up == -second.side_up == -third.side_up

@@ -18,8 +18,8 @@ import pytest
 
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video import open_video
-from napari_sam2s.video.decoder import _read_times
 from napari_sam2s.video.ffmpeg import Source, read_packets
+from napari_sam2s.video.forward_decoder import _read_times
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* is damaged near frame")
 

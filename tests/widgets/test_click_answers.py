@@ -64,8 +64,7 @@ def answers(session):
 
 
 def click(session, y, x):
-    layers = session.layers
-    layers._clicked(layers.prompts, session.frame, (float(y), float(x)), True)
+    session.layers.clicks.click(session.frame, (float(y), float(x)))
     session.settle()
 
 
@@ -189,7 +188,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
 def test_rapid_marking_keeps_every_overlap_until_it_is_decided(session, answers, qtbot):
     session.rapid = True
     for y, x in ((15, 15), (15, 30), (40, 30), (40, 45)):  # without waiting for any answer: 2 covers 1, 4 covers 3
-        session.layers._clicked(session.layers.prompts, 0, (float(y), float(x)), True)
+        session.layers.clicks.click(0, (float(y), float(x)))
     session.settle()
     asked = "What both cover: T makes it object 4, Shift-T object 3, O both. 1 more to decide after it."
     asked = f"object 4 also covers object 3. {asked}"
@@ -216,8 +215,7 @@ def test_rapid_marking_makes_an_object_of_every_click(session):
     session.rapid = True
     for y in (30, 40, 50):
         click(session, y, 30)
-    layers = session.layers
-    layers._clicked(layers.prompts, 0, (12.0, 12.0), False)  # what the last one is not
+    session.layers.clicks.click(0, (12.0, 12.0), positive=False)  # what the last one is not
     session.settle()
     assert [(p.object_id, p.labels) for p in session.project.prompts()] == [
         (1, (1,)),

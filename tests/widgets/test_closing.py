@@ -14,7 +14,7 @@ from napari_sam2s.formats import write_video
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets import project_location
 from napari_sam2s.widgets.layer_factory import OBJECTS, PROMPTS
-from napari_sam2s.widgets.project_location import recent_projects
+from napari_sam2s.widgets.recent_projects import recent_projects
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.timeline import Timeline

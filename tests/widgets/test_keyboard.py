@@ -41,7 +41,8 @@ def panel(qtbot):
     viewer = SimpleNamespace(window=SimpleNamespace(_qt_viewer=SimpleNamespace(canvas=SimpleNamespace(native=canvas))))
     dock.keeper = KeyboardKeeper(viewer, dock)
     dock.show()
-    yield canvas, tabs, *parts  # which keeps the dock
+    yield canvas, tabs, *parts
+    dock.hide()  # so it is kept until here
 
 
 @pytest.mark.parametrize("key", [Qt.Key.Key_Left, Qt.Key.Key_Right, Qt.Key.Key_J])

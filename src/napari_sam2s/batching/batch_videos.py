@@ -10,7 +10,8 @@ from typing import Literal, get_args
 
 from napari_sam2s.errors import PromptError, TrackingError
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.video.image_folder import PICTURES, is_zarr
+from napari_sam2s.video.image_folder import PICTURES
+from napari_sam2s.video.zarr_image import is_zarr
 
 PromptSource = Literal["project", "masks", "first-labels"]
 ENDING = ".sam2s"

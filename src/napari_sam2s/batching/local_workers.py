@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.tracking.child_process import address_of
+from napari_sam2s.tracking.child_process import ChildProcess
 from napari_sam2s.tracking.engine import START_TIMEOUT_S, count_gpus
 from napari_sam2s.tracking.engine_keys import make_keys
 from napari_sam2s.wording import counted
 
 MEMORY_PER_WORKER = 2 * 2**30  # bytes: the built-in model on a video of 1080p takes less than one
+WORKER = "napari_sam2s.batching.worker_process"
 RESTARTS = 10  # of a worker that keeps dying, before the batch gives up on it
 
 
@@ -59,14 +58,15 @@ class LocalWorkers:
         self._threads = threads or max(1, (os.cpu_count() or 1) // self.count)
         self.keys = make_keys()
         self.restarted = 0
-        self._workers: list[subprocess.Popen[str]] = []
+        self._workers: list[ChildProcess] = []
         try:
-            self._scheduler, self.address = self._start()
+            self._scheduler = ChildProcess(WORKER, str(self.keys), spared=True)
+            self.address = self._scheduler.address(START_TIMEOUT_S, _FAILED)
             # Together: each imports for a second.
             starting = [self._spawn(n) for n in range(self.count)]
             self._workers += starting
             for process in starting:
-                address_of(process, START_TIMEOUT_S, _FAILED)
+                process.address(START_TIMEOUT_S, _FAILED)
         except BaseException:
             self.close()
             raise
@@ -79,30 +79,25 @@ class LocalWorkers:
     def mend(self) -> int:
         """Start workers anew that have died; return how many there were.
 
-        Raises
-        ------
-        TrackingError
-            If they die over and over, or the scheduler has died.
+        Raises :class:`TrackingError` if they die over and over, or the scheduler has died.
         """
-        if self._scheduler.poll() is not None:
+        if self._scheduler.over:
             raise TrackingError(
                 "The scheduler of the batch ended unexpectedly: give the same command again for what is missing."
             )
-        dead = [n for n, process in enumerate(self._workers) if process.poll() is not None]
+        dead = [n for n, process in enumerate(self._workers) if process.over]
         for n in dead:
             self.restarted += 1
             if self.restarted > RESTARTS * self.count:
                 raise TrackingError("The workers crash again and again: try one video with `napari-sam2s track` to see why.")
-            _close_pipes(self._workers[n])
+            self._workers[n].end()
             self._workers[n] = self._spawn(n)
         return len(dead)
 
     def close(self) -> None:
         """End all of them, and remove the keys."""
         for process in [*self._workers, *([self._scheduler] if hasattr(self, "_scheduler") else [])]:
-            process.kill()
-            process.wait()
-            _close_pipes(process)
+            process.end()
         shutil.rmtree(self.keys, ignore_errors=True)
 
     def __enter__(self) -> LocalWorkers:
@@ -111,39 +106,12 @@ class LocalWorkers:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _start(self) -> tuple[subprocess.Popen[str], str]:
-        process = _popen([str(self.keys)], {})
-        try:
-            return process, address_of(process, START_TIMEOUT_S, _FAILED)
-        except BaseException:  # Ctrl+C among them
-            process.kill()
-            process.wait()
-            _close_pipes(process)
-            raise
-
-    def _spawn(self, n: int) -> subprocess.Popen[str]:
-        environment = {"OMP_NUM_THREADS": str(self._threads)}
-        if self._gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = _visible_gpus()[n]
+    def _spawn(self, n: int) -> ChildProcess:
+        environment = {"CUDA_VISIBLE_DEVICES": _visible_gpus()[n]} if self._gpus else None
         resources = json.dumps({"GPU": 1} if self._gpus else {})
-        return _popen([str(self.keys), self.address, resources], environment)
-
-
-def _popen(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "napari_sam2s.batching.worker_process", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
-        start_new_session=os.name != "nt",  # Ctrl+C is for the client, which lets them come to a pause
-    )
-
-
-def _close_pipes(process: subprocess.Popen[str]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+        arguments = str(self.keys), self.address, resources
+        # Ctrl+C is for the client, which lets them come to a pause.
+        return ChildProcess(WORKER, *arguments, threads=self._threads, environment=environment, spared=True)
 
 
 def _visible_gpus() -> list[str]:

@@ -1,7 +1,7 @@
 """``napari-sam2s``: the command line, a thin reading of the public functions.
 
-Each command is one module of this package with ``add_parser(subparsers)``, which sets ``run`` as the parser's default:
-a function of the parsed arguments that returns the exit code. Bad input is an exception of ours (:mod:`errors`),
+Each command is one module of this package with ``add_arguments(parser)`` and ``run``, a function of the parsed arguments that
+returns the exit code. Bad input is an exception of ours (:mod:`errors`),
 printed as one sentence, with exit code 2; commands never print tracebacks for it.
 """
 
@@ -61,12 +61,11 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, says in COMMANDS.items():
+        chosen = subparsers.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
         if only is None or only == name:
-            importlib.import_module(f"napari_sam2s.cli.{name}_command").add_parser(subparsers)
-            chosen = subparsers.choices[name]
-            chosen.description = chosen.description or f"{says[0].upper()}{says[1:]}."
-        else:
-            subparsers.add_parser(name, help=says)
+            command = importlib.import_module(f"napari_sam2s.cli.{name}_command")
+            chosen.set_defaults(run=command.run)
+            command.add_arguments(chosen)
     return parser
 
 

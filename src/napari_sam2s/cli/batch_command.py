@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from napari_sam2s.cli.model_options import add_model_options, add_strictness
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.terminal import harmless, say
 from napari_sam2s.wording import counted
 
@@ -23,9 +23,8 @@ LEAST_LINES = 6  # of the terminal that the table takes, however low it is
 WIDEST_NAME = 40
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("batch", help="track many videos, each into its own project")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("videos", nargs="+", metavar="FILE|FOLDER", help="videos, folders of videos, or projects")
     parser.add_argument(
         "--prompts",
@@ -38,29 +37,22 @@ def add_parser(subparsers: Any) -> None:
         "--prompt-folder", type=Path, metavar="DIR", help="folder of the label images (default: beside each video)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the projects (default: beside each video)")
-    add_model_options(parser)
+    add_shared(parser, "--model", "--memory", "--image-size", "--device")
     parser.add_argument(
         "--precision",
         default="float32",
         choices=("float32", "bfloat16"),
         help="number format of the arithmetic; bfloat16 is faster on GPUs (default: float32)",
     )
-    parser.add_argument(
-        "--direction", default="both", choices=("forward", "backward", "both"), help="direction of tracking (default: both)"
-    )
-    parser.add_argument(
-        "--rate", type=float, help="frames per second to track; the frames between are filled (default: track every frame)"
-    )
+    add_shared(parser, "--direction", default="both")
+    add_shared(parser, "--rate")
     parser.add_argument("--fps", type=float, help="frame rate of image folders, which do not store one")
-    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
-    parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
-    add_strictness(parser)
+    add_shared(parser, "--fast", "--crop", "--ignore-differences")
     _add_workers(parser)
     parser.add_argument(
         "--summary", type=Path, metavar="CSV", help="file for the summary (default: sam2s-batch.csv beside the projects)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON, for scripts")
-    parser.set_defaults(run=run)
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:

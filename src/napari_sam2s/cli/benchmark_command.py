@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_sam2s.cli.model_options import add_strictness
-from napari_sam2s.errors import EvaluationError, Sam2sError, TrackingError
-from napari_sam2s.wording import counted
-
-if TYPE_CHECKING:
-    from napari_sam2s.evaluation.benchmark import Job, Setting
-
-SCHEDULER_SECONDS = 10  # to wait for a dask scheduler's answer
+from napari_sam2s.cli.common_options import PROMPTS, add_shared
+from napari_sam2s.errors import EvaluationError
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("benchmark", help="score models on the converted subsets of SA-SV")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("root", type=Path, help="a folder of subsets, made by `napari-sam2s convert`")
     parser.add_argument("--subset", action="append", default=[], help="run only this subset; repeat for more (default: all)")
     parser.add_argument(
@@ -32,34 +22,18 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--memory", action="append", choices=("divemem", "vanilla"), help="memory policy; repeat for both (default: divemem)"
     )
-    prompts = ("1-click", "3-click", "5-click", "box", "mask")
     parser.add_argument(
         "--prompt",
         action="append",
-        choices=prompts,
+        choices=PROMPTS,
         help="how each object is prompted on its first frame; repeat for more (default: 3-click)",
     )
-    parser.add_argument(
-        "--image-size", type=int, help="side of the network's input in pixels, a multiple of 32 (default: that of the model)"
-    )
-    add_strictness(parser)
-    parser.add_argument(
-        "--skip",
-        default="ends",
-        choices=("ends", "prompt", "none"),
-        help="frames to leave out: the prompted and the last one (ends), the prompted one, or none (default: ends)",
-    )
-    late = ("own-clip", "first-seen", "all")
-    parser.add_argument(
-        "--late",
-        default="own-clip",
-        choices=late,
-        help="where an object's score starts: first seen on either side, frame 0, or first in the truth (default: own-clip)",
-    )
+    add_shared(parser, "--image-size", "--ignore-differences", "--skip")
+    add_shared(parser, "--late", default="own-clip")
     parser.add_argument(
         "--nsd", type=float, metavar="PIXELS", help="compute HD95 too, and NSD at this tolerance, for the reports"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_shared(parser, "--device")
     parser.add_argument(
         "--processes", type=int, default=1, help="number of processes on this machine, which share its cores (default: 1)"
     )
@@ -74,12 +48,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--keep-masks", action="store_true", help="write the masks too; the reports then show the worst frames")
     parser.add_argument("--again", action="store_true", help="replace results that were made with other settings")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run what is missing, print the tables of all."""
+    from napari_sam2s.batching.benchmark_work import work
     from napari_sam2s.evaluation.benchmark import Setting, collect, plan, write_reports
     from napari_sam2s.evaluation.benchmark_page import page
     from napari_sam2s.evaluation.benchmark_videos import find_benchmark_videos
@@ -112,111 +86,6 @@ def run(args: argparse.Namespace) -> int:
     for job, error in failed:
         print(f"{job.source.subset}/{job.source.name} ({job.setting.folder}): {error}", file=sys.stderr)
     return 2 if failed else 0
-
-
-def work(
-    jobs: list[Job], *, device: str = "auto", processes: int = 1, scheduler: str | None = None, again: bool = False
-) -> list[tuple[Job, str]]:
-    """Do the jobs whose results are missing; return those that failed, and why."""
-    from tqdm import tqdm
-
-    from napari_sam2s.evaluation.benchmark import finished, save, settings_of
-
-    expected = {setting: _facts(setting, device) for setting in {job.setting for job in jobs}}
-    todo = [job for job in jobs if not finished(job, settings_of(job, expected[job.setting]), again=again)]
-    failed: list[tuple[Job, str]] = []
-    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), unit="video", desc="benchmark") as bar:
-        for job, result in _results(todo, device, processes, scheduler, bar.set_postfix_str):
-            if isinstance(result, Sam2sError):
-                failed.append((job, str(result)))
-            else:
-                save(job, result)
-            bar.update()
-    return failed
-
-
-Result = tuple["Job", "dict[str, Any] | Sam2sError"]
-
-
-def _results(
-    jobs: list[Job], device: str, processes: int, scheduler: str | None, tell: Callable[[str], None]
-) -> Iterator[Result]:
-    """Yield each job with its result or its error, as they come."""
-    if scheduler is not None:
-        yield from _on_cluster(jobs, device, scheduler)
-    elif processes > 1 and len(jobs) > 1:
-        yield from _in_processes(jobs, device, min(processes, len(jobs)))
-    else:
-        for job in jobs:
-            name = f"{job.source.subset}/{job.source.name}"
-
-            def progress(done: int, total: int, name: str = name) -> None:
-                if done % 25 == 0 or done == total:
-                    tell(f"{name}: {done} of {counted(total, 'frame')}")
-
-            yield do(job, device, progress)
-
-
-def _in_processes(jobs: list[Job], device: str, processes: int) -> Iterator[Result]:
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
-    threads = max((os.cpu_count() or 1) // processes, 1)
-    with ProcessPoolExecutor(processes, get_context("spawn"), _share_cores, (threads,)) as pool:
-        futures = [pool.submit(do, job, device) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:  # when interrupted, what was begun ends, and nothing else begins
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _share_cores(threads: int) -> None:
-    """Say how many threads torch may use; it is imported in this process only later."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-
-
-def _on_cluster(jobs: list[Job], device: str, address: str) -> Iterator[Result]:
-    from distributed import Client, as_completed
-
-    try:
-        client = Client(address, timeout=SCHEDULER_SECONDS)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise TrackingError(f"No dask scheduler answers at {address!r} ({error}).") from error
-    with client:
-        futures = [client.submit(do, job, device, pure=False) for job in jobs]
-        for future in as_completed(futures):
-            yield future.result()
-
-
-def do(job: Job, device: str, progress: Callable[[int, int], None] | None = None) -> Result:
-    """Do one job, here."""
-    from napari_sam2s.evaluation.benchmark import run_video
-    from napari_sam2s.tracking import Tracker
-
-    setting = job.setting
-    try:
-        model = _load(setting.model, device, setting.image_size, setting.strict)
-        return job, run_video(job, lambda video: Tracker(model, video, None, setting.memory), progress)
-    except Sam2sError as error:
-        return job, error
-
-
-@lru_cache(maxsize=1)
-def _load(name: str, device: str, image_size: int | None, strict: bool) -> Any:
-    from napari_sam2s.model import load_model
-
-    return load_model(name, device=device, image_size=image_size, strict=strict)
-
-
-def _facts(setting: Setting, device: str) -> dict[str, Any]:
-    """Return what a tracker of this setting says its results depend on."""
-    import numpy as np
-
-    from napari_sam2s.tracking import Tracker
-
-    model = _load(setting.model, device, setting.image_size, setting.strict)
-    return Tracker(model, np.zeros((1, 8, 8, 3), np.uint8), None, setting.memory).describe()
 
 
 def _as_json(outcomes: Any) -> str:

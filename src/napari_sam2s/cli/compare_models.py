@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.model_options import add_strictness
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import progress_bar, say, tell_warnings
 from napari_sam2s.errors import PromptError, Sam2sError
@@ -26,7 +26,7 @@ SHOWN = 6  # frames of the sheet
 def add_parser(actions: Any) -> None:
     """Add the action."""
     parser = actions.add_parser("compare", help="compare models on a clip: pictures, speed, memory and agreement")
-    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
+    add_shared(parser, "video")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="names or checkpoint files (default: all on this machine)")
     add_options(parser)
     parser.add_argument("--project", type=Path, help="use the prompts of this project")
@@ -36,11 +36,9 @@ def add_parser(actions: Any) -> None:
         help="ground truth for J&F, a DAVIS folder or a project; it also gives the prompts, if there are none",
     )
     parser.add_argument("--frames", type=int, default=60, help="number of frames to track from the first prompt (default: 60)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_shared(parser, "--device")
     parser.add_argument("--image-size", type=int, help="side of every network's input in pixels (default: that of each model)")
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
-    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
-    add_strictness(parser)
+    add_shared(parser, "--memory", "--fast", "--ignore-differences")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, required=True, help="a new folder for the pictures and tables")
     parser.set_defaults(run=run)

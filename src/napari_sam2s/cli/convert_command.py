@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.model_options import add_strictness
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.terminal import progress_bar
 from napari_sam2s.wording import counted
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from napari_sam2s.datasets.instance_linking import Propagate
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("convert", help="convert a source dataset of SA-SV to masklets")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset that --list names, such as endovis17")
     parser.add_argument("source", nargs="?", type=Path, metavar="SRC", help="the folder of the download")
     parser.add_argument(
@@ -32,10 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--model", default="sam2s-nano", help="the model that links objects if the source does not (default: sam2s-nano)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    add_strictness(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--device", "--ignore-differences", "--json")
 
 
 def run(args: argparse.Namespace) -> int:

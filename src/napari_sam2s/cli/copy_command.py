@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.wording import counted
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("copy", help="copy a project, even while it is open")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project")
     parser.add_argument("target", type=Path, help="a new file, or a folder")
     parser.add_argument(
         "--salvage", action="store_true", help="copy everything that can be read of a damaged project; the damaged file stays"
@@ -23,7 +22,6 @@ def add_parser(subparsers: Any) -> None:
         action="store_true",
         help="leave out the video's path, times of day, paths of checkpoints, removed objects and the undo history",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+
+from napari_sam2s.cli.common_options import PROMPTS, add_shared
 
 from napari_sam2s.wording import counted
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("demo", help="draw a short surgical clip, track it and score the masks")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument(
         "--out", type=Path, default=Path("napari-sam2s-demo"), help="a new folder for the results (default: napari-sam2s-demo)"
     )
     parser.add_argument("--frames", type=int, default=80, help="number of frames to draw and track (default: 80)")
-    prompts = ("1-click", "3-click", "5-click", "box", "mask")
     parser.add_argument(
-        "--prompt", default="mask", choices=prompts, help="how each object is prompted on its first frame (default: mask)"
+        "--prompt", default="mask", choices=PROMPTS, help="how each object is prompted on its first frame (default: mask)"
     )
-    parser.add_argument("--memory", default="divemem", choices=("divemem", "vanilla"), help="memory policy (default: divemem)")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--memory")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.errors import ProjectError
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="check this installation, or a project",
-        description="Check Python, Qt, OpenGL, ffmpeg, PyTorch, the engine and the models. With PROJECT, check every page and "
-        "mask of that project. The exit code is 1 if something is broken. "
-        "The text holds no personal paths: you can paste it into an issue.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Check Python, Qt, OpenGL, ffmpeg, PyTorch, the engine and the models. With PROJECT, check every page and mask of that "
+        "project. The exit code is 1 if something is broken. The text holds no personal paths: you can paste it into an issue."
     )
     parser.add_argument("project", type=Path, nargs="?", help="check this project instead of the installation")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

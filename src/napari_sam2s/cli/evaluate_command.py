@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.terminal import progress_bar
 from napari_sam2s.errors import EvaluationError
 
@@ -16,30 +17,18 @@ if TYPE_CHECKING:
     from napari_sam2s.evaluation.identity import IdentityScore
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("evaluate", help="score masks against ground truth (J&F)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("prediction", help="a DAVIS folder or a project")
     parser.add_argument("truth", help="a DAVIS folder or a project")
-    parser.add_argument(
-        "--skip",
-        default="ends",
-        choices=("ends", "prompt", "none"),
-        help="frames to leave out: the prompted and the last one (ends), the prompted one, or none (default: ends)",
-    )
+    add_shared(parser, "--skip")
     parser.add_argument(
         "--missing",
         default="error",
         choices=("error", "empty"),
         help="how to score frames that have no prediction: stop with an error, or count an empty mask (default: error)",
     )
-    late = ("first-seen", "all", "own-clip")
-    parser.add_argument(
-        "--late",
-        default="first-seen",
-        choices=late,
-        help="where an object's score starts: first seen on either side, frame 0, or first in the truth (default: first-seen)",
-    )
+    add_shared(parser, "--late")
     parser.add_argument("--keep-void", action="store_true", help="score the value 255 as an object, not as void")
     parser.add_argument("--nsd", type=float, metavar="TOLERANCE", help="compute HD95 too, and NSD at this tolerance")
     parser.add_argument("--identity", action="store_true", help="compute IDF1 and HOTA too, by TrackEval")
@@ -53,8 +42,7 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         help="the video for the pictures of the report, or a folder with a folder of images for each video",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

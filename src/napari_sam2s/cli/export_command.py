@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from napari_sam2s.cli.terminal import add_overwrite, progress_bar, project_video
+from napari_sam2s.cli.common_options import add_shared
+from napari_sam2s.cli.terminal import progress_bar, project_video
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.registry import FORMATS, format_by_ending
 
 OPTIONS = {option.name: option for known in FORMATS.values() for option in known.options}
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("export", help="write the masks of a project in another format")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project")
     parser.add_argument("out", type=Path, help="a new folder, or a file for some formats, such as overlay.mp4")
     titles = "; ".join(f"{known.name}: {known.title}" for known in FORMATS.values())
     parser.add_argument(
@@ -27,8 +27,7 @@ def add_parser(subparsers: Any) -> None:
     for option in OPTIONS.values():
         owners = ", ".join(known.name for known in FORMATS.values() if option in known.options)
         parser.add_argument(_flag(option.name), metavar=option.metavar, help=f"{option.help} (for {owners})")
-    add_overwrite(parser)
-    parser.set_defaults(run=run)
+    add_shared(parser, "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,9 +14,8 @@ from napari_sam2s.wording import counted
 PHASES = "phases"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("import", help="make a project from masks in another format")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("source", type=Path, metavar="SRC", help="a file or a folder in that format")
     readable = [known for known in FORMATS.values() if known.read is not None]
     titles = "; ".join(f"{known.name}: {known.title}" for known in readable)
@@ -40,7 +39,6 @@ def add_parser(subparsers: Any) -> None:
         choices=("masks", "prompts"),
         help="masks: import all masks; prompts: use the first mask of each object as its prompt (default: masks)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

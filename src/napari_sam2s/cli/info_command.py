@@ -7,14 +7,12 @@ import json
 import time
 from typing import Any
 
+from napari_sam2s.cli.common_options import add_shared
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("info", help="print the facts of a video: codec, size, frames, duration, key frames")
-    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
-    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "video", "--stream", "--json")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from napari_sam2s.cli.terminal import add_overwrite, progress_bar, project_video
+from napari_sam2s.cli.common_options import add_shared
+from napari_sam2s.cli.terminal import progress_bar, project_video
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("measure", help="write a table of areas, shapes, intensities, paths and contacts")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project")
     parser.add_argument("--out", type=Path, required=True, help="a new .csv or .parquet file")
     tables = {
         "frames": "one row for each object and frame",
@@ -23,7 +22,7 @@ def add_parser(subparsers: Any) -> None:
     what = "; ".join(f"{name}: {title}" for name, title in tables.items())
     parser.add_argument("--table", default="frames", choices=tuple(tables), help=f"{what} (default: frames)")
     parser.add_argument("--objects", type=int, nargs="+", metavar="ID", help="measure only these objects (default: all)")
-    parser.add_argument("--video", help="path of the video, if it has moved")
+    add_shared(parser, "--video")
     parser.add_argument("--no-video", action="store_true", help="do not open the video; there are no intensities then")
     parser.add_argument("--pixel-size", metavar="Y[,X]", help="size of a pixel, if the video does not state it")
     parser.add_argument("--unit", default="", help="unit of the pixel size, such as micrometer")
@@ -35,8 +34,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="PIXELS",
         help="speed below which an object is idle, in pixels per second (default: 10)",
     )
-    add_overwrite(parser)
-    parser.set_defaults(run=run)
+    add_shared(parser, "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

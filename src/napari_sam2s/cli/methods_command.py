@@ -6,19 +6,16 @@ import argparse
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from napari_sam2s.cli.terminal import add_overwrite
+from napari_sam2s.cli.common_options import add_shared
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("methods", help="describe how the masks were made: a paragraph for a paper, BibTeX and JSON")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write PROJECT_methods.txt, .bib and .json to this folder")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the paragraph and BibTeX")
-    add_overwrite(parser)
-    parser.set_defaults(run=run)
+    add_shared(parser, "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

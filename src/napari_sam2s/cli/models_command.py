@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.cli import compare_models
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.terminal import progress_bar, say
 from napari_sam2s.errors import ModelError
 
@@ -16,15 +17,13 @@ if TYPE_CHECKING:
     from napari_sam2s.model.model_registry import ModelEntry
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command and its actions; without one it lists."""
-    parser = subparsers.add_parser("models", help="list, download, check, add and compare models")
-    parser.set_defaults(run=run_list, all=False, json=False)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's actions; without one it lists."""
+    parser.set_defaults(all=False, json=False)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     listed = actions.add_parser("list", help="list the models, and say which are on this machine")
     listed.add_argument("--all", action="store_true", help="include models that this version cannot load")
-    listed.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    listed.set_defaults(run=run_list)
+    add_shared(listed, "--json")
     get = actions.add_parser("get", help="download a model")
     get.add_argument("name", help="name of the model, such as sam2.1-tiny")
     get.add_argument("--yes", action="store_true", help="accept the licence of the model, if it has restrictions")
@@ -43,7 +42,7 @@ def add_parser(subparsers: Any) -> None:
     compare_models.add_parser(actions)
 
 
-def run_list(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """List the models, the user's own ones first after the built-in one."""
     from napari_sam2s.model.model_registry import loadable, registry
     from napari_sam2s.model.own_models import own_models

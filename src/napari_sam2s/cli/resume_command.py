@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
+
+from napari_sam2s.cli.common_options import add_shared
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("resume", help="resume an interrupted run of a project")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
-    parser.add_argument("--video", help="path of the video, if it has moved")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project", "--video")
     parser.add_argument(
         "--relink", action="store_true", help="accept --video although its content differs (it was encoded again)"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--device")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -9,22 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.wording import counted
 
 SPANS = 20  # that are printed of an object
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("show", help="print the objects, tracked frames, phases and runs of a project")
-    parser.add_argument("project", type=Path, help="a project file (.sam2s)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "project")
     parser.add_argument("--review", action="store_true", help="list the frames where a mistake is likely, worst first")
     parser.add_argument(
         "--private", action="store_true", help="list only what the project says about patients, paths and people"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> int:

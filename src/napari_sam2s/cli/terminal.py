@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from napari_sam2s.errors import ProjectError
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-
     from napari_sam2s.masklets import Project
     from napari_sam2s.video import Video
 
@@ -56,11 +54,6 @@ def tell_warnings(command: str, video: Video) -> None:
         say(command, warning)
 
 
-def add_overwrite(parser: ArgumentParser) -> None:
-    """Add the option of commands that write what they make into files of a user's choice."""
-    parser.add_argument("--overwrite", action="store_true", help="replace an earlier file or export (default: it is an error)")
-
-
 @contextmanager
 def progress_bar(name: str, unit: str, *, quiet: bool = False, **options: Any) -> Iterator[Callable[..., None]]:
     """Give a function of what is done and of how much (and of what is at work), which moves a bar.
@@ -90,10 +83,8 @@ def progress_bar(name: str, unit: str, *, quiet: bool = False, **options: Any) -
 def project_video(project: Project, moved: str | None, command: str, *, relink: bool = False) -> Iterator[Video]:
     """Open the video of a project, where the user says it is now, or where the project knows it.
 
-    Raises
-    ------
-    ProjectError
-        If it is not there, or is not the project's video and ``relink`` does not say to take it all the same.
+    Raises :class:`ProjectError` if it is not there, or is not the project's video and ``relink`` does not say to take it all
+    the same.
     """
     from napari_sam2s.masklets.validation import user_path
     from napari_sam2s.video.video import reopen_video

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam2s.cli.model_options import add_model_options, add_strictness
+from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
 from napari_sam2s.errors import FormatError, PromptError, TrackingError
@@ -26,34 +26,21 @@ PROJECT_ENDING = ".sam2s"
 MANY = 20  # prompts, from which on giving them has a progress bar
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("track", help="track objects through a video")
-    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "video")
     add_options(parser)
-    add_model_options(parser)
+    add_shared(parser, "--model", "--memory", "--image-size", "--device")
     parser.add_argument("--start", type=int, help="first frame to track (default: the first prompted frame)")
     parser.add_argument(
         "--stop", type=int, help="stop before this frame (default: the end of the video); applies to the forward direction"
     )
-    parser.add_argument(
-        "--direction",
-        default="forward",
-        choices=("forward", "backward", "both"),
-        help="direction of tracking (default: forward)",
-    )
-    parser.add_argument(
-        "--rate", type=float, help="frames per second to track; the frames between are filled (default: track every frame)"
-    )
+    add_shared(parser, "--direction", "--rate")
     parser.add_argument("--fps", type=float, help="frame rate of images and arrays, which do not store one")
-    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
-    parser.add_argument("--fast", action="store_true", help="fast mode: less work, slightly different masks")
-    parser.add_argument("--crop", action="store_true", help="for small objects: track each one in a window that follows it")
-    add_strictness(parser)
+    add_shared(parser, "--stream", "--fast", "--crop", "--ignore-differences")
     parser.add_argument(
         "--out", type=Path, required=True, help=f"a new project ({PROJECT_ENDING}), or a folder for PNG masks and scores"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -211,7 +198,7 @@ def give(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
 
 def _doubt(tracker: Tracker, prompts: Sequence[Prompt]) -> None:
     """Say which answers to clicks and boxes are likely wrong: tracking carries them through the video."""
-    from napari_sam2s.masklets.presence import UNSURE_ANSWER
+    from napari_sam2s.masklets.span_states import UNSURE_ANSWER
 
     for frame, object_id in dict.fromkeys((p.frame, p.object_id) for p in prompts if p.mask is None):
         scores = tracker.scores(frame).get(object_id)

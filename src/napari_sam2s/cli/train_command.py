@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from napari_sam2s.cli.common_options import add_shared
 
 from napari_sam2s.wording import counted
 
@@ -13,13 +15,6 @@ if TYPE_CHECKING:
     from napari_sam2s.training.data import Family, Ordered, StepDataset
     from napari_sam2s.training.loop import TrainingRun
     from napari_sam2s.training.validation_run import MakeCases
-
-
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("train", help="train or fine-tune a network")
-    add_arguments(parser)
-    parser.set_defaults(run=run)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a project or a DAVIS folder to validate on; it must not be among --data; repeat for more",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add_shared(parser, "--device")
     parser.add_argument("--minutes", type=float, help="stop after this many minutes; run the same command again to resume")
     parser.add_argument("--workers", type=int, default=1, help="number of processes that prepare clips (default: 1)")
     parser.add_argument("--threads", type=int, help="number of threads that PyTorch uses")

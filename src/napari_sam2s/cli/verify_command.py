@@ -6,22 +6,18 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from napari_sam2s.cli.terminal import add_overwrite, progress_bar
+from napari_sam2s.cli.common_options import add_shared
+from napari_sam2s.cli.terminal import progress_bar
 
 
-def add_parser(subparsers: Any) -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("verify", help="check that random access to a video returns exactly the right frames")
-    parser.add_argument("video", help="a video file, a folder of images, a TIFF or a zarr")
-    parser.add_argument("--stream", type=int, help="number of the video stream, counted from 0, if the file has several")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    add_shared(parser, "video", "--stream")
     parser.add_argument("--samples", type=int, default=200, metavar="N", help="number of random frames to check (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choice (default: 0)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report to this Markdown file as well")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    add_overwrite(parser)
-    parser.set_defaults(run=run)
+    add_shared(parser, "--json", "--overwrite")
 
 
 def run(args: argparse.Namespace) -> int:

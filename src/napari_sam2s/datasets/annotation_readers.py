@@ -33,6 +33,7 @@ from napari_sam2s.wording import counted
 IGNORE = -1
 ClassMap = NDArray[np.int16]
 RGB = tuple[int, int, int]
+NEAR = 100  # of colours that JPEG has blurred
 
 
 def colour_map(path: Path, colours: Mapping[RGB, int]) -> ClassMap:
@@ -110,8 +111,8 @@ def threshold(path: Path, above: int = 127) -> ClassMap:
     return (array > above).astype(np.int16)
 
 
-def nearest_colour(path: Path, colours: Mapping[RGB, int], within: int = 100) -> ClassMap:
-    """Read a picture whose colours JPEG has blurred; a pixel farther than ``within`` from all of them counts against it.
+def nearest_colour(path: Path, colours: Mapping[RGB, int]) -> ClassMap:
+    """Read a picture whose colours JPEG has blurred; a pixel farther than ``NEAR`` from all of them counts against it.
 
     Edges between two colours always have a few such pixels; more than 5 % are an error.
     """
@@ -119,7 +120,7 @@ def nearest_colour(path: Path, colours: Mapping[RGB, int], within: int = 100) ->
     names = np.array(list(colours), dtype=np.int32)
     distances = np.stack([((array - name) ** 2).sum(axis=-1) for name in names])
     best = distances.argmin(axis=0)
-    far = np.count_nonzero(np.sqrt(distances.min(axis=0)) > within)
+    far = np.count_nonzero(np.sqrt(distances.min(axis=0)) > NEAR)
     if far > max(0.05 * best.size, 64):
         share = 100 * far / best.size
         raise DatasetError(f"{path}: {share:.0f} % of its pixels are like none of the {len(names)} known colours.")

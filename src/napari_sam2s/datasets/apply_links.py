@@ -13,7 +13,7 @@ from napari_sam2s.datasets.link_file import REVIEW, LinkFile
 from napari_sam2s.errors import DatasetError
 from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, LARGEST_ID, LAYERS, META, layer_folders, palette_picture, read_mask
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 
 
 def apply_review(folder: Path | str) -> tuple[int, int]:
@@ -22,10 +22,8 @@ def apply_review(folder: Path | str) -> tuple[int, int]:
     A link whose ``same_as`` is the object itself is another object, and settled. Joined pairs that are on one frame together
     are refused before anything is changed.
 
-    Raises
-    ------
-    DatasetError
-        If the folder has no review, or a decision names an object that is not there or is on a frame with the other.
+    Raises :class:`DatasetError` if the folder has no review, or a decision names an object that is not there or is on a
+    frame with the other.
     """
     root = Path(folder)
     links, meta = LinkFile(root), read_json(root / META, damaged="convert again into another folder")

@@ -29,10 +29,7 @@ SUBSETS: dict[str, Subset] = {s.name: s for s in sorted(_SUBSETS, key=lambda s: 
 def find_dataset(name: str) -> Dataset:
     """Return a dataset by its name, however it is spelt: ``"EndoVis17"``, ``"endovis-17"``.
 
-    Raises
-    ------
-    DatasetError
-        If there is none of that name.
+    Raises :class:`DatasetError` if there is none of that name.
     """
     plain = _plain(name)
     for dataset in DATASETS.values():

@@ -12,13 +12,7 @@ from napari_sam2s.formats.atomic_write import whole_file
 
 
 def read_json(path: Path, *, absent: str = "the download may be incomplete", damaged: str = "download it again") -> Any:
-    """Read JSON.
-
-    Raises
-    ------
-    DatasetError
-        With the remedy for a file that is absent or damaged.
-    """
+    """Read JSON. Raises :class:`DatasetError` with the remedy for a file that is absent or damaged."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:

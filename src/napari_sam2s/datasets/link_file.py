@@ -84,10 +84,7 @@ class ReviewList:
     def entries(self) -> list[dict[str, Any]]:
         """Return the links of the video, decided and open ones, as they are in the file.
 
-        Raises
-        ------
-        DatasetError
-            If it cannot be read.
+        Raises :class:`DatasetError` if it cannot be read.
         """
         return LinkFile(self.root).of_video(self.video)
 
@@ -166,10 +163,7 @@ class ReviewList:
     def store(self, project: Project) -> int:
         """Write what the project has decided of its links, or has undone, into the file; return how many entries changed.
 
-        Raises
-        ------
-        DatasetError
-            If the file cannot be read or written; the decisions are in the project all the same.
+        Raises :class:`DatasetError` if the file cannot be read or written; the decisions are in the project all the same.
         """
         decided = {
             (link.source["frame"], link.source["object"]): link.source["ids"].get(str(link.same_as))

@@ -178,10 +178,8 @@ class _Found:
 def finished(job: Job, settings: Mapping[str, Any], *, again: bool = False) -> bool:
     """Whether a job's result is there, so that it need not be done.
 
-    Raises
-    ------
-    EvaluationError
-        If a result is there that was made under another setting, unless it is to be made ``again``.
+    Raises :class:`EvaluationError` if a result is there that was made under another setting, unless it is to be made
+    ``again``.
     """
     if not job.path.is_file():
         return False

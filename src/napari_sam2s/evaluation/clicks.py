@@ -70,10 +70,7 @@ def next_click(truth: Mask, answer: Mask | None = None) -> tuple[tuple[int, int]
 def prompt_first(tracker: Any, object_id: int, frame: int, truth: Mask, kind: str) -> Mask:
     """Prompt an object as a protocol asks and return the mask; ``tracker`` is a :class:`Tracker` or does as one does.
 
-    Raises
-    ------
-    EvaluationError
-        If ``kind`` is not one of ``PROMPTS``, or the object is not on the frame.
+    Raises :class:`EvaluationError` if ``kind`` is not one of ``PROMPTS``, or the object is not on the frame.
     """
     if kind not in PROMPTS:
         raise EvaluationError(f"{kind!r} is not a prompt: choose one of {', '.join(PROMPTS)}.")

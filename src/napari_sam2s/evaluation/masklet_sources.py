@@ -74,10 +74,7 @@ def closed(masklets: Masklets) -> Iterator[None]:
 def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
     """Return the masklets of one side of an evaluation, by the names of the videos.
 
-    Raises
-    ------
-    EvaluationError
-        If it is nothing that can be scored.
+    Raises :class:`EvaluationError` if it is nothing that can be scored.
     """
     try:
         source = plain(source)
@@ -116,10 +113,8 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
 def aligned(name: str, prediction: Masklets, truth: Masklets, offset: int | None) -> Masklets:
     """Return a prediction with ``offset`` added to its frame numbers.
 
-    Raises
-    ------
-    EvaluationError
-        If sizes differ; or no offset is given, and one side counts its frames from 0 and the other the same ones from 1.
+    Raises :class:`EvaluationError` if sizes differ; or no offset is given, and one side counts its frames from 0 and the
+    other the same ones from 1.
     """
     sizes = [tuple(shape[1:3]) for m in (prediction, truth) if (shape := getattr(m, "shape", None)) is not None]
     if len(set(sizes)) > 1:
@@ -143,10 +138,7 @@ def name_alike(predictions: Mapping[str, Masklets], truths: Mapping[str, Masklet
 
     One video on each side is the same video, whatever the folders are called.
 
-    Raises
-    ------
-    EvaluationError
-        If a video is missing.
+    Raises :class:`EvaluationError` if a video is missing.
     """
     if len(truths) == len(predictions) == 1:
         return {next(iter(truths)): next(iter(predictions.values()))}

@@ -40,10 +40,7 @@ def replacing(replace: bool) -> Iterator[None]:
 def refuse_taken(place: Path) -> None:
     """Refuse a place where a file is, or a folder with something in it, unless it may be replaced.
 
-    Raises
-    ------
-    TakenError
-        Naming it.
+    Raises :class:`TakenError` (naming it).
     """
     if not _REPLACE.get() and place.exists() and any(place.iterdir() if place.is_dir() else [place]):
         raise TakenError(place)
@@ -53,10 +50,7 @@ def refuse_taken(place: Path) -> None:
 def writing(place: Path) -> Iterator[None]:
     """Say in one sentence why a file or folder cannot be written.
 
-    Raises
-    ------
-    FormatError
-        In place of the system's error.
+    Raises :class:`FormatError` in place of the system's error.
     """
     try:
         yield
@@ -141,10 +135,7 @@ def _missing(folder: Path) -> list[Path]:
 def folder_for(*folders: Path) -> Iterator[None]:
     """Make folders, if they are not there, for what is made in the block; if it fails, those that are still empty go again.
 
-    Raises
-    ------
-    FormatError
-        If they cannot be made.
+    Raises :class:`FormatError` if they cannot be made.
     """
     made = [place for folder in folders for place in _missing(folder)]
     try:
@@ -161,10 +152,7 @@ def folder_for(*folders: Path) -> Iterator[None]:
 def check_writable(folder: Path) -> None:
     """Make sure that files can be made in a folder, or that it can be made, before the work begins; nothing is left.
 
-    Raises
-    ------
-    FormatError
-        If not.
+    Raises :class:`FormatError` if that cannot be.
     """
     with writing(folder), tempfile.TemporaryFile(dir=_first_there(folder)):
         pass
@@ -221,13 +209,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def refuse_full(folder: Path) -> None:
-    """Refuse a file, and a folder with something in it, as the place of new files.
-
-    Raises
-    ------
-    FormatError
-        Naming it.
-    """
+    """Refuse a file, and a folder with something in it, as the place of new files. Raises :class:`FormatError` (naming it)."""
     if _REPLACE.get() is not None:
         refuse_taken(folder)
     elif folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
@@ -251,10 +233,7 @@ def kind_of(path: Path) -> str:
 def files_in(place: Path | str, ending: str) -> list[Path]:
     """Return the files of a folder that have an ending, or a file itself.
 
-    Raises
-    ------
-    FormatError
-        If the folder has none.
+    Raises :class:`FormatError` if the folder has none.
     """
     place = Path(place)
     found = sorted(place.glob(f"*{ending}")) if place.is_dir() else [place]
@@ -266,10 +245,7 @@ def files_in(place: Path | str, ending: str) -> list[Path]:
 def refuse_left_over(folder: Path, files: Sequence[Path]) -> None:
     """Refuse to write into a folder that holds files of other frames or objects, which would be read as part of the export.
 
-    Raises
-    ------
-    FormatError
-        Naming the first and the last of them.
+    Raises :class:`FormatError` (naming the first and the last of them).
     """
     if files:
         names = dict.fromkeys((files[0].name, files[-1].name))

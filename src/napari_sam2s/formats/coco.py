@@ -39,10 +39,7 @@ NO_CLASS = "object"  # category of an object without a class
 def write_coco(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_coco.json``, or as the file ``root`` if that ends in ``.json``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, or the file cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, or the file cannot be written.
     """
     frames = annotated_frames(masklets, video)
     _, height, width = shape_of(masklets)

@@ -41,10 +41,8 @@ def counts_of(mask: rle.Mask, size: tuple[int, int]) -> list[int]:
 def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> NDArray[np.bool_]:
     """Return the mask ``(Y, X)`` of packed or plain runs.
 
-    Raises
-    ------
-    FormatError
-        If the runs do not fill their size, are no runs, or are of another size than ``size (Y, X)``, if that is known.
+    Raises :class:`FormatError` if the runs do not fill their size, are no runs, or are of another size than ``size (Y, X)``,
+    if that is known.
     """
     try:
         height, width = (whole(n) for n in runs["size"])
@@ -76,13 +74,7 @@ def pack_counts(counts: Sequence[int]) -> str:
 
 
 def unpack_counts(text: str) -> list[int]:
-    """Unpack what :func:`pack_counts` packs.
-
-    Raises
-    ------
-    FormatError
-        If the string ends in the middle of a number.
-    """
+    """Unpack what :func:`pack_counts` packs. Raises :class:`FormatError` if the string ends in the middle of a number."""
     counts: list[int] = []
     at = 0
     while at < len(text):

@@ -18,10 +18,7 @@ BAR = 18  # pixels above each picture, for its words
 def comparison_sheet(video: Any, runs: Mapping[str, Masklets], frames: Sequence[int], *, width: int = 320) -> Image.Image:
     """Return pictures ``width`` pixels wide of the frames (down) as each of the runs has them (across).
 
-    Raises
-    ------
-    FormatError
-        If there is nothing to show.
+    Raises :class:`FormatError` if there is nothing to show.
     """
     if not runs or not frames:
         raise FormatError("There are no masks to make a picture of.")

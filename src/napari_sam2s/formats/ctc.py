@@ -27,7 +27,7 @@ from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.mask_entries import shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.rle import Mask
 from napari_sam2s.masklets.types import Object
@@ -39,11 +39,8 @@ LARGEST_TRACK = np.iinfo(np.uint16).max
 def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_RES/``; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If not every frame of the video is known, there are more tracks than 16 bits hold, the folder holds masks of other
-        frames, or it cannot be written. The folder is as it was then.
+    Raises :class:`FormatError` if not every frame of the video is known, there are more tracks than 16 bits hold, the folder
+    holds masks of other frames, or it cannot be written. The folder is as it was then.
     """
     frames = list(masklets.frames)
     count, height, width = shape_of(masklets)

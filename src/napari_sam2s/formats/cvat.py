@@ -41,10 +41,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_cvat(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_cvat.xml``, or as the file ``root`` if that ends in ``.xml``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, or the file cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, or the file cannot be written.
     """
     frames, (count, height, width) = annotated_frames(masklets, video), shape_of(masklets)
     path = file_in(root, video, ENDING)

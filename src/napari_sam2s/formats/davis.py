@@ -82,11 +82,8 @@ class DavisWriter:
 def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as DAVIS folders under ``root``; return the video's folder.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, an id is beyond the palette, the video's folder holds pictures of other frames, ``meta.json``
-        is something else, or they cannot be written. The folder is as it was then.
+    Raises :class:`FormatError` if nothing is annotated, an id is beyond the palette, the video's folder holds pictures of
+    other frames, ``meta.json`` is something else, or they cannot be written. The folder is as it was then.
     """
     frames, (_, height, width), objects = annotated_frames(masklets, video), shape_of(masklets), masklets.objects
     _refuse_left_over(Path(root), video, {f"{frame:05d}.png" for frame in frames})

@@ -138,10 +138,7 @@ class DavisFolder:
     def stored(self, frame: int) -> NDArray[np.integer]:
         """Return the picture of a frame as it is, ``(Y, X)`` of its own integers, void as 255.
 
-        Raises
-        ------
-        FormatError
-            If the frame is not annotated, or the picture cannot be read or has another palette.
+        Raises :class:`FormatError` if the frame is not annotated, or the picture cannot be read or has another palette.
         """
         if frame not in self._paths:
             raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
@@ -235,10 +232,7 @@ def _object(object_id: int, facts: Mapping[str, Any]) -> Object:
 def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisFolder]:
     """Read a DAVIS root, a folder of videos, or a folder of PNGs: ``{video name: masklets}``.
 
-    Raises
-    ------
-    FormatError
-        If no PNGs are found there.
+    Raises :class:`FormatError` if no PNGs are found there.
     """
     root = Path(path)
     if not root.is_dir():
@@ -283,10 +277,7 @@ def split_of(root: Path) -> str | None:
 def pictures_of(root: Path, masks: DavisFolder) -> Path:
     """Return the folder with the pictures of a video of a root: under a resolution, as DAVIS's 480p, if its masks are.
 
-    Raises
-    ------
-    FormatError
-        If there is none.
+    Raises :class:`FormatError` if there is none.
     """
     inside = masks.folder.relative_to(root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root)
     for pictures in (root / PICTURES / inside, root / PICTURES / masks.name):
@@ -298,10 +289,7 @@ def pictures_of(root: Path, masks: DavisFolder) -> Path:
 def picture_places(pictures: Path, frames: Iterable[int] = ()) -> dict[int, int]:
     """Return the place of each picture among those of a folder by its number; ``frames`` are annotated ones.
 
-    Raises
-    ------
-    FormatError
-        If an annotated frame has no picture.
+    Raises :class:`FormatError` if an annotated frame has no picture.
     """
     places = {number: place for place, number in enumerate(picture_numbers(pictures))}
     lacking = sorted(set(frames) - places.keys())

@@ -42,10 +42,7 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
 def whole(value: Any) -> int:
     """Return a whole number as JSON has it: 2, or 2.0 as some writers have it.
 
-    Raises
-    ------
-    ValueError
-        If it is none: 2.5 is not 2, and true is not 1.
+    Raises :class:`ValueError` if it is none: 2.5 is not 2, and true is not 1.
     """
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise ValueError(f"{value!r} is not a whole number")

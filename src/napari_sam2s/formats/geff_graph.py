@@ -27,10 +27,8 @@ OURS = "napari-sam2s"
 def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write the tracks of masklets as ``root/<video>.geff``; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If the package geff is missing, no object is seen, or the folder is there already or cannot be written.
+    Raises :class:`FormatError` if the package geff is missing, no object is seen, or the folder is there already or cannot
+    be written.
     """
     frames = annotated_frames(masklets, video)
     path = Path(root) / f"{video}{ENDING}"

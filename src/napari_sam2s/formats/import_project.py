@@ -19,7 +19,8 @@ from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
-from napari_sam2s.video.image_folder import is_zarr, picture_numbers
+from napari_sam2s.video.image_folder import picture_numbers
+from napari_sam2s.video.zarr_image import is_zarr
 from napari_sam2s.wording import counted
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)

@@ -11,8 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.labels import label_image
 from napari_sam2s.masklets.mask_queries import Entry
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
@@ -20,13 +20,7 @@ from napari_sam2s.wording import counted
 
 
 def annotated_frames(masklets: Masklets, video: str) -> list[int]:
-    """Return the annotated frames, ascending.
-
-    Raises
-    ------
-    FormatError
-        If there are none.
-    """
+    """Return the annotated frames, ascending. Raises :class:`FormatError` if there are none."""
     frames = list(masklets.frames)
     if not frames:
         raise FormatError(f"{video} has no annotated frames to write.")
@@ -36,10 +30,7 @@ def annotated_frames(masklets: Masklets, video: str) -> list[int]:
 def shape_of(masklets: Masklets) -> tuple[int, int, int]:
     """Return ``(T, Y, X)``: what the masklets say, or what their frames and masks show.
 
-    Raises
-    ------
-    FormatError
-        If no frame is annotated, or the size cannot be known because no object is on any frame.
+    Raises :class:`FormatError` if no frame is annotated, or the size cannot be known because no object is on any frame.
     """
     shape = getattr(masklets, "shape", None)
     if shape is not None:

@@ -69,10 +69,7 @@ def write_object_table(
 ) -> Path:
     """Write one row an object as ``root/<video>_objects.csv``, or as the file ``root``; see :func:`measure`.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, or the pixel size is not positive.
+    Raises :class:`FormatError` if nothing is annotated, or the pixel size is not positive.
     """
     from napari_sam2s.measurements import measure  # which imports this package
     from napari_sam2s.measurements.table_files import write_csv

@@ -27,7 +27,6 @@ ORIGINS = {
     "imported": "were imported",
     "interpolated": "were interpolated",
 }
-_VARIES = ("objects", "parts", "stretches", "later", "threads")  # of a run, without being a setting
 
 
 def methods_record(project: Project) -> dict[str, Any]:

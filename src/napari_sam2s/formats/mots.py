@@ -39,10 +39,8 @@ MASKS, OBJECTS, SEQUENCE = Path("gt", "gt.txt"), "objects.json", "seqinfo.ini"
 def write_mots(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>/``; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, an id is above 999, or the folder is there already or cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, an id is above 999, or the folder is there already or cannot be
+    written.
     """
     frames, (count, height, width) = annotated_frames(masklets, video), shape_of(masklets)
     objects = tuple(masklets.objects)
@@ -138,10 +136,7 @@ class MotsFolder:
 def read_mots(path: Path | str) -> dict[str, MotsFolder]:
     """Read a video of the challenge, or a folder of such: ``{video name: masklets}``.
 
-    Raises
-    ------
-    FormatError
-        If there is none.
+    Raises :class:`FormatError` if there is none.
     """
     root = Path(path)
     folders = [root] if (root / SEQUENCE).is_file() else sorted(p.parent for p in root.glob(f"*/{SEQUENCE}"))

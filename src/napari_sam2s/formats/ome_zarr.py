@@ -41,11 +41,8 @@ VERSIONS: dict[str, Literal[2, 3]] = {"0.5": 3, "0.4": 2}  # of OME-NGFF: that o
 def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: str = "0.5") -> Path:
     """Write masklets as labels of ``root/<video>.ome.zarr``, by version 0.5 or 0.4 of OME-NGFF; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If it is there already, cannot be written, nothing is annotated, an id has more than 31 bits, or the version is
-        another.
+    Raises :class:`FormatError` if it is there already, cannot be written, nothing is annotated, an id has more than 31 bits,
+    or the version is another.
     """
     import zarr
 

@@ -15,7 +15,7 @@ from napari_sam2s.formats.captions import Captions
 from napari_sam2s.formats.mask_entries import entries_of, seconds_of, visible_masks
 from napari_sam2s.formats.video_encoding import ENDINGS, write_gif, write_video
 from napari_sam2s.masklets import rle
-from napari_sam2s.masklets.labels import label_image
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.wording import counted

@@ -56,10 +56,7 @@ def _end(masklets: Masklets, last: int) -> float | None:
 def write_phases(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write the table as ``root/<video>_phases.csv``, or as the file ``root`` if that ends in ``.csv``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If there is no phase, or it cannot be written.
+    Raises :class:`FormatError` if there is no phase, or it cannot be written.
     """
     facts = facts_of_phases(masklets)
     if not facts:

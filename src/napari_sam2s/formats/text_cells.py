@@ -34,10 +34,7 @@ def _is_number(text: str) -> bool:
 def csv_place(path: Path | str) -> Path:
     """Return where to write a table that may take the place of an earlier one, and of nothing else.
 
-    Raises
-    ------
-    FormatError
-        If its name does not end in ``.csv``: it may be the video's, or the project's.
+    Raises :class:`FormatError` if its name does not end in ``.csv``: it may be the video's, or the project's.
     """
     path = user_path(path)
     if path.suffix.lower() != ".csv":

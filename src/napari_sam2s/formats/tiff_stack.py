@@ -41,10 +41,7 @@ _refuse_ids = refuse_ids_beyond(LARGEST_ID)
 def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_labels.tif``, or as the file ``root`` if that ends in ``.tif``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, an id has more than 16 bits, or it cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, an id has more than 16 bits, or it cannot be written.
     """
     frames = annotated_frames(masklets, video)
     known = set(frames)

@@ -46,10 +46,7 @@ _TRACKS = {"TRACK_INDEX": ("Track index", "NONE", True), "TRACK_ID": ("Track ID"
 def write_trackmate(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write the tracks of masklets as ``root/<video>_trackmate.xml``, or as the file ``root`` if that ends in ``.xml``.
 
-    Raises
-    ------
-    FormatError
-        If no object is seen, or the file cannot be written.
+    Raises :class:`FormatError` if no object is seen, or the file cannot be written.
     """
     frames, shape = annotated_frames(masklets, video), shape_of(masklets)
     path = file_in(root, video, ENDING)

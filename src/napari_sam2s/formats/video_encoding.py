@@ -26,10 +26,8 @@ _GIF = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:di
 def write_video(frames: Iterable[NDArray[np.uint8]], path: Path | str, *, fps: float = 25.0, quality: int = 20) -> Path:
     """Write frames ``(Y, X, 3)`` uint8 as H.264, whole or not at all; ``quality`` is the constant rate factor, lower is better.
 
-    Raises
-    ------
-    FormatError
-        If there are no frames, the file's ending is not that of a video (see ``ENDINGS``), or it cannot be written.
+    Raises :class:`FormatError` if there are no frames, the file's ending is not that of a video (see ``ENDINGS``), or it
+    cannot be written.
     """
     codec = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", str(quality), "-preset", "veryfast", "-threads", "2"]
     return _write(frames, Path(path), fps, codec, ENDINGS, "a video", even=True)
@@ -38,10 +36,7 @@ def write_video(frames: Iterable[NDArray[np.uint8]], path: Path | str, *, fps: f
 def write_gif(frames: Iterable[NDArray[np.uint8]], path: Path | str, *, fps: float = 10.0) -> Path:
     """Write frames ``(Y, X, 3)`` uint8 as a GIF that plays for ever, whole or not at all.
 
-    Raises
-    ------
-    FormatError
-        If there are no frames, the file does not end in ``.gif``, or it cannot be written.
+    Raises :class:`FormatError` if there are no frames, the file does not end in ``.gif``, or it cannot be written.
     """
     return _write(frames, Path(path), fps, ["-filter_complex", _GIF, "-loop", "0"], (".gif",), "a GIF", even=False)
 

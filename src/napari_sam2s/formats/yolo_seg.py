@@ -28,10 +28,7 @@ LABELS, DATA = "labels", "data.yaml"
 def write_yolo_seg(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_yolo/``; return that folder.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, or the folder is there already or cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, or the folder is there already or cannot be written.
     """
     frames, (_, height, width) = annotated_frames(masklets, video), shape_of(masklets)
     objects = tuple(masklets.objects)

@@ -36,10 +36,7 @@ ENDING = "_ytvis.json"
 def write_youtube_vis(masklets: Masklets, root: Path | str, video: str) -> Path:
     """Write masklets as ``root/<video>_ytvis.json``, or as the file ``root`` if that ends in ``.json``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If nothing is annotated, or the file cannot be written.
+    Raises :class:`FormatError` if nothing is annotated, or the file cannot be written.
     """
     frames = annotated_frames(masklets, video)
     count, height, width = shape_of(masklets)
@@ -154,10 +151,7 @@ class YouTubeVisMasklets:
 def read_youtube_vis(path: Path | str) -> dict[str, YouTubeVisMasklets]:
     """Read a file, or all ``*_ytvis.json`` of a folder: ``{video name: masklets}``.
 
-    Raises
-    ------
-    FormatError
-        If it is not a YouTube-VIS file.
+    Raises :class:`FormatError` if it is not a YouTube-VIS file.
     """
     videos: dict[str, YouTubeVisMasklets] = {}
     for file in files_in(path, ENDING):

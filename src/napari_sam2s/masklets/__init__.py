@@ -8,12 +8,12 @@ from napari_sam2s.masklets.clean_up import CleanUp
 from napari_sam2s.masklets.identity_links import Link, Question
 from napari_sam2s.masklets.mask_statistics import Series
 from napari_sam2s.masklets.phases import Phase
-from napari_sam2s.masklets.presence import Span
 from napari_sam2s.masklets.project import Project
 from napari_sam2s.masklets.protocol import LabelMasklets, Masklets
 from napari_sam2s.masklets.quality_checks import Thresholds
 from napari_sam2s.masklets.review import Reason, Review, ReviewSpan
 from napari_sam2s.masklets.run_records import Run
+from napari_sam2s.masklets.span_states import Span
 from napari_sam2s.masklets.track_edit_preview import Change, TrackEdit
 from napari_sam2s.masklets.types import Object, Origin, Prompt, Scores
 

@@ -66,10 +66,7 @@ PRESETS: dict[str, ClassList] = {
 def class_list(name_or_file: str | Path) -> ClassList:
     """Return a preset by its name (see :data:`PRESETS`), or a list from a file.
 
-    Raises
-    ------
-    FormatError
-        If it is neither; see :func:`read_class_list`.
+    Raises :class:`FormatError` if it is neither; see :func:`read_class_list`.
     """
     preset = PRESETS.get(str(name_or_file))
     return preset if preset is not None else read_class_list(name_or_file)
@@ -78,10 +75,7 @@ def class_list(name_or_file: str | Path) -> ClassList:
 def read_class_list(path: Path | str) -> ClassList:
     """Read names from a text file (one a line, ``#`` begins a comment) or a JSON file (a list, or ``{"classes": [...]}``).
 
-    Raises
-    ------
-    FormatError
-        If the file cannot be read, holds no names, or one of them twice.
+    Raises :class:`FormatError` if the file cannot be read, holds no names, or one of them twice.
     """
     path = user_path(path)
     try:

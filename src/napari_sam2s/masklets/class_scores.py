@@ -48,13 +48,7 @@ class ClassScores:
         ).tobytes()
 
     def unpack(self, packed: bytes | None) -> dict[str, float]:
-        """Return probabilities by name.
-
-        Raises
-        ------
-        ProjectError
-            If they are damaged, or their list of names is missing.
-        """
+        """Return probabilities by name. Raises :class:`ProjectError` if they are damaged, or their list of names is missing."""
         if packed is None:
             return {}
         try:

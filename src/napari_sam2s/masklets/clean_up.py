@@ -84,10 +84,7 @@ class CleanUp:
     def apply(self, project: Project) -> int:
         """Do it, as one step of undo; return how many masks changed.
 
-        Raises
-        ------
-        ProjectError
-            If the span or the object does not exist, or the object is locked.
+        Raises :class:`ProjectError` if the span or the object does not exist, or the object is locked.
         """
         return project.tracks.reshape(self.object_id, self._changed(project), self.kind)
 
@@ -99,13 +96,7 @@ class CleanUp:
                 yield frame, after
 
     def preview(self, project: Project) -> Change:
-        """Say what would be cleaned up; nothing is changed.
-
-        Raises
-        ------
-        ProjectError
-            As for :meth:`apply`.
-        """
+        """Say what would be cleaned up; nothing is changed. Raises :class:`ProjectError` as for :meth:`apply`."""
         stop = project.tracks.check_span(self.start, self.stop, self.object_id)
         part = project.masks.series(self.object_id).part(self.start, stop)
         there = part.area > 0

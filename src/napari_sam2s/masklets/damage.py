@@ -299,10 +299,7 @@ def _sound_snapshot(data: object) -> bool:
 def find_damage(path: Path | str) -> Damage:
     """Read all of a project, every page and every mask, and say what is damaged.
 
-    Raises
-    ------
-    ProjectError
-        If it is no project, or so damaged that not even its tables are known.
+    Raises :class:`ProjectError` if it is no project, or so damaged that not even its tables are known.
     """
     with Remains(path) as remains:
         remains.check_pages()

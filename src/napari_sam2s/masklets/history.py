@@ -47,10 +47,8 @@ class History:
     def undo(self) -> str | None:
         """Undo the last step and return its name, or ``None`` if there is none.
 
-        Raises
-        ------
-        ProjectError
-            If that step is a run that is still going on, or would bring back what lies behind the end of the video.
+        Raises :class:`ProjectError` if that step is a run that is still going on, or would bring back what lies behind the
+        end of the video.
         """
         with self._store.unchecked_references(), self._store.transaction() as db:
             row = self._store.log.last_done()

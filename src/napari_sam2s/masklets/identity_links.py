@@ -150,13 +150,7 @@ class Links(LiveSequence[Link]):
         return int(shown[max(0, int(np.searchsorted(shown, frame)) - 1)])
 
     def question(self, link_id: int) -> Question:
-        """Return what is asked next about a link.
-
-        Raises
-        ------
-        ProjectError
-            If nothing is.
-        """
+        """Return what is asked next about a link. Raises :class:`ProjectError` if nothing is."""
         for question in self.questions():
             if question.link.id == link_id:
                 return question
@@ -165,20 +159,15 @@ class Links(LiveSequence[Link]):
     def accept(self, link_id: int) -> None:
         """Say that a link's object is the candidate in question: its masks become the candidate's, and it goes; one step.
 
-        Raises
-        ------
-        ProjectError
-            If nothing is asked about the link, or one of the two objects is locked.
+        Raises :class:`ProjectError` if nothing is asked about the link, or one of the two objects is locked.
         """
         self.decide(link_id, self.question(link_id).listed_as)
 
     def decide(self, link_id: int, same_as: int) -> None:
         """Say which object a link's object is, without being asked: any other, which it joins, or itself; one step of undo.
 
-        Raises
-        ------
-        ProjectError
-            If the link is decided, one of the objects does not exist or is locked, or the two are on one frame together.
+        Raises :class:`ProjectError` if the link is decided, one of the objects does not exist or is locked, or the two are
+        on one frame together.
         """
         link = self.get(link_id)
         if link.same_as is not None:

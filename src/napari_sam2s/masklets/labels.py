@@ -1,59 +1,25 @@
-"""Masks as one image of ids a frame, and a project as an array of them: what a napari Labels layer takes as its data."""
+"""A project as an array of one image of ids a frame: what a napari Labels layer takes as its data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from napari_sam2s.errors import FormatError, ProjectError
-from napari_sam2s.masklets import rle
+from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter, Row
 from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.store import Store
-from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import array_of
 from napari_sam2s.wording import counted
 
 CACHED_FRAMES = 16
 LARGEST_COPY = 8 * 2**30  # bytes
-
-
-def label_image(
-    masks: Mapping[int, NDArray[np.bool_] | rle.Mask],
-    objects: Iterable[Object],
-    size: tuple[int, int],
-    dtype: DTypeLike = np.int32,
-) -> NDArray[Any]:
-    """Return masks as one image of ids, ``(Y, X)`` of ``dtype``; 0 is background.
-
-    Where objects overlap, the one further down the object table covers the others: the one of higher ``order``, and of two
-    with the same order the one of higher id. Objects without a place in a table (of folders and arrays) are of order 0, so
-    the higher id covers. This is the one rule: the Labels view, every file with one label a pixel and every picture of masks
-    follow it.
-
-    Raises
-    ------
-    FormatError
-        If a mask has another size.
-    """
-    order = {o.id: o.order for o in objects}
-    image = np.zeros(size, dtype=dtype)
-    for object_id in sorted(masks, key=lambda i: (order.get(i, 0), i)):
-        mask = masks[object_id]
-        if isinstance(mask, rle.Mask):
-            crop = rle.crop_in(mask, size)
-            part = image[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
-            np.copyto(part, np.asarray(object_id, image.dtype), where=crop)
-        elif mask.shape != size:
-            raise FormatError(f"The mask of object {object_id} is {mask.shape}, the video {size}.")
-        else:
-            image[mask] = object_id
-    return image
 
 
 class LabelView:
@@ -191,10 +157,7 @@ class LabelView:
     def paint(self, frame: int, before: NDArray[Any], after: NDArray[Any]) -> None:
         """Take over what a person changed in the label image of a frame, as one step of undo.
 
-        Raises
-        ------
-        ProjectError
-            If a label is not the id of an object, or the object is locked.
+        Raises :class:`ProjectError` if a label is not the id of an object, or the object is locked.
         """
         changed = before != after
         if not changed.any():
@@ -219,10 +182,7 @@ class LabelView:
     def __deepcopy__(self, memo: dict[int, Any]) -> NDArray[Any]:
         """Return the masks as they are now, in an array of their own: what a duplicate of their layer holds.
 
-        Raises
-        ------
-        ProjectError
-            If that takes more than 8 GB.
+        Raises :class:`ProjectError` if that takes more than 8 GB.
         """
         if self.nbytes > LARGEST_COPY:
             raise ProjectError(
@@ -237,10 +197,8 @@ class LabelView:
 def _ids(value: Any, largest: int) -> NDArray[Any]:
     """Return labels that are painted, which are ids of objects up to the largest, or 0.
 
-    Raises
-    ------
-    ProjectError
-        If they are no whole numbers from 0 on, or there is no such object: NumPy would make smaller numbers of larger ones.
+    Raises :class:`ProjectError` if they are no whole numbers from 0 on, or there is no such object: NumPy would make smaller
+    numbers of larger ones.
     """
     given = array_of(value, ProjectError, "Labels are ids of objects, or 0")
     whole = given.dtype.kind in "uib" or (given.dtype.kind == "f" and bool((given == np.floor(given)).all()))

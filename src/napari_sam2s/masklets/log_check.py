@@ -56,10 +56,7 @@ def refuse_foreign_log(path: Path, *, alone: bool) -> bool:
 
     ``alone`` says that nobody else can be writing.
 
-    Raises
-    ------
-    ProjectError
-        If it is of another file, or of another moment.
+    Raises :class:`ProjectError` if it is of another file, or of another moment.
     """
     log = log_of(path)
     for attempt in itertools.count(1):

@@ -17,7 +17,7 @@ from napari_sam2s.masklets.mask_statistics import COLUMNS as SERIES_COLUMNS
 from napari_sam2s.masklets.mask_statistics import LARGEST_SIDE, NO_ORIGIN, PACKED, Series, SeriesCache
 from napari_sam2s.masklets.objects import LIVING
 from napari_sam2s.masklets.page_check import damaged
-from napari_sam2s.masklets.presence import LOW_SCORE, Span
+from napari_sam2s.masklets.span_states import Span
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Origin, Scores
 from napari_sam2s.masklets.validation import frame_of, id_of
@@ -137,9 +137,9 @@ class MaskQueries:
         series = self.series(object_id)
         return [int(t) for t in series.frames[series.confirmed]]
 
-    def presence(self, object_id: int, low_score: float = LOW_SCORE) -> list[Span]:
+    def presence(self, object_id: int) -> list[Span]:
         """Return where an object is present, absent, of low score or unseen, as spans that cover the video."""
-        return self.series(object_id).spans(self._store.shape[0], low_score)
+        return self.series(object_id).spans(self._store.shape[0])
 
     def series(self, object_id: int) -> Series:
         """Return area, scores, bounding box and origin of every mask of an object, as arrays by frame.

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.masklets.presence import LOW_SCORE, Span, spans
+from napari_sam2s.masklets.span_states import Span, spans
 from napari_sam2s.masklets.types import Origin
 
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
@@ -66,9 +66,9 @@ class Series:
         """Return the frames whose masks have an origin."""
         return self.frames[self.of(origin)]
 
-    def spans(self, frames: int, low_score: float = LOW_SCORE) -> list[Span]:
+    def spans(self, frames: int) -> list[Span]:
         """Return where the object is over a video of ``frames`` frames, see ``project.masks.presence``."""
-        return spans(frames, self.frames, self.area, self.iou, low_score)
+        return spans(frames, self.frames, self.area, self.iou)
 
     @classmethod
     def of_rows(cls, rows: Sequence[Sequence[float | str | None]]) -> Series:

@@ -73,13 +73,7 @@ class Objects(LiveSequence[Object]):
         return int(self._store.rows(f"SELECT max(ifnull(({given}), 0), ifnull(max(id), 0)) FROM objects")[0][0])
 
     def get(self, object_id: int) -> Object:
-        """Return an object by its id.
-
-        Raises
-        ------
-        ProjectError
-            If there is none, or it was removed.
-        """
+        """Return an object by its id. Raises :class:`ProjectError` if there is none, or it was removed."""
         wanted, known = id_of(object_id), self.read()
         for one in known:
             if one.id == wanted:
@@ -89,10 +83,7 @@ class Objects(LiveSequence[Object]):
     def check(self, *object_ids: int, removed_too: bool = False) -> None:
         """Refuse objects that the project does not have, or (``removed_too``) never had.
 
-        Raises
-        ------
-        ProjectError
-            Naming the objects that there are.
+        Raises :class:`ProjectError` (naming the objects that there are).
         """
         rows = self._store.rows("SELECT id, removed FROM objects ORDER BY id")
         missing = set(map(id_of, object_ids)) - {row["id"] for row in rows if removed_too or not row["removed"]}
@@ -137,10 +128,7 @@ class Objects(LiveSequence[Object]):
     def set_parent(self, object_id: int, parent: int | None) -> None:
         """Say which object divided into this one and others; ``None``: none that is known.
 
-        Raises
-        ------
-        ProjectError
-            If there is no such object, or it would descend from itself.
+        Raises :class:`ProjectError` if there is no such object, or it would descend from itself.
         """
         if parent is not None:
             parent = self.get(parent).id

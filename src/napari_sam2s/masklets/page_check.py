@@ -25,10 +25,7 @@ def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> lis
 def refuse_broken_pages(connection: sqlite3.Connection, path: Path, *, large: bool = False) -> None:
     """Look at the pages and indices of a small file, which costs little; of a ``large`` one too, if wanted.
 
-    Raises
-    ------
-    ProjectError
-        If some are damaged.
+    Raises :class:`ProjectError` if some are damaged.
     """
     if (large or path.stat().st_size <= SMALL_BYTES) and (found := page_problems(connection)):
         first = found[0].splitlines()[-1]

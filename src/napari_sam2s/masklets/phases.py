@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.live_sequence import LiveSequence
-from napari_sam2s.masklets.presence import Span
+from napari_sam2s.masklets.span_states import Span
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.validation import frame_of, id_of, name_of
 

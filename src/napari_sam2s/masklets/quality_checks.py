@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.masklets.mask_parts import ALIKE
 from napari_sam2s.masklets.mask_statistics import ORIGINS, Series
-from napari_sam2s.masklets.presence import LOW_SCORE
+from napari_sam2s.masklets.span_states import LOW_SCORE
 
 LOOSE = 0.9  # of the most that an object ever does: how much of its box a mask in two parts fills at most
 MERGE = 12  # frames: doubts about the same objects that are closer than this belong together

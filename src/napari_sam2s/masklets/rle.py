@@ -55,10 +55,7 @@ def runs_of(mask: Mask) -> NDArray[np.int64]:
 def of_runs(lengths: NDArray[np.int64], box: tuple[int, int, int, int]) -> Mask:
     """Return the mask whose box ``(y0, x0, height, width)`` is filled with runs as :func:`runs_of` gives them.
 
-    Raises
-    ------
-    ValueError
-        If they do not fill the box, or are below 0.
+    Raises :class:`ValueError` if they do not fill the box, or are below 0.
     """
     y0, x0, height, width = box
     return encode(np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(height, width), (y0, x0))
@@ -115,13 +112,7 @@ def _unpack(mask: Mask) -> NDArray[np.int64]:
 
 
 def decode_crop(mask: Mask) -> NDArray[np.bool_]:
-    """Return the crop of a mask, ``(height, width)`` bool.
-
-    Raises
-    ------
-    ProjectError
-        If what was kept of it is damaged.
-    """
+    """Return the crop of a mask, ``(height, width)`` bool. Raises :class:`ProjectError` if what was kept of it is damaged."""
     lengths = _unpack(mask) if mask.counts else np.zeros(0, np.int64)
     if not mask.counts and mask.area:
         raise ProjectError(f"A mask of the project is damaged (it has no run lengths): {REMEDY}.")

@@ -198,10 +198,7 @@ def unsound_fact(facts: Mapping[str, Any]) -> str | None:
 def refuse_unsound_rows(connection: sqlite3.Connection, path: Path, frames: int) -> None:
     """Look at the tables and rows of a project of ``frames`` frames; at masks only in a file that is not large.
 
-    Raises
-    ------
-    ProjectError
-        If one is not what this package writes, with its place and value.
+    Raises :class:`ProjectError` if one is not what this package writes, with its place and value.
     """
     try:
         found = wrong_tables(connection) or _unsound_rows(connection, frames) or _unsound_references(connection)

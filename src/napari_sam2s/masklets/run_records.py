@@ -124,13 +124,7 @@ class Runs(LiveSequence[Run]):
         return run
 
     def resume(self, run: int) -> None:
-        """Note that a propagation is resumed.
-
-        Raises
-        ------
-        ProjectError
-            If there is no such run, or it was undone.
-        """
+        """Note that a propagation is resumed. Raises :class:`ProjectError` if there is no such run, or it was undone."""
         with self._store.transaction() as db:
             self._step_id(run)
             db.execute("UPDATE runs SET status = 'running', finished = NULL WHERE id = ?", (run,))

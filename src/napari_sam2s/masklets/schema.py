@@ -169,10 +169,8 @@ def wrong_tables(connection: sqlite3.Connection, *, lacks: bool = False) -> str 
 def connect(path: Path, *, writable: bool, check: bool = True) -> sqlite3.Connection:
     """Open the file of a project, brought up to date if an older version made it; of small files the pages are checked.
 
-    Raises
-    ------
-    ProjectError
-        If it is not one, is damaged, comes from a newer version, or has the log of another one beside it.
+    Raises :class:`ProjectError` if it is not one, is damaged, comes from a newer version, or has the log of another one
+    beside it.
     """
     mode, log_was_there = "rw" if writable else "ro", refuse_foreign_log(path, alone=writable)
     try:
@@ -313,10 +311,7 @@ def check_new(path: Path) -> None:
 def create(path: Path, facts: Mapping[str, object]) -> None:
     """Make a new file that knows ``facts``; it appears whole or not at all.
 
-    Raises
-    ------
-    ProjectError
-        If there is one already, or it cannot be written there.
+    Raises :class:`ProjectError` if there is one already, or it cannot be written there.
     """
     check_new(path)
     for left in path.parent.glob(f"{glob.escape(path.name)}.new-*"):

@@ -143,10 +143,7 @@ class Store:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Do several things at once or not at all; may be nested.
 
-        Raises
-        ------
-        ProjectError
-            If the project is open for reading only or closed, or the disk is full or broken.
+        Raises :class:`ProjectError` if the project is open for reading only or closed, or the disk is full or broken.
         """
         with self.guard:
             self._check_open()
@@ -236,13 +233,7 @@ class Store:
             self._frames_to_tell.update(frames)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
-        """Read from the file.
-
-        Raises
-        ------
-        ProjectError
-            If the project is closed, or damaged.
-        """
+        """Read from the file. Raises :class:`ProjectError` if the project is closed, or damaged."""
         with self.guard:
             self._check_open()
             try:
@@ -256,10 +247,7 @@ class Store:
     def check_pages(self) -> None:
         """Look once at all pages and indices, for whoever reads all masks: ones that a broken disk left out go unnoticed.
 
-        Raises
-        ------
-        ProjectError
-            If some are damaged.
+        Raises :class:`ProjectError` if some are damaged.
         """
         with self.guard:
             self._check_open()

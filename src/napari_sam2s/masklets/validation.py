@@ -112,10 +112,7 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
 def plain(value: Any) -> Any:
     """Return what a torch tensor holds, with a gradient or on a GPU, as an array; anything else as it is.
 
-    Raises
-    ------
-    Sam2sError
-        If it holds no values that NumPy can have, as one of the meta device.
+    Raises :class:`Sam2sError` if it holds no values that NumPy can have, as one of the meta device.
     """
     if not hasattr(value, "detach") or not hasattr(value, "layout"):  # an open file has the first, which closes it
         return value
@@ -146,10 +143,7 @@ def array_of(value: Any, error: type[Sam2sError], otherwise: str) -> NDArray[Any
 def name_of(value: str) -> str:
     """Return a name as it is kept: text on one line, without characters that a terminal or a file takes for commands.
 
-    Raises
-    ------
-    ProjectError
-        If it is no text, nothing is left of it, or it is longer than 100,000 characters.
+    Raises :class:`ProjectError` if it is no text, nothing is left of it, or it is longer than 100,000 characters.
     """
     if not isinstance(value, str):
         raise ProjectError(f"A name is text; got {value!r}.")
@@ -181,10 +175,8 @@ def shown_name(text: str) -> str:
 def colour_of(value: Any) -> tuple[int, int, int]:
     """Return a colour, which is red, green and blue from 0 to 255.
 
-    Raises
-    ------
-    ProjectError
-        If it is anything else; of names, ``"#rrggbb"`` and fractions from 0 to 1 the sentence says what they are.
+    Raises :class:`ProjectError` if it is anything else; of names, ``"#rrggbb"`` and fractions from 0 to 1 the sentence says
+    what they are.
     """
     meant = read_colour(value)
     if meant is None:
@@ -221,10 +213,7 @@ def _whole(value: Any) -> bool:
 def user_path(value: Path | str) -> Path:
     """Return a path as it is typed: ``~`` is the home folder, unless there is a file of that name or no such user.
 
-    Raises
-    ------
-    ProjectError
-        If it has a character that no path has, or is longer than a path can be.
+    Raises :class:`ProjectError` if it has a character that no path has, or is longer than a path can be.
     """
     path = Path(value)
     if "\0" in str(path):

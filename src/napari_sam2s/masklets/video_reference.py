@@ -87,10 +87,7 @@ class VideoReference:
     def check(self, video: Any) -> None:
         """Make sure that a video is the one this project belongs to.
 
-        Raises
-        ------
-        ProjectError
-            If it has another size or length, or other content.
+        Raises :class:`ProjectError` if it has another size or length, or other content.
         """
         shape, ours = _shape(video), self._store.shape
         if shape != ours:
@@ -114,10 +111,8 @@ class VideoReference:
     def relink(self, video: Any) -> None:
         """Take another file as the project's video from now on: a copy encoded anew, or the recording continued or cut.
 
-        Raises
-        ------
-        ProjectError
-            If its frames have another size, or it ends before the last frame that has masks, prompts, links or a phase.
+        Raises :class:`ProjectError` if its frames have another size, or it ends before the last frame that has masks,
+        prompts, links or a phase.
         """
         shape, ours = _shape(video), self._store.shape
         if shape[1:] != ours[1:]:

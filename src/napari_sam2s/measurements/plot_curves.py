@@ -44,10 +44,7 @@ class Curve:
     def smoothed(self, window: int) -> Curve:
         """Return the mean over ``window`` frames around each frame, of what is known among them; NaN stays NaN.
 
-        Raises
-        ------
-        FormatError
-            If the window is no odd number of frames.
+        Raises :class:`FormatError` if the window is no odd number of frames.
         """
         if window < 1 or window % 2 == 0:
             raise FormatError(f"Smoothing takes an odd number of frames, such as 25; got {window}.")
@@ -177,10 +174,7 @@ def table_columns(table: pd.DataFrame) -> list[str]:
 def table_curves(table: pd.DataFrame, column: str, objects: Iterable[Object]) -> list[Curve]:
     """Return curves of a column of a table of frames, as :func:`measure` gives it.
 
-    Raises
-    ------
-    FormatError
-        If there is no such column.
+    Raises :class:`FormatError` if there is no such column.
     """
     if column not in table_columns(table):
         raise FormatError(f"There is no column {column!r} of numbers; there are {', '.join(table_columns(table))}.")
@@ -195,10 +189,7 @@ def table_curves(table: pd.DataFrame, column: str, objects: Iterable[Object]) ->
 def write_curves(curves: Sequence[Curve], path: Path, quantity: str, window: int, seconds: NDArray[np.float64] | None) -> Path:
     """Write the numbers behind a plot as CSV: a row a frame, a column a curve; the smoothing is in the columns' names.
 
-    Raises
-    ------
-    FormatError
-        If it cannot be written.
+    Raises :class:`FormatError` if it cannot be written.
     """
     smooth = f", mean of {window} frames" if window > 1 else ""
     frames = np.unique(np.concatenate([c.frames for c in curves])) if curves else np.empty(0, np.int64)

@@ -18,10 +18,7 @@ ENDINGS = (".csv", ".parquet")
 def check_target(path: Path | str) -> Path:
     """Return the file of a table, if one can be written under that name and none is there (unless it may be replaced).
 
-    Raises
-    ------
-    FormatError
-        If not.
+    Raises :class:`FormatError` if that cannot be.
     """
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:
@@ -36,10 +33,8 @@ def check_target(path: Path | str) -> Path:
 def write_table(table: pd.DataFrame, path: Path | str) -> Path:
     """Write a table as ``.csv`` or ``.parquet``; return the file.
 
-    Raises
-    ------
-    FormatError
-        If the name ends otherwise, the file exists or cannot be written, or pyarrow is not there for Parquet.
+    Raises :class:`FormatError` if the name ends otherwise, the file exists or cannot be written, or pyarrow is not there for
+    Parquet.
     """
     path = check_target(path)
     with whole_file(path) as part:

@@ -28,6 +28,7 @@ _TRUNK = re.compile(r"^(.+?\.)image_encoder\.(?:module\.)?trunk\.")  # behind th
 _WEIGHTS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights", "params")  # where they may lie,
 _AVERAGED = re.compile(r"ema|swa|averaged", re.I)  # and where their average over the training
 _DEPTH = 3
+NAMED = 8  # of many tensors
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
     Beside the weights there may be numbers and arrays of NumPy, ``argparse.Namespace`` and paths, as training scripts leave
     them.
 
-    Raises
-    ------
-    ModelError
-        If it cannot be read, is cut short, damaged, something else, holds code, or holds no weights.
+    Raises :class:`ModelError` if it cannot be read, is cut short, damaged, something else, holds code, or holds no weights.
     """
     try:
         path.open("rb").close()
@@ -112,10 +110,7 @@ def _has_tensors(value: Any) -> bool:
 def _where_weights_are(content: Mapping[Any, Any], path: Path) -> Mapping[Any, Any]:
     """Return the part of a file that holds the weights, however deep training scripts have put it.
 
-    Raises
-    ------
-    ModelError
-        If there is none, or several of which none has a name that tells.
+    Raises :class:`ModelError` if there is none, or several of which none has a name that tells.
     """
     inside: Any = content
     for _ in range(_DEPTH):
@@ -143,10 +138,7 @@ def _is_of_optimizer(key: Any) -> bool:
 def _named(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return weights by the names of the network's own tensors, without what wrappers left in them.
 
-    Raises
-    ------
-    ModelError
-        If two have one name then: which of them is meant is not known.
+    Raises :class:`ModelError` if two have one name then: which of them is meant is not known.
     """
     names = {name: _plain(name) for name in weights}
     if fronts := {match[1] for name in names.values() if (match := _TRUNK.match(name))}:
@@ -167,10 +159,7 @@ def _named(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
 def _dense(name: str, weight: Tensor, scale: Tensor | None, path: Path) -> Tensor:
     """Return a weight as numbers that can be put into a network.
 
-    Raises
-    ------
-    ModelError
-        If it is quantised or holds no values.
+    Raises :class:`ModelError` if it is quantised or holds no values.
     """
     if weight.is_quantized or weight.is_meta or weight.layout != torch.strided:
         raise ModelError(f"{path} has weights that are not plain numbers ({name}): save them dense, in float32 or 16 bits.")
@@ -199,9 +188,9 @@ def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight.float() / scale).round().to(torch.int8), scale
 
 
-def some(names: list[str] | tuple[str, ...], most: int = 8) -> str:
+def some(names: list[str] | tuple[str, ...]) -> str:
     """Return the first of many names in words."""
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "") or "none"
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "") or "none"
 
 
 def _plain(name: str) -> str:

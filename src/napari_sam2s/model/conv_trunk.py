@@ -12,15 +12,16 @@ from napari_sam2s.model.network_config import TrunkConfig
 from napari_sam2s.model.position import sine_2d
 
 GELU = nn.GELU()
+HEAD_DIM = 32
 SHARED = 2  # stages, those of strides 4 and 8, that a head for first prompts has in common with the network: a hundredth of it
 
 
 class ConvBlock(nn.Module):
     """An inverted residual: widen, look around with a depthwise 5 x 5, narrow."""
 
-    def __init__(self, dim: int, expansion: int = 3) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        wide = expansion * dim
+        wide = 3 * dim
         self.depthwise = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
         self.norm = nn.GroupNorm(1, dim)
         self.expand = nn.Conv2d(dim, wide, 1)
@@ -34,9 +35,9 @@ class ConvBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """A transformer block over the whole map, with a fixed sine position added to its queries and keys."""
 
-    def __init__(self, dim: int, head_dim: int = 32) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.heads = dim // head_dim
+        self.heads = dim // HEAD_DIM
         self.norm1 = nn.LayerNorm(dim)
         self.qk = nn.Linear(dim, 2 * dim)
         self.v = nn.Linear(dim, dim)

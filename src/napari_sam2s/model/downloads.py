@@ -66,10 +66,7 @@ def offline_folders() -> list[Path]:
 def address(entry: ModelEntry) -> str:
     """Return where a file is fetched from: its publisher, or the mirror that the environment names.
 
-    Raises
-    ------
-    ModelError
-        If what the environment names is no address.
+    Raises :class:`ModelError` if what the environment names is no address.
     """
     if mirror := _mirror("SAM2S_MODEL_MIRROR"):
         return f"{mirror}/{entry.file}"
@@ -114,10 +111,7 @@ def find_local(entry: ModelEntry) -> Path | None:
 def local_weights(name: str) -> Path:
     """Return the file of downloaded weights.
 
-    Raises
-    ------
-    ModelError
-        If they are not there; nothing is ever downloaded without being asked for.
+    Raises :class:`ModelError` if they are not there; nothing is ever downloaded without being asked for.
     """
     entry = registry()[name]
     path = find_local(entry)
@@ -139,10 +133,7 @@ def how_to_get(entry: ModelEntry) -> str:
 def checked_weights(name: str) -> Path:
     """Return the file of published weights after comparing its SHA-256 with the one that is known of it.
 
-    Raises
-    ------
-    ModelError
-        If they are not there, or are not the published ones.
+    Raises :class:`ModelError` if they are not there, or are not the published ones.
     """
     entry, path = registry()[name], local_weights(name)
     _compare(entry, path, sha256_once(path))
@@ -192,10 +183,7 @@ def download(entry: ModelEntry, progress: Progress | None = None) -> Path:
 def verify(entry: ModelEntry) -> str:
     """Return the SHA-256 of a file on this machine after comparing it, read anew, with the one that is known of it.
 
-    Raises
-    ------
-    ModelError
-        If it is not there, or is not what it should be.
+    Raises :class:`ModelError` if it is not there, or is not what it should be.
     """
     path = find_local(entry)
     if path is None:
@@ -204,13 +192,7 @@ def verify(entry: ModelEntry) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, 64 hex digits.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be read.
-    """
+    """Return the SHA-256 of a file, 64 hex digits. Raises :class:`ModelError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

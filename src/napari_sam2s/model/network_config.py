@@ -73,7 +73,7 @@ class ModelConfig:
     decoder_heads: int = 8
     decoder_feedforward: int = 2048
     num_maskmem: int = 7  # conditioning + 6 most recent
-    max_pointers: int = 16
+    max_pointers: int = 16  # nothing reads it; checkpoints have it (a policy says how many)
     # What SAM 2.1 has and SAM 2.0 has not
     no_object_memory: bool = True  # `no_obj_embed_spatial`
     pointer_time: bool = True  # signed temporal encoding of object pointers
@@ -158,10 +158,7 @@ class ModelConfig:
     def from_dict(cls, data: dict[str, Any]) -> ModelConfig:
         """Read what :meth:`to_dict` gave.
 
-        Raises
-        ------
-        ModelError
-            If a key is not one of ours, as in a checkpoint of a newer version.
+        Raises :class:`ModelError` if a key is not one of ours, as in a checkpoint of a newer version.
         """
         unknown = set(data) - {field.name for field in fields(cls)}
         trunk = dict(data.get("trunk", {}))

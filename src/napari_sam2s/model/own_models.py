@@ -43,13 +43,7 @@ def remembered_size(sha256: str) -> int | None:
 
 
 def remember_size(path: Path, input_size: int) -> None:
-    """Keep what the user says of a file.
-
-    Raises
-    ------
-    ModelError
-        If the network cannot have that size.
-    """
+    """Keep what the user says of a file. Raises :class:`ModelError` if the network cannot have that size."""
     check_image_size(input_size)
     digest = sha256_once(path)
     known = [model for model in _read() if model.sha256 == digest] or [OwnModel("", str(path.resolve()), digest)]
@@ -59,10 +53,7 @@ def remember_size(path: Path, input_size: int) -> None:
 def add_model(path: Path, name: str = "", input_size: int | None = None) -> OwnModel:
     """Give a checkpoint a name that commands, the menu and :func:`napari_sam2s.load_model` know; the file stays where it is.
 
-    Raises
-    ------
-    ModelError
-        If there is no such file, or the name or the size will not do.
+    Raises :class:`ModelError` if there is no such file, or the name or the size will not do.
     """
     if not path.is_file():
         raise ModelError(f"There is no file {path} to add.")
@@ -89,13 +80,7 @@ def default_name(path: Path) -> str:
 
 
 def own_weights(model: OwnModel) -> Path:
-    """Return the file of a model that was added.
-
-    Raises
-    ------
-    ModelError
-        If it has gone, or has changed.
-    """
+    """Return the file of a model that was added. Raises :class:`ModelError` if it has gone, or has changed."""
     path = Path(model.path)
     if not path.is_file():
         raise ModelError(f"{model.name} was at {path} and has gone: `napari-sam2s models add FILE --name {model.name}` again.")

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from napari_sam2s.model.network_config import ModelConfig
 
+DEPTH = 2  # layers
+
 
 class MapReading(nn.Module):
     """Latents read a map, with one head."""
@@ -80,12 +82,12 @@ def _feed_forward(dim: int) -> nn.Sequential:
 class SpatialPerceiver(nn.Module):
     """Memory maps -> latents."""
 
-    def __init__(self, config: ModelConfig, depth: int = 2) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim, self.side = config.memory_dim, config.latent_side
         self.latents = nn.Parameter(torch.randn(config.latents, dim))
         self.latents_2d = nn.Parameter(torch.randn(self.side**2, dim))
-        self.layers = nn.ModuleList(PerceiverLayer(dim) for _ in range(depth))
+        self.layers = nn.ModuleList(PerceiverLayer(dim) for _ in range(DEPTH))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, maps: Tensor, place: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from napari_sam2s.model.layers import LayerNorm2d
 
 NEGATIVE, POSITIVE, BOX_FIRST, BOX_SECOND = 0, 1, 2, 3  # labels of points; the box is its two corners
 PADDING = -1  # label of a point that is none
+MASK_CHANNELS = 16
 
 
 class RandomPositionEncoding(nn.Module):
@@ -33,20 +34,20 @@ class RandomPositionEncoding(nn.Module):
 class PromptEncoder(nn.Module):
     """Turn prompts, in pixels of the network's input, into what the mask decoder reads."""
 
-    def __init__(self, channels: int, *, dense_prompts: bool = False, mask_channels: int = 16) -> None:
+    def __init__(self, channels: int, *, dense_prompts: bool = False) -> None:
         super().__init__()
         self.pe_layer = RandomPositionEncoding(channels)
         self.point_embeddings = nn.ModuleList(nn.Embedding(1, channels) for _ in range(4))
         self.not_a_point_embed = nn.Embedding(1, channels)
         self.no_mask_embed = nn.Embedding(1, channels)
         self.mask_downscaling = nn.Sequential(
-            nn.Conv2d(1, mask_channels // 4, 2, stride=2),
-            LayerNorm2d(mask_channels // 4),
+            nn.Conv2d(1, MASK_CHANNELS // 4, 2, stride=2),
+            LayerNorm2d(MASK_CHANNELS // 4),
             nn.GELU(),
-            nn.Conv2d(mask_channels // 4, mask_channels, 2, stride=2),
-            LayerNorm2d(mask_channels),
+            nn.Conv2d(MASK_CHANNELS // 4, MASK_CHANNELS, 2, stride=2),
+            LayerNorm2d(MASK_CHANNELS),
             nn.GELU(),
-            nn.Conv2d(mask_channels, channels, 1),
+            nn.Conv2d(MASK_CHANNELS, channels, 1),
         )
         # Ours, for `nano`: a map of where was clicked, which a small network learns from much sooner than from tokens.
         self.dense_points = nn.Conv2d(3, channels, 3, padding=1) if dense_prompts else None

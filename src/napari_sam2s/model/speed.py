@@ -125,10 +125,7 @@ def fast_image_size(config: ModelConfig) -> int:
 def apply_speed(model: AdjustableNetwork, speed: Speed) -> None:
     """Make a network work with these shortcuts; its weights are converted in place, for good.
 
-    Raises
-    ------
-    ModelError
-        If this machine or version of torch cannot do it.
+    Raises :class:`ModelError` if this machine or version of torch cannot do it.
     """
     if speed.trunk == "bf16":
         model.image_encoder.trunk.bfloat16()

@@ -34,7 +34,6 @@ class Tissue:
 
     picture: NDArray[np.uint8]  # (H, W, 3)
     organ: NDArray[np.bool_] | None  # (H, W)
-    organ_class: str | None
 
 
 def octaves(rng: Rng, side: int, first: int, count: int) -> NDArray[np.float32]:
@@ -136,7 +135,7 @@ def make_tissue(rng: Rng, side: int, organ_class: str | None) -> Tissue:
         picture *= 255
         for channel, plane in enumerate(picture):
             result[rows, :, channel] = plane
-    return Tissue(result, None if soft is None else soft >= 0.5, organ_class)
+    return Tissue(result, None if soft is None else soft >= 0.5)
 
 
 def _blob(rng: Rng, side: int, elongation: float) -> NDArray[np.float32]:

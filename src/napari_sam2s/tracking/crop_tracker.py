@@ -143,10 +143,7 @@ class CropTracker(Tracker):
     def restore(self, snapshot: bytes) -> None:
         """Take up the state of a snapshot; see :meth:`Tracker.restore`.
 
-        Raises
-        ------
-        TrackingError
-            If it is none of a crop, or as there.
+        Raises :class:`TrackingError` if it is none of a crop, or as there.
         """
         try:
             state = json.loads(snapshot)

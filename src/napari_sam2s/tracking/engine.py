@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import shutil
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -23,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.tracking.child_process import address_of
+from napari_sam2s.tracking.child_process import ChildProcess
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
 
 if TYPE_CHECKING:
@@ -34,6 +32,11 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 60.0
 _POLL_S = 0.2
+ENGINE = "napari_sam2s.tracking.engine_process"
+_NOT_STARTED = (
+    f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run `{sys.executable} -m {ENGINE}` to see "
+    "why."
+)
 
 
 class EngineLost(TrackingError):
@@ -99,7 +102,7 @@ class Engine:
     def __init__(
         self, address: str | None = None, *, threads: int | None = None, security: Security | str | Path | None = None
     ) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ChildProcess | None = None
         self._lock = threading.Lock()
         self._keys: Path | None = None
         if address is None:
@@ -107,7 +110,8 @@ class Engine:
                 raise TrackingError("An engine of this machine makes its own keys: give `security` with an address only.")
             security = self._keys = make_keys()
             try:
-                self._process, address = _start_process(threads, self._keys)
+                self._process = ChildProcess(ENGINE, str(self._keys), threads=threads)
+                address = self._process.address(START_TIMEOUT_S, _NOT_STARTED)
             except BaseException:
                 shutil.rmtree(self._keys, ignore_errors=True)
                 raise
@@ -131,7 +135,7 @@ class Engine:
     @property
     def alive(self) -> bool:
         """Whether the engine can still be talked to."""
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and self._process.over:
             return False
         return bool(self._client.status == "running")
 
@@ -162,10 +166,6 @@ class Engine:
         """End the engine, if it is ours, and the connection."""
         self._client.close(timeout=1)
         self._stop_process()
-        if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    pipe.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -190,8 +190,7 @@ class Engine:
 
     def _stop_process(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.end()
         if self._keys is not None:
             shutil.rmtree(self._keys, ignore_errors=True)
 
@@ -308,21 +307,3 @@ class RemoteObject:
             except RuntimeError as error:  # dask's "Worker holding Actor was lost"
                 raise EngineLost(_LOST) from error
         return self._engine._wait(future)
-
-
-def _start_process(threads: int | None, keys: Path) -> tuple[subprocess.Popen[str], str]:
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-    if threads is not None:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "napari_sam2s.tracking.engine_process", str(keys)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    failed = (
-        f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run "
-        f"`{sys.executable} -m napari_sam2s.tracking.engine_process` to see why."
-    )
-    return process, address_of(process, START_TIMEOUT_S, failed)

@@ -26,10 +26,7 @@ _NAME = "napari-sam2s engine"
 def make_keys() -> Path:
     """Make a new key pair; return the folder it is in, which only this user can enter.
 
-    Raises
-    ------
-    TrackingError
-        If the folder for temporary files is full or cannot be written.
+    Raises :class:`TrackingError` if the folder for temporary files is full or cannot be written.
     """
     folder = None
     certificate, key = _certificate_and_key()
@@ -51,10 +48,7 @@ def make_keys() -> Path:
 def security_of(folder: Path) -> Security:
     """Return what dask needs to talk with the keys of a folder, and with nobody who lacks them.
 
-    Raises
-    ------
-    TrackingError
-        If the folder holds no keys of an engine.
+    Raises :class:`TrackingError` if the folder holds no keys of an engine.
     """
     from distributed import Security
 

@@ -29,10 +29,7 @@ def known_masks(
 def directions(direction: str, stop: int | None) -> list[tuple[int, int | None]]:
     """Return the sign of each direction, and where it stops: in ``"both"``, ``stop`` is that of going forward.
 
-    Raises
-    ------
-    TrackingError
-        If it is no direction.
+    Raises :class:`TrackingError` if it is no direction.
     """
     if direction not in get_args(Direction):
         raise TrackingError(f"direction={direction!r} is not one of {', '.join(map(repr, get_args(Direction)))}.")
@@ -50,10 +47,7 @@ def check_frames(frames: range) -> range:
 def check_followed(conditioning: Mapping[int, list[int]], objects: Sequence[int] | None) -> tuple[int, ...]:
     """Return the objects to follow: those asked for, or all that have a prompt.
 
-    Raises
-    ------
-    TrackingError
-        If one asked for has no prompt, or there is none.
+    Raises :class:`TrackingError` if one asked for has no prompt, or there is none.
     """
     given = conditioning if objects is None else objects
     bad = "Objects to follow are given by their ids, integers; got"

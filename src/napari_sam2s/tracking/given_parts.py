@@ -13,10 +13,7 @@ from napari_sam2s.masklets import Project
 def shape_of_video(video: Any) -> tuple[int, int, int]:
     """Return ``(T, Y, X)`` of a video of RGB frames.
 
-    Raises
-    ------
-    TrackingError
-        If it is not open, or has another shape or type.
+    Raises :class:`TrackingError` if it is not open, or has another shape or type.
     """
     if not hasattr(video, "shape"):
         raise TrackingError(f"{_say(video)} is not an open video: give what sam2s.open_video(PATH) returns.")
@@ -31,10 +28,8 @@ def shape_of_video(video: Any) -> tuple[int, int, int]:
 def check_parts(model: Any, project: Any, shape: tuple[int, int, int]) -> None:
     """Make sure that a model can be asked, and that results may go where they are to.
 
-    Raises
-    ------
-    TrackingError
-        If it is a name or path alone, or the project is that of a video of another ``shape``, ``(T, Y, X)``.
+    Raises :class:`TrackingError` if it is a name or path alone, or the project is that of a video of another ``shape``,
+    ``(T, Y, X)``.
     """
     if not (hasattr(model, "facts") or hasattr(model, "create")):  # here, or in an engine
         raise TrackingError(f"{_say(model)} is not a model: give what sam2s.load_model(NAME) returns.")

@@ -34,10 +34,7 @@ def make_prompt(
 ) -> Prompt:
     """Check a prompt against a video of ``shape`` (T, Y, X).
 
-    Raises
-    ------
-    PromptError
-        With the value that does not fit and what would.
+    Raises :class:`PromptError` with the value that does not fit and what would.
     """
     bad_id = PromptError(f"Object ids are integers from 1 to {LARGEST_ID}; got {object_id!r}.")
     object_id = whole_number(object_id, bad_id)

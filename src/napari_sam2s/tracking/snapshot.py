@@ -35,10 +35,8 @@ def read_snapshot(
 ) -> dict[int, MemoryBank]:
     """Return the banks that :func:`write_snapshot` wrote, on a device; ``recent`` as in :class:`MemoryBank`.
 
-    Raises
-    ------
-    TrackingError
-        If it was made by another version, for a video of another size, or under another memory policy.
+    Raises :class:`TrackingError` if it was made by another version, for a video of another size, or under another memory
+    policy.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(snapshot)) as archive:  # torch does not look at the checksums itself

@@ -25,10 +25,7 @@ Filled = list[tuple[int, Masks]]
 def find_stride(video: Any, rate: float | None) -> int:
     """Return how many frames of a video make one step at ``rate`` frames per second; 1 for ``None``.
 
-    Raises
-    ------
-    TrackingError
-        If the rate is not positive, or the video does not know its own.
+    Raises :class:`TrackingError` if the rate is not positive, or the video does not know its own.
     """
     if rate is None:
         return 1

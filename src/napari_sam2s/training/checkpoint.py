@@ -17,10 +17,7 @@ from napari_sam2s.wording import counted
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     """Write a file whole or not at all.
 
-    Raises
-    ------
-    FormatError
-        If it cannot be written, as on a full disk; the earlier file stays.
+    Raises :class:`FormatError` if it cannot be written, as on a full disk; the earlier file stays.
     """
     make_folder(path.parent)
     with whole_file(path) as part, part.open("wb") as file:  # given a name alone, torch does not say that the disk is full

@@ -68,10 +68,7 @@ class TrainingRun:
     def resume(self) -> bool:
         """Take up the folder's last checkpoint, if there is one.
 
-        Raises
-        ------
-        TrainingError
-            If it is damaged, or belongs to a run with another configuration.
+        Raises :class:`TrainingError` if it is damaged, or belongs to a run with another configuration.
         """
         path = self.folder / "last.pt"
         if not path.exists():

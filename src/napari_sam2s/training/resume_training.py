@@ -21,13 +21,7 @@ COMPARED_OTHERWISE = ("stages", "validation", "class_names", "text_embeddings")
 
 
 def read_last(path: Path, device: torch.device) -> dict[str, Any]:
-    """Return the checkpoint that a run resumes from.
-
-    Raises
-    ------
-    TrainingError
-        If it cannot be read.
-    """
+    """Return the checkpoint that a run resumes from. Raises :class:`TrainingError` if it cannot be read."""
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # pickle and zip each have their own
@@ -46,10 +40,7 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
 
     Stages that are not over may be edited between two sittings of a run, and how it is validated; nothing else may.
 
-    Raises
-    ------
-    TrainingError
-        Naming what is another.
+    Raises :class:`TrainingError` (naming what is another).
     """
     if state.get("clocked"):
         raise TrainingError(

@@ -107,10 +107,7 @@ def start(
 def check_given(option: str, paths: Sequence[Path], family: str, wanted: Collection[str], use: str) -> None:
     """Say that something is not there, or that a configuration does not use it.
 
-    Raises
-    ------
-    TrainingError
-        If one of the paths that ``--option`` names is not there.
+    Raises :class:`TrainingError` if one of the paths that ``--option`` names is not there.
     """
     for path in paths:
         if not path.exists():

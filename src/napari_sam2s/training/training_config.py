@@ -107,10 +107,7 @@ class TrainingConfig:
 def read_config(path: Path) -> TrainingConfig:
     """Read and check a configuration.
 
-    Raises
-    ------
-    TrainingError
-        Naming the setting that is missing, unknown or out of range.
+    Raises :class:`TrainingError` (naming the setting that is missing, unknown or out of range).
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

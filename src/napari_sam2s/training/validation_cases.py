@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from napari_sam2s.masklets import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.synthetic.clip import ArrayClip, Clip
-from napari_sam2s.synthetic.laparoscopy import INSTRUMENT_CLASSES, Laparoscopy
+from napari_sam2s.synthetic.laparoscopy import Laparoscopy
 from napari_sam2s.training.data_sources import open_recordings
 
 FIRST_SEED = 2**31  # of drawn clips that no model was trained on
-MOVED_AWAY = (20, 52), (95, 149)  # frames of leaving, absence and coming back, of :func:`moved`
 
 
 @dataclass
@@ -102,36 +101,3 @@ def laparoscopy(numbers: Iterable[int], size: int = 256, longest: int = 300, see
     for i in numbers:
         frames = int(np.random.default_rng(seed + i).integers(60, longest + 1))
         yield rendered(Laparoscopy(seed + i, frames, (size, size)))
-
-
-def reentry(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 10_000) -> Iterator[Case]:
-    """Yield procedural cases of 110 frames of two instruments, each of which is away for 30 frames or more."""
-    for i in numbers:
-        classes = _two_classes(seed + i)
-        yield rendered(
-            Laparoscopy(seed + i, 110, (size, size), classes=classes, organ=None, absences=1, absence_frames=(30, 40))
-        )
-
-
-def moved(numbers: Iterable[int], size: int = 256, seed: int = FIRST_SEED + 20_000) -> Iterator[Case]:
-    """Yield procedural cases of 175 frames of two instruments that come back as they were last seen, not as they were prompted.
-
-    After 20 frames each goes for less than 30 frames and comes back through another port, the other way up; there it stays for
-    some 40 frames, is away for more than 30, and comes back through the same port. Only that last return counts as one.
-    """
-    for i in numbers:
-        classes = _two_classes(seed + i)
-        yield rendered(
-            Laparoscopy(seed + i, 175, (size, size), classes=classes, organ=None, absences=0, away=MOVED_AWAY, moved=True)
-        )
-
-
-def _two_classes(seed: int) -> tuple[str, ...]:
-    return tuple(map(str, np.random.default_rng(seed).choice(INSTRUMENT_CLASSES, 2)))
-
-
-def drawn_cases(name: str, numbers: Iterable[int], size: int, longest: int) -> Iterator[Case] | None:
-    """Return the drawn cases of a family by its name in a configuration; ``None`` if nothing draws it."""
-    if name == "laparoscopy":
-        return laparoscopy(numbers, size, longest)
-    return {"re-entry": reentry, "moved": moved}[name](numbers, size) if name in ("re-entry", "moved") else None

@@ -19,7 +19,7 @@ from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.track_video import Masks
 from napari_sam2s.tracking.tracker import Tracker
 from napari_sam2s.training.training_config import TrainingConfig
-from napari_sam2s.training.validation_cases import Case, drawn_cases, recorded_cases
+from napari_sam2s.training.validation_cases import Case, laparoscopy, recorded_cases
 
 MakeCases = Callable[[], Iterator[Case]]
 
@@ -117,7 +117,7 @@ def make_validator(
             return recorded_cases(recorded) if recorded else None
         if more and name in more:
             return more[name]()
-        return drawn_cases(name, range(wanted.cases), config.image_size, wanted.longest)
+        return laparoscopy(range(wanted.cases), config.image_size, wanted.longest) if name == "laparoscopy" else None
 
     for name in wanted.families:
         if (cases := make(name)) is None:
@@ -137,10 +137,7 @@ def make_validator(
 def _scorable(cases: Iterable[Case]) -> list[Case]:
     """Return the cases in which there is something to score, and tell of the others.
 
-    Raises
-    ------
-    TrainingError
-        If there are none.
+    Raises :class:`TrainingError` if there are none.
     """
     kept = []
     for case in cases:

@@ -43,10 +43,7 @@ class Mapping:
 def guess_axes(shape: Sequence[int]) -> str:
     """Return the axes that an array of this shape must have.
 
-    Raises
-    ------
-    VideoError
-        If it may be several things, or none.
+    Raises :class:`VideoError` if it may be several things, or none.
     """
     if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > MOST_CHANNELS:
         raise VideoError(
@@ -173,10 +170,7 @@ class ArrayFrames:
     def frame(self, i: int) -> NDArray[np.uint8]:
         """Return frame ``i``, ``(Y, X, 3)`` uint8.
 
-        Raises
-        ------
-        VideoError
-            If it cannot be read, or its file changed since it was opened.
+        Raises :class:`VideoError` if it cannot be read, or its file changed since it was opened.
         """
         if self.file is not None and self.stamp is not None:
             if self._process != os.getpid():  # a fork: one position in the file for both would mix up what they read

@@ -128,10 +128,7 @@ def input_arguments(path: Path) -> list[str]:
 def probe(source: Source) -> Probe:
     """Decode one frame, which proves that the stream can be.
 
-    Raises
-    ------
-    VideoError
-        If the file has no video stream or cannot be decoded; the sentence says what was found.
+    Raises :class:`VideoError` if the file has no video stream or cannot be decoded; the sentence says what was found.
     """
     path, text = source.path, decode_text(source, 1)
     frame, base = _SHOWINFO.search(text), _TIME_BASE.search(text)

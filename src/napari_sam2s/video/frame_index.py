@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.animated_png import drawn_otherwise
 from napari_sam2s.video.cut_files import ends_before_its_time, ends_early, short_pictures
+from napari_sam2s.video.display_order import left_out, shown, with_last_time, without_standing
 from napari_sam2s.video.ffmpeg import Packets, Probe, Source, probe, read_packets
 from napari_sam2s.video.fragments import missing_fragments, missing_parts
 from napari_sam2s.video.frame_rate import frames_per_second, irregular_times
@@ -31,7 +32,6 @@ from napari_sam2s.video.mp4_index import (
     read_sample_tables,
     samples_of_an_early_edit,
 )
-from napari_sam2s.video.picture_order import left_out, shown, with_last_time, without_standing
 from napari_sam2s.video.playlists import named_files
 from napari_sam2s.video.raw_streams import ELEMENTARY, elementary_times
 from napari_sam2s.video.stream_choice import choose_stream, shown_of_several
@@ -64,10 +64,7 @@ class Stamp:
     def check(self, path: Path, otherwise: str = "changed or disappeared while it was open") -> None:
         """Make sure that size and time of the file are unchanged; cheap enough for every read.
 
-        Raises
-        ------
-        VideoError
-            If they are not; the sentence says ``otherwise`` of the file.
+        Raises :class:`VideoError` if they are not; the sentence says ``otherwise`` of the file.
         """
         try:
             fits = _sizes_and_times((path, *self.named)) == (self.size, self.mtime_ns)
@@ -142,10 +139,7 @@ class Index:
 def build_index(path: Path, stream: int | None = None, progress: Callable[[float], bool] | None = None) -> Index:
     """Index a stream of a file by the tables in its header, else by one pass of ffmpeg over its packets.
 
-    Raises
-    ------
-    VideoError
-        If it cannot be decoded, or there is no such stream.
+    Raises :class:`VideoError` if it cannot be decoded, or there is no such stream.
     """
     if is_encrypted(path):
         raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")

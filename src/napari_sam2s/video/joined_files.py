@@ -27,10 +27,7 @@ class _OutOfOrder(Exception):
 def refuse_joined(path: Path) -> None:
     """Make sure that no second file begins where the first one ends, and that fragments (of DASH, say) are in order.
 
-    Raises
-    ------
-    VideoError
-        If one does, or they are not; the sentence says where, and how to join them rightly.
+    Raises :class:`VideoError` if one does, or they are not; the sentence says where, and how to join them rightly.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -96,10 +96,8 @@ def as_video(array: Any, axes: str) -> tuple[Any, str]:
     Axes of length 1 are left out, but for T. A z-stack of one moment is tracked like a video: Z becomes T where T has a length
     of 1 or is not there.
 
-    Raises
-    ------
-    VideoError
-        If the axes do not fit the shape, it is a volume over time, or no video; or one frame does not fit into memory.
+    Raises :class:`VideoError` if the axes do not fit the shape, it is a volume over time, or no video; or one frame does not
+    fit into memory.
     """
     shape = tuple(int(n) for n in array.shape)
     if len(axes) != len(shape) or len(set(axes)) < len(axes) or not {"Y", "X"} <= set(axes):

@@ -52,23 +52,14 @@ def _dated(year: str | None, month: str, day: str) -> str:
 def refuse_exponents(names: Sequence[str], split: Sequence[Sequence[str]]) -> None:
     """Make sure that numbers are not written with powers of ten.
 
-    Raises
-    ------
-    VideoError
-        If some are: their parts do not count.
+    Raises :class:`VideoError` if some are: their parts do not count.
     """
     if len({tuple(parts) for parts in split}) > 1 and all(_EXPONENT.search(name) for name in names):
         raise VideoError(f"The number in {names[0]} may have an exponent: name the pictures by whole numbers.")
 
 
 def refuse_several_zones(names: Sequence[str]) -> None:
-    """Make sure that times are all of one zone.
-
-    Raises
-    ------
-    VideoError
-        If they state several, as where summer time ends.
-    """
+    """Make sure that times are all of one zone. Raises :class:`VideoError` if they state several, as where summer time ends."""
     zones = {match[1]: name for name in names if (match := _OFFSET.search(name))}
     if len(zones) > 1:
         one, other = list(zones.values())[:2]
@@ -78,10 +69,8 @@ def refuse_several_zones(names: Sequence[str]) -> None:
 def refuse_midnight(columns: Sequence[Sequence[Fraction]], widths: Sequence[set[int]], names: Sequence[str]) -> None:
     """Make sure that the first number that differs (the last of ``columns``) is no hour, or time, that passes midnight.
 
-    Raises
-    ------
-    VideoError
-        If there are hours of late evening and early night and none between, and no date in front that would tell.
+    Raises :class:`VideoError` if there are hours of late evening and early night and none between, and no date in front that
+    would tell.
     """
     width = next(iter(widths[-1])) if len(widths[-1]) == 1 else 0
     values = columns[-1]
@@ -112,10 +101,7 @@ def below_sixty(value: Fraction) -> bool:
 def year_first(texts: Sequence[str], columns: list[list[Fraction]], widths: list[set[int]]) -> bool:
     """Bring the numbers of a date that ends with its year (28-01-2024, 01-28-2024, 01-2024) into order; say if there is one.
 
-    Raises
-    ------
-    VideoError
-        If days may be months.
+    Raises :class:`VideoError` if days may be months.
     """
     for k in range(len(columns)):
         if _in_one(texts, columns, widths, k):

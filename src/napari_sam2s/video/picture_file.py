@@ -29,10 +29,7 @@ def open_picture(path: Path) -> Image.Image:
 
     Pillow refuses those beyond 179 megapixels, as an attack on web servers; stitched microscopy has more.
 
-    Raises
-    ------
-    VideoError
-        If it would take more than 4 GiB.
+    Raises :class:`VideoError` if it would take more than 4 GiB.
     """
     with _lock:  # the limit is one for the process
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -57,10 +54,7 @@ def is_deep_png(path: Path) -> bool:
 def read_deep_png(path: Path) -> NDArray[Any]:
     """Return a PNG of 16 bits and colour, upright, ``(Y, X, 3 or 4)`` uint16, or the grey of one of grey and alpha, ``(Y, X)``.
 
-    Raises
-    ------
-    VideoError
-        If it is damaged.
+    Raises :class:`VideoError` if it is damaged.
     """
     import imagecodecs
 

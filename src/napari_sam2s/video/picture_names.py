@@ -46,10 +46,7 @@ class Order:
 def order_of(names: Sequence[str]) -> Order:
     """Return the order of pictures by their names, without endings.
 
-    Raises
-    ------
-    VideoError
-        If a name has no number, or the numbers may mean several things.
+    Raises :class:`VideoError` if a name has no number, or the numbers may mean several things.
     """
     if bare := [name for name in names if not _PARTS.search(name)]:
         raise VideoError(f"{sorted(bare)[0]} has no number in its name, so no place in the sequence.")

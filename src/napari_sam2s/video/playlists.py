@@ -19,11 +19,8 @@ _PIECE = re.compile(r"'([^']*)'|\\(.)|([^'\\]+)")
 def named_files(path: Path) -> tuple[Path, ...]:
     """Return the files that an ffconcat script names, in order; nothing of other files.
 
-    Raises
-    ------
-    VideoError
-        If it is a playlist of streaming (HLS, DASH), which may be live, or on other machines; or a script that names what is
-        not a file here.
+    Raises :class:`VideoError` if it is a playlist of streaming (HLS, DASH), which may be live, or on other machines; or a
+    script that names what is not a file here.
     """
     kind = _kind(path)
     if kind is None:

@@ -19,10 +19,8 @@ TOLERANCE = 0.01  # of the distance between frames: that between packets is roun
 def elementary_times(packets: Packets, first: Probe, source: Source) -> tuple[NDArray[np.int64], list[str]]:
     """Return the times that ffmpeg counts when it decodes from the beginning, and a warning that all decoding starts there.
 
-    Raises
-    ------
-    VideoError
-        If the first frames do not come at equal distances, one a packet: then the times of the others are not known.
+    Raises :class:`VideoError` if the first frames do not come at equal distances, one a packet: then the times of the others
+    are not known.
     """
     path = source.path
     frames, name, copy = len(packets.dts), quoted(path.name), quoted(f"{path.stem}.mkv")

@@ -12,10 +12,7 @@ from napari_sam2s.wording import counted
 def choose_stream(path: Path, stream: int | None) -> tuple[Source, list[str], Probe | None]:
     """Return the stream that is asked for, or else the largest; what to tell where there are several; what it says, if known.
 
-    Raises
-    ------
-    VideoError
-        If the file has no such stream.
+    Raises :class:`VideoError` if the file has no such stream.
     """
     if stream is not None and (isinstance(stream, bool) or not isinstance(stream, int) or stream < 0):
         raise VideoError(f"stream={stream!r} is not a stream: video streams are counted from 0.")

@@ -39,10 +39,7 @@ PILLOW_MODES = {"uint16": ("I;16", "I;16B"), "int16": ("I",), "int32": ("I",), "
 def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
     """Open a multi-page TIFF without reading it; return the array, its axes if the file names them, and warnings.
 
-    Raises
-    ------
-    VideoError
-        If it cannot be read, or is a single picture or a volume over time.
+    Raises :class:`VideoError` if it cannot be read, or is a single picture or a volume over time.
     """
     import tifffile
 
@@ -219,10 +216,7 @@ def deep_layout(path: Path) -> tuple[tuple[int, int, str] | None, bool]:
 def read_deep(path: Path) -> NDArray[Any]:
     """Return the first page of a TIFF of :func:`deep_layout`, ``(Y, X)`` or ``(Y, X, C)``, its values as they are.
 
-    Raises
-    ------
-    VideoError
-        If it cannot be read, or takes a codec that is not installed.
+    Raises :class:`VideoError` if it cannot be read, or takes a codec that is not installed.
     """
     import tifffile
 

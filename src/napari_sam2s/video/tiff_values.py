@@ -85,10 +85,7 @@ def _undone(values: NDArray[Any]) -> NDArray[Any]:
 def shown_by(page: Any) -> Look | None:
     """Return how the values of a page are shown, ``None`` for those that are shown as they are.
 
-    Raises
-    ------
-    VideoError
-        If they are colours of a space that is not RGB.
+    Raises :class:`VideoError` if they are colours of a space that is not RGB.
     """
     if page.photometric in OTHER_COLOURS:
         raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
@@ -276,10 +273,7 @@ def _lies_behind(tiff: Any, head: bytes) -> bool:
 def refuse_unlike(tiff: Any, series: Any) -> None:
     """Make sure that all pages of a series are alike: tifffile compares a few, and reads all others as if they were the same.
 
-    Raises
-    ------
-    ValueError
-        If one is of another size or kind; it names the page.
+    Raises :class:`ValueError` if one is of another size or kind; it names the page.
     """
     own = [page for page in series.pages if page is not None and page.parent is tiff]
     first = _kind_of_page(tiff, own[0].offset) if own else None

@@ -18,10 +18,11 @@ from napari_sam2s.masklets.validation import plain, user_path
 from napari_sam2s.video.arrays import ArrayFrames, Mapping, named_axes
 from napari_sam2s.video.foreign_kinds import HEAD_BYTES, kind_of
 from napari_sam2s.video.frame_rate import irregular_times
-from napari_sam2s.video.image_folder import PictureFolder, is_zarr, open_zarr
+from napari_sam2s.video.image_folder import PictureFolder
 from napari_sam2s.video.physical_scale import NOTHING_SAID, PhysicalScale, of_aspect, of_tiff
 from napari_sam2s.video.tiff import SUFFIXES, open_tiff
 from napari_sam2s.video.video_file import DeepGrey, VideoFile
+from napari_sam2s.video.zarr_image import is_zarr, open_zarr
 from napari_sam2s.wording import counted
 
 TICKS = 1_000_000  # a second

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import VideoError
-from napari_sam2s.video.decoder import ForwardDecoder
 from napari_sam2s.video.ffmpeg import Source
+from napari_sam2s.video.forward_decoder import ForwardDecoder
 from napari_sam2s.video.frame_index import MOVED, load_index
 from napari_sam2s.video.index_check import counted_copy
 from napari_sam2s.video.lazy_array import LazyFrames
@@ -84,10 +84,7 @@ class VideoFile:
     def frame(self, i: int) -> NDArray[Any]:
         """Return frame ``i``, ``(Y, X, 3)`` uint8, or ``(Y, X)`` uint16 of deep grey; read-only, shared with the cache.
 
-        Raises
-        ------
-        VideoError
-            If the frame is damaged, or the file changed since it was opened.
+        Raises :class:`VideoError` if the frame is damaged, or the file changed since it was opened.
         """
         if self._process != os.getpid():  # a fork: the decoder, and whoever holds the lock, are its parent's
             self._start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from napari_sam2s.batching import BatchRow, batch
 from napari_sam2s.batching.batch_run import SUMMARY
 from napari_sam2s.batching.batch_videos import PromptSource, find_batch
 from napari_sam2s.errors import Sam2sError
+from napari_sam2s.widgets.background_job import failures_told
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, stacked, wrapped
 from napari_sam2s.widgets.layout import tab_beside_ours
@@ -38,7 +38,6 @@ FOLDER, START, PAUSE = "Choose a folder ...", "Track all", "Pause"
 PROMPTS_TIP = "Where the prompts of each video are. VIDEO is its name without the ending; the files lie beside it."
 MOST_WORKERS = 64
 STRONG = Qt.FocusPolicy.StrongFocus
-_log = logging.getLogger(__name__)
 
 
 class BatchWidget(QWidget):
@@ -137,16 +136,12 @@ class BatchWidget(QWidget):
         self._jobs.submit(self._track, self.folder, options)
 
     def _track(self, folder: Path, options: dict[str, Any]) -> None:
-        try:
+        with failures_told(self._say_end):
             rows = batch(folder, progress=self._tell, stop=self._stop, **options)
-        except Sam2sError as error:
-            said = str(error)
-        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
-            _log.exception("the batch failed")
-            said = f"An error stopped this ({type(error).__name__}: {error}). See the log."
-        else:
             self._tell(rows)
-            said = _summary(rows)
+            self._say_end(_summary(rows))
+
+    def _say_end(self, said: str) -> None:
         if not self._gone:
             self.ended.emit(said)
 

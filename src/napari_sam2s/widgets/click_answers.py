@@ -9,8 +9,8 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam2s.masklets import Prompt
-from napari_sam2s.masklets.presence import UNSURE_ANSWER
-from napari_sam2s.masklets.shared_pixels import covered, without
+from napari_sam2s.masklets.overlaps import covered, without
+from napari_sam2s.masklets.span_states import UNSURE_ANSWER
 from napari_sam2s.tracking.candidates import SAME, Candidate
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.project_worker import ProjectWorker
@@ -139,7 +139,7 @@ class ClickAnswers(QObject):
 
     def _note_shares(self, project: Project, frame: int, object_id: int) -> None:
         """Note which others the answer covers. Rapid marking leaves no time to decide: what was noted before waits."""
-        shares = covered(project, frame, object_id)
+        shares = covered(project.masks(frame), object_id)
         pairs = [(frame, object_id, other) for other in shares]
         again = {*pairs, *((frame, other, object_id) for other in shares)}  # the other saw this one already
         kept = [p for p in self._shares if p[:2] != (frame, object_id) and p not in again] if self._session.rapid else []
@@ -148,7 +148,8 @@ class ClickAnswers(QObject):
     def _open(self, project: Project, frame: int) -> list[tuple[int, int, int]]:
         """Return what is to be decided on a frame, without what undo, painting or the other answers have settled."""
         mine = {i for t, i, _ in self._shares if t == frame}
-        now = {i: covered(project, frame, i) for i in mine}
+        masks = project.masks(frame) if mine else {}
+        now = {i: covered(masks, i) for i in mine}
         self._shares = [p for p in self._shares if p[0] != frame or p[2] in now[p[1]]]
         return [p for p in self._shares if p[0] == frame]
 
@@ -280,9 +281,9 @@ class ClickAnswers(QObject):
         """Take from an object what others cover; return whether something of it is left, or else nothing is done."""
         session = self._session
         assert session.project is not None
-        left = without(session.project, frame, loser, *winners)
+        masks = session.project.masks(frame)
         names = {o.id: o.name for o in session.project.objects}
-        if not left.any():
+        if loser not in masks or not (left := without(masks, loser, *winners)).any():
             undo = self._keys.key("undo")
             session.tell(f"Nothing would be left of {names[loser]}. Remove that object, or undo the click ({undo}).")
             return False

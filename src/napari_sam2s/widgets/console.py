@@ -17,10 +17,7 @@ SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()  # of the widgets that ar
 def current_session() -> Session:
     """Return the session of the widget in the viewer that was used last: frame, object, prompts, undo.
 
-    Raises
-    ------
-    ProjectError
-        If no widget has a video open.
+    Raises :class:`ProjectError` if no widget has a video open.
     """
     import napari
 
@@ -35,10 +32,7 @@ def current_session() -> Session:
 def current_project() -> Project:
     """Return the project that is open in the widget; what is changed in it is on screen a moment later.
 
-    Raises
-    ------
-    ProjectError
-        If no widget has a video open.
+    Raises :class:`ProjectError` if no widget has a video open.
     """
     project = current_session().project
     assert project is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.evaluation import Evaluation, evaluate, write_report
 from napari_sam2s.evaluation.masklet_sources import ProjectFile, find_videos
 from napari_sam2s.masklets.labels import LabelView
+from napari_sam2s.widgets.background_job import Stopped, failures_told
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layer_factory import OBJECTS
@@ -40,12 +40,6 @@ COLUMNS = {  # and what they say
 }
 FOLDER = "folder ..."
 FOLDER_TIP = "Score against masks in a folder (DAVIS pictures) instead of a layer."
-
-_log = logging.getLogger(__name__)
-
-
-class _Cancelled(Exception):
-    """The user does not want to wait."""
 
 
 class EvaluationWidget(QWidget):
@@ -161,21 +155,14 @@ class EvaluationWidget(QWidget):
         return self._jobs.submit(self._work, *self._sides, options)
 
     def _work(self, prediction: Any, truth: Any, options: dict[str, Any]) -> None:
-        try:
+        with failures_told(self.failed.emit, "Scoring was stopped."):
             scores = evaluate(prediction, truth, missing="empty", progress=self._report, **options)
             self._names = _names(prediction) | _names(truth)
             self.scored.emit(scores)
-        except _Cancelled:
-            self.failed.emit("Scoring was stopped.")
-        except Sam2sError as error:
-            self.failed.emit(str(error))
-        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
-            _log.exception("scoring failed")
-            self.failed.emit(f"An error stopped this ({type(error).__name__}: {error}). See the log.")
 
     def _report(self, done: int, total: int) -> None:
         if self._cancel.is_set():
-            raise _Cancelled
+            raise Stopped
         self.progressed.emit(done, total)
 
     def _show_progress(self, done: int, total: int) -> None:

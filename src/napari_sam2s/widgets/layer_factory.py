@@ -6,7 +6,7 @@ They share its transforms, and are the only layers we touch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,6 @@ KINDS = ["positive", "negative", "box"]
 KIND_COLOURS = {"positive": "#2ecc71", "negative": "#e74c3c", "box": "#f1c40f"}
 KIND_SYMBOLS = {"positive": "disc", "negative": "x", "box": "square"}
 RIM = 0.3  # of a dot's size, in the colour of its object
-DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
-PICK = "Control"  # with it, a click chooses the object under the pointer
-FLAT = "A click in 3-D does not tell the frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
 BOX_DOTS = 12  # that each side of a box is drawn with
 FILLED, OUTLINED = 0.5, 1.0  # opacity of masks
 OUTLINES = 240  # of them would fill the height of a frame
@@ -189,63 +186,3 @@ def _box_dots(box: tuple[float, float, float, float]) -> list[tuple[float, float
         *((y0 + f * (y1 - y0), x1) for f in along[1:-1]),
     ]
     return [(float(y), float(x)) for y, x in sides]
-
-
-def clicks_and_boxes(
-    next_object: Callable[[], int],
-    on_click: Callable[[Points, int, tuple[float, float], bool], None],
-    on_box: Callable[[Points, int, tuple[float, float, float, float]], None],
-    show_band: Callable[[tuple[float, float], tuple[float, float] | None], None] = lambda start, now: None,
-    refuse: Callable[[str], None] = lambda message: None,
-    on_pick: Callable[[Any], None] = lambda event: None,
-) -> Callable[[Points, Any], Generator[None, None, None]]:
-    """Return a mouse callback of a Points layer in add mode.
-
-    A click is a point, negative with the right button or Alt; dragging is a box. It stands before napari's own callback,
-    which then draws the point at once, in the colour that is set here. While a box is dragged, ``show_band`` is called with
-    where it began and where the mouse is, in pixels of the canvas ``(x, y)``; with ``None`` at the end. ``refuse`` is called
-    with what cannot be: a click in 3-D lies on a frame that nobody sees. ``on_pick`` is called for a click with Ctrl.
-
-    The picture must not move meanwhile: the camera hears of some moves before we do, whatever is handled here, and what is
-    under the mouse would stay there.
-    """
-
-    def callback(layer: Points, event: Any) -> Generator[None, None, None]:
-        if str(layer.mode) != "add":
-            return
-        if len(event.dims_displayed) != 2:
-            yield
-            while event.type == "mouse_move":
-                yield
-            refuse(FLAT)  # on release, as napari's own callback draws the point then
-            return
-        if PICK in event.modifiers:
-            yield
-            while event.type == "mouse_move":
-                yield
-            on_pick(event)
-            return
-        start = np.asarray(event.pos, dtype=float)
-        first = layer.world_to_data(event.position)
-        negative = event.button == 2 or "Alt" in event.modifiers
-        set_next(layer, "negative" if negative else "positive", next_object())
-        pans, layer.mouse_pan = layer.mouse_pan, False
-        try:
-            yield
-            while event.type == "mouse_move":
-                now = np.asarray(event.pos, dtype=float)
-                if np.linalg.norm(now - start) >= DRAG_PIXELS:
-                    show_band((start[0], start[1]), (now[0], now[1]))
-                yield
-        finally:
-            layer.mouse_pan = pans
-            show_band((start[0], start[1]), None)
-        last = layer.world_to_data(event.position)
-        frame = round(float(first[0]))
-        if np.linalg.norm(np.asarray(event.pos, dtype=float) - start) < DRAG_PIXELS:
-            on_click(layer, frame, (float(first[1]), float(first[2])), not negative)
-        else:
-            (y0, y1), (x0, x1) = sorted((first[1], last[1])), sorted((first[2], last[2]))
-            on_box(layer, frame, (float(y0), float(x0), float(y1), float(x1)))
-
-    return callback

@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from napari.layers import Image, Labels, Points, Tracks
 from qtpy.QtCore import QTimer
 
-from napari_sam2s.masklets import Object, Project, Prompt
+from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.widgets.box_band import BoxBand
+from napari_sam2s.widgets.click_prompts import ClickPrompts, Prompted
 from napari_sam2s.widgets.layer_factory import (
     FILLED,
     OUTLINED,
     PROMPTS,
-    clicks_and_boxes,
     colormap,
     lie_on,
     make_objects_layer,
     make_prompts_layer,
     outline_width,
     show_prompts,
-    still_drawn,
 )
 from napari_sam2s.widgets.pointer_names import label_features, name_what_is_below
 from napari_sam2s.widgets.strokes import Strokes
@@ -40,29 +39,16 @@ UNDO_KEYS = {"Control-Z": "undo", "Control-Shift-Z": "redo"}
 OURS = "napari_sam2s_project"  # of a layer's metadata: the path of the project it shows
 
 
-class User(Protocol):
+class User(Prompted, Protocol):
     """Who hears what the user did in the layers."""
 
-    current_object: int
     outlines: bool  # masks are shown by their outlines
-
-    def choose(self, object_id: int) -> None:
-        """Hear that the user chose another object to paint as."""
 
     def new_object(self, *, activate: bool = True) -> None:
         """Hear that the user wants another object, to click (``activate``) or to paint."""
 
     def tell(self, message: str) -> None:
         """Show the user a message."""
-
-    def object_for_click(self, *, positive: bool = True) -> int:
-        """Return the object that a click or a box belongs to."""
-
-    def prompt(self, prompt: Prompt) -> None:
-        """Hear that the user clicked, or dragged a box."""
-
-    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
-        """Hear that the user deleted points; these prompts of that object and frame are left."""
 
     def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
         """Hear that masks were changed by hand, and which others lost pixels, in the steps of undo after ``since``."""
@@ -82,6 +68,7 @@ class LayerSync:
         self._colours: dict[int, tuple[int, int, int]] = {}  # that the layer of objects has
         self._strokes = Strokes(project, user.painted, self._begin_stroke, self._refused)
         self._band = BoxBand(viewer)
+        self.clicks = ClickPrompts(project, user, self._band, lambda: self.objects, self._refused)
         self._selected = 0  # the object to paint as; the user may have chosen another label since, such as 0 to erase
         for layer in [layer for layer in viewer.layers if layer.metadata.get(OURS) == str(project.path)]:
             if isinstance(layer.data, LabelView):  # or it is the user's own duplicate
@@ -111,11 +98,7 @@ class LayerSync:
         if self.prompts is None:
             self.prompts = self._viewer.add_layer(make_prompts_layer(self._image))
             self.prompts.metadata.update(metadata)
-            hear = clicks_and_boxes(
-                lambda: self._user.current_object, self._clicked, self._boxed, self._band.show, self._refused, self._picked
-            )
-            self.prompts.mouse_drag_callbacks.insert(0, hear)
-            self.prompts.events.data.connect(self._points_changed)
+            self.clicks.listen(self.prompts)
             self._bind_undo(self.prompts)
             name_what_is_below(self.prompts, lambda: self.objects)
             show_prompts(self.prompts, self._project.prompts(), self._project.objects)
@@ -225,10 +208,6 @@ class LayerSync:
             self.objects = None
         self.remove()
 
-    def _clicked(self, layer: Points, frame: int, point: tuple[float, float], positive: bool) -> None:
-        object_id = self._user.object_for_click(positive=positive)
-        self._user.prompt(Prompt(object_id, frame, (point,), (int(positive),)))
-
     def _clicked_elsewhere(self, layer: Any, event: Any) -> Iterator[None]:
         """Say why a click in the video's layer, or in the one of objects while nothing is painted, is no prompt."""
         yield
@@ -239,39 +218,3 @@ class LayerSync:
         if not moved and str(layer.mode) == "pan_zoom":
             back = "the button New brings it back" if self.prompts is None else "select it in the list of layers"
             self._user.tell(f"{layer.name} is selected, so this was no prompt. Clicks go to {PROMPTS}: {back}.")
-
-    def _picked(self, event: Any) -> None:
-        """Make the object under the pointer the one that clicks belong to."""
-        where = {"view_direction": event.view_direction, "dims_displayed": list(event.dims_displayed), "world": True}
-        found = self.objects.get_value(event.position, **where) if self.objects is not None else None
-        names = {o.id: o.name for o in self._project.objects}
-        if found in names:
-            self._user.choose(int(found))
-        self._refused(f"{names[found]} is chosen." if found in names else "There is no object here.")
-
-    def _boxed(self, layer: Points, frame: int, box: tuple[float, float, float, float]) -> None:
-        _, height, width = self._project.shape
-        inside = (max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(height)), min(box[3], float(width)))
-        self._user.prompt(Prompt(self._user.object_for_click(), frame, box=inside))
-
-    def _points_changed(self, event: Any) -> None:
-        """Leave the other prompts when a point was deleted in the layer."""
-        if str(getattr(event, "action", "")) not in ("removed", "ActionType.REMOVED") or self.prompts is None:
-            return
-        drawn: dict[tuple[int, int], list[tuple[str, float, float]]] = {}
-        features = self.prompts.features
-        for (t, y, x), kind, owner in zip(self.prompts.data, features["kind"], features["object"], strict=True):
-            drawn.setdefault((int(owner), round(float(t))), []).append((str(kind), float(y), float(x)))
-        known: dict[tuple[int, int], list[Prompt]] = {}
-        for o in self._project.objects:
-            for p in self._project.prompts(o.id):
-                known.setdefault((o.id, p.frame), []).append(p)
-        for (owner, t), prompts in known.items():
-            left = still_drawn(prompts, drawn.get((owner, t), ()))
-            if _dots(left) < _dots(prompts):
-                self._user.replace_prompts(owner, t, left)
-
-
-def _dots(prompts: Sequence[Prompt]) -> int:
-    """Return how many things are drawn of prompts: clicks, and boxes."""
-    return sum(len(p.points) + (p.box is not None) for p in prompts)

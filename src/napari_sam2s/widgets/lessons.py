@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapped
-from napari_sam2s.widgets.project_location import recent_projects
+from napari_sam2s.widgets.recent_projects import recent_projects
 from napari_sam2s.widgets.settings import remember, remembered
 
 TISSUE, THING, MASK, SURE, DOUBT = (QColor(c) for c in ("#8c3b3b", "#b9bec7", "#e69f00", "#e69f00", "#ff7f50"))

@@ -143,10 +143,7 @@ def _indexing(path: Path) -> Iterator[Callable[[float], bool]]:
 def read_project(path: Any) -> list[LayerData]:
     """Open the video of a project as a layer; the widget then takes this project, wherever it lies.
 
-    Raises
-    ------
-    ProjectError
-        If it is no project, or its video is gone.
+    Raises :class:`ProjectError` if it is no project, or its video is gone.
     """
     place = Path(path)
     with Project.open(place, mode="r") as project:
@@ -210,10 +207,7 @@ def _lazy(raw: Any) -> Any:
 def find_video(layer: Any) -> Video:
     """Return the video behind an Image layer, whoever made it.
 
-    Raises
-    ------
-    VideoError
-        If it has more than time, y and x, or is multiscale.
+    Raises :class:`VideoError` if it has more than time, y and x, or is multiscale.
     """
     known = layer.metadata.get(VIDEO_KEY)
     if isinstance(known, Video):

@@ -224,10 +224,7 @@ class PlotCanvas(QWidget):
     def save(self, path: Path) -> None:
         """Write what is shown as PNG or SVG, on white, whole or not at all.
 
-        Raises
-        ------
-        FormatError
-            If it cannot be written, or the name ends otherwise.
+        Raises :class:`FormatError` if it cannot be written, or the name ends otherwise.
         """
         size = QSize(max(self.width(), 800), max(self.height(), 400))
         ink, ground = QColor("black"), QColor("white")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Object, Project
 from napari_sam2s.masklets.labels import LabelView
 from napari_sam2s.measurements.plot_curves import QUICK, Curve, project_curves, table_columns, table_curves, write_curves
+from napari_sam2s.widgets.background_job import Stopped, failures_told
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layout import tab_beside_ours
@@ -38,7 +38,6 @@ REFRESH_MS = 2000  # while tracking goes on the curves grow
 SMOOTH_MOST = 9999
 ROOM_FOR_TWO = 1300  # pixels of a window in which the plots stand below the main dock, not behind it: both need some 600
 STRONG = Qt.FocusPolicy.StrongFocus
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,6 @@ class _Answer:
     quantity: str
     unit: str
     ids: tuple[int, ...] | None
-
-
-class _Stopped(Exception):
-    """The user does not want to wait."""
 
 
 class PlotsWidget(QWidget):
@@ -205,7 +200,7 @@ class PlotsWidget(QWidget):
     def _answer(
         self, path: Path, quantity: str, ids: tuple[int, ...] | None, seconds: NDArray[np.float64] | None, table: Any
     ) -> None:
-        try:
+        with failures_told(self.failed.emit):
             project = self._opened(path)
             objects = tuple(project.objects)
             known = {o.id for o in objects}
@@ -219,11 +214,6 @@ class PlotsWidget(QWidget):
             else:
                 return
             self.answered.emit(_Answer(objects, tuple(curves), quantity, unit, ids))
-        except Sam2sError as error:
-            self.failed.emit(str(error))
-        except Exception as error:  # noqa: BLE001  the edge of the thread: what is not reported here is lost
-            _log.exception("plotting failed")
-            self.failed.emit(f"An error stopped this ({type(error).__name__}: {error}). See the log.")
 
     def _opened(self, path: Path) -> Project:
         """Return the project, opened to look at; another connection than the one that tracking writes with."""
@@ -297,22 +287,15 @@ class PlotsWidget(QWidget):
     def _measure(self, path: Path, video: Any) -> None:
         from napari_sam2s.measurements import measure
 
-        try:
+        with failures_told(self.failed.emit, "Measuring was stopped."):
             table = measure(self._opened(path), video, progress=self._report)
             if self._stop.is_set():
-                raise _Stopped
+                raise Stopped
             self.measured.emit(table)
-        except _Stopped:
-            self.failed.emit("Measuring was stopped.")
-        except Sam2sError as error:
-            self.failed.emit(str(error))
-        except Exception as error:  # noqa: BLE001  as above
-            _log.exception("measuring failed")
-            self.failed.emit(f"An error stopped this ({type(error).__name__}: {error}). See the log.")
 
     def _report(self, done: int, total: int) -> None:
         if self._stop.is_set():
-            raise _Stopped
+            raise Stopped
         self.progressed.emit(done, total)
 
     def _show_progress(self, done: int, total: int) -> None:

@@ -11,10 +11,9 @@ import platformdirs
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.validation import user_path
 from napari_sam2s.video import Video
-from napari_sam2s.widgets.settings import remember, remembered
+from napari_sam2s.widgets.settings import remembered
 
 ENDING = ".sam2s"
-RECENT = 3  # projects that are offered again
 LONGEST_NAME = 60  # characters of it in the name of a project's file
 
 
@@ -28,10 +27,7 @@ def project_path(video: Video) -> Path:
 
     Beside it; if that cannot be written, in the folder the user chose in the preferences, else where the user's data goes.
 
-    Raises
-    ------
-    ProjectError
-        If no such folder can be made.
+    Raises :class:`ProjectError` if no such folder can be made.
     """
     near = beside(video)
     if near is not None and may_write(near.parent):
@@ -71,14 +67,3 @@ def may_write(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def recent_projects() -> list[Path]:
-    """Return the projects that were opened last and are still there, the latest first."""
-    return [path for line in str(remembered("project", "recent", "")).splitlines() if (path := Path(line)).is_file()][:RECENT]
-
-
-def note_recent(path: Path) -> None:
-    """Remember that a project was opened."""
-    latest = Path(path).absolute()
-    remember("project", recent="\n".join(map(str, [latest, *(p for p in recent_projects() if p != latest)][: RECENT + 1])))

@@ -7,7 +7,6 @@ main thread.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,12 +23,12 @@ from napari_sam2s.tracking.prompt_replacement import replace_prompts
 from napari_sam2s.tracking.propagation_plan import Segment
 from napari_sam2s.tracking.run_controller import RunController
 from napari_sam2s.video import Video
+from napari_sam2s.widgets.background_job import unexpected
 from napari_sam2s.widgets.clear_colours import recolour
 from napari_sam2s.widgets.tracker_source import OUT_OF_MEMORY, Choice, TrackerSource
 
 QUESTIONS = (InputSizeUnknown, CheckpointDiffers)  # errors that the user can answer
 NOTHING_TO_TRACK = "Click an object first, then track it."
-_log = logging.getLogger(__name__)
 
 
 class ProjectWorker(QObject):
@@ -277,8 +276,7 @@ class ProjectWorker(QObject):
                     self.source.close()
                     self._report(self.lost, OUT_OF_MEMORY, running)
                 else:
-                    _log.exception("a job of the worker failed")
-                    self._report(self.failed, f"An error stopped this ({type(error).__name__}: {error}). See the log.", running)
+                    self._report(self.failed, unexpected(error), running)
 
         return self._jobs.submit(guarded)
 

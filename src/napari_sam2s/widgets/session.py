@@ -81,10 +81,7 @@ class Session(QObject):
     def open(self, layer: Image, video: Video, path: Path, choice: Choice) -> ProjectWorker:
         """Open the video of a layer with the project at ``path``, new or known; its worker is yet to be started.
 
-        Raises
-        ------
-        Sam2sError
-            If the project cannot be opened or is another video's.
+        Raises :class:`Sam2sError` if the project cannot be opened or is another video's.
         """
         self.worker = worker = ProjectWorker(video, path, choice)
         self.image, self._time = layer, TimeAxis(layer)

@@ -209,13 +209,7 @@ class TrackEditingPanel(QWidget):
 
     @property
     def edit(self) -> TrackEdit | CleanUp:
-        """What is chosen.
-
-        Raises
-        ------
-        ProjectError
-            If something is missing.
-        """
+        """What is chosen. Raises :class:`ProjectError` if something is missing."""
         kind = self.kind.currentData()
         if kind in CLEAN_UPS:
             chosen = int(self.first.currentData() or 0)

@@ -20,8 +20,9 @@ from napari_sam2s.widgets.form_parts import ShortenedLabel, button, side_by_side
 from napari_sam2s.widgets.label_menu import labels_on_show
 from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video, get_reader
 from napari_sam2s.widgets.next_video import next_video
-from napari_sam2s.widgets.project_location import ENDING, beside, note_recent, place_in, project_path
+from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.project_worker import ProjectWorker
+from napari_sam2s.widgets.recent_projects import note_recent
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import PLUGIN
 from napari_sam2s.widgets.start_folder import note_folder, start_folder

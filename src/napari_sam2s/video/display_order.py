@@ -24,10 +24,7 @@ def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64]
 
     Of neighbours that share a time the first counts; the others are left out, since nothing tells them apart after a jump.
 
-    Raises
-    ------
-    VideoError
-        If the times run back on the way, so that one time names several frames.
+    Raises :class:`VideoError` if the times run back on the way, so that one time names several frames.
     """
     ratio = packets.time_base / first.time_base
     pts = packets.pts.copy()

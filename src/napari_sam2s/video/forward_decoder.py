@@ -78,10 +78,7 @@ class ForwardDecoder:
     def next(self) -> Frame | None:
         """Return ``(pts, frame)``, ``(Y, X, 3)`` uint8 or ``(Y, X)`` uint16, or ``None`` at the end.
 
-        Raises
-        ------
-        VideoError
-            If ffmpeg gives nothing for a minute.
+        Raises :class:`VideoError` if ffmpeg gives nothing for a minute.
         """
         try:
             return self._frames.get(timeout=WAIT_S)

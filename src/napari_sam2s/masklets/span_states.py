@@ -1,4 +1,4 @@
-"""Where an object is over time, as spans of frames."""
+"""The states of an object over time as spans of frames: present, absent, low score, unseen."""
 
 from __future__ import annotations
 
@@ -24,16 +24,14 @@ class Span:
     state: State
 
 
-def spans(
-    frames: int, known: NDArray[np.int64], area: NDArray[np.int64], iou: NDArray[np.float32], low_score: float = LOW_SCORE
-) -> list[Span]:
+def spans(frames: int, known: NDArray[np.int64], area: NDArray[np.int64], iou: NDArray[np.float32]) -> list[Span]:
     """Return the spans of a video of ``frames`` frames.
 
     Of the ``known`` frames (ascending) ``area`` is in pixels, and ``iou`` is predicted or NaN, which doubts nothing.
     """
     if not len(known):
         return [Span(0, frames, "unseen")]
-    codes = np.where(area > 0, np.where(iou < low_score, 2, 3), 1)
+    codes = np.where(area > 0, np.where(iou < LOW_SCORE, 2, 3), 1)
     breaks = np.flatnonzero((np.diff(codes) != 0) | (np.diff(known) != 1)) + 1
     out: list[Span] = []
     end = 0
