@@ -86,7 +86,9 @@ def main() -> None:
     print(f"| objects | | ms a frame | of {args.model}'s time |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.npz"
-        np.savez(clip, video=np.stack([case[t] for t in range(args.frames + 1)]), **{f"mask{i}": case.masks(0)[i] for i in OBJECTS})
+        np.savez(
+            clip, video=np.stack([case[t] for t in range(args.frames + 1)]), **{f"mask{i}": case.masks(0)[i] for i in OBJECTS}
+        )
         for objects in (1, len(OBJECTS)):
             processes = {name: start(name, clip, objects) for name in names}
             try:

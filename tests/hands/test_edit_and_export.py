@@ -72,27 +72,34 @@ def test_masks_are_cleaned_up_over_a_span_looked_at_before_and_taken_back(hand, 
     assert f"Undone: {kind} of object 1" in hand.status
 
 
-def test_masks_are_exported_to_a_folder_that_is_typed(hand, tmp_path):
-    hand.ask(RAGGED)
+def export(hand, title, place):
+    """Choose a format in the menu, and type where to."""
+    hand.ask("widget.session.tell('')")
     hand.click(hand.middle("widget.export_button"))
     hand.rest(0.3)
     hand.click(
         hand.ask(
-            "m = widget.exporter.menu\na = next(a for a in m.actions() if a.text().startswith('DAVIS'))\n"
+            f"m = widget.exporter.menu\na = next(a for a in m.actions() if a.text().startswith({title!r}))\n"
             "q = m.mapToGlobal(m.actionGeometry(a).center())\nanswer = [q.x(), q.y()]"
         )
     )
     hand.until("QApplication.activeModalWidget() is not None")
     hand.rest(0.5)
     hand.press("ctrl+a")
-    (tmp_path / "out").mkdir()
-    hand.desktop.do("type", "--delay", 20, str(tmp_path / "out"))
+    hand.desktop.do("type", "--delay", 20, str(place))
     hand.press("Return")
     hand.until("'Exported to' in widget.status.text()")
+
+
+def test_masks_are_exported_to_a_new_folder_or_file_that_is_typed(hand, tmp_path):
+    hand.ask(RAGGED)
+    export(hand, "DAVIS", tmp_path / "out")
     pictures = sorted((tmp_path / "out").rglob("*.png"))
     assert len(pictures) == 16
     labels = np.asarray(Image.open(pictures[3]))
     assert int((labels == 1).sum()) == hand.ask(AREAS)[3]
+    export(hand, "Measurements (CSV)", tmp_path / "areas.csv")
+    assert (tmp_path / "areas.csv").is_file()
     hand.press("n")
     assert hand.ask("len(widget.session.project.objects)") == 2, "the canvas has the keyboard again"
 

@@ -140,7 +140,15 @@ def test_correcting_a_span_of_the_review_leaves_the_view_where_it_is(hand):
         "p.write_masks(rows)\nwidget.session.changed.emit()\nwidget.tabs.setCurrentIndex(1)"
     )
     hand.until("len(widget.review_panel.review) > 1", patience=20)
+    hand.ask("viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 0, 400), 6\nanswer = 1")  # somewhere else
     hand.press("j")
+    chosen = hand.ask("widget.session.current_object")
+    x, y = hand.place(60 * chosen + 20, 120)
+    assert hand.ask(
+        "canvas = viewer.window._qt_viewer.canvas.native\nfrom qtpy.QtCore import QPoint\n"
+        f"answer = canvas.rect().contains(canvas.mapFromGlobal(QPoint({x}, {y})))"
+    ), "the doubted object is brought into view"
+    hand.ask("viewer.reset_view()\nanswer = 1")
     hand.press("shift+w")
     frame = hand.ask("widget.session.frame")
     hand.click(hand.place(80, 120))

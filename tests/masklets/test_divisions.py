@@ -48,6 +48,7 @@ def test_the_review_offers_it_once_there_are_two_for_a_while(project):
     [span] = [s for s in project.review() if "in two parts" in s.text]
     reason = next(r for r in span.reasons if r.kind == "falls in two")
     assert (span.objects, reason.frames) == ((1,), STOP - SPLIT + FRAMES - AGAIN)
+    assert reason.frame == SPLIT, "the first frame that is in two, though later ones are so more clearly"
     project.write_masks([(t, 1, mask_of(0), None) for t in range(FRAMES) if t not in (SPLIT, AGAIN + 2)])
     assert not [s for s in project.review() if "in two parts" in s.text], "on one frame alone"
 

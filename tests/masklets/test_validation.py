@@ -11,7 +11,7 @@ import torch
 
 from napari_sam2s.errors import ProjectError, PromptError
 from napari_sam2s.masklets import Project
-from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.types import Prompt, Scores
 from napari_sam2s.masklets.validation import binary_mask, colour_of, frame_of, id_of, name_of, quoted
 from tests.fakes import squares

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.masklets import Project
@@ -42,7 +42,7 @@ def press(panel, qtbot):
     qtbot.wait(20)  # until what it leads to in this thread is done: it was heard in another
 
 
-def test_two_layers(panel, labels, qtbot, tmp_path):
+def test_two_layers(panel, labels, qtbot, tmp_path, monkeypatch):
     ours, truth = labels
     panel.viewer.add_labels(ours, name="ours")
     panel.viewer.add_labels(truth, name="truth")
@@ -58,7 +58,8 @@ def test_two_layers(panel, labels, qtbot, tmp_path):
     cell = panel.table.visualItemRect(panel.table.item(0, 0)).center()
     QTest.mouseClick(panel.table.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(cell.x(), cell.y()))
     assert panel.viewer.dims.current_step[0] == 7
-    panel.save_report(tmp_path / "report")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(tmp_path / "report"), ""))  # a new folder is named
+    panel._choose_folder()
     assert (tmp_path / "report" / "report.md").is_file()
     assert list((tmp_path / "report" / "pictures").glob("*frame-000007.jpg"))
     panel.save_report(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,15 @@ def test_every_format_is_in_the_menu(widget):
     assert "no masks to export" in widget.status.text()
 
 
-def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot):
-    out = tmp_path / "out"
+def test_formats_are_written_from_the_menu_under_the_name_that_is_proposed(filled, tmp_path, monkeypatch, qtbot):
+    out, asked = tmp_path / "out", []
+
+    def proposed(parent, title, name, kinds):
+        asked.append((Path(name), kinds))
+        return str(out / Path(name).name), ""
+
     out.mkdir()
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(out))
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(out / f"o{given[-1][1:]}"), ""))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", proposed)
     for action in filled.exporter.menu.actions():
         if not action.text() or action.text() == LAYER:
             continue
@@ -70,18 +75,33 @@ def test_formats_are_written_from_the_menu(filled, tmp_path, monkeypatch, qtbot)
         if action.text().startswith("DAVIS"):
             assert "pixels went to the object further down the object table" in filled.status.text()
         filled.session.tell("")
+    assert asked[0] == (tmp_path / "case-davis", "Folders (*)"), "beside the video, and by its name"
+    assert all(name.parent == out for name, _ in asked[1:]), "where the one before was put"
     made = {p.name for p in out.iterdir()}
-    name = "case"  # the video is case.mp4
-    assert {
-        "Annotations",
-        f"{name}_coco.json",
-        f"{name}_measurements.csv",
-        f"{name}_RES",
-        f"{name}.ome.zarr",
-        "o.mp4",
-        "o.gif",
-    } <= made
-    assert read_coco(out)[name].masks(3)[2].sum() == 2400
+    names = [f"case{known.usual_file or f'-{known.name}{known.file_ending}'}" for known in FORMATS.values()]
+    assert set(names) <= made
+    assert {name for name in names if (out / name).is_dir()} == {
+        f"case-{name}" for name in ("davis", "ctc", "ome-zarr", "mots", "yolo-seg", "geff")
+    }
+    assert read_coco(out)["case"].masks(3)[2].sum() == 2400
+    for known in (known for known in FORMATS.values() if known.usual_file):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # they overlap
+            made = filled.session.project.export(tmp_path / "folder", known.name)
+        assert made.name == f"case{known.usual_file}", "as in a folder that is named"
+
+
+def test_a_name_without_an_ending_gets_one_and_then_nothing_is_overwritten_unasked(filled, tmp_path, monkeypatch, qtbot):
+    asked = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (str(tmp_path / "new" / "areas"), ""))
+    monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), QMessageBox.StandardButton.No)[1])
+    for told in ("Exported to", "Nothing was exported"):
+        filled.exporter.ask("csv")
+        filled.exporter.wait()
+        qtbot.waitUntil(lambda told=told: told in filled.status.text())
+    table = tmp_path / "new" / "areas.csv"
+    assert table.is_file()
+    assert asked == [f"{table} exists already.\nReplace it?"]
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])

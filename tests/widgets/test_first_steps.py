@@ -31,8 +31,16 @@ def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_p
     viewer.window.add_dock_widget(widget)
     panel = widget.objects_panel
     qtbot.waitUntil(panel.lessons.opening.isVisible)
+    viewer.window._qt_window.resize(1280, 530)  # as low as napari's console leaves it on a laptop
+    sample = next(b for b in panel.lessons.findChildren(QPushButton) if b.text() == "Sample: surgery")
+    qtbot.wait(100)
+    assert widget.height() < 500
+    assert sample.visibleRegion().boundingRect().height() == sample.height()
+    assert not widget.run_panel.isVisible(), "without a video nothing is tracked"
     press(panel.lessons, "Sample: surgery")
     assert widget.session.project is not None
+    assert widget.run_panel.isVisible()
+    assert panel.actions.isVisibleTo(panel)
     qtbot.waitUntil(panel.lessons.steps.isVisible)
     assert not panel.table.isVisible()
     widget.session.project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))

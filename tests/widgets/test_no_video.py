@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from platformdirs import user_data_dir
 from qtpy.QtWidgets import QFileDialog
 
 from napari_sam2s.errors import VideoError
@@ -86,10 +87,11 @@ def test_dialogs_begin_in_a_folder_that_the_user_knows(sharing_user, tmp_path, m
     viewer, widget = sharing_user.viewer, sharing_user.widget
     folder = widget.session.video.path.parent
     asked = []
-    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda parent, title, at: asked.append(at) or "")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda parent, title, at, kinds: (asked.append(at), ("", ""))[1])
     widget.session.project.write_masks([(0, 1, np.ones((270, 480), bool), None)])
     widget.exporter.ask("davis")
-    assert asked == [str(folder)] != [str(widget.session.project.path.parent)]
+    assert asked == [str(folder / "case-davis")]
+    assert folder != widget.session.project.path.parent
     note_folder(viewer, str(tmp_path / "masks.csv"))
     assert start_folder(viewer) == tmp_path
     note_folder(viewer, str(folder))
@@ -98,3 +100,5 @@ def test_dialogs_begin_in_a_folder_that_the_user_knows(sharing_user, tmp_path, m
         layers = ()  # such as a sample, whose project is in a hidden folder
 
     assert start_folder(Nothing) == Path.home()
+    assert start_folder(Nothing, Path(user_data_dir("napari-sam2s")) / "projects" / "a.sam2s") == Path.home()
+    assert start_folder(Nothing, tmp_path / "a.sam2s") == tmp_path, "the user put it there"

@@ -16,6 +16,7 @@ from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.masklets.clean_up import USUAL
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
 from napari_sam2s.widgets.segment_widget import SegmentWidget
+from napari_sam2s.widgets.spotlight import _on_canvas, _Rings
 
 pytestmark = pytest.mark.usefixtures("in_shared_engine")
 
@@ -102,7 +103,7 @@ def test_review_by_key(desk):
     assert widget.session.frame == panel.review[0].frame
     assert widget.session.current_object == 2
     assert "of the frame" in widget.status.text()
-    assert "of the frame" in panel.detail.text()
+    assert "of the frame" in panel.table.item(0, 2).toolTip()
     desk.press(Qt.Key.Key_Q)  # it is not there
     desk.wait(lambda: panel.table.rowCount() == 1)
     assert not project.mask(19, 2).any()
@@ -125,6 +126,48 @@ def test_review_by_key(desk):
     panel._show(project, Review((replace(span, stop=span.start + 1),)))
     panel.correct()
     assert widget.session.correction is None, "of one frame nothing is left to track: what follows it is tracked again"
+
+
+def test_what_is_doubted_is_pointed_out_in_the_picture_and_one_kind_can_be_listed_alone(desk):
+    widget, project, panel, camera = desk.widget, desk.project, desk.widget.review_panel, desk.viewer.scene.camera
+    canvas = desk.viewer.window._qt_viewer.canvas.native
+    two = block(150, 300) | block(20, 340)
+    project.write_masks([(t, 2, two, Scores(0.3 if t > 12 else 0.9, 6.0)) for t in range(10, 15)])
+    project.write_masks([(t, 1, block(20, 20 + t), Scores(0.4, 6.0)) for t in range(4, 8)])
+    widget.refresh()
+    desk.wait(lambda: panel.table.rowCount() == 2)
+    kinds = panel.kinds
+    listed = [kinds.itemText(n) for n in range(kinds.count())]
+    assert {"All kinds (2)", "low predicted IoU (2)", "divisions: falls in two (1)"} <= set(listed)
+
+    kinds.setCurrentIndex(kinds.findData("falls in two"))
+    assert [span.objects for span in panel.review] == [(2,)]
+    assert panel.summary.text().startswith("1 span to review")
+    camera.center, camera.zoom = (0, 20, 20), 8  # elsewhere
+    desk.press(Qt.Key.Key_J)
+    assert (widget.session.frame, widget.session.current_object) == (10, 2), "the first frame in two parts"
+    middle = _on_canvas(desk.viewer, np.array([(20, 300), (209, 399)])).center()
+    assert (middle.toPoint() - canvas.rect().center()).manhattanLength() < 10, "it is brought into view"
+    rings = canvas.findChildren(_Rings)
+    assert [ring._frame for ring in rings] == [10]
+    desk.wait(lambda: not canvas.findChildren(_Rings))
+
+    kinds.setCurrentIndex(kinds.findData("low predicted IoU"))
+    camera.zoom = 0.05  # all of it is tiny
+    desk.press(Qt.Key.Key_J)
+    assert widget.session.frame in (13, 14) if widget.session.current_object == 2 else widget.session.frame in range(4, 8)
+    assert camera.zoom > 0.2
+    before = camera.center
+    panel.correct()
+    assert camera.center == before, "whoever corrects has the camera where they want it"
+    kinds.setCurrentIndex(kinds.findData("falls in two"))
+    project.write_masks([(t, 2, block(150, 300 - t), Scores(0.3, 6.0)) for t in range(10, 15)])
+    widget.refresh()
+    desk.wait(lambda: panel.table.rowCount() == 0)
+    assert kinds.currentText() == "divisions: falls in two (0)"
+    desk.press(Qt.Key.Key_J)
+    assert widget.status.text() == "Nothing of this kind is left. Of other kinds: 2."
+    desk.wait(lambda: not canvas.findChildren(_Rings))
 
 
 def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_what_is_tracked_next(desk):
@@ -162,6 +205,27 @@ def test_the_page_of_edits_follows_the_chosen_object_and_the_wheel_passes_its_me
         wheel = QWheelEvent(at, part.mapToGlobal(at), QPoint(), turn, none, Qt.KeyboardModifier.NoModifier, flow, False)
         QApplication.sendEvent(part, wheel)
         assert (part.value() if part is panel.start else part.currentIndex()) == before
+
+
+def test_the_probable_mother_is_proposed_and_recorded_by_one_press(desk):
+    widget, project, panel = desk.widget, desk.project, desk.widget.track_editing_panel
+    project.tracks.mark_absent(2, 12, 24)
+    daughter = project.add_object("daughter").id
+    project.write_masks([(t, daughter, block(150, 280), GOOD) for t in range(12, 24)])
+    widget.session.choose(daughter)
+    desk.show(panel)
+    menu, record = panel.parent_menu, panel.parent_button
+    assert (menu.currentText(), menu.itemData(1), menu.itemText(2)) == ("right · probably", 2, "left")
+    assert project.objects.get(daughter).parent is None, "proposed, not recorded"
+    menu.setCurrentIndex(2)
+    widget.refresh()
+    assert menu.currentText() == "left", "chosen by hand, it stays"
+    menu.setCurrentIndex(1)
+    desk.click(record)
+    desk.wait(lambda: project.objects.get(daughter).parent == 2)
+    desk.wait(lambda: not record.isEnabled())
+    menu.setCurrentIndex(0)
+    assert record.isEnabled(), "it can be taken back"
 
 
 def test_a_track_edit_with_preview(desk):

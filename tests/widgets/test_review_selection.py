@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton
 
 from napari_sam2s.masklets import ReviewSpan, Scores
 from napari_sam2s.masklets.review import Reason
-from napari_sam2s.widgets.review_panel import _row_of
+from napari_sam2s.widgets.review_spans import row_of
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
@@ -20,11 +20,11 @@ def span(start, stop, *objects):
 
 def test_a_span_is_found_again_where_its_row_has_moved():
     cup, hand = span(56, 65, 1), span(105, 108, 2)
-    assert _row_of(hand, (cup, hand), 0) == 1
-    assert _row_of(hand, (cup, span(100, 103, 2), span(104, 106, 2)), -1) == 2, "it has grown: the same object, frames shared"
-    assert _row_of(hand, (cup, span(105, 108, 1, 2)), -1) == -1, "other objects are another question"
-    assert _row_of(hand, (cup, span(108, 110, 2)), -1) == -1, "no frame is shared"
-    assert _row_of(None, (cup,), 0) == -1
+    assert row_of(hand, (cup, hand), 0) == 1
+    assert row_of(hand, (cup, span(100, 103, 2), span(104, 106, 2)), -1) == 2, "it has grown: the same object, frames shared"
+    assert row_of(hand, (cup, span(105, 108, 1, 2)), -1) == -1, "other objects are another question"
+    assert row_of(hand, (cup, span(108, 110, 2)), -1) == -1, "no frame is shared"
+    assert row_of(None, (cup,), 0) == -1
 
 
 @pytest.fixture

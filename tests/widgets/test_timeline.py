@@ -9,13 +9,13 @@ from qtpy.QtTest import QTest
 
 from napari_sam2s.masklets import Span
 from napari_sam2s.widgets.timeline import HANDLE, LEAST_ROWS, MOST_GROWTH, RULER, Timeline
-from napari_sam2s.widgets.timeline_model import CODES, DOUBT, ROWS, TimelineRow
+from napari_sam2s.widgets.timeline_model import CODES, DASH, DASHES, DOUBT_ROWS, EDGE, ROWS, TimelineRow
 
-FRAMES = 1000
+FRAMES, ORANGE = 1000, (230, 159, 0)
 
 
 def lane(*spans):
-    return TimelineRow("grasper", (230, 159, 0), [Span(*s) for s in spans], [0], [50])
+    return TimelineRow("grasper", ORANGE, [Span(*s) for s in spans], [0], [50])
 
 
 @pytest.fixture
@@ -42,12 +42,17 @@ def test_one_doubtful_frame_in_two_hours_is_seen():
     assert (codes == CODES["present"]).sum() == 799
 
 
-def test_doubt_is_seen_on_an_object_of_its_colour():
-    image = TimelineRow("cup", DOUBT, [Span(0, 4, "present"), Span(4, 8, "low score")], [], []).pixels(0, 8, 8, (30, 30, 30))
-    column = image[:, 6, :3].astype(int)
-    assert (column[-1] == DOUBT).all()
-    assert np.abs(np.diff(column, axis=0)).sum(axis=1).max() > 300, "an edge above the doubt"
-    assert (image[:, 2, :3] == DOUBT).all(), "and none where there is no doubt"
+def test_doubt_is_told_by_its_form_on_an_object_of_any_colour():
+    for colour in (ORANGE, *DASHES):
+        image = TimelineRow("cup", colour, [Span(0, 4, "present"), Span(4, 8, "low score")], [], []).pixels(
+            0, 8, 32, (30, 30, 30)
+        )
+        low = image[-1, 16:, :3].astype(int)
+        steps = np.flatnonzero(np.abs(np.diff(low, axis=0)).sum(axis=1) > 600)
+        assert np.diff(steps).tolist() == [DASH] * (len(steps) - 1)
+        assert len(steps) >= 4
+        assert (image[-DOUBT_ROWS - 1, 16:, :3] == EDGE).all()
+        assert (image[:, 8, :3] == colour).all(), "and nothing where there is no doubt"
 
 
 def test_the_label_of_the_frame_on_show_hides_no_handle(strip):
@@ -142,11 +147,11 @@ def test_many_objects_fit_into_a_low_strip(strip, count):
 
 def test_filled_frames_are_paler_above_and_tracked_ones_stand_out():
     filled = np.array([t for t in range(20) if t % 5], np.int64)
-    one = TimelineRow("grasper", (230, 159, 0), [Span(0, 15, "present"), Span(15, 20, "unseen")], [0], [], [], filled)
+    one = TimelineRow("grasper", ORANGE, [Span(0, 15, "present"), Span(15, 20, "unseen")], [0], [], [], filled)
     image = one.pixels(0, 20, 40, (0, 0, 0))  # two pixels a frame
     pale = image[0, :, 0] < 200
     assert pale[:30].reshape(-1, 2).all(axis=1).tolist() == [bool(t % 5) for t in range(15)]
-    assert (image[ROWS - 1, :30, :3] == (230, 159, 0)).all()  # whole below
+    assert (image[ROWS - 1, :30, :3] == ORANGE).all()  # whole below
     assert (image[:, 30:, :3] == 0).all()  # nothing where nothing is known
     assert one.fills(0, 20, 4).all()  # five frames a pixel: each has some
     assert not one.fills(0, 1, 10).any()

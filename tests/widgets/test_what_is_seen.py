@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from skimage.color import rgb2lab
 
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.colours import COLOURS, GIVEN, lab, unlike
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
@@ -58,21 +58,24 @@ def test_only_a_first_mask_changes_a_colour_that_nobody_chose(tmp_path):
     project.close()
 
 
-def test_a_new_object_has_a_colour_that_no_other_has(tmp_path):
+def test_a_new_object_has_the_colour_that_is_least_like_those_of_others(tmp_path):
+    def least(colours):
+        seen = rgb2lab(np.array(colours) / 255)
+        return np.linalg.norm(seen[:, None] - seen[None], axis=2)[np.triu_indices(len(colours), 1)].min()
+
+    np.testing.assert_allclose(lab(GIVEN), rgb2lab(np.array(GIVEN) / 255), atol=1e-6)
+
     with Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8)) as project:
-        project.add_object()
+        for _ in range(2):
+            project.add_object()
         project.objects.set_colour(1, BLUE)  # as the first mask on something orange gets it
-        assert [project.add_object().colour for _ in range(2)] == [GREEN, COLOURS[3]]
-        rest = [project.add_object().colour for _ in range(len(COLOURS) - 3)]
-        assert len({*rest, BLUE, GREEN, COLOURS[3]}) == len(COLOURS)
-        assert project.add_object().colour == COLOURS[len(COLOURS) % len(COLOURS)], "all are taken: in turn"
-
-
-def test_sixty_nuclei_beside_each_other_are_told_apart():
-    lab = rgb2lab(np.array(COLOURS) / 255)
-    apart = np.linalg.norm(lab[:, None] - lab[None], axis=2)[np.triu_indices(len(COLOURS), 1)]
-    assert len(COLOURS) >= 63
-    assert apart.min() > 20, "in CIELAB: 2 is seen beside each other, 20 at a glance"
+        project.objects.set_colour(2, (0, 150, 110))  # nearly a usual one
+        colours = [o.colour for o in project.objects]
+        for n in range(3, 64):
+            colours.append(project.add_object().colour)
+            if n in (10, 20, 63):
+                assert least(colours) > {10: 40, 20: 35, 63: 20}[n], "in CIELAB: 2 is seen side by side, 20 at a glance"
+    assert len({unlike(GIVEN + (GIVEN[0],) * n) for n in range(9)}) == 9, "all are taken: in turn"
 
 
 def test_pictures_of_answers_show_the_answer_and_dim_the_rest():

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from napari_sam2s.cli.common_options import PROMPTS, add_shared
-
 from napari_sam2s.wording import counted
 
 

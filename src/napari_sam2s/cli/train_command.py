@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam2s.cli.common_options import add_shared
-
 from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:

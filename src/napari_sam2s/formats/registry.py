@@ -58,6 +58,7 @@ class Format:
     read: Callable[[Path | str], Mapping[str, Masklets]] | None = None  # path -> {name of the video: masklets}
     options: tuple[Option, ...] = ()
     file_ending: str = ""  # of a format that is one file which the user names; else the user names a folder
+    usual_file: str = ""  # what its one file in that folder is called after the video's name; the user may name it instead
     needs_video: bool = False  # the writer takes ``video`` too, with the frames
     layer_ending: str = ""  # of what napari saves Labels layers as; empty where it does not
     states_length: bool = False  # its files say how many frames the video has
@@ -121,6 +122,7 @@ _ALL = (
         write_coco,
         read_coco,
         layer_ending=".json",
+        usual_file="_coco.json",
     ),
     Format(
         "csv",
@@ -129,6 +131,7 @@ _ALL = (
         write_measurements,
         options=_UNITS,
         layer_ending=".csv",
+        usual_file="_measurements.csv",
     ),
     Format(
         "objects",
@@ -136,8 +139,17 @@ _ALL = (
         "One row for each object: first and last seen, visible time, entries and exits, path, speed, idle time.",
         write_object_table,
         options=_UNITS,
+        usual_file="_objects.csv",
     ),
-    Format("sav", "SA-V JSON", "Run lengths of all objects; they may overlap.", write_sav, read_sav, states_length=True),
+    Format(
+        "sav",
+        "SA-V JSON",
+        "Run lengths of all objects; they may overlap.",
+        write_sav,
+        read_sav,
+        usual_file="_manual.json",
+        states_length=True,
+    ),
     Format(
         "ctc",
         "Cell Tracking Challenge",
@@ -162,6 +174,7 @@ _ALL = (
         write_tiff_stack,
         read_tiff_stack,
         states_length=True,
+        usual_file="_labels.tif",
     ),
     Format(
         "youtube-vis",
@@ -170,6 +183,7 @@ _ALL = (
         write_youtube_vis,
         read_youtube_vis,
         states_length=True,
+        usual_file="_ytvis.json",
     ),
     Format(
         "mots",
@@ -189,9 +203,16 @@ _ALL = (
         write_cvat,
         read_cvat,
         states_length=True,
+        usual_file="_cvat.xml",
     ),
     Format("geff", "GEFF tracks", "Tracks with divisions as a graph: centroids, areas, names; no masks.", write_geff),
-    Format("trackmate", "TrackMate XML", "Spots with outlines and tracks with divisions, for Fiji.", write_trackmate),
+    Format(
+        "trackmate",
+        "TrackMate XML",
+        "Spots with outlines and tracks with divisions, for Fiji.",
+        write_trackmate,
+        usual_file="_trackmate.xml",
+    ),
     Format(
         "overlay",
         "Overlay video",

@@ -15,8 +15,8 @@ from typing import Any, get_args
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import rle, schema
+from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.mask_statistics import LARGEST_SCORE
-from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.page_check import page_problems
 from napari_sam2s.masklets.row_check import lost_parents, unsound_column, unsound_fact
 from napari_sam2s.masklets.types import Origin

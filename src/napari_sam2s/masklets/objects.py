@@ -7,31 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.colours import COLOURS, unlike
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import colour_of, id_of, name_of, quoted, read_colour, shown_name, whole_number, yes_or_no
 
-# Chosen one by one, each as far as can be in CIELAB from all before it: a field of nuclei has more neighbours than ten colours.
-_FURTHER = bytes.fromhex(
-    "0000ffff00f000ff005a4b0fffd2a5ff0096003cd200ffffff003c00ffa5872d1e0f5a00a50096b4f0b4ff87ffa5f0002d87ffa53cff"
-    "a50f5a878700ffd2ff00c31eb47869007878b4782d87965a693c6969c3c3ff3c0000962de1e187a500001e4ba5a55ae1e1005aff9669"
-    "a5a5f087ff78ffb4b4ffc36900e1b4f05a4bff69b4873c4b3c5a2d7800b4ff0fc378e187ffa5f02d3cff3ca5ff963c87a5002da5b400"
-)
-# Okabe and Ito's colours, told apart by most colour-blind people, then more of the same kind, then the further ones.
-COLOURS: tuple[tuple[int, int, int], ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (148, 103, 189),
-    (140, 200, 75),
-    (255, 127, 140),
-    *zip(_FURTHER[::3], _FURTHER[1::3], _FURTHER[2::3], strict=True),
-)
 LIVING = "object_id IN (SELECT id FROM objects WHERE NOT removed)"  # in SQL: of objects that were not removed
 
 
@@ -98,7 +79,7 @@ class Objects(LiveSequence[Object]):
         own = None if colour is None else colour_of(colour)
         with self._store.step("add object") as db:
             new = self.largest_id + 1
-            chosen = own or self._next_colour(new)
+            chosen = own or unlike([o.colour for o in self.read()])
             self._store.touch("objects", [(new,)])
             db.execute(
                 "INSERT INTO objects (id, name, class_name, colour, sort) VALUES (?, ?, ?, ?, ?)",
@@ -106,12 +87,6 @@ class Objects(LiveSequence[Object]):
             )
             self._store.note()
         return self.get(new)
-
-    def _next_colour(self, new: int) -> tuple[int, int, int]:
-        """Return the colour of a new object: in turn, but the first that no other object has, as long as there is one."""
-        turn = [COLOURS[(new - 1 + n) % len(COLOURS)] for n in range(len(COLOURS))]
-        taken = {o.colour for o in self.read()}
-        return next((colour for colour in turn if colour not in taken), turn[0])
 
     def rename(self, object_id: int, name: str) -> None:
         """Give an object another name."""

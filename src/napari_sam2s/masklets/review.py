@@ -33,7 +33,7 @@ class Reason:
     """Why a span wants eyes."""
 
     kind: Kind
-    frame: int  # on which it is worst
+    frame: int  # on which it is worst; of a mask that falls in two, the first in two parts
     frames: int  # how many frames have it
     severity: float  # 0 to 1
     text: str
@@ -231,5 +231,6 @@ def _reasons(
         text = _WORDS[kind].format(float(value[worst]))
         if count > 1 and kind != "re-entry":
             text += f" ({counted(count, 'frame')})"
-        reasons.append(Reason(kind, int(frames[worst]), count, float(severity[worst]), text))
+        shown = here[0] if kind == "falls in two" else worst  # a division is seen where it begins
+        reasons.append(Reason(kind, int(frames[shown]), count, float(severity[worst]), text))
     return sorted(reasons, key=lambda r: -r.severity)

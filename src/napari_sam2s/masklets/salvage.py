@@ -10,9 +10,9 @@ from pathlib import Path
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets import schema
+from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.damage import HISTORY, ROWS, Damage, Remains
 from napari_sam2s.masklets.log_check import OPEN, SALT
-from napari_sam2s.masklets.objects import COLOURS
 from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.row_check import lost_parents, unsound_fact
 from napari_sam2s.masklets.validation import user_path

@@ -114,7 +114,9 @@ class ModelConfig:
                 f"{STRIDE}, with interactive and without prompt_likeness."
             )
         if self.outline_side % STRIDE:
-            raise ModelError(f"{self.name} cannot outline masks at outline_side={self.outline_side}: give a multiple of {STRIDE}.")
+            raise ModelError(
+                f"{self.name} cannot outline masks at outline_side={self.outline_side}: give a multiple of {STRIDE}."
+            )
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
             raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
         if not (isinstance(self.edge_radius, int) and 0 <= self.edge_radius <= MAX_EDGE_RADIUS):

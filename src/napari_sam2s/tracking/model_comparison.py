@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.tracking.engine import Engine, ModelChoice
 from napari_sam2s.tracking.policy import MemoryPolicy

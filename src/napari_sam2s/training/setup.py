@@ -32,7 +32,13 @@ from napari_sam2s.wording import counted
 
 ADDED = ("semantic.", "long_tpos_enc", "matching.", "match", "interactive.")  # parts a checkpoint to start from may lack
 SEEN_MUCH = "interactive.encoder."  # of Segment Anything
-HEAD = ("prompt_likeness", "prompt_unit", "prompt_deep", "prompt_side", "outline_side")  # what a head for first prompts may have
+HEAD = (
+    "prompt_likeness",
+    "prompt_unit",
+    "prompt_deep",
+    "prompt_side",
+    "outline_side",
+)  # what a head for first prompts may have
 TISSUES = (  # of SA-SV (paper, Fig. 1): classes without a text embedding of their own
     *("uterus", "liver", "fat", "abdominal wall", "polyp", "gastrointestinal tract", "gallbladder", "connective tissue"),
     *("spleen", "liver ligament", "hepatic vein", "colon", "kidney parenchyma", "covered kidney", "small intestine"),

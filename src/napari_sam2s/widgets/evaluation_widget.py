@@ -21,6 +21,7 @@ from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, menu, plain_table, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layer_factory import OBJECTS
 from napari_sam2s.widgets.layout import tab_beside_ours
+from napari_sam2s.widgets.start_folder import start_folder
 from napari_sam2s.widgets.time_axis import show_frame
 
 if TYPE_CHECKING:
@@ -219,7 +220,8 @@ class EvaluationWidget(QWidget):
         self.folder_button.setToolTip(FOLDER_TIP if folder is None else f"{folder}. Press to take the layer again.")
 
     def _choose_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "An empty folder for the report")
+        proposed = str(start_folder(self.viewer) / "report")  # asked for as a file is: a new folder can be named
+        name, _ = QFileDialog.getSaveFileName(self, "New folder for the report", proposed, "Folders (*)")
         if name:
             self.save_report(Path(name))
 

@@ -14,8 +14,9 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.formats import FORMATS
-from napari_sam2s.formats.atomic_write import TakenError
+from napari_sam2s.formats.atomic_write import TakenError, kind_of
 from napari_sam2s.formats.measurements import PixelSize
+from napari_sam2s.formats.registry import Format
 from napari_sam2s.masklets import Project
 from napari_sam2s.widgets.start_folder import note_folder, start_folder
 from napari_sam2s.widgets.tracks_layer import TracksShower
@@ -69,17 +70,29 @@ class Exporter(QObject):
         if project is None or not project.frames:
             session.tell("There are no masks to export. Click an object first.")
             return
-        known, folder = FORMATS[name], start_folder(session.viewer)
-        if known.file_ending:
-            video = session.video.path if session.video is not None else None
-            stem = video.stem if video is not None and video.name == project.path.stem else project.path.stem
-            suggestion = str(folder / f"{stem}-{name}{known.file_ending}")
-            chosen, _ = QFileDialog.getSaveFileName(self._button, f"{known.title} as", suggestion, f"*{known.file_ending}")
-        else:
-            chosen = QFileDialog.getExistingDirectory(self._button, f"Folder for {known.title}", str(folder))
-        if chosen:
-            note_folder(session.viewer, chosen)
-            self.write(name, Path(chosen), overwrite=bool(known.file_ending))  # the dialog has asked about a file
+        video = session.video.path if session.video is not None else None
+        stem = video.stem if video is not None and video.name == project.path.stem else project.path.stem
+        target, confirmed = self._ask_where(FORMATS[name], start_folder(session.viewer, project.path), stem)
+        if target is not None:
+            note_folder(session.viewer, str(target))
+            self.write(name, target, overwrite=confirmed)
+
+    def _ask_where(self, known: Format, folder: Path, stem: str) -> tuple[Path | None, bool]:
+        """Return the file or folder that the user names, and whether the dialog has asked about what is there.
+
+        A folder is asked for as a file is: in Qt's dialog for folders a new one cannot be named.
+        """
+        usual = known.usual_file or f"-{known.name}{known.file_ending}"
+        ending = Path(usual).suffix
+        title = f"{known.title} as" if ending else f"New folder for {known.title}"
+        kinds = f"*{ending}" if ending else "Folders (*)"
+        chosen, _ = QFileDialog.getSaveFileName(self._button, title, str(folder / f"{stem}{usual}"), kinds)
+        if not chosen:
+            return None, False
+        target = Path(chosen)
+        if ending and (not target.suffix or (known.usual_file and kind_of(target) != ending)):
+            return target.with_name(target.name + ending), False  # of this name the dialog has not asked
+        return target, bool(ending)
 
     def _ask_to_replace(self, name: str, target: Path, words: str) -> None:
         self.wait()  # it is over

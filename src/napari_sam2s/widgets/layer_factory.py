@@ -11,21 +11,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels, Points, Tracks
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
+from qtpy.QtGui import QGuiApplication
 
 from napari_sam2s.masklets import Object, Project, Prompt
 from napari_sam2s.masklets.labels import LabelView
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Image
 
 PROMPTS, OBJECTS = "SAM2S prompts", "SAM2S objects"
 KINDS = ["positive", "negative", "box"]
 KIND_COLOURS = {"positive": "#2ecc71", "negative": "#e74c3c", "box": "#f1c40f"}
 KIND_SYMBOLS = {"positive": "disc", "negative": "x", "box": "square"}
+MOST_DOT = 9  # pixels of the screen: a dot that grew with the zoom would cover the small object that one zooms in on
 RIM = 0.3  # of a dot's size, in the colour of its object
 BOX_DOTS = 12  # that each side of a box is drawn with
 FILLED, OUTLINED = 0.5, 1.0  # opacity of masks
@@ -52,6 +54,8 @@ def lie_on(layer: Labels | Points | Tracks, image: Image) -> None:
 
 
 def _features(kinds: list[str], objects: list[int]) -> pd.DataFrame:
+    import pandas as pd  # half a second, which the widget does not wait for when it opens
+
     return pd.DataFrame({"kind": pd.Categorical(kinds, categories=KINDS), "object": np.array(objects, dtype=int)})
 
 
@@ -69,7 +73,7 @@ def make_prompts_layer(image: Image) -> Points:
         border_width=RIM,
         size=max(5.0, height / 50),
         symbol="disc",
-        canvas_size_limits=(0, 10_000),  # or napari draws a dot in the corner of frames that have none
+        canvas_size_limits=(0, MOST_DOT * QGuiApplication.primaryScreen().devicePixelRatio()),
         **spatial(image),
     )
 

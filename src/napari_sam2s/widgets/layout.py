@@ -6,8 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, Qt
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -20,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
+from napari_sam2s.widgets.opening import getting_ready
 from napari_sam2s.widgets.settings import PLUGIN
 
 if TYPE_CHECKING:
@@ -170,14 +170,8 @@ def open_widget(viewer: Any) -> Any:
     """Open the widget, or show the one that is open, as the menu does; return it."""
     name = TITLE.format(SEGMENT)
     if (widget := viewer.window.dock_widgets.get(name)) is None:
-        QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)  # seconds on a slow machine, in which nothing moves
-        viewer.status = "SAM2S is opening ..."
-        QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)
-        try:
+        with getting_ready(viewer):
             _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, SEGMENT)
-        finally:
-            QGuiApplication.restoreOverrideCursor()
-            viewer.status = "Ready"
     if (dock := _dock_of(widget)) is not None:
         dock.show()
         dock.raise_()

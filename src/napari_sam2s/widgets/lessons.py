@@ -14,7 +14,7 @@ from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapp
 from napari_sam2s.widgets.recent_projects import recent_projects
 from napari_sam2s.widgets.settings import remember, remembered
 
-TISSUE, THING, MASK, SURE, DOUBT = (QColor(c) for c in ("#8c3b3b", "#b9bec7", "#e69f00", "#e69f00", "#ff7f50"))
+TISSUE, THING, MASK, SURE = (QColor(c) for c in ("#8c3b3b", "#b9bec7", "#e69f00", "#e69f00"))
 PICTURE = QSize(120, 62)  # pixels
 
 
@@ -66,8 +66,9 @@ class StepPicture(QWidget):
             y = 8 + 17 * row
             painter.setBrush(SURE)
             painter.drawRect(QRectF(6, y, 108, 11))
-            painter.setBrush(DOUBT.darker(150))
-            painter.drawRect(QRectF(6 + 108 * doubts[0], y, 108 * doubts[1], 11))
+            left, wide = round(6 + 108 * doubts[0]), round(108 * doubts[1])  # dashes, as in the timeline
+            for n, x in enumerate(range(left, left + wide, 3)):
+                painter.fillRect(x, y + 6, 3, 5, QColor("black" if n % 2 else "white"))
         painter.setPen(QPen(self.palette().text().color(), 1))
         painter.drawLine(72, 2, 72, 60)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from napari_sam2s.masklets import Object
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari.layers import Labels, Points
 
 
 def label_features(objects: Iterable[Object]) -> pd.DataFrame:
     """Return the table that napari's status bar and its features table read: a row a label, nothing for what is no object."""
     known = tuple(objects)
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "index": [0, *(o.id for o in known)],

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWidget, QTableWidgetItem, QWidget
@@ -13,21 +11,31 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWi
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import Project, Review, ReviewSpan
 from napari_sam2s.masklets.divisions import divide
-from napari_sam2s.widgets.form_parts import plain_table, quiet_timer, stacked, wrapped
+from napari_sam2s.widgets.form_parts import menu, plain_table, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.key_buttons import key_buttons
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.link_view import LinkView
+from napari_sam2s.widgets.review_spans import (
+    NOTHING,
+    SHOWN,
+    fill_kinds,
+    frame_of,
+    frames_of,
+    in_two,
+    mean_score,
+    of_kind,
+    row_of,
+    shade,
+    summary_of,
+)
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.spotlight import point_out
 from napari_sam2s.widgets.swatch import swatch
-from napari_sam2s.wording import counted
 
-SHOWN = 500  # rows; more would not be read, and take long to draw
 DELAY = 300  # milliseconds of quiet before the queue is computed anew
-WORST, MILD = QColor("#e74c3c"), QColor("#f1c40f")
 COLUMNS = ("", "frames", "why", "object")
 SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
-NOTHING = "Nothing to review: no mask looks doubtful. Look through the video all the same: a wrong mask may look sure."
 SUMMARY_TIP = (
     "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
     "The SAM 2 paper assumes these times."
@@ -46,7 +54,7 @@ class ReviewPanel(QWidget):
     def __init__(self, session: Session, keys: Keys) -> None:
         super().__init__()
         self._session, self._keys = session, keys
-        self.review = Review(())
+        self.review = self._whole = Review(())  # of the chosen kind, and of all kinds
         self.project: Project | None = None  # that `review` is about, or will be in a moment
         self._stamp = -1  # of its masks
         self._filling = False
@@ -59,8 +67,11 @@ class ReviewPanel(QWidget):
         self.refused.connect(session.tell)
         self.divided.connect(self._divided)
         self.summary = wrapped(NOTHING, SUMMARY_TIP)
+        self.kinds = menu((), "Which kinds of reasons are listed, with how many spans have each.")
+        self.kinds.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the canvas keeps the keyboard
+        self.kinds.currentIndexChanged.connect(lambda _: self._show(self.project, self._whole))
+        fill_kinds(self.kinds, self.review)
         self.table = self._build_table()
-        self.detail = wrapped()
         self.links = LinkView(session)
         self.links.taken_up.connect(self._taken_up)
         actions = (
@@ -75,7 +86,7 @@ class ReviewPanel(QWidget):
         words = "divide: make two daughters of an object in two parts"
         self._division = key_buttons(keys, (("review_divide", "Shift-D", words, "Make two daughters", self.divide),))
         self._division.setVisible(False)
-        stacked(self.summary, self.table, self.detail, self.links, self._division, self._buttons, into=self)
+        stacked(side_by_side((self.summary, 1), self.kinds), self.table, self.links, self._division, self._buttons, into=self)
 
     def _build_table(self) -> QTableWidget:
         made = plain_table(COLUMNS)
@@ -137,9 +148,10 @@ class ReviewPanel(QWidget):
         if project is not self.project:
             return
         row, before = self.table.currentRow(), self.span
-        self.review = review
-        self.summary.setText(_summary(review))
         self.titled.emit(f"Review ({len(review)})" if review else "Review")
+        fill_kinds(self.kinds, review)
+        self._whole, self.review = review, (review := of_kind(review, self.kinds.currentData()))
+        self.summary.setText(summary_of(review, len(self._whole)))
         names = {} if project is None else {o.id: o for o in project.objects}
         self._filling = True
         try:
@@ -153,11 +165,11 @@ class ReviewPanel(QWidget):
                     item = QTableWidgetItem(text)
                     item.setToolTip(f"{who}: {span.text}\nseverity {span.severity:.2f}")
                     self.table.setItem(n, column, item)
-                self.table.item(n, SEVERITY).setIcon(swatch(_shade(span.severity)))
+                self.table.item(n, SEVERITY).setIcon(swatch(shade(span.severity)))
                 if known:
                     self.table.item(n, OBJECT).setIcon(swatch(QColor(*known[0].colour)))
             answered = before is not None and before == self._answered
-            row = _row_of(before, review[:SHOWN], min(row, self.table.rowCount() - 1) if answered else -1)
+            row = row_of(before, review[:SHOWN], min(row, self.table.rowCount() - 1) if answered else -1)
             self.table.setCurrentCell(row, FRAMES if row >= 0 else -1)  # of no row none is current, nor chosen
         finally:
             self._filling = False
@@ -168,7 +180,6 @@ class ReviewPanel(QWidget):
 
     def _show_detail(self) -> None:
         span = self.span
-        self.detail.setText("" if span is None else self._described(span))
         link = None if span is None else span.link
         self.links.show_question(link)
         answers = {
@@ -179,7 +190,7 @@ class ReviewPanel(QWidget):
         }
         for name, fits in answers.items():
             self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
-        self._division.setVisible(_in_two(span) is not None)
+        self._division.setVisible(in_two(span) is not None)
 
     @property
     def span(self) -> ReviewSpan | None:
@@ -197,7 +208,9 @@ class ReviewPanel(QWidget):
             session.tell("That is answered. The next span is on its way.")
             return None
         if span is None:
-            session.tell(f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else NOTHING)
+            session.tell(
+                f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else self.summary.text()
+            )
         elif session.passing or not self._on_show(span):
             self._go(said=f"Look first, then press {self._keys.key(action)} again. ")
             return None
@@ -221,16 +234,18 @@ class ReviewPanel(QWidget):
         if not self._filling:
             self._go()
 
-    def _go(self, said: str = "") -> None:
-        """Go to the chosen span and say what is to be answered, after what is ``said`` before."""
+    def _go(self, said: str = "", *, look: bool = True) -> None:
+        """Go to the chosen span, point out its objects if the user is to ``look``, and say, after ``said``, what is asked."""
         span = self.span
         self._answered = self._session.correction = None
         if span is not None:
             self._session.following = False
             if self._session.current_object not in span.objects or len(span.objects) > 1:
                 self._session.choose(self._doubted(span))
-            divided = _in_two(span)
-            self._session.go_to(span.frame if divided is None else divided)  # where it can be seen whether that is a division
+            divided = in_two(span)
+            self._session.go_to(frame := frame_of(span, self.kinds.currentData()))
+            if look:
+                point_out(self._session, span.objects, frame)
             self._show_detail()
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
@@ -248,7 +263,7 @@ class ReviewPanel(QWidget):
             else:
                 self.table.setCurrentCell(new, FRAMES)
         else:
-            self._session.tell(NOTHING)
+            self._session.tell(self.summary.text())
 
     def next(self) -> None:
         """Go to the next span."""
@@ -262,7 +277,7 @@ class ReviewPanel(QWidget):
         """Confirm the masks of the span, or a link; the next span takes its place."""
         if (span := self._answer_to("review_accept")) is not None:
             self._answered, self._session.correction = span, None
-            done = f"Confirmed: {self._who(span)} on {_frames(span)}." if span.link is None else f"Joined: {self._who(span)}."
+            done = f"Confirmed: {self._who(span)} on {frames_of(span)}." if span.link is None else f"Joined: {self._who(span)}."
             self._tell(f"{done} {self._keys.key('undo')} undoes it.")
             self._session.edit(lambda project: project.review.accept(span))
 
@@ -287,7 +302,7 @@ class ReviewPanel(QWidget):
             who = chosen if chosen in span.objects else self._doubted(span)
             name = self._name(who)
             self._answered = span
-            said = self._said = f"{name} is marked absent on {_frames(span)}. {self._keys.key('undo')} undoes it."
+            said = self._said = f"{name} is marked absent on {frames_of(span)}. {self._keys.key('undo')} undoes it."
 
             def mark(project: Project) -> None:
                 project.tracks.mark_absent(who, span.start, span.stop)
@@ -297,7 +312,7 @@ class ReviewPanel(QWidget):
 
     def divide(self) -> None:
         """Make two daughters of the chosen object, where it is in two parts: on the span, or on the frame on show."""
-        where, who = _in_two(self.span), self._session.current_object
+        where, who = in_two(self.span), self._session.current_object
         frame = self._session.frame if where is None or self.span is None or who not in self.span.objects else where
 
         def work(project: Project) -> None:
@@ -325,7 +340,7 @@ class ReviewPanel(QWidget):
         project = self._session.project
         if project is None or span.link is not None:
             return span.objects[0]
-        scores = {i: _mean_score(project, i, span) for i in span.objects}
+        scores = {i: mean_score(project, i, span) for i in span.objects}
         return min(span.objects, key=lambda i: scores[i])
 
     def _absent_question(self, span: ReviewSpan) -> str:
@@ -337,13 +352,13 @@ class ReviewPanel(QWidget):
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
         if (span := self._answer_to("review_correct")) is not None:
-            self._go()
+            self._go(look=False)  # the camera stays where the user has it
             self._session.activate_prompts()
             key = self._keys.key("track")
             then = "to track"
             if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
                 self._session.correction = (span.start, span.stop)
-                then = f"to track {_frames(span)} again, both ways"
+                then = f"to track {frames_of(span)} again, both ways"
             ask = f"Click {self._name(self._session.current_object)}, or right-click what is not part of it."
             self._session.tell(f"{ask} Then press {key} {then}.")
 
@@ -352,48 +367,4 @@ class ReviewPanel(QWidget):
         return " and ".join(self._name(i) for i in span.objects)
 
     def _described(self, span: ReviewSpan) -> str:
-        return f"{_frames(span).capitalize()}, {self._who(span)}: {span.text}."
-
-
-def _in_two(span: ReviewSpan | None) -> int | None:
-    """Return the frame of a span on which its object has fallen in two, if it has."""
-    return next((r.frame for r in span.reasons if r.kind == "falls in two"), None) if span is not None else None
-
-
-def _frames(span: ReviewSpan) -> str:
-    return f"frame {span.start}" if span.stop == span.start + 1 else f"frames {span.start} to {span.stop - 1}"
-
-
-def _row_of(span: ReviewSpan | None, review: Sequence[ReviewSpan], otherwise: int) -> int:
-    """Return the row of a span in a queue that was computed anew.
-
-    That is the span itself, or else the one about the same objects that shares most frames with it; ``otherwise`` if none does.
-    """
-    if span is None or span in review:
-        return -1 if span is None else review.index(span)
-    shared = {
-        n: min(span.stop, other.stop) - max(span.start, other.start)
-        for n, other in enumerate(review)
-        if (other.objects, other.link) == (span.objects, span.link)
-    }
-    best = max(shared, key=lambda n: shared[n], default=-1)
-    return best if best >= 0 and shared[best] > 0 else otherwise
-
-
-def _mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
-    series = project.masks.series(object_id)
-    there = (series.frames >= span.start) & (series.frames < span.stop) & np.isfinite(series.iou)
-    return float(series.iou[there].mean()) if there.any() else 2.0  # painted, say: in no doubt
-
-
-def _summary(review: Review) -> str:
-    if not review:
-        return NOTHING
-    text = f"{counted(len(review), 'span')} to review, about {max(1, round(review.minutes))} min"
-    return text + (f" (the worst {SHOWN} are listed)" if len(review) > SHOWN else "")
-
-
-def _shade(severity: float) -> QColor:
-    """Return a colour from mild to worst."""
-    a, b = ((colour.red(), colour.green(), colour.blue()) for colour in (MILD, WORST))
-    return QColor(*(round(x + severity * (y - x)) for x, y in zip(a, b, strict=True)))
+        return f"{frames_of(span).capitalize()}, {self._who(span)}: {span.text}."

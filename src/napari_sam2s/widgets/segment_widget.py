@@ -104,6 +104,7 @@ class SegmentWidget(QWidget):
         give_the_menus_title(self)
         session.tell(WELCOME)
         self.picker.look()
+        self.refresh()
         keep_on_screen(self)
 
     def sizeHint(self) -> QSize:
@@ -203,6 +204,7 @@ class SegmentWidget(QWidget):
         self.session.changed.emit()
 
     def _refresh(self) -> None:
+        self.run_panel.setVisible(self.session.worker is not None)  # the first steps need its room in a low window
         self.run_view.refresh()
         for n in range(self.tabs.count()):
             if hasattr(panel := self.tabs.widget(n), "refresh"):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_data_dir
+
 from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 
 _last: dict[Path | None, Path] = {}  # the folder used last, by that of the video
 
 
-def start_folder(viewer: Any) -> Path:
-    """Return the folder that was used last for the videos of this folder, else theirs, else the user's own."""
+def start_folder(viewer: Any, project: Path | None = None) -> Path:
+    """Return the folder that was used last for the videos of this folder, else theirs, the project's, the user's own."""
     here = video_folder(viewer)
-    return next((folder for folder in (_last.get(here), here) if folder is not None and folder.is_dir()), Path.home())
+    beside = None if project is None or Path(user_data_dir("napari-sam2s")) in project.absolute().parents else project.parent
+    return next((folder for folder in (_last.get(here), here, beside) if folder is not None and folder.is_dir()), Path.home())
 
 
 def note_folder(viewer: Any, chosen: str) -> None:

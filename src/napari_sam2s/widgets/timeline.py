@@ -64,7 +64,7 @@ class Timeline(QWidget):
         self.setMinimumWidth(240)
         self.setMouseTracking(True)
         self.setToolTip(
-            "Where each object is. Full colour: present. Faded above: filled between tracked frames. Orange below: the model "
+            "Where each object is. Full colour: present. Faded above: filled between tracked frames. Dashes below: the model "
             "doubts it. Faint: absent. Empty: not tracked yet.\n"
             "White ticks: prompts. Green: confirmed. Violet: painted by you. Phases have their lanes above the objects.\n"
             "Click to go there. The wheel zooms, with Shift it pans. Drag the handles to bound tracking; double-click the "

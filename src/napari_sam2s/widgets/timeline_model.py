@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets import Project, Span
-from napari_sam2s.masklets.objects import COLOURS
+from napari_sam2s.masklets.colours import COLOURS
 
 # Of spans that share a pixel the one with the highest code is seen: a doubt of one frame in an hour must not vanish.
 CODES = {"unseen": 0, "absent": 1, "present": 2, "low score": 3}
-DOUBT, EDGE = (230, 126, 34), (20, 20, 20)  # the edge above it is seen on an object that is orange itself
+# Of a doubt: dashes, which are told from objects of any colour by their form, below an edge.
+DASHES, EDGE = ((255, 255, 255), (20, 20, 20)), (20, 20, 20)
+DASH = 3  # pixels
 ABSENT_OPACITY = 0.25
 FILLED_OPACITY = 0.55
 # Rows of pixels that an object's row is made of before it is stretched: the upper ones are pale where masks were filled
@@ -63,7 +65,8 @@ class TimelineRow:
         filled = self.fills(first, last, width) & (codes >= CODES["present"])
         image[:FILLED_ROWS, filled, :3] = base + FILLED_OPACITY * (colour - base)
         doubted = codes == CODES["low score"]
-        image[ROWS - DOUBT_ROWS :, doubted, :3] = DOUBT
+        dashes = np.array(DASHES, dtype=np.uint8)[np.arange(width) // DASH % 2]
+        image[ROWS - DOUBT_ROWS :, doubted, :3] = dashes[doubted]
         image[ROWS - DOUBT_ROWS - 1, doubted, :3] = EDGE
         return image
 

@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QSpinBox
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.masklets import CleanUp, Object, Project, TrackEdit
 from napari_sam2s.masklets.clean_up import CLEAN_UPS, USUAL
+from napari_sam2s.masklets.lineage import possible_mothers
 from napari_sam2s.masklets.track_edit_preview import PAIRED, TrackEditKind, draw
-from napari_sam2s.widgets.form_parts import button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
+from napari_sam2s.widgets.form_parts import REMARK, button, buttons, menu, quiet_timer, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.swatch import swatch
 from napari_sam2s.wording import counted
@@ -67,9 +68,11 @@ class TrackEditingPanel(QWidget):
         self.text = wrapped(lines=2)  # the button below stays where it is
         self.before, self.after = QLabel(), QLabel()
         self.apply_button = button("Apply", self.apply, "Apply this edit. Undo reverts it.")
-        self.parent_menu = menu((), "The mother of the object above, if it came from a division.")
+        self.parent_menu = menu((), "The mother of the object above, the nearest first. 'Record' keeps the choice.")
         tip = "Record that the object above is a daughter of this one. Undo reverts it."
         self.parent_button = button("Record", self.record_parent, tip)
+        self._proposed: int | None = None  # the mother that the menu showed at first
+        self.parent_menu.currentIndexChanged.connect(lambda _: self._note_parent())
         self.first.currentIndexChanged.connect(self._show_parent)
         self._lay_out()
 
@@ -110,6 +113,8 @@ class TrackEditingPanel(QWidget):
             self._keep_apart()
             self._show_parent()
         self._follow()
+        if self.isVisible() and self.parent_menu.currentData() == self._proposed:  # or the user has chosen another one
+            self._show_parent()
         last = 0 if project is None else project.shape[0] - 1
         if last != self.last.maximum():
             for box, value in ((self.start, 0), (self.last, last)):
@@ -128,15 +133,29 @@ class TrackEditingPanel(QWidget):
         choice.blockSignals(False)
 
     def _show_parent(self, *_: Any) -> None:
-        """Show which object the first came of."""
-        self.parent_menu.clear()
-        self.parent_menu.addItem("none", None)
-        for o in self._objects:
-            if o.id != self.first.currentData():
-                self.parent_menu.addItem(swatch(QColor(*o.colour)), o.name, o.id)
-        parent = next((o.parent for o in self._objects if o.id == self.first.currentData()), None)
-        self.parent_menu.setCurrentIndex(max(0, self.parent_menu.findData(parent)))
-        self.parent_button.setEnabled(bool(self._objects))
+        """Show which object the first came of; of one that has no mother yet, the probable one, and the others by nearness."""
+        project, child = self._session.project, self.first.currentData()
+        known = {o.id: o for o in self._objects}
+        order, probable = [i for i in known if i != child], None
+        if project is not None and child in known and self.isVisible():
+            order, probable = possible_mothers(project, child)
+        parent = known[child].parent if child in known else None
+        parent_menu = self.parent_menu
+        parent_menu.blockSignals(True)
+        parent_menu.clear()
+        parent_menu.addItem("none", None)
+        for o in (known[i] for i in order if i in known):
+            remark = f"{REMARK}probably" if o.id == probable else ""
+            parent_menu.addItem(swatch(QColor(*o.colour)), f"{o.name}{remark}", o.id)
+        self._proposed = probable if parent is None else parent
+        parent_menu.setCurrentIndex(max(0, parent_menu.findData(self._proposed)))
+        parent_menu.blockSignals(False)
+        self._note_parent()
+
+    def _note_parent(self) -> None:
+        """Let a mother be recorded that is not recorded yet."""
+        recorded = next((o.parent for o in self._objects if o.id == self.first.currentData()), None)
+        self.parent_button.setEnabled(bool(self._objects) and self.parent_menu.currentData() != recorded)
 
     def record_parent(self) -> None:
         """Keep which object the first one came of."""
@@ -157,6 +176,7 @@ class TrackEditingPanel(QWidget):
         if not event.spontaneous():
             self._followed = None
             self._follow()
+            self._show_parent()
         self._timer.start()
 
     def _follow(self) -> None:

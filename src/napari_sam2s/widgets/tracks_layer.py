@@ -8,7 +8,6 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from napari.layers import Tracks
 from napari.utils import Colormap
 from qtpy.QtCore import QObject, Signal
@@ -34,6 +33,8 @@ def make_tracks_layer(image: Image, tracks: TrackGraph) -> Tracks:
     known = {o.id: o for o in tracks.objects}
     ids = np.unique(tracks.object_id).tolist()
     step = {i: (n + 0.5) / len(ids) for n, i in enumerate(ids)}  # napari scales no feature that has a colormap of its own
+    import pandas as pd
+
     features = pd.DataFrame(
         {
             "object": [step[i] for i in tracks.object_id.tolist()],

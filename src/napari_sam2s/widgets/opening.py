@@ -1,0 +1,41 @@
+"""The widget as napari's menu opens it: the window says at once that something begins, and imports it then."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import napari
+from qtpy.QtCore import QCoreApplication, QEventLoop, Qt
+from qtpy.QtGui import QGuiApplication
+
+WIDGET, HOME = "SegmentWidget", "napari_sam2s.widgets.segment_widget"
+OPENING = "SAM2S is opening ..."
+
+
+@contextmanager
+def getting_ready(viewer: Any) -> Iterator[None]:
+    """Say in the viewer's corner that the widget opens, and show it by the pointer: on a slow machine it takes seconds."""
+    QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+    viewer.status = OPENING
+    QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)  # the menu closes, too
+    try:
+        yield
+    finally:
+        QGuiApplication.restoreOverrideCursor()
+        viewer.status = "Ready"
+
+
+def __getattr__(name: str) -> Any:
+    """Return the widget's class, for which napari asks when the menu is used."""
+    if name != WIDGET:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    viewer = napari.current_viewer()
+    if HOME not in sys.modules and viewer is not None and QGuiApplication.instance() is not None:
+        with getting_ready(viewer):
+            import napari_sam2s.widgets.segment_widget  # noqa: F401
+    from napari_sam2s.widgets.segment_widget import SegmentWidget
+
+    return SegmentWidget
