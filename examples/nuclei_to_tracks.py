@@ -3,8 +3,9 @@
 ``python examples/nuclei_to_tracks.py hela.tif hela_masks.tif --out nuclei`` takes a time-lapse ``(T, Y, X)`` and labels of the
 same shape, as Cellpose, StarDist or a person give them: each frame has its own numbers. Without files it draws some nuclei.
 
-Labels are linked by their overlap, the largest first, down to ``LINK`` (IoU). A nucleus has divided where a new one appears
-within ``NEAR`` of its radii while it goes on smaller than ``SMALLER`` of itself, and the two are alike in size (``ALIKE``).
+Labels are linked by their overlap, the largest first, down to ``LINK`` (IoU). A nucleus has divided where two that are new, or
+one that is and the one in its place, lie within ``NEAR`` of its radii, their middle within ``MIDDLE``. Both are smaller than
+``SMALLER`` of it, and alike in size (``ALIKE``). What is left goes on in the nearest new one within ``NEAR`` that is alike.
 Look at the result in napari before you count anything:
 ``napari nuclei/nuclei.sam2s``, then Export > Tracks as a layer.
 """
@@ -23,7 +24,8 @@ from skimage.measure import regionprops
 import napari_sam2s as sam2s
 from napari_sam2s.measurements import write_table
 
-LINK, SMALLER, ALIKE, NEAR = 0.2, 0.8, 2.0, 3.0
+LINK, SMALLER, ALIKE, NEAR, MIDDLE = 0.2, 0.8, 2.0, 3.0, 1.0
+Cell = tuple[NDArray[np.float64], int]  # centre (y, x), area
 
 
 @dataclass
@@ -54,28 +56,49 @@ def continued(
     then: NDArray[np.integer], labels: NDArray[np.integer], before: dict[int, int]
 ) -> tuple[dict[int, int], dict[int, int]]:
     """Return the tracks of the labels that go on, and ``{daughter: mother}`` of those that come of a division."""
-    linked: dict[int, int] = {}
+    linked: dict[int, int] = {}  # {label: label before}
     for (a, b), value in sorted(overlaps(then, labels).items(), key=lambda item: -item[1]):  # the surest first
         if value >= LINK and b not in linked and a not in linked.values():
             linked[b] = a
-    after = {a: b for b, a in linked.items()}
     cells, mothers = cells_of(labels), cells_of(then)
     divided: dict[int, int] = {}
-    for new in sorted(cells.keys() - linked.keys()):
-        place, area = cells[new]
-        near = sorted(mothers, key=lambda m: np.hypot(*(mothers[m][0] - place)))
-        for mother in near[:3]:
-            sister = after.get(mother)
-            reach = NEAR * np.sqrt(mothers[mother][1] / np.pi)
-            if sister is None or sister in divided or np.hypot(*(mothers[mother][0] - place)) > reach:
-                continue
-            if cells[sister][1] < SMALLER * mothers[mother][1] and 1 / ALIKE < area / cells[sister][1] < ALIKE:
-                divided |= {new: mother, sister: mother}
-                break
-    return {b: before[a] for b, a in linked.items() if b not in divided}, divided
+    pairs = (pair for mother, cell in mothers.items() for pair in daughters(mother, cell, cells, linked))
+    for _, mother, one, other in sorted(pairs):
+        if mother not in divided.values() and not {one, other} & divided.keys():
+            divided |= {one: mother, other: mother}
+    linked = {b: a for b, a in linked.items() if b not in divided and a not in divided.values()}
+    lost, new = mothers.keys() - linked.values() - set(divided.values()), cells.keys() - linked.keys() - divided.keys()
+    moved = ((apart(mothers[a], cells[b]), a, b) for a in lost for b in new)
+    for distance, a, b in sorted(moved):
+        if distance <= NEAR and alike(mothers[a][1], cells[b][1]) and b not in linked and a not in linked.values():
+            linked[b] = a
+    return {b: before[a] for b, a in linked.items()}, divided
 
 
-def cells_of(labels: NDArray[np.integer]) -> dict[int, tuple[NDArray[np.float64], int]]:
+def daughters(mother: int, cell: Cell, cells: dict[int, Cell], linked: dict[int, int]) -> list[tuple[float, int, int, int]]:
+    """Return the pairs that a nucleus may have divided into, as (how far their middle is from it, mother, one, other)."""
+    free = (b for b in cells if linked.get(b, mother) == mother)
+    near = [b for b in free if apart(cell, cells[b]) <= NEAR and cells[b][1] < SMALLER * cell[1]]
+    ones = [b for b in near if b in linked] if mother in linked.values() else near  # what took its place is one of them
+    found = []
+    for one, other in ((one, other) for one in ones for other in near if one < other or one in linked):
+        middle = ((cells[one][0] + cells[other][0]) / 2, 0)
+        if one != other and alike(cells[one][1], cells[other][1]) and (distance := apart(cell, middle)) <= MIDDLE:
+            found.append((distance, mother, one, other))
+    return found
+
+
+def apart(a: Cell, b: Cell) -> float:
+    """Return the distance between two nuclei, in radii of the first."""
+    return float(np.hypot(*(a[0] - b[0])) / np.sqrt(a[1] / np.pi))
+
+
+def alike(a: int, b: int) -> bool:
+    """Whether two areas are alike."""
+    return 1 / ALIKE < a / b < ALIKE
+
+
+def cells_of(labels: NDArray[np.integer]) -> dict[int, Cell]:
     """Return the centre ``(y, x)`` and the area of each label."""
     return {r.label: (np.array(r.centroid), int(r.area)) for r in regionprops(labels)}
 

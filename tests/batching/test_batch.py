@@ -18,6 +18,7 @@ from npe2 import PluginManifest
 from PIL import Image
 
 import napari_sam2s as sam2s
+from napari_sam2s.batching.batch_rows import BatchRow, write_summary
 from napari_sam2s.batching.batch_task import BatchTask, do_task, missing, stop_batch
 from napari_sam2s.batching.batch_videos import VIDEO_ENDINGS, find_batch
 from napari_sam2s.batching.local_workers import LocalWorkers
@@ -330,8 +331,6 @@ def test_a_scheduler_starts_with_keys_of_its_own_and_leaves_nothing():
 
 
 def test_the_table_of_more_videos_than_lines_shows_those_at_work():
-    from napari_sam2s.batching import BatchRow
-
     rows = [BatchRow(Path(f"{n}.mp4"), Path(f"{n}.sam2s")) for n in range(50)]
     rows[40].state, rows[40].tracked, rows[40].total, rows[40].seconds = "running", 30, 60, 3.0
     lines = Table(None).lines(rows, 10)
@@ -341,8 +340,41 @@ def test_the_table_of_more_videos_than_lines_shows_those_at_work():
     assert lines[-2] == "... and 43 more"
 
 
+def test_a_second_call_leaves_the_rows_of_what_is_finished(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("=1+1.mp4", "b, \u00e9.mp4", "c.mp4", "d.mp4")
+    rows = [BatchRow(Path(n), Path(f"{n}.sam2s"), "done", 2, 8, 8, 8, 4.0, 1, "worker 1") for n in names[:2]]
+    rows.append(BatchRow(Path(names[2]), Path("c.mp4.sam2s"), "failed", attempts=3, message="It broke."))
+    table = tmp_path / "s.csv"
+
+    def written():
+        with table.open(newline="", encoding="utf-8") as file:
+            columns = ("state", "objects", "tracked_frames", "seconds")
+            return {r["video"].lstrip("'"): tuple(r[name] for name in columns) for r in csv.DictReader(file)}
+
+    write_summary(rows, table)
+    first = written()
+    assert list(first.values()) == [("done", "2", "8", "4.0")] * 2 + [("failed", "0", "0", "0.0")]
+    again = [BatchRow(tmp_path / n, tmp_path / f"{n}.sam2s") for n in names[1:]]  # not the first; whole paths this time
+    for state, attempts, of_second in (("waiting", 0, "2"), ("stopped", 0, "2"), ("nothing to do", 1, "3")):
+        again[0].state, again[0].attempts = state, attempts
+        if attempts:
+            again[0].objects, again[0].frames = 3, 8  # one was added by hand
+        write_summary(again, table)
+        now = {Path(name).name: row for name, row in written().items()}
+        assert list(now) == list(names), "each video once, in the order of before"
+        assert now[names[0]] == first[names[0]]
+        assert now[names[1]] == ("done", of_second, "8", "4.0")
+        assert now["c.mp4"][0] == "waiting"
+    again[0].state, again[0].tracked, again[0].attempts = "done", 5, 1
+    write_summary(again, table)
+    assert [row[2] for row in written().values()] == ["8", "5", "0", "0"]
+    table.write_text("another,table\n1,2\n", encoding="utf-8")
+    write_summary(rows, table)
+    assert written() == first
+
+
 def test_why_a_video_failed_is_one_line():
-    from napari_sam2s.batching.batch_rows import BatchRow
     from napari_sam2s.batching.batch_run import _why
 
     row = BatchRow(Path("a.mp4"), Path("a.sam2s"), attempts=3)

@@ -169,7 +169,15 @@ def test_a_target_without_a_format_says_it_by_its_ending(target, name):
     assert format_by_ending(target) == name
 
 
-@pytest.mark.parametrize("target", ["masks.tif", "masks.json", "case.zarr", "case.csv", "tracks.xml", "tracks.geff", "gt.txt"])
+@pytest.mark.parametrize("target", ["look.webm", "LOOK.WMV", "masks.npz", "case.parquet"])
+def test_a_file_that_no_format_writes_is_no_folder_of_pictures(tmp_path, target):
+    with pytest.raises(FormatError, match=r"name an \.mp4, a \.gif, or a folder and the format"):
+        format_by_ending(tmp_path / target)
+
+
+@pytest.mark.parametrize(
+    "target", ["masks.tif", "masks.json", "case.zarr", "case.csv", "tracks.xml", "tracks.geff", "gt.txt", "m.png"]
+)
 def test_a_file_of_another_format_is_not_made_a_folder_of_pictures(overlapping, tmp_path, target):
     overlapping.close()
     with pytest.raises(FormatError, match=rf"{target} names no format. Name a folder and the format"):

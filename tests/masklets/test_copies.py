@@ -1,5 +1,6 @@
 """Copies of a project, made in any way, are whole or say what they lack."""
 
+import gc
 import os
 import shutil
 import sqlite3
@@ -191,3 +192,23 @@ def test_a_draft_leaves_nothing_and_touches_nothing_else(tmp_path):
     _write(target, interrupted=False)
     assert target.read_text() == "content"
     assert sorted(path.name for path in tmp_path.iterdir()) == [target.name, other.name]
+
+
+@pytest.mark.parametrize("half_done", [False, True])
+def test_what_nobody_closed_is_closed_when_it_is_no_longer_used(project, half_done):
+    """A script that forgets it, or its end: else each later command would say that the last changes may be missing."""
+    path = project.path
+    project.close()
+    left = Project.open(path)
+    left.objects.rename(1, "renamed")
+    if half_done:
+        left.store.db.execute("BEGIN IMMEDIATE")
+        left.store.db.execute("UPDATE objects SET name = 'half'")
+    assert left.store._let_go.atexit
+    del left
+    gc.collect()
+    assert [p.name for p in path.parent.iterdir()] == [path.name], "a lock or a log is left"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Project.open(path, mode="r") as again:
+            assert again.objects.get(1).name == "renamed"

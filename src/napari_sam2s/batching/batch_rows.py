@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from napari_sam2s.formats.atomic_write import whole_file
-from napari_sam2s.formats.text_cells import csv_cell
+from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 
 STATES = ("waiting", "running", "done", "nothing to do", "failed", "stopped")
 COLUMNS = (
@@ -73,13 +74,36 @@ class BatchRow:
 def write_summary(rows: Sequence[BatchRow], path: Path) -> Path:
     """Write the table as CSV, whole or not at all.
 
+    An earlier one at that place goes on: it keeps its rows of other videos, and those of finished ones for which this call
+    does nothing, or nothing yet.
+
     Raises
     ------
     FormatError
         If it cannot be written.
     """
+    table = _earlier(path)
+    for row in rows:
+        key, cells = row.project.absolute(), dict(zip(COLUMNS, row.cells(), strict=True))
+        before = table.get(key)
+        if before is not None and before["state"] == "done" and (row.state == "nothing to do" or not row.attempts):
+            known = ("objects", "frames") if row.frames else ()
+            cells = {**before, **{name: cells[name] for name in ("video", "project", *known)}}
+        table[key] = cells
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(row.cells() for row in rows)
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(table.values())
     return path
+
+
+def _earlier(path: Path) -> dict[Path, dict[str, Any]]:
+    """Return the rows of a summary by project; none where there is no summary, or another table."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader) if tuple(reader.fieldnames or ()) == COLUMNS else []
+    except (OSError, ValueError, csv.Error):
+        return {}
+    whole = [row for row in rows if None not in row and None not in row.values()]
+    return {Path(from_csv_cell(row["project"])).absolute(): row for row in whole}

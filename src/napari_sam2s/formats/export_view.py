@@ -93,6 +93,19 @@ class _WatchedMasks:
         if self._progress is not None:
             self._progress(self._total, self._total)
 
+    @property
+    def places(self) -> Callable[[], NDArray[np.float64]]:
+        """What returns where the objects of a project are; others have no such thing."""
+        read: Callable[[], NDArray[np.float64]] = self._masklets.masks.places
+
+        def places() -> NDArray[np.float64]:
+            found = read()
+            if self._progress is not None:
+                self._progress(self._total, self._total)
+            return found
+
+        return places
+
     def _refuse_stranger(self, frame: int, object_id: int) -> None:
         if object_id not in self._ids and not self._own:
             raise FormatError(f"Frame {frame} has a mask of object {object_id}, which is not among the objects: add it.")

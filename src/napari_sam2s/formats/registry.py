@@ -242,7 +242,9 @@ _INSIDE = {
     ".xml": ("cvat", "trackmate"),
     ".geff": ("geff",),
     ".txt": ("mots", "yolo-seg"),
+    ".png": ("davis",),
 }
+_UNWRITTEN = (".webm", ".wmv", ".ogv", ".mpg", ".mpeg", ".webp", ".jpg", ".jpeg", ".npy", ".npz", ".h5", ".parquet", ".zip")
 
 
 def format_by_ending(target: Path | str) -> str:
@@ -254,6 +256,8 @@ def format_by_ending(target: Path | str) -> str:
     if ending in _INSIDE:
         names = " or ".join(_INSIDE[ending])
         raise FormatError(f"{Path(target).name} names no format. Name a folder and the format: {names} writes {ending} files.")
+    if ending in _UNWRITTEN:
+        raise FormatError(f"No format is written as {ending} files: name an .mp4, a .gif, or a folder and the format.")
     return {".gif": "gif", **dict.fromkeys(ENDINGS, "overlay")}.get(ending, "davis")
 
 

@@ -19,8 +19,6 @@ from napari_sam2s.masklets import rle
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
-PART = 128  # sightings at a time: what is worked out of their runs stays in a processor's cache
-
 
 @dataclass(frozen=True)
 class TrackGraph:
@@ -74,9 +72,12 @@ class TrackGraph:
 
 def track_graph(masklets: Masklets) -> TrackGraph:
     """Return the tracks of masklets. Parents that are not seen before their children are left out, and told."""
+    places = getattr(masklets.masks, "places", None)
+    if places is not None:  # a project, which knows where its objects are without its masks
+        return graph_of(masklets.objects, places())
     ids = {o.id for o in masklets.objects}
     seen = (sighting for sighting in sightings_of(masklets) if sighting[1] in ids)
-    tables = [sighting_rows(part) for part in iter(lambda: list(islice(seen, PART)), [])]
+    tables = [sighting_rows(part) for part in iter(lambda: list(islice(seen, rle.PART)), [])]
     return graph_of(masklets.objects, np.concatenate([np.zeros((0, 5)), *tables]))
 
 

@@ -189,9 +189,16 @@ class Remains:
                 self.damage.masks += 1
                 yield row
 
+    def check_centroids(self, rows: Iterable[sqlite3.Row]) -> None:
+        """Note it if what is kept of the centroids of sound masks is not what their pixels say."""
+        waiting = iter(rows)
+        while part := list(itertools.islice(waiting, rle.PART)):
+            if not _placed(part):
+                self.damage.parts["centroids"] = "some centroids are not those of their masks."
+
     def sound_mask(self, row: sqlite3.Row) -> bool:
         """Whether a row is a mask of this video, which can be decoded."""
-        mask = rle.Mask(*(row[name] for name in ("y0", "x0", "height", "width", "counts", "area")))
+        mask = _mask_of(row)
         numbers = all(row[n] is None or (isinstance(row[n], float) and abs(row[n]) <= LARGEST_SCORE) for n in SCORES)
         if not (0 <= row["frame"] < self.shape[0] and rle.fits(mask, (self.shape[1], self.shape[2])) and numbers):
             return False
@@ -262,7 +269,7 @@ class Remains:
         base = table.removesuffix("_changes")
         if base == "steps" or not row["present"]:
             return base != "steps" or unsound_column(base, row) is None
-        return self.sound_mask(row) if base == "masks" else unsound_column(base, row) is None
+        return self.sound_mask(row) and _placed([row]) if base == "masks" else unsound_column(base, row) is None
 
     def all_rows(self, table: str) -> Iterator[sqlite3.Row]:
         """Yield the rows of a table that is sound."""
@@ -278,6 +285,16 @@ class Remains:
         if len(sound) < len(found):
             self.damage.parts["snapshots"] = "a run cannot be resumed from where it was: track on from a prompt."
         return sound
+
+
+def _mask_of(row: sqlite3.Row) -> rle.Mask:
+    return rle.Mask(*(row[name] for name in ("y0", "x0", "height", "width", "counts", "area")))
+
+
+def _placed(rows: Sequence[sqlite3.Row]) -> bool:
+    kept = [(row["y_sum"], row["x_sum"]) for row in rows]
+    sums = rle.sums_of([_mask_of(row) for row in rows]).tolist()
+    return all(pair in ((None, None), (y, x)) for pair, (y, x) in zip(kept, sums, strict=True))
 
 
 def _is_json(text: object) -> bool:
@@ -303,9 +320,10 @@ def find_damage(path: Path | str) -> Damage:
     """
     with Remains(path) as remains:
         remains.check_pages()
-        for rows in (*map(remains.rows, ROWS), remains.masks()):
+        for rows in map(remains.rows, ROWS):
             for _ in rows:
                 pass
+        remains.check_centroids(remains.masks())
         remains.history()
         remains.snapshots()
         return remains.damage

@@ -24,6 +24,7 @@ from napari_sam2s.masklets.validation import frame_of, id_of
 
 BLOCK = 500  # frames
 _RLE = "y0, x0, height, width, counts, area"
+_PLACES = " || ',' || ".join(("frame", "area", "y0", "x0", "ifnull(y_sum, -1)", "ifnull(x_sum, -1)"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,31 @@ class MaskQueries:
             )
             for row in self._store.rows(sql, (start, start + BLOCK)):
                 yield row[0], row[1], rle.Mask(*row[2:])
+
+    def places(self) -> NDArray[np.float64]:
+        """Return object, frame, centroid (y, x) and area wherever an object is seen ``(N, 5)``, by object and frame.
+
+        The masks themselves are read only where an earlier version wrote them, which kept no sums beside them.
+        """
+        living = self._store.rows("SELECT id FROM objects WHERE NOT removed ORDER BY id")
+        return np.concatenate([np.zeros((0, 5)), *(self._places_of(row[0]) for row in living)])
+
+    def _places_of(self, object_id: int) -> NDArray[np.float64]:
+        seen = f"FROM {self._store.known} WHERE object_id = ? AND area > 0"
+        [(text,)] = self._store.rows(f"SELECT group_concat({_PLACES}) {seen}", (object_id,))
+        try:
+            kept = np.fromstring(text or "", dtype=np.int64, sep=",").reshape(-1, 6)
+        except ValueError as error:  # what SQLite made of words in the place of numbers
+            raise damaged(self._store.path, f"a mask of object {object_id}") from error
+        kept = kept[np.argsort(kept[:, 0], kind="stable")]
+        unknown = np.flatnonzero(kept[:, 4] < 0)
+        for n in range(0, len(unknown), rle.PART):
+            part = unknown[n : n + rle.PART]
+            between = f"{seen} AND y_sum IS NULL AND frame BETWEEN ? AND ? ORDER BY frame"
+            keys = (object_id, *kept[part[[0, -1]], 0].tolist())
+            kept[part, 4:] = rle.sums_of([rle.Mask(*row) for row in self._store.rows(f"SELECT {_RLE} {between}", keys)])
+        centres = rle.centroids(kept[:, 4:], kept[:, 1], kept[:, 2:4])
+        return np.column_stack((np.full(len(kept), object_id), kept[:, 0], centres, kept[:, 1]))
 
     @property
     def frames(self) -> list[int]:

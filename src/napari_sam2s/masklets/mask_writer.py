@@ -59,7 +59,9 @@ class MaskWriter:
                 encoded = [row for row in encoded if not _protected(db, known, row[0], row[1], later)]
             keys = [(frame, object_id) for frame, object_id, *_ in encoded]
             self._store.touch("masks", keys)
-            db.executemany(_INSERT, (self._values(*row, origin, confirmed, run) for row in encoded))
+            sums = rle.sums_of([mask for _, _, mask, _ in encoded]).tolist()
+            told = (origin, confirmed, run)
+            db.executemany(_INSERT, ((*self._values(*row, *told), *s) for row, s in zip(encoded, sums, strict=True)))
             self._store.note({frame for frame, _ in keys})
 
     def _check_frame(self, frame: int) -> None:

@@ -25,6 +25,7 @@ class Mask:
     area: int  # pixels
 
 
+PART = 128  # masks at a time: what is worked out of their runs stays in a processor's cache
 EMPTY = Mask(0, 0, 0, 0, b"", 0)
 _DAMAGE = (zlib.error, struct.error, TypeError, ValueError, IndexError, OverflowError)
 _FOLDED = {width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)}
@@ -128,16 +129,41 @@ def centres_of(masks: Sequence[Mask]) -> NDArray[np.float64]:
     ProjectError
         If what was kept of one of them is damaged.
     """
+    if not all(mask.area for mask in masks):
+        raise ValueError("An empty mask has no centroid.")
+    corners, areas = np.array([(m.y0, m.x0) for m in masks]).reshape(-1, 2), np.array([m.area for m in masks])
+    return centroids(sums_of(masks), areas, corners)
+
+
+def centroids(sums: NDArray[np.int64], areas: NDArray[np.int64], corners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the centroids ``(N, 2)`` of masks of which :func:`sums_of`, the area and the ``(y0, x0)`` are known."""
+    found: NDArray[np.float64] = sums / areas[:, None] + corners
+    return found
+
+
+def sums_of(masks: Sequence[Mask]) -> NDArray[np.int64]:
+    """Return the sums of the pixels' y and x ``(N, 2)``, from the corner of each mask's box, from their runs alone.
+
+    Raises
+    ------
+    ProjectError
+        If what was kept of one of them is damaged.
+    """
+    sums = np.zeros((len(masks), 2), np.int64)
+    seen = [n for n, mask in enumerate(masks) if mask.area or mask.counts]
     try:
-        return _centres(masks) if masks else np.zeros((0, 2))
-    except _DAMAGE as error:
-        for mask in masks:
-            runs_of(mask) if mask.counts else decode_crop(mask)  # they say which it is, and why
-        raise ValueError("An empty mask has no centroid.") from error
+        for start in range(0, len(seen), PART):
+            part = seen[start : start + PART]
+            sums[part] = _sums([masks[n] for n in part])
+    except _DAMAGE:
+        for n in seen:
+            decode_crop(masks[n])  # says which it is, and why
+        raise
+    return sums
 
 
-def _centres(masks: Sequence[Mask]) -> NDArray[np.float64]:
-    """Return :func:`centres_of` what is whole."""
+def _sums(masks: Sequence[Mask]) -> NDArray[np.int64]:
+    """Return :func:`sums_of` what is whole and not empty."""
     folded = [_inflate(mask) for mask in masks]
     pairs = np.array([len(runs) // 2 for runs in folded])  # a gap, and a run inside; after the last of them perhaps a gap
     firsts = np.cumsum(pairs) - pairs
@@ -150,7 +176,7 @@ def _centres(masks: Sequence[Mask]) -> NDArray[np.float64]:
     gaps, inside = (summed(_unfold(np.concatenate([runs[k:stop:2] for runs in folded]))) for k, stop in ((0, -1), (1, None)))
     ends = summed(gaps + inside)
     starts = ends - inside
-    y0, x0, height, width, area = np.array([(m.y0, m.x0, m.height, m.width, m.area) for m in masks]).T
+    height, width, area = np.array([(m.height, m.width, m.area) for m in masks]).T
     after = np.array([len(runs) % 2 for runs in folded]) * (gaps[lasts] + _unfold(np.array([runs[-1] for runs in folded])))
     filled = np.array_equal(ends[lasts] + after, height * width) and np.array_equal(np.add.reduceat(inside, firsts), area)
     if not filled or min(pairs.min(), gaps.min() + 1, inside.min() + 1, after.min() + 1) < 1:
@@ -165,7 +191,7 @@ def _centres(masks: Sequence[Mask]) -> NDArray[np.float64]:
     ]
     rows[long] = before[0] - before[1]
     whole, places = np.add.reduceat(rows, firsts), np.add.reduceat(inside * (starts + ends - 1) // 2, firsts)
-    return np.column_stack((whole / area + y0, (places - width * whole) / area + x0))
+    return np.column_stack((whole, places - width * whole))
 
 
 def decode(mask: Mask, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -162,6 +162,8 @@ _MASKS = {
     "iou": "typeof(iou) = 'null' OR (typeof(iou) = 'real' AND iou BETWEEN -1 AND 1.5)",
     "object_score": "typeof(object_score) = 'null' OR (typeof(object_score) = 'real' AND object_score BETWEEN -63 AND 63)",
     "confirmed": "confirmed IN (0, 1)",
+    "y_sum": "typeof(y_sum) = 'null' OR (typeof(y_sum) = 'integer' AND y_sum BETWEEN 0 AND area * (height - 1))",
+    "x_sum": "typeof(x_sum) = typeof(y_sum) AND (x_sum IS NULL OR x_sum BETWEEN 0 AND area * (width - 1))",
     "frame": "typeof(frame) = 'integer'",
     "object_id": "object_id IN (SELECT id FROM objects)",
 }

@@ -80,6 +80,8 @@ def _fill(made: sqlite3.Connection, remains: Remains) -> None:
     made.execute(
         "DELETE FROM hidden_runs WHERE run NOT IN (SELECT r.id FROM runs r JOIN steps s ON s.id = r.step WHERE s.undone)"
     )
+    for table in ("masks", "masks_changes"):  # centroids are then worked out again
+        made.execute(f"UPDATE {table} SET y_sum = NULL, x_sum = NULL")
     made.execute("UPDATE masks SET run = NULL WHERE run NOT IN (SELECT id FROM runs)")
     made.execute("DELETE FROM snapshots WHERE run NOT IN (SELECT id FROM runs)")
 

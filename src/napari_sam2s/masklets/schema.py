@@ -1,7 +1,10 @@
 """The project file on disk: an SQLite database in WAL mode.
 
 ``masks`` holds one row an object and frame; a row with area 0 says that the object was looked for and is not there, no
-row that nobody looked. ``*_changes`` hold, for each step of the history, the other version of every row that the step
+row that nobody looked. ``y_sum`` and ``x_sum`` are those of a mask's pixels, from the corner of its box: its centroid without
+its runs; ``NULL`` where an earlier version wrote it.
+
+``*_changes`` hold, for each step of the history, the other version of every row that the step
 touched: undoing swaps the two, and so does redoing. But the new masks of an undone run stay in ``masks``, and the run is in
 ``hidden_runs``: to move those of hours of video takes long. ``known_masks`` are the masks without them.
 """
@@ -26,7 +29,7 @@ from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_of_missing_log
 
 APPLICATION_ID = 0x53414D32  # "SAM2"
-VERSION = 6
+VERSION = 7
 BUSY_SECONDS = 10.0
 WAL_BYTES = 4 * 2**20  # that the log keeps when it begins anew
 # Of drives that lock no files or share no memory, which a write-ahead log needs.
@@ -34,7 +37,7 @@ _WITHOUT_LOCKS = {getattr(sqlite3, f"SQLITE_IOERR_{what}") for what in ("LOCK", 
 PAGE_BYTES = 16384  # masks take about a kilobyte: small pages would leave a third of the file empty
 
 # Columns that one version of a row consists of, after its key.
-MASK_COLUMNS = tuple("y0 x0 height width counts area iou object_score class_scores origin confirmed run".split())  # noqa: SIM905
+MASK_COLUMNS = tuple("y0 x0 height width counts area iou object_score class_scores origin confirmed run y_sum x_sum".split())  # noqa: SIM905
 OBJECT_COLUMNS = ("name", "class_name", "colour", "sort", "locked", "visible", "removed", "parent")
 PROMPT_COLUMNS = ("object_id", "frame", "content", "mask", "removed")
 LINK_COLUMNS = ("object_id", "frame", "content", "ruled_out", "same_as")
@@ -99,11 +102,11 @@ CREATE TABLE masks (
     frame INTEGER NOT NULL, object_id INTEGER NOT NULL REFERENCES objects(id),
     y0 INTEGER NOT NULL, x0 INTEGER NOT NULL, height INTEGER NOT NULL, width INTEGER NOT NULL, counts BLOB NOT NULL,
     area INTEGER NOT NULL, iou REAL, object_score REAL, class_scores BLOB, origin TEXT NOT NULL,
-    confirmed INTEGER NOT NULL DEFAULT 0, run INTEGER REFERENCES runs(id),
+    confirmed INTEGER NOT NULL DEFAULT 0, run INTEGER REFERENCES runs(id), y_sum INTEGER, x_sum INTEGER,
     PRIMARY KEY (frame, object_id)
 ) WITHOUT ROWID;
 CREATE INDEX masks_of_object ON masks
-    (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed);
+    (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed, y_sum, x_sum);
 CREATE TABLE class_lists (id INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE);
 CREATE TABLE steps (id INTEGER PRIMARY KEY, label TEXT NOT NULL, made REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0);
 """
@@ -127,6 +130,15 @@ CREATE INDEX masks_of_object ON masks
     3: "ALTER TABLE objects ADD COLUMN parent INTEGER; ALTER TABLE objects_changes ADD COLUMN parent;",
     4: _HIDDEN_RUNS,
     5: _PHASES + _changes_table("phases"),
+    6: """
+ALTER TABLE masks ADD COLUMN y_sum INTEGER;
+ALTER TABLE masks ADD COLUMN x_sum INTEGER;
+ALTER TABLE masks_changes ADD COLUMN y_sum;
+ALTER TABLE masks_changes ADD COLUMN x_sum;
+DROP INDEX masks_of_object;
+CREATE INDEX masks_of_object ON masks
+    (object_id, frame, area, iou, object_score, y0, x0, height, width, origin, confirmed, y_sum, x_sum);
+""",
 }
 
 

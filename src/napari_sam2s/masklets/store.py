@@ -19,6 +19,8 @@ from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed, take_away_empty_log
 
+PATIENCE_S = 2.0  # for a thread that still writes when Python ends
+
 
 class _Name:
     """Whether an open file still has a name; on Windows it keeps it.
@@ -36,6 +38,36 @@ class _Name:
     def lost(self) -> bool:
         """Whether it was removed, or another one took its place."""
         return self._known and os.fstat(self._file).st_nlink == 0
+
+
+def _let_go(
+    process: int,
+    guard: threading.RLock,
+    path: Path,
+    db: sqlite3.Connection,
+    lock: WriterLock | None,
+    name: _Name | None,
+    checkpointer: Checkpointer | None,
+    changes: list[bool],
+) -> None:
+    """Close a file, also where nobody did: its notes would say that somebody still writes, or that changes are lost."""
+    if process != os.getpid() or not guard.acquire(timeout=PATIENCE_S):
+        return  # a fork, whose parent has the file; or Python ends while a thread writes
+    try:
+        if checkpointer is not None:
+            checkpointer.close()
+            with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
+                db.rollback()  # what was left half done
+                mark_closed(db, changed=bool(changes))
+        db.close()
+        if lock is None:
+            take_away_empty_log(path)
+        if name is not None:
+            name.let_go()
+        if lock is not None:
+            lock.release()
+    finally:
+        guard.release()
 
 
 class Store:
@@ -58,11 +90,14 @@ class Store:
         self.when_forgotten: list[Callable[[], None]] = []  # what was read before may be wrong
         self._lock = lock
         self._stamp = 0
-        self._closed = self._changed = self._checked = False
+        self._closed = self._checked = False
         self._process = os.getpid()
         self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()
         self._checkpointer = Checkpointer(path) if lock is not None else None
+        self._changes: list[bool] = []  # not empty once there are any
+        parts = (path, connection, lock, self._name, self._checkpointer, self._changes)
+        self._let_go = weakref.finalize(self, _let_go, self._process, self.guard, *parts)  # also at the end of Python
         self._frames_to_tell: set[int] = set()
         self._tell_everything = False
 
@@ -116,17 +151,7 @@ class Store:
             if self._closed:
                 return
             self._closed = True
-            if self._checkpointer is not None:
-                self._checkpointer.close()
-                with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
-                    mark_closed(self.db, changed=self._changed)
-            self.db.close()
-            if not self.writable:
-                take_away_empty_log(self.path)
-            if self._name is not None:
-                self._name.let_go()
-            if self._lock is not None:
-                self._lock.release()
+            self._let_go()
 
     @contextmanager
     def unchecked_references(self) -> Iterator[None]:
@@ -163,7 +188,7 @@ class Store:
                 yield self.db
                 if self.db.total_changes > changes:
                     count_commit(self.db)
-                    self._changed = True
+                    self._changes[:] = [True]
                 self.db.execute("COMMIT")
                 if self._checkpointer is not None:
                     self._checkpointer.after_commit(self.db)

@@ -154,9 +154,9 @@ class TrackEditor:
             for frame, mask in chain((first,), waiting):
                 self._store.touch("masks", [(frame, object_id)])
                 db.execute(
-                    "UPDATE masks SET y0 = ?, x0 = ?, height = ?, width = ?, counts = ?, area = ? "
+                    "UPDATE masks SET y0 = ?, x0 = ?, height = ?, width = ?, counts = ?, area = ?, y_sum = ?, x_sum = ? "
                     "WHERE frame = ? AND object_id = ?",
-                    (*astuple(mask), frame, object_id),
+                    (*astuple(mask), *rle.sums_of([mask])[0].tolist(), frame, object_id),
                 )
                 frames.append(frame)
             self._store.note(frames)

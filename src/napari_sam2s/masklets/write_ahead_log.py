@@ -77,7 +77,8 @@ class Checkpointer:
         """End the thread."""
         self._over = True
         self._wanted.set()
-        self._thread.join()
+        if self._thread is not threading.current_thread():  # in which the garbage of a project may be collected
+            self._thread.join()
 
 
 def _checkpoint(connection: sqlite3.Connection) -> bool | None:
