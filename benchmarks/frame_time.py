@@ -61,7 +61,8 @@ def times_of(processes: dict[str, subprocess.Popen[str]], frames: int) -> dict[s
     taken: dict[str, list[float]] = {name: [] for name in processes}
     for _ in range(frames):
         for name, process in processes.items():
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.write("\n")
             process.stdin.flush()
             taken[name].append(float(process.stdout.readline()))
@@ -71,7 +72,8 @@ def times_of(processes: dict[str, subprocess.Popen[str]], frames: int) -> dict[s
 def main() -> None:
     """Print a row for each checkpoint and number of objects."""
     if sys.argv[1:2] == ["--worker"]:
-        return work(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        work(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("others", nargs="+")
     parser.add_argument("--model", default="sam2s-nano")
