@@ -14,9 +14,9 @@ from napari.layers import Image
 from napari_sam2s.errors import ProjectError, VideoError
 from napari_sam2s.masklets import Project
 from napari_sam2s.video import Video, open_video
-from napari_sam2s.widgets.napari_reader import VIDEO_KEY, find_video, get_reader, video_layer
+from napari_sam2s.widgets.napari_reader import find_video, get_reader, video_layer
 from napari_sam2s.widgets.segment_widget import SegmentWidget
-from napari_sam2s.widgets.settings import remember
+from napari_sam2s.widgets.settings import VIDEO_KEY, remember
 
 
 def layer_of(path):

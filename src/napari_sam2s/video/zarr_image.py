@@ -26,7 +26,7 @@ def missing_chunks(array: Any) -> list[str]:
     if lost <= 0:
         return []
     return [
-        f"{lost} of {counted(array.nchunks, 'chunk')} of the array {'is' if lost == 1 else 'are'} not stored and shown as "
+        f"{lost} of {counted(array.nchunks, 'chunk')} of the array {'is' if lost == 1 else 'are'} missing and shown as "
         f"{array.fill_value or 0}: empty, or not copied."
     ]
 

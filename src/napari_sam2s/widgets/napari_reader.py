@@ -18,14 +18,13 @@ from napari_sam2s.video.video import reopen_video
 from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.offer import offer_widget
 from napari_sam2s.widgets.project_location import ENDING
-from napari_sam2s.widgets.settings import PLUGIN
+from napari_sam2s.widgets.settings import PLUGIN, VIDEO_KEY
 from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
     from napari.types import LayerData, PathLike
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
-VIDEO_KEY = "napari_sam2s_video"  # of a layer's metadata: the Video behind it
 PROJECT_KEY = "napari_sam2s_project"  # and the project that was opened with it, if it was one
 
 

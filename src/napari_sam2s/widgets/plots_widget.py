@@ -24,8 +24,8 @@ from napari_sam2s.widgets.background_job import Stopped, failures_told
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import button, buttons, menu, side_by_side, stacked, wrapped
 from napari_sam2s.widgets.layout import tab_beside_ours
-from napari_sam2s.widgets.napari_reader import VIDEO_KEY
 from napari_sam2s.widgets.plot_canvas import Plot, PlotCanvas
+from napari_sam2s.widgets.settings import VIDEO_KEY
 from napari_sam2s.widgets.start_folder import start_folder
 from napari_sam2s.widgets.swatch import swatch
 from napari_sam2s.widgets.time_axis import TimeAxis, show_frame

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 PLUGIN = "napari-sam2s"
+VIDEO_KEY = "napari_sam2s_video"  # of a layer's metadata: the Video behind it
 
 
 def section(name: str) -> Any | None:

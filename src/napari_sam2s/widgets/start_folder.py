@@ -7,7 +7,7 @@ from typing import Any
 
 from platformdirs import user_data_dir
 
-from napari_sam2s.widgets.napari_reader import VIDEO_KEY
+from napari_sam2s.widgets.settings import VIDEO_KEY
 
 _last: dict[Path | None, Path] = {}  # the folder used last, by that of the video
 
