@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QPushButton
 
 from napari_sam2s.masklets import Prompt
-from napari_sam2s.widgets import offer
+from napari_sam2s.widgets import offer, opening
+from napari_sam2s.widgets.layout import OPENING
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember, remembered
@@ -104,3 +108,27 @@ def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_fil
         said.append("look-alike" in widget.status.text())
     assert said == [False, False, True, False]
     widget.close()
+
+
+def test_the_menu_says_that_the_widget_opens_while_it_is_imported(viewer, monkeypatch):
+    said = []
+    viewer.events.status.connect(lambda event: said.append(event.value))
+    monkeypatch.delitem(sys.modules, opening.HOME)  # as before its first use
+    made = opening.SegmentWidget
+    assert made.__name__ == "SegmentWidget"
+    assert said == [OPENING, "Ready"]
+    monkeypatch.setitem(sys.modules, opening.HOME, sys.modules[opening.HOME])
+    assert opening.SegmentWidget is made
+    assert len(said) == 2, "the second time there is nothing to wait for"
+
+
+@pytest.mark.slow
+def test_the_widget_opens_without_what_it_may_need_later():
+    heavy = ("torch", "distributed", "scipy.optimize", "skimage", "pandas", "matplotlib")
+    code = (
+        "import napari, sys; napari.Viewer; import napari._qt.qt_main_window; there = set(sys.modules)\n"
+        "import napari_sam2s.widgets.segment_widget\n"
+        f"print(*(name for name in {heavy} if name in sys.modules and name not in there))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
+    assert done.stdout.split() == []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QEventLoop, QObject, Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -19,7 +22,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
-from napari_sam2s.widgets.opening import getting_ready
 from napari_sam2s.widgets.settings import PLUGIN
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ TIMELINE = "SAM2S timeline"
 SEGMENT, TITLE = "Segment video", "{} (SAM2S)"  # of our widget, and of its dock when it is opened from the menu
 CONSOLE_HEIGHT = 190  # pixels, of whatever is shown beside the timeline: some ten lines of napari's console
 WIDTH = 400  # pixels: what the widest page needs beside a scroll bar; the rest of a laptop's screen is for the picture
+OPENING = "SAM2S is opening ..."
 OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
 
@@ -164,6 +167,19 @@ def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:
                 return
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
+
+
+@contextmanager
+def getting_ready(viewer: Any) -> Iterator[None]:
+    """Say in the viewer's corner that the widget opens, and show it by the pointer: on a slow machine it takes seconds."""
+    QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+    viewer.status = OPENING
+    QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)  # the menu closes, too
+    try:
+        yield
+    finally:
+        QGuiApplication.restoreOverrideCursor()
+        viewer.status = "Ready"
 
 
 def open_widget(viewer: Any) -> Any:

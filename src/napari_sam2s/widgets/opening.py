@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import napari
-from qtpy.QtCore import QCoreApplication, QEventLoop, Qt
 from qtpy.QtGui import QGuiApplication
 
+from napari_sam2s.widgets.layout import getting_ready
+
 WIDGET, HOME = "SegmentWidget", "napari_sam2s.widgets.segment_widget"
-OPENING = "SAM2S is opening ..."
-
-
-@contextmanager
-def getting_ready(viewer: Any) -> Iterator[None]:
-    """Say in the viewer's corner that the widget opens, and show it by the pointer: on a slow machine it takes seconds."""
-    QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
-    viewer.status = OPENING
-    QCoreApplication.processEvents(QEventLoop.ProcessEventsFlag.ExcludeUserInputEvents)  # the menu closes, too
-    try:
-        yield
-    finally:
-        QGuiApplication.restoreOverrideCursor()
-        viewer.status = "Ready"
 
 
 def __getattr__(name: str) -> Any:
