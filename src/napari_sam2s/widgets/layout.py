@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.form_parts import Part, quiet_timer, stacked
 from napari_sam2s.widgets.settings import PLUGIN
 
@@ -210,8 +211,8 @@ def give_the_menus_title(widget: QWidget) -> None:
         docks[mine.name] = mine
         mine.setWindowTitle(mine.name)
         mine.title.title.setText(mine.name)
-        # Not at once: PyQt6 ends in a segmentation fault where Python runs while a dock is being destroyed.
-        mine.destroyed.connect(partial(docks.pop, other, None), Qt.ConnectionType.QueuedConnection)
+        # Not when the dock is destroyed: PyQt6 ends in a segmentation fault where Python runs in the midst of that.
+        CloseWatcher(widget, partial(docks.pop, other, None))
 
     quiet_timer(widget, 0, put).start()  # napari is in the midst of adding it
 
