@@ -44,7 +44,7 @@ def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_p
     press(panel.lessons, "Sample: surgery")
     assert widget.session.project is not None
     assert widget.run_panel.isVisible()
-    assert panel.actions.isVisibleTo(panel)
+    assert panel.tools.isVisibleTo(panel)
     qtbot.waitUntil(panel.lessons.steps.isVisible)
     assert not panel.table.isVisible()
     widget.session.project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))

@@ -22,8 +22,7 @@ def possible_mothers(project: Project, child: int) -> tuple[list[int], int | Non
     series = {o.id: project.masks.series(o.id) for o in project.objects}
     others = [i for i in series if i != child]
     mine = series.get(child)
-    seen = np.flatnonzero(mine.area > 0) if mine is not None else np.empty(0, int)
-    if mine is None or not len(seen):
+    if mine is None or not (seen := np.flatnonzero(mine.area > 0)).size:
         return others, None
     first, place, area = mine.frames[seen[0]], mine.centre[seen[0]], mine.area[seen[0]]
     ranks: dict[int, tuple[bool, float]] = {}

@@ -117,9 +117,9 @@ class ObjectsPanel(QWidget):
         self.lessons = Lessons(keys.key)
         self.shown = LessonsOr(self.lessons, table)
         last = side_by_side(self.by_class, (self.chooser, 1), self.rapid, self.outlines)
-        self.editing = QWidget()  # what is done with objects: without a video there are none
-        stacked(actions, last, self.grid, into=self.editing)
-        stacked((self.shown, 1), self.editing, into=self)
+        self.tools = QWidget()  # what is done with objects: without a video there are none
+        stacked(actions, last, self.grid, into=self.tools)
+        stacked((self.shown, 1), self.tools, into=self)
 
     def _make_grid(self) -> None:
         self.grid = ClassGrid(self._session, self._keys)
@@ -152,7 +152,7 @@ class ObjectsPanel(QWidget):
         objects = () if project is None else project.objects
         begun = len(objects) > 1 or any(project.prompts(o.id) for o in objects)
         self.shown.refresh(video=project is not None, begun=begun)
-        self.editing.setVisible(project is not None)
+        self.tools.setVisible(project is not None)
         if self._session.project is None:
             self.table.show_project(None, None)
         elif self.table.state() != self.table.State.EditingState:  # or a name is lost while it is typed; see `editing_ended`
