@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +115,8 @@ def alone(path: Path, folder: Path, name: str, frames: int) -> tuple[float, floa
     }
     if name == READY:
         finished = places(path)
-        writers[name] = lambda: write_graph(folder / "g.geff", finished)
+        known = {"video": "v", "frames": list(range(frames)), "time_s": [t / 25 for t in range(frames)]}
+        writers[name] = lambda: write_graph(folder / "g.geff", finished, known)
     for packed in ("coco", "sav", "youtube-vis", "mots"):
         writers[packed] = lambda: write_packed(folder / "m.json", full, frames)
     if name not in writers:
@@ -170,12 +171,12 @@ def places(path: Path) -> TrackGraph:
         return graph_of(project.objects, np.array(found))
 
 
-def write_graph(path: Path, graph: TrackGraph) -> None:
-    """Write the nodes and edges of a graph."""
+def write_graph(path: Path, graph: TrackGraph, known: Mapping[str, object] | None = None) -> None:
+    """Write the nodes and edges of a graph, and what is known of its frames."""
     from napari_sam2s.formats.geff_graph import _write
 
     path.mkdir()
-    _write(path, graph, 25.0, {})
+    _write(path, graph, 25.0, known or {})
 
 
 def child(args: list[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
-from napari_sam2s.formats.mask_entries import annotated_frames, seconds_of
+from napari_sam2s.formats.mask_entries import annotated_frames, seconds_of_frames
 from napari_sam2s.formats.object_facts import facts_of_objects
 from napari_sam2s.formats.track_graph import TrackGraph, track_graph
 from napari_sam2s.masklets.protocol import Masklets
@@ -37,7 +37,7 @@ def write_geff(masklets: Masklets, root: Path | str, video: str) -> Path:
     graph = track_graph(masklets)
     if not len(graph.frame):
         raise FormatError(f"{video} has no object on any frame, so there are no tracks to write.")
-    times = [seconds_of(masklets, t) for t in frames]
+    times = seconds_of_frames(masklets, frames)
     extra = {"video": video, "frames": frames, "time_s": times, "objects": facts_of_objects(graph.objects)}
     with whole_folder(path, anew=True) as part:
         _write(part, graph, getattr(masklets, "fps", None), extra)

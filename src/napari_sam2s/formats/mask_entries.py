@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,15 @@ def seconds_of(masklets: Masklets, frame: int) -> float | None:
         return round(float(timestamps[frame]), 6)
     fps = getattr(masklets, "fps", None)
     return round(frame / fps, 6) if fps else None
+
+
+def seconds_of_frames(masklets: Masklets, frames: Sequence[int]) -> list[float | None]:
+    """Return what :func:`seconds_of` says of many frames, in one go where the video has a clock."""
+    timestamps = getattr(masklets, "timestamps", None)
+    if timestamps is None:
+        return [seconds_of(masklets, t) for t in frames]
+    seconds: list[float | None] = np.round(np.asarray(timestamps, float)[frames], 6).tolist()
+    return seconds
 
 
 def frame_labels(
