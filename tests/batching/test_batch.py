@@ -407,6 +407,27 @@ def test_a_scheduler_without_workers_is_told_and_waited_for(folder):
     assert run.rows[0].message == ""
 
 
+def test_an_outcome_that_was_lost_with_its_worker_is_waited_for(folder):
+    """The scheduler does the task again; only where the scheduler itself is gone has it failed."""
+    from napari_sam2s.batching.batch_run import SCHEDULER_GONE, _Batch, _Link
+
+    class Lost:
+        status = "lost"  # as distributed calls it
+
+        def release(self):
+            pass
+
+    client = Alone()
+    run = _Batch(_Link(client, "", None, None), [task_of(folder)], folder / "a.csv", gpus=0, retries=0, progress=None)
+    run._open[Lost()] = row = run.rows[0]
+    run._collect()
+    assert row.state != "failed"
+    assert len(run._open) == 1
+    client.status = "connecting"
+    run._collect()
+    assert (row.state, row.message) == ("failed", SCHEDULER_GONE)
+
+
 def test_a_scheduler_that_is_gone_is_told_at_once_while_streaming(folder):
     """Its client asks again for a minute before it gives up."""
     from napari_sam2s.batching.batch_run import SCHEDULER_GONE, _Batch, _Link

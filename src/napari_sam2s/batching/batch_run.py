@@ -329,7 +329,8 @@ class _Batch:
         changed = self._collect_streamed()
         for future, row in list(self._open.items()):
             status = future.status
-            if status == "pending":
+            # A task whose worker died before its outcome was fetched is lost until the scheduler has done it again.
+            if status == "pending" or (status == "lost" and self._client.status == "running"):
                 continue
             del self._open[future]
             changed = True
