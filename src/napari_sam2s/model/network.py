@@ -214,7 +214,7 @@ class SAM2S(nn.Module):
 
     @in_own_arithmetic
     def encode_interactive(self, image: Tensor, side: int = 0) -> Features | None:
-        """Encode frames ``(N, 3, S, S)`` as the interactive head does, at a ``side`` if it has more; ``None`` without one."""
+        """Encode frames ``(N, 3, S, S)`` as the interactive head does, at ``side`` if that is given; ``None`` without one."""
         # The stages that it shares run once more, rather than being kept with every frame that is tracked.
         return None if self.interactive is None else self.interactive.encode(image, self.image_encoder.trunk, side)
 

@@ -71,7 +71,7 @@ class WindowAttention(nn.Module):
         index = [kinds.setdefault(offset, len(kinds)) for offset in offsets]
         self.biases = nn.Parameter(torch.zeros(heads, len(kinds)))
         self.register_buffer("bias_index", torch.tensor(index).view(len(places), -1), persistent=False)
-        self._known: tuple[tuple[int, int, torch.device], Tensor] | None = None
+        self._known: tuple[tuple[int, int, torch.device], Tensor, Tensor] | None = None  # the last keeps its address
 
     def forward(self, x: Tensor) -> Tensor:
         """Map windows ``(B, N, C)`` to the same shape."""
@@ -85,7 +85,7 @@ class WindowAttention(nn.Module):
             return self.biases[:, self.bias_index][None]
         state = self.biases.data_ptr(), self.biases._version, self.biases.device
         if self._known is None or self._known[0] != state:
-            self._known = state, self.biases[:, self.bias_index][None]
+            self._known = state, self.biases[:, self.bias_index][None], self.biases.detach()
         return self._known[1]
 
 
