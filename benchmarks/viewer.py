@@ -7,7 +7,7 @@ compared with each other, never with a number from elsewhere; the load of the ma
   second; beside it the same with nothing running, with the tracker in a thread of the viewer's process, and in a napari that
   has the same three layers, as arrays, and no plugin: that is what the ratios are of.
 - *throughput*: frames a second inside napari, untouched, over that of ``napari-sam2s track`` on the same clip: the median of
-  three pairs.
+  three pairs. The clip is longer than the encodings that a tracker keeps, so that no run finds those of the run before.
 - *pause*: frames that are still tracked after the key.
 - *click to mask*: from the mouse button to the mask on screen.
 """
@@ -38,6 +38,7 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 
+LEAST_FRAMES = 200  # a tracker keeps 256 MiB of encodings, 115 frames or fewer
 TICK_MS = 5
 SLIDER_MS = 100
 CLICK = (130, 240)
@@ -278,8 +279,10 @@ def pause(desk: Desk, frame_seconds: float, table: Table) -> None:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--frames", type=int, default=LEAST_FRAMES)
     frames = parser.parse_args().frames
+    if frames < LEAST_FRAMES:
+        parser.error(f"--frames {frames} is too short: kept encodings would look like speed; {LEAST_FRAMES} at least.")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

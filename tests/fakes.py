@@ -33,7 +33,7 @@ class ColourModel:
             "precision": "float32",
         }
 
-    def encode_frame(self, pixels: np.ndarray) -> Features:
+    def encode_frame(self, pixels: np.ndarray, *, outlined: bool = False) -> Features:
         frame = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
         return Features(frame, (frame[:, :0], frame[:, :0]))
 

@@ -32,7 +32,7 @@ from napari_sam2s.model.memory_attention import MemoryAttention
 from napari_sam2s.model.memory_encoder import MemoryEncoder, remembered_mask
 from napari_sam2s.model.memory_tokens import lay_out, padding_mask
 from napari_sam2s.model.network_config import ModelConfig
-from napari_sam2s.model.outlines import with_outlines
+from napari_sam2s.model.outlines import for_outlines, with_outlines
 from napari_sam2s.model.position import sine_1d, sine_2d
 from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
 from napari_sam2s.model.recalled_memories import batch_memories
@@ -284,7 +284,7 @@ class SAM2S(nn.Module):
 
     @in_own_arithmetic
     def memorize(self, features: Features, logits: Tensor, object_score: Tensor, *, prompted: Tensor | bool = False) -> Tensor:
-        """Encode masks as memories.
+        """Encode masks as memories ``(B, D, g, g)``.
 
         Parameters
         ----------
@@ -296,10 +296,6 @@ class SAM2S(nn.Module):
             ``(B,)``; objects that are not there add ``no_obj_embed_spatial`` (SAM 2.1).
         prompted
             Whether the user gave the mask (for all, or ``(B,)`` bool): then it is cut at 0 first.
-
-        Returns
-        -------
-        ``(B, D, g, g)``.
         """
         mask = remembered_mask(logits, self.image_size, prompted, self.config.mask_size)
         memory = self.memory_encoder(features.embedding, mask * MASK_SCALE + MASK_SHIFT)
@@ -349,10 +345,11 @@ class SAM2S(nn.Module):
             "speed": dict(vars(self.speed)),
         }
 
-    def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
-        """Encode a frame ``(S, S, 3)``."""
+    def encode_frame(self, pixels: NDArray[np.uint8], *, outlined: bool = False) -> Features:
+        """Encode a frame ``(S, S, 3)``, ``outlined`` for the outlines of objects as well."""
         image = upload(tensor_of(pixels[None]), self.device)
-        return self._with_image(self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image), image)
+        features = self._replay("encode", lambda image: self.encode(scale(image, self.spread)), image)
+        return for_outlines(self, self._with_image(features, image), wanted=outlined)
 
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
         """Encode a frame ``(S, S, 3)`` for the interactive head."""

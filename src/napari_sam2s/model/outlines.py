@@ -51,10 +51,21 @@ def with_outlines(model: Outliner, features: Features, decoded: Decoded) -> Deco
         ``B`` objects that were tracked on it.
     """
     radius = model.config.edge_radius
-    if not (radius and model.config.prompt_side) or model.speed.plain_outlines:
+    if not _outlines(model):
         return with_edges(features, decoded, radius)
     outlined = replace(decoded, logits=_outlined(model, features, decoded.logits, everywhere=not decoded.logits.is_cpu))
     return replace(decoded, drawn=with_edges(features, outlined, radius).drawn)
+
+
+def for_outlines(model: Outliner, features: Features, *, wanted: bool) -> Features:
+    """Return a frame's features, where it is wanted with what :func:`with_outlines` needs; on a GPU that is made there."""
+    if wanted and _outlines(model) and features.embedding.is_cpu and features.seen_by_head is None:
+        features.seen_by_head = _seen_by_head(model, features)
+    return features
+
+
+def _outlines(model: Outliner) -> bool:
+    return bool(model.config.edge_radius and model.config.prompt_side) and not model.speed.plain_outlines
 
 
 def _outlined(model: Outliner, features: Features, logits: Tensor, *, everywhere: bool) -> Tensor:

@@ -104,8 +104,8 @@ class VideoModel(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return what results depend on: ``model``, ``model_source``, ``model_hash``, ``mode``, ``precision``, ``speed``."""
 
-    def encode_frame(self, pixels: NDArray[np.uint8]) -> Features:
-        """Encode a frame ``(S, S, 3)``."""
+    def encode_frame(self, pixels: NDArray[np.uint8], *, outlined: bool = False) -> Features:
+        """Encode a frame ``(S, S, 3)``; ``outlined`` says that objects are expected on it, whose outlines are drawn."""
 
     def encode_prompted(self, pixels: NDArray[np.uint8]) -> Features | None:
         """Encode a frame ``(S, S, 3)`` for first prompts; asked for where ``facts.encodes_prompted``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -195,20 +196,21 @@ class ObjectStates:
         self._recent_logits.clear()
 
     @torch.inference_mode()
-    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int) -> list[Found]:
+    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int, following: int | None = None) -> list[Found]:
         """Find objects on a frame, ``stride`` frames after the last in the direction ``sign``, and remember it.
 
-        Left out are objects that were prompted there, and those that come to be known only further on.
+        Left out are objects that were prompted there, and those that come to be known only further on. The frame
+        ``following`` is the next one, which may be encoded meanwhile; at a stride the frames between are read first.
         """
         self._stride = stride
         known = {i: self.banks[i].conditioning for i in ids}
         followed = [i for i, at in known.items() if frame not in at and any((frame - t) * sign > 0 for t in at)]
         rows: list[Found] = []
         for group in self.predictor.batches([(i, self._recall(i, frame, sign)) for i in followed]):
-            decoded, maps, patches = self.predictor.follow(frame, [recall for _, recall in group])
-            ahead = frame + sign if stride == 1 else None  # else the frames between are read first
-            masks, scores = self.predictor.read(decoded, self._upsample, ahead)
-            memories = self.predictor.keep(frame, decoded, maps, patches, scores)
+            with self.predictor.encoding(frame, following) if stride == 1 else nullcontext():
+                decoded, maps, patches = self.predictor.follow(frame, [recall for _, recall in group])
+                masks, scores = self.predictor.read(decoded, self._upsample, following)
+                memories = self.predictor.keep(frame, decoded, maps, patches, scores)
             for row, ((i, _), memory) in enumerate(zip(group, memories, strict=True)):
                 self.banks[i].append(memory, sign, stride)
                 self._recent_logits[i, frame] = decoded.logits[row : row + 1]

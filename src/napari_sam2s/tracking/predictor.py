@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from napari_sam2s.model.stages import MASK_SCALE, MASK_SHIFT, Decoded, Features
 from napari_sam2s.model.video_model import Memory, PointPrompt, Recall, VideoModel
 from napari_sam2s.tracking.closer_look import closer_logits, closer_window, look_closer, most_alike, place
 from napari_sam2s.tracking.crop_window import Window
+from napari_sam2s.tracking.encode_ahead import EncodeAhead, HalfOfTheThreads
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import mask_to_network, to_network, with_inside
 from napari_sam2s.tracking.upsampling import MaskUpsampler
@@ -66,6 +68,9 @@ class FramePredictor:
         self._features: OrderedDict[int, Features] = OrderedDict()
         self._prompted: tuple[int, Features | None] | None = None  # the latest prompted frame, as first prompts see it
         self._cache_bytes = cache_bytes
+        self._ahead = EncodeAhead(lambda pixels, outlined: model.encode_frame(pixels, outlined=outlined))
+        self._half = HalfOfTheThreads()
+        self._present = False  # whether anything was found on the frame that was tracked last
 
     @property
     def cached_bytes(self) -> int:
@@ -76,14 +81,19 @@ class FramePredictor:
         """Encode a frame, or take it from the cache."""
         features = self._features.get(frame)
         if features is None:
-            features = self._features[frame] = self.model.encode_frame(self._pixels(frame))
+            features = self._features[frame] = self._ahead.take(frame) or self._encode(frame)
             while len(self._features) > 1 and self.cached_bytes > self._cache_bytes:
                 self._features.popitem(last=False)
         self._features.move_to_end(frame)
         return features
 
+    def _encode(self, frame: int) -> Features:
+        with self._half if self.model.device.type == "cpu" else nullcontext():  # as in the other thread, see `encoding`
+            return self.model.encode_frame(self._pixels(frame))
+
     def forget_frames(self) -> None:
         """Forget the encodings of all frames."""
+        self._ahead.forget()
         self._features.clear()
         self._prompted = None
 
@@ -182,7 +192,26 @@ class FramePredictor:
 
     def follow(self, frame: int, recalls: list[Recall]) -> tuple[Decoded, Tensor, Tensor | None]:
         """Find objects by what they remember; return also their memories of this frame, as :meth:`keep` takes them."""
-        return self.model.track(self.encode(frame), recalls)
+        found = self.model.track(self.encode(frame), recalls)
+        self._present = bool((found[0].object_score > 0).any()) if found[0].object_score.is_cpu else True
+        return found
+
+    @contextmanager
+    def encoding(self, frame: int, following: int | None) -> Iterator[None]:
+        """Track ``frame`` with half of a CPU's cores, and encode the frame ``following`` with the other half meanwhile.
+
+        Half it is without such a frame, too: results may depend on the number of threads, but never on where a run began.
+        """
+        if self.model.device.type != "cpu":
+            yield
+            return
+        with self._half:
+            self.encode(frame)
+            if self._half.spares and following is not None and not self._ahead.has(following):
+                pixels = self._pixels_ahead(following)
+                if pixels is not None:
+                    self._ahead.start(following, pixels, self._present)
+            yield
 
     def remember(self, frame: int, decoded: Decoded, *, prompted: bool = False) -> list[Memory]:
         """Return a memory of every object that was decoded on a frame."""
@@ -226,7 +255,8 @@ class FramePredictor:
             together = together.to("cpu", non_blocking=True)
             done = torch.cuda.Event()
             done.record(torch.cuda.current_stream(logits.device))
-            self._encode_ahead(ahead)
+            if ahead is not None and self._pixels_ahead(ahead) is not None:
+                self.encode(ahead)
             done.synchronize()
             masks = [mask.numpy().copy() for mask in waiting]
         else:
@@ -236,15 +266,15 @@ class FramePredictor:
             Scores(iou, score, dict(zip(names, rest, strict=True)) if rest else {}) for iou, score, *rest in together.tolist()
         ]
 
-    def _encode_ahead(self, frame: int | None) -> None:
+    def _pixels_ahead(self, frame: int) -> NDArray[np.uint8] | None:
+        """Return the pixels of a frame that will be wanted, if it is not encoded yet and there is room for it."""
         room = self._cache_bytes >= 4 * max((f.nbytes for f in self._features.values()), default=0)
-        if frame is None or not 0 <= frame < self._length or not room:
-            return
+        if frame in self._features or not 0 <= frame < self._length or not room:
+            return None
         try:
-            self._pixels(frame)
+            return self._pixels(frame)
         except Exception:  # noqa: BLE001 - cannot be read, or has not arrived: the step that needs the frame will say so
-            return
-        self.encode(frame)
+            return None
 
     def scores(self, decoded: Decoded, row: int) -> Scores:
         """Return what the network thinks of one of the masks."""

@@ -330,7 +330,7 @@ class Tracker:
             yield from walk(
                 parts,
                 image=self._frames,
-                step=lambda frame: self.step(frame, ids, sign, stride),
+                step=lambda frame: self.step(frame, ids, sign, stride, frames[-1]),
                 before=before,
                 keep=self._keep_filled,
             )
@@ -340,7 +340,8 @@ class Tracker:
         for frame, lacking in self.lacking(start, ids, sign, stride).items():
             known = {i: self._encode(mask) for i in lacking if (mask := self.results.mask(frame, i)) is not None}
             if known:
-                self._actor.recollect(frame, self._image(frame), known, self.results.scores(frame), sign)
+                image = self._frames(frame) if self._remote else None
+                self._actor.recollect(frame, image, known, self.results.scores(frame), sign)
 
     def _keep_filled(self, filled: Filled) -> None:
         rows = [(t, i, mask, None) for t, masks in filled for i, mask in masks.items()]
@@ -375,11 +376,13 @@ class Tracker:
             self.conditioning = self._actor.restore(snapshot)
             self._said += 1
 
-    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1) -> Masks:
-        """Track one frame, ``stride`` frames after the last in the direction ``sign``: what :meth:`propagate` is made of."""
+    def step(self, frame: int, ids: Sequence[int], sign: int, stride: int = 1, last: int | None = None) -> Masks:
+        """Track one frame, ``stride`` after the one before in the direction ``sign``, of a run up to the frame ``last``."""
         if gone := [i for i in ids if i not in self.conditioning]:
             raise TrackingError(f"Object {gone[0]} was forgotten while it is tracked: propagate again without it.")
-        rows = self._actor.step(frame, self._image(frame), tuple(ids), sign, stride)
+        following = None if stride > 1 or last in (None, frame) else frame + sign
+        with self._frames.sent_for(frame, following, self._remote) as (image, along):
+            rows = self._actor.step(frame, image, tuple(ids), sign, stride, along)
         if rows:
             self.results.write_masks(rows, origin="propagated", run=self.run)
         masks = {}
@@ -388,10 +391,6 @@ class Tracker:
                 known = self.results.mask(frame, i)
                 masks[i] = known if known is not None else np.zeros(self.shape[1:], dtype=bool)
         return masks | {i: self._decode(mask) for _, i, mask, _ in rows}
-
-    def _image(self, frame: int) -> NDArray[np.uint8] | None:
-        """Return a frame to send along; in this process the actor takes it when it needs it."""
-        return self._frames(frame) if self._remote else None
 
     def _encode(self, mask: NDArray[np.bool_]) -> AnyMask:
         return rle.encode(mask) if self._remote else mask

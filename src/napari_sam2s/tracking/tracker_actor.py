@@ -22,6 +22,7 @@ from napari_sam2s.tracking.engine import ModelChoice
 from napari_sam2s.tracking.object_states import ObjectStates
 from napari_sam2s.tracking.policy import MemoryPolicy, find_policy
 from napari_sam2s.tracking.predictor import FramePredictor
+from napari_sam2s.tracking.small_frames import Following
 from napari_sam2s.tracking.snapshot import read_snapshot, write_snapshot
 
 AnyMask = NDArray[np.bool_] | rle.Mask  # (Y, X); as run lengths on its way to an engine and back
@@ -68,6 +69,7 @@ class TrackerActor:
         self.policy = find_policy(memory, self.model.metadata, self.model.facts.recent_memories)
         self._shape = shape
         self._sent: dict[int, NDArray[np.uint8]] | None = {} if pixels is None else None
+        self._ahead: Following | None = None  # the frame that follows the latest one
         read = pixels if pixels is not None else self._sent_frame
         self.predictor = FramePredictor(self.model, read, shape, self.policy, cache_bytes)
         self.objects = ObjectStates(self.predictor)
@@ -111,6 +113,7 @@ class TrackerActor:
 
     def forget_frames(self) -> None:
         """Forget the pixels and encodings of all frames; what objects remember of them stays."""
+        self._ahead = None
         if self._sent is not None:
             self._sent.clear()
         self.objects.forget_frames()
@@ -137,10 +140,22 @@ class TrackerActor:
         self.objects.forget(object_id, frame)
         return self.objects.conditioning
 
-    def step(self, frame: int, image: NDArray[np.uint8] | None, ids: Sequence[int], sign: int, stride: int) -> list[AnyRow]:
-        """Track one frame, ``stride`` frames after the last in the direction ``sign``."""
+    def step(
+        self,
+        frame: int,
+        image: NDArray[np.uint8] | None,
+        ids: Sequence[int],
+        sign: int,
+        stride: int,
+        following: Following | None = None,
+    ) -> list[AnyRow]:
+        """Track one frame, ``stride`` frames after the last in the direction ``sign``; ``following`` is the one after it."""
+        ahead, self._ahead = self._ahead, following
+        if ahead is not None and ahead[0] == frame and image is None:
+            image = ahead[1]
         self._receive(frame, image)
-        return [(t, i, self._pack(mask), scores) for t, i, mask, scores in self.objects.step(frame, ids, sign, stride)]
+        found = self.objects.step(frame, ids, sign, stride, None if following is None else following[0])
+        return [(t, i, self._pack(mask), scores) for t, i, mask, scores in found]
 
     def lacking(self, start: int, ids: Sequence[int], sign: int, stride: int) -> dict[int, list[int]]:
         """Return ``{frame: object ids}`` that a run from ``start`` would remember had it been there before."""
@@ -184,6 +199,8 @@ class TrackerActor:
 
     def _sent_frame(self, frame: int) -> NDArray[np.uint8]:
         assert self._sent is not None
+        if self._ahead is not None and self._ahead[0] == frame and self._ahead[1] is not None:
+            return self._ahead[1]
         return self._sent[frame]
 
     def _pack(self, mask: NDArray[np.bool_]) -> AnyMask:
