@@ -1,7 +1,11 @@
 """Make the README's moving picture: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_moving_picture.py``.
 
 Clicks, keys, masks and a correction in a real window, with the built-in model. By default on the drawn case, whose objects are
-known; ``--video FILE --click Y,X --click Y,X`` takes a video of yours (each click is an object), ``--credit`` names its source.
+known; ``--video FILE --click Y,X --click Y,X`` takes a video of yours (each click is an object), ``--fix FRAME,Y,X`` clicks what
+its first object lacks there, and ``--credit`` names its source. The README's was made of a clip that is not in this repository::
+
+    --video ../shared/real/videos/04_coffee.mp4 --click 470,500 --click 506,875 --fix 16,270,762 --frames 90 --step 4
+    --credit "Video: SA-V, Meta, CC BY 4.0"
 """
 
 from __future__ import annotations
@@ -23,7 +27,6 @@ from napari_sam2s.synthetic.samples import demo_case
 
 OUT = Path(__file__).parent / "images" / "tour.gif"
 SIZE, SHOWN = (1180, 740), 860  # of the window, and the width of the picture
-FRAMES, STEP = 30, 2  # tracked, and between two that are shown
 CLICKS, RIGHT = 4, 0.85  # at most for an object, and the IoU from which on it needs no more
 FAIR = 0.9  # IoU below which a tracked mask is corrected
 COLOURS = 80
@@ -33,8 +36,9 @@ ARROW = ((0, 0), (0, 19), (5, 15), (9, 23), (12, 21), (8, 14), (14, 14))
 class Film(Walk):
     """A walk whose pictures become one."""
 
-    def __init__(self, folder: Path, credit: str) -> None:
+    def __init__(self, folder: Path, credit: str, step: int) -> None:
         super().__init__(folder)
+        self.step = step  # frames between two that are shown
         self.viewer.window.resize(*SIZE)
         for dock in (self.viewer.window._qt_viewer.dockLayerControls, self.viewer.window._qt_viewer.dockLayerList):
             dock.setVisible(False)  # more room for the video
@@ -42,6 +46,7 @@ class Film(Walk):
         self.lengths: list[int] = []  # milliseconds
         self.credit = credit
         self.truth: Clip | None = None
+        self.fix: tuple[float, ...] | None = None  # frame, y, x
         self.font = ImageFont.load_default(24)
         self.small = ImageFont.load_default(13)
 
@@ -93,10 +98,10 @@ class Film(Walk):
 
     def watch(self, caption: str) -> None:
         """Take pictures while it tracks."""
-        shown = -STEP
+        shown = -self.step
         while self.widget.session.tracking:
             self.rest(0.05)
-            if self.widget.session.frame >= shown + STEP:
+            if self.widget.session.frame >= shown + self.step:
                 shown = self.widget.session.frame
                 self.take(caption, 160)
         self.take(caption, 900)
@@ -104,6 +109,15 @@ class Film(Walk):
     def correct(self) -> None:
         """Click objects where their masks are most wrong, the worst first (its middle alone, where the truth is not known)."""
         session = self.widget.session
+        if self.fix is not None:
+            session.go_to(int(self.fix[0]))
+            at = self.place(*self.fix[1:])
+            session.current_object = session.project.objects[0].id
+            self.take("Correct: click what is missing", 1500, at)
+            self.click(*self.fix[1:], LEFT)
+            self.take("only this object changes", 1200, at)
+            self.go_on()
+            return
         known = self.truth.masks(session.frame) if self.truth is not None else {}
         masks = {o.id: session.project.mask(session.frame, o.id) for o in session.project.objects}
         good = {i: iou(mask, known[i]) if i in known else 1.0 for i, mask in masks.items() if mask is not None}
@@ -114,6 +128,10 @@ class Film(Walk):
             self.take("Correct: " + ("click what is missing" if label else "right-click what is too much"), 1500, at)
             self.click(y, x, LEFT if label else Qt.MouseButton.RightButton)
             self.take("only this object changes", 1200, at)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Track again from the corrected frame, and confirm the last one."""
         self.press(Qt.Key.Key_G)
         self.watch("G tracks it again")
         self.press(Qt.Key.Key_K)
@@ -132,10 +150,10 @@ class Film(Walk):
         sys.stdout.write(f"{OUT.name}: {OUT.stat().st_size / 1e6:.2f} MB, {len(frames)} pictures\n")
 
 
-def drawn_case(folder: Path) -> tuple[Path, list[list[tuple[float, float]]]]:
+def drawn_case(folder: Path, frames: int) -> tuple[Path, list[list[tuple[float, float]]]]:
     """Write the drawn case, and say where its objects are on the first frame: two clicks each."""
-    case = demo_case(FRAMES)
-    file = write_video((case[t] for t in range(FRAMES)), folder / "cholecystectomy.mp4")
+    case = demo_case(frames)
+    file = write_video((case[t] for t in range(frames)), folder / "cholecystectomy.mp4")
     objects = []
     for mask in case.masks(0).values():
         first, _ = next_click(mask, None)
@@ -148,28 +166,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", type=Path)
     parser.add_argument("--click", action="append", default=[], help="Y,X of an object on the first frame")
+    parser.add_argument("--fix", help="FRAME,Y,X of what the first object lacks there")
+    parser.add_argument("--frames", type=int, default=30, help="that are tracked")
+    parser.add_argument("--step", type=int, default=2, help="between two frames that are shown")
     parser.add_argument("--credit", default="")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if args.video is None:
-            file, objects = drawn_case(Path(folder))
+            file, objects = drawn_case(Path(folder), args.frames)
         else:
             file = Path(folder, args.video.name)
             file.symlink_to(args.video.resolve())
             objects = [[tuple(float(v) for v in text.split(","))] for text in args.click]
-        film = Film(Path(folder) / "steps", args.credit)
-        film.truth = demo_case(FRAMES) if args.video is None else None
+        film = Film(Path(folder) / "steps", args.credit, args.step)
+        film.truth = demo_case(args.frames) if args.video is None else None
+        film.fix = tuple(float(v) for v in args.fix.split(",")) if args.fix else None
         film.drop(str(file))
         film.choose_widget()
         film.until(lambda: "ready" in film.widget.status.text())
         film.take("Drop a video on napari", 1500)
         for number, clicks in enumerate(objects):
             film.say_where(number, clicks)
-        film.widget.timeline.set_bounds(0, FRAMES)
+        film.widget.timeline.set_bounds(0, args.frames)
         film.take("Press G", 1200)
         film.press(Qt.Key.Key_G)
         film.watch("G tracks")
-        film.widget.session.go_to(2 * FRAMES // 3)
+        film.widget.session.go_to(2 * args.frames // 3)
         film.correct()
         film.save()
         film.viewer.close()
