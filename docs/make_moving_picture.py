@@ -1,8 +1,9 @@
 """Make the README's moving picture: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_moving_picture.py``.
 
 Clicks, keys, masks and a correction in a real window, with the built-in model. By default on the drawn case, whose objects are
-known; ``--video FILE --click Y,X --click Y,X`` takes a video of yours (each click is an object), ``--fix FRAME,Y,X`` clicks what
-its first object lacks there, and ``--credit`` names its source. The README's was made of a clip that is not in this repository::
+known. ``--video FILE --click Y,X --click Y,X`` takes a video of yours (each click is an object), ``--fix FRAME,Y,X`` clicks
+what its first object lacks there, and ``--credit`` names its source. The README's was made of a clip that is not in this
+repository::
 
     --video ../shared/real/videos/04_coffee.mp4 --click 470,500 --click 506,875 --fix 16,270,762 --frames 90 --step 4
     --credit "Video: SA-V, Meta, CC BY 4.0"
