@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam2s.errors import ProjectError
+from napari_sam2s.masklets.absence import forget_absence
 from napari_sam2s.masklets.live_sequence import LiveSequence
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.store import Store
@@ -182,19 +183,11 @@ class Links(LiveSequence[Link]):
         if not self._apart(mine, other):
             raise ProjectError(f"The objects {mine} and {other} are on one frame together, so they are not the same.")
         with self._store.step(f"{mine} is {other}"):
-            self._forget_absence(mine, other)
+            forget_absence(self._store, mine, other)  # else moving would put it in the place of masks
             self._tracks.move(mine, other)
             self._store.touch("objects", [(mine,)])
             self._store.db.execute("UPDATE objects SET removed = 1 WHERE id = ?", (mine,))
             self._answer(link, same_as=same_as)
-
-    def _forget_absence(self, mine: int, other: int) -> None:
-        """Forget where the first is known to be absent and the second is known: moving would put the absence in its place."""
-        known = self._store.known
-        where = f"object_id = ?1 AND area = 0 AND frame IN (SELECT frame FROM {known} WHERE object_id = ?2)"
-        frames = [row[0] for row in self._store.rows(f"SELECT frame FROM {known} WHERE {where}", (mine, other))]
-        self._store.touch("masks", [(t, mine) for t in frames])
-        self._store.db.execute(f"DELETE FROM masks WHERE {where}", (mine, other))
 
     def refuse(self, link_id: int) -> None:
         """Say that a link's object is not the candidate in question; without a further one it is another object. One step."""

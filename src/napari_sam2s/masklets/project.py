@@ -59,7 +59,7 @@ class Project:
             self.masks = MaskQueries(store, classes)
             self._writer = MaskWriter(store, self.objects, self.runs, classes)
             self.prompts = Prompts(store, self.objects)
-            self.tracks = TrackEditor(store, self.masks, self._writer, self.objects)
+            self.tracks = TrackEditor(store, self.masks, self._writer, self.objects, self.prompts)
             self.links = Links(store, self.masks, self.tracks)
             self.review = Reviewer(store, self.objects, self.masks, self.tracks, self.links)
             self.labels = LabelView(store, self.objects, self.masks, self._writer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -64,6 +65,18 @@ class Prompts:
         with self._store.step("remove prompts") as db:
             self._store.touch("prompts", keys)
             db.executemany("UPDATE prompts SET removed = 1 WHERE id = ?", keys)
+
+    def give(self, to: Mapping[int, int | None], start: int, stop: int) -> None:
+        """Give the prompts of the frames ``start`` to ``stop - 1`` to other objects, or to none; within a step."""
+        sql = "SELECT id, object_id FROM prompts WHERE NOT removed AND frame >= ? AND frame < ? ORDER BY id"
+        rows = [row for row in self._store.rows(sql, (start, stop)) if row["object_id"] in to]
+        self._store.touch("prompts", [(row["id"],) for row in rows])
+        for row in rows:
+            target = to[row["object_id"]]
+            if target is None:
+                self._store.db.execute("UPDATE prompts SET removed = 1 WHERE id = ?", (row["id"],))
+            else:
+                self._store.db.execute("UPDATE prompts SET object_id = ? WHERE id = ?", (target, row["id"]))
 
 
 def _which(object_id: int | None, frame: int | None) -> tuple[int | None, int | None]:

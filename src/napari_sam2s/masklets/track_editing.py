@@ -5,16 +5,17 @@ Prompts go where their masks go: else tracking on from there would bring the con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import astuple
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets import rle
+from napari_sam2s.masklets import absence, rle
 from napari_sam2s.masklets.mask_queries import MaskQueries
 from napari_sam2s.masklets.mask_writer import MaskWriter
 from napari_sam2s.masklets.objects import Objects
+from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
@@ -31,8 +32,8 @@ _SPAN = "object_id = ? AND frame >= ? AND frame < ?"
 class TrackEditor:
     """The objects' masks over the frames ``start`` to ``stop - 1`` (``None``: to the end), to be edited."""
 
-    def __init__(self, store: Store, masks: MaskQueries, writer: MaskWriter, objects: Objects) -> None:
-        self._store, self._masks, self._writer, self._objects = store, masks, writer, objects
+    def __init__(self, store: Store, masks: MaskQueries, writer: MaskWriter, objects: Objects, prompts: Prompts) -> None:
+        self._store, self._masks, self._writer, self._objects, self._prompts = store, masks, writer, objects, prompts
 
     def __call__(self) -> TrackGraph:
         """Return where the objects are, frame by frame, with divisions.
@@ -72,7 +73,7 @@ class TrackEditor:
             db.executemany(f"DELETE FROM masks WHERE {_SPAN}", [(i, start, stop) for i in (first, second)])
             db.execute(f"INSERT INTO masks (frame, object_id, {_ALL}) SELECT frame, object_id, {_ALL} FROM moved")
             db.execute("DROP TABLE moved")
-            self._give_prompts({first: second, second: first}, start, stop)
+            self._prompts.give({first: second, second: first}, start, stop)
             self._store.note()
 
     def move(self, source: int, target: int, start: int = 0, stop: int | None = None) -> None:
@@ -84,7 +85,7 @@ class TrackEditor:
             known = f"SELECT frame FROM {self._store.known} WHERE object_id = ?"
             db.execute(f"DELETE FROM masks WHERE {_SPAN} AND frame IN ({known})", (target, start, stop, source))
             db.execute(f"UPDATE masks SET object_id = ? WHERE {_SPAN}", (target, source, start, stop))
-            self._give_prompts({source: target}, start, stop)
+            self._prompts.give({source: target}, start, stop)
             self._store.note()
 
     def merge(self, source: int, target: int, start: int = 0, stop: int | None = None) -> None:
@@ -96,7 +97,7 @@ class TrackEditor:
             # One by one: the whole pictures of hours of video do not fit into memory.
             self._writer.write(((t, target, self._joined(t, source, target), None) for t in frames), origin="painted")
             db.execute(f"DELETE FROM masks WHERE {_SPAN}", (source, start, stop))
-            self._give_prompts({source: target}, start, stop)
+            self._prompts.give({source: target}, start, stop)
             self._store.note()
 
     def _joined(self, frame: int, source: int, target: int) -> rle.Mask:
@@ -109,7 +110,7 @@ class TrackEditor:
         with self._store.step(f"delete {object_id}") as db:
             self._touch_span((object_id,), start, stop)
             db.execute(f"DELETE FROM masks WHERE {_SPAN}", (object_id, start, stop))
-            self._give_prompts({object_id: None}, start, stop)
+            self._prompts.give({object_id: None}, start, stop)
             self._store.note()
 
     def copy(self, object_id: int, frame: int, start: int, stop: int) -> None:
@@ -124,10 +125,7 @@ class TrackEditor:
     def mark_absent(self, object_id: int, start: int = 0, stop: int | None = None) -> None:
         """Say that an object is not there on a span; confirmed. Prompts that said otherwise go."""
         stop = self.check_span(start, stop, object_id)
-        rows = [(t, object_id, rle.EMPTY, None) for t in range(start, stop)]
-        with self._store.step(f"absent {object_id}"):
-            self._give_prompts({object_id: None}, start, stop)
-            self._writer.write(rows, origin="painted", confirmed=True)
+        absence.mark_absent(self._store, self._prompts, self._writer, object_id, start, stop)
 
     def confirm(self, objects: Iterable[int], start: int = 0, stop: int | None = None, *, confirmed: bool = True) -> None:
         """Vouch for the masks of some objects on a span, or take it back. Locked objects too: it changes no mask."""
@@ -183,18 +181,6 @@ class TrackEditor:
         if len(set(objects)) < len(objects):
             raise ProjectError("Choose two different objects.")
         return stop
-
-    def _give_prompts(self, to: Mapping[int, int | None], start: int, stop: int) -> None:
-        """Give the prompts of a span to other objects, or to none."""
-        sql = "SELECT id, object_id FROM prompts WHERE NOT removed AND frame >= ? AND frame < ? ORDER BY id"
-        rows = [row for row in self._store.rows(sql, (start, stop)) if row["object_id"] in to]
-        self._store.touch("prompts", [(row["id"],) for row in rows])
-        for row in rows:
-            target = to[row["object_id"]]
-            if target is None:
-                self._store.db.execute("UPDATE prompts SET removed = 1 WHERE id = ?", (row["id"],))
-            else:
-                self._store.db.execute("UPDATE prompts SET object_id = ? WHERE id = ?", (target, row["id"]))
 
     def _touch_span(self, objects: tuple[int, ...], start: int, stop: int) -> None:
         self._store.log.remove_hidden_of(objects, start, stop)
