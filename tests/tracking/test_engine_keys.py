@@ -17,7 +17,7 @@ import napari_sam2s
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking import Engine
 from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY, make_keys, security_of
-from napari_sam2s.tracking.engine_process import in_plain_words
+from napari_sam2s.tracking.engine_server import in_plain_words
 
 ATTACK = """
 import os, socket, ssl, sys

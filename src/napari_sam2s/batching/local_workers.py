@@ -7,13 +7,12 @@ import os
 import shutil
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.tracking.child_process import ChildProcess
-from napari_sam2s.tracking.engine import START_TIMEOUT_S, count_gpus
+from napari_sam2s.tracking.engine import count_gpus
 from napari_sam2s.tracking.engine_keys import make_keys
+from napari_sam2s.tracking.engine_process import START_TIMEOUT_S, ServerProcess
 from napari_sam2s.wording import counted
 
 MEMORY_PER_WORKER = 2 * 2**30  # bytes: the built-in model on a video of 1080p takes less than one
-WORKER = "napari_sam2s.batching.worker_process"
 RESTARTS = 10  # of a worker that keeps dying, before the batch gives up on it
 
 
@@ -58,15 +57,15 @@ class LocalWorkers:
         self._threads = threads or max(1, (os.cpu_count() or 1) // self.count)
         self.keys = make_keys()
         self.restarted = 0
-        self._workers: list[ChildProcess] = []
+        self._workers: list[ServerProcess] = []
         try:
-            self._scheduler = ChildProcess(WORKER, str(self.keys), spared=True)
-            self.address = self._scheduler.address(START_TIMEOUT_S, _FAILED)
+            self._scheduler = ServerProcess(str(self.keys), "alone", spared=True)
+            self.address = self._scheduler.wait_for_address(_FAILED)
             # Together: each imports for a second.
             starting = [self._spawn(n) for n in range(self.count)]
             self._workers += starting
             for process in starting:
-                process.address(START_TIMEOUT_S, _FAILED)
+                process.wait_for_address(_FAILED)
         except BaseException:
             self.close()
             raise
@@ -106,12 +105,12 @@ class LocalWorkers:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _spawn(self, n: int) -> ChildProcess:
+    def _spawn(self, n: int) -> ServerProcess:
         environment = {"CUDA_VISIBLE_DEVICES": _visible_gpus()[n]} if self._gpus else None
         resources = json.dumps({"GPU": 1} if self._gpus else {})
         arguments = str(self.keys), self.address, resources
         # Ctrl+C is for the client, which lets them come to a pause.
-        return ChildProcess(WORKER, *arguments, threads=self._threads, environment=environment, spared=True)
+        return ServerProcess(*arguments, threads=self._threads, environment=environment, spared=True)
 
 
 def _visible_gpus() -> list[str]:

@@ -260,7 +260,7 @@ def engine() -> Iterator[Finding]:
     from napari_sam2s.errors import TrackingError
     from napari_sam2s.tracking import Engine
 
-    by_hand = f"{_this_python()} -m napari_sam2s.tracking.engine_process"
+    by_hand = f"{_this_python()} -m napari_sam2s.tracking.engine_server"
     started = time.perf_counter()
     try:
         with Engine() as running:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.tracking.child_process import ChildProcess
-from napari_sam2s.tracking.engine_keys import make_keys, security_of
+from napari_sam2s.tracking.engine_keys import security_of
+from napari_sam2s.tracking.engine_process import START_TIMEOUT_S, EngineProcess
 
 if TYPE_CHECKING:
     from distributed import Security
@@ -30,13 +28,7 @@ if TYPE_CHECKING:
     from napari_sam2s.model.network import SAM2S
     from napari_sam2s.model.speed import Mode
 
-START_TIMEOUT_S = 60.0
 _POLL_S = 0.2
-ENGINE = "napari_sam2s.tracking.engine_process"
-_NOT_STARTED = (
-    f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run `{sys.executable} -m {ENGINE}` to see "
-    "why."
-)
 
 
 class EngineLost(TrackingError):
@@ -102,19 +94,13 @@ class Engine:
     def __init__(
         self, address: str | None = None, *, threads: int | None = None, security: Security | str | Path | None = None
     ) -> None:
-        self._process: ChildProcess | None = None
+        self._process: EngineProcess | None = None
         self._lock = threading.Lock()
-        self._keys: Path | None = None
         if address is None:
             if security is not None:
                 raise TrackingError("An engine of this machine makes its own keys: give `security` with an address only.")
-            security = self._keys = make_keys()
-            try:
-                self._process = ChildProcess(ENGINE, str(self._keys), threads=threads)
-                address = self._process.address(START_TIMEOUT_S, _NOT_STARTED)
-            except BaseException:
-                shutil.rmtree(self._keys, ignore_errors=True)
-                raise
+            self._process = EngineProcess(threads)
+            address, security = self._process.address, self._process.keys
         self.address = address
         try:
             self._client = connect(address, security)
@@ -125,7 +111,7 @@ class Engine:
     @property
     def keys(self) -> Path | None:
         """The folder with the keys of a local engine, for ``Engine(address, security=keys)`` elsewhere; else ``None``."""
-        return self._keys
+        return self._process.keys if self._process is not None else None
 
     @property
     def pid(self) -> int | None:
@@ -191,8 +177,6 @@ class Engine:
     def _stop_process(self) -> None:
         if self._process is not None:
             self._process.end()
-        if self._keys is not None:
-            shutil.rmtree(self._keys, ignore_errors=True)
 
     def _wait(self, future: Any) -> Any:
         """Wait for a result while watching that the engine lives."""

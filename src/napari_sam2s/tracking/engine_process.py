@@ -1,112 +1,104 @@
-"""The process in which the model runs: a dask scheduler and one worker, on this machine only.
+"""The process of an engine, and of a batch: started here, by a command line; its first line says where it is.
 
-Started by :class:`napari_sam2s.tracking.engine.Engine` with a command line, never by fork or by re-importing
-``__main__``, so that it starts with ``OMP_WAIT_POLICY=passive`` and shares nothing with the viewer. It prints its address
-as one line of JSON and ends when its standard input closes, that is, when whoever started it is gone. It lets in only who has
-the keys in the folder that it is given (:mod:`engine_keys`).
+What runs in it is :mod:`engine_server`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 import os
 import shutil
+import subprocess
 import sys
 import threading
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import dask
-import psutil  # comes with dask.distributed
+from napari_sam2s.errors import TrackingError
+from napari_sam2s.tracking.engine_keys import make_keys
 
-from napari_sam2s.tracking.engine_keys import make_keys, security_of
-
-STEPS_BELOW = 5  # of niceness: all of the processor when the viewer is still, a quarter of what both want when it is not
-
-
-def give_way() -> None:
-    """Let the viewer draw before the model works; every thread that is started afterwards does so too."""
-    process = psutil.Process()
-    if os.name == "nt":
-        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
-    else:
-        process.nice(min(process.nice() + STEPS_BELOW, 19))
+START_TIMEOUT_S = 60.0
+SERVER = "napari_sam2s.tracking.engine_server"
+_NOT_STARTED = (
+    f"The engine did not start within {START_TIMEOUT_S:.0f} s (exit code {{code}}). Run `{sys.executable} -m {SERVER}` to see "
+    "why."
+)
 
 
-def main(folder: str) -> None:
-    """Serve whoever has the keys in a folder, until the standard input closes; then the folder is removed."""
-    give_way()
-    be_patient()
-    warnings.showwarning = in_plain_words(warnings.showwarning)
-    try:
-        asyncio.run(_serve(Path(folder)))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+class ServerProcess:
+    """:mod:`engine_server` with these arguments and so many ``threads`` for torch; it ends when its standard input closes.
 
-
-def be_patient() -> None:
-    """Let nothing here be declared dead for being busy: a frame on a slow machine may take minutes.
-
-    Nor is it watched at work a hundred times a second, for a dashboard that there is not.
+    ``environment`` is what is another than here; one that is ``spared`` hears nothing of Ctrl+C in the terminal.
     """
-    patient = {"distributed.admin.tick.limit": "1h", "distributed.comm.timeouts.tcp": "1h"}
-    still = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
-    dask.config.set(patient | still | {"distributed.admin.system-monitor.interval": "5s"})
+
+    def __init__(
+        self,
+        *arguments: str,
+        threads: int | None = None,
+        environment: dict[str, str] | None = None,
+        spared: bool = False,
+    ) -> None:
+        own = {"OMP_WAIT_POLICY": "passive", **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", SERVER, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **own, **(environment or {})},
+            start_new_session=spared and os.name != "nt",
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._process.poll() is not None
+
+    def wait_for_address(self, failed: str) -> str:
+        """Wait until it says where it is, ``{"address": ...}``, and return that.
+
+        Raises :class:`TrackingError` if it does not say so; it is over then, as after Ctrl+C. ``{code}`` in the words
+        ``failed`` is its exit code.
+        """
+        assert self._process.stdout is not None
+        timer = threading.Timer(START_TIMEOUT_S, self._process.kill)
+        timer.start()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:  # Ctrl+C among them
+            self.end()
+            raise
+        finally:
+            timer.cancel()
+        if not line:
+            self.end()
+            raise TrackingError(failed.replace("{code}", str(self._process.returncode)))
+        return str(json.loads(line)["address"])
+
+    def end(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
-def in_plain_words(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return a ``warnings.showwarning`` that prints what this package warns of as a sentence, without a place in the code."""
+class EngineProcess(ServerProcess):
+    """The process of an engine on this machine, with keys of its own; see :class:`ServerProcess`."""
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
-        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
-            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))  # a file's name may be any
-            sys.stderr.write(f"napari-sam2s: {text}\n")
-        else:
-            otherwise(message, category, filename, *rest)
+    def __init__(self, threads: int | None = None) -> None:
+        self.keys = make_keys()
+        try:
+            super().__init__(str(self.keys), threads=threads)
+            self.address = self.wait_for_address(_NOT_STARTED)
+        except BaseException:
+            shutil.rmtree(self.keys, ignore_errors=True)
+            raise
 
-    return show
-
-
-def silent_classes() -> tuple[type, type]:
-    """Return dask's Scheduler and Worker without HTTP servers: those know no keys and tell everybody where to connect."""
-    from distributed import Scheduler, Worker
-
-    for name in ("distributed", *(n for n in logging.root.manager.loggerDict if n.startswith("distributed."))):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # who knocks without keys is no news for the viewer's console
-
-    class SilentScheduler(Scheduler):
-        def start_http_server(self, *_: object, **__: object) -> None:
-            """Open no port but the one that asks for keys."""
-
-    class SilentWorker(Worker):
-        def start_http_server(self, *_: object, **__: object) -> None:
-            """Open no port but the one that asks for keys."""
-
-    return SilentScheduler, SilentWorker
-
-
-async def until_input_closes() -> None:
-    """Wait until whoever started this process is gone."""
-    closed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(closed.set)), daemon=True).start()
-    await closed.wait()
-
-
-async def _serve(folder: Path) -> None:
-    scheduler_class, worker_class = silent_classes()
-    here: dict[str, Any] = {"host": "127.0.0.1", "protocol": "tls", "security": security_of(folder)}
-    # The memory bank is bounded by itself; dask must not spill or pause it.
-    worker = {**here, "nthreads": 1, "memory_limit": 0, "local_directory": str(folder)}
-    async with scheduler_class(port=0, dashboard=False, **here) as scheduler, worker_class(scheduler.address, **worker):
-        sys.stdout.write(json.dumps({"address": scheduler.address, "keys": str(folder)}) + "\n")
-        sys.stdout.flush()
-        await until_input_closes()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else str(make_keys()))
+    def end(self) -> None:
+        """End it, and remove its keys."""
+        super().end()
+        shutil.rmtree(self.keys, ignore_errors=True)

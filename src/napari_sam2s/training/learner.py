@@ -18,6 +18,7 @@ from napari_sam2s.training.clip_sampling import Batch
 from napari_sam2s.training.data import Place, entropy, stage_of
 from napari_sam2s.training.forward import ClipForward
 from napari_sam2s.training.losses import LossWeights, total
+from napari_sam2s.training.moving_average import MovingAverage
 from napari_sam2s.training.optimizer import make_optimizer, set_rates
 from napari_sam2s.training.training_config import Stage, TrainingConfig
 from napari_sam2s.wording import counted
@@ -46,7 +47,7 @@ class Learner:
         self.step = 0
         self.accelerator = accelerator
         self._skipped = 0  # last steps in a row whose gradients were not finite
-        self.average = {name: p.detach().clone() for name, p in model.state_dict().items()}
+        self._average = MovingAverage(model.state_dict(), config.ema)
         self.weights = LossWeights(occlusion=config.occlusion_weight)
         self.clips = ClipForward(model, self.weights, loss_stride=config.loss_stride, arl=config.arl)
         self.optimizer: Any = make_optimizer(model, config)
@@ -62,13 +63,18 @@ class Learner:
         for group, saved in zip(self.optimizer.param_groups, state["optimizer"]["param_groups"], strict=True):
             saved.setdefault("factor", group["factor"])  # of checkpoints from before there were factors
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        self._average.weights = state["average"]
         self.step = state["step"]
 
     def state(self) -> dict[str, Any]:
         """Return what decides all further steps."""
         optimizer = self.optimizer.state_dict()
         return {"model": self.model.state_dict(), "optimizer": optimizer, "average": self.average, "step": self.step}
+
+    @property
+    def average(self) -> dict[str, torch.Tensor]:
+        """The moving average of the weights."""
+        return self._average.weights
 
     @property
     def process(self) -> tuple[int, int]:
@@ -102,7 +108,7 @@ class Learner:
             self._skipped = 0
         else:
             self._skip(float(norm), parts)
-        self._update_average()
+        self._average.update(self.model.state_dict(), self.step)
         self.step += 1
         names = outputs[0][0]
         return {n: float(np.mean([o[0][n] for o in outputs])) for n in names}, float(np.mean([o[1] for o in outputs]))
@@ -152,12 +158,3 @@ class Learner:
                 self.accelerator.backward(loss)
         values = torch.stack([value.detach() for value in losses.values()]).tolist()  # one wait for the device, not one each
         return dict(zip(losses, values, strict=True)), output.iou
-
-    def _update_average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        state = self.model.state_dict()
-        real = [name for name, value in state.items() if value.is_floating_point()]
-        with torch.no_grad():  # one call for all: on a GPU hundreds of small ones would take as long as the step
-            torch._foreach_lerp_([self.average[n] for n in real], [state[n] for n in real], 1 - decay)
-            for name in set(state) - set(real):
-                self.average[name].copy_(state[name])
