@@ -187,25 +187,12 @@ def _report(args: argparse.Namespace, runs: Sequence[ModelRun], frames: range) -
 def _scores(run: ModelRun, truth: Any, frames: range) -> dict[str, float]:
     """Return J, F and J&F on the annotated frames of the clip, but for those with the first masks."""
     from napari_sam2s.evaluation import evaluate
+    from napari_sam2s.masklets.protocol import Renumbered
 
-    evaluation = evaluate(run.masks, _Part(truth, frames), skip="prompt", missing="empty", offset=0)
+    part = Renumbered(truth, {frame: frame for frame in frames})
+    evaluation = evaluate(run.masks, part, skip="prompt", missing="empty", offset=0)
     whole = evaluation.overall
     return {"j": round(whole.j, 4), "f": round(whole.f, 4), "jf": round(whole.jf, 4)}
-
-
-class _Part:
-    """Masklets on some frames of a video."""
-
-    def __init__(self, masklets: Any, frames: range) -> None:
-        self._masklets, self.objects = masklets, masklets.objects
-        self.frames = [frame for frame in masklets.frames if frame in frames]
-
-    def masks(self, frame: int) -> Any:
-        return self._masklets.masks(frame)
-
-    def ignored(self, frame: int) -> Any:
-        ignored = getattr(self._masklets, "ignored", None)
-        return None if ignored is None else ignored(frame)
 
 
 def _write(folder: Path, video: Any, runs: Sequence[ModelRun], frames: range, report: dict[str, Any]) -> None:
@@ -223,41 +210,29 @@ def _write(folder: Path, video: Any, runs: Sequence[ModelRun], frames: range, re
 
 def _table(report: dict[str, Any]) -> str:
     """Return the report as a Markdown table."""
+    from napari_sam2s.evaluation.score_tables import table
     from napari_sam2s.masklets.validation import markdown_cell
 
     rows = report["models"]
-    names = [markdown_cell(row["model"]) for row in rows]
+    names = [row["model"] for row in rows]
     truth = "jf" in rows[0]
     agree = names if len(names) > 1 else []
-    heads = [
-        "model",
-        "input",
-        "s/frame",
-        "memory",
-        "device",
-        *(["J&F", "J", "F"] if truth else []),
-        *(f"J with {n}" for n in agree),
-    ]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    heads = ["model", "input", "s/frame", "memory", "device"]
+    heads += ["J&F", "J", "F"] if truth else []
+    heads += [f"J with {markdown_cell(n)}" for n in agree]
+    cells = []
     for row in rows:
+        facts = [row["model"], str(row["input_size"]), f"{row['seconds_a_frame']:.3f}", f"{row['memory_mb']} MB", row["device"]]
         scores = [f"{100 * row[key]:.1f}" for key in ("jf", "j", "f")] if truth else []
-        with_each = [_percent(row["agreement_with"].get(other["model"])) for other in rows if agree]
-        first = [
-            markdown_cell(row["model"]),
-            str(row["input_size"]),
-            f"{row['seconds_a_frame']:.3f}",
-            f"{row['memory_mb']} MB",
-            row["device"],
-        ]
-        lines.append(f"| {' | '.join([*first, *scores, *with_each])} |")
+        cells.append([*facts, *scores, *(_percent(row["agreement_with"].get(other)) for other in agree)])
     left_out = [
-        f"{name} is without what does not fit its network: {row['differences']}."
+        f"{markdown_cell(name)} is without what does not fit its network: {row['differences']}."
         for name, row in zip(names, rows, strict=True)
         if row.get("differences")
     ]
     start, stop = report["frames"]
-    lines += ["", f"Frames {start} to {stop - 1}; {report['mode']} mode, memory {report['memory']}; median seconds of a frame."]
-    lines += left_out
+    setting = f"{report['mode']} mode, memory {report['memory']}"
+    lines = [table(heads, cells), "", f"Frames {start} to {stop - 1}; {setting}; median seconds of a frame.", *left_out]
     if not truth:
         lines.append("J tells how far models agree, not which of them is right: look at the pictures.")
     return "\n".join(lines)

@@ -79,7 +79,7 @@ class LabelMasklets:
 class Renumbered:
     """Masklets under other frame numbers, ``{frame there: frame here}``: places in a video for the numbers of its files, say.
 
-    The new numbers ascend with the old ones.
+    The new numbers ascend with the old ones; frames without one are left out.
     """
 
     masklets: Any  # Masklets, with ``ignored`` or without
@@ -93,7 +93,7 @@ class Renumbered:
     @property
     def frames(self) -> list[int]:
         """The annotated frames by their new numbers."""
-        return [self.numbers[frame] for frame in self.masklets.frames]
+        return [self.numbers[frame] for frame in self.masklets.frames if frame in self.numbers]
 
     @cached_property
     def _there(self) -> Mapping[int, int]:

@@ -73,6 +73,29 @@ class Clip(ABC):
         return np.array([self.masks(t)[object_id].any() for t in range(len(self))])
 
 
+class DrawnClip(Clip):
+    """A clip whose frames are drawn as they are asked for; the latest one is kept."""
+
+    _drawn: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
+
+    @abstractmethod
+    def render(self, index: int) -> tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        """Draw a frame ``(Y, X, 3)``; return it and the masks on it."""
+
+    def _latest(self, index: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        if self._drawn is None or self._drawn[0] != index:
+            self._drawn = index, *self.render(index)
+        return self._drawn
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """Return a frame ``(Y, X, 3)``."""
+        return self._latest(index)[1]
+
+    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``: the visible pixels, empty where an object is not to be seen."""
+        return self._latest(index)[2]
+
+
 @dataclass
 class ArrayClip(Clip):
     """A clip that is in memory."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrainingError
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.clip import DrawnClip
 from napari_sam2s.synthetic.effects import Effects, interleaved
 from napari_sam2s.synthetic.instruments import CLASSES, Pose, draw
 from napari_sam2s.synthetic.tissue import ORGANS, Bleeding, make_tissue, organ_object
@@ -95,7 +95,7 @@ def _turned(entry: tuple[float, float], angle: float) -> tuple[float, float]:
     return 0.5 + c * x - s * y, 0.5 + s * x + c * y
 
 
-class Laparoscopy(Clip):
+class Laparoscopy(DrawnClip):
     """A laparoscopic clip of any length, rendered as it is asked for.
 
     Parameters
@@ -180,7 +180,6 @@ class Laparoscopy(Clip):
             else:
                 instrument.vary(ways)
             instrument.stain = float(later.uniform(0.2, 0.7)) if effects and later.random() < STAINED else 0.0
-        self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
 
     def _make_instrument(self, rng: Rng, n: int, name: str, absences: int | None, lengths: tuple[int, int]) -> _Instrument:
         frames = self.shape[0]
@@ -213,28 +212,19 @@ class Laparoscopy(Clip):
             there[:, n] = [instrument.retraction(t) < 0.5 for t in range(len(self))]
         return there
 
-    def frame(self, index: int) -> NDArray[np.uint8]:
-        """Return a frame ``(Y, X, 3)``."""
-        return self._render(index)[1]
-
-    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
-        """Return ``{object id: (Y, X) bool}``."""
-        return self._render(index)[2]
-
-    def _render(self, t: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
-        if self._rendered is None or self._rendered[0] != t:
-            image, organ = self._look(t)
-            masks: dict[int, NDArray[np.bool_]] = {}
-            for instrument in self._instruments:
-                covered = draw(image, instrument.class_name, instrument.pose(t, self.shape[1:3]))
-                for other in masks.values():
-                    other &= ~covered
-                organ &= ~covered
-                masks[instrument.object.id] = covered
-            if self._organ is not None:
-                masks[self._organ.id] = organ
-            self._rendered = t, self._record(image, t), masks
-        return self._rendered
+    def render(self, index: int) -> tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        """Draw a frame ``(Y, X, 3)``; return it and the masks on it."""
+        image, organ = self._look(index)
+        masks: dict[int, NDArray[np.bool_]] = {}
+        for instrument in self._instruments:
+            covered = draw(image, instrument.class_name, instrument.pose(index, self.shape[1:3]))
+            for other in masks.values():
+                other &= ~covered
+            organ &= ~covered
+            masks[instrument.object.id] = covered
+        if self._organ is not None:
+            masks[self._organ.id] = organ
+        return self._record(image, index), masks
 
     def _look(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the tissue as the moving camera sees it, ``(3, Y, X)``, and its organ; the tissue breathes."""

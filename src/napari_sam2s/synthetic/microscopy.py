@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.synthetic.clip import Clip
+from napari_sam2s.synthetic.clip import DrawnClip
 from napari_sam2s.synthetic.effects import interleaved
 from napari_sam2s.synthetic.patches import Patch, paste
 
@@ -89,7 +89,7 @@ class _Cell:
         return y, x, self.turn * age, self.scale * min((1 + self.growth) ** age, 1.5) * rounding
 
 
-class Microscopy(Clip):
+class Microscopy(DrawnClip):
     """A time-lapse of cells, rendered as it is asked for.
 
     Parameters
@@ -139,7 +139,6 @@ class Microscopy(Clip):
         self._stage = rng.normal(0, 0.15, 2)
         self._focus = rng.uniform(0, 1.6), rng.uniform(40, 120), rng.uniform(0, 2 * np.pi)
         self._noise = rng.normal(0, rng.uniform(1, 4), (self.shape[1] + 31, self.shape[2] + 31)).astype(np.float32)
-        self._rendered: tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]] | None = None
 
     def _live(self, rng: Rng, patch: Patch, start: tuple[float, float]) -> _Cell:
         speed = rng.uniform(0, 0.5)
@@ -170,25 +169,16 @@ class Microscopy(Clip):
             daughters.append(daughter)
         return daughters
 
-    def frame(self, index: int) -> NDArray[np.uint8]:
-        """Return a frame ``(Y, X, 3)``."""
-        return self._render(index)[1]
-
-    def masks(self, index: int) -> dict[int, NDArray[np.bool_]]:
-        """Return ``{object id: (Y, X) bool}``: the visible pixels, empty before birth and after division."""
-        return self._render(index)[2]
-
-    def _render(self, t: int) -> tuple[int, NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
-        if self._rendered is None or self._rendered[0] != t:
-            image = self._background.copy()
-            owner = np.zeros(self.shape[1:3], dtype=np.uint8)  # number of the followed cell that is seen there, or 0
-            for cell, number in zip(self._cells, self._numbers, strict=True):
-                if cell.born <= t < cell.ends:
-                    y, x, angle, scale = cell.pose(t)
-                    centre = y + self._stage[0] * t, x + self._stage[1] * t
-                    paste(image, owner, number, cell.patch, centre, angle, scale)
-            self._rendered = t, self._develop(image, t), {o.id: owner == o.id for o in self.objects}
-        return self._rendered
+    def render(self, index: int) -> tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
+        """Draw a frame ``(Y, X, 3)``; return it and the masks on it: empty before birth and after division."""
+        image = self._background.copy()
+        owner = np.zeros(self.shape[1:3], dtype=np.uint8)  # number of the followed cell that is seen there, or 0
+        for cell, number in zip(self._cells, self._numbers, strict=True):
+            if cell.born <= index < cell.ends:
+                y, x, angle, scale = cell.pose(index)
+                centre = y + self._stage[0] * index, x + self._stage[1] * index
+                paste(image, owner, number, cell.patch, centre, angle, scale)
+        return self._develop(image, index), {o.id: owner == o.id for o in self.objects}
 
     def _develop(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
         """Bring an image ``(3, Y, X)`` out of focus, and add noise; its memory is used up."""
