@@ -1,8 +1,26 @@
-"""How numbers are written in sentences that users read."""
+"""How numbers and warnings are written in sentences that users read."""
 
 from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 
 def counted(number: float, one: str, many: str = "") -> str:
     """Return a number and its noun, "1 frame" or "3 frames"; `many` is for what does not take an s ("frames are", "boxes")."""
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def tell_warnings_by(say: Callable[[str], None]) -> None:
+    """Let ``say`` tell what this package warns of, as a sentence without a place in the code; of others nothing changes."""
+    otherwise = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        if category is UserWarning and Path(__file__).parent in Path(filename).parents:
+            say(str(message))
+        else:
+            otherwise(message, category, filename, *rest)
+
+    warnings.showwarning = show

@@ -7,6 +7,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import warnings
 
 import dask
 import psutil
@@ -17,7 +18,8 @@ import napari_sam2s
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.tracking import Engine
 from napari_sam2s.tracking.engine_keys import CERTIFICATE, KEY, make_keys, security_of
-from napari_sam2s.tracking.engine_server import in_plain_words
+from napari_sam2s.tracking.engine_server import say
+from napari_sam2s.wording import tell_warnings_by
 
 ATTACK = """
 import os, socket, ssl, sys
@@ -150,10 +152,11 @@ def test_keys_that_cannot_be_written(tmp_path, monkeypatch):
         make_keys()
 
 
-def test_warnings_of_the_engine_are_sentences_without_a_place_in_the_code(capsys):
+def test_warnings_of_the_engine_are_sentences_without_a_place_in_the_code(capsys, monkeypatch):
     others = []
-    show = in_plain_words(lambda *of: others.append(of))
-    show(UserWarning("a\x1b[1m.pt is used without slots.a."), UserWarning, napari_sam2s.__file__, 7)
+    monkeypatch.setattr("warnings.showwarning", lambda *of: others.append(of))
+    tell_warnings_by(say)
+    warnings.showwarning(UserWarning("a\x1b[1m.pt is used without slots.a."), UserWarning, napari_sam2s.__file__, 7)
     assert capsys.readouterr().err == "napari-sam2s: a\\x1b[1m.pt is used without slots.a.\n"
-    show(UserWarning("of others"), UserWarning, "/elsewhere.py", 7)
+    warnings.showwarning(UserWarning("of others"), UserWarning, "/elsewhere.py", 7)
     assert len(others) == 1

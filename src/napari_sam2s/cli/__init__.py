@@ -15,15 +15,16 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from napari_sam2s import __version__
 from napari_sam2s.cli.terminal import Harmless, say
 from napari_sam2s.errors import Sam2sError, is_out_of_memory
+from napari_sam2s.wording import tell_warnings_by
 
 # In the order of ``--help``, with what it says of each: so help is instant. A command's module is imported when it is used, and
 # imports what is heavy inside its ``run``.
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output: Any = sys.stdout and Harmless(sys.stdout)
         with warnings.catch_warnings(), redirect_stdout(output), _asked_to_end():
             warnings.filterwarnings("always", category=UserWarning, module="napari_sam2s")
-            warnings.showwarning = _tell(args.command, warnings.showwarning)
+            tell_warnings_by(partial(say, args.command))
             return int(args.run(args) or 0)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -149,18 +150,6 @@ def _sentence(error: Exception) -> str:
         raise error
     where = f"{error.filename}: " if error.filename is not None else ""
     return f"{where}{error.strerror or error}. Check the path, its permissions and the free space on its disk."
-
-
-def _tell(command: str, otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return a ``warnings.showwarning`` that prints what this package warns of as a sentence, without a place in the code."""
-
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
-        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
-            say(command, message)
-        else:
-            otherwise(message, category, filename, *rest)
-
-    return show
 
 
 if __name__ == "__main__":

@@ -15,8 +15,6 @@ import os
 import shutil
 import sys
 import threading
-import warnings
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import dask
 import psutil  # comes with dask.distributed
 
 from napari_sam2s.tracking.engine_keys import make_keys, security_of
+from napari_sam2s.wording import tell_warnings_by
 
 STEPS_BELOW = 5  # of niceness: all of the processor when the viewer is still, a quarter of what both want when it is not
 
@@ -45,7 +44,7 @@ def main(folder: str, scheduler: str = "", resources: str = "{}") -> None:
     """
     give_way()
     be_patient()
-    warnings.showwarning = in_plain_words(warnings.showwarning)
+    tell_warnings_by(say)
     try:
         asyncio.run(_serve(Path(folder), scheduler, json.loads(resources)))
     finally:
@@ -63,17 +62,10 @@ def be_patient() -> None:
     dask.config.set(patient | still | {"distributed.admin.system-monitor.interval": "5s"})
 
 
-def in_plain_words(otherwise: Callable[..., None]) -> Callable[..., None]:
-    """Return a ``warnings.showwarning`` that prints what this package warns of as a sentence, without a place in the code."""
-
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
-        if category is UserWarning and Path(__file__).parents[1] in Path(filename).parents:
-            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))  # a file's name may be any
-            sys.stderr.write(f"napari-sam2s: {text}\n")
-        else:
-            otherwise(message, category, filename, *rest)
-
-    return show
+def say(warning: str) -> None:
+    """Print a sentence; names of files, which may be any, are spelt out where they would command the terminal."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in warning)
+    sys.stderr.write(f"napari-sam2s: {text}\n")
 
 
 def silent_classes() -> tuple[type, type]:
