@@ -22,7 +22,7 @@ from torch import Tensor
 
 from napari_sam2s import __version__
 from napari_sam2s.errors import ModelError, TrainingError
-from napari_sam2s.model.checkpoints import in_8_bits, load_model, read_checkpoint
+from napari_sam2s.model.checkpoints import load_model, read_checkpoint
 from napari_sam2s.model.network_config import check_image_size
 from napari_sam2s.tracking.policy import POLICIES
 from napari_sam2s.training.checkpoint import hardware, save_atomically
@@ -173,6 +173,19 @@ def _stored(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
         else:
             stored[name] = value.half() if value.is_floating_point() else value
     return stored, scales
+
+
+def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Round a matrix or kernel to 8 bits, with one scale for each of its rows.
+
+    Returns
+    -------
+    The rounded weight, int8, and the scales it is to be multiplied with, float32, of shape ``(rows, 1, ...)``:
+    what :func:`read_checkpoint` puts together again where a file has them under ``"scales"``.
+    """
+    scale = weight.abs().flatten(1).amax(dim=1).clamp(min=1e-12) / 127
+    scale = scale.view(-1, *[1] * (weight.ndim - 1)).float()
+    return (weight.float() / scale).round().to(torch.int8), scale
 
 
 def main() -> None:

@@ -89,12 +89,11 @@ def follow_with(model: str, device: str, *, strict: bool = True) -> Propagate:
         """Follow masks from the first picture to the last."""
         import numpy as np
 
-        from napari_sam2s.masklets import Object
         from napari_sam2s.tracking import Tracker
         from napari_sam2s.tracking.track_video import Masks
 
         clip = np.stack(pictures)
-        results = Masks(clip.shape[:3], tuple(Object(i, f"object {i}") for i in masks))
+        results = Masks.for_objects(clip, masks)
         tracker = Tracker(loaded(), clip, results)
         for i, mask in masks.items():
             tracker.prompt(i, 0, mask=mask)

@@ -103,13 +103,11 @@ def _check(args: argparse.Namespace, video: Any, prompts: Sequence[Prompt]) -> N
 
 def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
     from napari_sam2s.formats.atomic_write import check_writable
-    from napari_sam2s.masklets import Object
     from napari_sam2s.tracking import make_tracker
     from napari_sam2s.tracking.track_video import Masks
 
     check_writable(args.out)  # now, and not when everything is tracked
-    objects = tuple(Object(i, f"object {i}") for i in sorted({p.object_id for p in prompts}))
-    results = Masks((video.shape[0], video.shape[1], video.shape[2]), objects)
+    results = Masks.for_objects(video, {p.object_id for p in prompts})
     tracker = make_tracker(model, video, results, args.memory, crop=args.crop)
     give(tracker, prompts)
     try:

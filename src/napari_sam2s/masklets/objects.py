@@ -9,9 +9,10 @@ from typing import Any
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.colours import COLOURS, unlike
 from napari_sam2s.masklets.live_sequence import LiveSequence
+from napari_sam2s.masklets.page_check import damaged
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.types import Object
-from napari_sam2s.masklets.validation import colour_of, id_of, name_of, quoted, read_colour, shown_name, whole_number, yes_or_no
+from napari_sam2s.masklets.validation import colour_of, id_of, name_of, read_colour, shown_name, whole_number, yes_or_no
 
 LIVING = "object_id IN (SELECT id FROM objects WHERE NOT removed)"  # in SQL: of objects that were not removed
 
@@ -40,11 +41,7 @@ class Objects(LiveSequence[Object]):
 
     def _kept_text(self, text: object) -> str:
         if not isinstance(text, str):
-            name = self._store.path.name
-            raise ProjectError(
-                f"{name} is damaged (a name of an object): `napari-sam2s doctor {quoted(name)}` says what can be "
-                "saved, and how."
-            )
+            raise damaged(self._store.path, "a name of an object")
         return shown_name(text)
 
     @property

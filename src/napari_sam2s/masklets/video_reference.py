@@ -56,10 +56,7 @@ class VideoReference:
             return
         first, last = self._store.rows(_FIRST_AND_LAST)[0]
         if first is not None and not (first >= 0 and isinstance(last, int) and last < frames):
-            raise ProjectError(
-                f"{self._store.path} is damaged (masks of frame {first if first < 0 else last!r} in a video of {frames}): "
-                "`napari-sam2s doctor` says what can be saved, and how."
-            )
+            raise damaged(self._store.path, f"masks of frame {first if first < 0 else last!r} in a video of {frames}")
 
     @property
     def path(self) -> Path | None:

@@ -175,19 +175,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], ModelConfig | None, 
     return file.weights, file.config, file.metadata
 
 
-def in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Round a matrix or kernel to 8 bits, with one scale for each of its rows.
-
-    Returns
-    -------
-    The rounded weight, int8, and the scales it is to be multiplied with, float32, of shape ``(rows, 1, ...)``:
-    what :func:`read_checkpoint` puts together again where a file has them under ``"scales"``.
-    """
-    scale = weight.abs().flatten(1).amax(dim=1).clamp(min=1e-12) / 127
-    scale = scale.view(-1, *[1] * (weight.ndim - 1)).float()
-    return (weight.float() / scale).round().to(torch.int8), scale
-
-
 def some(names: list[str] | tuple[str, ...]) -> str:
     """Return the first of many names in words."""
     return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "") or "none"

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from napari_sam2s.errors import InputSizeUnknown, ModelError
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.model.checkpoint_file import Checkpoint, in_8_bits, open_checkpoint, read_checkpoint, some
+from napari_sam2s.model.checkpoint_file import Checkpoint, open_checkpoint, read_checkpoint, some
 from napari_sam2s.model.checkpoint_fit import Differences, compare, put_in
 from napari_sam2s.model.cuda_graphs import Graphs
 from napari_sam2s.model.downloads import checked_weights, sha256_once, state_of
@@ -40,7 +40,6 @@ __all__ = [
     "choose_device",
     "examine",
     "find_weights",
-    "in_8_bits",
     "load_model",
     "read_checkpoint",
     "recognise",

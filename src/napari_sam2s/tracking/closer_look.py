@@ -48,10 +48,7 @@ def closer_window(prompt: Prompt, answer: Tensor | None, size: tuple[int, int]) 
     if side >= min(size):
         return None
     window = window_at(((y0 + y1) / 2, (x0 + x1) / 2), max(side, LEAST * max(size)), size)
-    inside = all(
-        window.y0 <= y < window.y0 + window.height and window.x0 <= x < window.x0 + window.width for y, x in prompt.points
-    )
-    return window if inside else None
+    return window if all(map(window.has, prompt.points)) else None
 
 
 def _reach(answer: Tensor, dim: int, length: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from napari_sam2s.tracking.crop_window import Bounds, Window, around, better_for
 from napari_sam2s.tracking.engine import EngineModel
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.prompts import merge
-from napari_sam2s.tracking.results import ResultStore, Row
+from napari_sam2s.tracking.results import ResultStore
 from napari_sam2s.tracking.tracker import Tracker
 
 ATTEMPTS = 4  # at a window that suits what is found in it

@@ -55,6 +55,11 @@ class Window:
         """The columns of the frame in it."""
         return slice(self.x0, self.x0 + self.width)
 
+    def has(self, point: tuple[float, float]) -> bool:
+        """Whether a place ``(y, x)`` is in it."""
+        y, x = point
+        return self.y0 <= y < self.y0 + self.height and self.x0 <= x < self.x0 + self.width
+
     def cut(self, prompt: Prompt, size: int) -> Prompt:
         """Return a prompt in coordinates of the window at ``(size, size)``; what lies outside is moved to its border."""
         scale_y, scale_x = size / self.height, size / self.width
@@ -158,7 +163,7 @@ def first_window(prompt: Prompt, known: Bounds | None, frame: tuple[int, int], s
     Of clicks alone one does not know how large the object is: a pixel of the input is one of the video then.
     """
     inside = [(y, x) for (y, x), label in zip(prompt.points, prompt.labels, strict=True) if label]
-    near = known is not None and (not inside or any(_holds_point(around(known, frame), point) for point in inside))
+    near = known is not None and (not inside or any(map(around(known, frame).has, inside)))
     boxes = [known] if known is not None and near else []  # clicks elsewhere say that it is elsewhere
     if prompt.mask is not None and (found := box_of(rle.encode(prompt.mask))) is not None:
         boxes = [found]
@@ -184,11 +189,6 @@ def holds(window: Window, prompt: Prompt) -> bool:
             return False
     y1, x1 = window.y0 + window.height - 1, window.x0 + window.width - 1
     return all(window.y0 + near <= y <= y1 - near and window.x0 + near <= x <= x1 - near for y, x in places)
-
-
-def _holds_point(window: Window, point: tuple[float, float]) -> bool:
-    y, x = point
-    return window.y0 <= y < window.y0 + window.height and window.x0 <= x < window.x0 + window.width
 
 
 def _union(boxes: Iterable[Bounds]) -> Bounds:

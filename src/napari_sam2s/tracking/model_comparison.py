@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_sam2s.errors import TrackingError
-from napari_sam2s.masklets.colours import COLOURS
-from napari_sam2s.masklets.types import Object, Prompt
+from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.tracking.engine import Engine, ModelChoice
 from napari_sam2s.tracking.policy import MemoryPolicy
 from napari_sam2s.tracking.track_video import Masks
@@ -62,9 +61,7 @@ def run_model(
     given = [p for p in prompts if p.frame in frames]
     if not given:
         raise TrackingError(f"No prompt is on the frames {frames.start} to {frames.stop - 1}: nothing can be compared there.")
-    shape = (int(video.shape[0]), int(video.shape[1]), int(video.shape[2]))
-    ids = sorted({p.object_id for p in given})
-    results = Masks(shape, tuple(Object(i, f"object {i}", colour=COLOURS[(i - 1) % len(COLOURS)]) for i in ids))
+    results = Masks.for_objects(video, {p.object_id for p in given})
     with Engine() as running:
         model = running.model(
             choice.name, device=choice.device, image_size=choice.image_size, mode=choice.mode, strict=choice.strict

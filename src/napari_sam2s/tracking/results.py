@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.masklets import Project, rle
+from napari_sam2s.masklets.mask_writer import Row
 from napari_sam2s.masklets.types import Origin, Prompt, Scores
-
-Row = tuple[int, int, NDArray[np.bool_] | rle.Mask, Scores | None]  # frame, object id, mask (Y, X), scores
 
 
 class ResultStore(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.errors import TrackingError
+from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.model.checkpoints import load_model
 from napari_sam2s.model.video_model import VideoModel
@@ -25,6 +26,12 @@ class Masks(MemoryResults):
         super().__init__(shape[1:])
         self.shape = shape
         self.objects = objects
+
+    @classmethod
+    def for_objects(cls, video: Any, ids: Iterable[int]) -> Masks:
+        """Return none yet, of objects with these ids in a video ``(T, Y, X, ...)``."""
+        t, y, x = (int(n) for n in video.shape[:3])
+        return cls((t, y, x), tuple(Object(i, f"object {i}", colour=COLOURS[(i - 1) % len(COLOURS)]) for i in sorted(ids)))
 
 
 def track(
@@ -76,9 +83,7 @@ def track(
         )
     opened = open_video(video)
     network: VideoModel = load_model(model, device=device) if isinstance(model, str | Path) else model
-    ids = sorted({p.object_id for p in prompts})
-    shape = (opened.shape[0], opened.shape[1], opened.shape[2])
-    results = project if project is not None else Masks(shape, tuple(Object(i, f"object {i}") for i in ids))
+    results = project if project is not None else Masks.for_objects(opened, {p.object_id for p in prompts})
     tracker = make_tracker(network, opened, results, memory, crop=crop)
     for p in prompts:
         tracker.give(p)

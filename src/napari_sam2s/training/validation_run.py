@@ -63,8 +63,7 @@ def track_case(
         Of ``PROMPTS``: each is given to every object on its first frame. Objects do not see each other, so all kinds are
         tracked side by side, and frames are encoded once.
     """
-    shape = (case.video.shape[0], case.video.shape[1], case.video.shape[2])
-    found = Masks(shape, ())
+    found = Masks.for_objects(case.video, ())
     tracker = Tracker(model, case.video, found, memory, cache_bytes=0)
     answers: dict[str, list[Answer]] = {prompt: [] for prompt in prompts}
     for n, track in enumerate(case.tracks):
