@@ -13,10 +13,9 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from napari_sam2s.cli.prompt_options import _mask_prompts
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.davis_layout import davis_palette, palette_picture, read_mask
-from napari_sam2s.formats.label_picture import read_label_picture
+from napari_sam2s.formats.label_picture import prompts_of_picture, read_label_picture
 from napari_sam2s.video import open_video
 
 LABELS = np.zeros((20, 30), np.uint8)
@@ -275,7 +274,7 @@ def test_black_and_white_of_any_type_is_one_object(tmp_path, white):
     tifffile.imwrite(tmp_path / "a.tif", mask * white)
     np.save(tmp_path / "a.npy", mask * white)
     for name in ("a.tif", "a.npy"):
-        (prompt,) = _mask_prompts(f"0,{tmp_path / name}")
+        (prompt,) = prompts_of_picture(tmp_path / name, 0)
         assert prompt.object_id == 1
         np.testing.assert_array_equal(prompt.mask, mask)
 

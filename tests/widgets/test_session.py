@@ -202,4 +202,4 @@ def test_after_an_edit_the_tracker_is_told_anew_what_has_changed_and_no_more(ses
     assert stale_after(lambda p: p.objects.remove(2)) == {2}
     assert stale_after(lambda p: p.undo()) == {2}
     assert stale_after(lambda p: p.prompts.remove(3)) == {3}
-    assert stale_after(lambda p: p.store.touched_all()) == {1, 2, 3}
+    assert stale_after(lambda p: p.store.forget()) == {1, 2, 3}

@@ -191,7 +191,7 @@ def _project(task: BatchTask, video: Video) -> Project:
     try:
         project.video.check(video)
         if task.prompts == "masks" and given:
-            _check_same(project, mask_prompts(task.video), given[0][1])
+            _check_same(project, _mask_prompts(task.video), given[0][1])
     except BaseException:
         project.close()
         raise
@@ -211,7 +211,7 @@ def _make_project(task: BatchTask, video: Video) -> None:
         import_project(given[0][1], kind, path, video, kind="prompts")
         return
     shape = (video.shape[0], video.shape[1], video.shape[2])
-    prompts = [check_prompt(p, shape) for p in mask_prompts(task.video)]
+    prompts = [check_prompt(p, shape) for p in _mask_prompts(task.video)]
     with project_draft(path) as draft, Project.create(draft, video) as project:
         ids = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
         for p in prompts:
@@ -219,27 +219,11 @@ def _make_project(task: BatchTask, video: Video) -> None:
             project.keep_prompt(replace(p, object_id=ids[p.object_id]), p.mask, None)
 
 
-def mask_prompts(video: BatchVideo) -> list[Prompt]:
-    """Return the prompts of a video's label pictures; the value of a pixel is the object's id.
+def _mask_prompts(video: BatchVideo) -> list[Prompt]:
+    """Return the prompts of a video's label pictures; the value of a pixel is the object's id."""
+    from napari_sam2s.formats.label_picture import prompts_of_picture
 
-    Raises
-    ------
-    PromptError
-        If a picture is empty.
-    FormatError
-        If one cannot be read.
-    """
-    from napari_sam2s.formats.label_picture import read_label_picture
-
-    found = []
-    for frame, path in video.prompts:
-        labels = read_label_picture(path, frame)
-        ids = [int(i) for i in np.unique(labels) if i]
-        if not ids:
-            raise PromptError(f"The mask {path} is empty.")
-        black_and_white = labels.dtype == bool or (ids == [255] and labels.dtype == np.uint8)
-        found += [Prompt(1, frame, mask=labels != 0)] if black_and_white else [Prompt(i, frame, mask=labels == i) for i in ids]
-    return found
+    return [prompt for frame, path in video.prompts for prompt in prompts_of_picture(path, frame)]
 
 
 def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:

@@ -7,12 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from napari_sam2s.errors import PromptError
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.wording import counted
 
 POINT, BOX, MASK = "F,Y,X[,OBJ[,+|-]]", "F,Y0,X0,Y1,X1[,OBJ]", "F,PICTURE[,OBJ]"
 LARGEST = 2**31 - 1  # a frame or an object
@@ -111,7 +108,7 @@ def _key(word: str, numbers: Sequence[float], place: int, form: str) -> Key:
 
 
 def _mask_prompts(word: str) -> list[Prompt]:
-    from napari_sam2s.formats.label_picture import read_label_picture
+    from napari_sam2s.formats.label_picture import prompts_of_picture
 
     frame, _, name = word.partition(",")
     whole, _, number = name.rpartition(",")
@@ -121,15 +118,4 @@ def _mask_prompts(word: str) -> list[Prompt]:
         number = ""
     if not frame.strip().isdigit() or not name:
         raise PromptError(f"{word!r} is not written as {MASK}.")
-    labels = read_label_picture(user_path(name), int(frame))
-    ids = [int(i) for i in np.unique(labels) if i]
-    if not ids:
-        raise PromptError(f"The mask {name} is empty.")
-    if number and len(ids) > 1:
-        raise PromptError(
-            f"The mask {name} has {counted(len(ids), 'value')} above 0, so it shows several objects or has a soft edge. Leave "
-            f"{number} away to take each value as an object, or threshold it."
-        )
-    if number or labels.dtype == bool or (ids == [255] and labels.dtype == np.uint8):  # black and white
-        return [Prompt(int(number or 1), int(frame), mask=labels != 0)]
-    return [Prompt(i, int(frame), mask=labels == i) for i in ids]
+    return prompts_of_picture(user_path(name), int(frame), int(number) if number else None)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_sam2s.errors import FormatError
+from napari_sam2s.errors import FormatError, PromptError
 from napari_sam2s.formats.davis_layout import VOID
+from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, open_picture, turned_upright, upright
 from napari_sam2s.wording import counted
 
@@ -86,6 +87,27 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
     if (values := soft_edges(array)) is not None:
         raise FormatError(SOFT.format(f"The mask {path}", values))
     return np.where(array == VOID, 0, array) if palette else array
+
+
+def prompts_of_picture(path: Path, frame: int, object_id: int | None = None) -> list[Prompt]:
+    """Return a prompt for each label of a picture, or of black and white for one object: see :func:`read_label_picture`.
+
+    With ``object_id`` all labels are that object, else one of black and white is the object 1.
+
+    Raises :class:`PromptError` if the picture is empty.
+    """
+    labels = read_label_picture(path, frame)
+    ids = [int(i) for i in np.unique(labels) if i]
+    if not ids:
+        raise PromptError(f"The mask {path} is empty.")
+    if object_id is not None and len(ids) > 1:
+        raise PromptError(
+            f"The mask {path} has {counted(len(ids), 'value')} above 0, so it shows several objects or has a soft edge. Leave "
+            f"{object_id} away to take each value as an object, or threshold it."
+        )
+    if object_id is not None or labels.dtype == bool or (ids == [255] and labels.dtype == np.uint8):
+        return [Prompt(1 if object_id is None else object_id, frame, mask=labels != 0)]
+    return [Prompt(i, frame, mask=labels == i) for i in ids]
 
 
 def _photograph(labels: NDArray[Any]) -> bool:

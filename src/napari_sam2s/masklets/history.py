@@ -81,7 +81,7 @@ class History:
                 )
         changed = store.log.masks_of(step, MANY)
         if changed is None:
-            store.touched_all()
+            store.forget()
         else:
             store.touched(changed)
         store.log.swap(step)

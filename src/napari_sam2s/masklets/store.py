@@ -127,14 +127,15 @@ class Store:
             if version == self._seen:
                 return False
             self._seen = version
-            self._forget()
+            self.forget()
         self._tell_all()
         return True
 
     def _data_version(self) -> int:
         return int(self.rows("PRAGMA data_version")[0][0])
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Say that any masks may be other than they were."""
         self._stamp += 1
         for forget in self.when_forgotten:
             forget()
@@ -196,7 +197,7 @@ class Store:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
                 self._frames_to_tell, self._tell_everything = set(), False
-                self._forget()
+                self.forget()
                 if isinstance(error, sqlite3.DatabaseError):
                     raise ProjectError(
                         f"{self.path.name} could not be written ({error}); what was there before is untouched. Make room on "
@@ -239,10 +240,6 @@ class Store:
         """Say that masks, by frame and object id, are other than they were."""
         for touch in self.when_touched:
             touch(keys)
-
-    def touched_all(self) -> None:
-        """Say that any masks may be other than they were."""
-        self._forget()
 
     @property
     def known(self) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import TrackingError
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.mask_writer import Row
 from napari_sam2s.masklets.types import Origin, Prompt, Scores
 from napari_sam2s.model.frames import resize_frame
 from napari_sam2s.model.video_model import VideoModel
