@@ -20,7 +20,7 @@ from napari_sam2s.model.efficientnet_lite import LiteTrunk
 from napari_sam2s.model.image_encoder import TRUNKS, FpnNeck
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
-from napari_sam2s.model.prompt_encoder import PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.prompt_encoder import PromptEncoder
 from napari_sam2s.model.prompt_likeness import PromptLikeness
 from napari_sam2s.model.segment_anything import SegmentAnythingHead
 from napari_sam2s.model.stages import Features
@@ -88,9 +88,7 @@ class InteractiveHead(nn.Module):
             S.
         """
         b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
-        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
-        if encoder.dense_points is not None:
-            dense = dense + encoder.dense_map(points, labels, image_size, grid)
+        dense = encoder.dense(mask, points, labels, image_size, grid)
         skips = features.skips
         if self.likeness is not None and features.keys is not None:
             more, coarse = self.likeness(features.keys, points, labels, image_size)

@@ -34,7 +34,7 @@ from napari_sam2s.model.memory_tokens import lay_out, padding_mask
 from napari_sam2s.model.network_config import ModelConfig
 from napari_sam2s.model.outlines import for_outlines, with_outlines
 from napari_sam2s.model.position import sine_1d, sine_2d
-from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.prompt_encoder import PADDING, PromptEncoder
 from napari_sam2s.model.recalled_memories import batch_memories
 from napari_sam2s.model.semantic import SemanticPath
 from napari_sam2s.model.speed import EXACT, Speed, in_own_arithmetic
@@ -199,9 +199,7 @@ class SAM2S(nn.Module):
         if points is None or labels is None:
             points, labels = pix.new_zeros(b, 1, 2), pix.new_full((b, 1), PADDING, dtype=torch.long)
         encoder = self.sam_prompt_encoder
-        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
-        if encoder.dense_points is not None:
-            dense = dense + encoder.dense_map(points, labels, size, grid)
+        dense = encoder.dense(mask, points, labels, size, grid)
         out = self.sam_mask_decoder(
             pix, encoder.grid_position(grid), encoder.sparse(points, labels, size), dense, attended.skips, token
         )

@@ -67,11 +67,13 @@ class PromptEncoder(nn.Module):
         kinds = torch.cat([e.weight for e in embeddings])
         return place.masked_fill(labels[..., None] == PADDING, 0.0) + kinds[labels.long() + 1]
 
-    def dense(self, mask: Tensor | None, batch: int, grid: int) -> Tensor:
-        """Return the dense prompt ``(B, C, g, g)`` of mask logits ``(B, 1, 4g, 4g)``, or of no mask."""
+    def dense(self, mask: Tensor | None, points: Tensor, labels: Tensor, image_size: int, grid: int) -> Tensor:
+        """Return the dense prompt ``(B, C, g, g)`` of mask logits ``(B, 1, h, w)``, if any, and of points for `nano`."""
         if mask is None:
-            return self.no_mask_embed.weight[..., None, None].expand(batch, -1, grid, grid)
-        return self.mask_downscaling(mask)
+            dense = self.no_mask_embed.weight[..., None, None].expand(len(points), -1, grid, grid)
+        else:
+            dense = self.mask_downscaling(resize_mask_prompt(mask, 4 * grid))
+        return dense if self.dense_points is None else dense + self.dense_map(points, labels, image_size, grid)
 
     def dense_map(self, points: Tensor, labels: Tensor, image_size: int, grid: int) -> Tensor:
         """Return what ``dense_prompts`` adds: ``(B, C, g, g)`` from maps of positive and negative clicks and the box."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from napari_sam2s.model.mask_decoder import DecoderOutput, MaskDecoder
 from napari_sam2s.model.network_config import ModelConfig
-from napari_sam2s.model.prompt_encoder import BOX_FIRST, PromptEncoder, resize_mask_prompt
+from napari_sam2s.model.prompt_encoder import BOX_FIRST, PromptEncoder
 from napari_sam2s.model.stages import Features
 from napari_sam2s.model.tiny_vit import CHANNELS, TinyViT
 
@@ -67,7 +67,7 @@ class SegmentAnythingHead(nn.Module):
             Whether every object has a box; by default the labels are asked, for which a GPU is waited for.
         """
         b, grid, encoder = len(points), features.embedding.shape[-1], self.prompt_encoder
-        dense = encoder.dense(None if mask is None else resize_mask_prompt(mask, 4 * grid), b, grid)
+        dense = encoder.dense(mask, points, labels, image_size, grid)
         at = (points + 0.5) * (self.side / image_size) - 0.5
         if boxed is None:
             boxed = bool((labels == BOX_FIRST).any(dim=1).all())
