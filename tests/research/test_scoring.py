@@ -93,7 +93,7 @@ def test_moved_instruments_come_back_as_they_were_last_seen():
         assert 10 < (gone < 60).sum() < 30
         assert (gone > 60).sum() > 30
     drawn = Laparoscopy(5, 175, (64, 64), absences=0, away=validation_sets.MOVED_AWAY, moved=True)
-    for instrument in drawn._instruments:
+    for instrument in drawn.instruments:
         first, second, third = (instrument.pose(t, (64, 64)) for t in (0, 53, 150))
         assert first.side_up == -second.side_up == -third.side_up
 

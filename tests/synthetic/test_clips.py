@@ -22,7 +22,7 @@ def test_the_same_seed_gives_the_same_pixels_in_any_order():
 def test_every_instrument_is_drawn_where_its_mask_is(name):
     with_it = Laparoscopy(1, 4, (128, 160), classes=(name,), organ=None, effects=False)
     without = Laparoscopy(1, 4, (128, 160), classes=(name,), organ=None, effects=False)
-    without._instruments.clear()
+    without.instruments.clear()
     mask = with_it.masks(2)[1]
     assert with_it.objects[0].class_name == name
     assert 0.005 < mask.mean() < 0.6

@@ -31,7 +31,7 @@ def test_masks_are_the_same_without_effects():
         plain, shown = (Laparoscopy(seed, 60, SIZE, absences=1, absence_frames=(5, 9), effects=e) for e in (False, True))
         for t in (0, 25, 59):
             for i, mask in plain.masks(t).items():
-                if shown._bleeding is None or shown._organ is None or i != shown._organ.id:
+                if shown.bleeding is None or shown.organ is None or i != shown.organ.id:
                     np.testing.assert_array_equal(shown.masks(t)[i], mask)
                 else:
                     assert not (shown.masks(t)[i] & ~mask).any()
@@ -39,21 +39,21 @@ def test_masks_are_the_same_without_effects():
 
 def test_blood_hides_what_it_covers_of_an_organ():
     plain, bloody = (Laparoscopy(3, 120, SIZE, classes=("hook",), organ="liver", bleeding=b) for b in (False, True))
-    t = int(np.argmax([bloody._bleeding._level(t) for t in range(120)]))
+    t = int(np.argmax([bloody.bleeding.level(t) for t in range(120)]))
     lost = plain.masks(t)[2] & ~bloody.masks(t)[2]
     assert lost.sum() > 20
-    assert np.abs(bloody._look(t)[0] - plain._look(t)[0])[:, lost].mean() > 0.05
+    assert np.abs(bloody.look(t)[0] - plain.look(t)[0])[:, lost].mean() > 0.05
 
 
 @pytest.mark.parametrize(
     "wanted",
     [
-        lambda c: c._effects._smoke is not None,
-        lambda c: c._effects._shake is not None,
-        lambda c: c._effects._defocus is not None,
-        lambda c: c._effects._quality > 0,
-        lambda c: c._bleeding is not None,
-        lambda c: any(i.stain for i in c._instruments),
+        lambda c: c.effects.smoke is not None,
+        lambda c: c.effects.shake is not None,
+        lambda c: c.effects.defocus is not None,
+        lambda c: c.effects.quality > 0,
+        lambda c: c.bleeding is not None,
+        lambda c: any(i.stain for i in c.instruments),
     ],
     ids=["smoke", "shake", "defocus", "compression", "blood", "stains"],
 )
@@ -66,18 +66,18 @@ def test_each_effect_comes_and_is_the_same_in_any_order(wanted):
 
 
 def test_a_defocused_frame_is_less_sharp():
-    (clip,) = clips(lambda c: c._effects._defocus is not None and c._effects._shake is None and not c._effects._quality)
-    strength = [clip._effects._defocus(t) for t in range(60)]
+    (clip,) = clips(lambda c: c.effects.defocus is not None and c.effects.shake is None and not c.effects.quality)
+    strength = [clip.effects.defocus(t) for t in range(60)]
     assert sharpness(clip[int(np.argmax(strength))]) < sharpness(clip[int(np.argmin(strength))])
 
 
 def test_blood_is_dark_and_red_and_lies_under_the_instruments():
-    (clip,) = clips(lambda c: c._bleeding is not None and not any(i.stain for i in c._instruments))
-    amounts = [clip._bleeding._level(t) for t in range(60)]
+    (clip,) = clips(lambda c: c.bleeding is not None and not any(i.stain for i in c.instruments))
+    amounts = [clip.bleeding.level(t) for t in range(60)]
     t = int(np.argmax(amounts))
-    bloody = clip._look(t)[0]
-    clip._bleeding = None
-    dry = clip._look(t)[0]
+    bloody = clip.look(t)[0]
+    clip.bleeding = None
+    dry = clip.look(t)[0]
     wet = np.abs(bloody - dry).max(axis=0) > 0.05
     assert wet.mean() > 0.01
     assert bloody[:, wet].mean() < dry[:, wet].mean()
@@ -86,7 +86,7 @@ def test_blood_is_dark_and_red_and_lies_under_the_instruments():
 
 def test_some_instruments_come_back_from_elsewhere():
     turned = [
-        clip._instruments[0]
+        clip.instruments[0]
         for clip in (Laparoscopy(s, 200, SIZE, classes=("hook",), absences=1, absence_frames=(30, 40)) for s in range(30))
     ]
     moved = [i for i in turned if i.visits[0][0]]

@@ -17,7 +17,7 @@ def test_the_same_seed_gives_the_same_pixels_in_any_order():
 
 def test_a_division_ends_the_mother_and_begins_two():
     clip = Microscopy(5, 60, (128, 128), divisions=1.0)
-    mother, *daughters = clip._followed[:3]
+    mother, *daughters = clip.followed[:3]
     seen = {i: clip.visible(i) for i in (1, 2, 3)}
     divided = mother.ends
     assert seen[1][divided - 1]

@@ -55,6 +55,10 @@ class ToCall:
         """Answer."""
         return 42
 
+    def setting(self, name):
+        """Say how dask is set where this lives."""
+        return dask.config.get(name)
+
 
 @pytest.fixture(scope="module")
 def engine():
@@ -75,9 +79,8 @@ def test_the_folder_of_the_keys_is_the_owners_alone(engine):
 
 def test_an_engine_at_rest_rests(engine):
     """Dask would look at what it does a hundred times a second, and wake up for other reasons fifty times."""
-    with engine._attached():
-        [watched] = engine._client.run(lambda: dask.config.get("distributed.worker.profile.enabled")).values()
-        [woken] = engine._client.run(lambda: dask.config.get("distributed.admin.tick.interval")).values()
+    there = engine.create(ToCall)
+    watched, woken = map(there.setting, ("distributed.worker.profile.enabled", "distributed.admin.tick.interval"))
     assert not watched
     assert woken == "500ms"
 

@@ -39,31 +39,31 @@ class Effects:
         self._light = path(rng, rng.uniform(0.85, 1.05), 0.10, 200.0)
         smoke = draw_octaves(rng, max(size) + DRIFT, 3, 4)
         smoky, thickness = rng.random() < 0.3, rng.uniform(0.2, 0.55)
-        self._smoke = add_octaves(smoke, max(size) + DRIFT) * np.float32(thickness) if smoky else None
+        self.smoke = add_octaves(smoke, max(size) + DRIFT) * np.float32(thickness) if smoky else None
         self._noise = rng.normal(0, rng.uniform(1.0, 5.0), (height + 31, width + 31)).astype(np.float32)
-        self._shake: Curve | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
+        self.shake: Curve | None = path(later, -0.3, 1.2, 50.0) if later.random() < SHAKEN else None
         self._shake_angle = later.uniform(0, np.pi)
-        self._defocus: Curve | None = path(later, 0.2, 1.0, 90.0) if later.random() < DEFOCUSED else None
-        self._quality = int(later.integers(25, 75)) if later.random() < COMPRESSED else 0
+        self.defocus: Curve | None = path(later, 0.2, 1.0, 90.0) if later.random() < DEFOCUSED else None
+        self.quality = int(later.integers(25, 75)) if later.random() < COMPRESSED else 0
         self._unit = max(size) / 256  # of blur, which is given for a picture of 256 pixels
 
     def __call__(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
         """Return an image ``(3, Y, X)`` in [0, 1] as it is recorded on frame ``t``, ``(Y, X, 3)``; its memory is used up."""
         height, width = self._size
         image *= self._vignette * np.float32(self._light(t) * 255)
-        if self._smoke is not None:
+        if self.smoke is not None:
             drift = t % DRIFT
-            veil = self._smoke[drift : drift + height, DRIFT // 2 : DRIFT // 2 + width]
+            veil = self.smoke[drift : drift + height, DRIFT // 2 : DRIFT // 2 + width]
             for plane in image:
                 plane += veil * (205 - plane)
-        if self._shake is not None:
-            image = self._shaken(image, self._shake(t))
-        if self._defocus is not None and (sigma := self._defocus(t) * self._unit) > 0.3:
+        if self.shake is not None:
+            image = self._shaken(image, self.shake(t))
+        if self.defocus is not None and (sigma := self.defocus(t) * self._unit) > 0.3:
             image = _blurred(image, min(sigma, 2.0 * self._unit))
         grain = np.random.default_rng((t, 7)).integers(0, 31, 2)
         image += self._noise[grain[0] : grain[0] + height, grain[1] : grain[1] + width]
         recorded = interleaved(np.clip(image, 0, 255, out=image))
-        return _compressed(recorded, self._quality) if self._quality else recorded
+        return _compressed(recorded, self.quality) if self.quality else recorded
 
     def _shaken(self, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
         """Smear along the direction of the shake; what is shown stays in the middle of its smear."""

@@ -98,6 +98,8 @@ def _turned(entry: tuple[float, float], angle: float) -> tuple[float, float]:
 class Laparoscopy(DrawnClip):
     """A laparoscopic clip of any length, rendered as it is asked for.
 
+    What it is made of: ``instruments``, ``organ``, ``effects`` and ``bleeding``.
+
     Parameters
     ----------
     seed
@@ -163,16 +165,16 @@ class Laparoscopy(DrawnClip):
         self._pixels = np.dstack((tissue.picture, shown.astype(np.uint8))).view(np.uint32)[..., 0]
         self._camera = [_Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10), _Wave.draw(rng, 0.0, 0.10)]
         self._breathing = rng.uniform(30, 60), rng.uniform(0, 6.3)
-        self._instruments = [self._make_instrument(rng, n, name, absences, absence_frames) for n, name in enumerate(classes)]
-        self._organ = organ_object(len(classes) + 1, organ) if organ is not None else None
-        self.objects = tuple(i.object for i in self._instruments) + ((self._organ,) if self._organ is not None else ())
+        self.instruments = [self._make_instrument(rng, n, name, absences, absence_frames) for n, name in enumerate(classes)]
+        self.organ = organ_object(len(classes) + 1, organ) if organ is not None else None
+        self.objects = tuple(i.object for i in self.instruments) + ((self.organ,) if self.organ is not None else ())
         later = np.random.default_rng((seed, 1))  # of what came into being later
-        self._effects = Effects(rng, later, size, _Wave.draw) if effects else None
+        self.effects = Effects(rng, later, size, _Wave.draw) if effects else None
         drawn = later.random() < BLOODY
         bloody = effects and (drawn if bleeding is None else bleeding)
-        self._bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if bloody else None
+        self.bleeding = Bleeding(later, self._pixels.shape[0], _Wave.draw) if bloody else None
         ways = np.random.default_rng((seed, 2))  # of its own, so that instruments are the same without effects
-        for instrument in self._instruments:
+        for instrument in self.instruments:
             if away is not None:
                 instrument.away = tuple(away)
             if moved:
@@ -208,25 +210,25 @@ class Laparoscopy(DrawnClip):
     def presence(self) -> NDArray[np.bool_]:
         """Return which objects are there, ``(T, N)``: instruments that have not gone half-way out, organs always."""
         there = np.ones((len(self), len(self.objects)), dtype=bool)
-        for n, instrument in enumerate(self._instruments):
+        for n, instrument in enumerate(self.instruments):
             there[:, n] = [instrument.retraction(t) < 0.5 for t in range(len(self))]
         return there
 
     def render(self, index: int) -> tuple[NDArray[np.uint8], dict[int, NDArray[np.bool_]]]:
         """Draw a frame ``(Y, X, 3)``; return it and the masks on it."""
-        image, organ = self._look(index)
+        image, organ = self.look(index)
         masks: dict[int, NDArray[np.bool_]] = {}
-        for instrument in self._instruments:
+        for instrument in self.instruments:
             covered = draw(image, instrument.class_name, instrument.pose(index, self.shape[1:3]))
             for other in masks.values():
                 other &= ~covered
             organ &= ~covered
             masks[instrument.object.id] = covered
-        if self._organ is not None:
-            masks[self._organ.id] = organ
+        if self.organ is not None:
+            masks[self.organ.id] = organ
         return self._record(image, index), masks
 
-    def _look(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def look(self, t: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return the tissue as the moving camera sees it, ``(3, Y, X)``, and its organ; the tissue breathes."""
         height, width = self.shape[1:3]
         side = self._pixels.shape[0]
@@ -249,9 +251,9 @@ class Laparoscopy(DrawnClip):
         for channel, plane in enumerate(image):
             np.divide(seen[..., channel], np.float32(255), out=plane)
         organ = seen[..., 3] > 0
-        if self._bleeding is not None:
-            organ &= ~self._bleeding(image, index, t)
+        if self.bleeding is not None:
+            organ &= ~self.bleeding(image, index, t)
         return image, organ
 
     def _record(self, image: NDArray[np.float32], t: int) -> NDArray[np.uint8]:
-        return interleaved(np.clip(image, 0, 1) * 255) if self._effects is None else self._effects(image, t)
+        return interleaved(np.clip(image, 0, 1) * 255) if self.effects is None else self.effects(image, t)

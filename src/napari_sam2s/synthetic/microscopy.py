@@ -90,7 +90,7 @@ class _Cell:
 
 
 class Microscopy(DrawnClip):
-    """A time-lapse of cells, rendered as it is asked for.
+    """A time-lapse of cells, rendered as it is asked for; ``followed`` are those that are objects.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Microscopy(DrawnClip):
                     daughters = self._divide(rng, cell)
                     self._cells += daughters
                     followed += daughters
-        self._followed = followed
+        self.followed = followed
         numbers = {id(cell): n + 1 for n, cell in enumerate(followed)}
         self._numbers = [numbers.get(id(cell), 0) for cell in self._cells]
         self.objects = tuple(Object(n + 1, f"cell {n + 1}", None, _COLOURS[n % len(_COLOURS)]) for n in range(len(followed)))

@@ -175,7 +175,7 @@ class Bleeding:
 
     def __init__(self, rng: Rng, side: int, path: Callable[[Rng, float, float, float], Callable[[float], float]]) -> None:
         self._field = octaves(rng, side, 3, 5).reshape(-1)
-        self._level = path(rng, rng.uniform(0.25, 0.4), 0.12, 250.0)  # how much of the field stands under blood
+        self.level = path(rng, rng.uniform(0.25, 0.4), 0.12, 250.0)  # how much of the field stands under blood
 
     def __call__(self, image: NDArray[np.float32], index: NDArray[np.int32], t: int) -> NDArray[np.bool_]:
         """Lay the blood of frame ``t`` over an image ``(3, Y, X)`` in [0, 1] of these pixels of the tissue, in place.
@@ -185,7 +185,7 @@ class Bleeding:
         The pixels that it hides, ``(Y, X)``.
         """
         depth = self._field.take(index)
-        depth -= np.float32(1 - min(self._level(t), 0.5))
+        depth -= np.float32(1 - min(self.level(t), 0.5))
         depth /= np.float32(0.05)
         hidden = depth > np.float32(HIDING_DEPTH)
         wet = np.flatnonzero(depth > 0)
