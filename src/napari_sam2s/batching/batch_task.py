@@ -140,28 +140,21 @@ def _track(task: BatchTask, tell: Tell, load: Load | None) -> BatchOutcome:
         tracked, paused = 0, False
         for run in _runs(task, project, video, notes, load):
             tell({"total": tracked + len(run)})
-            done, paused = _follow(task, run, tracked, tell)
-            tracked += done
+            paused = not _follow(task, run, tracked, tell)
+            tracked += run.done
             if paused:
                 break
         state = "stopped" if paused else "done" if tracked else "nothing to do"
         return BatchOutcome(state, objects, frames, tracked, message=" ".join(dict.fromkeys(notes)))
 
 
-def _follow(task: BatchTask, run: ProjectRun, before: int, tell: Tell) -> tuple[int, bool]:
-    """Do a run; return how many frames it tracked, and whether it was paused."""
-    told, began = time.monotonic(), time.monotonic()
-    frames = iter(run)
-    for _ in frames:
-        now = time.monotonic()
-        if now - told > TELL_SECONDS:
-            told = now
-            tell({"tracked": before + run.done, "seconds": now - began})
-        if task.batch in _stopped and run.done < len(run):
-            frames.close()  # type: ignore[attr-defined]
-            run.pause()
-            return run.done, True
-    return run.done, False
+def _follow(task: BatchTask, run: ProjectRun, before: int, tell: Tell) -> bool:
+    """Do a run; return whether it came to its end."""
+
+    def tell_of(_: int, seconds: float) -> None:
+        tell({"tracked": before + run.done, "seconds": seconds})
+
+    return run.follow(tell_of, lambda: task.batch in _stopped, TELL_SECONDS)
 
 
 def _opened(task: BatchTask) -> Video:

@@ -87,15 +87,11 @@ def _prompts(args: argparse.Namespace) -> list[Prompt]:
 
 def _first_masks(truth: Path) -> list[Prompt]:
     """Return the first mask of each object of the ground truth as its prompt."""
+    from napari_sam2s.evaluation.protocols import first_frames
     from napari_sam2s.masklets.types import Prompt
 
     masklets = _truth(truth)
-    found: dict[int, Prompt] = {}
-    for frame in masklets.frames:
-        for i, mask in masklets.masks(frame).items():
-            if i not in found and mask.any():
-                found[i] = Prompt(i, frame, mask=mask)
-    return list(found.values())
+    return [Prompt(i, frame, mask=masklets.masks(frame)[i]) for i, frame in first_frames(masklets).items()]
 
 
 def _truth(path: Path) -> Any:

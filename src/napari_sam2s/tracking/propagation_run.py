@@ -129,6 +129,27 @@ class ProjectRun:
         for begin, end, objects in self._parts:
             yield from self.tracker.propagate(begin, end, self.direction, objects=objects, rate=self.rate)
 
+    def follow(self, tell: Callable[[int, float], None], paused: Callable[[], bool], every: float) -> bool:
+        """Do it until ``paused`` says so; return whether it came to its end.
+
+        ``tell`` is called with the frame and the seconds so far: after the first frame, then ``every`` so many seconds, and at
+        the end.
+        """
+        started = told = time.monotonic()
+        frames = iter(self)
+        for frame, _ in frames:
+            now = time.monotonic()
+            if now - told > every or self.done == 1:
+                told = now
+                tell(frame, now - started)
+            if paused() and self.done < len(self):
+                frames.close()  # type: ignore[attr-defined]
+                self.pause()
+                return False
+        if len(self):
+            tell(self.frames[-1], time.monotonic() - started)
+        return True
+
     def pause(self) -> None:
         """Keep what is needed to resume.
 

@@ -9,7 +9,6 @@ A script with a tracker of its own::
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -85,21 +84,14 @@ class RunController:
 
     def _propagate(self, run: ProjectRun, pause: threading.Event | None) -> bool:
         """Do a run; return whether it came to its end."""
-        started = reported = time.monotonic()
-        frames = iter(run)
-        for frame, _ in frames:
-            now = time.monotonic()
-            if now - reported > PROGRESS_SECONDS or run.done == 1:
-                reported = now
-                self._progressed(run.done, len(run), frame, run.done / max(now - started, 1e-9))
-            if pause is not None and pause.is_set() and run.done < len(run):
-                frames.close()  # type: ignore[attr-defined]
-                run.pause()
-                return False
-        if len(run):
-            self._progressed(run.done, len(run), run.frames[-1], run.done / max(time.monotonic() - started, 1e-9))
-        self.corrected -= set(run.objects) - self._newer
-        return True
+
+        def tell(frame: int, seconds: float) -> None:
+            self._progressed(run.done, len(run), frame, run.done / max(seconds, 1e-9))
+
+        whole = run.follow(tell, lambda: pause is not None and pause.is_set(), PROGRESS_SECONDS)
+        if whole:
+            self.corrected -= set(run.objects) - self._newer
+        return whole
 
     def _reload_all(self) -> None:
         from napari_sam2s.tracking.propagation_run import reload_prompts
