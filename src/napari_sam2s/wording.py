@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
 
 def counted(number: float, one: str, many: str = "") -> str:
@@ -17,10 +17,17 @@ def tell_warnings_by(say: Callable[[str], None]) -> None:
     """Let ``say`` tell what this package warns of, as a sentence without a place in the code; of others nothing changes."""
     otherwise = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if category is UserWarning and Path(__file__).parent in Path(filename).parents:
             say(str(message))
         else:
-            otherwise(message, category, filename, *rest)
+            otherwise(message, category, filename, lineno, file, line)
 
     warnings.showwarning = show
