@@ -63,7 +63,8 @@ def split(
         else:
             instances += [Instance(category, part) for part in parts(mask)]
     ignore: Any = classes == IGNORE
-    return Reading(size_of_map(classes), instances, ignore if ignore.any() else None)
+    height, width = classes.shape
+    return Reading((height, width), instances, ignore if ignore.any() else None)
 
 
 def objects_of(
@@ -75,9 +76,3 @@ def objects_of(
 ) -> Callable[[Path], Reading]:
     """Return what reads a mask and makes its objects; see :func:`split`."""
     return lambda path: split(class_map(path), categories, single=single, merge=merge)
-
-
-def size_of_map(classes: ClassMap) -> tuple[int, int]:
-    """Return ``(Y, X)``."""
-    height, width = classes.shape
-    return height, width

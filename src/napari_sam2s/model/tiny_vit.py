@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_sam2s.model.hiera import from_windows, to_windows
 from napari_sam2s.model.layers import MLP, LayerNorm2d, channels_last_on_cpu, fused_conv, linear
 
 WIDTHS, DEPTHS, HEADS, WINDOWS = (64, 128, 160, 320), (2, 2, 6, 2), (2, 4, 5, 10), (7, 7, 14, 7)
@@ -104,12 +105,9 @@ class WindowBlock(nn.Module):
         """Map ``(B, C, H, W)`` to the same shape; a border that is no window is filled up with zeros, as in MobileSAM."""
         side, (height, width) = self.window, x.shape[2:]
         cells = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, -width % side, 0, -height % side))
-        rows, columns = cells.shape[1] // side, cells.shape[2] // side
-        windows = (
-            cells.unflatten(2, (columns, side)).unflatten(1, (rows, side)).transpose(2, 3)
-        )  # (B, rows, columns, side, side, C)
-        read = self.attn(windows.flatten(3, 4).flatten(0, 2)).view(windows.shape).transpose(2, 3)
-        read = read.flatten(3, 4).flatten(1, 2)[:, :height, :width]
+        windows = to_windows(cells, side, side)
+        read = self.attn(windows.flatten(1, 2)).view(windows.shape)
+        read = from_windows(read, *cells.shape[1:3])[:, :height, :width]
         x = self.local(x + read.permute(0, 3, 1, 2))
         cells = x.permute(0, 2, 3, 1)
         return x + self.mlp(self.norm(cells)).permute(0, 3, 1, 2)
