@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Scores
-from napari_sam2s.masklets.mask_statistics import IOU_ONE, ORIGINS, SCORE_ONE, UNKNOWN, Series, _ranges
+from napari_sam2s.masklets.mask_statistics import IOU_ONE, ORIGINS, SCORE_ONE, UNKNOWN, Series, SeriesCache
 
 
 def slowly(project, object_id):
@@ -105,22 +107,19 @@ def test_a_reader_sees_what_the_writer_does(project):
         assert told == [()]
 
 
-def test_only_what_changed_is_read_again(project):
-    project.masks.series(1)
+def test_only_what_changed_is_read_again():
     asked = []
-    read = project.masks._series._read
-    project.masks._series._read = lambda *key: asked.append(key) or read(*key)
-    project.masks.series(1)
-    assert asked == []
-    project.labels[5, 2:5, :] = 1
-    project.labels[6, 2:5, :] = 1
-    project.masks.series(1)
-    assert asked == [(1, 5, 6)]
-
-
-def test_ranges():
-    assert list(_ranges({5, 6, 60, 200, 201})) == [(5, 60), (200, 201)]
-    assert list(_ranges(set())) == []
+    cache = SeriesCache(lambda *key: asked.append(key) or Series.of_rows([]), threading.RLock())
+    for _ in range(2):
+        cache.get(1)
+    assert asked == [(1, None, None)]
+    cache.touch([(t, i) for t in (6, 200, 5, 60, 201) for i in (1, 2)])
+    for _ in range(2):
+        cache.get(1)
+    assert asked[1:] == [(1, 5, 60), (1, 200, 201)], "what is near each other together"
+    cache.clear()
+    cache.get(1)
+    assert asked[3:] == [(1, None, None)]
 
 
 def test_scores_of_float32_come_back_exactly_and_what_has_none_has_none(project):

@@ -27,7 +27,8 @@ class Rates:
 def run(seconds, pace, ahead=12):
     """Play a run whose steps take ``pace`` seconds each, with batches ordered some steps ahead."""
     now = [50.0]
-    clock = Clock(config(), seconds, lambda: now[0])
+    settings = config()
+    clock = Clock(settings, seconds, lambda: now[0])
     order = clock.order()
     on_the_way = list(itertools.islice(order, ahead))
     taken, rates, optimizer = [], [], Rates()
@@ -37,9 +38,9 @@ def run(seconds, pace, ahead=12):
         step, part, stage = on_the_way.pop(0)
         assert (step, part) == (len(taken), 0)
         got, within = clock.arrived()
-        assert got.name == clock._config.stages[stage].name
+        assert got.name == settings.stages[stage].name
         assert 0 <= within < got.steps
-        set_rates(optimizer, clock._config, got, within)
+        set_rates(optimizer, settings, got, within)
         taken.append(stage)
         rates.append(optimizer.param_groups[0]["lr"])
         on_the_way.append(next(order))
