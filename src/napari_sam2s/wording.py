@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +11,18 @@ from typing import TextIO
 def counted(number: float, one: str, many: str = "") -> str:
     """Return a number and its noun, "1 frame" or "3 frames"; `many` is for what does not take an s ("frames are", "boxes")."""
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def frames_in_words(frames: Iterable[int], most: int) -> str:
+    """Return frames in words, such as "3 to 5, 9"; of more than ``most`` spans how many more there are."""
+    spans: list[list[int]] = []
+    for frame in sorted(set(frames)):
+        if spans and frame == spans[-1][-1] + 1:
+            spans[-1].append(frame)
+        else:
+            spans.append([frame])
+    words = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans[:most]]
+    return ", ".join(words) + (f" and {counted(len(spans) - most, 'more span')}" if len(spans) > most else "")
 
 
 def tell_warnings_by(say: Callable[[str], None]) -> None:

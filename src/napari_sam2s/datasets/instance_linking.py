@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_sam2s.datasets.source import Instance, Picture, SourceFrame
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.overlaps import iou
 
 Masks = Mapping[int, NDArray[np.bool_]]
 # Pictures (Y, X, 3) from the frame of the masks to the frame asked for, both included; gives the masks on the last of them.
@@ -157,7 +158,7 @@ class Linker:
         for i in lost[:MOST_LOST]:
             known = self._masklets[i]
             seen = self.propagate([known.picture.read(), now], {i: rle.decode(known.mask, size)})
-            found.append((_iou(seen[i], instance.mask), i))
+            found.append((iou(seen[i], instance.mask), i))
         found.sort(reverse=True)
         runner_up = found[1][0] if len(found) > 1 else 0.0
         return found[0][1] if found[0][0] >= ACCEPT and found[0][0] - runner_up >= MARGIN else None
@@ -179,19 +180,14 @@ class Linker:
             reason = "one of its kind was seen before and may have come back"
         if reason is None:
             return  # there was none of its kind that it could be
-        overlaps = {i: _iou(mask, instance.mask) for i, mask in expected.items()}
+        overlaps = {i: iou(mask, instance.mask) for i, mask in expected.items()}
         ranked = sorted(((i, overlaps.get(i, 0.0)) for i in {*overlaps, *lost[:MOST_LOST]}), key=lambda item: -item[1])
         name = self.categories[instance.category]
         self.uncertain.append(Uncertain(self.video, frame.index, object_id, name, reason, tuple(ranked)))
 
 
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 0.0
-
-
 def _overlaps(group: Sequence[Instance], expected: Masks) -> NDArray[np.float64]:
-    table = [[_iou(mask, instance.mask) for mask in expected.values()] for instance in group]
+    table = [[iou(mask, instance.mask) for mask in expected.values()] for instance in group]
     return np.array(table, dtype=np.float64).reshape(len(group), len(expected))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from napari_sam2s.evaluation.region_and_boundary import iou
+from napari_sam2s.masklets.overlaps import iou
 from napari_sam2s.masklets.protocol import Masklets
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_sam2s.errors import EvaluationError
 from napari_sam2s.evaluation.masklet_sources import aligned, closed, find_videos, name_alike
-from napari_sam2s.evaluation.region_and_boundary import iou
 from napari_sam2s.evaluation.score_tables import table
+from napari_sam2s.masklets.overlaps import iou
 from napari_sam2s.masklets.protocol import Masklets
 
 

@@ -9,16 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from napari_sam2s.masklets.overlaps import iou as iou  # the field's J
+
 BOUNDARY_TOLERANCE = 0.008  # of the picture's diagonal
 
 Mask = NDArray[np.bool_]
-
-
-def iou(prediction: Mask, truth: Mask) -> float:
-    """Return J: intersection over union of two masks ``(Y, X)``; 1 where both are empty."""
-    common = np.count_nonzero(prediction & truth)
-    union = np.count_nonzero(prediction) + np.count_nonzero(truth) - common
-    return common / union if union else 1.0
 
 
 def dice(prediction: Mask, truth: Mask) -> float:

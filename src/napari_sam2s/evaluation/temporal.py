@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam2s.evaluation.region_and_boundary import iou
+from napari_sam2s.masklets.overlaps import iou
 
 LOST_BELOW, FOUND_ABOVE = 0.1, 0.5  # J
 

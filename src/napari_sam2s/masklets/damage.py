@@ -21,7 +21,7 @@ from napari_sam2s.masklets.page_check import page_problems
 from napari_sam2s.masklets.row_check import lost_parents, unsound_column, unsound_fact
 from napari_sam2s.masklets.types import Origin
 from napari_sam2s.masklets.validation import user_path
-from napari_sam2s.wording import counted
+from napari_sam2s.wording import frames_in_words
 
 SCORES = ("iou", "object_score")
 BEYOND = 1000  # ids that are tried behind a place that cannot be read
@@ -61,15 +61,12 @@ class Damage:
     @property
     def lost_text(self) -> str:
         """Which masks cannot be read, in words."""
-        return "; ".join(f"{self.names.get(i, f'object {i}')}: {_ranges(frames)}" for i, frames in sorted(self.lost.items()))
+        return "; ".join(f"{self.names.get(i, f'object {i}')}: {_named(frames)}" for i, frames in sorted(self.lost.items()))
 
 
-def _ranges(frames: Iterable[int], most: int = 8) -> str:
-    ordered = sorted(set(frames))
-    groups = [[t for _, t in g] for _, g in itertools.groupby(enumerate(ordered), lambda pair: pair[1] - pair[0])]
-    words = [f"{g[0]}" if len(g) == 1 else f"{g[0]} to {g[-1]}" for g in groups]
-    more = f" and {counted(len(groups) - most, 'more span')}" if len(groups) > most else ""
-    return f"frame{'s' * (len(ordered) > 1)} {', '.join(words[:most])}{more}"
+def _named(frames: Iterable[int]) -> str:
+    known = set(frames)
+    return f"frame{'s' * (len(known) > 1)} {frames_in_words(known, most=8)}"
 
 
 class Remains:

@@ -45,6 +45,13 @@ def label_image(
     return image
 
 
+def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the intersection over the union of two masks ``(Y, X)``, the J of DAVIS; 1 where both are empty."""
+    common = np.count_nonzero(one & other)
+    union = np.count_nonzero(one) + np.count_nonzero(other) - common
+    return common / union if union else 1.0
+
+
 def covered(masks: Mapping[int, NDArray[np.bool_]], object_id: int) -> dict[int, float]:
     """Return which other masks of a frame one covers, ``{object id: part of the smaller of the two masks}``, the most first."""
     mine = masks.get(object_id)

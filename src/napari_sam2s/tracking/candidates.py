@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam2s.masklets.overlaps import iou
+
 SAME = 0.95  # IoU from which on two answers are one
 
 
@@ -22,10 +24,6 @@ def rank(answers: Iterable[Candidate]) -> list[Candidate]:
     """Return the answers that show something and differ from better ones, best first."""
     ranked: list[Candidate] = []
     for answer in sorted(answers, key=lambda candidate: candidate.iou, reverse=True):
-        if answer.mask.any() and all(_iou(answer.mask, better.mask) < SAME for better in ranked):
+        if answer.mask.any() and all(iou(answer.mask, better.mask) < SAME for better in ranked):
             ranked.append(answer)
     return ranked
-
-
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(a & b) / np.count_nonzero(a | b))

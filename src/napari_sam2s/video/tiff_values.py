@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import VideoError
 from napari_sam2s.video.lazy_array import LazyFrames
 from napari_sam2s.video.picture_file import turned_upright
-from napari_sam2s.wording import counted
+from napari_sam2s.wording import counted, frames_in_words
 
 BEHIND_PAGES, BEHIND_BYTES = 3, 2**20  # of a file, that are looked at for a page behind the last one
 NAMED = 5  # in a sentence
@@ -223,7 +223,8 @@ def without_missing(array: Any, missing: Sequence[int], path: Path, absent: Sequ
         raise VideoError(f"{path} names {counted(frames, 'frame')} and holds none of them: are other files of the set missing?")
     holes = [t for t in missing if t < there]
     told = (
-        f"{len(missing)} of {counted(frames, 'frame')} {'is' if len(missing) == 1 else 'are'} not there ({spans(missing)}):"
+        f"{len(missing)} of {counted(frames, 'frame')} {'is' if len(missing) == 1 else 'are'} not there"
+        f" ({frames_in_words(missing, NAMED)}):"
         f" {_why(absent, bool(holes))}"
     )
     return PartlyThere(array, there, frozenset(holes), path), told
@@ -295,15 +296,6 @@ def _kind_of_page(tiff: Any, offset: int) -> frozenset[tuple[int, int, int]]:
             value = struct.unpack_from(form.byteorder + INTEGERS[kind], content, place + 4 + form.offsetsize)[0]
             found.add((code, count, value if count == 1 else 0))
     return frozenset(found)
-
-
-def spans(frames: Sequence[int]) -> str:
-    """Return ascending frames in words, such as ``"3 to 5, 9"``."""
-    runs = np.split(np.array(frames), np.flatnonzero(np.diff(frames) > 1) + 1)
-    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:NAMED]]
-    return ", ".join(words) + (
-        f" and {counted(len(runs) - NAMED, 'more stretch', 'more stretches')}" if len(runs) > NAMED else ""
-    )
 
 
 def _why(absent: Sequence[str], holes: bool) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_sam2s.masklets import Prompt
-from napari_sam2s.masklets.overlaps import covered, without
+from napari_sam2s.masklets.overlaps import covered, iou, without
 from napari_sam2s.masklets.span_states import UNSURE_ANSWER
 from napari_sam2s.tracking.candidates import SAME, Candidate
 from napari_sam2s.widgets.keys import Keys
@@ -83,7 +83,7 @@ class ClickAnswers(QObject):
         now = None if project is None or offer is None else self._on_show(project, offer.frame, offer.object_id)
         if offer is None or now is None:
             return None
-        offer.shown = int(np.argmax([_iou(now.mask, answer.mask) for answer in offer.answers]))
+        offer.shown = int(np.argmax([iou(now.mask, answer.mask) for answer in offer.answers]))
         return offer
 
     def _watch(self, worker: ProjectWorker) -> None:
@@ -195,7 +195,7 @@ class ClickAnswers(QObject):
             return
         answers = sorted(answers, key=lambda a: -np.count_nonzero(a.mask))[: max(SIZES)]
         now = self._on_show(project, frame, object_id)
-        alike = [0.0 if now is None else _iou(now.mask, a.mask) for a in answers]
+        alike = [0.0 if now is None else iou(now.mask, a.mask) for a in answers]
         first = [now] if now is not None and answers and max(alike) < SAME else []
         if len(answers) + len(first) < 2:
             self._session.tell("The model has no other answer to this click. Click again where the mask is wrong.")
@@ -290,8 +290,3 @@ class ClickAnswers(QObject):
         self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
         session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
         return True
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
-    either = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / either if either else 0.0
