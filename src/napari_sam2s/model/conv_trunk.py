@@ -100,10 +100,6 @@ class ConvTrunk(nn.Module):
         """Return maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32, of what :meth:`fine` gave."""
         return deepen(fine, self.stages[SHARED:], self.joins)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32."""
-        return self.coarse(self.fine(image))
-
 
 def deepen(fine: Sequence[Tensor], stages: nn.ModuleList, joins: nn.ModuleList) -> list[Tensor]:
     """Add the coarse maps to the fine ones, by the coarse stages of a trunk.

@@ -177,14 +177,6 @@ class Hiera(nn.Module):
         return (background + self.pos_embed_window.tile(1, 1, height // side, width // side)).permute(0, 2, 3, 1)
 
     def fine(self, image: Tensor) -> list[Tensor]:
-        """Return all of :meth:`forward`: nothing here is shared with a head for first prompts."""
-        return self.forward(image)
-
-    def coarse(self, fine: list[Tensor]) -> list[Tensor]:
-        """Return the four maps that :meth:`fine` gave."""
-        return fine
-
-    def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(B, 3, S, S)`` to four maps ``(B, C_i, S / s, S / s)`` at the strides s = 4, 8, 16, 32."""
         x = self.patch_embed(image)
         x = x + self._position(x.shape[1], x.shape[2])
@@ -194,3 +186,7 @@ class Hiera(nn.Module):
             if index in self.stage_ends:
                 maps.append(x.permute(0, 3, 1, 2))
         return maps
+
+    def coarse(self, fine: list[Tensor]) -> list[Tensor]:
+        """Return the four maps that :meth:`fine` gave: nothing here is shared with a head for first prompts."""
+        return fine

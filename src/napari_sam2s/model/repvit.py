@@ -120,14 +120,6 @@ class RepVit(nn.Module):
         self.body = nn.ModuleDict(parts)
 
     def fine(self, image: Tensor) -> list[Tensor]:
-        """Return all of :meth:`forward`: nothing here is shared with a head for first prompts."""
-        return self.forward(image)
-
-    def coarse(self, fine: list[Tensor]) -> list[Tensor]:
-        """Return the four maps that :meth:`fine` gave."""
-        return fine
-
-    def forward(self, image: Tensor) -> list[Tensor]:
         """Map ``(B, 3, S, S)`` to maps ``(B, widths[i], S / s, S / s)`` at s = 4, 8, 16, 32."""
         stem, *stages = self.body.values()
         x: Tensor = stem(image)
@@ -136,6 +128,10 @@ class RepVit(nn.Module):
             x = stage(x)
             maps.append(x.permute(0, 3, 1, 2))
         return maps
+
+    def coarse(self, fine: list[Tensor]) -> list[Tensor]:
+        """Return the four maps that :meth:`fine` gave: nothing here is shared with a head for first prompts."""
+        return fine
 
 
 def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:

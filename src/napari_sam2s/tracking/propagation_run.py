@@ -54,10 +54,8 @@ class ProjectRun:
         run: int | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(tracker.results, Project):
-            raise TrackingError("A run is kept in a project: give the tracker one.")
         self.tracker = tracker
-        self.project = tracker.results
+        self.project = _project_of(tracker)
         self.direction = direction
         self.rate = None if rate is None else float(rate)  # kept as JSON, which knows none of NumPy's numbers
         self.objects = check_followed(tracker.conditioning, objects)
@@ -181,9 +179,7 @@ class ProjectRun:
         TrackingError
             If nothing was interrupted, or the weights are others.
         """
-        project = tracker.results
-        if not isinstance(project, Project):
-            raise TrackingError("A run is kept in a project: give the tracker one.")
+        project = _project_of(tracker)
         run, (frame, direction, state) = _to_resume(project)
         _check_alike(run, tracker.describe())
         tracker.restore(state)
@@ -200,6 +196,12 @@ class ProjectRun:
         return [
             Segment.from_facts(each) for each in facts.get("later") or facts.get("then") or ()
         ]  # the second name in older projects
+
+
+def _project_of(tracker: Tracker) -> Project:
+    if not isinstance(tracker.results, Project):
+        raise TrackingError("A run is kept in a project: give the tracker one.")
+    return tracker.results
 
 
 def resumable_run(project: Project) -> Run | None:
@@ -321,10 +323,7 @@ def segment_runs(tracker: Tracker, segments: Sequence[Segment]) -> Iterator[Proj
 @contextmanager
 def _finished_before(tracker: Tracker) -> Iterator[None]:
     """Begin a run; the one before it, which came to its end and waited for this one, is finished in the same instant."""
-    project = tracker.results
-    if not isinstance(project, Project):
-        yield  # which the run refuses
-        return
+    project = _project_of(tracker)
     with project.store.transaction():
         before = project.runs[-1] if project.runs else None
         if before is not None and before.status == "interrupted" and before.next_frame == before.stop_frame:
