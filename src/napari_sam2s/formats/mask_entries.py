@@ -73,12 +73,11 @@ def seconds_of(masklets: Masklets, frame: int) -> float | None:
 
 
 def seconds_of_frames(masklets: Masklets, frames: Sequence[int]) -> list[float | None]:
-    """Return what :func:`seconds_of` says of many frames, in one go where the video has a clock."""
-    timestamps = getattr(masklets, "timestamps", None)
-    if timestamps is None:
-        return [seconds_of(masklets, t) for t in frames]
-    seconds: list[float | None] = np.round(np.asarray(timestamps, float)[frames], 6).tolist()
-    return seconds
+    """Return what :func:`seconds_of` says of many frames, in one go."""
+    timestamps, fps = getattr(masklets, "timestamps", None), getattr(masklets, "fps", None)
+    if timestamps is not None:
+        return [round(seconds, 6) for seconds in np.asarray(timestamps, float)[frames].tolist()]
+    return [round(t / fps, 6) for t in frames] if fps else [None] * len(frames)
 
 
 def frame_labels(
