@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.mask_entries import shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 from napari_sam2s.masklets.overlaps import label_image
@@ -168,7 +169,7 @@ class CtcFolder:
         try:
             labels = tifffile.imread(path)
         except (tifffile.TiffFileError, OSError, ValueError) as error:
-            raise FormatError(f"{path} cannot be read as TIFF ({error}).") from error
+            raise cannot_be_read(path, error, f"{path} cannot be read as TIFF ({error}).") from error
         if labels.ndim != 2 or labels.dtype.kind not in "uib":
             raise FormatError(f"{path} holds {labels.dtype} of shape {labels.shape}: labels are whole numbers (Y, X).")
         return labels

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
@@ -134,7 +135,7 @@ class OmeZarrLabels:
         except Exception as error:  # zarr and its stores raise many kinds
             above = next((p.parent for p in (self.path, *self.path.parents) if p.name == "labels"), None)
             remedy = "" if above is None else f": give the folder that holds them, {above}"
-            raise FormatError(f"{self.path} holds no labels of OME-Zarr ({error!r}){remedy}.") from error
+            raise cannot_be_read(self.path, error, f"{self.path} holds no labels of OME-Zarr ({error!r}){remedy}.") from error
         size = [int(n) for n in self._array.shape]
         long = [n for n in range(len(size) - 2) if size[n] > 1] or [0]  # channels and planes, of which there is one
         if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.label_picture import LOSSY, REMEDY
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
@@ -93,11 +94,11 @@ class TiffStack:
             series, alone = tiff.series[0], written_one_by_one(tiff)
             shape = (alone, *series.shape) if alone else series.shape
             self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
-            dtype, page = np.dtype(series.dtype), series.keyframe
+            dtype, page, axes = np.dtype(series.dtype), series.keyframe, "I" * bool(alone) + series.axes
             described: Any = (tiff.shaped_metadata or [{}])[0]
             refuse_unlike(tiff, series)
         except (tifffile.TiffFileError, OSError, IndexError, ValueError, RuntimeError) as error:
-            raise FormatError(f"{self.path} cannot be read as TIFF ({error}).") from error
+            raise cannot_be_read(self.path, error, f"{self.path} cannot be read as TIFF ({error}).") from error
         if dtype.kind in "iu" and len(shape) == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[0] > 1:
             raise FormatError(
                 f"{self.path} is one colour picture of {shape[0]} planes, which is how tifffile writes 3 or 4 "
@@ -106,6 +107,11 @@ class TiffStack:
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")
+        long = "".join(axis for axis, n in zip(axes, shape, strict=True) if n > 1 or axis in "YX")
+        if not long.endswith("YX") or long[0] in "CS":  # of those that write which axes there are
+            raise FormatError(
+                f"{self.path} has the axes {axes} of shape {shape}: labels are time, Y and X (TYX). Write them again in this order."
+            )
         if page.compression in LOSSY:
             raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
