@@ -26,8 +26,9 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import cannot_be_read
-from napari_sam2s.formats.mask_entries import shape_of, visible_masks, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import refuse_negative, shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.rle import Mask
@@ -152,17 +153,17 @@ class CtcFolder:
         """The objects of ``objects.csv``, or one for each track of ``res_track.txt`` (``man_track.txt``)."""
         return tuple({o.id: o for _, o in sorted(self._objects.items())}.values())
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._paths:
             raise FormatError(f"{self.folder} has no frame {frame}.")
         labels = self._labels(frame)
-        masks = {}
-        for label in (int(i) for i in np.unique(labels) if i):
+        tracks, place = np.unique(labels, return_inverse=True)
+        for label in tracks[tracks != 0].tolist():
             if label not in self._objects:
                 raise FormatError(f"{self._paths[frame]} shows track {label}, which the list of tracks does not have.")
-            masks[self._objects[label].id] = labels == label
-        return masks
+        ids = np.array([self._objects[i].id if i else 0 for i in tracks.tolist()], dtype=np.int64)
+        return LabelMasks(ids[place].reshape(labels.shape))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         path = self._paths[frame]
@@ -172,6 +173,7 @@ class CtcFolder:
             raise cannot_be_read(path, error, f"{path} cannot be read as TIFF ({error}).") from error
         if labels.ndim != 2 or labels.dtype.kind not in "uib":
             raise FormatError(f"{path} holds {labels.dtype} of shape {labels.shape}: labels are whole numbers (Y, X).")
+        refuse_negative(labels, path)
         return labels
 
     def _with_parents(self, objects: dict[int, Object]) -> dict[int, Object]:
