@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from napari_sam2s.errors import FormatError, ProjectError
 from napari_sam2s.formats.coco import read_coco
@@ -144,6 +145,38 @@ def test_labels_below_0_are_no_objects(tmp_path):
     [labels] = read_ome_zarr(ome(tmp_path / "a.zarr", array=below[None])).values()
     with pytest.raises(FormatError, match="labels below 0"):
         labels.masks(0)
+
+
+def ctc(folder, frames, tracks):
+    folder.mkdir()
+    for t in frames:
+        tifffile.imwrite(folder / f"mask{t:03d}.tif", LABELS[t])
+    (folder / "res_track.txt").write_text(tracks)
+    return folder
+
+
+def test_a_folder_of_the_challenge_with_a_gap_or_a_wrong_list(tmp_path):
+    with pytest.warns(UserWarning, match="lacks 1 frame, the first is 1: nothing is known there"):
+        path = import_project(ctc(tmp_path / "gap_RES", (0, 2), "3 0 2 0\n7 0 2 0\n"), "ctc", tmp_path / "a.sam2s")
+    with Project.open(path) as project:
+        assert project.frames == [0, 2]
+        np.testing.assert_array_equal(project.mask(2, 1), LABELS[2] == 3)
+    with pytest.raises(FormatError, match="one track on two lines"):
+        read_ctc(ctc(tmp_path / "twice_RES", (0,), "3 0 0 0\n3 0 0 7\n7 0 0 0\n"))
+    with pytest.raises(FormatError, match="is not label, begin, end and parent"):
+        read_ctc(ctc(tmp_path / "short_RES", (0,), "3 0\n7 0 0 0\n"))
+
+
+def test_masks_that_begin_with_the_number_1_are_told(tmp_path):
+    """As ffmpeg numbers pictures; a number is a frame from 0 here."""
+    folder = tmp_path / "video"
+    folder.mkdir()
+    for t in (1, 2):
+        Image.fromarray(LABELS[t].astype(np.uint8)).save(folder / f"frame_{t:04d}.png")
+    with pytest.warns(UserWarning, match="begin with the number 1, which is the second frame"):
+        path = import_project(folder, "davis", tmp_path / "a.sam2s")
+    with Project.open(path) as project:
+        assert project.frames == [1, 2]
 
 
 def test_the_masks_of_a_label_image(tmp_path):

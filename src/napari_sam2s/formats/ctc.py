@@ -33,6 +33,7 @@ from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.rle import Mask
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 TRACKS, OBJECTS = "res_track.txt", "objects.csv"
 LARGEST_TRACK = np.iinfo(np.uint16).max
@@ -140,6 +141,12 @@ class CtcFolder:
         self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
         if len(self._paths) < len(paths):
             raise FormatError(f"{self.folder} has two masks of one number: keep one of each.")
+        gaps = max(self._paths) + 1 - len(self._paths)
+        if gaps:
+            lacking = next(t for t in range(gaps + len(self._paths)) if t not in self._paths)
+            warnings.warn(
+                f"{self.folder} lacks {counted(gaps, 'frame')}, the first is {lacking}: nothing is known there.", stacklevel=3
+            )
         self._objects = self._with_parents(self._read_objects())
         self.shape = (max(self._paths) + 1, *self._labels(min(self._paths)).shape)
 
@@ -224,6 +231,10 @@ class CtcFolder:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
+        if wrong := next((row for row in listed if len(row) not in (3, 4)), None):
+            raise FormatError(f"{path} is not a list of tracks: {wrong} is not label, begin, end and parent.")
+        if len({row[0] for row in listed}) < len(listed):
+            raise FormatError(f"{path} has one track on two lines: keep one of them.")
         return {label: Object(i, f"track {i}", colour=object_colour(i)) for label, i in _seen_again(listed).items()}
 
 

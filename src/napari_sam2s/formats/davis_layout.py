@@ -169,6 +169,11 @@ class DavisFolder:
         """Phases of ``meta.json``."""
         return phases_of_facts(self._described().get("phases", ()))
 
+    @property
+    def described(self) -> bool:
+        """Whether a ``meta.json`` has this video."""
+        return bool(self._described())
+
     def _described(self) -> dict[str, Any]:
         """Return what ``meta.json`` says of the video."""
         for path in (self.folder / META, self.folder.parent.parent / META):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +90,12 @@ def import_project(
     if format in ONE_LABEL_A_PIXEL:
         _refuse_soft_edges(masklets, frames, source)
     _check_numbers(getattr(video, "path", None))
+    if isinstance(masklets, DavisFolder) and frames[0] == 1 and not masklets.described:
+        warnings.warn(
+            f"The masks of {source} begin with the number 1, which is the second frame. If your pictures count from 1, number "
+            "the masks again from 0.",
+            stacklevel=2,
+        )
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)
         _take_up(project, objects, known, len(frames), kind, progress)
