@@ -2,7 +2,8 @@
 
 ``python benchmarks/export.py [--frames N] [--formats NAME ...]`` prints a table in Markdown. "Alone" is the format's library
 writing the same content, ready in memory: Pillow PNGs, tifffile TIFFs, zarr a chunk a frame, ffmpeg drawn frames; or made
-from full frames, as who has no run lengths does: pycocotools and json the masks. geff begins with what an export begins with,
+from full frames, as who has no run lengths does: pycocotools and json the masks. TrackMate's is scikit-image for the
+outlines of the crops, ready in memory, and ElementTree. geff begins with what an export begins with,
 the masks in the project's file, and takes the means of the pixels of each, in its box. It has a second line, beside geff alone
 when it is given the finished places, which an export has to find first. Each export is a process of its own; its memory is
 measured at N and at N / 4 frames. Ctrl-C is sent in the middle of a third one. On a machine with other work the ratio of CPU
@@ -22,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +114,7 @@ def alone(path: Path, folder: Path, name: str, frames: int) -> tuple[float, floa
         "ome-zarr": lambda: write_zarr(folder / "z.zarr", labels, frames),
         "overlay": lambda: write_video((drawn[t % PLACES] for t in range(frames)), folder / "v.mp4"),
         "geff": lambda: write_graph(folder / "g.geff", places(path)),
+        "trackmate": lambda: write_spots(folder / "t.xml", frames),
     }
     if name == READY:
         finished = places(path)
@@ -177,6 +180,32 @@ def write_graph(path: Path, graph: TrackGraph, known: Mapping[str, object] | Non
 
     path.mkdir()
     _write(path, graph, 25.0, known or {})
+
+
+def write_spots(path: Path, frames: int) -> None:
+    """Write the outlines of masks as scikit-image finds them in their boxes, and the edges, with ElementTree."""
+    from skimage.measure import find_contours
+
+    root = ElementTree.Element("TrackMate")
+    spots = ElementTree.SubElement(root, "AllSpots")
+    masks = [[(m, rle.decode_crop(m)) for m in of] for of in masks_of()]
+    for t in range(frames):
+        frame = ElementTree.SubElement(spots, "SpotsInFrame", frame=str(t))
+        for i in range(OBJECTS):
+            mask, crop = masks[i][t % PLACES]
+            y, x = np.nonzero(crop)
+            centre = y.mean(), x.mean()
+            outline = np.rint(find_contours(np.pad(crop, 1).astype(float), 1 - 1e-9)[0][:-1]) - 1
+            at = {"POSITION_Y": f"{centre[0] + mask.y0:.4f}", "POSITION_X": f"{centre[1] + mask.x0:.4f}", "FRAME": str(t)}
+            more = {"ID": str(t * OBJECTS + i), "POSITION_T": str(t / 25), "AREA": str(len(y)), "name": f"object {i}"}
+            spot = ElementTree.SubElement(frame, "Spot", {**more, **at, "ROI_N_POINTS": str(len(outline))})
+            spot.text = " ".join(f"{value:.6g}" for value in (outline - centre)[:, ::-1].ravel().tolist())
+    tracks = ElementTree.SubElement(root, "AllTracks")
+    for i in range(OBJECTS):
+        track = ElementTree.SubElement(tracks, "Track", name=f"Track_{i}")
+        for n in range(i, (frames - 1) * OBJECTS, OBJECTS):
+            ElementTree.SubElement(track, "Edge", SPOT_SOURCE_ID=str(n), SPOT_TARGET_ID=str(n + OBJECTS))
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
 def child(args: list[str]) -> dict[str, float]:

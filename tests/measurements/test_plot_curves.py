@@ -55,6 +55,26 @@ def test_what_a_project_knows_of_its_objects(project):
         project_curves(project, "area", [7], None)
 
 
+def test_distances_and_speeds_are_those_of_the_measurements(project):
+    """An L and an arch, whose centroids are not in the middle of their boxes; the panel and the tables say the same."""
+    rows = []
+    for t in range(FRAMES):
+        corner, arch = np.zeros((2, *SIZE), bool)
+        corner[2:9, 2 + t], corner[8, 2 + t : 6 + 2 * t] = t != 5, t != 5
+        arch[12:20, 20], arch[12:20, 25], arch[12, 20:26] = True, True, True
+        rows += [(t, 1, corner, None), (t, 2, arch, None)]
+    project.write_masks(rows)
+    [apart] = project_curves(project, "distance", [1, 2], None)
+    [pair] = measure(project, table="pairs").to_dict("records")
+    assert np.nanmean(apart.values) == pytest.approx(pair["mean_distance_px"], rel=1e-12)
+    assert np.nanmin(apart.values) == pytest.approx(pair["min_distance_px"], rel=1e-12)
+    places = measure(project).query("area_px > 0").set_index(["object_id", "frame"])[["centroid_y", "centroid_x"]]
+    ends = places.loc[(1, 9)] - places.loc[(2, 9)]
+    assert apart.values[9] == pytest.approx(np.hypot(*ends), rel=1e-12)
+    speed = project_curves(project, "speed", [1], np.arange(FRAMES) / 10)[0]
+    assert speed.values[9] == pytest.approx(10 * np.hypot(*(places.loc[(1, 9)] - places.loc[(1, 8)])), rel=1e-12)
+
+
 def test_every_column_of_the_measurements(project):
     table = measure(project)
     assert "perimeter_px" in table_columns(table)

@@ -81,7 +81,7 @@ def desk(make_napari_viewer, qtbot, case_file, tmp_path):
 
 def test_review_by_key(desk):
     widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
-    desk.wait(lambda: panel.project is project)
+    desk.wait(lambda: panel.project is project and not panel._behind)
     assert panel.table.rowCount() == 0
     desk.press(Qt.Key.Key_J)
     assert "Nothing to review" in widget.status.text()

@@ -130,3 +130,18 @@ def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_wh
     assert widget.session.frame in (12, 13)
     assert "A division? Shift-D" in widget.status.text()
     assert all(each.isEnabled() for each in answers)
+
+
+def test_nothing_to_review_is_not_said_of_masks_that_nobody_has_looked_through(desk):
+    """As right after tracking: the queue is computed a moment later, and was empty before."""
+    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(4, 8)])
+    show(desk, 0)
+    desk.press(Qt.Key.Key_J)
+    assert widget.status.text().startswith("Nothing to review")
+    project.write_masks([(t, 2, square(150), Scores(0.1, 0.2)) for t in range(18, 21)])
+    desk.press(Qt.Key.Key_J)
+    assert widget.status.text() == "The masks are still being looked through: press J again in a moment."
+    show(desk, 1)
+    desk.press(Qt.Key.Key_J)
+    assert widget.status.text().startswith("Frames 18 to 20, hand:")

@@ -122,7 +122,11 @@ def _frames_of(images: dict[int, dict[str, Any]], path: Path) -> dict[int, int]:
     ids = sorted(images)
     said = [images[i].get("frame_index", images[i].get("frame_id")) for i in ids]
     if all(frame is not None for frame in said):
-        return {i: whole(frame) for i, frame in zip(ids, said, strict=True)}
+        numbers = [whole(frame) for frame in said]
+        shift = int(min(numbers) == 1 and not any("frame_index" in images[i] for i in ids))  # as ByteTrack counts
+        if shift:
+            warnings.warn(f"{path} counts its frame_id from 1: that is taken as frame 0.", stacklevel=4)
+        return {i: number - shift for i, number in zip(ids, numbers, strict=True)}
     names = [_ROBOFLOW.sub("", str(images[i].get("file_name", ""))) for i in ids]
     stems = [PurePosixPath(name.replace("\\", "/")).stem for name in names]
     twice = any(stems) and len(set(stems)) < len(stems)
@@ -152,6 +156,8 @@ class CocoMasklets:
         with reading(self.path, "a COCO file of instances"):
             facts: dict[str, Any] = json.loads(self.path.read_bytes())
             images = {whole(image["id"]): image for image in facts["images"]}
+            if len(images) < len(facts["images"]):
+                raise ValueError("two images have one id")
             classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
             frame_of = _frames_of(images, self.path)
             first = min(images.values(), key=lambda image: whole(image["id"]))
@@ -169,6 +175,8 @@ class CocoMasklets:
             unsaid = 0
             for n, a in enumerate(facts["annotations"], 1):
                 i = n if (said := _identity(a)) is None else whole(said)
+                if i < 0:  # as trackers mark what is of no object: they would all be one
+                    raise ValueError(f"an annotation has the track_id {i}: number objects from 1")
                 unsaid += said is None
                 self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
                 found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
@@ -195,7 +203,7 @@ class CocoMasklets:
         masks: dict[int, NDArray[np.bool_]] = {}
         for i, segmentation in self._masks[frame]:
             if isinstance(segmentation, list):
-                raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
+                raise FormatError(f"{self.path} has polygons or boxes alone; only masks as run lengths are read.")
             mask = decode_rle(segmentation, self.shape[1:])
             masks[i] = masks[i] | mask if i in masks else mask
         return masks

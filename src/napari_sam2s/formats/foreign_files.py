@@ -25,10 +25,14 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
     """
     if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):  # whoever opens a pipe waits for its writer
         raise FormatError(f"{path} is a pipe or a device: write it into a file first.")
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        raise FormatError(f"{path} is empty: was it cut off while it was copied? Copy or export it again.")
     try:
         yield
     except Sam2sError:
         raise
+    except PermissionError as error:
+        raise cannot_be_read(path, error, "") from error
     except FileNotFoundError as error:
         raise FormatError(f"There is no file {error.filename or path}.") from error
     except MemoryError as error:
@@ -37,6 +41,14 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
         raise FormatError(f"{path} is not {what}, or is damaged: it is not text ({error.reason}).") from error
     except (*DAMAGE, configparser.Error, struct.error) as error:
         raise FormatError(f"{path} is not {what}, or is damaged ({error!r:.300}).") from error
+
+
+def cannot_be_read(path: Path | str, error: Exception, otherwise: str) -> FormatError:
+    """Return the error of a file that a reader refused: that it may not be read, or what else is said of it."""
+    if isinstance(error, PermissionError):
+        denied = error.filename or path
+        return FormatError(f"{denied} may not be read by you: change its permissions, or ask its owner for a copy.")
+    return FormatError(otherwise)
 
 
 def whole(value: Any) -> int:

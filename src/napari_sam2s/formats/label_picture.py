@@ -14,6 +14,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError, PromptError
 from napari_sam2s.formats.davis_layout import VOID
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.video.picture_file import ORIENTATION, UNREADABLE, UPRIGHT, open_picture, turned_upright, upright
 from napari_sam2s.wording import counted
@@ -56,7 +57,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         pages, array, palette = _read(path, frame)
         stored = None if array is None else array.dtype.newbyteorder("=")
     except UNREADABLE as error:
-        raise FormatError(f"The mask {path} cannot be read ({error}).") from error
+        raise cannot_be_read(path, error, f"The mask {path} cannot be read ({error}).") from error
     if array is None:
         raise FormatError(
             f"The mask {path} has {counted(pages, 'page')}, one per frame from 0 on: there is none for frame {frame}."

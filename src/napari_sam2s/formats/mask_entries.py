@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
@@ -48,7 +49,10 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     known = getattr(masklets.masks, "entries", None)
     if known is not None:
         return list(known(frame))
-    masks, shape = sorted(masklets.masks(frame).items()), getattr(masklets, "shape", None)
+    found, shape = masklets.masks(frame), getattr(masklets, "shape", None)
+    if isinstance(found, LabelMasks) and (shape is None or found.labels.shape == tuple(shape[1:3])):
+        return [Entry(i, mask) for i, mask in sorted(found.encoded().items())]
+    masks = sorted(found.items())
     sizes = [np.shape(mask) if shape is None else tuple(shape[1:3]) for _, mask in masks]
     return [Entry(i, rle.encode(binary_mask(m, size, FormatError))) for (i, m), size in zip(masks, sizes, strict=True)]
 
@@ -73,12 +77,11 @@ def seconds_of(masklets: Masklets, frame: int) -> float | None:
 
 
 def seconds_of_frames(masklets: Masklets, frames: Sequence[int]) -> list[float | None]:
-    """Return what :func:`seconds_of` says of many frames, in one go where the video has a clock."""
-    timestamps = getattr(masklets, "timestamps", None)
-    if timestamps is None:
-        return [seconds_of(masklets, t) for t in frames]
-    seconds: list[float | None] = np.round(np.asarray(timestamps, float)[frames], 6).tolist()
-    return seconds
+    """Return what :func:`seconds_of` says of many frames, in one go."""
+    timestamps, fps = getattr(masklets, "timestamps", None), getattr(masklets, "fps", None)
+    if timestamps is not None:
+        return [round(seconds, 6) for seconds in np.asarray(timestamps, float)[frames].tolist()]
+    return [round(t / fps, 6) for t in frames] if fps else [None] * len(frames)
 
 
 def frame_labels(
@@ -111,6 +114,12 @@ def refuse_ids_beyond(largest: int) -> Callable[[Iterable[int]], None]:
             raise FormatError(text)
 
     return refuse
+
+
+def refuse_negative(labels: NDArray[Any], where: object) -> None:
+    """Refuse labels below 0, with a :class:`FormatError`: in whole numbers without a sign they would be ids."""
+    if labels.size and labels.dtype.kind == "i" and labels.min() < 0:
+        raise FormatError(f"{where} holds labels below 0: objects are numbered from 1.")
 
 
 def labels_of(

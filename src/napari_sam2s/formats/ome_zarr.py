@@ -20,15 +20,18 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
+    refuse_negative,
     seconds_of,
     shape_of,
     warn_of_overlaps,
 )
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -127,6 +130,7 @@ class OmeZarrLabels:
             labels: Any = zarr.open_group(self.path, mode="r")["labels"]
             names = dict(labels.attrs).get("ome", labels.attrs)["labels"]
             chosen = name if name is not None else names[0]
+            self.names = [str(name) for name in names]
             image: Any = labels[chosen]
             attributes = dict(image.attrs)
             facts = attributes.get("ome", attributes)
@@ -134,12 +138,14 @@ class OmeZarrLabels:
         except Exception as error:  # zarr and its stores raise many kinds
             above = next((p.parent for p in (self.path, *self.path.parents) if p.name == "labels"), None)
             remedy = "" if above is None else f": give the folder that holds them, {above}"
-            raise FormatError(f"{self.path} holds no labels of OME-Zarr ({error!r}){remedy}.") from error
+            raise cannot_be_read(self.path, error, f"{self.path} holds no labels of OME-Zarr ({error!r}){remedy}.") from error
         size = [int(n) for n in self._array.shape]
         long = [n for n in range(len(size) - 2) if size[n] > 1] or [0]  # channels and planes, of which there is one
         if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
         axes = [axis.get("name") if isinstance(axis, dict) else axis for axis in facts["multiscales"][0].get("axes", [])]
+        if len(axes) == len(size) and (axes[-2:] != ["y", "x"] or (axes[long[0]] == "c" and size[long[0]] > 1)):
+            raise FormatError(f"{self.path}: the labels {chosen} have the axes {', '.join(map(str, axes))}: give (t, y, x).")
         if len(axes) == len(size) > 3 and size[long[0]] > 1 and axes[long[0]] != "t":
             raise FormatError(f"{self.path}: the labels {chosen} run along {axes[long[0]]}, not in time: give (t, y, x).")
         self._time, self.shape = long[0], (size[long[0]], *size[-2:])
@@ -168,18 +174,22 @@ class OmeZarrLabels:
             for i in ids
         )
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
-        labels = self._labels(frame)
-        return {int(i): labels == i for i in np.unique(labels) if i}
+        return LabelMasks(self._labels(frame))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         place = tuple(frame if n == self._time else 0 for n in range(self._array.ndim - 2))
-        return np.asarray(self._array[place])
+        labels = np.asarray(self._array[place])
+        refuse_negative(labels, f"Frame {frame} of {self.path}")
+        return labels
 
 
 def read_ome_zarr(path: Path | str) -> dict[str, OmeZarrLabels]:
-    """Read an OME-Zarr with labels: ``{video name: masklets}``."""
-    return {Path(path).name.removesuffix(".zarr").removesuffix(".ome"): OmeZarrLabels(path)}
+    """Read an OME-Zarr with labels: ``{video name: masklets}``; where it has several label images, by their names."""
+    labels = OmeZarrLabels(path)
+    if len(labels.names) == 1:
+        return {labels.path.name.removesuffix(".zarr").removesuffix(".ome"): labels}
+    return {name: OmeZarrLabels(path, name) for name in labels.names}

@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, whole_file
 from napari_sam2s.formats.davis_layout import object_colour
+from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.label_picture import LOSSY, REMEDY
 from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
+    refuse_negative,
     seconds_of,
     shape_of,
     warn_of_overlaps,
 )
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright
@@ -93,11 +96,11 @@ class TiffStack:
             series, alone = tiff.series[0], written_one_by_one(tiff)
             shape = (alone, *series.shape) if alone else series.shape
             self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
-            dtype, page = np.dtype(series.dtype), series.keyframe
+            dtype, page, axes = np.dtype(series.dtype), series.keyframe, "I" * bool(alone) + series.axes
             described: Any = (tiff.shaped_metadata or [{}])[0]
             refuse_unlike(tiff, series)
         except (tifffile.TiffFileError, OSError, IndexError, ValueError, RuntimeError) as error:
-            raise FormatError(f"{self.path} cannot be read as TIFF ({error}).") from error
+            raise cannot_be_read(self.path, error, f"{self.path} cannot be read as TIFF ({error}).") from error
         if dtype.kind in "iu" and len(shape) == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and shape[0] > 1:
             raise FormatError(
                 f"{self.path} is one colour picture of {shape[0]} planes, which is how tifffile writes 3 or 4 "
@@ -106,6 +109,11 @@ class TiffStack:
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")
+        long = "".join(axis for axis, n in zip(axes, shape, strict=True) if n > 1 or axis in "YX")
+        if not long.endswith("YX") or long[0] in "CS":  # of those that write which axes there are
+            raise FormatError(
+                f"{self.path} has the axes {axes} of shape {shape}: write the labels again as time, Y and X (TYX)."
+            )
         if page.compression in LOSSY:
             raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
@@ -129,18 +137,16 @@ class TiffStack:
         ids = {int(i) for frame in self.frames for i in np.unique(self._labels(frame))} - {0}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"{self.path} has no frame {frame}.")
-        labels = self._labels(frame)
-        return {int(i): labels == i for i in np.unique(labels) if i}
+        return LabelMasks(self._labels(frame))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         with self._reading:
             labels = turned_upright(self._pages[frame].asarray(), self._turned)
-        if labels.min(initial=0) < 0:
-            raise FormatError(f"{self.path} holds labels below 0 on frame {frame}: objects are numbered from 1.")
+        refuse_negative(labels, f"Frame {frame} of {self.path}")
         return labels
 
 

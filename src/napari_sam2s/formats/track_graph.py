@@ -57,17 +57,22 @@ class TrackGraph:
     @property
     def tracklet(self) -> NDArray[np.int64]:
         """Of each node, the number from 1 of the longest path without a division that it lies on."""
-        numbers = np.zeros(len(self.frame), dtype=np.int64)
         out = np.bincount(self.edges[:, 0], minlength=len(self.frame))
-        before = {int(b): int(a) for a, b in self.edges if out[a] == 1}  # the one node that leads nowhere else
-        count = 0
-        for n in np.argsort(self.frame, kind="stable").tolist():
-            if n in before:
-                numbers[n] = numbers[before[n]]
-            else:
-                count += 1
-                numbers[n] = count
-        return numbers
+        edges = self.edges[out[self.edges[:, 0]] == 1]  # from the nodes that lead nowhere else
+        next_row = edges[:, 1] == edges[:, 0] + 1
+        begins = np.ones(len(self.frame), dtype=np.bool_)
+        begins[edges[next_row, 1]] = False
+        run, first = np.cumsum(begins) - 1, np.flatnonzero(begins)
+        path = np.arange(len(first))
+        leaps = edges[~next_row]
+        for a, b in leaps[np.argsort(self.frame[leaps[:, 1]], kind="stable")].tolist():
+            path[run[b]] = path[run[a]]
+        order = np.argsort(self.frame[first], kind="stable")
+        heads = order[path[order] == order]
+        numbers = np.zeros(len(first), dtype=np.int64)
+        numbers[heads] = np.arange(1, len(heads) + 1)
+        found: NDArray[np.int64] = numbers[path[run]]
+        return found
 
 
 def track_graph(masklets: Masklets) -> TrackGraph:

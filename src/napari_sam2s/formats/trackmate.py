@@ -103,7 +103,8 @@ def _spot(number: int, entry: Entry, centre: Sequence[float], when: tuple[int, f
     red, green, blue = known.colour
     colour = (255 << 24 | red << 16 | green << 8 | blue) - 2**32  # as Java has it
     score = 1.0 if entry.scores is None else entry.scores.iou
-    corners = " ".join(f"{value:.6g}" for value in (outline - (x, y)).ravel().tolist())
+    values = (outline - (x, y)).ravel().tolist()
+    corners = " ".join(["%.6g"] * len(values)) % tuple(values)
     return (
         f'<Spot ID="{number}" name={_quoted(known.name)} QUALITY="{score:.4f}" POSITION_X="{x:.4f}" '
         f'POSITION_Y="{y:.4f}" POSITION_Z="0.0" POSITION_T="{when[1]}" FRAME="{when[0]}" '

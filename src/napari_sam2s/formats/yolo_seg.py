@@ -62,19 +62,22 @@ def outline_of(mask: rle.Mask) -> tuple[NDArray[np.float64], int]:
     """Return the outline of a mask, ``(N, 2)`` pixels ``(x, y)`` with N at least 3, and how many pixels of holes it fills."""
     from scipy import ndimage
 
-    crop = rle.decode_crop(mask)
-    filled = ndimage.binary_fill_holes(crop)
+    outside, count = ndimage.label(~np.pad(rle.decode_crop(mask), 1))  # 1 at the corner, which is no hole
+    filled = outside != 1
     pieces = [piece + np.array((mask.x0, mask.y0)) for piece in _outlines(filled)]
-    return _joined(pieces), int(np.count_nonzero(filled)) - mask.area
+    return _joined(pieces), int(np.count_nonzero(filled)) - mask.area if count > 1 else 0
 
 
 def _outlines(filled: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Return the outline of each piece, ``(N, 2)`` pixels ``(x, y)`` of the crop, its straight stretches by their ends."""
+    """Return the outline of each piece of a crop with a rim of 1 pixel, its straight stretches by their ends.
+
+    They are pixels ``(x, y)`` of the crop without its rim, ``(N, 2)``.
+    """
     from skimage.measure import find_contours
 
     found = []
     # Just below 1 the contour runs through the centres of the pixels on the rim.
-    for line in find_contours(np.pad(filled, 1).astype(np.float64), 1 - 1e-9, fully_connected="high"):
+    for line in find_contours(filled.astype(np.float64), 1 - 1e-9, fully_connected="high"):
         corners = np.rint(line[:-1, ::-1]) - 1
         corners = corners[(corners != np.roll(corners, 1, axis=0)).any(axis=1)] if len(corners) > 1 else corners
         before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners

@@ -5,7 +5,7 @@ Objects that were removed are in no frame: their masks are kept for undo, and fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,21 +92,21 @@ class MaskQueries:
             for row in self._store.rows(sql, (start, start + BLOCK)):
                 yield row[0], row[1], rle.Mask(*row[2:])
 
-    def places(self) -> NDArray[np.float64]:
+    def places(self, object_ids: Iterable[int] | None = None) -> NDArray[np.float64]:
         """Return object, frame, centroid (y, x) and area wherever an object is seen ``(N, 5)``, by object and frame.
+
+        By default of all objects that were not removed.
 
         The masks themselves are read only where an earlier version wrote them, which kept no sums beside them.
         """
-        living = self._store.rows("SELECT id FROM objects WHERE NOT removed ORDER BY id")
-        return np.concatenate([np.zeros((0, 5)), *(self._places_of(row[0]) for row in living)])
+        if object_ids is None:
+            object_ids = [row[0] for row in self._store.rows("SELECT id FROM objects WHERE NOT removed ORDER BY id")]
+        return np.concatenate([np.zeros((0, 5)), *map(self._places_of, object_ids)])
 
     def _places_of(self, object_id: int) -> NDArray[np.float64]:
         seen = f"FROM {self._store.known} WHERE object_id = ? AND area > 0"
         [(text,)] = self._store.rows(f"SELECT group_concat({_PLACES}) {seen}", (object_id,))
-        try:
-            kept = np.fromstring(text or "", dtype=np.int64, sep=",").reshape(-1, 6)
-        except ValueError as error:  # what SQLite made of words in the place of numbers
-            raise damaged(self._store.path, f"a mask of object {object_id}") from error
+        kept = self._numbers(text, f"a mask of object {object_id}").reshape(-1, 6)
         kept = kept[np.argsort(kept[:, 0], kind="stable")]
         unknown = np.flatnonzero(kept[:, 4] < 0)
         for n in range(0, len(unknown), rle.PART):
@@ -120,9 +120,16 @@ class MaskQueries:
     @property
     def frames(self) -> list[int]:
         """Frames on which at least one object is known, ascending."""
-        return [
-            row[0] for row in self._store.rows(f"SELECT DISTINCT frame FROM {self._store.known} WHERE {LIVING} ORDER BY frame")
-        ]
+        # Named so, the objects' own index is read and not the masks, which is five times as fast.
+        living = "object_id IN (SELECT id FROM objects WHERE NOT removed)"
+        [(text,)] = self._store.rows(f"SELECT group_concat(frame) FROM {self._store.known} WHERE {living}")
+        return list(np.unique(self._numbers(text, "the number of a frame")).tolist())
+
+    def _numbers(self, text: str | None, what: str) -> NDArray[np.int64]:
+        try:
+            return np.fromstring(text or "", dtype=np.int64, sep=",")
+        except ValueError as error:  # what SQLite made of words in the place of numbers
+            raise damaged(self._store.path, what) from error
 
     def scores(self, frame: int) -> dict[int, Scores]:
         """Return what the model thought of the masks of a frame."""

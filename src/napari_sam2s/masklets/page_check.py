@@ -22,12 +22,17 @@ def page_problems(connection: sqlite3.Connection, *, quick: bool = False) -> lis
     return [] if found == ["ok"] else found
 
 
+def is_small(path: Path) -> bool:
+    """Whether a file's pages are looked at whenever it is opened."""
+    return path.stat().st_size <= SMALL_BYTES
+
+
 def refuse_broken_pages(connection: sqlite3.Connection, path: Path, *, large: bool = False) -> None:
     """Look at the pages and indices of a small file, which costs little; of a ``large`` one too, if wanted.
 
     Raises :class:`ProjectError` if some are damaged.
     """
-    if (large or path.stat().st_size <= SMALL_BYTES) and (found := page_problems(connection)):
+    if (large or is_small(path)) and (found := page_problems(connection)):
         first = found[0].splitlines()[-1]
         raise damaged(path, first)
 

@@ -15,7 +15,7 @@ from psygnal import Signal
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
 from napari_sam2s.masklets.lock import WriterLock
-from napari_sam2s.masklets.page_check import refuse_broken_pages
+from napari_sam2s.masklets.page_check import is_small, refuse_broken_pages
 from napari_sam2s.masklets.validation import quoted
 from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, mark_closed, take_away_empty_log
 
@@ -90,7 +90,8 @@ class Store:
         self.when_forgotten: list[Callable[[], None]] = []  # what was read before may be wrong
         self._lock = lock
         self._stamp = 0
-        self._closed = self._checked = False
+        self._closed = False
+        self._checked = is_small(path)  # then :func:`connect` has looked at it
         self._process = os.getpid()
         self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()

@@ -105,7 +105,7 @@ def _thinned(
 def project_curves(project: Project, quantity: str, ids: Sequence[int], seconds: NDArray[np.float64] | None) -> list[Curve]:
     """Return curves of one of ``QUICK``, without decoding a mask.
 
-    Places are the middles of bounding boxes; :func:`measure` has centroids.
+    Places are centroids, as in :func:`measure`.
 
     Parameters
     ----------
@@ -126,7 +126,8 @@ def project_curves(project: Project, quantity: str, ids: Sequence[int], seconds:
         raise FormatError(f"There is no object {missing[0]}; there are {sorted(objects)}.")
     chosen = [objects[i] for i in ids]
     if quantity == "distance":
-        return [_distance(project, a, b) for a, b in itertools.combinations(chosen, 2)]
+        places = {o.id: _places(project, o.id) for o in chosen}
+        return [_distance(a, b, places[a.id], places[b.id]) for a, b in itertools.combinations(chosen, 2)]
     return [_curve(project, quantity, o, seconds) for o in chosen]
 
 
@@ -139,10 +140,22 @@ def _curve(project: Project, quantity: str, o: Object, seconds: NDArray[np.float
     elif quantity == "area":
         values = series.area
     elif quantity == "speed":
-        values = _speed(frames, series.centre, seconds, project.fps)
+        frames, centres = _places(project, o.id)
+        values = _speed(frames, centres, seconds, project.fps)
     else:
         values = series.iou if quantity == "predicted IoU" else series.object_score
     return Curve(o.name, o.colour, frames, values.astype(np.float64))
+
+
+_Places = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+def _places(project: Project, object_id: int) -> _Places:
+    """Return the frames that are known of an object, and its centroids ``(N, 2)`` there; NaN where it is not seen."""
+    frames, seen = project.masks.series(object_id).frames, project.masks.places([object_id])
+    centres = np.full((len(frames), 2), np.nan)
+    centres[np.isin(frames, seen[:, 1])] = seen[np.isin(seen[:, 1], frames), 2:4]
+    return frames, centres
 
 
 def _speed(
@@ -157,10 +170,9 @@ def _speed(
     return speed
 
 
-def _distance(project: Project, a: Object, b: Object) -> Curve:
-    one, other = project.masks.series(a.id), project.masks.series(b.id)
-    frames, here, there = np.intersect1d(one.frames, other.frames, assume_unique=True, return_indices=True)
-    apart = np.hypot(*(one.centre[here] - other.centre[there]).T) if len(frames) else np.empty(0)
+def _distance(a: Object, b: Object, one: _Places, other: _Places) -> Curve:
+    frames, here, there = np.intersect1d(one[0], other[0], assume_unique=True, return_indices=True)
+    apart = np.hypot(*(one[1][here] - other[1][there]).T)
     mixed = [(p + q) // 2 for p, q in zip(a.colour, b.colour, strict=True)]
     return Curve(f"{a.name} to {b.name}", (mixed[0], mixed[1], mixed[2]), frames, apart)
 

@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -360,7 +361,8 @@ def _write_cached(cached: Path, index: Index, stamp: Stamp) -> None:
         np.savez(part, pts=index.pts, keys=index.keys, shared=index.shared, times=times, size=size, facts=np.array(facts))
         part.replace(cached)
     except OSError:  # a full or read-only disk: the index is made anew next time
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # nor may a folder be looked into that is somebody else's
+            part.unlink(missing_ok=True)
 
 
 def _facts(stamp: Stamp) -> list[str]:

@@ -121,6 +121,8 @@ def _layout(path: Path) -> tuple[tuple[int, int, str], int]:
         with open_picture(path) as picture:
             mode = f"{picture.mode} of 16 bits" if is_deep_png(path) else picture.mode
             return (*upright_size(picture), mode), orientation(picture)
+    except PermissionError as error:
+        raise VideoError(f"{path} cannot be read: you have no permission.") from error
     except UNREADABLE as error:
         raise VideoError(f"{path} is not a picture that can be read ({error}).") from error
 

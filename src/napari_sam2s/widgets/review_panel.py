@@ -262,6 +262,9 @@ class ReviewPanel(QWidget):
                 self._go()
             else:
                 self.table.setCurrentCell(new, FRAMES)
+        elif self._behind:  # that nothing was found before says nothing of these masks
+            key = self._keys.key("review_next")
+            self._session.tell(f"The masks are still being looked through: press {key} again in a moment.")
         else:
             self._session.tell(self.summary.text())
 
