@@ -130,6 +130,8 @@ class CtcFolder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        if not any(self.folder.glob("*.tif")) and (self.folder / "TRA").is_dir():  # of ground truth: 01_GT
+            self.folder /= "TRA"
         paths = sorted(self.folder.glob("mask*.tif")) or sorted(self.folder.glob("man_track*.tif"))
         if not paths:
             raise FormatError(f"{self.folder} holds no mask000.tif.")
@@ -178,9 +180,7 @@ class CtcFolder:
         """Return the objects with the parents that the list of tracks has."""
         path = self._list()
         try:
-            rows = [
-                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
-            ]
+            rows = _rows(path)
         except (FileNotFoundError, ValueError) as error:
             if isinstance(error, FileNotFoundError):  # objects.csv alone
                 return objects
@@ -215,14 +215,22 @@ class CtcFolder:
                     for r in rows
                 }
             path = self._list()
-            listed = [
-                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
-            ]
+            listed = _rows(path)
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
         return {label: Object(i, f"track {i}", colour=object_colour(i)) for label, i in _seen_again(listed).items()}
+
+
+def _rows(path: Path) -> list[list[int]]:
+    """Return the numbers of a list of tracks. Raises :class:`ValueError` if it has others, or a track twice."""
+    text = path.read_bytes().decode("utf-8-sig", "replace")  # some editors of Windows put a mark before it
+    rows = [[int(word) for word in line.split()] for line in text.splitlines() if line.strip()]
+    twice = [label for label, n in Counter(row[0] for row in rows).items() if n > 1]
+    if twice:
+        raise ValueError(f"track {twice[0]} is in it twice")
+    return rows
 
 
 def _seen_again(tracks: list[list[int]]) -> dict[int, int]:

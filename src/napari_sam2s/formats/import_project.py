@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from napari_sam2s.video.zarr_image import is_zarr
 from napari_sam2s.wording import counted
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
+BY_NUMBER = ("davis", "ctc")  # whose file names say which frame it is
 ONE_LABEL_A_PIXEL = ("davis", "tiff", "ome-zarr")
 _NO_OBJECT = "{} shows no object (255 is void in pictures of DAVIS): give each object its own number."
 LARGEST_SIDE = 2**31 - 1  # frames or pixels
@@ -85,6 +87,12 @@ def import_project(
     _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
         raise FormatError(_NO_OBJECT.format(source))
+    if format in BY_NUMBER and frames[0] == 1:
+        warnings.warn(
+            f"The masks of {source} are numbered from 1 on, and taken as frames 1 to {frames[-1]}; the first is frame 0. Number"
+            " them from 0 if the first mask is of the first frame.",
+            stacklevel=2,
+        )
     if format in ONE_LABEL_A_PIXEL:
         _refuse_soft_edges(masklets, frames, source)
     _check_numbers(getattr(video, "path", None))

@@ -127,7 +127,8 @@ class OmeZarrLabels:
         try:
             labels: Any = zarr.open_group(self.path, mode="r")["labels"]
             names = dict(labels.attrs).get("ome", labels.attrs)["labels"]
-            chosen = name if name is not None else names[0]
+            self.names = [str(n) for n in names]
+            chosen = name if name is not None else self.names[0]
             image: Any = labels[chosen]
             attributes = dict(image.attrs)
             facts = attributes.get("ome", attributes)
@@ -141,6 +142,8 @@ class OmeZarrLabels:
         if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
         axes = [axis.get("name") if isinstance(axis, dict) else axis for axis in facts["multiscales"][0].get("axes", [])]
+        if len(axes) == len(size) and tuple(axes[-2:]) != ("y", "x"):
+            raise FormatError(f"{self.path}: the labels {chosen} have the axes {', '.join(map(str, axes))}: give (t, y, x).")
         if len(axes) == len(size) > 3 and size[long[0]] > 1 and axes[long[0]] != "t":
             raise FormatError(f"{self.path}: the labels {chosen} run along {axes[long[0]]}, not in time: give (t, y, x).")
         self._time, self.shape = long[0], (size[long[0]], *size[-2:])
@@ -156,7 +159,7 @@ class OmeZarrLabels:
         """The labels that we, or properties, name; of other files also all there are, for which the whole array is read."""
         if self._described:
             return tuple(map(object_of_facts, self._described))
-        colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if "rgba" in c}
+        colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if c.get("rgba")}
         named = {int(p["label-value"]): p for p in self._facts.get("properties", [])}
         ids = sorted({*named, *(int(i) for t in self.frames for i in np.unique(self._labels(t)))} - {0})
         return tuple(
@@ -178,9 +181,15 @@ class OmeZarrLabels:
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         place = tuple(frame if n == self._time else 0 for n in range(self._array.ndim - 2))
-        return np.asarray(self._array[place])
+        labels = np.asarray(self._array[place])
+        if labels.min(initial=0) < 0:
+            raise FormatError(f"{self.path} holds labels below 0 on frame {frame}: objects are numbered from 1.")
+        return labels
 
 
 def read_ome_zarr(path: Path | str) -> dict[str, OmeZarrLabels]:
-    """Read an OME-Zarr with labels: ``{video name: masklets}``."""
-    return {Path(path).name.removesuffix(".zarr").removesuffix(".ome"): OmeZarrLabels(path)}
+    """Read an OME-Zarr with labels: ``{video name: masklets}``; where it has several label images, by their names."""
+    first = OmeZarrLabels(path)
+    if len(first.names) > 1:
+        return {name: OmeZarrLabels(path, name) for name in first.names}
+    return {Path(path).name.removesuffix(".zarr").removesuffix(".ome"): first}

@@ -90,6 +90,8 @@ class TiffStack:
         self._reading = threading.Lock()  # of the file, which stays open: to find a page, all before it are looked at
         try:
             tiff = tifffile.TiffFile(self.path)
+            if not len(tiff.pages) or not tiff.series:
+                raise ValueError("it holds no picture")
             weakref.finalize(self, tiff.close)
             series, alone = tiff.series[0], written_one_by_one(tiff)
             shape = (alone, *series.shape) if alone else series.shape
@@ -104,13 +106,15 @@ class TiffStack:
                 f"{self.path} is one colour picture of {shape[0]} planes, which is how tifffile writes 3 or 4 "
                 "frames by default. Write the labels again with photometric='minisblack'."
             )
+        if 0 in shape:
+            raise FormatError(f"{self.path} is empty: its shape is {shape}. Write the labels again.")
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")
         long = "".join(axis for axis, n in zip(axes, shape, strict=True) if n > 1 or axis in "YX")
         if not long.endswith("YX") or long[0] in "CS":  # of those that write which axes there are
             raise FormatError(
-                f"{self.path} has the axes {axes} of shape {shape}: labels are time, Y and X (TYX). Write them again in this order."
+                f"{self.path} has the axes {axes} of shape {shape}: labels are time, Y and X (TYX). Write them again so."
             )
         if page.compression in LOSSY:
             raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
