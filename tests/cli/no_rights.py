@@ -92,7 +92,7 @@ def run(base: Path) -> None:
         print(json.dumps({"kind": "allowed", **say(words)}), flush=True)
     for made in free.iterdir():
         if made.name.startswith("e_"):
-            os.rename(made, source / made.name)
+            made.rename(source / made.name)
     shutil.copytree(source, secret)
     for path in [p for p in secret.rglob("*") if p.is_file()]:
         path.chmod(0)
@@ -106,6 +106,8 @@ def run(base: Path) -> None:
         os.setuid(NOBODY)
     for kind, out, read in (("closed", closed, source), ("secret", free, secret)):
         for words in commands(base, out, read):
+            if words[0] == "batch" and not os.access(sys.executable, os.X_OK):
+                continue  # its workers are processes of this Python, which root has for itself
             words = [w.replace(str(free), str(base / "mine")) for w in words]
             before = tree(base)
             told = say(words)

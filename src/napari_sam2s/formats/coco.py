@@ -145,7 +145,11 @@ def _frames_of(images: dict[Any, dict[str, Any]], path: Path) -> dict[Any, int]:
     ids = sorted(images, key=lambda i: (isinstance(i, str), i))
     said = [images[i].get("frame_index", images[i].get("frame_id")) for i in ids]
     if all(frame is not None for frame in said):
-        return {i: whole(frame) for i, frame in zip(ids, said, strict=True)}
+        numbers = [whole(frame) for frame in said]
+        shift = int(min(numbers) == 1 and not any("frame_index" in images[i] for i in ids))  # as ByteTrack counts
+        if shift:
+            warnings.warn(f"{path} counts its frame_id from 1: that is taken as frame 0.", stacklevel=4)
+        return {i: number - shift for i, number in zip(ids, numbers, strict=True)}
     if any(frame is not None for frame in said):
         raise ValueError("some images have a frame_index, and others none")
     names = [_ROBOFLOW.sub("", str(images[i].get("file_name", ""))) for i in ids]
@@ -178,10 +182,10 @@ class CocoMasklets:
         with reading(self.path, "a COCO file of instances"):
             facts: dict[str, Any] = json.loads(self.path.read_bytes())
             images = _by_id(facts["images"], "images")
-            classes = {i: c.get("name") or None for i, c in _by_id(facts["categories"], "categories").items()}
-            frame_of = _frames_of(images, self.path)
             if not images:
                 raise ValueError("it has no images")
+            classes = {i: c.get("name") or None for i, c in _by_id(facts["categories"], "categories").items()}
+            frame_of = _frames_of(images, self.path)
             first = next(iter(images.values()))
             self.shape = max(frame_of.values()) + 1, whole(first["height"]), whole(first["width"])
             info = facts.get("info") or {}
@@ -211,6 +215,8 @@ class CocoMasklets:
         several: dict[int, str | None] = {}
         for n, (a, key) in enumerate(zip(annotations, said, strict=True), 1):
             i: int = n if key is None else numbers[key]
+            if i < 0:  # as trackers mark what is of no object: they would all be one
+                raise ValueError(f"an annotation has the track_id {i}: number objects from 1")
             name = _in(classes, a["category_id"], "category")
             if "segmentation" not in a:
                 raise ValueError("an annotation has no segmentation, perhaps a box alone: export the masks")

@@ -26,12 +26,14 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import cannot_be_read
-from napari_sam2s.formats.mask_entries import shape_of, visible_masks, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import refuse_negative, shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.rle import Mask
 from napari_sam2s.masklets.types import Object
+from napari_sam2s.wording import counted
 
 TRACKS, OBJECTS = "res_track.txt", "objects.csv"
 LARGEST_TRACK = np.iinfo(np.uint16).max
@@ -141,6 +143,12 @@ class CtcFolder:
         self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
         if len(self._paths) < len(paths):
             raise FormatError(f"{self.folder} has two masks of one number: keep one of each.")
+        gaps = max(self._paths) + 1 - len(self._paths)
+        if gaps:
+            lacking = next(t for t in range(gaps + len(self._paths)) if t not in self._paths)
+            warnings.warn(
+                f"{self.folder} lacks {counted(gaps, 'frame')}, the first is {lacking}: nothing is known there.", stacklevel=3
+            )
         self._objects = self._with_parents(self._read_objects())
         self.shape = (max(self._paths) + 1, *self._labels(min(self._paths)).shape)
 
@@ -154,17 +162,17 @@ class CtcFolder:
         """The objects of ``objects.csv``, or one for each track of ``res_track.txt`` (``man_track.txt``)."""
         return tuple({o.id: o for _, o in sorted(self._objects.items())}.values())
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._paths:
             raise FormatError(f"{self.folder} has no frame {frame}.")
         labels = self._labels(frame)
-        masks = {}
-        for label in (int(i) for i in np.unique(labels) if i):
+        tracks, place = np.unique(labels, return_inverse=True)
+        for label in tracks[tracks != 0].tolist():
             if label not in self._objects:
                 raise FormatError(f"{self._paths[frame]} shows track {label}, which the list of tracks does not have.")
-            masks[self._objects[label].id] = labels == label
-        return masks
+        ids = np.array([self._objects[i].id if i else 0 for i in tracks.tolist()], dtype=np.int64)
+        return LabelMasks(ids[place].reshape(labels.shape))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         path = self._paths[frame]
@@ -174,13 +182,14 @@ class CtcFolder:
             raise cannot_be_read(path, error, f"{path} cannot be read as TIFF ({error}).") from error
         if labels.ndim != 2 or labels.dtype.kind not in "uib":
             raise FormatError(f"{path} holds {labels.dtype} of shape {labels.shape}: labels are whole numbers (Y, X).")
+        refuse_negative(labels, path)
         return labels
 
     def _with_parents(self, objects: dict[int, Object]) -> dict[int, Object]:
         """Return the objects with the parents that the list of tracks has."""
         path = self._list()
         try:
-            rows = _rows(path)
+            rows = [[int(word) for word in line.split()] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, ValueError) as error:
             if isinstance(error, FileNotFoundError):  # objects.csv alone
                 return objects
@@ -215,22 +224,16 @@ class CtcFolder:
                     for r in rows
                 }
             path = self._list()
-            listed = _rows(path)
+            listed = [[int(word) for word in line.split()] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:
             raise FormatError(f"{path} is not a list of tracks ({error!r}).") from error
+        if wrong := next((row for row in listed if len(row) not in (3, 4)), None):
+            raise FormatError(f"{path} is not a list of tracks: {wrong} is not label, begin, end and parent.")
+        if len({row[0] for row in listed}) < len(listed):
+            raise FormatError(f"{path} has one track on two lines: keep one of them.")
         return {label: Object(i, f"track {i}", colour=object_colour(i)) for label, i in _seen_again(listed).items()}
-
-
-def _rows(path: Path) -> list[list[int]]:
-    """Return the numbers of a list of tracks. Raises :class:`ValueError` if it has others, or a track twice."""
-    text = path.read_bytes().decode("utf-8-sig", "replace")  # some editors of Windows put a mark before it
-    rows = [[int(word) for word in line.split()] for line in text.splitlines() if line.strip()]
-    twice = [label for label, n in Counter(row[0] for row in rows).items() if n > 1]
-    if twice:
-        raise ValueError(f"track {twice[0]} is in it twice")
-    return rows
 
 
 def _seen_again(tracks: list[list[int]]) -> dict[int, int]:

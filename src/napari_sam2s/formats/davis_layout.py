@@ -34,6 +34,7 @@ from PIL import Image
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import is_draft
 from napari_sam2s.formats.phase_table import phases_of_facts
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.phases import Phase
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video import open_video
@@ -116,12 +117,12 @@ class DavisFolder:
         void = self._void(array)
         return array if void is None else np.where(void, array.dtype.type(0), array)
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``; of overlapping objects whole, if they have pictures of their own."""
         labels = self.labels(frame)
         if self._layers:
             return {i: read_mask(paths[frame]) > 0 for i, paths in self._layers.items() if frame in paths}
-        return {int(i): labels == i for i in np.flatnonzero(np.bincount(labels.ravel())) if i}
+        return LabelMasks(labels)
 
     def ignored(self, frame: int) -> NDArray[np.bool_] | None:
         """Return the pixels ``(Y, X)`` of a frame that are void or unlabelled, so count nowhere; ``None`` if there are none."""
@@ -167,6 +168,11 @@ class DavisFolder:
     def phases(self) -> tuple[Phase, ...]:
         """Phases of ``meta.json``."""
         return phases_of_facts(self._described().get("phases", ()))
+
+    @property
+    def described(self) -> bool:
+        """Whether a ``meta.json`` has this video."""
+        return bool(self._described())
 
     def _described(self) -> dict[str, Any]:
         """Return what ``meta.json`` says of the video."""

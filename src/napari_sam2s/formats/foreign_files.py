@@ -46,9 +46,8 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
 def cannot_be_read(path: Path | str, error: Exception, otherwise: str) -> FormatError:
     """Return the error of a file that a reader refused: that it may not be read, or what else is said of it."""
     if isinstance(error, PermissionError):
-        return FormatError(
-            f"{error.filename or path} may not be read by you: change its permissions, or ask its owner for a copy."
-        )
+        denied = error.filename or path
+        return FormatError(f"{denied} may not be read by you: change its permissions, or ask its owner for a copy.")
     return FormatError(otherwise)
 
 

@@ -16,6 +16,7 @@ from napari_sam2s.formats.label_picture import SOFT, soft_edges
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
 from napari_sam2s.formats.registry import FORMATS
 from napari_sam2s.masklets import Masklets, Project, Prompt, rle
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.project_draft import project_draft
 from napari_sam2s.masklets.types import Object
@@ -25,7 +26,6 @@ from napari_sam2s.video.zarr_image import is_zarr
 from napari_sam2s.wording import counted
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
-BY_NUMBER = ("davis", "ctc")  # whose file names say which frame it is
 ONE_LABEL_A_PIXEL = ("davis", "tiff", "ome-zarr")
 _NO_OBJECT = "{} shows no object (255 is void in pictures of DAVIS): give each object its own number."
 LARGEST_SIDE = 2**31 - 1  # frames or pixels
@@ -87,15 +87,15 @@ def import_project(
     _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
         raise FormatError(_NO_OBJECT.format(source))
-    if format in BY_NUMBER and frames[0] == 1:
-        warnings.warn(
-            f"The masks of {source} are numbered from 1 on, and taken as frames 1 to {frames[-1]}; the first is frame 0. Number"
-            " them from 0 if the first mask is of the first frame.",
-            stacklevel=2,
-        )
     if format in ONE_LABEL_A_PIXEL:
         _refuse_soft_edges(masklets, frames, source)
     _check_numbers(getattr(video, "path", None))
+    if isinstance(masklets, DavisFolder) and frames[0] == 1 and not masklets.described:
+        warnings.warn(
+            f"The masks of {source} begin with the number 1, which is the second frame. If your pictures count from 1, number "
+            "the masks again from 0.",
+            stacklevel=2,
+        )
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)
         _take_up(project, objects, known, len(frames), kind, progress)
@@ -109,7 +109,10 @@ def _refuse_soft_edges(masklets: Masklets, frames: Sequence[int], source: Path |
     frame, masks = next(((t, found) for t in frames if (found := masklets.masks(t))), (0, {}))
     if not masks or max(masks) > LARGEST_SIDE:
         return
-    labels = sum((mask * np.int64(i) for i, mask in masks.items()), np.int64(0)).astype(np.min_scalar_type(max(masks)))
+    if isinstance(masks, LabelMasks):
+        labels = masks.labels.astype(np.min_scalar_type(max(masks)))
+    else:
+        labels = sum((mask * np.int64(i) for i, mask in masks.items()), np.int64(0)).astype(np.min_scalar_type(max(masks)))
     if isinstance(masklets, DavisFolder):
         labels = masklets.stored(frame)  # with 255, which is the inside of what is soft
     if (values := soft_edges(labels)) is not None:
@@ -169,12 +172,16 @@ def _known(
             if hasattr(masklets.masks, "entries"):
                 entries = {e.object_id: e for e in entries_of(masklets, frame)}
             else:
-                masks = masklets.masks(frame).items()
-                if other := next((np.shape(mask) for _, mask in masks if np.shape(mask) != tuple(size)), None):
+                masks = masklets.masks(frame)
+                shapes = [masks.labels.shape] * len(masks) if isinstance(masks, LabelMasks) else map(np.shape, masks.values())
+                if other := next((shape for shape in shapes if shape != tuple(size)), None):
                     raise FormatError(
                         f"{source} has a mask of {other} (Y, X) on frame {frame}, and its video has {tuple(size)}."
                     )
-                entries = {i: Entry(i, rle.encode(binary_mask(mask, size, FormatError))) for i, mask in masks}
+                if isinstance(masks, LabelMasks):
+                    entries = {i: Entry(i, mask) for i, mask in masks.encoded().items()}
+                else:
+                    entries = {i: Entry(i, rle.encode(binary_mask(mask, size, FormatError))) for i, mask in masks.items()}
         yield frame, entries
 
 

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import rle
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.mask_queries import Entry
 from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
@@ -48,7 +49,10 @@ def entries_of(masklets: Masklets, frame: int) -> list[Entry]:
     known = getattr(masklets.masks, "entries", None)
     if known is not None:
         return list(known(frame))
-    masks, shape = sorted(masklets.masks(frame).items()), getattr(masklets, "shape", None)
+    found, shape = masklets.masks(frame), getattr(masklets, "shape", None)
+    if isinstance(found, LabelMasks) and (shape is None or found.labels.shape == tuple(shape[1:3])):
+        return [Entry(i, mask) for i, mask in sorted(found.encoded().items())]
+    masks = sorted(found.items())
     sizes = [np.shape(mask) if shape is None else tuple(shape[1:3]) for _, mask in masks]
     return [Entry(i, rle.encode(binary_mask(m, size, FormatError))) for (i, m), size in zip(masks, sizes, strict=True)]
 
@@ -110,6 +114,12 @@ def refuse_ids_beyond(largest: int) -> Callable[[Iterable[int]], None]:
             raise FormatError(text)
 
     return refuse
+
+
+def refuse_negative(labels: NDArray[Any], where: object) -> None:
+    """Refuse labels below 0, with a :class:`FormatError`: in whole numbers without a sign they would be ids."""
+    if labels.size and labels.dtype.kind == "i" and labels.min() < 0:
+        raise FormatError(f"{where} holds labels below 0: objects are numbered from 1.")
 
 
 def labels_of(

@@ -25,11 +25,13 @@ from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
+    refuse_negative,
     seconds_of,
     shape_of,
     warn_of_overlaps,
 )
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 
@@ -127,8 +129,8 @@ class OmeZarrLabels:
         try:
             labels: Any = zarr.open_group(self.path, mode="r")["labels"]
             names = dict(labels.attrs).get("ome", labels.attrs)["labels"]
-            self.names = [str(n) for n in names]
-            chosen = name if name is not None else self.names[0]
+            chosen = name if name is not None else names[0]
+            self.names = [str(name) for name in names]
             image: Any = labels[chosen]
             attributes = dict(image.attrs)
             facts = attributes.get("ome", attributes)
@@ -142,7 +144,7 @@ class OmeZarrLabels:
         if len(size) < 3 or len(long) > 1 or self._array.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the labels {chosen} are {self._array.dtype} {self._array.shape}, not (t, y, x).")
         axes = [axis.get("name") if isinstance(axis, dict) else axis for axis in facts["multiscales"][0].get("axes", [])]
-        if len(axes) == len(size) and tuple(axes[-2:]) != ("y", "x"):
+        if len(axes) == len(size) and (axes[-2:] != ["y", "x"] or (axes[long[0]] == "c" and size[long[0]] > 1)):
             raise FormatError(f"{self.path}: the labels {chosen} have the axes {', '.join(map(str, axes))}: give (t, y, x).")
         if len(axes) == len(size) > 3 and size[long[0]] > 1 and axes[long[0]] != "t":
             raise FormatError(f"{self.path}: the labels {chosen} run along {axes[long[0]]}, not in time: give (t, y, x).")
@@ -159,7 +161,7 @@ class OmeZarrLabels:
         """The labels that we, or properties, name; of other files also all there are, for which the whole array is read."""
         if self._described:
             return tuple(map(object_of_facts, self._described))
-        colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if c.get("rgba")}
+        colours = {int(c["label-value"]): tuple(c["rgba"][:3]) for c in self._facts.get("colors", []) if "rgba" in c}
         named = {int(p["label-value"]): p for p in self._facts.get("properties", [])}
         ids = sorted({*named, *(int(i) for t in self.frames for i in np.unique(self._labels(t)))} - {0})
         return tuple(
@@ -172,24 +174,22 @@ class OmeZarrLabels:
             for i in ids
         )
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
-        labels = self._labels(frame)
-        return {int(i): labels == i for i in np.unique(labels) if i}
+        return LabelMasks(self._labels(frame))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         place = tuple(frame if n == self._time else 0 for n in range(self._array.ndim - 2))
         labels = np.asarray(self._array[place])
-        if labels.min(initial=0) < 0:
-            raise FormatError(f"{self.path} holds labels below 0 on frame {frame}: objects are numbered from 1.")
+        refuse_negative(labels, f"Frame {frame} of {self.path}")
         return labels
 
 
 def read_ome_zarr(path: Path | str) -> dict[str, OmeZarrLabels]:
     """Read an OME-Zarr with labels: ``{video name: masklets}``; where it has several label images, by their names."""
-    first = OmeZarrLabels(path)
-    if len(first.names) > 1:
-        return {name: OmeZarrLabels(path, name) for name in first.names}
-    return {Path(path).name.removesuffix(".zarr").removesuffix(".ome"): first}
+    labels = OmeZarrLabels(path)
+    if len(labels.names) == 1:
+        return {labels.path.name.removesuffix(".zarr").removesuffix(".ome"): labels}
+    return {name: OmeZarrLabels(path, name) for name in labels.names}

@@ -22,11 +22,13 @@ from napari_sam2s.formats.mask_entries import (
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
+    refuse_negative,
     seconds_of,
     shape_of,
     warn_of_overlaps,
 )
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.video.picture_file import ORIENTATION, UPRIGHT, turned_upright
@@ -90,9 +92,9 @@ class TiffStack:
         self._reading = threading.Lock()  # of the file, which stays open: to find a page, all before it are looked at
         try:
             tiff = tifffile.TiffFile(self.path)
+            weakref.finalize(self, tiff.close)
             if not len(tiff.pages) or not tiff.series:
                 raise ValueError("it holds no picture")
-            weakref.finalize(self, tiff.close)
             series, alone = tiff.series[0], written_one_by_one(tiff)
             shape = (alone, *series.shape) if alone else series.shape
             self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
@@ -114,7 +116,7 @@ class TiffStack:
         long = "".join(axis for axis, n in zip(axes, shape, strict=True) if n > 1 or axis in "YX")
         if not long.endswith("YX") or long[0] in "CS":  # of those that write which axes there are
             raise FormatError(
-                f"{self.path} has the axes {axes} of shape {shape}: labels are time, Y and X (TYX). Write them again so."
+                f"{self.path} has the axes {axes} of shape {shape}: write the labels again as time, Y and X (TYX)."
             )
         if page.compression in LOSSY:
             raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
@@ -139,18 +141,16 @@ class TiffStack:
         ids = {int(i) for frame in self.frames for i in np.unique(self._labels(frame))} - {0}
         return tuple(Object(i, f"object {i}", colour=object_colour(i)) for i in sorted(ids))
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return ``{object id: (Y, X) bool}``."""
         if frame not in self._known:
             raise FormatError(f"{self.path} has no frame {frame}.")
-        labels = self._labels(frame)
-        return {int(i): labels == i for i in np.unique(labels) if i}
+        return LabelMasks(self._labels(frame))
 
     def _labels(self, frame: int) -> NDArray[np.integer]:
         with self._reading:
             labels = turned_upright(self._pages[frame].asarray(), self._turned)
-        if labels.min(initial=0) < 0:
-            raise FormatError(f"{self.path} holds labels below 0 on frame {frame}: objects are numbered from 1.")
+        refuse_negative(labels, f"Frame {frame} of {self.path}")
         return labels
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 import numpy as np
@@ -106,7 +106,8 @@ class YouTubeVisMasklets:
         self.path = path
         names = [str(name) for name in video["file_names"]]
         self.frames = [whole(t) for t in video.get("frame_index", range(len(names)))]
-        self.name = names[0].split("/")[0] if names and "/" in names[0] else str(video["id"])
+        self.name = PurePosixPath(names[0].replace("\\", "/")).parent.name if names else ""
+        self.name = self.name or str(video["id"])
         if len(self.frames) != len(names) or not names:
             raise ValueError(
                 f"video {video['id']} has {counted(len(names), 'file name')} for {counted(len(self.frames), 'frame')}"
@@ -156,5 +157,8 @@ def read_youtube_vis(path: Path | str) -> dict[str, YouTubeVisMasklets]:
         with reading(file, "a YouTube-VIS file"):
             facts: dict[str, Any] = json.loads(file.read_bytes())
             found = [YouTubeVisMasklets(file, facts, video) for video in facts["videos"]]
-        videos |= {video.name: video for video in found}
+        for video in found:
+            if video.name in videos:
+                raise FormatError(f"{file} has two videos called {video.name}: give the pictures of each their own folder.")
+            videos[video.name] = video
     return videos

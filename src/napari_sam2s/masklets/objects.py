@@ -24,6 +24,9 @@ class Objects(LiveSequence[Object]):
 
     def read(self) -> tuple[Object, ...]:
         """Return the objects, lowest order first."""
+        return self._read("NOT removed")
+
+    def _read(self, which: str, keys: Sequence[object] = ()) -> tuple[Object, ...]:
         return tuple(
             Object(
                 r["id"],
@@ -35,7 +38,7 @@ class Objects(LiveSequence[Object]):
                 bool(r["visible"]),
                 r["parent"],
             )
-            for r in self._store.rows("SELECT * FROM objects WHERE NOT removed ORDER BY sort, id")
+            for r in self._store.rows(f"SELECT * FROM objects WHERE {which} ORDER BY sort, id", keys)
         )
 
     def _kept_text(self, text: object) -> str:
@@ -55,11 +58,9 @@ class Objects(LiveSequence[Object]):
 
     def get(self, object_id: int) -> Object:
         """Return an object by its id. Raises :class:`ProjectError` if there is none, or it was removed."""
-        wanted, known = id_of(object_id), self.read()
-        for one in known:
-            if one.id == wanted:
-                return one
-        raise ProjectError(f"There is no object {object_id}; there are {[o.id for o in known]}.")
+        for one in self._read("NOT removed AND id = ?", (id_of(object_id),)):
+            return one
+        raise ProjectError(f"There is no object {object_id}; there are {[o.id for o in self]}.")
 
     def check(self, *object_ids: int, removed_too: bool = False) -> None:
         """Refuse objects that the project does not have, or (``removed_too``) never had.
@@ -107,12 +108,12 @@ class Objects(LiveSequence[Object]):
         """
         if parent is not None:
             parent = self.get(parent).id
-            above = {o.id: o.parent for o in self}
             ancestor: int | None = parent
             while ancestor is not None:
                 if ancestor == id_of(object_id):
                     raise ProjectError(f"Object {object_id} cannot descend from object {parent}, which descends from it.")
-                ancestor = above.get(ancestor)
+                above = self._read("NOT removed AND id = ?", (ancestor,))
+                ancestor = above[0].parent if above else None
         self._update(object_id, "set parent", parent=parent)
 
     def set_flags(self, object_id: int, *, locked: bool | None = None, visible: bool | None = None) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam2s.errors import FormatError
+from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.types import Object
 
 
@@ -62,10 +63,11 @@ class LabelMasklets:
         ids = {i for t in self.frames for i in self._ids(np.asarray(self.labels[t]))}
         return tuple(Object(i, f"object {i}") for i in sorted(ids))
 
-    def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
+    def masks(self, frame: int) -> LabelMasks:
         """Return the masks of a frame."""
         labels = np.asarray(self.labels[frame])
-        return {i: labels == i for i in self._ids(labels)}
+        self._ids(labels)
+        return LabelMasks(labels)
 
     @staticmethod
     def _ids(labels: NDArray[Any]) -> list[int]:
