@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats import read_coco, write_coco
 from napari_sam2s.formats.coco import CocoMasklets
-from napari_sam2s.formats.coco_rle import encode_rle
+from napari_sam2s.formats.coco_rle import decode_segmentation, encode_rle
 from napari_sam2s.masklets import Project, Scores, rle
 
 SIZE = (24, 30)
@@ -96,10 +96,10 @@ def test_other_peoples_files(tmp_path):
     assert back.frames == [0, 1]
     assert back.masks(0) == {}
     assert {i: int(m.sum()) for i, m in back.masks(1).items()} == {1: 2, 2: 2}
-    facts["annotations"][0]["segmentation"] = [[0, 0, 1, 1, 2, 0]]
+    facts["annotations"][0]["segmentation"] = [[0, 0, 2, 0, 2, 2, 0, 2]]
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.raises(FormatError, match="polygons"), pytest.warns(UserWarning, match="of their own"):
-        next(iter(read_coco(tmp_path / "x.json").values())).masks(1)
+    with pytest.warns(UserWarning, match="of their own"):
+        assert next(iter(read_coco(tmp_path / "x.json").values())).masks(1)[1].tolist() == [[True, True, False]] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,3 +186,66 @@ def test_an_object_of_several_categories_is_told(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(facts))
     with pytest.warns(UserWarning, match="Object 1 of .* has several categories: the first is taken, a"):
         assert CocoMasklets(tmp_path / "a.json").objects[0].class_name == "a"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_polygons_are_drawn_as_pycocotools_draws_them(seed):
+    random = np.random.default_rng(seed)
+    height, width, corners = (int(n) for n in random.integers((1, 1, 3), (60, 60, 12)))
+    points = random.uniform(-10, 70, (corners, 2)).round(int(seed % 2) * 3)  # whole pixels, too
+    polygons = [np.repeat(points, 1 + seed % 3, 0).ravel().tolist(), random.uniform(0, 50, 8).tolist()]
+    theirs = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)))
+    np.testing.assert_array_equal(decode_segmentation(polygons, (height, width)), theirs.astype(bool))
+
+
+@pytest.mark.parametrize(
+    "polygon", [[0, 0, 3, 3], [0, 0, 3, 3, 1], [], ["a"] * 6, [0, 0, float("nan"), 3, 1, 1], {}, [[1, 2]] * 3]
+)
+def test_what_is_no_polygon(polygon):
+    with pytest.raises(FormatError, match="A polygon is no list"):
+        decode_segmentation([polygon], (9, 9))
+
+
+def test_ids_that_are_text_and_classes_without_a_name(tmp_path):
+    """As programs write them that make random ids: they were refused, and a class was called None."""
+    path = of_others(tmp_path / "a.json", ["0.png", "1.png", "2.png"], id=None)
+    facts = json.loads(path.read_text())
+    for n, (image, a) in enumerate(zip(facts["images"], facts["annotations"], strict=True)):
+        image["id"] = a["image_id"] = f"x{3 - n}"
+        a["track_id"] = ("b7", "a1", "b7")[n]
+    facts["categories"][0]["name"] = facts["info"] = None
+    path.write_text(json.dumps(facts))
+    video = CocoMasklets(path)
+    assert [(o.id, o.name, o.class_name) for o in video.objects] == [(1, "b7", None), (2, "a1", None)]
+    assert [{i: int(np.flatnonzero(m[0])[0]) for i, m in video.masks(t).items()} for t in range(3)] == [{1: 0}, {2: 1}, {1: 2}]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda f: f["images"][1].update(id=1), "two images have one id"),  # two of three were lost
+        (lambda f: f["categories"].append({"id": 1, "name": "b"}), "two categories have one id"),
+        (lambda f: f["images"][1].update(frame_index=7), "some images have a frame_index, and others none"),
+        (lambda f: f["images"][1].update(file_name="b/1.png"), "images of several videos"),
+        (lambda f: f["annotations"][1].update(image_id=9), "the image 9, which is not listed"),
+        (lambda f: f["annotations"][1].update(category_id=9), "the category 9, which is not listed"),
+        (lambda f: f["annotations"][1].pop("segmentation"), "no segmentation"),
+        (lambda f: f.update(images=[], annotations=[]), "no images"),
+    ],
+)
+def test_files_that_contradict_themselves_are_refused(tmp_path, spoil, words):
+    path = of_others(tmp_path / "a.json", ["a/0.png", "a/1.png", "a/2.png"])
+    facts = json.loads(path.read_text())
+    spoil(facts)
+    path.write_text(json.dumps(facts))
+    with pytest.raises(FormatError, match=words):
+        CocoMasklets(path)
+
+
+def test_boxes_without_masks_and_crowds_are_told(tmp_path):
+    path = of_others(tmp_path / "a.json", ["0.png"])
+    facts = json.loads(path.read_text())
+    facts["annotations"][0] |= {"segmentation": [], "iscrowd": 1}
+    path.write_text(json.dumps(facts))
+    with pytest.warns(UserWarning, match=r"marks 1 mask as a crowd"), pytest.raises(FormatError, match="perhaps a box alone"):
+        CocoMasklets(path).masks(0)

@@ -96,6 +96,14 @@ def test_an_object_that_is_there_twice_is_refused(tmp_path, three):
     (folder / "gt" / "gt.txt").write_text("\n".join([*lines, lines[0]]))
     with pytest.raises(FormatError, match="twice on frame"):
         read_mots(folder)
+    frame, number, kind, *rest = lines[0].split(" ")
+    (folder / "gt" / "gt.txt").write_text("\n".join([lines[0], " ".join([str(int(frame) + 1), number, f"{kind}1", *rest])]))
+    with pytest.raises(FormatError, match=f"has object {number} in two classes"):
+        read_mots(folder)
+    (folder / "seqinfo.ini").write_text("name=case\n")
+    with pytest.raises(FormatError, match="no section headers") as told:  # what the parser says has several lines
+        read_mots(folder)
+    assert "\n" not in str(told.value)
     path = write_youtube_vis(three, tmp_path, "case")
     facts = json.loads(path.read_text())
     facts["annotations"].append(facts["annotations"][0])
@@ -189,6 +197,10 @@ def test_cvat_of_others(tmp_path):
         (tmp_path / "beyond.xml").write_text(text.replace(*change))
         with pytest.raises(FormatError, match="track 0 has a mask beyond the frame"):
             read_cvat(tmp_path / "beyond.xml")
+    task = text[text.index("<task>") : text.index("</meta>")]
+    (tmp_path / "two.xml").write_text(text.replace(task, task + task))  # the masks of both lay on each other
+    with pytest.raises(FormatError, match="is of several tasks"):
+        read_cvat(tmp_path / "two.xml")
     (tmp_path / "bad.xml").write_text("<annotations><meta>")
     with pytest.raises(FormatError, match="not a file of CVAT for video"):
         read_cvat(tmp_path / "bad.xml")

@@ -85,11 +85,13 @@ def test_foreign_stacks(tmp_path):
         assert not project.mask(0, 1).any()
 
 
+@pytest.mark.filterwarnings("ignore:.*writing zero-size array")
 @pytest.mark.parametrize(
     ("pixels", "words"),
     [
         (np.zeros((3, *SIZE), np.float32), "labels are whole numbers"),
         (np.zeros(SIZE, np.uint8), "labels are whole numbers"),
+        (np.zeros((0, *SIZE), np.uint8), r"is empty: its shape is \(0, 20, 30\)"),
         (np.full((3, *SIZE), -1, np.int16), "labels below 0"),
         (np.zeros((9, *SIZE), np.uint8), "and the video has 4 frames"),
         (np.zeros((3, *SIZE), np.uint8), "is of 3 frames, and the video has 4"),
@@ -101,6 +103,14 @@ def test_bad_stacks(tmp_path, pixels, words):
     with pytest.raises(FormatError, match=words):
         import_project(tmp_path / "s.tif", "tiff", tmp_path / "s.sam2s", np_video())
     assert [p.name for p in tmp_path.iterdir()] == ["s.tif"]
+
+
+@pytest.mark.parametrize("head", [b"II*\0\x08\0\0\0", b"II*\0\0\0\0\0"])
+def test_a_tiff_without_a_picture(tmp_path, head):
+    """It said "list index out of range"."""
+    (tmp_path / "s.tif").write_bytes(head)
+    with pytest.raises(FormatError, match="it holds no picture"):
+        import_project(tmp_path / "s.tif", "tiff", tmp_path / "s.sam2s")
 
 
 @pytest.mark.parametrize("name", ["ctc", "davis"])
@@ -308,3 +318,33 @@ def test_labels_of_ome_zarr_are_looked_through_once(tmp_path, monkeypatch):
     monkeypatch.setattr(type(masklets), "_labels", lambda self, t: read.append(t) or labels[t])
     assert [o.id for o in masklets.objects] == [o.id for o in masklets.objects] == sorted({*np.unique(labels)} - {0})
     assert read == list(range(len(labels)))
+
+
+def _pictures(folder, names):
+    folder.mkdir(parents=True)
+    for n, name in enumerate(names):
+        labels = np.zeros(SIZE, np.uint8)
+        labels[3:6, 4 + n : 8 + n] = 2
+        if name.lower().endswith("png"):
+            Image.fromarray(labels).save(folder / name, format="PNG")
+        else:
+            tifffile.imwrite(folder / name, labels.astype(np.uint16))
+    return folder
+
+
+def test_folders_of_davis_with_capital_endings(tmp_path):
+    """They held "no folders of PNGs"."""
+    _pictures(tmp_path / "Annotations" / "v", ["00000.PNG", "00001.Png"])
+    with Project.open(import_project(tmp_path, "davis", tmp_path / "s.sam2s")) as project:
+        assert [int(np.flatnonzero(project.mask(t, 1)[3])[0]) for t in range(2)] == [4, 5]
+
+
+def test_lists_of_tracks_of_others(tmp_path):
+    """A mark before the list, and the folder above the masks of ground truth."""
+    made = _pictures(tmp_path / "01_GT" / "TRA", ["man_track000.tif", "man_track001.tif"])
+    (made / "man_track.txt").write_bytes(b"\xef\xbb\xbf2 0 1 0\r\n")
+    with Project.open(import_project(tmp_path / "01_GT", "ctc", tmp_path / "s.sam2s")) as project:
+        assert project.masks.series(1).area.tolist() == [12, 12]
+    (made / "man_track.txt").write_text("2 0 1 0\n3 0 1 0\n2 0 1 3\n")
+    with pytest.raises(FormatError, match="has one track on two lines"):
+        import_project(made, "ctc", tmp_path / "t.sam2s")

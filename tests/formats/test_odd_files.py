@@ -238,3 +238,17 @@ def test_seconds_of_many_frames_are_those_of_each():
     assert seconds_of_frames(masklets, range(500)) == [seconds_of(masklets, t) for t in range(500)]
     masklets.timestamps = np.arange(500) / 23.976
     assert seconds_of_frames(masklets, range(500)) == [seconds_of(masklets, t) for t in range(500)]
+
+
+def test_polygons_of_a_youtube_vis_file(tmp_path):
+    facts = {
+        "videos": [{"id": 1, "width": 16, "height": 12, "file_names": ["v/0.jpg", "v/1.jpg"]}],
+        "categories": [{"id": 1, "name": "tool"}],
+        "annotations": [{"id": 4, "video_id": 1, "category_id": 1, "segmentations": [[[2, 3, 7, 3, 7, 9, 2, 9]], None]}],
+    }
+    (tmp_path / "x.json").write_text(json.dumps(facts))
+    video = read_youtube_vis(tmp_path / "x.json")["v"]
+    drawn = np.zeros((12, 16), bool)
+    drawn[3:9, 2:7] = True
+    np.testing.assert_array_equal(video.masks(0)[4], drawn)
+    assert video.masks(1) == {}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_sam2s import __version__
 from napari_sam2s.errors import FormatError, VideoError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
-from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
+from napari_sam2s.formats.coco_rle import decode_segmentation, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
@@ -114,12 +114,35 @@ def _identity(annotation: dict[str, Any]) -> Any:
     return (annotation.get("attributes") or {}).get("track_id")
 
 
-def _frames_of(images: dict[int, dict[str, Any]], path: Path) -> dict[int, int]:
+def _key(value: Any) -> Any:
+    """Return an id to look up: a whole number, or text as it is, as of programs that make random ones."""
+    try:
+        return whole(value)
+    except (TypeError, ValueError):
+        if isinstance(value, str) and value.strip():
+            return value
+        raise
+
+
+def _by_id(rows: list[dict[str, Any]], what: str) -> dict[Any, dict[str, Any]]:
+    found = {_key(row["id"]): row for row in rows}
+    if len(found) < len(rows):
+        raise ValueError(f"two {what} have one id")
+    return found
+
+
+def _in(known: dict[Any, Any], key: Any, what: str) -> Any:
+    if (found := known.get(_key(key), known)) is known:
+        raise ValueError(f"an annotation is of the {what} {key}, which is not listed")
+    return found
+
+
+def _frames_of(images: dict[Any, dict[str, Any]], path: Path) -> dict[Any, int]:
     """Return the frame of every image, by its id: as it says, else the number in its name; names of programs count from 0 or 1.
 
     Without numbers that tell, it is the place among the ids. Writers that sort names as text number them 0, 1, 10, 2.
     """
-    ids = sorted(images)
+    ids = sorted(images, key=lambda i: (isinstance(i, str), i))
     said = [images[i].get("frame_index", images[i].get("frame_id")) for i in ids]
     if all(frame is not None for frame in said):
         numbers = [whole(frame) for frame in said]
@@ -127,10 +150,13 @@ def _frames_of(images: dict[int, dict[str, Any]], path: Path) -> dict[int, int]:
         if shift:
             warnings.warn(f"{path} counts its frame_id from 1: that is taken as frame 0.", stacklevel=4)
         return {i: number - shift for i, number in zip(ids, numbers, strict=True)}
+    if any(frame is not None for frame in said):
+        raise ValueError("some images have a frame_index, and others none")
     names = [_ROBOFLOW.sub("", str(images[i].get("file_name", ""))) for i in ids]
-    stems = [PurePosixPath(name.replace("\\", "/")).stem for name in names]
+    paths = [PurePosixPath(name.replace("\\", "/")) for name in names]
+    stems = [path.stem for path in paths]
     twice = any(stems) and len(set(stems)) < len(stems)
-    if twice or len({images[i].get("video_id") for i in ids}) > 1:
+    if twice or len({p.parent for p in paths}) > 1 or len({images[i].get("video_id") for i in ids}) > 1:
         raise ValueError("images of several videos: write a file for each, or number all by frame_index")
     try:
         order = order_of(stems)
@@ -155,46 +181,59 @@ class CocoMasklets:
         self.path = Path(path)
         with reading(self.path, "a COCO file of instances"):
             facts: dict[str, Any] = json.loads(self.path.read_bytes())
-            images = {whole(image["id"]): image for image in facts["images"]}
-            if len(images) < len(facts["images"]):
-                raise ValueError("two images have one id")
-            classes = {whole(c["id"]): str(c["name"]) for c in facts["categories"]}
+            images = _by_id(facts["images"], "images")
+            if not images:
+                raise ValueError("it has no images")
+            classes = {i: c.get("name") or None for i, c in _by_id(facts["categories"], "categories").items()}
             frame_of = _frames_of(images, self.path)
-            first = min(images.values(), key=lambda image: whole(image["id"]))
+            first = next(iter(images.values()))
             self.shape = max(frame_of.values()) + 1, whole(first["height"]), whole(first["width"])
-            self.name = str(facts.get("info", {}).get("description") or self.path.stem)
-            self.fps: float | None = facts.get("info", {}).get("fps")
+            info = facts.get("info") or {}
+            self.name = str(info.get("description") or self.path.stem)
+            self.fps: float | None = info.get("fps")
             self.frames = sorted(frame_of.values())
             if len(set(self.frames)) < len(self.frames):
                 raise ValueError("two images have one frame_index")
             if len({(whole(image["height"]), whole(image["width"])) for image in images.values()}) > 1:
                 raise ValueError("its images have several sizes")
             self._masks: dict[int, list[tuple[int, Any]]] = {frame: [] for frame in self.frames}
-            found: dict[int, Object] = {}
-            several: dict[int, str | None] = {}
-            unsaid = 0
-            for n, a in enumerate(facts["annotations"], 1):
-                i = n if (said := _identity(a)) is None else whole(said)
-                if i < 0:  # as trackers mark what is of no object: they would all be one
-                    raise ValueError(f"an annotation has the track_id {i}: number objects from 1")
-                unsaid += said is None
-                self._masks[frame_of[whole(a["image_id"])]].append((i, a["segmentation"]))
-                found.setdefault(i, Object(i, f"object {i}", classes[whole(a["category_id"])], object_colour(i)))
-                if found[i].class_name != classes[whole(a["category_id"])]:
-                    several[i] = found[i].class_name
-            found |= {o.id: o for o in map(object_of_facts, facts.get("tracks", []))}
-            self.phases = phases_of_facts(facts.get("phases", ()))
-            if unsaid and unsaid < len(facts["annotations"]):
-                raise ValueError(f"{unsaid} annotations have no track_id, and others have one")
-        if unsaid > 1 and len(self.frames) > 1:
-            warnings.warn(
-                f"{self.path} has no track_id:"
-                f" {counted(unsaid, 'mask becomes an object of its own', 'masks become objects of their own')}.",
-                stacklevel=2,
-            )
-        for i, name in several.items() if not facts.get("tracks") else ():
-            warnings.warn(f"Object {i} of {self.path} has several categories: the first is taken, {name}.", stacklevel=2)
+            found = self._take(facts["annotations"], frame_of, classes, told=bool(facts.get("tracks")))
+            found |= {o.id: o for o in map(object_of_facts, facts.get("tracks") or ())}
+            self.phases = phases_of_facts(facts.get("phases") or ())
         self.objects = tuple(found[i] for i in sorted(found))
+
+    def _take(
+        self, annotations: list[dict[str, Any]], frame_of: dict[Any, int], classes: dict[Any, str | None], *, told: bool
+    ) -> dict[int, Object]:
+        """Keep the masks; return the objects. Those whose ids are text are numbered as they come, and named so."""
+        said: list[Any] = [None if (who := _identity(a)) is None else _key(who) for a in annotations]
+        if (unsaid := said.count(None)) and unsaid < len(said):
+            raise ValueError(f"{unsaid} annotations have no track_id, and others have one")
+        texts = any(isinstance(i, str) for i in said)
+        numbers = {key: n if texts else key for n, key in enumerate(dict.fromkeys(said), 1)}
+        found: dict[int, Object] = {}
+        several: dict[int, str | None] = {}
+        for n, (a, key) in enumerate(zip(annotations, said, strict=True), 1):
+            i: int = n if key is None else numbers[key]
+            if i < 0:  # as trackers mark what is of no object: they would all be one
+                raise ValueError(f"an annotation has the track_id {i}: number objects from 1")
+            name = _in(classes, a["category_id"], "category")
+            if "segmentation" not in a:
+                raise ValueError("an annotation has no segmentation, perhaps a box alone: export the masks")
+            self._masks[_in(frame_of, a["image_id"], "image")].append((i, a["segmentation"]))
+            found.setdefault(i, Object(i, str(key) if texts else f"object {i}", name, object_colour(i)))
+            if found[i].class_name != name:
+                several[i] = found[i].class_name
+        if unsaid > 1 and len(self.frames) > 1:
+            masks = counted(unsaid, "mask becomes an object of its own", "masks become objects of their own")
+            warnings.warn(f"{self.path} has no track_id: {masks}.", stacklevel=3)
+        if crowds := sum(bool(a.get("iscrowd")) for a in annotations):
+            warnings.warn(
+                f"{self.path} marks {counted(crowds, 'mask')} as a crowd (iscrowd): taken as one object each.", stacklevel=3
+            )
+        for i, name in several.items() if not told else ():
+            warnings.warn(f"Object {i} of {self.path} has several categories: the first is taken, {name}.", stacklevel=3)
+        return found
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:
         """Return ``{object id: (Y, X) bool}``; pieces with the same ``track_id`` are one."""
@@ -202,9 +241,10 @@ class CocoMasklets:
             raise FormatError(f"Frame {frame} of {self.path} is not annotated.")
         masks: dict[int, NDArray[np.bool_]] = {}
         for i, segmentation in self._masks[frame]:
-            if isinstance(segmentation, list):
-                raise FormatError(f"{self.path} has polygons or boxes alone; only masks as run lengths are read.")
-            mask = decode_rle(segmentation, self.shape[1:])
+            try:
+                mask = decode_segmentation(segmentation, self.shape[1:])
+            except FormatError as error:
+                raise FormatError(f"{self.path}, frame {frame}: {error}") from error
             masks[i] = masks[i] | mask if i in masks else mask
         return masks
 

@@ -132,6 +132,8 @@ class CtcFolder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        if not any(self.folder.glob("*.tif")) and (self.folder / "TRA").is_dir():  # of ground truth: 01_GT
+            self.folder /= "TRA"
         paths = sorted(self.folder.glob("mask*.tif")) or sorted(self.folder.glob("man_track*.tif"))
         if not paths:
             raise FormatError(f"{self.folder} holds no mask000.tif.")
@@ -187,9 +189,7 @@ class CtcFolder:
         """Return the objects with the parents that the list of tracks has."""
         path = self._list()
         try:
-            rows = [
-                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
-            ]
+            rows = [[int(word) for word in line.split()] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, ValueError) as error:
             if isinstance(error, FileNotFoundError):  # objects.csv alone
                 return objects
@@ -224,9 +224,7 @@ class CtcFolder:
                     for r in rows
                 }
             path = self._list()
-            listed = [
-                [int(word) for word in line.split()] for line in path.read_text(encoding="ascii").splitlines() if line.strip()
-            ]
+            listed = [[int(word) for word in line.split()] for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
         except FileNotFoundError as error:
             raise FormatError(f"{self.folder} has no {TRACKS}.") from error
         except (ValueError, KeyError, IndexError) as error:

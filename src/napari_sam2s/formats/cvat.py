@@ -152,6 +152,8 @@ class CvatMasklets:
                 if element.tag == OURS:
                     self._ours = json.loads(element.text or "")
                 elif element.tag == "task":
+                    if size:  # of a project: their tracks would lie on each other
+                        raise FormatError(f"{self.path} is of several tasks: export each from CVAT.")
                     self.name = element.findtext("name") or self.name
                     size = {"length": int(element.findtext("size") or 0)}
                     for side in ("height", "width"):

@@ -87,8 +87,8 @@ class DavisFolder:
             raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
         self._paths = _by_number(pictures)
         root = folder.parent.parent
-        self._layers = {i: _by_number(layer.glob("*.png")) for i, layer in layer_folders(root, folder.name).items()}
-        self._ignore = _by_number((root / IGNORE / folder.name).glob("*.png"))
+        self._layers = {i: _by_number(pngs(layer)) for i, layer in layer_folders(root, folder.name).items()}
+        self._ignore = _by_number(pngs(root / IGNORE / folder.name))
         self._last: tuple[int, NDArray[np.integer]] | None = None
         self._palette: list[int] | None = None  # of the first picture that was read
 
@@ -187,9 +187,14 @@ class DavisFolder:
         return {}
 
 
+def pngs(folder: Path) -> list[Path]:
+    """Return the PNGs of a folder, be their ending small or capital letters; none where there is no folder."""
+    return [p for p in folder.glob("*") if p.suffix.lower() == ".png"]
+
+
 def numbered_masks(folder: Path) -> list[Path]:
     """Return the PNGs of a folder that have a frame number at the end of their names."""
-    return [p for p in folder.glob("*.png") if re.search(r"\d+$", p.stem)]
+    return [p for p in pngs(folder) if re.search(r"\d+$", p.stem)]
 
 
 def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
@@ -244,14 +249,14 @@ def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisF
     if not root.is_dir():
         raise FormatError(f"There is no folder {root}.")
     annotations = root / ANNOTATIONS if (root / ANNOTATIONS).is_dir() else root
-    if any(annotations.glob("*.png")):
+    if pngs(annotations):
         return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
     videos: dict[str, DavisFolder] = {}
     for folder in sorted(p for p in annotations.iterdir() if p.is_dir() and not is_draft(p)):
         inner = [p for p in folder.iterdir() if p.is_dir() and not is_draft(p)]
-        if not any(folder.glob("*.png")) and inner:  # a resolution between, as DAVIS's 480p
+        if not pngs(folder) and inner:  # a resolution between, as DAVIS's 480p
             videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
-        elif any(folder.glob("*.png")):
+        elif pngs(folder):
             videos[folder.name] = DavisFolder(folder, void=void)
     if not videos:
         raise FormatError(f"{root} holds no folders of PNGs.")

@@ -40,7 +40,8 @@ def reading(path: Path | str, what: str) -> Iterator[None]:
     except UnicodeDecodeError as error:  # which quotes the file's bytes
         raise FormatError(f"{path} is not {what}, or is damaged: it is not text ({error.reason}).") from error
     except (*DAMAGE, configparser.Error, struct.error) as error:
-        raise FormatError(f"{path} is not {what}, or is damaged ({error!r:.300}).") from error
+        said = " ".join(repr(error).split())  # on one line
+        raise FormatError(f"{path} is not {what}, or is damaged ({said:.300}).") from error
 
 
 def cannot_be_read(path: Path | str, error: Exception, otherwise: str) -> FormatError:

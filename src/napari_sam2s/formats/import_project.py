@@ -27,7 +27,7 @@ from napari_sam2s.wording import counted
 
 READABLE = tuple(known.name for known in FORMATS.values() if known.read is not None)
 ONE_LABEL_A_PIXEL = ("davis", "tiff", "ome-zarr")
-_NO_OBJECT = "{} shows no object (255 is void in pictures of DAVIS): give each object its own number."
+_NO_OBJECT = "{} shows no object{}: give each object its own number."
 LARGEST_SIDE = 2**31 - 1  # frames or pixels
 BATCH = 500  # rows that are written at once
 
@@ -81,12 +81,12 @@ def import_project(
         masklets = _one(read(source), name, source)
         frames, objects = annotated_frames(masklets, str(source)), sorted(masklets.objects, key=lambda o: (o.order, o.id))
         if not objects and getattr(masklets, "shape", None) is None:  # else their size is looked at first
-            raise FormatError(_NO_OBJECT.format(source))
+            raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
     _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
     if not objects:
-        raise FormatError(_NO_OBJECT.format(source))
+        raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
     if format in ONE_LABEL_A_PIXEL:
         _refuse_soft_edges(masklets, frames, source)
     _check_numbers(getattr(video, "path", None))

@@ -97,7 +97,8 @@ class MotsFolder:
                 frame, number, kind, height, width, runs = line.split(" ")
                 if int(kind) == IGNORE:
                     continue
-                classes[int(number)] = int(kind)
+                if classes.setdefault(int(number), int(kind)) != int(kind):
+                    raise ValueError(f"it has object {number} in two classes")
                 row = int(number), {"size": [int(height), int(width)], "counts": runs}
                 there = self._rows.setdefault(int(frame) - 1, [])
                 if any(n == row[0] for n, _ in there):

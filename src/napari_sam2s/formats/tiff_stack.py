@@ -93,6 +93,8 @@ class TiffStack:
         try:
             tiff = tifffile.TiffFile(self.path)
             weakref.finalize(self, tiff.close)
+            if not len(tiff.pages) or not tiff.series:
+                raise ValueError("it holds no picture")
             series, alone = tiff.series[0], written_one_by_one(tiff)
             shape = (alone, *series.shape) if alone else series.shape
             self._pages: Any = [s.pages[0] for s in tiff.series] if alone else series.pages
@@ -106,6 +108,8 @@ class TiffStack:
                 f"{self.path} is one colour picture of {shape[0]} planes, which is how tifffile writes 3 or 4 "
                 "frames by default. Write the labels again with photometric='minisblack'."
             )
+        if 0 in shape:
+            raise FormatError(f"{self.path} is empty: its shape is {shape}. Write the labels again.")
         before = [int(n) for n in shape[:-2] if n > 1] or [1] * (len(shape) > 2)  # axes of length 1 say nothing
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")

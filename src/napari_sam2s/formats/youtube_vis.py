@@ -19,7 +19,7 @@ from napari_sam2s import __version__
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import file_in, files_in, whole_file
 from napari_sam2s.formats.coco import NO_CLASS
-from napari_sam2s.formats.coco_rle import counts_of, decode_rle
+from napari_sam2s.formats.coco_rle import counts_of, decode_segmentation
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import reading, whole
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, seconds_of, shape_of
@@ -142,10 +142,8 @@ class YouTubeVisMasklets:
         masks: dict[int, NDArray[np.bool_]] = {}
         for i, masks_of in self._tracks.items():
             runs = masks_of[self._place[frame]]
-            if isinstance(runs, list):
-                raise FormatError(f"{self.path} has polygons; only masks as run lengths are read.")
             if runs is not None:
-                masks[i] = decode_rle(runs, self.shape[1:])
+                masks[i] = decode_segmentation(runs, self.shape[1:])
         return masks
 
 
