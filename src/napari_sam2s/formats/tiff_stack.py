@@ -107,7 +107,7 @@ class TiffStack:
         if len(before) != 1 or dtype.kind not in "iu" or page.samplesperpixel > 1:
             raise FormatError(f"{self.path} holds {dtype} of shape {shape}: labels are whole numbers (T, Y, X).")
         if page.compression in LOSSY:
-            raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
+            raise FormatError(f"{self.path} is compressed as JPEG, so its values are no longer ids: {REMEDY}.")
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
         self.shape = (before[0], *turned_upright(np.empty(shape[-2:], np.bool_), self._turned).shape)
         if len(self._pages) != self.shape[0]:

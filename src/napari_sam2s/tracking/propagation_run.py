@@ -55,7 +55,7 @@ class ProjectRun:
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(tracker.results, Project):
-            raise TrackingError("A run is kept in a project: give the tracker one.")
+            raise TrackingError("A run is saved in a project: give the tracker one.")
         self.tracker = tracker
         self.project = tracker.results
         self.direction = direction
@@ -162,7 +162,7 @@ class ProjectRun:
         """
         project = tracker.results
         if not isinstance(project, Project):
-            raise TrackingError("A run is kept in a project: give the tracker one.")
+            raise TrackingError("A run is saved in a project: give the tracker one.")
         run, (frame, direction, state) = _to_resume(project)
         _check_alike(run, tracker.describe())
         tracker.restore(state)
@@ -224,7 +224,7 @@ def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
     run = resumable_run(project)
     if run is None:
         tracked = project.runs or set(project.frames) - {prompt.frame for prompt in project.prompts()}
-        begin = "" if tracked else " Tracking never began: give the same `napari-sam2s track` command again."
+        begin = "" if tracked else " Tracking never started: give the same `napari-sam2s track` command again."
         raise TrackingError(f"{project.path.name} has no interrupted run to resume.{begin}")
     snapshot = project.runs.latest_snapshot(run.id)
     if snapshot is None:
@@ -257,7 +257,7 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
     then = run.provenance
     if then.get("model_hash") and then["model_hash"] != now["model_hash"]:
         raise TrackingError(
-            f"Run {run.id} was made with other weights than {then['model']} has now: take those, or track again from a prompt."
+            f"Run {run.id} was made with other weights than {then['model']} has now: use those, or track again from a prompt."
         )
     if bool(then.get("crop")) != bool(now.get("crop")):
         crop = "in crops that follow the objects" if then.get("crop") else "in the whole frame"
@@ -273,7 +273,8 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
     if speed and now["mode"] == "exact" and any(now["speed"].get(name) != value for name, value in speed.items()):
         given = ", ".join(f"{name}={value!r}" for name, value in speed.items())
         raise TrackingError(
-            f"Run {run.id} was made with other shortcuts than this tracker takes: apply Speed({given}) to the model, or track "
+            f"Run {run.id} was made with other Speed settings than this tracker has: apply Speed({given}) to the "
+            f"model, or track "
             "again from a prompt."
         )
 

@@ -122,5 +122,5 @@ def _roots(source: Path) -> list[Path]:
         return [source]
     kept = [root for root in roots if split_of(root) != "test"]
     if not kept:
-        raise TrainingError(f"{source} holds nothing but test splits (so says their {META}): name one to use it all the same.")
+        raise TrainingError(f"{source} holds only test splits (as their {META} says): name one split to use it anyway.")
     return kept

@@ -35,8 +35,8 @@ def refuse_joined(path: Path) -> None:
             place = None if finder is None else finder(content)
     except _OutOfOrder as error:
         raise VideoError(
-            f"{path}: the piece at byte {error.args[0]} belongs before another one, and frames of it would be lost. Join its "
-            "segments again, the one with the header first, then by their numbers: cat init.mp4 1.m4s 2.m4s ... > VIDEO.mp4."
+            f"{path}: the piece at byte {error.args[0]} is in the wrong place, so its frames would be lost. Join the "
+            "segments again, the header first, then in the order of their numbers: cat init.mp4 1.m4s 2.m4s ... > VIDEO.mp4."
         ) from None
     except (OSError, ValueError, struct.error, IndexError):
         return  # ffmpeg says what is wrong with it

@@ -90,7 +90,7 @@ def shown_by(page: Any) -> Look | None:
     if page.photometric in OTHER_COLOURS:
         raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
     if page.axes == "SYX" and (page.photometric == INKS or (page.photometric == LUMA and page.compression not in JPEG_CODECS)):
-        raise VideoError("The colours of the file are CMYK or YCbCr in a plane each: save it as RGB.")
+        raise VideoError("The colours of the file are CMYK or YCbCr in separate planes: save the file as RGB.")
     if page.photometric == LUMA and page.compression not in JPEG_CODECS and page.shape[-1] == 3 and page.dtype == np.uint8:
         return Look(None, 0, luma=True)
     if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.dtype == np.uint8 and page.bitspersample < 8:
@@ -158,7 +158,7 @@ def told_of_pages(tiff: Any, series: Any) -> list[str]:
             f"The file names {counted(claimed, 'picture')} and holds {pages}: the recording ended early, or it is cut off."
         )
     if series.keyframe.photometric == MOSAIC:
-        told.append("The colours of the camera are not told apart (a Bayer mosaic): its raw values are shown in grey.")
+        told.append("The file holds the camera's raw values (a Bayer mosaic). They are shown in grey, not in colour.")
     return told
 
 
