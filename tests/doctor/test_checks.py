@@ -15,6 +15,7 @@ from npe2 import DynamicPlugin, PluginManager
 from napari_sam2s.doctor import checks, examine
 from napari_sam2s.doctor.pip_commands import this_python
 from napari_sam2s.model import load_model
+from napari_sam2s.model.own_models import add_model
 
 
 def one(check):
@@ -247,12 +248,13 @@ def test_a_damaged_model(monkeypatch, tmp_path):
     assert finding.remedy.endswith("napari-sam2s models get sam2.1-tiny")
 
 
-def test_another_plugin_that_opens_videos(monkeypatch):
+@pytest.mark.parametrize("pattern", ["*.mp4", "*.MP4", "*"])
+def test_another_plugin_that_opens_videos(monkeypatch, pattern):
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
     with DynamicPlugin("napari-other-video", plugin_manager=manager) as other:
 
-        @other.contribute.reader(filename_patterns=["*.mp4"])
+        @other.contribute.reader(filename_patterns=[pattern])
         def read(path):
             """Claim what it is given."""
 
@@ -260,6 +262,34 @@ def test_another_plugin_that_opens_videos(monkeypatch):
     assert finding.verdict == "warning"
     assert "napari-other-video" in finding.found
     assert one(checks.plugins).verdict == "ok"
+
+
+def test_a_plugin_that_napari_does_not_find(monkeypatch):
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    monkeypatch.setattr(manager, "discover", lambda: 0)  # as without an entry point
+    finding = one(checks.plugins)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith("--force-reinstall --no-deps napari-sam2s")
+
+
+def test_own_models(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
+    path = tmp_path / "lab.pt"
+    path.write_bytes(b"weights")
+    add_model(path)
+    finding = one(checks.models)
+    assert (finding.verdict, finding.found) == ("ok", "lab")
+    path.write_bytes(b"weigh")
+    finding = one(checks.models)
+    assert finding.verdict == "broken"
+    assert "has changed since it was added as lab" in finding.found
+    path.unlink()
+    assert "is no longer there" in one(checks.models).found
+    (tmp_path / "models" / "own_models.json").write_text("{oops")
+    finding = one(checks.network)
+    assert (finding.verdict, finding.remedy) == ("broken", "")  # to install again would not mend it
+    assert "delete it, then add your models again" in finding.found
 
 
 def test_python_and_machine_are_named():

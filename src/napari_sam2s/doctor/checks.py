@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.doctor.findings import Finding, Verdict
 from napari_sam2s.doctor.pip_commands import MODULES, PIP, again, builds, package_of, reinstall, this_python
@@ -32,7 +33,7 @@ ISSUES = "https://github.com/napari-sam2s/napari-sam2s/issues"
 LEAST_FREE_BYTES = 2 * 10**9
 NO_FREE_BYTES = 50 * 10**6  # with less than this, nothing works that writes
 QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
-OWN_KINDS = ("*.mp4", "*.avi", "*.mov", "*.mkv")
+OWN_KINDS = ("a.mp4", "a.avi", "a.mov", "a.mkv")
 FRAMES, SIZE = 8, (240, 320)
 TRIED_ELSEWHERE = ("torch", "qtpy")  # by `network`, and by `window`, since it needs a binding of Qt
 
@@ -266,12 +267,14 @@ def network() -> Iterator[Finding]:
         yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", remedy)
         return
     from napari_sam2s.model import load_model
+    from napari_sam2s.model.own_models import FILE as OWN_LIST
     from napari_sam2s.tracking import Tracker
 
     try:
         model = load_model(device="auto")
-    except ModelError as error:  # the file of the built-in model is missing or damaged
-        yield Finding("model", "broken", str(error), f"{PIP} --force-reinstall --no-deps napari-sam2s")
+    except ModelError as error:  # the file of the built-in model, or the list of the user's own, is missing or damaged
+        remedy = "" if OWN_LIST in str(error) else f"{PIP} --force-reinstall --no-deps napari-sam2s"
+        yield Finding("model", "broken", str(error), remedy)
         return
     tracker = Tracker(model, _moving())
     tracker.prompt(1, 0, box=(60, 80, 180, 240))
@@ -298,8 +301,8 @@ def engine() -> Iterator[Finding]:
         yield Finding("engine", "broken", str(error), f"See why, then reinstall what is missing: {by_hand}")
         return
     verb = "started and answered" if alive else "started, but does not answer"
-    remedy = "" if alive else by_hand
-    yield Finding("engine", "ok" if alive else "broken", f"{verb} in {time.perf_counter() - started:.1f} s", remedy)
+    said = f"{verb} in {time.perf_counter() - started:.1f} s"
+    yield Finding("engine", "ok" if alive else "broken", said, "" if alive else by_hand)
 
 
 def models() -> Iterator[Finding]:
@@ -307,6 +310,7 @@ def models() -> Iterator[Finding]:
     from napari_sam2s.errors import ModelError
     from napari_sam2s.model.downloads import find_local, verify
     from napari_sam2s.model.model_registry import loadable
+    from napari_sam2s.model.own_models import own_models, own_weights
 
     here = {entry: path for entry in loadable().values() if not entry.built_in and (path := find_local(entry)) is not None}
     good = []
@@ -316,9 +320,19 @@ def models() -> Iterator[Finding]:
         except ModelError as error:
             remedy = f'Delete "{path}", then: napari-sam2s models get {entry.name}'
             yield Finding("models", "broken", str(error), remedy)
+    try:
+        own = own_models().values()
+    except ModelError:
+        return  # said by `network`
+    for model in own:
+        try:
+            own_weights(model)
+            good.append(model.name)
+        except ModelError as error:
+            yield Finding("models", "broken", str(error))
     if good:
         yield Finding("models", "ok", ", ".join(good))
-    elif not here:
+    elif not (here or own):
         remedy = "For real work: napari-sam2s models get sam2.1-base-plus with a GPU, or edgetam without one"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
 
@@ -329,16 +343,20 @@ def plugins() -> Iterator[Finding]:
 
     manager = PluginManager.instance()
     manager.discover()
-    others = set()
-    for manifest in manager.iter_manifests():
-        readers = manifest.contributions.readers or ()
-        if manifest.name not in ("napari", "napari-sam2s") and any(set(r.filename_patterns) & set(OWN_KINDS) for r in readers):
-            others.add(manifest.name)
-    if others:
+    readers = {manifest.name for manifest in manager.iter_manifests() if _reads_videos(manifest.contributions.readers or ())}
+    if "napari-sam2s" not in readers:
+        remedy = f"{PIP} --force-reinstall --no-deps napari-sam2s"
+        yield Finding("plugins", "broken", "napari does not find this plugin: its installation is damaged.", remedy)
+    elif others := readers - {"napari", "napari-sam2s"}:
         remedy = "Choose SAM2S when napari asks, or set it in File > Preferences > Plugins."
         yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
     else:
         yield Finding("plugins", "ok", "no other plugin opens video files")
+
+
+def _reads_videos(readers: Iterable[Any]) -> bool:
+    patterns = {pattern.lower() for reader in readers for pattern in reader.filename_patterns}  # as napari compares them
+    return any(fnmatch(video, pattern) for video in OWN_KINDS for pattern in patterns)
 
 
 def _moving() -> np.ndarray:
