@@ -45,7 +45,7 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
     """
     if state.get("clocked"):
         raise TrainingError(
-            f"{path} belongs to a run with a time limit, which cannot be resumed. Choose another folder; give the model.pt "
+            f"{path} belongs to a run paced by the clock, which cannot be resumed. Choose another folder; give the model.pt "
             "beside it as init to train it further."
         )
     before = {**_config_before(path, state), "seed": state["seed"], "model": state["name"]}
