@@ -95,7 +95,7 @@ def test_rows_behind_the_end_are_told(case, tmp_path):
         ("a,b\n1,2\n", "a table of phases has `phase`"),
         ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has one row per second"),
         ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(2 * FRAMES)), "to another video"),
-        ("frame\tphase\n3\ta\n2\tb\n", "frame 2 behind frame 3"),
+        ("frame\tphase\n3\ta\n2\tb\n", "frame 2 after frame 3"),
         ("frame\tphase\n3.5\ta\n", "not a whole number"),
         ("phase,start_s\na,nan\n", "not a table of phases"),
         ("phase,start_frame\na,soon\n", "not a table of phases"),

@@ -156,7 +156,7 @@ def test_other_recordings_are_told_of(config, draw_davis, tmp_path):
     run.learner.take_step(data[0])
     run.save()
     start(config, tmp_path / "run", recorded=[first])  # a warning would be an error
-    with pytest.warns(UserWarning, match=r"begun with other recorded videos \(v: 6 frames of 1 objects\)"):
+    with pytest.warns(UserWarning, match=r"started with other recorded videos \(v: 6 frames of 1 objects\)"):
         start(config, tmp_path / "run", recorded=[second])
 
 

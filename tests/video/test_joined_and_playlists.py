@@ -32,7 +32,7 @@ def test_files_joined_byte_by_byte(tmp_path, numbered, kind):
     with open_video(part) as video:
         assert len(video) == 6
     (tmp_path / f"all.{kind}").write_bytes(part.read_bytes() * 2)
-    with pytest.raises(VideoError, match=f"a second file begins at byte {part.stat().st_size}, as in files joined"):
+    with pytest.raises(VideoError, match=f"a second file starts at byte {part.stat().st_size}, as in files joined"):
         open_video(tmp_path / f"all.{kind}")
 
 
@@ -40,7 +40,7 @@ def test_files_joined_with_zeros_between(tmp_path, numbered):
     """As recorders fill the last block of a card."""
     part = numbered["encode"](tmp_path / "part.mp4", *KINDS["mp4"], frames=6).read_bytes()
     (tmp_path / "all.mp4").write_bytes(part + bytes(100) + part)
-    with pytest.raises(VideoError, match=f"a second file begins at byte {len(part) + 100}, as in files joined"):
+    with pytest.raises(VideoError, match=f"a second file starts at byte {len(part) + 100}, as in files joined"):
         open_video(tmp_path / "all.mp4")
     (tmp_path / "one.mp4").write_bytes(part + bytes(100))
     with open_video(tmp_path / "one.mp4") as video:

@@ -137,7 +137,7 @@ class _Table:
         numbers = [whole(float(row[frame])) for row in self._cells]
         for n, after in pairwise(numbers):
             if after <= n:
-                raise FormatError(f"{self._path} has frame {after} behind frame {n}: a row for each frame, in their order.")
+                raise FormatError(f"{self._path} has frame {after} after frame {n}: give one row for each frame, in order.")
         if not numbers:
             return []
         step = int(median(b - a for a, b in pairwise(numbers))) if len(numbers) > 1 else 1

@@ -86,7 +86,7 @@ class TrainingRun:
         self.validated = state.get("validated", self.step)
         if self.recordings != state.get("recordings", self.recordings) and self.step < self.config.steps and self.main:
             warnings.warn(
-                f"{self.folder} was begun with other recorded videos ({'; '.join(state['recordings']) or 'none'}): from step "
+                f"{self.folder} was started with other recorded videos ({'; '.join(state['recordings']) or 'none'}): from step "
                 f"{self.step} on it learns from those that you give now.",
                 stacklevel=2,
             )

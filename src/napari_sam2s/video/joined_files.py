@@ -43,7 +43,7 @@ def refuse_joined(path: Path) -> None:
     if place is not None:
         name, part = quoted(path.name), quoted(f"{path.stem}-2{path.suffix}")
         raise VideoError(
-            f"{path}: a second file begins at byte {place}, as in files joined byte by byte, and only the first would be "
+            f"{path}: a second file starts at byte {place}, as in files joined byte by byte, and only the first would be "
             f"shown. Open its parts one by one, or join them with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv; the "
             f"second is cut out with: tail -c +{place + 1} {name} > {part}."
         )

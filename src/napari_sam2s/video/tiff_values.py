@@ -152,7 +152,7 @@ def told_of_pages(tiff: Any, series: Any) -> list[str]:
     pages, named = len(tiff.pages), sum(_planes(s) for s in tiff.series)
     claimed = int((tiff.imagej_metadata or {}).get("images", 0)) if tiff.is_imagej else 0
     if (tiff.is_ome or tiff.is_imagej) and pages > named and not any(s.is_pyramidal for s in tiff.series):
-        told.append(f"The file has {counted(pages, 'page')}, of which its metadata names {named}: these are shown.")
+        told.append(f"The file has {counted(pages, 'page')}, but its metadata names only {named}: these are shown.")
     if claimed > len(series.pages) > 1 and pages == len(series.pages):
         told.append(
             f"The file names {counted(claimed, 'picture')} and holds {pages}: the recording ended early, or it is cut off."
