@@ -178,7 +178,7 @@ def links(studio: Studio, folder: Path) -> QWidget:
         writer.write(t, masks | ({who.id: mine} if t < back - 8 else {again.id: mine} if t >= back else {}))
     writer.finish([*case.objects, again], shown)
     link = {"video": "case", "frame": back, "object": again.id, "category": who.class_name, "same_as": None}
-    link |= {"reason": "one of its kind was seen before and may have come back"}
+    link |= {"reason": "an object of its class was seen before and may have come back"}
     link |= {"candidates": [{"object": who.id, "overlap": 0.41}]}
     (folder / "SA-SV" / "review.json").write_text(json.dumps({"links": [link]}))
     studio.viewer.layers.clear()

@@ -86,7 +86,7 @@ def test_videos_of_a_folder_are_found_and_what_prompts_them_is_none(tmp_path):
 
 
 def test_what_is_no_batch_is_refused(tmp_path):
-    with pytest.raises(TrackingError, match="no video"):
+    with pytest.raises(TrackingError, match="No video was found"):
         find_batch([tmp_path])
     with pytest.raises(TrackingError, match="no file or folder"):
         find_batch([tmp_path / "none.mp4"])

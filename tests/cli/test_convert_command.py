@@ -57,7 +57,10 @@ def test_dry_run_then_convert(capsys, source, tmp_path):
 def test_an_unverified_layout_is_said(capsys, tmp_path):
     code, _, err = run(capsys, "convert", "robotool", tmp_path, "--dry-run")
     assert code == 2
-    assert "RoboTool: the layout could not be looked up; the first surprise stops the conversion. Read as: images/*" in err
+    assert (
+        "RoboTool: the layout is not documented; the conversion stops at the first file that differs from it. Read "
+        "as: images/*" in err
+    )
 
 
 @pytest.mark.parametrize(

@@ -401,7 +401,7 @@ WRONG = [
     ("grasp", _edit("*_train.json", lambda d: d.pop("images")), "is not a COCO file"),
     ("grasp", _remove("CASE001/00000.jpg"), "There is no picture"),
     ("autolaparo", _paint("masks/*.png", 30), "unknown value 30"),
-    ("autolaparo", _rename("imgs/001001.jpg", "1001.jpg"), "not named by six digits"),
+    ("autolaparo", _rename("imgs/001001.jpg", "1001.jpg"), "not named with six digits"),
     ("dsad", _noise("liver/02/mask00.png"), "not a black and white mask"),
     ("dsad", _remove("liver/02/mask00.png"), "no partner"),
     ("polypgen", _noise("*_mask.jpg"), "not a black and white mask"),
@@ -412,7 +412,7 @@ WRONG = [
     ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n"), "does not fit the 1 label of"),
     ("endoscapes", lambda root: (root / "insseg" / "1_14050.csv").write_text("5\n9\n"), "unknown label 9"),
     ("kvasir-seg", _noise("masks/*.jpg"), "not a black and white mask"),
-    ("bkai-igh", _noise("train_gt/train_gt/*.jpeg"), "like none of the 3 known colours"),
+    ("bkai-igh", _noise("train_gt/train_gt/*.jpeg"), "close to none of the 3 known colours"),
     ("robotool", _noise("masks/a1.png"), "not a black and white mask"),
     ("art-net", _remove("masks/a1.png"), "no partner"),
     ("surgai3.8k", _noise("masks/0.png"), "not a black and white mask"),
@@ -458,7 +458,7 @@ def test_more_objects_than_a_palette_holds(tmp_path, trees, monkeypatch):
         trees.paint(place / "masks_seq1" / f"{t}_mask.png", places, (100, 100))
     report = convert(DATASETS["polypgen"], tmp_path / "source", tmp_path / "target")
     assert report.made[0].masklets == 30
-    assert "PolypGen: 1 video has objects beyond 254, which only Annotations_objects holds" in report.differences
+    assert "PolypGen: 1 video has objects beyond number 254, which are only in Annotations_objects" in report.differences
     video = read_davis(tmp_path / "target" / "PolypGen")["seq1"]
     assert video.frames == [0, 1, 2]
     assert video.labels(2).max() == 0

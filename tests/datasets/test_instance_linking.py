@@ -65,7 +65,7 @@ def test_a_jump_is_listed_and_a_tracker_settles_it():
     assert ids == [[1], [2]]
     [doubt] = doubts
     assert (doubt.frame, doubt.object, doubt.category, doubt.candidates) == (1, 2, "grasper", ((1, 0.0),))
-    assert "no longer found" in doubt.reason
+    assert "object of its class was lost" in doubt.reason
     ids, doubts = follow(frames, lambda pictures, masks: {i: box(30, 88) for i in masks})
     assert ids == [[1], [1]]
     assert doubts == []
@@ -127,7 +127,7 @@ def test_the_source_s_number_settles_a_weak_overlap_or_contradicts():
     assert doubts == []
     ids, doubts = follow([[(box(5, 5), "1"), (box(5, 60), "2")], [(box(5, 6), "2"), (box(5, 61), "1")]])
     assert ids == [[1, 2], [3, 4]]
-    assert [d.reason for d in doubts] == ["the source's own number says that it is another"] * 2
+    assert [d.reason for d in doubts] == ["the number in the source says that it is another object"] * 2
 
 
 def test_still_things_cost_the_tracker_nothing():

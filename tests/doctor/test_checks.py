@@ -13,7 +13,9 @@ import pytest
 from npe2 import DynamicPlugin, PluginManager
 
 from napari_sam2s.doctor import checks, examine
+from napari_sam2s.doctor.pip_commands import this_python
 from napari_sam2s.model import load_model
+from napari_sam2s.model.own_models import add_model
 
 
 def one(check):
@@ -67,8 +69,65 @@ def test_qt_cannot_open_a_window(monkeypatch):
 
 @pytest.mark.parametrize(("script", "verdict"), [("raise ImportError('No module named PyQt6')", "warning"), ("", "broken")])
 def test_no_binding_and_no_opengl(monkeypatch, script, verdict):
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    if script:
+        monkeypatch.setattr(metadata, "version", lambda name: (_ for _ in ()).throw(metadata.PackageNotFoundError(name)))
     monkeypatch.setattr(checks, "_WINDOW", script or 'print(\'["PyQt6", "6", "xcb", ""]\')')
     assert one(checks.window).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "variable", "value", "remedy"),
+    [
+        ("warning", "QT_QPA_PLATFORM", "offscreen", "QT_QPA_PLATFORM is set to offscreen. Unset it."),
+        ("broken", "QT_API", "qt9", "QT_API is set to qt9. Unset it."),
+        ("broken", "DISPLAY", ":987", "DISPLAY is set to :987, where no screen answers. Log in again, or connect with ssh -X."),
+    ],
+)
+def test_a_variable_of_the_environment_is_wrong(monkeypatch, verdict, variable, value, remedy):
+    for name in ("QT_QPA_PLATFORM", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv(variable, value)
+    finding = one(checks.window)
+    assert (finding.verdict, finding.remedy) == (verdict, remedy)
+    assert "Traceback" not in finding.found
+
+
+def test_what_napari_draws_with_is_missing(monkeypatch):
+    """Qt is there, so to install it changes nothing."""
+    monkeypatch.setattr(
+        checks, "_WINDOW", "import sys; sys.modules['vispy'] = None; raise ModuleNotFoundError(\"No module named 'vispy'\")"
+    )
+    finding = one(checks.window)
+    assert (finding.verdict, finding.found) == ("broken", "vispy, which napari draws with, is missing.")
+    assert finding.remedy.endswith(f'--force-reinstall --no-deps "vispy=={metadata.version("vispy")}"')
+
+
+def test_a_binding_whose_files_are_lost(monkeypatch):
+    """Pip would say that it is there already."""
+    monkeypatch.setattr(checks, "_WINDOW", "raise ModuleNotFoundError(\"No module named 'PySide6'\")")
+    monkeypatch.setattr(metadata, "version", lambda name: "6.11.3")
+    monkeypatch.setattr(
+        metadata, "requires", lambda name: ["shiboken6==6.11.3", "PySide6_Essentials==6.11.3", "tomli; python_version < '3.11'"]
+    )
+    finding = one(checks.window)
+    assert (finding.verdict, finding.found) == ("broken", "PySide6 6.11.3 is damaged: only the command line works.")
+    wanted = '--force-reinstall --no-deps "PySide6==6.11.3" "shiboken6==6.11.3" "PySide6_Essentials==6.11.3"'
+    assert finding.remedy.endswith(wanted)
+
+
+def test_a_module_that_many_packages_need_is_one_finding(monkeypatch, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("import numpy.gone\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(metadata, "requires", lambda name: ["one", "two"])
+    true_version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "1.0" if name in ("one", "two") else true_version(name))
+    finding = one(checks.packages)
+    assert "one 1.0 cannot be imported" in finding.found
+    assert "two 1.0 cannot be imported" in finding.found
+    assert finding.remedy.endswith(f'--force-reinstall --no-deps "numpy=={true_version("numpy")}"')
 
 
 def test_a_binding_that_ends_python(monkeypatch):
@@ -155,7 +214,7 @@ def test_a_module_that_cannot_be_imported(monkeypatch, module, package):
     monkeypatch.setitem(sys.modules, module, None)
     (finding,) = examine([("part", lambda: [importlib.import_module(module)])])
     assert finding.verdict == "broken"
-    assert finding.remedy.endswith(f"-m pip install --force-reinstall {package}")
+    assert finding.remedy.endswith(f'-m pip install --force-reinstall --no-deps "{package}=={metadata.version(package)}"')
 
 
 def test_doctor_starts_without_numpy():
@@ -165,9 +224,9 @@ def test_doctor_starts_without_numpy():
 
 def test_the_command_is_for_this_python(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: str(tmp_path / name))
-    assert checks._this_python() == sys.executable
+    assert this_python() == sys.executable
     monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
-    assert checks._this_python() == Path(sys.executable).name
+    assert this_python() == Path(sys.executable).name
 
 
 def test_an_engine_that_does_not_start(monkeypatch, tmp_path):
@@ -189,12 +248,13 @@ def test_a_damaged_model(monkeypatch, tmp_path):
     assert finding.remedy.endswith("napari-sam2s models get sam2.1-tiny")
 
 
-def test_another_plugin_that_opens_videos(monkeypatch):
+@pytest.mark.parametrize("pattern", ["*.mp4", "*.MP4", "*"])
+def test_another_plugin_that_opens_videos(monkeypatch, pattern):
     manager = PluginManager()
     monkeypatch.setattr(PluginManager, "instance", lambda: manager)
     with DynamicPlugin("napari-other-video", plugin_manager=manager) as other:
 
-        @other.contribute.reader(filename_patterns=["*.mp4"])
+        @other.contribute.reader(filename_patterns=[pattern])
         def read(path):
             """Claim what it is given."""
 
@@ -202,6 +262,34 @@ def test_another_plugin_that_opens_videos(monkeypatch):
     assert finding.verdict == "warning"
     assert "napari-other-video" in finding.found
     assert one(checks.plugins).verdict == "ok"
+
+
+def test_a_plugin_that_napari_does_not_find(monkeypatch):
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
+    monkeypatch.setattr(manager, "discover", lambda: 0)  # as without an entry point
+    finding = one(checks.plugins)
+    assert finding.verdict == "broken"
+    assert finding.remedy.endswith("--force-reinstall --no-deps napari-sam2s")
+
+
+def test_own_models(monkeypatch, tmp_path):
+    monkeypatch.setenv("SAM2S_MODEL_DIR", str(tmp_path))
+    path = tmp_path / "lab.pt"
+    path.write_bytes(b"weights")
+    add_model(path)
+    finding = one(checks.models)
+    assert (finding.verdict, finding.found) == ("ok", "lab")
+    path.write_bytes(b"weigh")
+    finding = one(checks.models)
+    assert finding.verdict == "broken"
+    assert "has changed since it was added as lab" in finding.found
+    path.unlink()
+    assert "is no longer there" in one(checks.models).found
+    (tmp_path / "models" / "own_models.json").write_text("{oops")
+    finding = one(checks.network)
+    assert (finding.verdict, finding.remedy) == ("broken", "")  # to install again would not mend it
+    assert "delete it, then add your models again" in finding.found
 
 
 def test_python_and_machine_are_named():

@@ -294,7 +294,7 @@ def test_other_ids_than_those_of_the_truth_are_told():
     ("change", "words"),
     [
         (lambda truth: truth.transpose(0, 2, 1), r"have the sizes \(16, 12\) and \(12, 16\)"),
-        (lambda truth: np.ma.array(truth, mask=truth > 0), "masked out"),
+        (lambda truth: np.ma.array(truth, mask=truth > 0), "are masked"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_also_where_no_mask_shows_it(change, words):

@@ -47,7 +47,7 @@ def frozen(tmp_path):
 def test_a_file_in_place_of_the_folder(tmp_path, tracked, name):
     (tmp_path / "out").write_text("mine")
     for folder in (tmp_path / "out", tmp_path / "out" / "further"):
-        with pytest.raises(FormatError, match=r"cannot be written, as .*out.* is a file: choose another folder"):
+        with pytest.raises(FormatError, match=r"cannot be written because .*out.* is a file: choose another folder"):
             tracked.export(folder, name)
     assert (tmp_path / "out").read_text() == "mine"
 

@@ -91,14 +91,14 @@ def test_other_peoples_files(tmp_path):
         "annotations": [{"image_id": 9, "category_id": 1, "segmentation": segmentation}] * 2,
     }
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match="no track_id: 2 masks become objects of their own"):
+    with pytest.warns(UserWarning, match="no track_id: 2 masks become separate objects"):
         [back] = read_coco(tmp_path / "x.json").values()
     assert back.frames == [0, 1]
     assert back.masks(0) == {}
     assert {i: int(m.sum()) for i, m in back.masks(1).items()} == {1: 2, 2: 2}
     facts["annotations"][0]["segmentation"] = [[0, 0, 2, 0, 2, 2, 0, 2]]
     (tmp_path / "x.json").write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match="of their own"):
+    with pytest.warns(UserWarning, match="separate objects"):
         assert next(iter(read_coco(tmp_path / "x.json").values())).masks(1)[1].tolist() == [[True, True, False]] * 2
 
 
@@ -133,7 +133,7 @@ def test_which_object_a_mask_is_of_as_several_programs_write_it(tmp_path, sparse
     for a in facts["annotations"]:
         a.pop(names, None)
     path.write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match=r"no track_id: 5 masks become objects of their own"):
+    with pytest.warns(UserWarning, match=r"no track_id: 5 masks become separate objects"):
         read_coco(path)
 
 
@@ -154,9 +154,9 @@ def of_others(path, names, **more):
         (["f0.png", "f1.png", "f10.png", "f2.png"], [0, 1, 10, 2], ""),  # sorted as text
         (["v/00000.jpg", "v/00005.jpg", "v/00010.jpg"], [0, 5, 10], ""),  # every fifth frame is annotated
         (["00001.jpg", "00002.jpg", "00004.jpg"], [0, 1, 3], ""),  # as ffmpeg counts
-        (["f100.png", "f101.png"], [100, 101], "are taken as the frames 100 to 101 of their names"),
+        (["f100.png", "f101.png"], [100, 101], "are read as the frames 100 to 101 of their names"),
         (["f_002_png.rf.0a1b.jpg", "f_000_png.rf.9c.jpg", "f_001_png.rf.77.jpg"], [2, 0, 1], ""),  # Roboflow's
-        (["left.png", "right.png"], [0, 1], "tell no order: that of their ids is taken"),
+        (["left.png", "right.png"], [0, 1], "give no order: the order of their ids is used"),
     ],
 )
 def test_which_frame_an_image_is(tmp_path, names, frames, told):
@@ -184,7 +184,7 @@ def test_an_object_of_several_categories_is_told(tmp_path):
     facts["categories"].append({"id": 2, "name": "b"})
     facts["annotations"][1]["category_id"] = 2
     (tmp_path / "a.json").write_text(json.dumps(facts))
-    with pytest.warns(UserWarning, match="Object 1 of .* has several categories: the first is taken, a"):
+    with pytest.warns(UserWarning, match="Object 1 of .* has several categories. The first is used: a"):
         assert CocoMasklets(tmp_path / "a.json").objects[0].class_name == "a"
 
 

@@ -82,7 +82,7 @@ def test_a_mask_of_another_size_is_refused_before_it_is_made(tmp_path, three):
     facts = json.loads(path.read_text())
     facts["masklet"][0][0] = {"size": [100_000, 100_000], "counts": [0, 10**10]}
     path.write_text(json.dumps(facts))
-    with pytest.raises(FormatError, match=r"of \(100000, 100000\) pixels .*its frames are of \(\d+, \d+\)"):
+    with pytest.raises(FormatError, match=r"has \(100000, 100000\) pixels .*its frames are of \(\d+, \d+\)"):
         read_sav(path)["case"].masks(0)
 
 
@@ -230,7 +230,8 @@ def test_a_project_in_every_format(tmp_path, three):
                     made = project.export(tmp_path / name, name)
             assert made.exists()
         with pytest.raises(
-            ProjectError, match="'jpeg' is not a format we write; there are 'davis', 'coco', 'csv', 'objects', 'sav'"
+            ProjectError,
+            match=r"'jpeg' is not a format that can be written\. Formats: 'davis', 'coco', 'csv', 'objects', 'sav'",
         ):
             project.export(tmp_path, "jpeg")
     read = {

@@ -223,7 +223,7 @@ def test_times_are_those_of_the_video(tmp_path, three):
     path = export(three, "case", tmp_path, "youtube-vis")
     assert json.loads(path.read_text())["videos"][0]["time_s"] == [t / 25 for t in range(6)]
     three.shape = (9, *SIZE)
-    with pytest.raises(FormatError, match="The video has 7 frames, and the masks are of one with 9"):
+    with pytest.raises(FormatError, match="The video has 7 frames, and the masks belong to one with 9"):
         export(three, "case", tmp_path, "coco", video=Slow())
 
 

@@ -125,7 +125,7 @@ def test_pictures_of_floats_are_refused(case, tmp_path, name):
 
 
 def test_bad_input(case, tmp_path):
-    with pytest.raises(FormatError, match="not a format we read"):
+    with pytest.raises(FormatError, match="not a format that can be read"):
         import_project(tmp_path, "csv", tmp_path / "s.sam2s")
     with pytest.raises(FormatError, match="exists already"):
         import_project(tmp_path, "tiff", case.path)
@@ -267,7 +267,7 @@ def test_stacks_as_several_programs_write_them(tmp_path, how):
 def test_values_that_are_no_labels_any_more(tmp_path):
     labels = labels_of_two().astype(np.uint8)
     tifffile.imwrite(tmp_path / "jpeg.tif", labels.repeat(8, 1).repeat(8, 2) * 20, photometric="minisblack", compression="jpeg")
-    with pytest.raises(FormatError, match="is compressed as JPEG, so its values are not ids any more"):
+    with pytest.raises(FormatError, match="is compressed as JPEG, so its values are no longer ids"):
         import_project(tmp_path / "jpeg.tif", "tiff", tmp_path / "new.sam2s")
     small = Image.fromarray(np.where(labels[0] > 0, 255, 0).astype(np.uint8))
     (tmp_path / "soft").mkdir()

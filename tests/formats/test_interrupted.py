@@ -62,7 +62,7 @@ def test_what_is_interrupted_leaves_what_was_there(name, tmp_path):
     write(name, Noise(), tmp_path)
     before = {path: (tmp_path / path).read_bytes() for path in files(tmp_path)}
     assert before
-    with pytest.raises(FormatError, match="exists already: choose another place, or say --overwrite"):  # whatever the format
+    with pytest.raises(FormatError, match="exists already: choose another place, or give --overwrite"):  # whatever the format
         write(name, Noise(), tmp_path)
     assert {path: (tmp_path / path).read_bytes() for path in files(tmp_path)} == before
     with pytest.raises(KeyboardInterrupt):

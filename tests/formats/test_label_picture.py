@@ -253,7 +253,7 @@ def test_a_palette_picture_of_void_alone(tmp_path):
     picture = Image.fromarray(disc(0), "L").convert("P")
     picture.putdata([255 * (v > 100) for v in disc(0).ravel().tolist()])
     picture.save(tmp_path / "void.png")
-    with pytest.raises(FormatError, match="255 alone, which is void"):
+    with pytest.raises(FormatError, match="255 alone, which means void"):
         read_label_picture(tmp_path / "void.png", 0)
 
 

@@ -110,7 +110,7 @@ def test_what_is_a_division_and_what_has_come_back(tmp_path, lines, found):
 def test_a_parent_that_is_not_seen_before_is_told(tmp_path):
     late = Gaps()
     late.objects = (Object(9, "mother"), Object(4, "child", parent=9))
-    with pytest.warns(UserWarning, match="01: child has no parent in this format.* Mark the mother absent"):
+    with pytest.warns(UserWarning, match="01: child has no parent in this format.* Mark the mother as absent"):
         out = write_ctc(late, tmp_path, "01")
     assert (out / "res_track.txt").read_text() == "1 0 0 0\n2 2 2 1\n3 4 4 0\n4 6 6 3\n"
 

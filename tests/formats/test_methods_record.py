@@ -102,7 +102,7 @@ def test_paragraph_and_bibtex(project, tmp_path, capsys):
         ({"model": "sam2.1-tiny", "model_source": "sam2.1-tiny"}, "the model sam2.1-tiny (SHA-256 of", None),
         (
             {"differences": "1 tensor is unknown (slots.a)"},
-            "...) without what did not fit that network (1 tensor is unknown (slots.a)), at 512 pixels",
+            "...) without the parts that did not fit that network (1 tensor is unknown (slots.a)), at 512 pixels",
             "zhou2025edgetam",
         ),
     ],

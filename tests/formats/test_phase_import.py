@@ -83,7 +83,7 @@ def test_tables_of_others(case, tmp_path, text, fps, expected):
 def test_rows_behind_the_end_are_told(case, tmp_path):
     path = tmp_path / "table.txt"
     path.write_text("frame\tphase\n" + "".join(f"{t}\ta\n" for t in range(FRAMES + 3)), encoding="utf-8")
-    with pytest.warns(UserWarning, match="goes on for 3 frames"):
+    with pytest.warns(UserWarning, match="continues for 3 frames"):
         import_phases(case, path)
     assert phases(case) == [("a", 0, FRAMES)]
 
@@ -94,8 +94,8 @@ def test_rows_behind_the_end_are_told(case, tmp_path):
         ("", "is empty"),
         ("a,b\n1,2\n", "a table of phases has `phase`"),
         ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(4)), "--fps 1 if it has one row per second"),
-        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(2 * FRAMES)), "of another video"),
-        ("frame\tphase\n3\ta\n2\tb\n", "frame 2 behind frame 3"),
+        ("frame\tphase\n" + "".join(f"{t}\t0\n" for t in range(2 * FRAMES)), "to another video"),
+        ("frame\tphase\n3\ta\n2\tb\n", "frame 2 after frame 3"),
         ("frame\tphase\n3.5\ta\n", "not a whole number"),
         ("phase,start_s\na,nan\n", "not a table of phases"),
         ("phase,start_frame\na,soon\n", "not a table of phases"),

@@ -100,7 +100,9 @@ def test_a_file_of_any_name(tmp_path, name):
 
 
 def test_what_a_format_does_not_have_is_told(overlapping, tmp_path):
-    with pytest.raises(ProjectError, match=r"'jpeg' is not a format we write; there are 'davis', 'coco', .*'overlay'"):
+    with pytest.raises(
+        ProjectError, match=r"'jpeg' is not a format that can be written. Formats: 'davis', 'coco', " r".*'overlay'"
+    ):
         overlapping.export(tmp_path, "jpeg")
     with pytest.raises(ProjectError, match="'words' is an option of 'overlay' and 'gif', not of 'csv'"):
         overlapping.export(tmp_path, "csv", words="names")
@@ -130,7 +132,7 @@ FOREIGN = {  # what somebody's own class of masks may give, and what is said of 
     "a frame beyond": ({"frames": [0, 7]}, "frame 7, but the video has 3 frames"),
     "probabilities": ({"mask": np.linspace(0, 1, 20).reshape(4, 5)}, "as probabilities do"),
     "another size": ({"mask": np.ones((4, 6), bool)}, r"shape of the frame, \(4, 5\)"),
-    "a video of other frames": ({"shape": (9, 4, 5)}, "The video has 3 frames, and the masks are of one with 9"),
+    "a video of other frames": ({"shape": (9, 4, 5)}, "The video has 3 frames, and the masks belong to one with 9"),
 }
 
 
@@ -180,7 +182,7 @@ def test_a_file_that_no_format_writes_is_no_folder_of_pictures(tmp_path, target)
 )
 def test_a_file_of_another_format_is_not_made_a_folder_of_pictures(overlapping, tmp_path, target):
     overlapping.close()
-    with pytest.raises(FormatError, match=rf"{target} names no format. Name a folder and the format"):
+    with pytest.raises(FormatError, match=rf"{target} names no format. Name a folder and a format"):
         export(overlapping, "case", tmp_path / target)
     assert main(["export", str(tmp_path / "case.sam2s"), str(tmp_path / target)]) == 2
     assert not (tmp_path / target).exists()

@@ -130,7 +130,7 @@ def test_a_log_that_is_damaged_is_told(killed, tmp_path, cut):
 
 def test_no_project_is_made_beside_a_log_that_is_left(killed, tmp_path):
     shutil.copy(log_of(killed[0]), tmp_path / "case.sam2s-wal")
-    with pytest.raises(ProjectError, match="left of a project that is gone"):
+    with pytest.raises(ProjectError, match="left from a project that no longer exists"):
         Project.create(tmp_path / "case.sam2s", VIDEO)
     assert [path.name for path in tmp_path.iterdir()] == ["case.sam2s-wal"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -57,7 +59,7 @@ def test_a_stripped_copy_has_none_of_it_and_all_masks(project, tmp_path, capsys)
         assert (facts["model_files"], facts["steps"], facts["first"]) == ([], 0, None)
         assert [copy.mask(t, 1).sum() for t in range(3)] == [16 * 32] * 3
         assert copy.add_object("new").id == 3  # ids are not given twice
-        assert copy.runs[0].provenance["model_source"] == "m.pt"
+        assert copy.runs[0].provenance["model_source"] == "(name removed)"
         assert copy.runs[0].status == "finished"
         with pytest.raises(ProjectError, match="resume it in the project itself"):
             copy.runs.resume(1)
@@ -94,3 +96,29 @@ def test_the_masks_of_an_undone_run_are_not_in_the_stripped_copy(tmp_path):
     with sam2s.Project.open(copy_stripped(tmp_path / "case.sam2s", tmp_path / "shared.sam2s")) as shared:
         assert shared.store.rows("SELECT 1 FROM masks") == []
         assert shared.store.known == "masks"
+
+
+def test_memory_of_runs_and_files_of_models_are_not_in_the_stripped_copy(tmp_path):
+    """A snapshot holds what a network saw in the pictures; a file's name, and a data set's folder, may be a person's."""
+    seen = io.BytesIO()
+    with zipfile.ZipFile(seen, "w") as archive:
+        archive.writestr("archive/data.pkl", "seen pixels")
+    with sam2s.Project.create(tmp_path / "case.sam2s", np.zeros((4, 24, 32, 3), np.uint8)) as project:
+        one, other = project.add_object(), project.add_object()
+        for index, name in enumerate(("miller.pt", "C:\\lab_of_smith\\m.pt", "medsam2")):
+            facts = {"model": "sam2s-nano", "model_source": name, "class_names": ["Miller's hook"]}
+            run = project.runs.start(next_frame=index, stop_frame=4, direction="forward", snapshot=seen.getvalue(), **facts)
+            project.runs.finish(run, "interrupted")
+        project.write_masks([(t, i, np.ones((24, 32), bool), None) for t in range(4) for i in (one.id, other.id)])
+        project.links.add(other.id, 2, [(one.id, 0.3)], "may be the same", {"list": "review.json", "video": "miller_1970"})
+        facts = private_facts(project.store)
+    assert facts["model_files"] == ["C:\\lab_of_smith\\m.pt", "miller.pt"]
+    assert (facts["models"], facts["model_classes"]) == (["medsam2"], ["Miller's hook"])
+    stripped = copy_stripped(tmp_path / "case.sam2s", tmp_path / "shared.sam2s")
+    assert not [secret for secret in (b"seen pixels", b"miller", b"lab_of_smith") if secret in stripped.read_bytes()]
+    with sam2s.Project.open(stripped) as shared:
+        assert [run.provenance["model_source"] for run in shared.runs] == ["(name removed)", "(name removed)", "medsam2"]
+        assert [(link.reason, link.source) for link in shared.links] == [("may be the same", {})]
+        assert private_facts(shared.store)["model_files"] == []
+        with pytest.raises(ProjectError, match="resume it in the project itself"):
+            shared.runs.resume(3)

@@ -264,7 +264,7 @@ def test_a_table_is_replaced_only_if_told_and_needs_masks(tmp_path, capsys):
         before = out.read_bytes()
         project.write_masks([(1, 1, np.ones(SIZE, bool), None)])
         assert main(words) == 2
-        assert "exists already: choose another place, or say --overwrite" in capsys.readouterr().err
+        assert "exists already: choose another place, or give --overwrite" in capsys.readouterr().err
         assert out.read_bytes() == before
         assert main([*words, "--overwrite"]) == 0
         assert len(out.read_text().splitlines()) == 3

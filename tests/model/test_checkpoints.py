@@ -166,7 +166,7 @@ class Evil:
 
 def test_code_is_never_run_and_named(nano, tmp_path, capsys):
     torch.save({**nano, "args": Evil()}, tmp_path / "x.pt")
-    with pytest.raises(ModelError, match=r"holds (builtins\.)?print, which is code and is not run") as told:
+    with pytest.raises(ModelError, match=r"holds (builtins\.)?print, which is code, and code is not run") as told:
         load_model(tmp_path / "x.pt")
     assert "\x1b" not in str(told.value)
     assert "never run" not in capsys.readouterr().out
@@ -190,15 +190,15 @@ def test_code_is_never_run_and_named(nano, tmp_path, capsys):
         ({"model": {"image_encoder.patch_embed.proj.weight": torch.zeros(1)}}, "SAM 1"),
         ({"vision_encoder.neck.weight": torch.zeros(1), "memory_attention.a": torch.zeros(1)}, "transformers"),
         ({"detector.a": torch.zeros(1), "tracker.b": torch.zeros(1)}, "a part of SAM 3 without its image encoder"),
-        ({"model": {"image_encoder.body.weight": torch.zeros(1)}}, "another trunk"),
+        ({"model": {"image_encoder.body.weight": torch.zeros(1)}}, "an unknown trunk"),
         ({"model": {"sam_mask_decoder.iou_token.weight": torch.zeros(1)}}, "without its image encoder: save the whole"),
-        ({"image_encoder.trunk.blocks.0.attn.qkv.lora_A.weight": torch.zeros(1)}, "LoRA apart from its network: merge"),
+        ({"image_encoder.trunk.blocks.0.attn.qkv.lora_A.weight": torch.zeros(1)}, "LoRA weights without their network: merge"),
         ({"image_encoder.trunk.patch_embed.proj.weight": torch.zeros(())}, "unexpected shape"),
         ({"model": {}}, "holds no weights"),
         ([1, 2], "list"),
         ({"model": {"a": torch.zeros(1)}, "config": {"name": "x", "trunk": {}, "wings": 2}}, "newer"),
-        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"embed_dim": 10**9}}}, "no network can be made"),
-        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"stages": 5}}}, "no network can be made"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"embed_dim": 10**9}}}, "no network can be built"),
+        ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {"stages": 5}}}, "no network can be built"),
         ({"model": {"a": torch.zeros(1)}, "config": {"trunk": {}, "edge_radius": "x", "name": 1}}, "cannot draw edges"),
     ],
 )

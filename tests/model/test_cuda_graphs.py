@@ -87,7 +87,8 @@ def test_what_cannot_be_recorded_runs_as_usual_and_says_so_once(caplog):
         for shape in (2, 3, 2):
             torch.testing.assert_close(graphs("double", None, double, torch.ones(shape)), torch.full((shape,), 2.0))
     assert [r.getMessage() for r in caplog.records] == [
-        "No CUDA graph of 'double', which goes on without (operation not permitted when stream is capturing)."
+        "A CUDA graph of 'double' could not be recorded, so it runs without one (operation not permitted when stream "
+        "is capturing)."
     ]
     assert graphs.failed == {"double"}
 

@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 def test_terms_name_what_a_licence_forbids(monkeypatch):
     known = registry()
     assert "research and education" in terms(known["medsam2"])
-    assert "not pinned" in terms(known["medsam2-us-heart"])
+    assert "not known in advance" in terms(known["medsam2-us-heart"])
     assert terms(known["sam2.1-tiny"]) == "sam2.1-tiny: 156 MB from dl.fbaipublicfiles.com, licence Apache-2.0."
     monkeypatch.setenv("SAM2S_MODEL_MIRROR", "https://mirror.example/weights")
     assert "156 MB from mirror.example," in terms(known["sam2.1-tiny"])
@@ -122,7 +122,7 @@ def test_own_models_are_named_and_their_size_is_remembered(folder, capsys, nano_
     nano = load_model(device="cpu")  # a copy of which "lab" is
     assert nano.image_size == registry()["sam2s-nano"].input_size
     moved = file.rename(folder / "moved.pt")
-    with pytest.raises(ModelError, match="has gone"):
+    with pytest.raises(ModelError, match="is no longer there"):
         find_weights("lab")
     assert add_model(moved, "lab").input_size == 512  # known by its content
     remember_size(moved, 768)

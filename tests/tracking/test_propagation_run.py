@@ -361,7 +361,7 @@ def test_a_run_that_does_not_say_how_it_was_made(tmp_path, wrong):
 def test_masks_that_no_run_made_are_not_called_untracked(tmp_path):
     with Project.create(tmp_path / "a.sam2s", np.zeros((3, 32, 32, 3), np.uint8)) as project:
         project.add_object()
-        with pytest.raises(TrackingError, match="Tracking never began"):
+        with pytest.raises(TrackingError, match="Tracking never started"):
             resume_run(project, None)
         project.write_masks([(0, 1, np.ones((32, 32), bool), None)])
         with pytest.raises(TrackingError, match=r"no interrupted run to resume\.$"):

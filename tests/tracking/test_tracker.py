@@ -234,8 +234,8 @@ def test_a_lost_object_is_absent_not_everywhere(clip, another_nano):
         ({"box": (10, 10, 5, 20)}, "box"),
         ({"mask": np.zeros((48, 80), bool)}, "empty"),
         ({"mask": np.ones((4, 8), bool)}, "mask"),
-        ({}, "empty prompt"),
-        ({"points": [(10, 10)], "mask": BOX}, "alone"),
+        ({}, "prompt is empty"),
+        ({"points": [(10, 10)], "mask": BOX}, "cannot be combined"),
         ({"object_id": 0, "points": [(10, 10)]}, "from 1 to 2147483647"),
         ({"object_id": 1.5, "points": [(10, 10)]}, "from 1 to 2147483647"),
         ({"frame": 0.5, "points": [(10, 10)]}, "index"),
@@ -298,7 +298,7 @@ def test_bad_runs(attentive, clip):
         with pytest.raises(TrackingError, match=f"no frames from {start} up to {stop}"):
             tracker.propagate(start, stop, way)
     for kind in (np.uint16, np.float32):
-        with pytest.raises(TrackingError, match=f"frames are of {np.dtype(kind)}, where uint8 is wanted: open them with"):
+        with pytest.raises(TrackingError, match=f"frames are of {np.dtype(kind)}, but uint8 is needed: open them with"):
             Tracker(attentive, clip.astype(kind))
     with pytest.raises(TrackingError, match=r"\(T, Y, X, 3\)"):
         Tracker(attentive, clip[..., 0])

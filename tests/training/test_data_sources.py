@@ -82,7 +82,7 @@ def test_a_folder_of_subsets_is_all_but_the_test_splits(tmp_path):
     assert [c.name for c in recorded_cases([tmp_path / "SA-SV"])] == ["AutoLaparo/v", "DSAD-V/v"]
     assert [c.name for c in Recorded([tmp_path / "SA-SV" / "EndoVis17"], 64).clips] == ["v"]
     davis(tmp_path / "tests" / "RARP50", range(3), {0, 2}, split="test")
-    with pytest.raises(TrainingError, match="nothing but test splits"):
+    with pytest.raises(TrainingError, match="only test splits"):
         Recorded([tmp_path / "tests"], 64)
 
 

@@ -134,7 +134,7 @@ def test_a_damaged_checkpoint_is_said(config, begun, tmp_path):
     with pytest.raises(TrainingError, match=r"last\.pt is damaged"):
         start(config, tmp_path / "run")
     torch.save({"model": {}}, path)
-    with pytest.raises(TrainingError, match="not what a run wrote"):
+    with pytest.raises(TrainingError, match="was not written by a run"):
         start(config, tmp_path / "run")
 
 
@@ -156,7 +156,7 @@ def test_other_recordings_are_told_of(config, draw_davis, tmp_path):
     run.learner.take_step(data[0])
     run.save()
     start(config, tmp_path / "run", recorded=[first])  # a warning would be an error
-    with pytest.warns(UserWarning, match=r"begun with other recorded videos \(v: 6 frames of 1 objects\)"):
+    with pytest.warns(UserWarning, match=r"started with other recorded videos \(v: 6 frames of 1 objects\)"):
         start(config, tmp_path / "run", recorded=[second])
 
 
@@ -265,7 +265,7 @@ def test_gradients_that_are_not_finite_are_told(config, tmp_path):
         run.learner.take_step(batch)
     assert torch.equal(run.learner.model.no_mem_embed, before)
     run.learner._skipped = SKIPPED_STEPS - 1
-    with pytest.raises(TrainingError, match=f"gradients of {SKIPPED_STEPS} steps in a row.*begin again"):
+    with pytest.raises(TrainingError, match=f"gradients of {SKIPPED_STEPS} steps in a row.*start again"):
         run.learner.take_step(batch)
 
 

@@ -136,7 +136,7 @@ def test_a_tiff_pickles_by_its_path_and_is_watched(stack, tmp_path, compression)
         file.write(b"more")
     with pytest.raises(VideoError, match="changed or disappeared"):
         video[5]
-    with pytest.raises(VideoError, match="not the file it was"):
+    with pytest.raises(VideoError, match="is another file now"):
         pickle.loads(kept)
 
 
@@ -304,9 +304,9 @@ def test_what_is_no_array_or_option_is_one_sentence(array, options, remedy):
 def test_blocks_of_another_shape_or_type_than_the_array_says():
     whole = da.from_array(GREY, chunks=(1, 8, 9))
     wrong = whole.map_blocks(lambda block: block[:, :5], dtype=np.uint8, chunks=(1, 8, 9))
-    with pytest.raises(VideoError, match=r"Frame 1 has the shape \(5, 9\) .* and the array says \(8, 9\)"):
+    with pytest.raises(VideoError, match=r"Frame 1 has the shape \(5, 9\) .* but the array declares \(8, 9\)"):
         open_video(wrong)[1]
-    with pytest.raises(VideoError, match=r"the type float64, and the array says .* uint8"):
+    with pytest.raises(VideoError, match=r"the type float64, but the array declares .* uint8"):
         open_video(whole.map_blocks(lambda block: block / 255, dtype=np.uint8))[0]
     np.testing.assert_array_equal(open_video(whole)[:][..., 0], GREY)
 
@@ -321,7 +321,7 @@ def test_frames_are_chosen_by_a_row_of_numbers():
     [
         ((10, 10**7, 10**7), (1, 512, 512), "One frame takes .* GiB to read"),
         ((10**6, 4096, 4096), (10**6, 4096, 4096), "save it in smaller chunks, one frame each"),
-        ((10**12, 8, 8), (1, 8, 8), "claims 1,000,000,000,000 frames"),
+        ((10**12, 8, 8), (1, 8, 8), "declares 1,000,000,000,000 frames"),
     ],
 )
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, shape, chunks, words):

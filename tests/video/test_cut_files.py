@@ -44,7 +44,7 @@ def test_an_end_that_is_missing(tmp_path, numbered, name, options):
     path.write_bytes(content[: len(content) * 7 // 10 + 1])
     played, told = play_and_jump(path)
     assert "The file is truncated: " in told
-    assert f" missing; the {len(played)} frames before can be read." in told
+    assert f" missing; the {len(played)} frames before that can be read." in told
     if name != "a.dv":  # which is larger
         assert [numbered["read"](frame) for frame in played[:12]] == list(range(12))
 
@@ -56,7 +56,7 @@ def test_an_end_that_comes_before_the_one_in_the_header(tmp_path, numbered, name
     content = path.read_bytes()
     with open_video(path) as video:
         assert (len(video), video.warnings) == (30, ())
-    half, told = len(content) // 2, "The file is 1.20 s long by its header, and its last frame is at "
+    half, told = len(content) // 2, "The file is 1.20 s long in its header, but its last frame is at "
     if name == "a.ivf":  # which is cut between two frames
         place = 32
         while place < half:
@@ -70,7 +70,7 @@ def test_an_end_that_comes_before_the_one_in_the_header(tmp_path, numbered, name
 
 
 def test_sound_that_goes_on_after_the_last_frame_is_no_loss(tmp_path, numbered):
-    for seconds, told in (("4.6", ()), ("9", ("The file is 9.00 s long by its header, and its last frame is at 3.96 s",))):
+    for seconds, told in (("4.6", ()), ("9", ("The file is 9.00 s long in its header, but its last frame is at 3.96 s",))):
         sound = ("-f", "lavfi", "-i", f"anullsrc=d={seconds}")
         path = numbered["encode"](tmp_path / f"{seconds}.mkv", *MPEG2, before=sound, frames=100)
         with open_video(path) as video:
@@ -95,7 +95,7 @@ def test_an_avi_that_lacks_frames_and_has_a_wrong_index(tmp_path, numbered):
     (tmp_path / "b.avi").write_bytes(content[: places[5]] + content[places[6] :])
     with open_video(tmp_path / "b.avi") as video:
         assert len(video) == 11
-        assert "The file is 0.48 s long by its header, and its last frame is at 0.40 s: frames are lost" in video.warnings[0]
+        assert "The file is 0.48 s long in its header, but its last frame is at 0.40 s: frames are lost" in video.warnings[0]
     place = content.index(b"vids") + 32
     (tmp_path / "c.avi").write_bytes(content[:place] + b"\xff" * 4 + content[place + 4 :])  # a recorder that was cut off
     with open_video(tmp_path / "c.avi") as video:
@@ -174,7 +174,7 @@ def test_a_file_that_holds_no_times(tmp_path, numbered):
     whole = numbered["encode"](tmp_path / "a.mkv", *numbered["X264"], "-bf", "0", frames=20)
     numbered["ffmpeg"]("-i", whole, "-c", "copy", "-bsf:v", "setts=pts=0:dts=0", tmp_path / "a.mp4")
     played, told = play_and_jump(tmp_path / "a.mp4")
-    assert "it holds no times" in told
+    assert "so the file holds no real times" in told
     assert [numbered["read"](frame) for frame in played] == list(range(20))
     quick = numbered["encode"](tmp_path / "quick.mp4", *numbered["X264"], "-bf", "0", frames=20, rate="5000")
     with open_video(quick) as video:
@@ -189,7 +189,7 @@ def test_a_matroska_file_whose_content_changed_after_it_was_written(tmp_path, nu
     content[len(content) * 6 // 10] ^= 255  # a pixel, of which no decoder can complain
     path.write_bytes(content)
     with open_video(path) as video:
-        assert "1 of 40 pieces of the file has other content than was written, the first from about 1.0 s" in video.warnings[0]
+        assert "1 of 40 pieces of the file differs from what was written, the first at about 1.0 s" in video.warnings[0]
 
 
 def test_the_check_of_a_matroska_file_goes_on_with_progress_and_can_be_stopped(tmp_path, numbered):

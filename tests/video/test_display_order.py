@@ -68,7 +68,7 @@ def test_of_frames_that_share_a_time_the_first_counts(options, tmp_path, numbere
     assert all(a < b for a, b in pairwise(numbers))
     with open_video(path) as video:
         (warning,) = video.warnings
-    assert f"{60 - len(numbers)} of 60 frames are left out, because their time is that of a frame before" in warning
+    assert f"{60 - len(numbers)} of 60 frames are left out. Their time equals that of the frame before" in warning
     words = shlex.split(warning.split("ffmpeg ")[1].split(" (RATE")[0].replace("RATE", "2000"))
     numbered["ffmpeg"](*[path if w == "fast.mkv" else tmp_path / w if w == "fast-all.mp4" else w for w in words])
     with open_video(tmp_path / "fast-all.mp4") as video:
@@ -103,7 +103,7 @@ def test_the_remedy_that_the_warning_of_bare_streams_names_works(torture, tmp_pa
     path, _ = torture
     with open_video(path) as video:
         (warning,), frames = video.warnings, list(video)
-    assert "from the beginning, which is slow" in warning
+    assert "from the beginning and is slow" in warning
     words = shlex.split(warning.split("ffmpeg ")[1].rstrip("."))
     copy = tmp_path / f"{path.stem}.mkv"
     numbered["ffmpeg"](*[path if w == path.name else copy if w == copy.name else w for w in words])
@@ -159,7 +159,7 @@ def test_an_animated_png_that_is_drawn_otherwise_says_so(tmp_path, blend, told):
     grey.save(tmp_path / "a.apng", format="PNG", save_all=True, duration=100, **pictures)
     with open_video(tmp_path / "a.apng") as video:
         assert video[1][0, 0].tolist() == [0, 0, 0]  # right with 0: the spot replaces all; 90 would be right with 1
-        words = "Frame 1 is black where the frame before should shine through. Save it as numbered PNG pictures"
+        words = "Frame 1 is black where the previous frame should show. Save the file as numbered PNG pictures"
         assert any(words in said for said in video.warnings) == told
 
 

@@ -32,7 +32,7 @@ def test_files_joined_byte_by_byte(tmp_path, numbered, kind):
     with open_video(part) as video:
         assert len(video) == 6
     (tmp_path / f"all.{kind}").write_bytes(part.read_bytes() * 2)
-    with pytest.raises(VideoError, match=f"a second file begins at byte {part.stat().st_size}, as in files joined"):
+    with pytest.raises(VideoError, match=f"a second file starts at byte {part.stat().st_size}, as in files joined"):
         open_video(tmp_path / f"all.{kind}")
 
 
@@ -40,7 +40,7 @@ def test_files_joined_with_zeros_between(tmp_path, numbered):
     """As recorders fill the last block of a card."""
     part = numbered["encode"](tmp_path / "part.mp4", *KINDS["mp4"], frames=6).read_bytes()
     (tmp_path / "all.mp4").write_bytes(part + bytes(100) + part)
-    with pytest.raises(VideoError, match=f"a second file begins at byte {len(part) + 100}, as in files joined"):
+    with pytest.raises(VideoError, match=f"a second file starts at byte {len(part) + 100}, as in files joined"):
         open_video(tmp_path / "all.mp4")
     (tmp_path / "one.mp4").write_bytes(part + bytes(100))
     with open_video(tmp_path / "one.mp4") as video:
@@ -72,7 +72,7 @@ def test_segments_of_dash_that_are_out_of_order_or_missing(tmp_path, numbered, o
     path = tmp_path / "b.mp4"
     path.write_bytes(content[: starts[0]] + b"".join(content[starts[k] : ends[k]] for k in order))
     if not shown:
-        with pytest.raises(VideoError, match="belongs before another one, and frames of it would be lost"):
+        with pytest.raises(VideoError, match="is in the wrong place, so its frames would be lost"):
             open_video(path)
         return
     with open_video(path) as video:
@@ -90,7 +90,7 @@ def test_segments_of_dash_that_are_out_of_order_or_missing(tmp_path, numbered, o
 )
 def test_playlists_of_streaming_are_refused(tmp_path, name, text, kind):
     (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(VideoError, match=f"{kind}.*make one file of them with: ffmpeg -copyts -i {name} .*a.mkv"):
+    with pytest.raises(VideoError, match=f"{kind}.*Make one file of them with: ffmpeg -copyts -i {name} .*a.mkv"):
         open_video(tmp_path / name)
 
 
@@ -105,7 +105,7 @@ def test_a_script_is_what_it_names(tmp_path, numbered):
         numbered["encode"](tmp_path / "part1.mp4", *numbered["X264"], "-g", "5", frames=10, first=50)
         with pytest.raises(VideoError, match="changed or disappeared"):
             video[0]
-    with pytest.raises(VideoError, match="not the file it was"):
+    with pytest.raises(VideoError, match="is another file now"):
         pickle.loads(packed)
     with open_video(script) as video:
         assert video.fingerprint() != print_before
@@ -118,7 +118,7 @@ def test_a_script_that_leaves_out_a_part(tmp_path, numbered):
     script = tmp_path / "all.ffconcat"
     script.write_text("ffconcat version 1.0\n" + "".join(f"file p{n:03d}.mp4\n" for n in (7, 8, 10, 11)))
     with open_video(script) as video:
-        assert video.warnings == ("By their names files are missing in the script: 1, the first after number 8.",)
+        assert video.warnings == ("Files are missing in the script, as their numbers show: 1, the first after number 8.",)
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "http://127.0.0.1:9/a.mp4", "b.ffconcat", "with space.mp4"])

@@ -116,7 +116,9 @@ def test_a_pause_between_noted_times_is_told(tmp_path):
     ome(tmp_path / "a.ome.tif", Plane={"DeltaT": taken, "DeltaTUnit": ["s"] * 5})
     with open_video(tmp_path / "a.ome.tif") as video:
         assert video.timestamps.tolist() == taken
-        assert video.warnings == ("The recording pauses for 58.0 s after frame 2 (2.00 s). Frames are counted through.",)
+        assert video.warnings == (
+            "The recording pauses for 58.0 s after frame 2 (2.00 s). Frame numbers continue without a gap.",
+        )
 
 
 def test_both_transformations_of_a_multiscale_count():

@@ -89,7 +89,7 @@ def test_colours_that_are_multiplied_by_their_opacity(tmp_path):
 def test_inks_in_planes_are_refused(tmp_path):
     planes = np.stack([GREY] * 4, axis=1)
     tifffile.imwrite(tmp_path / "a.tif", planes, photometric="separated", planarconfig="separate")
-    with pytest.raises(VideoError, match="CMYK or YCbCr in a plane each: save it as RGB"):
+    with pytest.raises(VideoError, match="CMYK or YCbCr in separate planes: save the file as RGB"):
         open_video(tmp_path / "a.tif")
 
 

@@ -258,7 +258,7 @@ def test_a_zarr_of_which_pieces_are_not_there(tmp_path):
     array[...] = 7
     (tmp_path / "a.zarr" / "3.0.0").unlink()
     assert open_video(tmp_path / "a.zarr").warnings == (
-        "1 of 6 chunks of the array is missing and shown as 0: empty, or not copied.",
+        "1 of 6 chunks of the array is missing and shown as 0: they were empty, or were not copied.",
     )
 
 

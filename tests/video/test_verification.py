@@ -30,7 +30,7 @@ def test_an_exact_file_holds(clip, tmp_path, capsys):
     page = (tmp_path / "page.md").read_text()
     assert "**Holds.**" in page
     assert "1. 40 frames were decoded once" in page
-    assert "Times: 40 decoded frames beside those of the index. 0 differ" in page
+    assert "Times: 40 decoded frames compared with those of the index. 0 differ" in page
     assert len(page.splitlines()) < 60  # one page
     assert page in capsys.readouterr().out
     assert main(["verify", str(clip), "--report", str(tmp_path / "page.md")]) == 2
@@ -42,7 +42,7 @@ def test_pictures_have_no_times(tmp_path):
         Image.fromarray(np.full((20, 30, 3), 40 * t, np.uint8)).save(tmp_path / f"{t:03d}.png")
     found = verify(tmp_path)
     assert (found.holds, found.times, found.frames, found.jumps) == (True, None, 5, 5)
-    assert "has none of its own" in found.page()
+    assert "has no times to compare with" in found.page()
 
 
 def test_other_pixels_after_a_jump_are_seen(clip, monkeypatch, capsys):
@@ -102,7 +102,7 @@ def test_frames_that_cannot_be_read_are_told():
 
 
 def test_bad_input(tmp_path, clip, capsys):
-    with pytest.raises(VideoError, match="0 jumps prove nothing"):
+    with pytest.raises(VideoError, match="0 jumps check nothing"):
         verify(clip, samples=0)
     assert main(["verify", str(tmp_path / "none.mp4")]) == 2
     assert "none.mp4" in capsys.readouterr().err

@@ -178,5 +178,5 @@ def test_a_project_is_opened_with_its_video_wherever_it_lies(case_file, tmp_path
     assert widget.session.project.path == path
     widget.close()
     case_file.unlink()
-    with pytest.raises(ProjectError, match=r"case\.mp4 of graspers\.sam2s is gone: open the video first"):
+    with pytest.raises(ProjectError, match=r"case\.mp4 of graspers\.sam2s is no longer there: open the video first"):
         get_reader(str(path))(str(path))

@@ -37,9 +37,7 @@ def test_a_file_that_is_no_video_is_told_in_one_whole_sentence(sharing_user, bro
     notes = broken.with_name("notes.txt")
     notes.write_text("the quick brown fox\n" * 400)
     sharing_user.widget.picker.open_file(str(notes))  # "Open a video ...": the ending is not ours
-    assert status.text().endswith(
-        "notes.txt is text, or art made of letters, not a video: give a video file, or a folder of pictures."
-    )
+    assert status.text().endswith("notes.txt is text, not a video: give a video file, or a folder of pictures.")
     with pytest.raises(VideoError):  # a script
         viewer.open(str(broken), plugin="napari-sam2s")
     close_notices(viewer)
@@ -48,7 +46,7 @@ def test_a_file_that_is_no_video_is_told_in_one_whole_sentence(sharing_user, bro
     assert viewer.open(str(broken), plugin="napari-sam2s") == []  # Ctrl+O, or dropped, with our reader chosen
     assert list(viewer.layers) == before
     assert status.text().startswith("broken.mp4 cannot be opened as a video: ")
-    assert status.text().endswith("Its end is missing, or it is not a video: copy, download or record it again.")
+    assert status.text().endswith("The end of the file is missing, or it is not a video: copy, download or record it again.")
     assert said == ["Opening notes.txt ...", "Opening broken.mp4 ...", "Opening broken.mp4 ..."]
     told = [each for each in notices(viewer.window._qt_window) if each.message.text() == status.text()]  # closed ones linger
     shown = told[-1]

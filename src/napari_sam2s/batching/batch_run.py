@@ -33,7 +33,7 @@ POLL_S = 0.2
 ASK_S = 5.0  # between two questions for workers, while nothing is at work
 PAUSE_S = 20.0  # that tasks get to pause after Ctrl+C
 NO_WORKER = "No worker has joined the scheduler: start one with `dask worker ADDRESS --nthreads 1`, or stop with Ctrl+C."
-SCHEDULER_GONE = "The scheduler was ended or restarted: give the same command again for what is missing."
+SCHEDULER_GONE = "The scheduler ended or restarted: give the same command again to track what is missing."
 SUMMARY = "sam2s-batch.csv"
 MOST_RETRIES = 1000
 WORKERS_PER_CORE = 4  # at most: a slip of the keyboard would fill the memory
@@ -175,7 +175,9 @@ def _connected(address: str | None, security: Any, workers: int | None, gpus: in
         local = None
         if address is None:
             if security is not None:
-                raise TrackingError("Workers of this machine make their own keys: give `security` with an address only.")
+                raise TrackingError(
+                    "Workers on this machine make their own keys: give `security` only together with an address."
+                )
             local = opened.enter_context(LocalWorkers(workers or usual_count(videos), gpus))
             address, security = local.address, local.keys
         elif workers is not None:

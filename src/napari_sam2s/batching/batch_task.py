@@ -228,7 +228,7 @@ def _check_same(project: Project, prompts: list[Prompt], picture: Path) -> None:
             for frame, mask in known
         ):
             raise ProjectError(
-                f"{project.path.name} was made from other masks than those in {picture.name} and its like now. Use "
+                f"{project.path.name} was made from other masks than those now in {picture.name} and similar files. Use "
                 "--prompts project to continue it, or move it away to start again."
             )
 

@@ -79,7 +79,7 @@ def find_batch(
                 f"{other.video} and {one.video} would have the same project {one.project}: rename one, or batch each alone."
             )
     if not found:
-        raise TrackingError("There is no video in what was given: give video files, or a folder that holds some.")
+        raise TrackingError("No video was found there: give video files, or a folder that holds some.")
     return list(found.values())
 
 
@@ -125,7 +125,7 @@ def _of_project(path: Path, folder: Path | None) -> BatchVideo:
     from napari_sam2s.masklets import Project
 
     if folder is not None:
-        raise TrackingError(f"{path} is a project, which stays where it is: leave out the folder for projects.")
+        raise TrackingError(f"{path} is a project, and projects stay where they are: leave out the folder for projects.")
     with Project.open(path, "r") as project:
         video = project.video.path
     if video is None:

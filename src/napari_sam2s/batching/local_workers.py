@@ -82,7 +82,7 @@ class LocalWorkers:
         """
         if self._scheduler.over:
             raise TrackingError(
-                "The scheduler of the batch ended unexpectedly: give the same command again for what is missing."
+                "The scheduler of the batch ended unexpectedly: give the same command again to track what is missing."
             )
         dead = [n for n, process in enumerate(self._workers) if process.over]
         for n in dead:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strip",
         action="store_true",
-        help="leave out the video's path, times of day, paths of checkpoints, removed objects and the undo history",
+        help="leave out paths, files of models, times of day, removed objects, undo history and the memory of runs",
     )
 
 

@@ -71,7 +71,7 @@ def read_prompts(args: argparse.Namespace) -> list[Prompt]:
         prompt = Prompt(object_id, frame, tuple(p for p, _ in given), tuple(label for _, label in given), box)
         if box is None and not any(prompt.labels) and (object_id, frame) not in masks:
             raise PromptError(
-                f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
+                f"Object {object_id} has only negative points on frame {frame}, which only say where it is not: add a positive "
                 "point or a box."
             )
         drawn.append(prompt)

@@ -72,13 +72,14 @@ def _print_private(facts: dict[str, Any], args: argparse.Namespace) -> int:
         print(json.dumps(facts, indent=1))
         return 0
     print(f"video: {facts['video'] or 'its path is not in the project'}")
-    for key, title in (("names", "names and classes"), ("removed_names", "old names"), ("model_files", "files of models")):
+    titles = {"names": "names and classes", "removed_names": "old names", "model_files": "files of models"}
+    for key, title in (titles | {"models": "other models", "model_classes": "classes of models"}).items():
         print(f"{title}: {', '.join(facts[key]) or 'none'}")
     print(f"times: {facts['first']} to {facts['last']}" if facts["first"] else "times: none")
     print(f"undo history: {counted(facts['steps'], 'step')}")
     if any(facts[key] for key in ("video", "model_files", "first", "steps")):
         command = f"`napari-sam2s copy --strip {args.project} TARGET`"
-        print(f"{command} leaves this out, except names and classes: rename those first.")
+        print(f"{command} makes a copy without this. Names and classes stay: rename them first.")
     return 0
 
 

@@ -93,7 +93,7 @@ def project_video(project: Project, moved: str | None, command: str, *, relink: 
     if source is None:
         raise ProjectError(f"{project.path} does not know its video: say where it is with --video.")
     if not user_path(source).exists():
-        raise ProjectError(f"The video {source} of {project.path} is gone: say where it is with --video.")
+        raise ProjectError(f"The video {source} of {project.path} is no longer there: give its new place with --video.")
     with reopen_video(source, fps=project.fps, stream=project.video.stream) as video:
         tell_warnings(command, video)
         if relink:

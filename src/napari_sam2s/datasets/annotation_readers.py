@@ -61,7 +61,7 @@ def grey(path: Path, channel: int | None = None) -> NDArray[Any]:
         return array
     if channel is None:
         if (array[..., :3] != array[..., :1]).any():
-            raise DatasetError(f"{path} is a colour picture; expected is one grey value per pixel, repeated in each channel.")
+            raise DatasetError(f"{path} is a colour picture. Expected is one grey value per pixel, the same in each channel.")
         channel = 0
     return array[..., channel]
 
@@ -123,7 +123,7 @@ def nearest_colour(path: Path, colours: Mapping[RGB, int]) -> ClassMap:
     far = np.count_nonzero(np.sqrt(distances.min(axis=0)) > NEAR)
     if far > max(0.05 * best.size, 64):
         share = 100 * far / best.size
-        raise DatasetError(f"{path}: {share:.0f} % of its pixels are like none of the {len(names)} known colours.")
+        raise DatasetError(f"{path}: {share:.0f} % of its pixels are close to none of the {len(names)} known colours.")
     return np.array(list(colours.values()), dtype=np.int16)[best]
 
 

@@ -62,7 +62,9 @@ def _resolve(root: Path, video: str, pairs: Mapping[int, int]) -> dict[int, int]
         while end in pairs:
             end = pairs[end]
             if end in seen:
-                raise DatasetError(f"{root / REVIEW}: the decisions on object {start} of {video} go round in a circle.")
+                raise DatasetError(
+                    f"{root / REVIEW}: the decisions on object {start} of {video} form a circle: correct them in that file."
+                )
             seen.add(end)
         ends[start] = end
     return ends
@@ -77,7 +79,7 @@ def _check_apart(root: Path, video: str, pairs: Mapping[int, int]) -> None:
             if end in seen:
                 raise DatasetError(
                     f"{root / REVIEW}: the objects {seen[end]} and {i} of {video} are both on frame {int(path.stem)}, "
-                    f"so they are not the same."
+                    f"so they cannot be the same: correct same_as."
                 )
             seen[end] = i
 

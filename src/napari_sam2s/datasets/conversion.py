@@ -98,7 +98,7 @@ def _check(dataset: Dataset, root: Path, videos: Iterable[SourceVideo]) -> None:
     if twice:
         raise DatasetError(f"{root} holds {twice[0]} more than once: keep one copy of {dataset.title} in it.")
     if not names:
-        raise DatasetError(f"{root} holds nothing of {dataset.title}. Expected is: {dataset.layout}.")
+        raise DatasetError(f"{root} has nothing of {dataset.title}. Expected is: {dataset.layout}.")
 
 
 def _link(
@@ -127,7 +127,9 @@ def _link(
 def _check_size(frame: SourceFrame, reading: Reading) -> None:
     size = frame.picture.size()
     if size != reading.size:
-        raise DatasetError(f"{frame.picture.path} is {size} (Y, X), its annotation {reading.size}: they are not of one frame.")
+        raise DatasetError(
+            f"{frame.picture.path} is {size} (Y, X), its annotation {reading.size}: they belong to different frames."
+        )
 
 
 def _overlap(masks: Iterable[NDArray[np.bool_]]) -> int:

@@ -73,8 +73,9 @@ class Made:
         if not self.videos:
             return [f"{self.subset.name}: nothing was made"]
         crowded = (
-            f"{self.subset.name}: {counted(self.beyond_palette, 'video has', 'videos have')} objects beyond 254, which only"
-            " Annotations_objects holds"
+            f"{self.subset.name}: {counted(self.beyond_palette, 'video has', 'videos have')} objects beyond number "
+            f"254, which are only in"
+            " Annotations_objects"
         )
         return ([crowded] if self.beyond_palette else []) + [
             f"{self.subset.name}: {ours[key]} {key.replace('_', ' ')}, published are {published[key]}"

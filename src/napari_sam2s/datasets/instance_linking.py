@@ -175,9 +175,9 @@ class Linker:
     ) -> None:
         """Note a new object that may be an old one."""
         if reason is None and gone:
-            reason = "it appears where another one of its kind is no longer found"
+            reason = "it appears where another object of its class was lost"
         elif reason is None and lost:
-            reason = "one of its kind was seen before and may have come back"
+            reason = "an object of its class was seen before and may have come back"
         if reason is None:
             return  # there was none of its kind that it could be
         overlaps = {i: iou(mask, instance.mask) for i, mask in expected.items()}
@@ -211,7 +211,7 @@ def _match(
         covered = [i for i in ids if shared[i] >= COVERED * np.count_nonzero(expected[i]) > 0]
         if len(covered) > 1 and instance.hint is None:
             links.pop(n, None)
-            doubts[n] = "it covers several that touch, or one that hides another"
+            doubts[n] = "it covers several objects that touch, or one object that hides another"
         elif n not in links and instance.hint is None:
             owners = [i for i in ids if shared[i] >= INSIDE * area and i in links.values()]
             if len(owners) == 1:  # a piece, cut off by something in front
@@ -230,7 +230,7 @@ def _why_doubtful(table: NDArray[np.float64], n: int, k: int, hint: str | None, 
     if overlap < ACCEPT:
         return f"the best overlap is only {overlap:.2f}"
     if overlap - runner_up < MARGIN:
-        return "two objects of its kind overlap it equally"
+        return "two objects of its class overlap it equally"
     if hint is not None and hint in hints:
-        return "the source's own number says that it is another"
+        return "the number in the source says that it is another object"
     return None

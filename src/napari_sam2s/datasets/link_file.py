@@ -181,7 +181,7 @@ class ReviewList:
             try:
                 file.save()
             except FormatError as error:
-                raise DatasetError(f"{error} What you decided is in the project alone.") from error
+                raise DatasetError(f"{error} Your decision is saved in the project only.") from error
         return changed
 
 

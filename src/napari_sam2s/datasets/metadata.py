@@ -11,9 +11,9 @@ from napari_sam2s.datasets.source import SourceVideo
 
 Status = Literal["verified", "secondary", "unverified"]
 STATUS: Mapping[Status, str] = {
-    "verified": "the layout was read in the source's own pages or code, or in several independent readers",
+    "verified": "the layout is documented by the source itself, by its code, or by several independent readers",
     "secondary": "the layout is known from one secondary source",
-    "unverified": "the layout could not be looked up; the first surprise stops the conversion",
+    "unverified": "the layout is not documented; the conversion stops at the first file that differs from it",
 }
 
 

@@ -218,7 +218,7 @@ def number(path: Path, at: int = -1) -> int:
     """Return a number in a file's name, by default the last."""
     numbers = re.findall(r"\d+", path.stem)
     if not numbers:
-        raise DatasetError(f"{path} has no number in its name, so no place in its video.")
+        raise DatasetError(f"{path} has no number in its name, so its place in the video is unknown.")
     return int(numbers[at])
 
 

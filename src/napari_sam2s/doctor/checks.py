@@ -10,17 +10,20 @@ import importlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam2s.doctor.findings import Finding, Verdict
+from napari_sam2s.doctor.pip_commands import MODULES, PIP, again, builds, package_of, reinstall, this_python
 from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
@@ -30,22 +33,10 @@ ISSUES = "https://github.com/napari-sam2s/napari-sam2s/issues"
 LEAST_FREE_BYTES = 2 * 10**9
 NO_FREE_BYTES = 50 * 10**6  # with less than this, nothing works that writes
 QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
-OWN_KINDS = ("*.mp4", "*.avi", "*.mov", "*.mkv")
+OWN_KINDS = ("a.mp4", "a.avi", "a.mov", "a.mkv")
 FRAMES, SIZE = 8, (240, 320)
-MODULES = {"PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}  # those that are named otherwise than their package
 TRIED_ELSEWHERE = ("torch", "qtpy")  # by `network`, and by `window`, since it needs a binding of Qt
 
-
-def _this_python() -> str:
-    """Return what a user types to run this Python: an environment that is not activated needs the whole path."""
-    name = Path(sys.executable).name
-    found = shutil.which(name)
-    if found is not None and Path(found).absolute() == Path(sys.executable).absolute():
-        return name
-    return f'"{sys.executable}"' if " " in sys.executable else sys.executable
-
-
-PIP = f"{_this_python()} -m pip install"
 
 _WINDOW = """
 import importlib
@@ -92,20 +83,18 @@ def packages() -> Iterator[Finding]:
         found.append(f"{requirement.name} {version}")
         if not requirement.specifier.contains(version, prereleases=True):
             wrong.append((requirement, version))
-    unusable = [finding for text in found if (finding := _unusable(*text.split()))]
+    unusable: dict[str, list[str]] = {}  # what to do: which packages need it, as many miss the same module
+    for text in found:
+        if broken := _unusable(*text.split()):
+            unusable.setdefault(broken.remedy, []).append(broken.found)
     for requirement, version in wrong:
         wanted = f"{requirement.name}{requirement.specifier}"
-        remedy = f'{PIP} "{wanted}"' + (_builds(version) if requirement.name == "torch" else "")
+        remedy = f'{PIP} "{wanted}"' + (builds(version) if requirement.name == "torch" else "")
         yield Finding("packages", "broken", f"{wanted} is needed; found: {version}.", remedy)
-    yield from unusable
+    for remedy, said in unusable.items():
+        yield Finding("packages", "broken", " ".join(said), remedy)
     if not wrong and not unusable:
         yield Finding("packages", "ok", ", ".join(sorted(found)))
-
-
-def _builds(version: str) -> str:
-    """Return the option that gets another torch of the same kind: that of a bare pip may be a CUDA build of gigabytes."""
-    kind = version.partition("+")[2]  # 2.13.0+cpu, 2.13.0+cu128
-    return f" --index-url https://download.pytorch.org/whl/{kind}" if kind else ""
 
 
 def _unusable(package: str, version: str) -> Finding | None:
@@ -120,7 +109,7 @@ def _unusable(package: str, version: str) -> Finding | None:
             "packages",
             "broken",
             f"{package} {version} cannot be imported ({type(error).__name__}: {error}).",
-            f'{PIP} --force-reinstall --no-deps "{package}=={version}"',
+            reinstall(error) or again(package),
         )
     return None
 
@@ -137,6 +126,9 @@ def window() -> Iterator[Finding]:
                 f"PySide6 {version} ends napari within seconds on Python before 3.12: it loses references to None.",
                 f'{PIP} "PySide6<6.12"',
             )
+        elif screen in ("offscreen", "minimal"):
+            said = f"{api} (Qt {version}) draws without a screen ({screen}), so no window is seen: only the command line works."
+            yield Finding("window", "warning", said, _of_the_platform())
         elif renderer:
             yield Finding("window", "ok", f"{api} (Qt {version}) on {screen}, OpenGL {renderer}")
         else:
@@ -144,20 +136,58 @@ def window() -> Iterator[Finding]:
                 "window",
                 "broken",
                 f"{api} (Qt {version}) has no OpenGL here, which napari draws with.",
-                "Install the driver of the graphics card; on Debian and Ubuntu: sudo apt-get install libgl1-mesa-dri",
+                _of_the_platform()
+                or "Install the driver of the graphics card; on Debian and Ubuntu: sudo apt-get install libgl1-mesa-dri",
             )
         return
-    first = next((line for line in done.stderr.splitlines() if line.strip()), "no message")
-    if "QtBindingsNotFoundError" in done.stderr or "No module named" in done.stderr:
-        yield Finding("window", "warning", "Qt is not installed: only the command line works.", f'{PIP} "napari-sam2s[all]"')
+    if "QtBindingsNotFoundError" in done.stderr or re.search(r"No module named '?(PySide6|PyQt6)", done.stderr):
+        yield _no_binding()
+    elif missing := re.search(r"No module named '(\w+)", done.stderr):
+        yield Finding("window", "broken", f"{missing[1]}, which napari draws with, is missing.", again(package_of(missing[1])))
     elif sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         remedy = "Run napari on a machine with a screen, or forward one (ssh -X)."
         yield Finding("window", "warning", "There is no screen here: only the command line works.", remedy)
     else:
-        remedy = f"On Debian and Ubuntu: sudo apt-get install {QT_LIBRARIES}" if sys.platform.startswith("linux") else ""
-        if "Could not find the Qt platform plugin" in done.stderr and (asked := os.environ.get("QT_QPA_PLATFORM")):
-            remedy = f"QT_QPA_PLATFORM is set to {asked}. Unset it."
-        yield Finding("window", "broken", f"Qt cannot open a window: {first}", remedy)
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+        said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        yield Finding("window", "broken", f"Qt cannot open a window: {said}", _opens_windows(done.stderr))
+
+
+def _no_binding() -> Finding:
+    """Return what to do where no binding of Qt can be imported: pip would not touch one whose files are lost."""
+    for package in ("PySide6", "PyQt6"):
+        try:
+            said = f"{package} {metadata.version(package)} is damaged: only the command line works."
+        except metadata.PackageNotFoundError:
+            continue
+        return Finding("window", "broken", said, f"{PIP} --force-reinstall --no-deps {' '.join(_parts_of(package))}")
+    return Finding("window", "warning", "Qt is not installed: only the command line works.", f'{PIP} "napari-sam2s[all]"')
+
+
+def _parts_of(package: str) -> list[str]:
+    """Return a package and those that it is made of, each with its version."""
+    from packaging.requirements import Requirement
+
+    needs = [Requirement(text) for text in metadata.requires(package) or ()]
+    names = [package, *(need.name for need in needs if need.marker is None)]
+    return [f'"{name}=={metadata.version(name)}"' for name in names]
+
+
+def _of_the_platform() -> str:
+    """Return what to do where the environment names how Qt shows windows; empty elsewhere."""
+    asked = os.environ.get("QT_QPA_PLATFORM")
+    return f"QT_QPA_PLATFORM is set to {asked}. Unset it." if asked else ""
+
+
+def _opens_windows(said: str) -> str:
+    """Return what lets Qt open a window, from what it said."""
+    if "PythonQtValueError" in said:
+        return f"QT_API is set to {os.environ.get('QT_API')}. Unset it."
+    if remedy := _of_the_platform():
+        return remedy
+    if "could not connect to display" in said:
+        return f"DISPLAY is set to {os.environ.get('DISPLAY')}, where no screen answers. Log in again, or connect with ssh -X."
+    return f"On Debian and Ubuntu: sudo apt-get install {QT_LIBRARIES}" if sys.platform.startswith("linux") else ""
 
 
 def _ends_python(version: str, python: tuple[int, ...]) -> bool:
@@ -233,16 +263,18 @@ def network() -> Iterator[Finding]:
     try:
         importlib.import_module("torch")
     except (ImportError, OSError) as error:  # OSError: a library that torch was built against is not there
-        remedy = f"{PIP} --force-reinstall torch{_builds(metadata.version('torch'))}"
+        remedy = f"{PIP} --force-reinstall torch{builds(metadata.version('torch'))}"
         yield Finding("model", "broken", f"PyTorch cannot be imported: {error}", remedy)
         return
     from napari_sam2s.model import load_model
+    from napari_sam2s.model.own_models import FILE as OWN_LIST
     from napari_sam2s.tracking import Tracker
 
     try:
         model = load_model(device="auto")
-    except ModelError as error:  # the file of the built-in model is missing or damaged
-        yield Finding("model", "broken", str(error), f"{PIP} --force-reinstall --no-deps napari-sam2s")
+    except ModelError as error:  # the file of the built-in model, or the list of the user's own, is missing or damaged
+        remedy = "" if OWN_LIST in str(error) else f"{PIP} --force-reinstall --no-deps napari-sam2s"
+        yield Finding("model", "broken", str(error), remedy)
         return
     tracker = Tracker(model, _moving())
     tracker.prompt(1, 0, box=(60, 80, 180, 240))
@@ -260,7 +292,7 @@ def engine() -> Iterator[Finding]:
     from napari_sam2s.errors import TrackingError
     from napari_sam2s.tracking import Engine
 
-    by_hand = f"{_this_python()} -m napari_sam2s.tracking.engine_server"
+    by_hand = f"{this_python()} -m napari_sam2s.tracking.engine_server"
     started = time.perf_counter()
     try:
         with Engine() as running:
@@ -268,9 +300,9 @@ def engine() -> Iterator[Finding]:
     except TrackingError as error:
         yield Finding("engine", "broken", str(error), f"See why, then reinstall what is missing: {by_hand}")
         return
-    verb = "started and answered" if alive else "started, and does not answer"
-    remedy = "" if alive else by_hand
-    yield Finding("engine", "ok" if alive else "broken", f"{verb} in {time.perf_counter() - started:.1f} s", remedy)
+    verb = "started and answered" if alive else "started, but does not answer"
+    said = f"{verb} in {time.perf_counter() - started:.1f} s"
+    yield Finding("engine", "ok" if alive else "broken", said, "" if alive else by_hand)
 
 
 def models() -> Iterator[Finding]:
@@ -278,6 +310,7 @@ def models() -> Iterator[Finding]:
     from napari_sam2s.errors import ModelError
     from napari_sam2s.model.downloads import find_local, verify
     from napari_sam2s.model.model_registry import loadable
+    from napari_sam2s.model.own_models import own_models, own_weights
 
     here = {entry: path for entry in loadable().values() if not entry.built_in and (path := find_local(entry)) is not None}
     good = []
@@ -287,9 +320,19 @@ def models() -> Iterator[Finding]:
         except ModelError as error:
             remedy = f'Delete "{path}", then: napari-sam2s models get {entry.name}'
             yield Finding("models", "broken", str(error), remedy)
+    try:
+        own = own_models().values()
+    except ModelError:
+        return  # said by `network`
+    for model in own:
+        try:
+            own_weights(model)
+            good.append(model.name)
+        except ModelError as error:
+            yield Finding("models", "broken", str(error))
     if good:
         yield Finding("models", "ok", ", ".join(good))
-    elif not here:
+    elif not (here or own):
         remedy = "For real work: napari-sam2s models get sam2.1-base-plus with a GPU, or edgetam without one"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
 
@@ -300,16 +343,20 @@ def plugins() -> Iterator[Finding]:
 
     manager = PluginManager.instance()
     manager.discover()
-    others = set()
-    for manifest in manager.iter_manifests():
-        readers = manifest.contributions.readers or ()
-        if manifest.name not in ("napari", "napari-sam2s") and any(set(r.filename_patterns) & set(OWN_KINDS) for r in readers):
-            others.add(manifest.name)
-    if others:
+    readers = {manifest.name for manifest in manager.iter_manifests() if _reads_videos(manifest.contributions.readers or ())}
+    if "napari-sam2s" not in readers:
+        remedy = f"{PIP} --force-reinstall --no-deps napari-sam2s"
+        yield Finding("plugins", "broken", "napari does not find this plugin: its installation is damaged.", remedy)
+    elif others := readers - {"napari", "napari-sam2s"}:
         remedy = "Choose SAM2S when napari asks, or set it in File > Preferences > Plugins."
         yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
     else:
         yield Finding("plugins", "ok", "no other plugin opens video files")
+
+
+def _reads_videos(readers: Iterable[Any]) -> bool:
+    patterns = {pattern.lower() for reader in readers for pattern in reader.filename_patterns}  # as napari compares them
+    return any(fnmatch(video, pattern) for video in OWN_KINDS for pattern in patterns)
 
 
 def _moving() -> np.ndarray:
@@ -350,13 +397,4 @@ def examine(checks: Iterable[tuple[str, Callable[[], Iterable[Finding]]]] | None
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what was looked for
             lines = str(error).strip().splitlines()
             found = f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
-            yield Finding(part, "broken", found, _reinstall(error) or f"Report it with this text: {ISSUES}")
-
-
-def _reinstall(error: Exception) -> str:
-    """Return the command that installs the package whose module could not be imported; empty for other errors."""
-    if not isinstance(error, ImportError) or not error.name:
-        return ""
-    module = error.name.partition(".")[0]
-    package = MODULES.get(module, module.replace("_", "-"))
-    return f"{PIP} --force-reinstall {package}"
+            yield Finding(part, "broken", found, reinstall(error) or f"Report it with this text: {ISSUES}")

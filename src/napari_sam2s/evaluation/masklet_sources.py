@@ -103,7 +103,7 @@ def find_videos(source: Any, void: int | None) -> dict[str, Masklets]:
     if hasattr(source, "shape") and hasattr(source, "dtype"):
         try:
             if np.ma.is_masked(source):
-                raise FormatError("The labels have pixels that are masked out: say what they are, as in `labels.filled(0)`.")
+                raise FormatError("Some pixels of the labels are masked. Fill them first, as in `labels.filled(0)`.")
             return {"video": LabelMasklets(source)}
         except FormatError as error:
             raise EvaluationError(str(error)) from error

@@ -23,7 +23,7 @@ class TakenError(FormatError):
     """Something is there already, and nobody said that it may be replaced."""
 
     def __init__(self, place: Path) -> None:
-        super().__init__(f"{place} exists already: choose another place, or say --overwrite (in Python, overwrite=True).")
+        super().__init__(f"{place} exists already: choose another place, or give --overwrite (in Python, overwrite=True).")
         self.place = place
 
 
@@ -55,7 +55,7 @@ def writing(place: Path) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
-        raise FormatError(f"{place} cannot be written, as {error.filename} is a file: choose another folder.") from error
+        raise FormatError(f"{place} cannot be written because {error.filename} is a file: choose another folder.") from error
     except OSError as error:
         raise FormatError(
             f"{place} cannot be written ({error.strerror or error}): choose a folder that can, on a disk with room."
@@ -96,7 +96,7 @@ def whole_folder(folder: Path, *, anew: bool = False) -> Iterator[Path]:
     try:
         with writing(folder):
             if folder.exists() and not folder.is_dir():
-                raise FormatError(f"{folder} cannot be written, as it is a file: choose another folder.")
+                raise FormatError(f"{folder} cannot be written because it is a file: choose another folder.")
             _tidy(folder)
             shutil.rmtree(draft, ignore_errors=True)  # of an export that was killed
             draft.mkdir()
@@ -250,6 +250,6 @@ def refuse_left_over(folder: Path, files: Sequence[Path]) -> None:
     if files:
         names = dict.fromkeys((files[0].name, files[-1].name))
         raise FormatError(
-            f"{folder} holds what this export does not write and would be read with it ({' to '.join(names)}): delete the "
+            f"{folder} holds files that are not from this export but would be read with it ({' to '.join(names)}): delete the "
             "folder, or export elsewhere."
         )

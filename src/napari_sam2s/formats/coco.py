@@ -157,19 +157,19 @@ def _frames_of(images: dict[Any, dict[str, Any]], path: Path) -> dict[Any, int]:
     stems = [path.stem for path in paths]
     twice = any(stems) and len(set(stems)) < len(stems)
     if twice or len({p.parent for p in paths}) > 1 or len({images[i].get("video_id") for i in ids}) > 1:
-        raise ValueError("images of several videos: write a file for each, or number all by frame_index")
+        raise ValueError("images of several videos: write one file for each video, or number all images with frame_index")
     try:
         order = order_of(stems)
     except VideoError:
         if len(ids) > 1:
-            warnings.warn(f"The names of the images of {path} tell no order: that of their ids is taken.", stacklevel=4)
+            warnings.warn(f"The names of the images of {path} give no order: the order of their ids is used.", stacklevel=4)
         return {i: n for n, i in enumerate(ids)}
     first = order.numbers[0]
     if first < 0:
-        raise ValueError(f"the image {names[order.places[0]]}, whose number is below 0: number all by frame_index")
+        raise ValueError(f"the image {names[order.places[0]]}, whose number is below 0: number all with frame_index")
     if first > 1:
         warnings.warn(
-            f"The images of {path} are taken as the frames {first} to {order.numbers[-1]} of their names.", stacklevel=4
+            f"The images of {path} are read as the frames {first} to {order.numbers[-1]} of their names.", stacklevel=4
         )
     return {ids[place]: number - (first == 1) for place, number in zip(order.places, order.numbers, strict=True)}
 
@@ -225,14 +225,14 @@ class CocoMasklets:
             if found[i].class_name != name:
                 several[i] = found[i].class_name
         if unsaid > 1 and len(self.frames) > 1:
-            masks = counted(unsaid, "mask becomes an object of its own", "masks become objects of their own")
+            masks = counted(unsaid, "mask becomes a separate object", "masks become separate objects")
             warnings.warn(f"{self.path} has no track_id: {masks}.", stacklevel=3)
         if crowds := sum(bool(a.get("iscrowd")) for a in annotations):
             warnings.warn(
                 f"{self.path} marks {counted(crowds, 'mask')} as a crowd (iscrowd): taken as one object each.", stacklevel=3
             )
         for i, name in several.items() if not told else ():
-            warnings.warn(f"Object {i} of {self.path} has several categories: the first is taken, {name}.", stacklevel=3)
+            warnings.warn(f"Object {i} of {self.path} has several categories. The first is used: {name}.", stacklevel=3)
         return found
 
     def masks(self, frame: int) -> dict[int, NDArray[np.bool_]]:

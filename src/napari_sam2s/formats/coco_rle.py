@@ -54,7 +54,7 @@ def decode_rle(runs: Mapping[str, Any], size: tuple[int, ...] | None = None) -> 
         raise FormatError(f"A mask is not in COCO's run-length format ({error!r}).") from error
     if size is not None and (height, width) != tuple(size):
         raise FormatError(
-            f"A mask is of {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."
+            f"A mask has {(height, width)} pixels (Y, X), its frames are of {tuple(size)}: give one of this video."
         )
     if sum(counts) != height * width or min(counts, default=0) < 0:
         raise FormatError(f"Runs of {counted(sum(counts), 'pixel')} do not fill a picture of {(height, width)} (Y, X).")

@@ -21,7 +21,7 @@ def comparison_sheet(video: Any, runs: Mapping[str, Masklets], frames: Sequence[
     Raises :class:`FormatError` if there is nothing to show.
     """
     if not runs or not frames:
-        raise FormatError("There are no masks to make a picture of.")
+        raise FormatError("There are no masks to show in a picture.")
     first = np.asarray(video[frames[0]])
     height = max(round(width * first.shape[0] / first.shape[1]), 1)
     sheet = Image.new("RGB", (len(runs) * width, len(frames) * (height + BAR)))

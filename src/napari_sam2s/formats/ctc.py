@@ -50,8 +50,8 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     if frames != list(range(count)):
         missing = min(set(range(count)).difference(frames), default=0)
         raise FormatError(
-            f"The Cell Tracking Challenge has a mask for every frame, and frame {missing} of {video} is not known: "
-            f"propagate through all frames first, or export to another format."
+            f"The Cell Tracking Challenge has a mask for every frame, and frame {missing} of {video} is not known. "
+            f"Propagate through all frames first, or export to another format."
         )
     folder = Path(root) / f"{video}_RES"
     digits = 3 if len(frames) <= 1000 else len(str(len(frames) - 1))
@@ -81,7 +81,9 @@ def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tup
             label, begin, _, _ = tracks[place]
             tracks[place] = label, begin, frame, i
             if label > LARGEST_TRACK:
-                raise FormatError(f"{video} has more than {LARGEST_TRACK} tracks, which 16 bits do not hold.")
+                raise FormatError(
+                    f"{video} has more than {LARGEST_TRACK} tracks, more than 16 bits can number: export to another format."
+                )
             drawn[label] = mask
         labels = label_image(drawn, (), size, np.uint16)  # what is seen of objects has no pixel in common
         tifffile.imwrite(folder / f"mask{frame:0{digits}d}.tif", labels, compression="zlib")
@@ -111,7 +113,7 @@ def _parents(tracks: list[tuple[int, int, int, int]], objects: Iterable[Object],
     if untold:
         warnings.warn(
             f"{video}: {', '.join(untold)} {'has' if len(untold) == 1 else 'have'} no parent in this format, because no track "
-            "of the mother ends before the daughter begins. Mark the mother absent from the division on.",
+            "of the mother ends before the daughter begins. Mark the mother as absent from the division on.",
             stacklevel=3,
         )
     return parents
@@ -142,7 +144,7 @@ class CtcFolder:
             raise FormatError(f"{self.folder} holds a mask without a number: {paths[0].name}.")
         self._paths = {int(d): path for d, path in zip(digits, paths, strict=True)}
         if len(self._paths) < len(paths):
-            raise FormatError(f"{self.folder} has two masks of one number: keep one of each.")
+            raise FormatError(f"{self.folder} has two masks with the same number: keep one.")
         gaps = max(self._paths) + 1 - len(self._paths)
         if gaps:
             lacking = next(t for t in range(gaps + len(self._paths)) if t not in self._paths)
@@ -170,7 +172,7 @@ class CtcFolder:
         tracks, place = np.unique(labels, return_inverse=True)
         for label in tracks[tracks != 0].tolist():
             if label not in self._objects:
-                raise FormatError(f"{self._paths[frame]} shows track {label}, which the list of tracks does not have.")
+                raise FormatError(f"{self._paths[frame]} shows track {label}, which is not in the list of tracks.")
         ids = np.array([self._objects[i].id if i else 0 for i in tracks.tolist()], dtype=np.int64)
         return LabelMasks(ids[place].reshape(labels.shape))
 

@@ -189,7 +189,7 @@ class CvatMasklets:
             there[place] = rle.of_runs(runs, (box[0], box[1], box[2], box[3]))
         if gaps:
             where = f"Track {track.get('id')} of {self.path}"
-            text = f"{where} leaves out frames ({gaps} x) and does not say that it is outside: it is taken as absent there."
+            text = f"{where} leaves out frames ({gaps} x) and does not say that it is outside: it counts as absent there."
             warnings.warn(text, stacklevel=4)
         label = track.attrib["label"]
         return Object(place, name or "", None if label == NO_CLASS else label)

@@ -122,7 +122,7 @@ def _read_meta(path: Path) -> dict[str, Any]:
     try:
         meta: dict[str, Any] = json.loads(path.read_bytes())
         if not isinstance(meta["videos"], dict):
-            raise TypeError("its videos are no object")
+            raise TypeError("its videos are not an object")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(f"{path} is not a YouTube-VOS meta.json ({error!r}): move it away, or export elsewhere.") from error
     return meta

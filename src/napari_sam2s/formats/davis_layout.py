@@ -307,7 +307,7 @@ def picture_places(pictures: Path, frames: Iterable[int] = ()) -> dict[int, int]
     if lacking:
         raise FormatError(
             f"{pictures} has no picture of the annotated frame {lacking[0]} ({len(lacking)} lack): pictures and masks "
-            "belong together by their numbers, so give both the same."
+            "belong together by their numbers, so give both the same numbers."
         )
     return places
 

@@ -67,7 +67,7 @@ def import_project(
         If the project exists or cannot be written.
     """
     if format not in READABLE:
-        raise FormatError(f"{format!r} is not a format we read; there are {', '.join(map(repr, READABLE))}.")
+        raise FormatError(f"{format!r} is not a format that can be read. Formats: {', '.join(map(repr, READABLE))}.")
     if kind not in ("masks", "prompts"):
         raise FormatError(f"{kind!r} is neither 'masks' nor 'prompts'.")
     target = Path(target).expanduser()
@@ -147,7 +147,7 @@ def _check_numbers(pictures: Path | None) -> None:
 
 def _check(masklets: Masklets, frames: list[int], shape: tuple[int, ...], source: Path | str, *, stated: bool) -> None:
     if len(shape) < 3 or not all(isinstance(n, int) and 0 < n <= LARGEST_SIDE for n in shape[:3]):
-        raise FormatError(f"{source} is of a video of {tuple(shape[:3])} (T, Y, X), which cannot be.")
+        raise FormatError(f"{source} is of a video of {tuple(shape[:3])} (T, Y, X), which is impossible: the file is damaged.")
     if frames[0] < 0 or frames[-1] >= shape[0]:
         raise FormatError(
             f"{source} has masks on frame {frames[-1]}, and the video has {counted(shape[0], 'frame')}: give the video of the"
@@ -202,7 +202,7 @@ def _take_up(
     for n, (frame, known) in enumerate(frames):
         strangers = known.keys() - ids.keys()
         if strangers:
-            raise FormatError(f"Frame {frame} shows object {min(strangers)}, which the list of objects does not have.")
+            raise FormatError(f"Frame {frame} shows object {min(strangers)}, which is not in the list of objects.")
         if kind == "masks":
             for i, ours in ids.items():  # an object that is left out is absent
                 rows.append((frame, ours, known[i].mask, known[i].scores) if i in known else (frame, ours, rle.EMPTY, None))

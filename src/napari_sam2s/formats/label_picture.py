@@ -70,7 +70,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} is empty: its shape is {array.shape}.")
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and np.abs(array).max() < LARGEST_WHOLE and np.array_equal(np.floor(array), array)):
-            raise FormatError(f"The mask {path} has values that are not whole numbers: each is to be an object's id.")
+            raise FormatError(f"The mask {path} has values that are not whole numbers: each must be an object's id.")
         array = array.astype(np.int64)
     if array.dtype.kind in "ui" and set(np.unique(array).tolist()) <= {0, WHITE.get(str(stored), 0)}:
         array = array != 0  # black and white
@@ -79,11 +79,11 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
     if array.dtype.kind == "i" and array.min() < 0:
         raise FormatError(f"The mask {path} has negative values ({array.min()}): object ids are 1 and more.")
     if palette and array.max() == VOID and not ((array != 0) & (array != VOID)).any():
-        raise FormatError(f"The mask {path} holds {VOID} alone, which is void in a palette picture: save it as grey values.")
+        raise FormatError(f"The mask {path} holds {VOID} alone, which means void in a palette picture: save it as grey values.")
     if _photograph(array):
         raise FormatError(
-            f"The mask {path} looks like a photograph: hardly a pixel has the value of its neighbours. Give labels, of which "
-            "each value is an object."
+            f"The mask {path} looks like a photograph: hardly a pixel has the value of its neighbours. Give labels: "
+            "each value is one object."
         )
     if (values := soft_edges(array)) is not None:
         raise FormatError(SOFT.format(f"The mask {path}", values))
@@ -201,7 +201,7 @@ def _read(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
         return _read_tiff(path, frame)
     with open_picture(path) as picture:
         if picture.format == "JPEG":
-            raise ValueError("a JPEG changes values, so they are not ids any more: save labels as PNG or TIFF")
+            raise ValueError("JPEG changes values, so they are no longer ids: save labels as PNG or TIFF")
         return _read_pillow(picture, frame)
 
 
@@ -223,7 +223,7 @@ def _read_tiff(path: Path, frame: int) -> tuple[int, NDArray[Any] | None, bool]:
             series = file.series[0]
             palette = file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE
             if file.pages.first.compression in LOSSY:
-                raise ValueError(f"its JPEG changes values, so they are not ids any more: {REMEDY}")
+                raise ValueError(f"its JPEG changes values, so they are no longer ids: {REMEDY}")
             turned = file.pages.first.tags.valueof(ORIENTATION, UPRIGHT)
             if series.ndim != 3 or "S" in series.axes:
                 return 1, turned_upright(series.asarray(), turned) if series.ndim == 2 else series.asarray(), palette

@@ -161,7 +161,7 @@ def _about_runs(runs: list[Mapping[str, Any]]) -> Iterable[str]:
     yield f"Masks were propagated in {counted(len(done), 'run')} by {'; and by '.join(settings)}."
     unfinished = [run for run in done if run["status"] != "finished"]
     if unfinished:
-        yield f"{counted(len(unfinished), 'run')} did not come to the end."
+        yield f"{counted(len(unfinished), 'run')} did not reach the end."
 
 
 def _setting(facts: Mapping[str, Any]) -> str:
@@ -171,7 +171,7 @@ def _setting(facts: Mapping[str, Any]) -> str:
     model = f"the model {network}" if source in ("", network) else f"the model {source}, a network {network}"
     words = [model + (f" (SHA-256 of its weights {digest[:16]}...)" if digest else "")]
     if facts.get("differences"):
-        words.append(f"without what did not fit that network ({facts['differences']}),")
+        words.append(f"without the parts that did not fit that network ({facts['differences']}),")
     if facts.get("image_size"):
         words.append(f"at {facts['image_size']} pixels")
     if facts.get("rate"):

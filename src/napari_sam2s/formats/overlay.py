@@ -117,7 +117,8 @@ def write_overlay_gif(
     chosen = frames[::every]
     if len(chosen) > GIF_FRAMES:
         raise FormatError(
-            f"A GIF of {counted(len(chosen), 'frame')} is too long (at most {GIF_FRAMES}): choose a span, or a video."
+            f"A GIF of {counted(len(chosen), 'frame')} is too long (at most {GIF_FRAMES}): choose a shorter span, or "
+            f"export a video."
         )
     images = _drawn(video, masklets, chosen, words, layout)
     return write_gif((_narrowed(image, width) for image in images), path, fps=rate / every)
@@ -126,7 +127,7 @@ def write_overlay_gif(
 def _refuse_source(video: Any, path: Path) -> None:
     source = getattr(video, "path", None)
     if source is not None and path.exists() and path.samefile(source):
-        raise FormatError(f"{path} is the video itself, which an overlay would replace: choose another name.")
+        raise FormatError(f"{path} is the video itself, and the overlay would replace it: choose another name.")
 
 
 def _annotated(masklets: Masklets, span: Span | None) -> list[int]:
@@ -134,7 +135,7 @@ def _annotated(masklets: Masklets, span: Span | None) -> list[int]:
     frames = [t for t in masklets.frames if first <= t and (stop is None or t < stop)]
     if not frames:
         raise FormatError(
-            "There are no masks to make a video of." if span is None else f"No frame from {first} on has masks there."
+            "There are no masks to show in a video." if span is None else f"No frame from {first} on has masks there."
         )
     return frames
 
@@ -182,7 +183,7 @@ def contact_sheet(video: Any, masklets: Masklets, *, columns: int = 4, rows: int
     """Return a picture of frames spread evenly over the annotated ones, with their masks."""
     frames = list(masklets.frames)
     if not frames:
-        raise FormatError("There are no masks to make a picture of.")
+        raise FormatError("There are no masks to show in a picture.")
     chosen = [frames[int(i)] for i in np.linspace(0, len(frames) - 1, min(columns * rows, len(frames)))]
     objects = masklets.objects
     first = np.asarray(video[chosen[0]])

@@ -77,7 +77,7 @@ class _Clock:
         if self._times is not None:
             return int(np.searchsorted(self._times, seconds - 1e-4))
         if not self.fps:
-            raise FormatError("The video has no frame rate, so seconds say nothing: give a table of frames.")
+            raise FormatError("The video has no frame rate, so seconds cannot be used: give a table of frames.")
         return math.ceil(seconds * self.fps - 1e-3)
 
 
@@ -137,7 +137,7 @@ class _Table:
         numbers = [whole(float(row[frame])) for row in self._cells]
         for n, after in pairwise(numbers):
             if after <= n:
-                raise FormatError(f"{self._path} has frame {after} behind frame {n}: a row for each frame, in their order.")
+                raise FormatError(f"{self._path} has frame {after} after frame {n}: give one row for each frame, in order.")
         if not numbers:
             return []
         step = int(median(b - a for a, b in pairwise(numbers))) if len(numbers) > 1 else 1
@@ -166,10 +166,11 @@ class _Table:
         over = ends[-1] - frames
         if over > max(1.0, self._clock.fps or 1.0):  # a second
             raise FormatError(
-                f"{self._path} goes on to frame {ends[-1] - 1} and the video ends with frame {frames - 1}: it is of another "
-                "video, or of another rate (--fps)."
+                f"{self._path} extends to frame {ends[-1] - 1} and the video ends with frame {frames - 1}: it belongs "
+                f"to another "
+                "video, or has another rate (--fps)."
             )
         if over > 0:
-            said = f"{self._path.name} goes on for {counted(over, 'frame')} after the end of the video. The rest is left out."
+            said = f"{self._path.name} continues for {counted(over, 'frame')} after the end of the video. The rest is left out."
             warnings.warn(said, stacklevel=2)
         return [min(n, frames) for n in starts], [min(n, frames) for n in ends]

@@ -188,7 +188,7 @@ _ALL = (
     Format(
         "mots",
         "MOTS challenge",
-        "gt.txt with a run-length mask a line; masks do not overlap.",
+        "gt.txt with a run-length mask per line; masks do not overlap.",
         write_mots,
         read_mots,
         states_length=True,
@@ -255,7 +255,7 @@ def format_by_ending(target: Path | str) -> str:
     ending = Path(target).suffix.lower()
     if ending in _INSIDE:
         names = " or ".join(_INSIDE[ending])
-        raise FormatError(f"{Path(target).name} names no format. Name a folder and the format: {names} writes {ending} files.")
+        raise FormatError(f"{Path(target).name} names no format. Name a folder and a format: {names} writes {ending} files.")
     if ending in _UNWRITTEN:
         raise FormatError(f"No format is written as {ending} files: name an .mp4, a .gif, or a folder and the format.")
     return {".gif": "gif", **dict.fromkeys(ENDINGS, "overlay")}.get(ending, "davis")
@@ -279,7 +279,7 @@ def export(
     """
     format = format_by_ending(target) if format is None else format  # noqa: A001
     if format not in FORMATS:
-        raise ProjectError(f"{format!r} is not a format we write; there are {', '.join(map(repr, FORMATS))}.")
+        raise ProjectError(f"{format!r} is not a format that can be written. Formats: {', '.join(map(repr, FORMATS))}.")
     chosen = FORMATS[format]
     for option in sorted(options.keys() - chosen.keywords):
         owners = [repr(known.name) for known in FORMATS.values() if option in known.keywords]
@@ -299,7 +299,7 @@ def _times(masklets: Masklets, video: Any) -> NDArray[np.float64] | None:
     shape = getattr(masklets, "shape", None)
     if video is not None and shape is not None and len(video) != shape[0]:
         raise FormatError(
-            f"The video has {counted(len(video), 'frame')}, and the masks are of one with {shape[0]}: give that one."
+            f"The video has {counted(len(video), 'frame')}, and the masks belong to one with {shape[0]}: give that one."
         )
     if getattr(video, "fps", None) is None or getattr(video, "timestamps", None) is None:
         return None

@@ -119,7 +119,7 @@ class TiffStack:
                 f"{self.path} has the axes {axes} of shape {shape}: write the labels again as time, Y and X (TYX)."
             )
         if page.compression in LOSSY:
-            raise FormatError(f"{self.path} is compressed as JPEG, so its values are not ids any more: {REMEDY}.")
+            raise FormatError(f"{self.path} is compressed as JPEG, so its values are no longer ids: {REMEDY}.")
         self._turned = page.tags.valueof(ORIENTATION, UPRIGHT)
         self.shape = (before[0], *turned_upright(np.empty(shape[-2:], np.bool_), self._turned).shape)
         if len(self._pages) != self.shape[0]:

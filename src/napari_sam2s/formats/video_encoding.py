@@ -67,7 +67,7 @@ def _check_frame(frame: Any, first: Any) -> None:
     """Make sure that a frame is one: the encoder takes any bytes, and would make other pictures of them."""
     shape, kind = np.shape(frame), getattr(frame, "dtype", type(frame))
     if len(shape) != 3 or shape[2] != 3 or kind != np.uint8 or shape != first.shape:
-        raise FormatError(f"Frames are (Y, X, 3) uint8, all of one size; got one of the shape {shape} and {kind}.")
+        raise FormatError(f"Frames are (Y, X, 3) uint8, all of one size; got the shape {shape} and {kind}.")
 
 
 def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, codec: list[str], fps: float, step: int) -> None:

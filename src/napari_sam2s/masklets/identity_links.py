@@ -181,7 +181,7 @@ class Links(LiveSequence[Link]):
             return
         self._tracks.check_span(0, None, mine, other)
         if not self._apart(mine, other):
-            raise ProjectError(f"The objects {mine} and {other} are on one frame together, so they are not the same.")
+            raise ProjectError(f"The objects {mine} and {other} are on one frame together, so they cannot be the same object.")
         with self._store.step(f"{mine} is {other}"):
             forget_absence(self._store, mine, other)  # else moving would put it in the place of masks
             self._tracks.move(mine, other)

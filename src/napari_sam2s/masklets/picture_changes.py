@@ -39,5 +39,5 @@ def sentence(changed: list[str], pictures: int) -> str:
     named = ", ".join(changed[:NAMED]) + (", ..." if len(changed) > NAMED else "")
     return (
         f"{len(changed)} of {counted(pictures, 'picture')} changed since the project was made ({named}), so masks may not fit"
-        " them. Put the old ones back, or say that it is meant with relink (`napari-sam2s resume --relink`)."
+        " them. Put the old ones back, or accept the new ones with relink (`napari-sam2s resume --relink`)."
     )

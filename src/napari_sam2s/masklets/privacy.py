@@ -13,6 +13,9 @@ from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.masklets.store import Store
 from napari_sam2s.masklets.video_reference import path_of
 
+NO_NAME = "(name removed)"  # of a model, in a stripped copy
+ENDINGS = (".pt", ".pth", ".safetensors", ".bin", ".ckpt")  # of checkpoints
+
 
 def private_facts(store: Store) -> dict[str, Any]:
     """Return what an open project says beyond masks and prompts.
@@ -20,9 +23,10 @@ def private_facts(store: Store) -> dict[str, Any]:
     Returns
     -------
     ``video``: its last known path, or None. ``names``: names and classes of the objects, and of phases. ``removed_names``:
-    names that only the undo history has. ``model_files``: paths of checkpoints. ``first``, ``last``: local time of the first
-    and the last step or run, or None. ``steps``: how many the undo history has. A project holds neither user nor machine;
-    while it is open for writing, the file ``.holder`` beside it does.
+    names that only the undo history has. ``model_files``: checkpoints, with their paths. ``models``: names of other models.
+    ``model_classes``: names that models have for classes. ``first``, ``last``: local time of the first and the last step or
+    run, or None. ``steps``: how many the undo history has. A project holds neither user nor machine; while it is open for
+    writing, the file ``.holder`` beside it does.
     """
     meta = {row["key"]: row["value"] for row in store.rows("SELECT key, value FROM meta")}
     named = [(row["name"], row["class_name"]) for row in store.rows("SELECT name, class_name FROM objects WHERE NOT removed")]
@@ -31,14 +35,19 @@ def private_facts(store: Store) -> dict[str, Any]:
     old = "SELECT name, class_name FROM objects WHERE removed UNION SELECT name, class_name FROM objects_changes "
     old += "UNION SELECT name, NULL FROM phases_changes"
     earlier = {text for row in store.rows(old) for text in (row["name"], row["class_name"]) if text}
-    sources = [json.loads(row["provenance"]).get("model_source", "") for row in store.rows("SELECT provenance FROM runs")]
+    runs = [json.loads(row["provenance"]) for row in store.rows("SELECT provenance FROM runs")]
+    sources = {run.get("model_source") for run in runs} - {None, "", NO_NAME}
+    classes = [json.loads(row["names"]) for row in store.rows("SELECT names FROM class_lists")]
+    classes += [run.get("class_names") or [] for run in runs]
     times = [row["t"] for row in store.rows("SELECT made AS t FROM steps UNION SELECT started FROM runs")]
     times += [meta["created"]] if meta.get("created") else []
     return {
         "video": path_of(meta.get("video")),
         "names": sorted(names),
         "removed_names": sorted(earlier - names),
-        "model_files": sorted({source for source in sources if _is_path(source)}),
+        "model_files": sorted(filter(_is_file, sources)),
+        "models": sorted(source for source in sources if not _is_file(source)),
+        "model_classes": sorted({name for names in classes for name in names}),
         "first": _local(min(times, default=0.0)),
         "last": _local(max(times, default=0.0)),
         "steps": store.rows("SELECT count(*) AS n FROM steps")[0]["n"],
@@ -46,10 +55,12 @@ def private_facts(store: Store) -> dict[str, Any]:
 
 
 def copy_stripped(path: Path | str, target: Path | str) -> Path:
-    """Copy a project without its video's path, times of day, paths of checkpoints, removed objects and undo history.
+    """Copy a project without its video's path, times of day, files of models, removed objects and undo history.
 
-    Objects with their names and classes, prompts, masks, phases and runs stay, and so does the hash by which the video is
-    recognised. Times count from the first one. An interrupted run can be resumed in the project itself, not in the copy.
+    Objects with their names and classes, prompts, masks, phases and runs stay, and so do the names of classes that models have
+    and the hash by which the video is recognised. The memory of interrupted runs, which comes from the pictures, and where
+    uncertain links were read do not. Times count from the first one. An interrupted run can be resumed in the project itself,
+    not in the copy.
 
     Returns
     -------
@@ -73,6 +84,7 @@ def _strip(db: sqlite3.Connection) -> None:
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM masks WHERE run IN (SELECT run FROM hidden_runs)")  # what was undone, see schema.py
     db.execute("DELETE FROM hidden_runs")
+    db.execute("DELETE FROM snapshots")
     db.execute("DELETE FROM prompts WHERE removed OR object_id IN (SELECT id FROM objects WHERE removed)")
     db.execute("UPDATE objects SET name = 'removed', class_name = NULL WHERE removed")
     first = db.execute("SELECT min(started) FROM runs").fetchone()[0] or 0.0
@@ -80,23 +92,19 @@ def _strip(db: sqlite3.Connection) -> None:
     db.execute("UPDATE meta SET value = 0.0 WHERE key = 'created'")
     for run, text in db.execute("SELECT id, provenance FROM runs").fetchall():
         db.execute("UPDATE runs SET provenance = ? WHERE id = ?", (json.dumps(_without_paths(json.loads(text))), run))
+    for link, text in db.execute("SELECT id, content FROM links").fetchall():
+        db.execute("UPDATE links SET content = ? WHERE id = ?", (json.dumps(json.loads(text) | {"source": {}}), link))
     db.commit()
     db.execute("VACUUM")  # what was deleted is not left in free pages
 
 
 def _without_paths(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a run with the names of files for their paths."""
-    return {
-        key: _last_part(value) if isinstance(value, str) and _is_path(value) else value for key, value in provenance.items()
-    }
+    """Return the facts of a run without paths and names of files: they can be a person's."""
+    return {key: NO_NAME if isinstance(value, str) and _is_file(value) else value for key, value in provenance.items()}
 
 
-def _is_path(text: str) -> bool:
-    return "/" in text or "\\" in text
-
-
-def _last_part(text: str) -> str:
-    return text.replace("\\", "/").rstrip("/").rpartition("/")[2]
+def _is_file(text: str) -> bool:
+    return "/" in text or "\\" in text or text.lower().endswith(ENDINGS)
 
 
 def _local(seconds: float) -> str | None:

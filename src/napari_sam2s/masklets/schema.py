@@ -315,7 +315,9 @@ def check_new(path: Path) -> None:
     if path.exists():
         raise ProjectError(f"{path} exists already: open it, or choose another name.")
     if salt_of(log_of(path)) is not None:  # SQLite would put its masks into the new file
-        raise ProjectError(f"{log_of(path)} is left of a project that is gone: move it elsewhere, or choose another name.")
+        raise ProjectError(
+            f"{log_of(path)} is left from a project that no longer exists: move it elsewhere, or choose another name."
+        )
     if not path.parent.is_dir():
         raise ProjectError(f"There is no folder {path.parent} to put {path.name} in.")
 

@@ -85,7 +85,7 @@ def binary_mask(value: Any, size: tuple[int, int], error: type[Sam2sError]) -> N
         are the object is for whoever made them to say.
     """
     if np.ma.is_masked(value):
-        raise error("The mask has pixels that are masked out: say what they are, as in `mask.filled(False)`.")
+        raise error("Some pixels of the mask are masked. Fill them first, as in `mask.filled(False)`.")
     array = array_of(value, error, "A mask is an array (Y, X) of True and False")
     if array.shape != tuple(size):
         raise error(f"A mask has the shape of the frame, {tuple(size)} (Y, X); got {array.shape}.")

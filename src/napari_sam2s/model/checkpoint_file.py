@@ -122,7 +122,7 @@ def _where_weights_are(content: Mapping[Any, Any], path: Path) -> Mapping[Any, A
         others = {str(key): value for key, value in inside.items() if isinstance(value, Mapping) and not _is_of_optimizer(key)}
         several = [key for key, value in others.items() if _has_tensors(value)]
         if len(several) > 1:
-            raise ModelError(f"{path} holds several networks ({some(several)}): save the one that is meant alone.")
+            raise ModelError(f"{path} holds several networks ({some(several)}): save only the one you want.")
         if several:
             return others[several[0]]
         if not found and len(others) != 1:
@@ -144,7 +144,7 @@ def _named(weights: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     if fronts := {match[1] for name in names.values() if (match := _TRUNK.match(name))}:
         if len(fronts) > 1 or any(name.startswith("image_encoder.") for name in names.values()):
             also = some(sorted(front.rstrip(".") for front in fronts))
-            raise ModelError(f"{path} holds several networks ({also}): save the one that is meant alone.")
+            raise ModelError(f"{path} holds several networks ({also}): save only the one you want.")
         front = fronts.pop()
         if not front.startswith(("detector.", "tracker.")):  # parts of SAM 3 have names of their own
             names = {name: plain.removeprefix(front) for name, plain in names.items()}

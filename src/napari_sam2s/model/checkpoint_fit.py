@@ -98,13 +98,15 @@ def put_in(network: nn.Module, title: str, weights: Mapping[str, Tensor], path: 
     if bare := tuple(n for n, w in fits.items() if w.is_complex()):
         raise ModelError(f"{path} has complex numbers for weights ({some(bare)}): save them as float32.")
     if bare := tuple(n for n, w in fits.items() if not w.is_floating_point() and w.numel() > 1):
-        raise ModelError(f"{path} has whole numbers for weights, without their scales ({some(bare)}): take the file as packed.")
+        raise ModelError(
+            f"{path} has whole numbers for weights, without their scales ({some(bare)}): use the file with its scales."
+        )
     if found := _differences(layout):
         whole = all(n in own for n in (*found.missing, *found.shapes))  # else there is nothing to put in its place
         if strict or not whole:
-            then = " To go on without them, give strict=False (--ignore-differences)." if whole else ""
+            then = " To load the rest, give strict=False (--ignore-differences)." if whole else ""
             raise CheckpointDiffers(f"{path} does not fit {title}: {found}.{then}", found.missing, found.unknown, found.shapes)
-        untrained = " What is missing is untrained: do not trust the masks." if found.missing or found.shapes else ""
+        untrained = " The missing parts are untrained: do not trust the masks." if found.missing or found.shapes else ""
         warnings.warn(f"{path} is used as {title}, though {found}.{untrained}", stacklevel=3)
     if layout.folds:
         lacking = {n: own[n] for n in (*found.missing, *found.shapes)}

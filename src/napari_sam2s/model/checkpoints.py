@@ -143,7 +143,7 @@ def unchanged_weights(name_or_path: str | Path) -> Iterator[Path]:
     find_weights(name_or_path)  # of the file as it was just now, which costs nothing if it is still the same
     yield path
     if state_of(path) != before:
-        raise ModelError(f"{path} was changed while it was read: load it again when nothing writes it.")
+        raise ModelError(f"{path} changed while it was read: load it again when no program writes to it.")
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -175,7 +175,7 @@ def _network(name: str, file: Checkpoint, strict: bool) -> tuple[SAM2S, dict[str
     model = _made_as_said(file, config, filled=not strict)
     found = put_in(model, config.name, file.weights, file.path, strict=strict)
     if file.averaged:
-        warnings.warn(f"{file.path} also holds averaged weights ({file.averaged}), which are not taken.", stacklevel=3)
+        warnings.warn(f"{file.path} also holds averaged weights ({file.averaged}), which are not used.", stacklevel=3)
     facts = {"source": name, "sha256": sha256_once(file.path)}
     told = {"differences": str(found), "averaged": file.averaged}
     return model, facts | {key: words for key, words in told.items() if words}
@@ -201,7 +201,9 @@ def _made_as_said(file: Checkpoint, config: ModelConfig, *, filled: bool) -> SAM
         if file.config is None:
             raise
         first = str(error).partition("\n")[0][:200]
-        raise ModelError(f"{file.path} has a configuration of which no network can be made ({first}): get it again.") from error
+        raise ModelError(
+            f"{file.path} has a configuration from which no network can be built ({first}): get it again."
+        ) from error
 
 
 def network_of(config: ModelConfig) -> type[SAM2S]:
@@ -297,10 +299,10 @@ def _efficienttam(width: int, path: Path) -> ModelConfig:
 
 _OTHERS = {  # beginnings of names of tensors
     "vision_encoder.": "has the names of Hugging Face's transformers: take the publisher's own .pt file instead.",
-    "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which knows single pictures only: take one of SAM 2.",
+    "image_encoder.patch_embed.": "is a SAM 1 network, such as MedSAM, which handles single pictures only: use one of SAM 2.",
     "detector.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
     "tracker.": "is a part of SAM 3 without its image encoder: take the whole file, such as sam3.pt.",
-    "image_encoder.": "is a network of the SAM 2 family with another trunk than those we know, so it cannot be loaded.",
+    "image_encoder.": "is a network of the SAM 2 family with an unknown trunk, so it cannot be loaded.",
 }
 
 
@@ -310,10 +312,10 @@ def _foreign(weights: Mapping[str, Tensor]) -> str:
         if not family.loads and any(name.startswith(family.signs) for name in weights):
             return f"is a network of {family.title}, which this version of napari-sam2s cannot load."
     if any(".lora_" in name for name in weights):
-        return "has weights of LoRA apart from its network: merge them into it, and save the whole."
+        return "has LoRA weights without their network: merge them into the network and save all of it."
     has_encoder = any(name.startswith(("image_encoder.", "vision_encoder.")) for name in weights)
     if not has_encoder and any(name.startswith(("sam_mask_decoder.", "memory_attention.")) for name in weights):
-        return "is a part of a SAM 2 network, without its image encoder: save the whole network, not its trained parts alone."
+        return "is a part of a SAM 2 network, without its image encoder: save the whole network, not only the trained parts."
     for sign, words in _OTHERS.items():
         if any(name.startswith(sign) for name in weights):
             return words

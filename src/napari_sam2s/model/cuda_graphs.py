@@ -114,7 +114,7 @@ class Graphs:
         except Exception as error:  # noqa: BLE001 - of many kinds, from torch, CUDA and its libraries
             self._failed.add(name)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            _LOG.warning("No CUDA graph of %r, which goes on without (%s).", name, reason)
+            _LOG.warning("A CUDA graph of %r could not be recorded, so it runs without one (%s).", name, reason)
             return None
 
 

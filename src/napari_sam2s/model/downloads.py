@@ -95,7 +95,7 @@ def terms(entry: ModelEntry) -> str:
     if entry.licence.forbids:
         words += f" {entry.licence.forbids}"
     if not entry.pinned:
-        words += " Its SHA-256 is not pinned: it is recorded at the first download."
+        words += " Its SHA-256 is not known in advance: the first download records it."
     return words
 
 
@@ -125,7 +125,7 @@ def how_to_get(entry: ModelEntry) -> str:
     if entry.url:
         return f"{entry.name} is not downloaded yet: run `napari-sam2s models get {entry.name}` once."
     return (
-        f"{entry.name} must be fetched by hand: take {entry.file} from {entry.page}, then run "
+        f"{entry.name} must be downloaded by hand: get {entry.file} from {entry.page}, then run "
         f"`napari-sam2s models add FILE --name {entry.name}`."
     )
 
@@ -173,7 +173,8 @@ def download(entry: ModelEntry, progress: Progress | None = None) -> Path:
                 f"{error.filename} cannot be made ({error.strerror}). Name another folder for models in SAM2S_MODEL_DIR."
             ) from error
         raise ModelError(
-            f"{address(entry)} cannot be fetched ({getattr(error, 'reason', error)}); what came so far is kept. On a machine "
+            f"{address(entry)} cannot be fetched ({getattr(error, 'reason', error)}); the part that arrived is kept. "
+            f"On a machine "
             f"without network, put the file at {path} yourself."
         ) from error
     _compare(entry, path, sha256_once(path))
@@ -295,7 +296,7 @@ def _fetch_checked(entry: ModelEntry, path: Path, progress: Progress | None) -> 
             _check_weights(part)
         except ModelError as error:
             _discard(part)
-            raise ModelError(f"{str(error).replace(str(part), address(entry))} Nothing of it was kept.") from error
+            raise ModelError(f"{str(error).replace(str(part), address(entry))} The download was deleted.") from error
     write_note(path.with_suffix(".sha256"), digest)
     part.replace(path)
     part.with_suffix(".etag").unlink(missing_ok=True)

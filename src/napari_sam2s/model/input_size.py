@@ -53,7 +53,7 @@ def input_size(name: str, file: Checkpoint, sha256: str) -> int:
         known = only_size(file.beside) or trained_size(file.weights, SAM3)
     if known is None:
         raise InputSizeUnknown(
-            f"{file.path} does not say at which input size it was trained: say it once with `napari-sam2s models add "
+            f"{file.path} does not say at which input size it was trained. Name the size once with `napari-sam2s models add "
             f"{quoted(file.path)} --input-size N` (SAM 2 itself: 1024, MedSAM2 and SurgSAM-2: "
             "512), or give image_size=N for now.",
             str(file.path),

@@ -104,7 +104,7 @@ class ModelConfig:
             raise ModelError(f"{self.name} cannot match by pretrained maps: its trunk {self.trunk.kind!r} has none.")
         if self.prompt_likeness and not (self.interactive and self.trunk.joined):
             raise ModelError(
-                f"{self.name} cannot compare cells with clicks: that takes an interactive head and a pretrained trunk."
+                f"{self.name} cannot compare cells with clicks: that needs an interactive head and a pretrained trunk."
             )
         if self.prompt_unit and not self.prompt_likeness:
             raise ModelError(f"{self.name} cannot compare by maps of unit length alone: give prompt_likeness, too.")
@@ -118,7 +118,9 @@ class ModelConfig:
                 f"{self.name} cannot outline masks at outline_side={self.outline_side}: give a multiple of {STRIDE}."
             )
         if self.prompt_deep and not (self.interactive and self.trunk.joined == 1):
-            raise ModelError(f"{self.name} cannot go deeper for prompts: that takes a pretrained trunk cut at stride 16.")
+            raise ModelError(
+                f"{self.name} cannot use deeper layers for prompts: that needs a pretrained trunk cut at stride 16."
+            )
         if not (isinstance(self.edge_radius, int) and 0 <= self.edge_radius <= MAX_EDGE_RADIUS):
             raise ModelError(
                 f"{self.name} cannot draw edges in windows of radius {self.edge_radius!r}: give 0 to {MAX_EDGE_RADIUS}."

@@ -83,10 +83,12 @@ def own_weights(model: OwnModel) -> Path:
     """Return the file of a model that was added. Raises :class:`ModelError` if it has gone, or has changed."""
     path = Path(model.path)
     if not path.is_file():
-        raise ModelError(f"{model.name} was at {path} and has gone: `napari-sam2s models add FILE --name {model.name}` again.")
+        raise ModelError(
+            f"{model.name} was at {path} and is no longer there: run `napari-sam2s models add FILE --name {model.name}` again."
+        )
     if sha256_once(path) != model.sha256:
         raise ModelError(
-            f"{path} has changed since it was added as {model.name}: if that is meant, "
+            f"{path} has changed since it was added as {model.name}. If you changed it, run "
             f"`napari-sam2s models add {quoted(path)} --name {model.name}` again."
         )
     return path

@@ -34,10 +34,10 @@ def why_unreadable(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         start = file.read(2)
     if start in (b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return f"{path} is a pickle that torch did not write, and no code in it is run: {_ALONE}."
+        return f"{path} is a pickle that torch did not write. No code in it is run: {_ALONE}."
     words = _ESCAPES.sub("", str(error)).strip()
     if refused := _REFUSED.search(words):
-        return f"{path} holds {refused[1]}, which is code and is not run: {_ALONE}."
+        return f"{path} holds {refused[1]}, which is code, and code is not run: {_ALONE}."
     first = next((line.strip() for line in words.splitlines() if line.strip()), "")
     reason = f" ({first[:200]})" if " " in first and "weights_only" not in first else ""  # advice that would run code
     return f"{path} {_DAMAGED}{reason}: {_AGAIN}."
@@ -72,7 +72,7 @@ def _other_file(path: Path, start: bytes) -> str:
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`, or download it."
     if path.name.endswith(".index.json"):
-        return "lists the parts of a checkpoint: save the network in one file, as with max_shard_size='100GB'."
+        return "only lists the parts of a checkpoint: save the network in one file, as with max_shard_size='100GB'."
     kind = next((kind for sign, kind in _PACKED.items() if start.startswith(sign)), "tar" * (start[257:262] == b"ustar"))
     if kind:
         return f"is packed with {kind}: unpack it first."
@@ -108,7 +108,7 @@ def _other_archive(path: Path) -> str:
     if changed is not None:
         return f"{_DAMAGED} (its part {changed} has other content than was written): {_AGAIN}."
     if any(name.endswith(("constants.pkl", "archive_format")) for name in names):
-        return f"is a program of torch.jit or torch.export, which is code and is not run: {_ALONE}."
+        return f"is a program of torch.jit or torch.export, which is code, and code is not run: {_ALONE}."
     if any(name.endswith("data.pkl") for name in names):
         return ""
     inside = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")

@@ -107,7 +107,7 @@ class CropTracker(Tracker):
 
     def _run(self, ids: tuple[int, ...], ranges: Sequence[range], stride: int) -> Iterator[tuple[int, Masks]]:
         if stride > 1:
-            raise TrackingError("A crop follows its object from frame to frame, so it needs every one: leave out the rate.")
+            raise TrackingError("A crop follows its object from frame to frame, so it needs every frame: leave out the rate.")
         return self._follow(ids, ranges)
 
     def _follow(self, ids: tuple[int, ...], ranges: Sequence[range]) -> Iterator[tuple[int, Masks]]:
@@ -120,7 +120,7 @@ class CropTracker(Tracker):
                 with self._lock:
                     if self._loops != ours:
                         raise TrackingError(
-                            "Prompts were given, or another loop was begun, so this one ended. Propagate again."
+                            "Prompts were added or another loop was started, so this one ended. Propagate again."
                         )
                     for i in ids:
                         self._objects[i].tracker.run = self.run

@@ -98,7 +98,7 @@ class Engine:
         self._lock = threading.Lock()
         if address is None:
             if security is not None:
-                raise TrackingError("An engine of this machine makes its own keys: give `security` with an address only.")
+                raise TrackingError("An engine on this machine makes its own keys: give `security` only together with an address.")
             self._process = EngineProcess(threads)
             address, security = self._process.address, self._process.keys
         self.address = address
@@ -247,7 +247,7 @@ def connect(address: str, security: Security | str | Path | None = None, *, dire
 
 _LOST = (
     "The process that runs the model ended unexpectedly (killed, out of memory, or the connection broke); "
-    "everything it had finished is saved, and tracking can go on from there."
+    "every finished frame is saved. Resume to continue from there."
 )
 
 

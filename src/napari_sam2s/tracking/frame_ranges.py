@@ -69,7 +69,9 @@ def frame_range(
     if not (0 <= first < length or first == stop):  # a run that had come to its end when it was interrupted
         raise TrackingError(f"Start {first} is not in the video: its frames are 0 to {length - 1}.")
     if not -1 <= last <= length:
-        raise TrackingError(f"Stop {last} is not in the video of {counted(length, 'frame')}: it is the frame to stop before.")
+        raise TrackingError(
+            f"Stop {last} is not in the video of {counted(length, 'frame')}: it is the first frame that is not tracked."
+        )
     return range(first, last, sign)
 
 

@@ -21,7 +21,7 @@ def shape_of_video(video: Any) -> tuple[int, int, int]:
     if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
         raise TrackingError(f"A video has the shape (T, Y, X, 3); got {shape}. Open it with sam2s.open_video.")
     if (kind := np.dtype(getattr(video, "dtype", np.uint8))) != np.uint8:
-        raise TrackingError(f"The frames are of {kind}, where uint8 is wanted: open them with sam2s.open_video.")
+        raise TrackingError(f"The frames are of {kind}, but uint8 is needed: open them with sam2s.open_video.")
     return shape[0], shape[1], shape[2]
 
 

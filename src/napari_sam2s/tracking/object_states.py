@@ -86,7 +86,7 @@ class ObjectStates:
         whole = new if reset else merge(self._prompts.get(key), new)
         if only_excludes(whole) and (seen is None or not seen.any()):
             raise PromptError(
-                f"Object {object_id} has only negative points on frame {frame}, which say where it is not: add a positive "
+                f"Object {object_id} has only negative points on frame {frame}, which only say where it is not: add a positive "
                 "point or a box."
             )
         if reset:

@@ -45,14 +45,14 @@ def make_prompt(
     if not 0 <= frame < frames:
         raise PromptError(f"Frame {frame} is not in the video: its frames are 0 to {frames - 1}.")
     if mask is not None and (points is not None or box is not None):
-        raise PromptError("A mask prompt stands alone: give points and a box, or a mask, not both.")
+        raise PromptError("A mask prompt cannot be combined with others: give points and a box, or a mask.")
     if mask is not None:
         return Prompt(object_id, frame, mask=_checked_mask(mask, (size[0], size[1])))
     points_yx = _checked_points(points, (size[0], size[1]))
     kinds = _checked_labels(labels, len(points_yx))
     corners = None if box is None else _checked_box(box, (size[0], size[1]))
     if not points_yx and corners is None:
-        raise PromptError("An empty prompt says nothing: give points, a box or a mask.")
+        raise PromptError("The prompt is empty: give points, a box or a mask.")
     return Prompt(object_id, frame, points_yx, kinds, corners)
 
 

@@ -247,7 +247,7 @@ def _to_resume(project: Project) -> tuple[Run, tuple[int, str, bytes]]:
     run = resumable_run(project)
     if run is None:
         tracked = project.runs or set(project.frames) - {prompt.frame for prompt in project.prompts()}
-        begin = "" if tracked else " Tracking never began: give the same `napari-sam2s track` command again."
+        begin = "" if tracked else " Tracking never started: give the same `napari-sam2s track` command again."
         raise TrackingError(f"{project.path.name} has no interrupted run to resume.{begin}")
     snapshot = project.runs.latest_snapshot(run.id)
     if snapshot is None:
@@ -280,7 +280,7 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
     then = run.provenance
     if then.get("model_hash") and then["model_hash"] != now["model_hash"]:
         raise TrackingError(
-            f"Run {run.id} was made with other weights than {then['model']} has now: take those, or track again from a prompt."
+            f"Run {run.id} was made with other weights than {then['model']} has now: use those, or track again from a prompt."
         )
     if bool(then.get("crop")) != bool(now.get("crop")):
         crop = "in crops that follow the objects" if then.get("crop") else "in the whole frame"
@@ -296,7 +296,8 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
     if speed and now["mode"] == "exact" and any(now["speed"].get(name) != value for name, value in speed.items()):
         given = ", ".join(f"{name}={value!r}" for name, value in speed.items())
         raise TrackingError(
-            f"Run {run.id} was made with other shortcuts than this tracker takes: apply Speed({given}) to the model, or track "
+            f"Run {run.id} was made with other Speed settings than this tracker has: apply Speed({given}) to the "
+            f"model, or track "
             "again from a prompt."
         )
 

@@ -312,7 +312,7 @@ class Tracker:
             before.snapshot, before.said = self._actor.snapshot(), self._said
         if loop.snapshot is not None:
             if loop.said != self._said:
-                raise TrackingError("Prompts were given in another loop of this tracker, so this one ended. Propagate again.")
+                raise TrackingError("Prompts were added in another loop of this tracker, so this one ended. Propagate again.")
             self._actor.restore(loop.snapshot)
             loop.snapshot = None
         self._loop = loop

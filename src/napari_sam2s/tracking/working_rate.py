@@ -35,7 +35,8 @@ def find_stride(video: Any, rate: float | None) -> int:
     fps = getattr(video, "fps", None)
     if not fps:
         raise TrackingError(
-            "The video does not know its frame rate, so a rate means nothing: say it with open_video(…, fps=25) or --fps 25."
+            "The video does not know its frame rate, so a working rate cannot be used. Give the frame rate with "
+            "open_video(…, fps=25) or --fps 25."
         )
     return max(round(fps / rate), 1)
 

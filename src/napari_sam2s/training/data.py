@@ -35,7 +35,7 @@ class StepDataset(Dataset[Batch]):
         missing = set(config.families) - set(families)
         if missing:
             raise TrainingError(
-                f"There is no material for {sorted(missing)}: give it ('recorded' is --data), or take it out of [families]."
+                f"There is no material for {sorted(missing)}: give it ('recorded' is --data), or remove it from [families]."
             )
         self.config = config
         self.families = families
@@ -78,7 +78,7 @@ class StepDataset(Dataset[Batch]):
                     samples.append(sample)
                     videos.append(video)
         if not samples:
-            raise TrainingError(f"No clip with a visible object was found for step {step}; look at the training videos.")
+            raise TrainingError(f"No clip with a visible object was found for step {step}; check the training videos.")
         return collate(samples)
 
     def _video(self, rng: np.random.Generator, frames: int, divemem: bool) -> Clip:
@@ -106,7 +106,7 @@ def stage_of(config: TrainingConfig, step: int) -> Place:
         if step < stage.steps:
             return stage, step
         step -= stage.steps
-    raise IndexError(f"step {step} is beyond the run")
+    raise IndexError(f"step {step} is after the end of the run")
 
 
 def entropy(*numbers: int) -> tuple[int, ...]:

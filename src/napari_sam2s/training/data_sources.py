@@ -104,7 +104,7 @@ def _open_project(path: Path) -> Recording:
     project = Project.open(path, mode="r")
     project.store.check_pages()
     if project.video.path is None or not project.video.path.exists():
-        raise TrainingError(f"The video {project.video.path} of {path} is gone: put it beside the project.")
+        raise TrainingError(f"The video {project.video.path} of {path} is no longer there: put it beside the project.")
     video = open_video(project.video.path)
     try:
         project.video.check(video)
@@ -122,5 +122,5 @@ def _roots(source: Path) -> list[Path]:
         return [source]
     kept = [root for root in roots if split_of(root) != "test"]
     if not kept:
-        raise TrainingError(f"{source} holds nothing but test splits (so says their {META}): name one to use it all the same.")
+        raise TrainingError(f"{source} holds only test splits (as their {META} says): name one split to use it anyway.")
     return kept

@@ -124,7 +124,7 @@ class Learner:
             )
         if self.main:
             warnings.warn(
-                f"The gradients of step {self.step} have the norm {norm} (clips {clips}): nothing is learned from it.",
+                f"The gradients of step {self.step} have the norm {norm} (clips {clips}): the step is skipped.",
                 stacklevel=2,
             )
 
@@ -132,7 +132,7 @@ class Learner:
         """Say what to resume after a run went wrong."""
         path = self.folder / "last.pt"
         if not path.exists():
-            return "lower the learning rate, and begin again"
+            return "lower the learning rate and start again"
         return f"the last good checkpoint is {path}; lower the learning rate and resume from it"
 
     def _learn(

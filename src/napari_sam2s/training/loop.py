@@ -80,14 +80,14 @@ class TrainingRun:
             self.learner.load(state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise TrainingError(
-                f"{path} does not fit the network of this configuration: put back what was changed, or take another folder."
+                f"{path} does not fit the network of this configuration: undo the change, or use another folder."
             ) from error
         self.seconds, self.best = state.get("seconds", 0.0), state.get("best", -math.inf)
         self.validated = state.get("validated", self.step)
         if self.recordings != state.get("recordings", self.recordings) and self.step < self.config.steps and self.main:
             warnings.warn(
-                f"{self.folder} was begun with other recorded videos ({'; '.join(state['recordings']) or 'none'}): from step "
-                f"{self.step} on it learns from those that are given now.",
+                f"{self.folder} was started with other recorded videos ({'; '.join(state['recordings']) or 'none'}): from step "
+                f"{self.step} on it learns from those that you give now.",
                 stacklevel=2,
             )
         return True
@@ -157,7 +157,7 @@ class TrainingRun:
         """
         if ordered is not None and (self.step or self.learner.process[1] > 1):
             raise TrainingError(
-                "A run with a time limit cannot be resumed, and is one process: take a new folder, no launcher."
+                "A run paced by the clock is a single process and cannot be resumed. Use a new folder and no launcher."
             )
         self.one_sitting = ordered is not None
         if self.main:

@@ -28,10 +28,11 @@ def read_last(path: Path, device: torch.device) -> dict[str, Any]:
         if is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"{path} is damaged or no checkpoint of a run: start again in another folder, with the model.pt beside it as init."
+            f"{path} is damaged, or is not the checkpoint of a run. Start again in another folder, with the model.pt "
+            f"beside it as init."
         ) from error
     if not isinstance(state, dict) or not {"model", "optimizer", "average", "step", "seed", "name"} <= set(state):
-        raise TrainingError(f"{path} is not what a run wrote to be resumed: take another folder.")
+        raise TrainingError(f"{path} was not written by a run, so it cannot be resumed: use another folder.")
     return state
 
 
@@ -44,12 +45,12 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
     """
     if state.get("clocked"):
         raise TrainingError(
-            f"{path} belongs to a run with a time limit, which cannot be resumed. Choose another folder; give the model.pt "
+            f"{path} belongs to a run paced by the clock, which cannot be resumed. Choose another folder; give the model.pt "
             "beside it as init to train it further."
         )
     before = {**_config_before(path, state), "seed": state["seed"], "model": state["name"]}
     if difference := _difference(before, config, state["step"]):
-        raise TrainingError(f"{path} belongs to another run ({difference}): put that back, or take another folder.")
+        raise TrainingError(f"{path} belongs to another run ({difference}): undo that, or use another folder.")
     names, embeddings = _classes_before(path, state)
     if names is None or model.semantic is None:
         return
@@ -62,7 +63,7 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
     own = model.semantic.text_embeddings
     if embeddings is not None and not torch.allclose(embeddings.to(own), own, atol=1e-3):
         raise TrainingError(
-            f"{path} belongs to a run with other text embeddings: set text_embeddings back, or take another folder."
+            f"{path} belongs to a run with other text embeddings: set text_embeddings back, or use another folder."
         )
 
 
@@ -101,7 +102,7 @@ def _difference(before: Mapping[str, Any], config: TrainingConfig, step: int) ->
         if done > step:
             break
         if number >= len(now["stages"]):
-            return f"stage {stage['name']!r} is over, and is gone from the configuration"
+            return f"stage {stage['name']!r} is over, but the configuration no longer has it"
         for name, value in now["stages"][number].items():
             if _plain(stage.get(name, value)) != _plain(value):
                 return f"stage {stage['name']!r} is over: its {name} was {_plain(stage[name])}, is {_plain(value)}"

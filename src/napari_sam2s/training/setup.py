@@ -154,7 +154,7 @@ def _accelerator() -> Any:
     if accelerator.num_processes != wanted:
         raise TrainingError(
             f"{counted(wanted, 'process was', 'processes were')} started, but accelerate found {accelerator.num_processes}:"
-            " each would train by itself. Start them with `accelerate launch`, which asks what this machine has."
+            " each would train alone. Start them with `accelerate launch`, which asks what hardware this machine has."
         )
     return accelerator
 
@@ -242,7 +242,9 @@ def _chosen(model: SAM2S, config: TrainingConfig) -> SAM2S:
     names = [name for name, _ in model.named_parameters()]
     for part in config.parts:
         if not any(name.startswith(part) for name in names):
-            raise TrainingError(f"parts names {part!r}, but no weight of this network begins so: {', '.join(names[:3])} ...")
+            raise TrainingError(
+                f"parts names {part!r}, but no weight of this network begins like that: {', '.join(names[:3])} ..."
+            )
     for name, parameter in model.named_parameters():
         frozen = config.trunk_rate == 0 and name.startswith(PRETRAINED)
         frozen = frozen or (name.startswith(SEEN_MUCH) and not any(part.startswith(SEEN_MUCH) for part in config.parts))

@@ -120,7 +120,7 @@ def make_validator(
 
     for name in wanted.families:
         if (cases := make(name)) is None:
-            raise TrainingError(f"There is nothing to validate {name!r} on: give it, or take it out of [validation].")
+            raise TrainingError(f"There is nothing to validate {name!r} on: give it, or remove it from [validation].")
         if name == "recorded":
             made[name] = _scorable(cases)
 
@@ -144,7 +144,7 @@ def _scorable(cases: Iterable[Case]) -> list[Case]:
             kept.append(case)
         else:
             warnings.warn(
-                f"{case.name} is left out of validation: no object has masks on two frames or more, and the prompted one is "
+                f"{case.name} is left out of validation: no object has masks on two frames or more, and the prompted frame is "
                 "not scored.",
                 stacklevel=2,
             )

@@ -30,4 +30,4 @@ def drawn_otherwise(path: Path) -> list[str]:
     if not found:
         return []
     which = f"Frame {found[0]} is" if len(found) == 1 else f"Frames {found[0]} to {found[-1]} ({len(found)} of them) are"
-    return [f"{which} black where the frame before should shine through. Save it as numbered PNG pictures, and open those."]
+    return [f"{which} black where the previous frame should show. Save the file as numbered PNG pictures and open those."]

@@ -59,15 +59,16 @@ def guess_axes(shape: Sequence[int]) -> str:
     if len(shape) == 4 and shape[1] <= MOST_CHANNELS:
         if shape[0] <= MOST_CHANNELS and (shape[1] not in (1, 3) or (shape[1] == 3 and shape[0] in (2, 3))):
             raise VideoError(
-                f"An array of shape {tuple(shape)} may be {counted(shape[0], 'frame')} of {counted(shape[1], 'channel')} or the"
-                " other way round: say axes='TCYX' or axes='CTYX'."
+                f"An array of shape {tuple(shape)} may be {counted(shape[0], 'frame')} of "
+                f"{counted(shape[1], 'channel')}, or the"
+                " reverse. Give axes='TCYX' or axes='CTYX'."
             )
         return "TCYX"
     if len(shape) == 4 and shape[0] == 1:
         return _without_ones(shape)
     raise VideoError(
         f"An array of shape {tuple(shape)} is not a video we know: give (T, Y, X), (T, Y, X, 3), or (T, C, Y, X) with "
-        f"axes='TCYX'. Of a 3-D + time array take one plane, or a projection, first."
+        f"axes='TCYX'. If it is a volume over time, first take one plane or a projection."
     )
 
 
@@ -98,13 +99,13 @@ def _check_array(raw: Any) -> None:
     except (TypeError, ValueError, OverflowError):
         shape = getattr(raw, "shape", "")
         raise VideoError(
-            f"The array does not say its shape ({shape}) or type in NumPy's words: call compute_chunk_sizes() of a dask array, "
+            f"The array does not say its shape ({shape}) or NumPy type: call compute_chunk_sizes() of a dask array, "
             "or give a NumPy array."
         ) from None
     if dtype.kind not in "uifb" or not whole:
         raise VideoError(f"An array of {dtype} cannot be shown: use integers or real numbers.")
     if np.ma.is_masked(raw):
-        raise VideoError("The array has pixels that are masked out: say what they show, as in `array.filled(0)`.")
+        raise VideoError("Some pixels of the array are masked. Fill them first, as in `array.filled(0)`.")
 
 
 def _chosen(channels: Any, count: int) -> tuple[int, ...]:
@@ -225,8 +226,8 @@ class ArrayFrames:
         said = tuple(self.raw.shape[1:]), np.dtype(self.raw.dtype)
         if values.shape != said[0] or (said[1].itemsize == 1 and values.dtype != said[1]):  # of others the values decide
             raise VideoError(
-                f"Frame {i} has the shape {values.shape} and the type {values.dtype}, and the array says {said[0]} and "
-                f"{said[1]}: say what it gives, as in map_blocks(..., dtype=, chunks=)."
+                f"Frame {i} has the shape {values.shape} and the type {values.dtype}, but the array declares {said[0]} and "
+                f"{said[1]}: declare what it returns, as in map_blocks(..., dtype=, chunks=)."
             )
         return values
 

@@ -30,7 +30,7 @@ def short_pictures(packets: Packets, codec: str) -> list[str]:
         return []
     short = int(((packets.sizes > 0) & (packets.sizes < packets.sizes.max())).sum())
     return (
-        [f"{short} of the uncompressed pictures are shorter than others: they are damaged, or of another codec."]
+        [f"{short} of the uncompressed pictures are shorter than others: they are damaged, or have another codec."]
         if short
         else []
     )
@@ -55,9 +55,10 @@ def ends_before_its_time(path: Path, pts: NDArray[np.int64], first: Probe) -> li
     lacks = duration - max(end, end - float(pts[0] * first.time_base))
     if lacks <= steps * step or duration >= UNKNOWN * step or (first.sound and lacks <= SOUND_AFTER_S):
         return []
-    end_s = f"{duration:.2f} s long by its header, and its last frame is at {end - step:.2f} s"
+    end_s = f"{duration:.2f} s long in its header, but its last frame is at {end - step:.2f} s"
     return [
-        f"The file is {end_s}: frames are lost" + (", or only sound goes on." if first.sound else ", or the last one stays.")
+        f"The file is {end_s}: frames are "
+        f"lost" + (", or only the sound continues." if first.sound else ", or the last one stays on screen.")
     ]
 
 

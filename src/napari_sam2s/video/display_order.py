@@ -38,7 +38,7 @@ def shown(packets: Packets, first: Probe, path: Path) -> tuple[NDArray[np.int64]
     back = _first_key_in_the_past(pts, key)
     if back is not None and key.all() and first.codec not in WHOLE_FRAMES:
         raise VideoError(
-            f"{path} calls every frame a key frame, and their times say otherwise: make a copy of it with "
+            f"{path} calls every frame a key frame, but their times contradict that. Make a copy of it with "
             f"ffmpeg -i {quoted(path.name)} -map 0:V:0 -c:v libx264 -crf 12 {quoted(path.stem + '-copy.mp4')}, and open that."
         )
     if back is not None:
@@ -92,8 +92,9 @@ def left_out(packets: Packets, pts: NDArray[np.int64], first: Probe, path: Path)
     seconds = float((pts[-1] - pts[0]) * first.time_base)
     about = f", about {(frames - 1) / seconds:.0f}" if seconds > 0 else ""
     return [
-        f"{frames - len(pts)} of {counted(frames, 'frame')} are left out, because their time is that of a frame before (the"
-        f" file counts too coarsely); all are in a copy made with: ffmpeg -i {quoted(path.name)} -vf settb=1/RATE,setpts=N"
+        f"{frames - len(pts)} of {counted(frames, 'frame')} are left out. Their time equals that of the frame before (the"
+        f" clock of the file is too coarse). To get all, make a copy with: ffmpeg -i {quoted(path.name)} -vf "
+        f"settb=1/RATE,setpts=N"
         f" -fps_mode passthrough -enc_time_base 1:RATE {quoted(path.stem + '-all.mp4')} (RATE: frames per second{about})."
     ]
 
@@ -111,12 +112,13 @@ def _first_key_in_the_past(pts: NDArray[np.int64], key: NDArray[np.bool_]) -> in
 def _joined(path: Path, first: Probe, frame: int, seconds: float) -> VideoError:
     if first.container in RESTARTING:
         name, copy = quoted(path.name), quoted(f"{path.stem}.mkv")
-        remedy = f"make one of it with: ffmpeg -fflags +genpts -i {name} -map 0:V:0 -c copy {copy}"
+        remedy = f"Make a new file with: ffmpeg -fflags +genpts -i {name} -map 0:V:0 -c copy {copy}"
     else:
-        remedy = "join its parts with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv instead, or open them one by one"
+        remedy = "Join its parts with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv, or open them one by one"
     return VideoError(
-        f"{path}: after about {counted(frame, 'frame')} ({seconds:.1f} s) the times run back, as in files joined byte by byte,"
-        f" so that a time names several frames; {remedy}."
+        f"{path}: after about {counted(frame, 'frame')} ({seconds:.1f} s) the times run back. The file was probably "
+        f"joined byte by byte,"
+        f" so one time stands for several frames. {remedy}."
     )
 
 

@@ -138,21 +138,23 @@ def probe(source: Source) -> Probe:
     if _GUESSED in text:
         raise VideoError(f"{path} cannot be recognised: it may be a {container}, or anything else. Give a video.")
     if container in TEXT_ART:
-        raise VideoError(f"{path} is text, or art made of letters, not a video: give a video file, or a folder of pictures.")
+        raise VideoError(f"{path} is text, not a video: give a video file, or a folder of pictures.")
     if _NO_CLOCK in text:
         raise VideoError(
-            f"{path} has no clock: its time scale is 0, and most frames would be left out. Write it anew, here with 25 frames "
-            f"a second, with ffmpeg -r 25 -ignore_editlist 1 -i {quoted(path.name)} {quoted(path.stem + '_25fps.mkv')}."
+            f"{path} has no clock: its time scale is 0, and most frames would be lost. To write it again with 25 frames "
+            f"a second, run: ffmpeg -r 25 -ignore_editlist 1 -i {quoted(path.name)} {quoted(path.stem + '_25fps.mkv')}."
         )
     if container == "jpeg_pipe" and path.suffix.lower() in (".mjpeg", ".mjpg"):
         raise VideoError(
-            f"{path} is a row of JPEG pictures without a container: put it into one with "
+            f"{path} is a series of JPEG pictures without a container. Put it into one with: "
             f"ffmpeg -f mjpeg -i {quoted(path.name)} -c copy {quoted(path.stem + '.mkv')}."
         )
     if container == "tiff_pipe":
-        raise VideoError(f"{path} is a TIFF of another name: rename it so that it ends in .tif to open its pages.")
+        raise VideoError(
+            f"{path} is a TIFF with another ending. Rename it so that it ends in .tif. Then its pages open as frames."
+        )
     if container.endswith("_pipe") or container.startswith("image2"):
-        raise VideoError(f"{path} is a still image, not a video; open the folder it is in for a sequence of images.")
+        raise VideoError(f"{path} is a still image, not a video. To open a sequence of images, open their folder.")
     duration = _DURATION.search(text)
     seconds = None if duration is None else int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
     rate = _first(_RATE, text)
@@ -214,7 +216,7 @@ def _why_not(path: Path, text: str) -> str:
         return f"{path} has no video stream (found: {', '.join(found) or 'nothing'})."
     if path.suffix.lower() in (".yuv", ".rgb", ".raw"):
         return (
-            f"{path} holds frames without a header, which do not say their size: write it anew, with its own numbers, with "
+            f"{path} holds frames without a header, so their size is unknown. Write it again, with your own size and rate: "
             f"ffmpeg -f rawvideo -pix_fmt yuv420p -s 1920x1080 -r 25 -i {quoted(path.name)} {quoted(path.stem + '.mkv')}."
         )
     reasons = [_SPEAKER.sub("", line).strip() for line in text.splitlines() if "moov atom" in line or "Invalid data" in line]
@@ -222,9 +224,12 @@ def _why_not(path: Path, text: str) -> str:
     reason = "it shows no frame" if reason.startswith("frame=") else reason
     reason = reason.replace(f"file:{path}: ", "")
     if "moov atom" in reason:
-        reason, remedy = "moov atom not found", "Its end is missing, or it is not a video: copy, download or record it again"
+        reason, remedy = (
+            "moov atom not found",
+            "The end of the file is missing, or it is not a video: copy, download or record it again",
+        )
     else:
-        remedy = "Give a video file or a folder of pictures; if it is one, copy or download it again"
+        remedy = "Give a video file or a folder of pictures. If this is a video, copy or download it again"
     return f"{path} cannot be opened as a video: {reason}. {remedy}."
 
 
@@ -314,7 +319,7 @@ def _pass(
                         process.kill()
                         raise VideoError(f"Indexing {path} was stopped.")
         if watch.gave_up:
-            raise VideoError(f"{path} could not be read: nothing came for {PASS_WAIT_S:.0f} s; is the disk reachable?")
+            raise VideoError(f"{path} could not be read: no data arrived for {PASS_WAIT_S:.0f} s; is the disk reachable?")
         log.seek(0)
         complaints = log.read().decode("utf-8", "replace")
     if not rows and second:  # filters that this ffmpeg does not know: it would not begin

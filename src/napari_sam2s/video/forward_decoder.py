@@ -84,7 +84,7 @@ class ForwardDecoder:
             return self._frames.get(timeout=WAIT_S)
         except queue.Empty:
             self.close()
-            raise VideoError(f"ffmpeg gave no frame for {WAIT_S:.0f} s; is the disk reachable?") from None
+            raise VideoError(f"ffmpeg returned no frame for {WAIT_S:.0f} s; is the disk reachable?") from None
 
     @property
     def killed(self) -> bool:

@@ -21,7 +21,11 @@ def missing_parts(named: tuple[Path, ...]) -> list[str]:
     except VideoError:
         return []
     missing, after = _between(np.unique(order.numbers)) if order is not None and order.counted else (0, 0)
-    return [f"By their names files are missing in the script: {missing}, the first after number {after}."] if missing else []
+    return (
+        [f"Files are missing in the script, as their numbers show: {missing}, the first after number {after}."]
+        if missing
+        else []
+    )
 
 
 def missing_fragments(path: Path) -> list[str]:

@@ -40,7 +40,7 @@ from napari_sam2s.wording import counted
 
 CACHE_VERSION = 13
 SAMPLE_BYTES = 65536
-MOVED = "is not here, or not the file it was"  # of a video that comes from another process
+MOVED = "is missing here, or is another file now"  # of a video that comes from another process
 NO_FRAMES, FRAME_0 = np.zeros(0, np.int64), np.zeros(1, np.int64)
 
 
@@ -143,7 +143,7 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     Raises :class:`VideoError` if it cannot be decoded, or there is no such stream.
     """
     if is_encrypted(path):
-        raise VideoError(f"{path} is encrypted, as films of shops and streaming services are: give a copy that is not.")
+        raise VideoError(f"{path} is encrypted, like films from shops and streaming services: give a copy without encryption.")
     source, several, first = choose_stream(path, stream)
     edits = edits_of(path)
     if has_pauses_or_speeds(edits):
@@ -163,7 +163,7 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
         return index
     if not index.counted:
         lost = samples_of_an_early_edit(path) - len(index.pts) - len(index.shared)
-        told = f"The edit list of the file begins before its first frame, and so hides {counted(lost, 'frame')} at the end."
+        told = f"The edit list of the file begins before its first frame, so it hides {counted(lost, 'frame')} at the end."
         return replace(index, warnings=(*index.warnings, told)) if lost > 0 else index
     # Ffmpeg cuts away what it takes to lie outside of the edit list, by times that lie.
     whole = _index(replace(source, all_samples=True), several, progress)
@@ -171,7 +171,7 @@ def build_index(path: Path, stream: int | None = None, progress: Callable[[float
     if lost <= 0:
         return index
     told = (
-        f"By these times its edit list would hide {counted(lost, 'frame')}: it is not followed, and all {len(whole.pts)} are"
+        f"With these times its edit list would hide {counted(lost, 'frame')}: it is not followed, and all {len(whole.pts)} are"
         " shown."
     )
     return replace(whole, warnings=(*whole.warnings, told))
@@ -293,10 +293,8 @@ def _missing_at_end(packets: Packets, first: Probe, frames: int, path: Path) -> 
         return []
     known = packets.partial and first.duration and first.rate  # else ffmpeg reckons the duration from what is there
     expected = round(first.duration * first.rate) if known and first.duration and first.rate else 0
-    missing = f"about {counted(expected - frames, 'frame')}" if expected > frames else "the end"
-    return [
-        f"The file is truncated: {missing} missing; the {counted(frames, 'frame before it can', 'frames before can')} be read."
-    ]
+    missing = f"about {counted(expected - frames, 'frame is', 'frames are')}" if expected > frames else "the end is"
+    return [f"The file is truncated: {missing} missing; the {counted(frames, 'frame')} before that can be read."]
 
 
 def _lost_within(packets: Packets, pts: NDArray[np.int64], first: Probe) -> list[str]:

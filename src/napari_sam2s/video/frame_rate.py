@@ -41,18 +41,19 @@ def irregular_times(times: NDArray[np.int64], time_base: Fraction) -> list[str]:
     seconds = (times - times[0]) * float(time_base)
     if usual <= 1 and 1 / time_base >= NO_CAMERA:
         told.append(
-            f"The frames are {time_base} s apart, the smallest step of the file's clock: it holds no times. Frames are right, "
-            "and their times and rate mean nothing."
+            f"The frames are {time_base} s apart, the smallest step of the file's clock, so the file holds no real "
+            f"times. Frames are right, "
+            "but their times and rate mean nothing."
         )
     if len(paused := np.flatnonzero(steps > pause)):
         longest = int(paused[np.argmax(steps[paused])])
         told.append(
             f"The recording pauses {counted(len(paused), 'time')}; the longest pause is {float(steps[longest] * time_base):.1f}"
-            f" s, after frame {longest} ({seconds[longest]:.2f} s). Frames are counted through."
+            f" s, after frame {longest} ({seconds[longest]:.2f} s). Frame numbers continue without a gap."
             if len(paused) > 1
             else (
                 f"The recording pauses for {float(steps[longest] * time_base):.1f} s after frame {longest} "
-                f"({seconds[longest]:.2f} s). Frames are counted through."
+                f"({seconds[longest]:.2f} s). Frame numbers continue without a gap."
             )
         )
     near = np.abs(steps - usual) <= max(0.02 * usual, 1)

@@ -87,7 +87,8 @@ def _gaps(numbers: Sequence[int]) -> list[str]:
     if not gaps:
         return []
     return [
-        f"{counted(gaps, 'number is', 'numbers are')} missing between {numbers[0]} and {numbers[-1]}; frame 1 is the second"
+        f"{counted(gaps, 'number is', 'numbers are')} missing between {numbers[0]} and {numbers[-1]}. Frames are "
+        f"counted without gaps: frame 1 is the second"
         " picture there is."
     ]
 
@@ -96,8 +97,8 @@ def _further_pages(more: list[bool]) -> list[str]:
     if not any(more):
         return []
     return [
-        f"{sum(more)} of {counted(len(more), 'picture')} {'has' if sum(more) == 1 else 'have'} several pages, of which the "
-        "first is shown. Open one such file alone to have its pages as frames, or save every page as a picture of its own."
+        f"{sum(more)} of {counted(len(more), 'picture')} {'has' if sum(more) == 1 else 'have'} several pages. Only the "
+        "first is shown. To see its pages as frames, open such a file alone. Or save each page as a picture of its own."
     ]
 
 

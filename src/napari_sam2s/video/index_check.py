@@ -84,9 +84,9 @@ def check_times(source: Source, pts: NDArray[np.int64], keys: NDArray[np.int64],
     if played.runs_back:
         return Verdict("its times run back while it is played")
     if not played.damaged and played.lacks(pts):
-        return Verdict("frames come out of the decoder at other times than its packets say")
+        return Verdict("the decoder gives frames other times than the packets do")
     if _differs_after_jump(source, played.checksums, pts, keys, first, show):
-        return Verdict("other pictures are shown after a jump than when it is played")
+        return Verdict("a jump shows other pictures than playback does")
     if first.container in ("avi", "mxf") and packets.crc is not None and _other_packets_after_jump(source, packets):
         return Verdict("a piece of it is lost, so jumps go to other frames")
     later = _look_later(source, pts, keys, first, count, show)
@@ -137,7 +137,7 @@ def _look_later(
     # The jump may have gone to an earlier key frame; what is shown before that one may refer to what was jumped over.
     landed = min(int(np.searchsorted(pts[keys], played.times[0])), len(keys) - 1)
     if played.runs_back or played.lacks(pts, int(pts[keys[landed]])):
-        return Verdict(f"near frame {key} frames come out of the decoder at other times than its packets say")
+        return Verdict(f"near frame {key} the decoder gives frames other times than the packets do")
     if jump and _differs_at(source, played.checksums, int(pts[following]), first, show):
         return Verdict(f"another picture is shown after a jump to frame {following} than when it is played")
     return Verdict(resized=resized)
@@ -185,8 +185,8 @@ def other_sizes(source: Source, packets: Packets, first: Probe) -> bool:
 
 def _no_palette(path: Path) -> str:
     return (
-        f"{path} has no palette, so all of it would be black: copies into Matroska lose the colours of some codecs. Make it "
-        f"anew from the original: ffmpeg -i ORIGINAL -c:v ffv1 {quoted(f'{path.stem}-anew.mkv')}."
+        f"{path} has no palette, so every frame would be black. Copies into Matroska lose the colours of some codecs. Make it "
+        f"again from the original: ffmpeg -i ORIGINAL -c:v ffv1 {quoted(f'{path.stem}-anew.mkv')}."
     )
 
 
@@ -195,9 +195,9 @@ def warning_of(verdict: Verdict, source: Source, rate: float | None) -> str:
     if verdict.lies:
         return (
             f"The times in the file do not name its frames ({verdict.lies}). They are counted from its start, so jumps are "
-            f"slow; a copy in which they are quick is made with: {counted_copy(source, rate)}."
+            f"slow. A copy has quick jumps; make it with: {counted_copy(source, rate)}."
         )
-    return "The stream is damaged: near the damage a frame may look other when it is jumped to than when it is played."
+    return "The stream is damaged. Near the damage, a frame may look different after a jump than during playback."
 
 
 def counted_copy(source: Source, rate: float | None) -> str:

@@ -35,15 +35,15 @@ def refuse_joined(path: Path) -> None:
             place = None if finder is None else finder(content)
     except _OutOfOrder as error:
         raise VideoError(
-            f"{path}: the piece at byte {error.args[0]} belongs before another one, and frames of it would be lost. Join its "
-            "segments again, the one with the header first, then by their numbers: cat init.mp4 1.m4s 2.m4s ... > VIDEO.mp4."
+            f"{path}: the piece at byte {error.args[0]} is in the wrong place, so its frames would be lost. Join the "
+            "segments again, the header first, then in the order of their numbers: cat init.mp4 1.m4s 2.m4s ... > VIDEO.mp4."
         ) from None
     except (OSError, ValueError, struct.error, IndexError):
         return  # ffmpeg says what is wrong with it
     if place is not None:
         name, part = quoted(path.name), quoted(f"{path.stem}-2{path.suffix}")
         raise VideoError(
-            f"{path}: a second file begins at byte {place}, as in files joined byte by byte, and only the first would be "
+            f"{path}: a second file starts at byte {place}, as in files joined byte by byte, and only the first would be "
             f"shown. Open its parts one by one, or join them with ffmpeg -f concat -i LIST.txt -c copy JOINED.mkv; the "
             f"second is cut out with: tail -c +{place + 1} {name} > {part}."
         )

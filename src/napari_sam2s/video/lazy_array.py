@@ -87,7 +87,7 @@ def _refuse_large(array: Any, shape: tuple[int, ...], time: int) -> None:
             "in smaller chunks, one frame each, or smaller."
         )
     if shape[time] > MOST_FRAMES:
-        raise VideoError(f"The array claims {shape[time]:,} frames, so it is probably damaged: make it again.")
+        raise VideoError(f"The array declares {shape[time]:,} frames, so it is probably damaged: make it again.")
 
 
 def as_video(array: Any, axes: str) -> tuple[Any, str]:

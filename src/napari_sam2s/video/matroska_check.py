@@ -50,9 +50,9 @@ def changed_pieces(path: Path, progress: Callable[[float], bool] | None = None) 
     if not wrong:
         return []
     return [
-        f"{len(wrong)} of {counted(count, 'piece')} of the file {'has' if len(wrong) == 1 else 'have'} other content than was "
-        "written, the first from about "
-        f"{wrong[0] / 1000:.1f} s on: pictures there may be damaged. Copy the file again if there is another copy."
+        f"{len(wrong)} of {counted(count, 'piece')} of the file {'differs' if len(wrong) == 1 else 'differ'} from what was "
+        "written, the first at about "
+        f"{wrong[0] / 1000:.1f} s. Pictures there may be damaged. If you have another copy of the file, copy it again."
     ]
 
 

@@ -18,7 +18,7 @@ _APART = r"[ ._,-]{0,2}"
 _DAY_MONTH = re.compile(rf"(?<!\d)(\d{{1,2}}){_APART}{_MONTH}(?:{_APART}(\d{{4}})(?!\d))?", re.I)
 _MONTH_DAY = re.compile(rf"{_MONTH}{_APART}(\d{{1,2}})(?!\d)(?:{_APART}(\d{{4}})(?!\d))?", re.I)
 _HALF_DAY = re.compile(r"(?<!\d)(\d{1,2})((?:[.:_ -]?\d{2}){0,2})[ _]?([ap])\.?m(?![a-z])", re.I)  # 1.05.12 PM
-_DAYS_IN = "Dates such as {} may begin with the day or the month: name them by year, month, day (2024-01-31)."
+_DAYS_IN = "Dates such as {} may begin with the day or with the month. Name the pictures by year, month, day (2024-01-31)."
 _COMMA = re.compile(r"(?<=\d),(\d+)")  # before decimals
 _EXPONENT = re.compile(r"\de[+-]?\d", re.I)
 _OFFSET = re.compile(r"T\d{2}[.:]?\d{2}(?:[.:]?\d{2}(?:[.,]\d+)?)?([+-]\d{2}[.:]?\d{2}|Z)(?!\d)")  # ISO 8601
@@ -55,7 +55,7 @@ def refuse_exponents(names: Sequence[str], split: Sequence[Sequence[str]]) -> No
     Raises :class:`VideoError` if some are: their parts do not count.
     """
     if len({tuple(parts) for parts in split}) > 1 and all(_EXPONENT.search(name) for name in names):
-        raise VideoError(f"The number in {names[0]} may have an exponent: name the pictures by whole numbers.")
+        raise VideoError(f"The number in {names[0]} may have an exponent. Name the pictures with whole numbers.")
 
 
 def refuse_several_zones(names: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ def refuse_several_zones(names: Sequence[str]) -> None:
     zones = {match[1]: name for name in names if (match := _OFFSET.search(name))}
     if len(zones) > 1:
         one, other = list(zones.values())[:2]
-        raise VideoError(f"The times in {one} and {other} are of several zones: name all pictures by the time of one.")
+        raise VideoError(f"The times in {one} and {other} are in different time zones. Name all pictures in one time zone.")
 
 
 def refuse_midnight(columns: Sequence[Sequence[Fraction]], widths: Sequence[set[int]], names: Sequence[str]) -> None:
@@ -85,8 +85,8 @@ def refuse_midnight(columns: Sequence[Sequence[Fraction]], widths: Sequence[set[
     if hours[0] == 0 and hours[-1] == 23 and max(b - a for a, b in pairwise(hours)) > HALF_A_DAY:
         by_time = sorted(range(len(names)), key=values.__getitem__)
         raise VideoError(
-            f"The times in {names[by_time[-1]]} and {names[by_time[0]]} may lie before and after midnight: "
-            "put the date in front of them (2024-01-31_2359)."
+            f"The times in {names[by_time[-1]]} and {names[by_time[0]]} may be before and after midnight. "
+            "Put the date in front of the times (2024-01-31_2359)."
         )
 
 

@@ -49,7 +49,9 @@ def order_of(names: Sequence[str]) -> Order:
     Raises :class:`VideoError` if a name has no number, or the numbers may mean several things.
     """
     if bare := [name for name in names if not _PARTS.search(name)]:
-        raise VideoError(f"{sorted(bare)[0]} has no number in its name, so no place in the sequence.")
+        raise VideoError(
+            f"{sorted(bare)[0]} has no number in its name, so its place in the sequence is unknown: number it, or move it away."
+        )
     refuse_several_zones(names)
     plain = spelt_out(names)
     split = [_PARTS.split(name) for name in plain]
@@ -184,8 +186,14 @@ def _by_several(columns: Sequence[Sequence[Fraction]], names: Sequence[str], *, 
 
 
 _GRID = "The names differ as those of several channels, positions or recordings do ({}, {}): keep one sequence in one folder."
-_KINDS = "The names are of several kinds ({}, {}), so their numbers tell no order: name all alike, with one number that counts."
-_AMBIGUOUS = "By their names the first picture may be {} or {}: number them again, with one number that counts the frames."
+_KINDS = (
+    "The names have different patterns ({}, {}), so their numbers give no order. Give all the same pattern, with "
+    "one number that counts."
+)
+_AMBIGUOUS = (
+    "The first picture may be {} or {}: the names do not say which. Number the pictures again, with one "
+    "number that counts the frames."
+)
 
 
 def _in_blocks(values: Sequence[Fraction]) -> bool:

@@ -27,7 +27,7 @@ def named_files(path: Path) -> tuple[Path, ...]:
         return ()
     if kind != SCRIPT:
         raise VideoError(
-            f"{path} is {kind}, which names pieces of a video and holds none of it; make one file of them with: "
+            f"{path} is {kind}, a list of pieces of a video without the pieces themselves. Make one file of them with: "
             f"ffmpeg -copyts -i {quoted(path.name)} -map 0:V:0 -c copy {quoted(path.stem + '.mkv')}."
         )
     if path.stat().st_size > LARGEST_LIST_BYTES:
@@ -69,5 +69,5 @@ def _part(script: Path, name: str) -> Path:
             "folders there: rename it."
         )
     if _kind(part) is not None:
-        raise VideoError(f"{script} names {name}, which names other files in turn: name the videos themselves.")
+        raise VideoError(f"{script} names {name}, which is a list of other files. Name the videos themselves.")
     return part

@@ -30,12 +30,12 @@ def elementary_times(packets: Packets, first: Probe, source: Source) -> tuple[ND
     regular = len(times) == min(frames, CHECKED_FRAMES) and (np.diff(times) == step).all()
     if not regular or abs(packet_s - float(step * first.time_base)) > TOLERANCE * packet_s:
         raise VideoError(
-            f"{path} is a bare {first.container} stream, whose frames cannot be told apart by their times: "
-            f"put it into a container with ffmpeg -i {name} -map 0:V:0 -c:v ffv1 {copy}."
+            f"{path} is a bare {first.container} stream, whose frames have no distinct times. "
+            f"Put it into a container with: ffmpeg -i {name} -map 0:V:0 -c:v ffv1 {copy}."
         )
     codec = "copy" if (packets.pts != NO_PTS).all() else "ffv1"  # a copy of packets without times has none either
     warning = (
-        f"A bare {first.container} stream has no table of frames: a jump decodes from the beginning, which is slow; a copy in "
-        f"which jumps are quick is made with: ffmpeg -i {name} -map 0:V:0 -c:v {codec} {copy}."
+        f"A bare {first.container} stream has no table of frames, so each jump decodes from the beginning and is slow. A copy "
+        f"has quick jumps; make it with: ffmpeg -i {name} -map 0:V:0 -c:v {codec} {copy}."
     )
     return times[0] + step * np.arange(frames, dtype=np.int64), [warning]

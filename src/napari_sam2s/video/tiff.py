@@ -66,18 +66,18 @@ def open_tiff(path: Path) -> tuple[Any, str | None, list[str]]:
         raise VideoError(f"{path} cannot be read as TIFF ({str(error) or type(error).__name__}).") from error
     if len(shape) < (4 if axes.endswith("S") else 3):  # S: the samples of a colour picture
         if broken:
-            raise VideoError(f"{path} is cut off: its list of pages, at the end, is lost. Copy the file again.")
+            raise VideoError(f"{path} is cut off: the list of pages at its end is lost. Copy the file again.")
         raise VideoError(_no_video(path, images))
     warnings = [f"The file holds {several} separate images (series); the first is shown."] if several > 1 else []
     warnings += between
     if cut is not None:
         warnings.append(f"The file is cut off: only {counted(len(array), 'frame is', 'frames are')} there.")
     elif broken:
-        warnings.append("The file is cut off: further pages are lost, and nothing tells how many.")
+        warnings.append("The file is cut off: pages after these are lost, and their number is unknown.")
     z = "Z" if "T" in axes else "T"  # a z-stack is tracked like a video
     named = "".join(NAMES.get(a, z if a == "Z" else a) for a in axes)
     if (named == "CYX" and shape[0] > MOST_CHANNELS) or named == "CYXC":  # a colour picture is no channel
-        warnings.append(f"The file calls its {shape[0]} pages channels; they are taken as frames.")
+        warnings.append(f"The file calls its {shape[0]} pages channels. They are read as frames.")
         named = "T" + named[1:]
     if named == "CYX":
         raise VideoError(
@@ -152,7 +152,7 @@ def _pages_between(tiff: Any) -> list[str]:
     for frame, (place, after) in enumerate(itertools.pairwise(places)):
         if after != place + 1:
             return [
-                "Pages of another size or kind lie between the frames and are left out, the first after frame "
+                "Pages of another size or kind lie between the frames. They are left out, the first after frame "
                 f"{frame}: frame {frame + 1} is page {after} of the file."
             ]
     return []

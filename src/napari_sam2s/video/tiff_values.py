@@ -90,7 +90,7 @@ def shown_by(page: Any) -> Look | None:
     if page.photometric in OTHER_COLOURS:
         raise VideoError(f"The colours of the file are {OTHER_COLOURS[page.photometric]}: save it as RGB.")
     if page.axes == "SYX" and (page.photometric == INKS or (page.photometric == LUMA and page.compression not in JPEG_CODECS)):
-        raise VideoError("The colours of the file are CMYK or YCbCr in a plane each: save it as RGB.")
+        raise VideoError("The colours of the file are CMYK or YCbCr in separate planes: save the file as RGB.")
     if page.photometric == LUMA and page.compression not in JPEG_CODECS and page.shape[-1] == 3 and page.dtype == np.uint8:
         return Look(None, 0, luma=True)
     if page.photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB) and page.dtype == np.uint8 and page.bitspersample < 8:
@@ -152,13 +152,13 @@ def told_of_pages(tiff: Any, series: Any) -> list[str]:
     pages, named = len(tiff.pages), sum(_planes(s) for s in tiff.series)
     claimed = int((tiff.imagej_metadata or {}).get("images", 0)) if tiff.is_imagej else 0
     if (tiff.is_ome or tiff.is_imagej) and pages > named and not any(s.is_pyramidal for s in tiff.series):
-        told.append(f"The file has {counted(pages, 'page')}, of which its metadata names {named}: these are shown.")
+        told.append(f"The file has {counted(pages, 'page')}, but its metadata names only {named}: these are shown.")
     if claimed > len(series.pages) > 1 and pages == len(series.pages):
         told.append(
             f"The file names {counted(claimed, 'picture')} and holds {pages}: the recording ended early, or it is cut off."
         )
     if series.keyframe.photometric == MOSAIC:
-        told.append("The colours of the camera are not told apart (a Bayer mosaic): its raw values are shown in grey.")
+        told.append("The file holds the camera's raw values (a Bayer mosaic). They are shown in grey, not in colour.")
     return told
 
 

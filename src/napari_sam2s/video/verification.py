@@ -52,7 +52,7 @@ class Verification:
         """Return a report of one page, in Markdown."""
         verdict = "**Holds.** Nothing differed." if self.holds else "**Does not hold.**"
         if self.damage:
-            verdict += " But the stream is damaged, as the decoder says: some pictures are not those that were recorded."
+            verdict += " But the stream is damaged, as the decoder says: some pictures differ from what was recorded."
         lines = [f"# Frame exactness of {markdown_cell(self.facts['name'])}", "", verdict, "", "| | |", "|---|---|"]
         lines += [
             f"| {name.replace('_', ' ')} | {markdown_cell(str(value))} |"
@@ -60,9 +60,10 @@ class Verification:
             if name != "name"
         ]
         times = (
-            "Times: the source has none of its own to compare with."
+            "Times: the source has no times to compare with."
             if self.times is None
-            else f"Times: {counted(self.times, 'decoded frame')} beside those of the index. {len(self.other_times)} differ."
+            else f"Times: {counted(self.times, 'decoded frame')} compared with those of the index. "
+            f"{len(self.other_times)} differ."
         )
         lines += [
             *("", "## What was compared", ""),
@@ -111,7 +112,7 @@ def verify(
         If the source cannot be opened. Frames that cannot be read are in the result.
     """
     if samples < 1:
-        raise VideoError(f"{samples} jumps prove nothing: make it 1 or more.")
+        raise VideoError(f"{samples} jumps check nothing: take 1 or more.")
     if seed < 0:
         raise VideoError(f"seed={seed}: a seed is 0 or more.")
     tell = progress or (lambda done, total, what: None)

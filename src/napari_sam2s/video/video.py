@@ -198,11 +198,11 @@ class Video:
         if several.dtype.kind == "b":
             if several.shape != (len(self),):
                 raise IndexError(
-                    f"a mask of shape {several.shape} does not fit {counted(len(self), 'frame')}: give one value a frame"
+                    f"A mask of shape {several.shape} does not fit {counted(len(self), 'frame')}: give one value a frame"
                 )
             several = np.flatnonzero(several)
         if (several.dtype.kind not in "ui" and several.size) or several.ndim > 1:
-            raise IndexError(f"frames are chosen by whole numbers; got {several.tolist()}")
+            raise IndexError(f"Frames are chosen by whole numbers; got {several.tolist()}")
         return [int(i) for i in several]
 
     def _frame(self, i: int) -> NDArray[np.uint8]:
@@ -296,7 +296,9 @@ def _open_file(
     file = VideoFile(path.absolute(), stream=stream, progress=progress)
     refused = others | ({} if file.deep_grey else {"limits": limits})
     if given := [name for name, value in refused.items() if value is not None]:
-        raise VideoError(f"{given[0]}= is for pictures and arrays; {path.name} is a video file, which says this itself.")
+        raise VideoError(
+            f"{given[0]}= is for pictures and arrays. {path.name} is a video file, which holds this itself: leave it out."
+        )
     frames = ArrayFrames(DeepGrey(file), axes="TYX", limits=limits) if file.deep_grey else file
     index = file.index
     return Video(

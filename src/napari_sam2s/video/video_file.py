@@ -193,8 +193,8 @@ class VideoFile:
     def _tell_of_damage(self, near: int) -> None:
         self._told = True
         warnings.warn(
-            f"{self.path.name} is damaged near frame {near} ({float(self.index.timestamps[near]):.1f} s): from there to the "
-            "next key frame a picture may look other when it is jumped to than when it is played. Check masks there by eye.",
+            f"{self.path.name} is damaged near frame {near} ({float(self.index.timestamps[near]):.1f} s). From there to the "
+            "next key frame, a picture may look different after a jump than during playback. Check masks there by eye.",
             stacklevel=2,
         )
 
@@ -206,7 +206,7 @@ class VideoFile:
         seconds, source = float(self.index.timestamps[near]), Source(self.path, self.index.stream, self.index.all_samples)
         warnings.warn(
             f"Times near frame {near} ({seconds:.1f} s) of {self.path.name} are wrong: other frames may be shown there. "
-            f"Make a copy with certain times: {counted_copy(source, self.index.fps)}.",
+            f"Make a copy with right times: {counted_copy(source, self.index.fps)}.",
             stacklevel=2,
         )
 

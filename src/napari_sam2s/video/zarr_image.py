@@ -27,7 +27,7 @@ def missing_chunks(array: Any) -> list[str]:
         return []
     return [
         f"{lost} of {counted(array.nchunks, 'chunk')} of the array {'is' if lost == 1 else 'are'} missing and shown as "
-        f"{array.fill_value or 0}: empty, or not copied."
+        f"{array.fill_value or 0}: they were empty, or were not copied."
     ]
 
 
@@ -61,10 +61,10 @@ def _open_zarr(path: Path) -> tuple[Any, str | None, list[str], PhysicalScale]:
     scales = _scales(node)
     if not scales:
         inside = ", ".join(series or [name for name, _ in node.arrays()] or [name for name, _ in node.groups()])
-        raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of what is inside ({inside or 'none'}).")
+        raise VideoError(f"{path} is a zarr group without one OME-Zarr image: open one of those inside ({inside or 'none'}).")
     array = node[scales[0]["datasets"][0]["path"]]
     if not isinstance(array, zarr.Array):
-        raise VideoError(f"{path} names a group where its finest level should be: it is damaged, or is not OME-Zarr.")
+        raise VideoError(f"{path} has a group in the place of its finest level: it is damaged, or is not OME-Zarr.")
     names = [a["name"] if isinstance(a, dict) else a for a in scales[0].get("axes", [])]
     axes = "".join(name[:1].upper() for name in names)
     if not axes:

@@ -149,7 +149,7 @@ def read_project(path: Any) -> list[LayerData]:
         source = project.video.path
         if source is None or not source.exists():
             raise ProjectError(
-                f"{source or 'The video'} of {place.name} is gone: open the video first, then choose the project."
+                f"{source or 'The video'} of {place.name} is no longer there: open the video first, then choose the project."
             )
         with _indexing(source) as show:
             video = reopen_video(source, fps=project.fps, stream=project.video.stream, progress=show)

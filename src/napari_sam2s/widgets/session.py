@@ -304,7 +304,7 @@ class Session(QObject):
         frame = self.frame
         if self.passing:
             self.following = False
-            self.tell(f"Tracking goes on, but the view stays on frame {frame}. Look at it, then confirm once more.")
+            self.tell(f"Tracking continues, but the view stays on frame {frame}. Look at it, then confirm once more.")
             return
         if not project.masks.origins(frame):
             self.tell(f"Frame {frame} has no masks yet. Click or track first, then confirm it.")

@@ -29,7 +29,7 @@ def read(root: Path) -> Iterator[SourceVideo]:
     images = folders(root, "imgs", LAYOUT)[0]
     paths = need(pictures(images), f"{images} holds no pictures", LAYOUT)
     for path in paths:
-        need(re.findall(r"^\d{6}$", path.stem), f"{path} is not named by six digits", LAYOUT)
+        need(re.findall(r"^\d{6}$", path.stem), f"{path} is not named with six digits", LAYOUT)
     for clip, group in groupby(paths, key=lambda path: path.stem[:3]):
         frames = paired_frames(group, images.parent / "masks", ["{0}.png"], READING, lambda path: int(path.stem[3:]))
         yield SourceVideo(clip, "AutoLaparo", frames)

@@ -62,7 +62,7 @@ DATASET = Dataset(
     subsets=(Subset("CholecSeg8k", "train", Counts(45, 4338, 21136, 6242, 300), fps=25.0),),
     read=read,
     doubts=(
-        "SA-SV uses about half of the 8,080 frames and does not say which; all are made.",
+        "SA-SV uses about half of the 8,080 frames and does not say which; all are converted.",
         "SA-SV corrected more than 20,000 masks; those corrections are not published.",
         "The paper's columns of instrument and tissue masks look swapped.",
         "Blood and the black background are left out, as they are no category of SA-SV.",

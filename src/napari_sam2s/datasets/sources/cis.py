@@ -67,5 +67,5 @@ DATASET = Dataset(
         Subset("CIS-Test", "test", Counts(4, 7229, 10971, None, 31), fps=1.0),
     ),
     read=read,
-    doubts=("group_id tells objects of one frame apart; it is taken as a hint over time, not as an identity.",),
+    doubts=("group_id distinguishes objects within one frame. Over time it is only a hint, not an identity.",),
 )

@@ -60,7 +60,7 @@ DATASET = Dataset(
     ),
     read=read,
     doubts=(
-        "SA-SV does not say which frames are DSAD-V (videos) and which DSAD-I (stills); everything is made as DSAD-V.",
+        "SA-SV does not say which frames are DSAD-V (videos) and which DSAD-I (stills); everything is converted as DSAD-V.",
         "The multilabel part and the masks of single annotators are left out.",
     ),
 )

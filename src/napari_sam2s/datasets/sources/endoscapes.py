@@ -60,5 +60,5 @@ DATASET = Dataset(
     categories=tissues(TISSUES) | instruments(TOOL),
     subsets=(Subset("Endoscapes", "train", Counts(None, 468, 936, 1288, None), stills=True),),
     read=read,
-    doubts=("SA-SV uses 468 of the 493 frames and does not say which; all are made.",),
+    doubts=("SA-SV uses 468 of the 493 frames and does not say which; all are converted.",),
 )

@@ -168,6 +168,6 @@ DATASET = Dataset(
     read=read,
     doubts=(
         "The values of the test release's TypeSegmentation (1 to 7, or times 32) are known from secondary sources.",
-        "A folder of masks is taken to be one object over the whole sequence.",
+        "A folder of masks counts as one object for the whole sequence.",
     ),
 )

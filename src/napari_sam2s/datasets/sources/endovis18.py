@@ -159,6 +159,6 @@ DATASET = Dataset(
     doubts=(
         "Table 1 counts the masklets of -I and -T together: 28.",
         "Which classes have the ids 1 to 10 of -I and 11, 12, 17 of -T is inferred from Ref-EndoVis18 and the paper's figure.",
-        "Suction, probe, needle, thread and clamps are one object each, as the colour picture does not tell them apart.",
+        "Suction, probe, needle, thread and clamps are one object each, because the colour picture does not distinguish them.",
     ),
 )

@@ -74,5 +74,5 @@ DATASET = Dataset(
     categories=instruments(NAMES),
     subsets=(Subset("GraSP", "train", Counts(13, 3449, 9025, None, 130)),),
     read=read,
-    doubts=("Key frames lie about 35 s apart: many links will be uncertain and go to the review.",),
+    doubts=("Key frames lie about 35 s apart: many links will be uncertain and need review.",),
 )

@@ -40,5 +40,5 @@ DATASET = Dataset(
     categories=tissues({1: "polyp"}),
     subsets=(Subset("PolypGen", "test", Counts(21, 2037, None, 1761, 24)),),
     read=read,
-    doubts=("SA-SV takes 21 of the positive sequences and does not say which; all are made.",),
+    doubts=("SA-SV takes 21 of the positive sequences and does not say which; all are converted.",),
 )

@@ -37,7 +37,7 @@ def read(root: Path) -> Iterator[SourceVideo]:
         extracted = {number(path): path for path in pictures(folder / "rgb")}
         video = folder / "video_left.avi"
         if not extracted and not video.is_file():
-            raise DatasetError(f"{folder} has neither video_left.avi nor rgb/: frames cannot be shown without one of them.")
+            raise DatasetError(f"{folder} has neither video_left.avi nor rgb/: one of them must hold the frames.")
         frames = []
         for path in masks:
             index = number(path)
@@ -60,7 +60,8 @@ DATASET = Dataset(
     subsets=(Subset("RARP50", "test", Counts(10, 3252, 10656, None, 81), fps=1.0),),
     read=read,
     doubts=(
-        "The source has parts, not tools: clasper, wrist and shaft that touch are one; two tools that touch go to the review.",
+        "The source has parts, not tools: clasper, wrist and shaft that touch are one object. Two tools that touch "
+        "need review.",
         "That SA-SV takes the ten official test videos is inferred from its counts.",
     ),
 )

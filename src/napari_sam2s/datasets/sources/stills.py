@@ -123,7 +123,7 @@ ARTNET = _unverified(
         "title": "ART-Net",
         "procedure": "hysterectomy",
         "licence": "academic use only, by its form",
-        "link": "not known; the paper leads to it",
+        "link": "not known; see the paper",
         "citation": "Hasan et al., Detection, segmentation, and 3D pose estimation of surgical tools using convolutional "
         "neural networks and algebraic geometry, Medical Image Analysis 2021",
         "obtain": "form on its page",
