@@ -64,14 +64,16 @@ def test_closed_in_mid_run_and_reopened(local_user):
     assert "Click an object" in again._first_step()
 
 
-def test_layers_deleted_in_mid_run(user):
+def test_layers_deleted_in_mid_run_are_back_and_that_is_told(user):
     project = track_a_little(user)
-    user.viewer.layers.remove(OBJECTS)
-    user.viewer.layers.remove(PROMPTS)
+    user.widget.session.news.connect((news := [""]).append)
+    for gone in ((OBJECTS,), (PROMPTS,), (OBJECTS, PROMPTS)):
+        for name in gone:
+            user.viewer.layers.remove(name)
+        user.wait(lambda: f"{gone[0]} shows what the project keeps, so it is back." in news[-1])  # noqa: B023
+        assert [layer.name for layer in user.viewer.layers][-2:] == [OBJECTS, PROMPTS], "the dots above the masks"
     user.wait(user.finished)
     assert project.frames == list(range(24))
-    user.press(Qt.Key.Key_N)  # what was deleted comes back when it is needed
-    assert {OBJECTS, PROMPTS} <= {layer.name for layer in user.viewer.layers}
     np.testing.assert_array_equal(user.viewer.layers[OBJECTS].data[5], project.labels[5])
 
 

@@ -116,14 +116,25 @@ class VideoPicker(QWidget):
         return image is not None and image not in self._layers
 
     def _layer_removed(self, event: Any) -> None:
-        if self._session.layers is not None:
-            self._session.layers.notice_removal()
+        ours = self._session.layers is not None and self._session.layers.notice_removal()
         if self._video_removed:
             # napari is in the midst of removing layers, perhaps of a selection that has ours in it, too: taking ours away
             # now, or adding those of another video, would change its list under its hands.
             QTimer.singleShot(0, self._let_go_of_removed)
+        elif ours:
+            name = event.value.name
+            QTimer.singleShot(0, lambda: self._bring_back(name))
         elif isinstance(event.value, Image):  # ours are removed while a session closes: no time to open another video
             self.video.reset_choices()
+
+    def _bring_back(self, name: str) -> None:
+        """Show a layer of ours that was deleted again: without a word nobody knows whether the masks are gone."""
+        layers = self._session.layers
+        if layers is not None and not self._let_go and not self._video_removed and not layers.whole:
+            layers.activate_prompts()
+            self._session.notify(
+                f"{name} shows what the project keeps, so it is back. Its eye hides it, Remove deletes an object."
+            )
 
     def _let_go_of_removed(self) -> None:
         if self._let_go or not self._video_removed:
