@@ -76,10 +76,10 @@ class History:
     def _goes_on(self, step: int, following: int) -> bool:
         """Whether the run of a step went on as that of another: whoever tracks both ways has asked for one run."""
         sql = "SELECT provenance FROM runs WHERE step = ?"
-        found = [self._store.rows(sql, (each,)) for each in (step, following)]
-        if not all(found):
+        found, next_found = self._store.rows(sql, (step,)), self._store.rows(sql, (following,))
+        if not found or not next_found:
             return False
-        run, then = (json.loads(rows[0]["provenance"]) for rows in found)
+        run, then = json.loads(found[0]["provenance"]), json.loads(next_found[0]["provenance"])
         later = run.get("later") or ()
         return bool(later) and [later[0].get("objects"), later[1:]] == [then.get("objects"), then.get("later")]
 
