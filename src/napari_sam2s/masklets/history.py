@@ -80,7 +80,7 @@ class History:
         if not found or not next_found:
             return False
         run, then = json.loads(found[0]["provenance"]), json.loads(next_found[0]["provenance"])
-        later = run.get("later") or ()
+        later = run.get("later") or []
         return bool(later) and [later[0].get("objects"), later[1:]] == [then.get("objects"), then.get("later")]
 
     def _toggle(self, row: sqlite3.Row, *, undone: bool) -> str:
