@@ -239,6 +239,22 @@ def test_a_click_in_3d_is_refused(hand):
     assert hand.ask("len(viewer.layers['SAM2S prompts'].data)") == 0
 
 
+def test_a_click_across_the_frames_is_refused(hand):
+    at = hand.place(130, 240)
+    hand.click(hand.middle("viewer.window._qt_viewer.viewerButtons.rollDimsButton"))
+    hand.rest(0.5)
+    hand.click(at)
+    hand.until("'look across the frames' in widget.status.text()")
+    for _ in range(2):
+        hand.press("ctrl+e")
+    hand.rest(0.5)
+    assert hand.ask("list(viewer.dims.order)") == [0, 1, 2], "the key that the message names"
+    assert hand.ask("[len(widget.session.project.prompts()), len(viewer.layers['SAM2S prompts'].data)]") == [0, 0]
+    hand.click(hand.place(130, 240))
+    hand.settled()
+    assert hand.ask("[p.frame for p in widget.session.project.prompts()]") == [0]
+
+
 def test_a_plain_array_lies_on_the_frames_and_times_are_shown(hand):
     hand.ask(
         "import numpy as np\nviewer.add_labels(np.zeros((16, 270, 480), np.uint8), name='plain')\nwidget.session.go_to(11)"

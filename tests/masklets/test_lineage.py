@@ -35,3 +35,11 @@ def test_the_probable_mother_ended_just_before_and_is_near(project):
     project.write_masks([(12, 3, square(20, 20), None)])  # she is still there
     assert possible_mothers(project, 4)[1] is None
     assert possible_mothers(project, project.add_object().id) == ([1, 2, 3, 4, 5, 6], None)
+
+
+def test_objects_that_begin_together_are_no_mothers_of_each_other(tmp_path):
+    with Project.create(tmp_path / "a.sam2s", np.zeros((20, 60, 120, 3), np.uint8)) as made:
+        for i in (1, 2):
+            made.add_object()
+            made.write_masks([(0, i, square(20, 20 * i), None)])
+        assert possible_mothers(made, 2) == ([1], None), "marked on the first frame, and not tracked yet"

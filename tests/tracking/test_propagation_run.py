@@ -193,6 +193,13 @@ def test_killed_between_two_segments_the_second_is_gone_on_with(tmp_path):
             list(run)
         whole = {t: project.mask(t, 1) for t in project.frames}
         assert [run.status for run in project.runs] == ["finished", "finished"]
+        assert project.undo() == "track"
+        assert project.frames == [20], "both ways are one run for whoever pressed one key: the click is left"
+        assert project.redo() == "track"
+        assert project.frames == sorted(whole)
+        list(ProjectRun(tracker, 30, 40))
+        project.undo()
+        assert project.frames == sorted(whole), "another run is a step of its own"
     with Project.create(tmp_path / "killed.sam2s", video) as project:
         project.add_object()
         tracker = Tracker(ColourModel(), video, project)

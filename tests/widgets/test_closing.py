@@ -64,14 +64,16 @@ def test_closed_in_mid_run_and_reopened(local_user):
     assert "Click an object" in again._first_step()
 
 
-def test_layers_deleted_in_mid_run(user):
+def test_layers_deleted_in_mid_run_are_back_and_that_is_told(user):
     project = track_a_little(user)
-    user.viewer.layers.remove(OBJECTS)
-    user.viewer.layers.remove(PROMPTS)
+    user.widget.session.news.connect((news := [""]).append)
+    for gone in ((OBJECTS,), (PROMPTS,), (OBJECTS, PROMPTS)):
+        for name in gone:
+            user.viewer.layers.remove(name)
+        user.wait(lambda: f"{gone[0]} shows what the project keeps, so it is back." in news[-1])  # noqa: B023
+        assert [layer.name for layer in user.viewer.layers][-2:] == [OBJECTS, PROMPTS], "the dots above the masks"
     user.wait(user.finished)
     assert project.frames == list(range(24))
-    user.press(Qt.Key.Key_N)  # what was deleted comes back when it is needed
-    assert {OBJECTS, PROMPTS} <= {layer.name for layer in user.viewer.layers}
     np.testing.assert_array_equal(user.viewer.layers[OBJECTS].data[5], project.labels[5])
 
 
@@ -193,7 +195,24 @@ def test_what_it_cannot_take_it_says(make_napari_viewer, tmp_path):
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     assert "4 dimensions" in widget.status.text()
     assert [layer.name for layer in viewer.layers] == ["4D"]
+    widget.session.trouble.connect((told := []).append)
+    widget.run_view.track()
+    assert "4 dimensions" in widget.status.text(), "there is a video, so it is not 'No video is open'"
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((20, 20)), name="2D")
+    assert ["single picture" in each for each in told] == [False, True], "said once"
     widget.close()
+
+
+def test_a_project_that_another_napari_has_open_is_opened_once_it_is_free(user, tmp_path):
+    path = tmp_path / "theirs.sam2s"
+    with Project.create(path, user.widget.session.video):
+        user.widget.picker.use_project(path)
+        assert user.widget.session.worker is None
+        user.press(Qt.Key.Key_G)
+        assert "open for writing" in user.widget.status.text()
+    user.press(Qt.Key.Key_G)
+    assert user.widget.session.project.path == path
 
 
 def test_device_out_of_memory(user, monkeypatch):

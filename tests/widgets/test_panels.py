@@ -14,7 +14,9 @@ from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton
 from napari_sam2s.masklets import Review, Scores
 from napari_sam2s.masklets.class_lists import PRESETS
 from napari_sam2s.masklets.clean_up import USUAL
+from napari_sam2s.widgets.form_parts import menu
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
+from napari_sam2s.widgets.review_spans import fill_kinds
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.spotlight import _on_canvas, _Rings
 
@@ -167,6 +169,11 @@ def test_what_is_doubted_is_pointed_out_in_the_picture_and_one_kind_can_be_liste
     assert kinds.currentText() == "divisions: falls in two (0)"
     desk.press(Qt.Key.Key_J)
     assert widget.status.text() == "Nothing of this kind is left. Of other kinds: 2."
+    fill_kinds(reopened := menu((), ""), Review(()))
+    assert reopened.currentData() == "falls in two", "the choice outlives the widget"
+    kinds.setCurrentIndex(0)
+    fill_kinds(reopened := menu((), ""), Review(()))
+    assert reopened.currentData() is None
     desk.wait(lambda: not canvas.findChildren(_Rings))
 
 

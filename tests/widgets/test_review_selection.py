@@ -53,7 +53,7 @@ def show(user, rows):
 
 
 def test_the_selection_goes_with_its_span_and_an_answer_is_about_what_is_on_show(desk):
-    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    widget, project = desk.widget, desk.widget.session.project
     desk.press(Qt.Key.Key_J)
     chosen = panel.span
     assert widget.status.text().startswith("Frames 4 to 7, cup: predicted IoU down to 0.40")
@@ -115,7 +115,7 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
 
 
 def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_where_nothing_is_chosen(desk):
-    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    widget, project = desk.widget, desk.widget.session.project
     answers = [panel._buttons.findChild(QPushButton, f"review_{name}") for name in ("accept", "correct", "absent")]
     two = square(150)
     two[170:190] = False
@@ -134,7 +134,7 @@ def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_wh
 
 def test_nothing_to_review_is_not_said_of_masks_that_nobody_has_looked_through(desk):
     """As right after tracking: the queue is computed a moment later, and was empty before."""
-    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
+    widget, project = desk.widget, desk.widget.session.project
     project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(4, 8)])
     show(desk, 0)
     desk.press(Qt.Key.Key_J)

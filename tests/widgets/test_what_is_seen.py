@@ -31,6 +31,7 @@ MASK[5:15, 10:20] = True
     [
         ((170, 60, 50), (), ORANGE),  # tissue: as it is
         ((200, 180, 60), (), BLUE),  # a yellow arm
+        ((197, 177, 96), (), BLUE),  # that of a robot in a dim hall
         ((200, 180, 60), (BLUE,), GREEN),  # and another object is blue
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import AbstractContextManager
 
@@ -45,7 +46,7 @@ class History:
                 self._store.log.fold(steps, label)
 
     def undo(self) -> str | None:
-        """Undo the last step and return its name, or ``None`` if there is none.
+        """Undo the last step and return its name, or ``None`` if there is none. A run goes with all its segments.
 
         Raises :class:`ProjectError` if that step is a run that is still going on, or would bring back what lies behind the
         end of the video.
@@ -56,13 +57,31 @@ class History:
                 return None
             if db.execute("SELECT 1 FROM runs WHERE step = ? AND status = 'running'", (row["id"],)).fetchone():
                 raise ProjectError("Tracking is still running: pause it, then undo.")
-            return self._toggle(row, undone=True)
+            label = self._toggle(row, undone=True)
+            while (before := self._store.log.last_done()) is not None and self._goes_on(before["id"], row["id"]):
+                self._toggle(row := before, undone=True)
+            return label
 
     def redo(self) -> str | None:
         """Redo the step that was undone last and return its name, or ``None``."""
         with self._store.unchecked_references(), self._store.transaction():
             row = self._store.log.first_undone()
-            return None if row is None else self._toggle(row, undone=False)
+            if row is None:
+                return None
+            label = self._toggle(row, undone=False)
+            while (then := self._store.log.first_undone()) is not None and self._goes_on(row["id"], then["id"]):
+                self._toggle(row := then, undone=False)
+            return label
+
+    def _goes_on(self, step: int, following: int) -> bool:
+        """Whether the run of a step went on as that of another: whoever tracks both ways has asked for one run."""
+        sql = "SELECT provenance FROM runs WHERE step = ?"
+        found, next_found = self._store.rows(sql, (step,)), self._store.rows(sql, (following,))
+        if not found or not next_found:
+            return False
+        run, then = json.loads(found[0]["provenance"]), json.loads(next_found[0]["provenance"])
+        later = run.get("later") or []
+        return bool(later) and [later[0].get("objects"), later[1:]] == [then.get("objects"), then.get("later")]
 
     def _toggle(self, row: sqlite3.Row, *, undone: bool) -> str:
         store, step, label = self._store, row["id"], str(row["label"])

@@ -17,7 +17,7 @@ def possible_mothers(project: Project, child: int) -> tuple[list[int], int | Non
     """Return the other objects, the nearest first where the child is seen first, and the probable mother, if there is one.
 
     The nearest is counted from where each was seen last up to then; those seen ``JUST_BEFORE`` frames ago at most come first.
-    The probable mother is the nearest one that ended then, at or just before the child's first frame.
+    The probable mother is the nearest one that was there before and ended then, at or just before the child's first frame.
     """
     series = {o.id: project.masks.series(o.id) for o in project.objects}
     others = [i for i in series if i != child]
@@ -36,6 +36,12 @@ def possible_mothers(project: Project, child: int) -> tuple[list[int], int | Non
         last = before[-1]
         way, recent = float(np.linalg.norm(its.centre[last] - place)), bool(first - its.frames[last] <= JUST_BEFORE)
         ranks[i] = not recent, way
-        if recent and not (its.area[last + 1 :] > 0).any() and way <= NEAR * np.sqrt(max(area, its.area[last])):
+        there_before = its.frames[before[0]] < first  # on its own first frame nothing has ended
+        if (
+            recent
+            and there_before
+            and not (its.area[last + 1 :] > 0).any()
+            and way <= NEAR * np.sqrt(max(area, its.area[last]))
+        ):
             ended[i] = way
     return sorted(others, key=lambda i: ranks[i]), min(ended, key=lambda i: ended[i], default=None)

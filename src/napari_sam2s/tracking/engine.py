@@ -98,7 +98,9 @@ class Engine:
         self._lock = threading.Lock()
         if address is None:
             if security is not None:
-                raise TrackingError("An engine on this machine makes its own keys: give `security` only together with an address.")
+                raise TrackingError(
+                    "An engine on this machine makes its own keys: give `security` only together with an address."
+                )
             self._process = EngineProcess(threads)
             address, security = self._process.address, self._process.keys
         self.address = address

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.colours import GIVEN, Colour, lab, unlike
 
-FAR = 35.0  # in CIELAB: from which on half of a colour over another is seen at a glance
+FAR = 45.0  # in CIELAB: from which on half of a colour over another is seen at a glance; ochre under orange is 37
 MOST_PIXELS = 4000  # that are looked at
 
 

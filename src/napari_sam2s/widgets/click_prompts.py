@@ -16,6 +16,8 @@ DRAG_PIXELS = 5  # of the screen: more is a box, less a click; as napari has it
 PICK = "Control"  # with it, a click chooses the object under the pointer
 FLAT = "A click in 3-D does not tell the frame. Go back to 2-D (the button with the cube, or Ctrl-Y) and click there."
 
+SIDEWAYS = "Here you look across the frames, so a click does not tell the frame. Press Ctrl-E until the picture is back."
+
 
 class Prompted(Protocol):
     """Who hears the prompts."""
@@ -61,11 +63,12 @@ class ClickPrompts:
         """
         if str(layer.mode) != "add":
             return
-        if len(event.dims_displayed) != 2:
+        flat = len(event.dims_displayed) == 2
+        if not flat or len(event.position) - 3 in event.dims_displayed:  # the axes were rolled: time is one of those on show
             yield
             while event.type == "mouse_move":
                 yield
-            self._answer(FLAT)  # on release, as napari's own callback draws the point then
+            self._answer(SIDEWAYS if flat else FLAT)  # on release, as napari's own callback draws the point then
             return
         if PICK in event.modifiers:
             yield

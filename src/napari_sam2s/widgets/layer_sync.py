@@ -85,7 +85,10 @@ class LayerSync:
         """Make the next click a prompt; a layer that the user deleted comes back."""
         metadata = {OURS: str(self._project.path)}
         if self.objects is None:
+            layers = self._viewer.layers
             self.objects = self._viewer.add_layer(make_objects_layer(self._image, self._project, self._strokes.labels))
+            if self.prompts is not None:  # dots lie above masks
+                layers.move(layers.index(self.objects), layers.index(self.prompts))
             self._colours = {o.id: o.colour for o in self._project.objects}
             self._known: tuple[Object, ...] = ()
             self._describe()
@@ -164,12 +167,19 @@ class LayerSync:
         if self.objects is not None:
             self.objects.refresh(extent=False, thumbnail=False, highlight=False)
 
-    def notice_removal(self) -> None:
-        """Let go of layers that the user deleted."""
+    @property
+    def whole(self) -> bool:
+        """Whether both layers are there."""
+        return self.prompts is not None and self.objects is not None
+
+    def notice_removal(self) -> bool:
+        """Let go of layers that the user deleted; return whether one was ours."""
+        before = self.prompts, self.objects
         if self.prompts is not None and self.prompts not in self._viewer.layers:
             self.prompts = None
         if self.objects is not None and self.objects not in self._viewer.layers:
             self.objects = None
+        return (self.prompts, self.objects) != before
 
     def _image_moved(self, event: Any = None) -> None:
         """Lie where the image lies: a click is a place in it, whatever the user made of its scale since it was opened."""

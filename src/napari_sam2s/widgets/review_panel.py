@@ -29,6 +29,7 @@ from napari_sam2s.widgets.review_spans import (
     summary_of,
 )
 from napari_sam2s.widgets.session import Session
+from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.spotlight import point_out
 from napari_sam2s.widgets.swatch import swatch
 
@@ -69,7 +70,7 @@ class ReviewPanel(QWidget):
         self.summary = wrapped(NOTHING, SUMMARY_TIP)
         self.kinds = menu((), "Which kinds of reasons are listed, with how many spans have each.")
         self.kinds.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the canvas keeps the keyboard
-        self.kinds.currentIndexChanged.connect(lambda _: self._show(self.project, self._whole))
+        self.kinds.currentIndexChanged.connect(self._choose_kind)
         fill_kinds(self.kinds, self.review)
         self.table = self._build_table()
         self.links = LinkView(session)
@@ -143,6 +144,10 @@ class ReviewPanel(QWidget):
         self._session.tell(f"Uncertain links added: {links}. Press {key} to see the first that is open.")
 
     # What is shown
+
+    def _choose_kind(self) -> None:
+        remember("review", kind=self.kinds.currentData() or "")
+        self._show(self.project, self._whole)
 
     def _show(self, project: Project | None, review: Review) -> None:
         if project is not self.project:

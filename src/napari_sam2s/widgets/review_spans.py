@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox
 
 from napari_sam2s.masklets import Project, Review, ReviewSpan
 from napari_sam2s.masklets.quality_checks import Kind
+from napari_sam2s.widgets.settings import remembered
 from napari_sam2s.wording import counted
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
@@ -22,7 +23,7 @@ KIND_TITLES: dict[Kind, str] = {DIVISION: "divisions: falls in two"}
 
 def fill_kinds(choice: QComboBox, review: Review) -> None:
     """List the kinds in a menu, with how many spans have each; the one that is chosen stays, also when none is left of it."""
-    chosen: Kind | None = choice.currentData()
+    chosen: Kind | None = choice.currentData() if choice.count() else remembered("review", "kind", "") or None
     counts = Counter(kind for span in review for kind in sorted({reason.kind for reason in span.reasons}))
     if chosen is not None:
         counts[chosen] += 0

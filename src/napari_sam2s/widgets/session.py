@@ -51,6 +51,7 @@ class Session(QObject):
     begins = Signal(str)  # the same, to be painted at once: something begins that blocks the window
     news = Signal(str)  # the same, also to be shown by napari: what was undone, what was lost
     trouble = Signal(str)  # what went wrong, to be shown by napari as well
+    needed = Signal()  # the user wants to work, and nothing is open
     paused_by_click = Signal()  # a prompt was given in the midst of a run
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
@@ -240,9 +241,10 @@ class Session(QObject):
 
     def need_video(self) -> bool:
         """Tell the user if no video is open, and return whether one is."""
-        if self.worker is None:
+        if missing := self.worker is None:
             self.tell(NO_VIDEO)
-        return self.worker is not None
+            self.needed.emit()
+        return not missing
 
     def new_object(self, *, activate: bool = True) -> None:
         """Add an object; the next click prompts it if ``activate``."""

@@ -71,12 +71,14 @@ class VideoPicker(QWidget):
         )
         session.closing.connect(self._closing)
         session.closed.connect(self._closed)
+        session.needed.connect(self._try_again)
         self.video.changed.connect(self._pick)
         self._layers.events.removed.connect(self._layer_removed)
         self._layers.events.inserted.connect(self.look)
         self._layers.selection.events.active.connect(self._layer_chosen)
         self._taken_on_insert: Image | None = None  # the video that was opened when napari added it, until napari selects it
         self._let_go = False
+        self._refused: tuple[Image, Path | None] | None = None  # what could not be opened, with which project
 
     # Among the layers
 
@@ -91,9 +93,9 @@ class VideoPicker(QWidget):
         """Offer the layers that there are, and open a video if none is open."""
         if self._video_removed:
             return  # what is there then is looked at when the video is let go of
-        before = self._session.image
+        before, chosen = self._session.image, self.video.value
         self.video.reset_choices()  # picks the first one, if there was none
-        if self._session.image is None:
+        if self._session.image is None and self.video.value is chosen:  # else it was picked just now, and refused
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
@@ -116,14 +118,25 @@ class VideoPicker(QWidget):
         return image is not None and image not in self._layers
 
     def _layer_removed(self, event: Any) -> None:
-        if self._session.layers is not None:
-            self._session.layers.notice_removal()
+        ours = self._session.layers is not None and self._session.layers.notice_removal()
         if self._video_removed:
             # napari is in the midst of removing layers, perhaps of a selection that has ours in it, too: taking ours away
             # now, or adding those of another video, would change its list under its hands.
             QTimer.singleShot(0, self._let_go_of_removed)
+        elif ours:
+            name = event.value.name
+            QTimer.singleShot(0, lambda: self._bring_back(name))
         elif isinstance(event.value, Image):  # ours are removed while a session closes: no time to open another video
             self.video.reset_choices()
+
+    def _bring_back(self, name: str) -> None:
+        """Show a layer of ours that was deleted again: without a word nobody knows whether the masks are gone."""
+        layers = self._session.layers
+        if layers is not None and not self._let_go and not self._video_removed and not layers.whole:
+            layers.activate_prompts()
+            self._session.notify(
+                f"{name} shows what the project keeps, so it is back. Its eye hides it, Remove deletes an object."
+            )
 
     def _let_go_of_removed(self) -> None:
         if self._let_go or not self._video_removed:
@@ -193,11 +206,18 @@ class VideoPicker(QWidget):
         """Open the video of a layer, with its own project or the one at ``path``."""
         try:
             self._open(layer, path)
+            self._refused = None
         except Sam2sError as error:
+            self._refused = layer, path
             self._session.close()
             self._session.warn(str(error))
             if path is None:
                 self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
+
+    def _try_again(self) -> None:
+        """Open what was refused, or say again why not: another napari may have closed its project by now."""
+        if self._refused is not None and self._refused[0] is self.video.value:
+            self.open(*self._refused)
 
     def use_project(self, path: Path) -> None:
         """Keep the work on the picked video at ``path`` instead, or open the project that is there."""
