@@ -279,7 +279,7 @@ def test_labels_that_are_objects_already_are_told_and_can_be_left_out(session):
     menu.actions()[1].trigger()
     session.settle()
     assert len(session.project.objects) == 4
-    assert any("1 of 3 masks of cellpose lie on objects that were there already" in said for said in session.heard)
+    assert any("1 of 3 masks of cellpose lie on objects you have" in said for said in session.heard)
     menu.fill()
     assert [action.text() for action in menu.actions()] == texts[1:]
 

@@ -81,7 +81,7 @@ class LabelMenu(QMenu):
         self._session.take_masks({f"{name} {i}": labels == i for i in ids})
         if twice:
             self._session.warn(
-                f"{twice} of {counted(len(ids), 'mask')} of {name} lie on objects that were there already: they are tracked twice."
+                f"{twice} of {counted(len(ids), 'mask')} of {name} lie on objects you have: they are tracked twice."
                 " U takes all of them back, and the menu has the others alone."
             )
         then()
