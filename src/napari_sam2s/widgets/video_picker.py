@@ -91,9 +91,9 @@ class VideoPicker(QWidget):
         """Offer the layers that there are, and open a video if none is open."""
         if self._video_removed:
             return  # what is there then is looked at when the video is let go of
-        before = self._session.image
+        before, chosen = self._session.image, self.video.value
         self.video.reset_choices()  # picks the first one, if there was none
-        if self._session.image is None:
+        if self._session.image is None and self.video.value is chosen:  # another one was tried by now, and refused once
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
