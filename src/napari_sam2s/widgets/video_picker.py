@@ -93,7 +93,7 @@ class VideoPicker(QWidget):
             return  # what is there then is looked at when the video is let go of
         before, chosen = self._session.image, self.video.value
         self.video.reset_choices()  # picks the first one, if there was none
-        if self._session.image is None and self.video.value is chosen:  # another one was tried by now, and refused once
+        if self._session.image is None and self.video.value is chosen:  # else it was picked just now, and refused
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
