@@ -101,7 +101,14 @@ def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_fil
     monkeypatch.setattr(widget.session, "hears", lambda receiver: True)
     project = widget.session.project
     project.runs.start(next_frame=0, stop_frame=4)
+    remember("lessons", learned=False)
     said = []
+    for rapid in (True, False):
+        widget.session.rapid = rapid
+        widget._prompted(0, 1)
+        said.append("N begins another object." in widget.status.text())
+    assert said == [False, True]
+    said.clear()
     for frame in range(4):
         project.prompts.add(Prompt(1, frame, ((9.0, 9.0),), (1,)))
         widget._prompted(frame, 1)
