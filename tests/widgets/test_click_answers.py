@@ -260,6 +260,30 @@ def test_masks_of_any_labels_layer_are_prompts_in_two_clicks(session):
     assert not menu.actions()[0].isEnabled()
 
 
+def test_labels_that_are_objects_already_are_told_and_can_be_left_out(session):
+    cells = np.zeros((9, 64, 64), np.uint16)
+    cells[0, 5:15, 5:15], cells[0, 30:40, 30:40], cells[0, 50:60, 5:15] = 7, 9, 11
+    session.project.write_masks([(0, 1, np.roll(cells[0] == 9, 2, axis=1), None)])  # clicked before
+    session.viewer.add_labels(cells, name="cellpose")
+    button = QPushButton()
+    menu = LabelMenu(session, button)
+    menu.fill()
+    texts = ["cellpose: the 2 of 3 that are no objects yet", "cellpose: all 3 objects", "A file of labels ..."]
+    assert [action.text() for action in menu.actions()] == texts
+    menu.actions()[0].trigger()
+    session.settle()
+    assert [o.name for o in session.project.objects] == ["object 1", "cellpose 7", "cellpose 11"]
+    assert not any("tracked twice" in said for said in session.heard)
+    session.project.undo()
+    menu.fill()
+    menu.actions()[1].trigger()
+    session.settle()
+    assert len(session.project.objects) == 4
+    assert any("1 of 3 masks of cellpose lie on objects you have" in said for said in session.heard)
+    menu.fill()
+    assert [action.text() for action in menu.actions()] == texts[1:]
+
+
 def test_labels_in_an_image_layer_and_in_a_file_are_prompts(session, tmp_path):
     cells = np.zeros((9, 64, 64), np.uint16)
     cells[0, 5:15, 5:15], cells[0, 30:40, 30:40] = 7, 9

@@ -66,6 +66,18 @@ def test_two_layers(panel, labels, qtbot, tmp_path, monkeypatch):
     assert "not empty" in panel.status.text()
 
 
+def test_objects_of_other_numbers_are_told(panel, labels, qtbot):
+    ours, truth = labels
+    panel.viewer.add_labels(np.array([0, 2, 1, 3], np.uint8)[ours], name="ours")
+    panel.viewer.add_labels(truth, name="truth")
+    panel.prediction.value, panel.truth.value = panel.viewer.layers["ours"], panel.viewer.layers["truth"]
+    press(panel, qtbot)
+    assert "may be two different objects" in panel.status.text()
+    panel.prediction.value.data = ours
+    press(panel, qtbot)
+    assert "two different objects" not in panel.status.text()
+
+
 def test_the_project_on_show_is_scored_whole(panel, labels, qtbot, tmp_path):
     ours, truth = labels
     video = open_video(np.zeros((*ours.shape, 3), np.uint8))

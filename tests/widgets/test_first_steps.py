@@ -8,11 +8,12 @@ import sys
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_sam2s.masklets import Prompt
 from napari_sam2s.widgets import offer, opening
 from napari_sam2s.widgets.layout import OPENING
+from napari_sam2s.widgets.lessons import Lessons, LessonsOr
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.segment_widget import SegmentWidget
 from napari_sam2s.widgets.settings import remember, remembered
@@ -65,6 +66,24 @@ def test_a_beginner_is_led_from_no_video_to_the_first_click(viewer, qtbot, tmp_p
     widget.close()
 
 
+def test_the_steps_are_not_cut_off_where_the_panel_gets_narrower(qtbot):
+    remember("lessons", learned=False)
+    panel, lessons = QWidget(), Lessons(lambda action: "G")
+    qtbot.addWidget(panel)
+    pages = LessonsOr(lessons, QWidget())
+    layout = QVBoxLayout(panel)
+    layout.addWidget(pages)
+    pages.refresh(video=True, begun=False)
+    panel.resize(900, 500)
+    panel.show()
+    qtbot.wait(50)
+    wide = layout.minimumSize().height()
+    panel.resize(300, 500)
+    qtbot.wait(50)
+    assert layout.minimumSize().height() > wide
+    assert layout.minimumSize().height() >= lessons.heightForWidth(pages.width())
+
+
 def test_a_word_in_the_corner_offers_the_widget_until_it_is_open(viewer, qtbot, case_file):
     viewer.open(str(case_file), plugin="napari-sam2s")
     (word,) = offer._shown(viewer)
@@ -101,7 +120,14 @@ def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_fil
     monkeypatch.setattr(widget.session, "hears", lambda receiver: True)
     project = widget.session.project
     project.runs.start(next_frame=0, stop_frame=4)
+    remember("lessons", learned=False)
     said = []
+    for rapid in (True, False):
+        widget.session.rapid = rapid
+        widget._prompted(0, 1)
+        said.append("N begins another object." in widget.status.text())
+    assert said == [False, True]
+    said.clear()
     for frame in range(4):
         project.prompts.add(Prompt(1, frame, ((9.0, 9.0),), (1,)))
         widget._prompted(frame, 1)

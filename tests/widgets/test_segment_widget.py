@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_sam2s.evaluation import evaluate
 from napari_sam2s.evaluation.clicks import next_click
@@ -186,6 +187,32 @@ def test_pause_correct_undo_redo(user):
     user.wait(lambda: project.frames == [0])
     user.press(Qt.Key.Key_U, Qt.KeyboardModifier.ShiftModifier)
     user.wait(lambda: len(project.frames) == reached)
+
+
+@pytest.mark.parametrize("painting", [False, True])
+def test_what_is_worked_at_during_a_run_does_not_pass_by(user, painting):
+    widget, project = user.widget, user.widget.session.project
+    user.click(130, 240)
+    user.wait(lambda: bool(project.frames))
+    user.settle()
+    user.press(Qt.Key.Key_G)
+    user.wait(lambda: widget.session.frame > 0)
+    if painting:
+        layer = user.viewer.layers.selection.active = user.viewer.layers[OBJECTS]
+        layer.selected_label, layer.brush_size, layer.mode = 1, 20, "paint"
+    a, b = user.place(60, 60), user.place(60, 62 if not painting else 160)
+    frame = widget.session.frame
+    QTest.mousePress(user.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, a)
+    reached = len(project.frames)
+    user.wait(lambda: len(project.frames) > reached + 2)
+    user.qtbot.wait(300)
+    if painting:
+        QTest.mouseMove(user.canvas, b)
+    QTest.mouseRelease(user.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, b)
+    user.settle()
+    user.wait(lambda: not widget.session.tracking)
+    assert widget.session.frame == frame == project.prompts()[-1].frame
+    assert {p.frame for p in project.prompts()} == {0, frame}
 
 
 def test_a_stroke_is_a_mask_prompt_one_step_of_undo_and_survives_tracking(user):

@@ -23,6 +23,7 @@ class Prompted(Protocol):
     """Who hears the prompts."""
 
     current_object: int
+    following: bool  # the view goes along with a run
 
     def choose(self, object_id: int) -> None:
         """Hear that the user chose another object."""
@@ -76,6 +77,7 @@ class ClickPrompts:
                 yield
             self._pick(event)
             return
+        self._user.following = False  # or the answer is on a frame that has passed by
         start = np.asarray(event.pos, dtype=float)
         first = layer.world_to_data(event.position)
         negative = event.button == 2 or "Alt" in event.modifiers

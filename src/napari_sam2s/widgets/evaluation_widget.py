@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import napari
 
 LEAST_COLUMN = 40  # pixels
+APART = 0.1  # J, below which two masks are hardly of one object
+BY_NUMBER = "A row compares the objects of one number on both sides. One below 10 may be two different objects."
 STRONG = Qt.FocusPolicy.StrongFocus
 COLUMNS = {  # and what they say
     "object": "The object of the ground truth.",
@@ -191,7 +193,8 @@ class EvaluationWidget(QWidget):
         distances = ""
         if scores.protocol.surface is not None:
             distances = f" HD95 {scores.overall.hd95:.1f} px, NSD {100 * scores.overall.nsd:.1f}."
-        self.status.setText(f"J&F {100 * scores.overall.jf:.1f}.{distances} Protocol: {scores.protocol}.")
+        apart = f"{BY_NUMBER} " if any(o.j < APART for o in scores.objects) else ""
+        self.status.setText(f"J&F {100 * scores.overall.jf:.1f}.{distances} {apart}Protocol: {scores.protocol}.")
 
     def _fill(self, row: int, cells: list[str]) -> None:
         for column, text in enumerate(cells):

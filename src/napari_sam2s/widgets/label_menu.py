@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import napari
 
 MOST_LABELS = 500  # of one frame that are taken at once
+THERE = 0.5  # of the pixels of a label that an object covers already: it is that object, and would be tracked twice
 ALIKE = 0.5  # of the pixels of labels that have the value of their neighbours; of a picture of things few have
 TIP = "Take masks of another layer or file (Cellpose, StarDist, painted by hand) as prompts of this frame."
 FILES = "Labels (*.tif *.tiff *.png *.npy);;All files (*)"
@@ -64,6 +65,10 @@ class LabelMenu(QMenu):
             layer.visible = False  # it lies over the masks of the objects, and has other ones on every other frame
 
         if len(ids) <= MOST_LABELS:
+            if ids != (new := self._new(labels)) and new:
+                self.addAction(
+                    f"{name}: the {len(new)} of {len(ids)} that are no objects yet", lambda: self._take(name, labels, new, hide)
+                )
             text = f"{name}: all {counted(len(ids), 'object')}" if len(ids) > 1 else f"{name}: the object"
             self.addAction(text, lambda: self._take(name, labels, ids, hide))
         else:
@@ -72,9 +77,24 @@ class LabelMenu(QMenu):
             self.addAction(f"{name}: label {chosen} alone", lambda: self._take(name, labels, (chosen,)))
 
     def _take(self, name: str, labels: NDArray[Any], ids: tuple[int, ...], then: Callable[[], None] = lambda: None) -> None:
+        twice = len(set(ids) - set(self._new(labels)))
         self._session.take_masks({f"{name} {i}": labels == i for i in ids})
+        if twice:
+            self._session.warn(
+                f"{twice} of {counted(len(ids), 'mask')} of {name} lie on objects you have: they are tracked twice."
+                " U takes all of them back, and the menu has the others alone."
+            )
         then()
         self._session.activate_prompts()
+
+    def _new(self, labels: NDArray[Any]) -> tuple[int, ...]:
+        """Return the labels ``(Y, X)`` of the frame on show that no object lies on."""
+        session, there = self._session, np.zeros(labels.shape, bool)
+        for mask in session.project.masks(session.frame).values() if session.project is not None else ():
+            there |= mask
+        ids, areas = np.unique(labels, return_counts=True)
+        known = dict(zip(*np.unique(labels[there], return_counts=True), strict=True))
+        return tuple(int(i) for i, n in zip(ids, areas, strict=True) if i and known.get(i, 0) <= THERE * n)
 
     def _choose_file(self) -> None:
         folder = str(start_folder(self._session.viewer))  # masks often lie beside their video

@@ -155,6 +155,8 @@ class LayerSync:
     def _begin_stroke(self, layer: Labels) -> None:
         """Make an object for a label that has none, as napari's button for a new label leaves it."""
         label = int(layer.selected_label)
+        if str(layer.mode) in ("paint", "fill", "polygon", "erase"):
+            self._user.following = False  # or the stroke goes over all frames that pass by
         if label and str(layer.mode) in ("paint", "fill", "polygon") and label not in {o.id for o in self._project.objects}:
             self._user.new_object(activate=False)
 

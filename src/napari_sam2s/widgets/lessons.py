@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QStackedWidget, QWidget
 
 from napari_sam2s.widgets.form_parts import button, side_by_side, stacked, wrapped
@@ -167,6 +167,12 @@ class LessonsOr(QStackedWidget):
         """Return that of the page on show."""
         shown: Any = self.currentWidget()
         return shown.sizeHint()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask for another height at another width: a layout keeps the one that it was told first."""
+        super().resizeEvent(event)
+        if event.oldSize().width() != event.size().width():
+            self.updateGeometry()
 
     def minimumSizeHint(self) -> QSize:
         """Return that of the page on show; of text, the height at the width it has, or it is cut off."""

@@ -286,7 +286,8 @@ class SegmentWidget(QWidget):
         if self.session.tracking:  # a run waited for the answer
             self.session.tell(f"{doubt} Tracking ...".lstrip())
         else:
-            more = "" if remembered("lessons", "learned", False) else f" {keys.key('new_object')} begins another object."
+            known = self.session.rapid or remembered("lessons", "learned", False)  # in rapid marking, every click does
+            more = "" if known else f" {keys.key('new_object')} begins another object."
             self.session.tell(f"{doubt} Press {keys.key('track')} to track {where}{other}.{then}{more}".lstrip())
         self.refresh()
 
