@@ -53,7 +53,7 @@ def show(user, rows):
 
 
 def test_the_selection_goes_with_its_span_and_an_answer_is_about_what_is_on_show(desk):
-    widget, project = desk.widget, desk.widget.session.project
+    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
     desk.press(Qt.Key.Key_J)
     chosen = panel.span
     assert widget.status.text().startswith("Frames 4 to 7, cup: predicted IoU down to 0.40")
@@ -115,7 +115,7 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
 
 
 def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_where_nothing_is_chosen(desk):
-    widget, project = desk.widget, desk.widget.session.project
+    widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
     answers = [panel._buttons.findChild(QPushButton, f"review_{name}") for name in ("accept", "correct", "absent")]
     two = square(150)
     two[170:190] = False
