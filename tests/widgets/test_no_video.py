@@ -55,17 +55,6 @@ def test_a_file_that_is_no_video_is_told_in_one_whole_sentence(sharing_user, bro
     close_notices(viewer)
 
 
-def test_a_picture_that_is_no_video_is_refused_once(sharing_user):
-    viewer, said = sharing_user.viewer, []
-    viewer.layers.clear()
-    sharing_user.wait(lambda: sharing_user.widget.session.worker is None)
-    sharing_user.qtbot.wait(50)
-    sharing_user.widget.session.trouble.connect(said.append)
-    viewer.add_image(np.zeros((64, 64)), name="one")
-    assert [text.split(".")[0] for text in said] == ["'one' is a single picture"]
-    close_notices(viewer)
-
-
 def test_a_video_of_another_ending_is_opened_by_the_button(sharing_user, broken, encoded):
     odd = broken.with_name("case.recording")
     odd.write_bytes(encoded.read_bytes())
