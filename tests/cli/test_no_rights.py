@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,15 @@ LOOKS = {"methods", "show", "info", "doctor"}  # that write nothing, unless they
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def told():
     """What each command said, to somebody who is not root."""
-    base = tmp_path_factory.mktemp("no rights")
-    for folder in (base, *base.parents[:2]):  # pytest's own are closed to others
-        folder.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="no rights ") as folder:  # pytest's own are closed to others
+        Path(folder).chmod(0o755)
+        yield commands_said(Path(folder))
+
+
+def commands_said(base):
+    """Return what the script printed."""
     environment = {**os.environ, "SAM2S_CACHE_DIR": str(base / "cache"), "PYTHONPATH": str(SCRIPT.parents[2])}
     command = [sys.executable, str(SCRIPT), str(base)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
