@@ -7,6 +7,7 @@ first does everything that is allowed, so that all is imported, and then becomes
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -51,7 +52,8 @@ def commands(base: Path, out: Path, source: Path) -> list[list[str]]:
     for name, inside in READ.items():
         masks, video = str(source / f"e_{name}" / inside), str(source.parent / "source" / "case")
         found.append(["import", masks, "--format", name, "--out", str(out / f"i_{name}.sam2s"), "--video", video])
-    found += [["measure", project, "--out", str(out / f"m{kind}")] for kind in (".csv", ".parquet")]
+    tables = (".csv", ".parquet") if importlib.util.find_spec("pyarrow") else (".csv",)
+    found += [["measure", project, "--out", str(out / f"m{kind}")] for kind in tables]
     found += [["methods", project, "--out", str(out / "methods")], ["methods", project]]
     found += [["verify", film, "--samples", "4", "--report", str(out / "report.md")], ["show", project], ["info", film]]
     found += [["copy", project, str(out / "copy.sam2s")], ["copy", project, str(out / "bare.sam2s"), "--strip"]]
