@@ -2,7 +2,7 @@
 
 To encode a frame needs nothing of what is found on the frame before. Small matrices gain almost nothing from a second core,
 so two threads that each have half of the cores finish earlier than one that has all (``docs/explanation/speed.md``). The
-masks are the same.
+masks are those of half of the threads: all of them may round otherwise at a pixel of a mask's border.
 """
 
 from __future__ import annotations
