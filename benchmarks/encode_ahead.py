@@ -1,8 +1,8 @@
 """What it brings to encode the next frame in a second thread while one is tracked.
 
 ``OMP_WAIT_POLICY=passive python benchmarks/encode_ahead.py [--frames N] [--objects 1 3] [--rounds N]`` prints frames a second
-of the built-in model by the clock: on half of the threads, on all threads one step after the other, and on all threads with the next
-frame encoded ahead, in this process and in an engine. Each is a process of its own; they take turns, and the best round
+of the built-in model by the clock: on half of the threads, on all threads one step after the other, and on all threads with the
+next frame encoded ahead, in this process and in an engine. Each is a process of its own; they take turns, and the best round
 counts, as other work on the machine only takes away. Masks are compared with those of half of the threads, which is what a
 frame is tracked with when the next one is encoded ahead; all threads add products up in another order.
 """

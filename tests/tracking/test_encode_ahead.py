@@ -211,8 +211,12 @@ def test_an_engine_is_sent_each_frame_once():
                 sent += [following[0]] if following is not None else []
     assert sent == [0, 1, 2, 3, 4, 5]
     with frames.ahead(range(2, 6)):
+        frames(2)
         arrive(frames, 3)
-        with pytest.raises(RuntimeError), frames.sent_for(2, 3, remote=True):
+        with frames.sent_for(2, 3, remote=True) as (_, following):
+            assert following[0] == 3
+        with pytest.raises(RuntimeError), frames.sent_for(3, None, remote=True) as (image, _):
+            assert image is None  # it was sent ahead
             raise RuntimeError("the engine did not hear it")
         with frames.sent_for(3, None, remote=True) as (image, _):
             assert image is not None
