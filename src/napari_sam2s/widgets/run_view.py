@@ -34,7 +34,7 @@ from napari_sam2s.widgets.timeline_model import timeline_rows
 from napari_sam2s.wording import counted
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
-FOLLOW_SECONDS = 0.25  # between two jumps of the view to the frame that is tracked
+SHOW_SECONDS = 0.3  # between two changes of text, bar and view while tracking: for each, Qt draws the whole window
 KEEP_MS = 300  # from the last move of a handle until its place is kept
 PREFLIGHT_MS = 150  # after the last change that it depends on
 PAUSING = "Pausing after this frame ..."
@@ -50,7 +50,7 @@ class RunView(QObject):
         super().__init__(panel)
         self._session, self._panel, self._timeline, self._keys = session, panel, timeline, keys
         self._notifications = RunNotifications(panel)
-        self._drawn = self._followed = 0.0
+        self._drawn = self._shown = 0.0
         self._jumping = False
         self._rate = 0.0  # of this run, frames a second
         self._full_rate = 0.0  # of the latest run, had it tracked every frame
@@ -189,21 +189,26 @@ class RunView(QObject):
         if self._before + done < self._done:  # another segment
             self._before = self._done
         self._done, self._rate = self._before + done, rate
-        whole = max(self._total or total, self._done)
-        left = duration((whole - self._done) / rate) if rate else "?"
-        self._panel.show_progress(self._done, whole)
-        text = f"{speed(rate)}, {left} left" if rate and self._done > 1 else "starting"  # the first frame's masks are known
-        session.tell(f"Frame {frame}: {self._done} of {whole}, {text}")
+        if frame == session.frame and session.layers is not None:
+            session.layers.redraw_masks()
         now = time.monotonic()
+        if now - self._shown > SHOW_SECONDS or self._done <= 1:
+            self._shown = now
+            self._show_progress(frame, max(self._total or total, self._done))
+
+    def _show_progress(self, frame: int, whole: int) -> None:
+        """Show how far a run is, and the frame it has come to."""
+        rate, now = self._rate, time.monotonic()
+        left = duration((whole - self._done) / rate) if rate else "?"
+        text = f"{speed(rate)}, {left} left" if rate and self._done > 1 else "starting"  # the first frame's masks are known
+        self._panel.show_progress(self._done, whole)
+        self._session.tell(f"Frame {frame}: {self._done} of {whole}, {text}")
         if now - self._drawn > max(REDRAW_SECONDS, 20 * self._lasts):
             self.draw_timeline()
             self.redrawn.emit()
             self._drawn = time.monotonic()
             self._lasts = self._drawn - now
-        if frame == session.frame and session.layers is not None:
-            session.layers.redraw_masks()
-        elif session.following and now - self._followed > FOLLOW_SECONDS:
-            self._followed = now
+        if self._session.following and frame != self._session.frame:
             self._jump(frame)
         self._notifications.show(self._done, whole, text)
 
