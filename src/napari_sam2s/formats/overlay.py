@@ -23,6 +23,7 @@ from napari_sam2s.wording import counted
 __all__ = ["ENDINGS", "contact_sheet", "overlay", "write_overlay", "write_overlay_gif", "write_video"]
 
 OPACITY = 0.45
+_LEVELS = np.arange(256, dtype=np.float32)
 PLAYED = 25.0  # frames a second, where nothing else is known
 GIF_FPS, GIF_WIDTH, GIF_FRAMES = 12.5, 480, 1500  # at most; more is a video
 Words = Literal["names", "legend", "both", "none"]
@@ -43,9 +44,13 @@ def overlay(
         seen = labels[place] == object_id
         inner = np.zeros_like(seen)  # pixels whose four neighbours are of the object too; beyond the box none is
         inner[1:-1, 1:-1] = seen[1:-1, 1:-1] & seen[:-2, 1:-1] & seen[2:, 1:-1] & seen[1:-1, :-2] & seen[1:-1, 2:]
-        picture, colour = image[place], np.array(colours.get(object_id, (255, 255, 255)), dtype=np.float32)
-        picture[inner] = (1 - OPACITY) * picture[inner].astype(np.float32) + OPACITY * colour
-        picture[seen & ~inner] = colour
+        outline = seen & ~inner
+        for channel, value in enumerate(colours.get(object_id, (255, 255, 255))):
+            picture = image[(*place, channel)]
+            # The tint of each level there is: a table, not sums for each pixel
+            tinted = ((1 - OPACITY) * _LEVELS + np.float32(OPACITY) * np.float32(value)).astype(np.uint8)
+            np.copyto(picture, tinted.take(picture, mode="clip"), where=inner)
+            np.copyto(picture, np.uint8(value), where=outline)
     return image
 
 
