@@ -18,6 +18,7 @@ from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.model.speed import round_weights
 from napari_sam2s.model.stages import Features, Memories
 from napari_sam2s.tracking import Tracker
+from tests.inside import actor_of
 
 
 class Replays:
@@ -135,7 +136,7 @@ def track(model):
     for i in (1, 2):
         tracker.prompt(i, 0, mask=np.roll(box, 5 * i, axis=1))
     masks = [mask for _, found in tracker.propagate(1) for mask in found.values()]
-    return masks, torch.cat([tracker._actor.objects.logits(i, 23) for i in (1, 2)])
+    return masks, torch.cat([actor_of(tracker).objects.logits(i, 23) for i in (1, 2)])
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from napari_sam2s.model.frames import normalise
 from napari_sam2s.model.network import SAM2S
 from napari_sam2s.model.network_config import CONFIGS
 from napari_sam2s.tracking import Tracker
+from tests.inside import actor_of
 
 SIZE, FRAMES, SAMPLE = 128, 20, 101
 GOLDEN = Path(__file__).parent / "golden"
@@ -124,7 +125,7 @@ def run_together(model, scenarios, size=SIZE):
     """Return of each scenario of a group what :func:`run_ours` returns of it."""
     tracker = Tracker(model, make_video(size), memory="vanilla")
     # The clip is always the same, so each frame is encoded once for all scenarios. So it is in the official predictor.
-    model.encodings = tracker._actor.predictor._features = getattr(model, "encodings", tracker._actor.predictor._features)
+    model.encodings = actor_of(tracker).predictor._features = getattr(model, "encodings", actor_of(tracker).predictor._features)
     _, backward, second = SCENARIOS[scenarios[0]]
     found, whose = {scenario: {} for scenario in scenarios}, {}
 
@@ -139,7 +140,7 @@ def run_together(model, scenarios, size=SIZE):
         for t, masks in tracker.propagate(start, stop, "backward" if backward else "forward"):
             for known in masks:
                 scenario, i = whose[known]
-                logits = tracker._actor.objects.logits(known, t)
+                logits = actor_of(tracker).objects.logits(known, t)
                 scores = tracker.scores(t)[known]
                 found[scenario][i, t] = (logits.flatten().numpy().copy(), scores.iou, scores.object_score)
 

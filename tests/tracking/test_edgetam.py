@@ -15,6 +15,7 @@ from napari_sam2s.model.network_config import EDGETAM
 from napari_sam2s.model.speed import Speed, apply_speed, fast_image_size, fast_speed
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.policy import DIVEMEM
+from tests.inside import actor_of
 
 POINTS = {1: (10, 12), 2: (30, 40), 3: (20, 60)}
 
@@ -26,7 +27,7 @@ def track(model, clip, memory="vanilla", ids=POINTS, frames=12):
         tracker.prompt(i, 0, points=[POINTS[i]])
     for _ in tracker.propagate(0, frames):
         pass
-    return tracker, {i: tracker._actor.objects.logits(i, frames - 1) for i in ids}
+    return tracker, {i: actor_of(tracker).objects.logits(i, frames - 1) for i in ids}
 
 
 def test_objects_together_are_found_as_each_alone(small_edgetam, clip):
@@ -39,7 +40,7 @@ def test_objects_together_are_found_as_each_alone(small_edgetam, clip):
 
 def test_a_memory_is_latents_and_a_snapshot_keeps_them(small_edgetam, clip):
     tracker, _ = track(small_edgetam, clip)
-    maps = {m.map.shape for bank in tracker._actor.objects.banks.values() for m in bank.conditioning.values()}
+    maps = {m.map.shape for bank in actor_of(tracker).objects.banks.values() for m in bank.conditioning.values()}
     assert maps == {(8, 16)}
     again = Tracker(small_edgetam, clip, memory="vanilla")
     again.restore(tracker.snapshot())
@@ -51,7 +52,7 @@ def test_a_memory_is_latents_and_a_snapshot_keeps_them(small_edgetam, clip):
 def test_divemem_keeps_long_term_memories_that_are_read(small_edgetam, clip):
     policy = replace(DIVEMEM, iou_threshold=0.0)
     tracker, logits = track(small_edgetam, clip, policy, frames=30)
-    assert all(bank.trails[1].long_term for bank in tracker._actor.objects.banks.values())
+    assert all(bank.trails[1].long_term for bank in actor_of(tracker).objects.banks.values())
     _, vanilla = track(small_edgetam, clip, frames=30)
     assert not torch.equal(logits[1], vanilla[1])
 

@@ -6,6 +6,7 @@ from napari_sam2s import Tracker, load_model
 from napari_sam2s.masklets.types import Prompt
 from napari_sam2s.synthetic.samples import cells
 from napari_sam2s.tracking.prompts import with_inside
+from tests.inside import actor_of
 
 
 def test_a_point_deep_in_the_mask_and_far_from_what_is_excluded():
@@ -33,4 +34,4 @@ def test_a_right_click_takes_a_neighbour_out_of_a_mask_and_leaves_the_rest():
     left = tracker.prompt(1, 0, points=[inside], labels=[0])
     assert (left & one).sum() > 0.8 * one.sum()
     assert (left & other).sum() < 0.1 * other.sum()
-    assert tracker._actor.objects._prompts[1, 0].labels == (0,), "what the user said"
+    assert actor_of(tracker).objects._prompts[1, 0].labels == (0,), "what the user said"

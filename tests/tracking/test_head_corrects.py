@@ -13,6 +13,7 @@ from napari_sam2s.tracking import reload_prompts
 from napari_sam2s.tracking.predictor import FramePredictor
 from napari_sam2s.tracking.prompts import inside_point
 from tests.fakes import ColourModel
+from tests.inside import actor_of
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_given_mask_that_clicks_corrected_is_the_same_again_when_its_project_is_
         opened = Tracker(model, video, project)
         reload_prompts(opened, project, 1)
         assert not asked, "the mask is there: a click on it, once more, would correct it twice"
-        patches = [t._actor.objects.banks[1].conditioning[0].patches.float() for t in (live, opened)]
+        patches = [actor_of(t).objects.banks[1].conditioning[0].patches.float() for t in (live, opened)]
         assert (patches[0] - patches[1]).abs().mean() < 0.01
         np.testing.assert_array_equal(project.mask(0, 1), answer)
         assert iou(answer, one | other) > 0.75

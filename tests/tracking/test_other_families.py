@@ -14,6 +14,7 @@ import torch
 from napari_sam2s.model.cuda_graphs import Graphs, rebuild
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.policy import DIVEMEM
+from tests.inside import actor_of
 
 
 def module(name):
@@ -39,7 +40,7 @@ def begun(model, clip, policy, frames):
 def test_a_snapshot_goes_on_to_the_same_masks_with_long_term_memories(model, clip):
     policy = replace(DIVEMEM, iou_threshold=0.0)
     tracker, _ = begun(model, clip, policy, 9)
-    assert all(bank.trails[1].long_term for bank in tracker._actor.objects.banks.values())
+    assert all(bank.trails[1].long_term for bank in actor_of(tracker).objects.banks.values())
     again = Tracker(model, clip, memory=policy)
     again.restore(tracker.snapshot())
     for (_, a), (_, b) in zip(tracker.propagate(9, 11), again.propagate(9, 11), strict=True):

@@ -29,6 +29,7 @@ from napari_sam2s.tracking.prompts import mask_to_network
 from napari_sam2s.tracking.propagation_plan import cut_where_confirmed, remaining
 from napari_sam2s.video import open_video
 from tests.fakes import ColourModel, squares
+from tests.inside import actor_of
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
         whole = masks(project)
     for frame in (4, 6, 9):
         broken, tracker = started(tmp_path / f"{frame}.sam2s")
-        read, calls = tracker._actor.predictor.follow, []
+        read, calls = actor_of(tracker).predictor.follow, []
 
         def follow(t, recalls, frame=frame, read=read, calls=calls):
             calls.append(t)
@@ -96,7 +97,7 @@ def test_interrupted_within_a_frame_it_goes_on_from_where_all_objects_were_alike
                 raise KeyboardInterrupt
             return read(t, recalls)
 
-        monkeypatch.setattr(tracker._actor.predictor, "follow", follow)
+        monkeypatch.setattr(actor_of(tracker).predictor, "follow", follow)
         run = ProjectRun(tracker, 0, 20)
         with broken:
             with pytest.raises(KeyboardInterrupt):
@@ -261,7 +262,7 @@ def test_a_click_where_tracking_was_undone_knows_nothing_of_it(attentive, video,
                 reload_prompts(tracker, project, i)
                 assert project.mask(5, i) is None
             tracker.prompt(i, 5, points=[(30, 60)])
-            answers.append(tracker._actor.objects.logits(i, 5).clone())
+            answers.append(actor_of(tracker).objects.logits(i, 5).clone())
     np.testing.assert_array_equal(*answers)
 
 
@@ -325,14 +326,14 @@ def test_corrections_are_known_again_when_a_project_is_opened(tmp_path, monkeypa
         reload_prompts(opened, project, i)
         assert sorted(opened.conditioning[i]) == sorted(live.conditioning[i]) == sorted((first, second))
         for tracker in (live, opened):
-            patches = tracker._actor.objects.banks[i].conditioning[second].patches.float()
+            patches = actor_of(tracker).objects.banks[i].conditioning[second].patches.float()
             small = F.pixel_shuffle(patches[None], 2)
             remembered = F.interpolate(small, answer.shape, mode="bilinear")[0, 0].numpy() > 0.5
             assert (remembered & answer).sum() > 0.8 * (remembered | answer).sum()  # in cells of stride 4
         np.testing.assert_array_equal(project.mask(second, i), answer)
         reads = []
-        answered = opened._actor.predictor.answer
-        monkeypatch.setattr(opened._actor.predictor, "answer", lambda *args: (reads.append(args), answered(*args))[1])
+        answered = actor_of(opened).predictor.answer
+        monkeypatch.setattr(actor_of(opened).predictor, "answer", lambda *args: (reads.append(args), answered(*args))[1])
         opened.prompt(i, second, points=[places[0]])
         ((whole, recall, earlier),) = reads
         assert whole.labels == (1, 0, 1)  # a point in the mask, the click of before, and the new one

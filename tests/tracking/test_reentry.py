@@ -10,6 +10,7 @@ from scipy import ndimage
 from napari_sam2s.tracking import Tracker
 from napari_sam2s.tracking.memory_bank import FORWARD
 from napari_sam2s.tracking.policy import DIVEMEM, VANILLA
+from tests.inside import actor_of
 
 SEEN, AWAY = 40, 25  # frames that the object is in the picture, and that it is away then
 BACK = SEEN + AWAY
@@ -60,8 +61,8 @@ def test_divemem_holds_views_from_all_sides_where_vanilla_holds_the_absence(told
         tracker.prompt(1, 0, box=(12, 12, 52, 52))
         for _ in tracker.propagate(0, BACK):
             pass
-        recall = tracker._actor.objects.banks[1].recall(BACK, FORWARD)
-        trail = tracker._actor.objects.banks[1].trails[FORWARD]
+        recall = actor_of(tracker).objects.banks[1].recall(BACK, FORWARD)
+        trail = actor_of(tracker).objects.banks[1].trails[FORWARD]
         frames = [*tracker.conditioning[1], *sorted(trail.recent)[-6:], *(m.frame for m in trail.long_term)]
         assert len(recall.memories) == len(frames)
         seen[policy.name] = sorted(t for t in frames if t < SEEN)

@@ -10,6 +10,7 @@ from napari_sam2s.errors import ProjectError, PromptError, TrackingError
 from napari_sam2s.masklets import Project, Prompt
 from napari_sam2s.tracking import VANILLA, MemoryPolicy, Tracker, track
 from napari_sam2s.video import open_video
+from tests.inside import actor_of
 
 BOX = np.zeros((48, 80), bool)
 BOX[10:30, 20:50] = True
@@ -143,7 +144,7 @@ def test_propagating_twice_gives_the_same_masks(attentive, clip):
     tracker = Tracker(attentive, clip, memory=policy)
     tracker.prompt(1, 12, points=[(20, 30)])
     first = [(t, masks[1].copy()) for t, masks in tracker.propagate(direction="both")]
-    assert len(tracker._actor.objects.banks[1].trails[1].long_term) == policy.long_term
+    assert len(actor_of(tracker).objects.banks[1].trails[1].long_term) == policy.long_term
     for (t, known), (again, masks) in zip(first, tracker.propagate(direction="both"), strict=True):
         assert t == again
         np.testing.assert_array_equal(masks[1], known)
@@ -155,7 +156,7 @@ def test_fewer_recent_frames_and_too_many(random_nano, clip):
     tracker = Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=2))
     tracker.prompt(1, 0, mask=BOX)
     assert len(run(tracker, 0, 9)) == 9
-    assert tracker._actor.objects.banks[1].recall(9, 1).slots == [6, 1, 0]
+    assert actor_of(tracker).objects.banks[1].recall(9, 1).slots == [6, 1, 0]
 
 
 def test_an_object_is_not_followed_before_it_was_shown(attentive, clip):
@@ -267,7 +268,7 @@ def test_a_bad_prompt_leaves_an_answered_frame_as_it_was(attentive, clip):
         tracker.prompt(1, 0, points=[(10, 10)], labels=[0], reset=True)
     more = {"points": [(40, 70)], "labels": [0]}
     np.testing.assert_array_equal(tracker.prompt(1, 0, **more), other.prompt(1, 0, **more))
-    np.testing.assert_array_equal(tracker._actor.objects.logits(1, 0), other._actor.objects.logits(1, 0))
+    np.testing.assert_array_equal(actor_of(tracker).objects.logits(1, 0), actor_of(other).objects.logits(1, 0))
 
 
 def test_an_object_that_the_project_does_not_have(attentive, clip, tmp_path):
@@ -367,8 +368,8 @@ def test_memory_is_bounded(random_nano, clip):
     tracker.prompt(1, 0, points=[(20, 30)])
     sizes = [len(tracker.snapshot()) for t, _ in tracker.propagate() if t in (50, 115)]
     assert sizes[1] <= sizes[0] * 1.01
-    assert tracker._actor.predictor.cached_bytes <= 2**20
-    assert len(tracker._actor.objects._recent_logits) <= 8
+    assert actor_of(tracker).predictor.cached_bytes <= 2**20
+    assert len(actor_of(tracker).objects._recent_logits) <= 8
 
 
 @pytest.mark.slow

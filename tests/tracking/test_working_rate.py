@@ -10,6 +10,7 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.tracking import ProjectRun, Tracker
 from napari_sam2s.tracking.working_rate import find_stride, read_order, spans
 from napari_sam2s.video import open_video
+from tests.inside import actor_of
 
 BOX = np.zeros((48, 80), bool)
 BOX[10:30, 20:50] = True
@@ -171,7 +172,7 @@ def test_a_run_from_the_middle_remembers_what_is_known_before_it(attentive, clip
     assert tracker.lacking(20, [1], 1, 1) == {t: [1] for t in range(14, 20)}
     assert tracker.lacking(0, [1], 1, 1) == {}
     run(tracker, 20, 21)
-    assert sorted(tracker._actor.objects.banks[1].trails[1].recent) == list(range(14, 21))
+    assert sorted(actor_of(tracker).objects.banks[1].trails[1].recent) == list(range(14, 21))
     tracker.prompt(1, 30, points=[(20, 30)])
     assert tracker.lacking(30, [1], 1, 1) == {}  # the prompt may correct what is known before it
     assert tracker.lacking(33, [1], 1, 1) == {31: [1], 32: [1]}
