@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.masklets.change_log import ChangeLog
+from napari_sam2s.masklets.held_file import HeldFile
 from napari_sam2s.masklets.lock import WriterLock
 from napari_sam2s.masklets.page_check import is_small, refuse_broken_pages
 from napari_sam2s.masklets.validation import quoted
@@ -22,31 +23,13 @@ from napari_sam2s.masklets.write_ahead_log import Checkpointer, count_commit, ma
 PATIENCE_S = 2.0  # for a thread that still writes when Python ends
 
 
-class _Name:
-    """Whether an open file still has a name; on Windows it keeps it.
-
-    A number of the file would not do: some network folders change them. The file is held until :meth:`let_go`, which comes
-    after SQLite has let go, whose locks end when anybody in the process closes the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDONLY)
-        self._known = os.name != "nt" and os.fstat(self._file).st_nlink > 0
-        self.let_go = weakref.finalize(self, os.close, self._file)
-
-    @property
-    def lost(self) -> bool:
-        """Whether it was removed, or another one took its place."""
-        return self._known and os.fstat(self._file).st_nlink == 0
-
-
 def _let_go(
     process: int,
     guard: threading.RLock,
     path: Path,
     db: sqlite3.Connection,
     lock: WriterLock | None,
-    name: _Name | None,
+    held: HeldFile,
     checkpointer: Checkpointer | None,
     changes: list[bool],
 ) -> None:
@@ -59,11 +42,11 @@ def _let_go(
             with suppress(sqlite3.Error):  # of a full disk; the note then says so of the file
                 db.rollback()  # what was left half done
                 mark_closed(db, changed=bool(changes))
+        held.unlock()
         db.close()
         if lock is None:
             take_away_empty_log(path)
-        if name is not None:
-            name.let_go()
+        held.let_go()  # not before: whoever closes a file ends SQLite's locks
         if lock is not None:
             lock.release()
     finally:
@@ -93,11 +76,11 @@ class Store:
         self._closed = False
         self._checked = is_small(path)  # then :func:`connect` has looked at it
         self._process = os.getpid()
-        self._name = _Name(path) if lock is not None else None
         self._seen = self._data_version()
+        self._held = HeldFile(path)
         self._checkpointer = Checkpointer(path) if lock is not None else None
         self._changes: list[bool] = []  # not empty once there are any
-        parts = (path, connection, lock, self._name, self._checkpointer, self._changes)
+        parts = (path, connection, lock, self._held, self._checkpointer, self._changes)
         self._let_go = weakref.finalize(self, _let_go, self._process, self.guard, *parts)  # also at the end of Python
         self._frames_to_tell: set[int] = set()
         self._tell_everything = False
@@ -179,7 +162,7 @@ class Store:
             if self.db.in_transaction:
                 yield self.db
                 return
-            if self._name is not None and self._name.lost:
+            if self._held.lost:
                 raise ProjectError(
                     f"{self.path} was removed or replaced while it was open, perhaps by a program that synchronises folders: "
                     "nothing more can be kept in it. Close it, look at what lies there now, and open that."
