@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -112,6 +114,25 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
     assert session.project.masks.confirmed_frames(1) == []
     desk.press(Qt.Key.Key_K)
     assert session.project.masks.confirmed_frames(1) == [4]
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_look_in_3d_ends_no_following_and_a_move_does(desk, monkeypatch, room):
+    session, run, dims = desk.widget.session, desk.widget.run_view, desk.viewer.dims
+    if not room:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=0))
+    run._jump(2)
+    monkeypatch.setattr(type(session), "tracking", property(lambda self: True))  # a run at work
+    session.following = True
+    dims.ndisplay = 3
+    desk.qtbot.wait(20)
+    run._jump(6)
+    dims.ndisplay = 2
+    desk.qtbot.wait(20)
+    run._jump(7)
+    assert (session.following, session.frame) == (True, 7)
+    session.go_to(5)
+    assert not session.following
 
 
 def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_where_nothing_is_chosen(desk):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam2s.errors import ProjectError
 from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
@@ -51,7 +51,7 @@ class RunView(QObject):
         self._session, self._panel, self._timeline, self._keys = session, panel, timeline, keys
         self._notifications = RunNotifications(panel)
         self._drawn = self._followed = 0.0
-        self._jumping = False
+        self._jumping = self._turning = False  # it is not the user who moves the slider
         self._rate = 0.0  # of this run, frames a second
         self._full_rate = 0.0  # of the latest run, had it tracked every frame
         self._every = 1
@@ -127,6 +127,7 @@ class RunView(QObject):
         worker.started.connect(self._started)
         worker.progressed.connect(self._progressed)
         worker.stopped.connect(self._stopped)
+        self._session.viewer.dims.events.ndisplay.connect(self._turn)
         self._rate = self._full_rate = 0.0
         self._panel.rate.show_video(worker.video.fps)
         frames = worker.project.shape[0]
@@ -137,6 +138,7 @@ class RunView(QObject):
         worker.started.disconnect(self._started)
         worker.progressed.disconnect(self._progressed)
         worker.stopped.disconnect(self._stopped)
+        self._session.viewer.dims.events.ndisplay.disconnect(self._turn)
         self._notifications.close()
         self._timer.stop()
         if self._bounds_timer.isActive():
@@ -166,9 +168,17 @@ class RunView(QObject):
     def _moved(self) -> None:
         """Show that another frame is on show; if the user moved there, following ends."""
         self._timeline.set_current(self._session.frame)
-        if self._session.tracking and not self._jumping:
+        if self._session.tracking and not self._jumping and not self._turning:
             self._session.following = False
         self._timer.start()
+
+    def _turn(self, event: Any = None) -> None:
+        """Hear that napari goes to 3-D or back, and then to the frame that its camera looks at."""
+        self._turning = True
+        QTimer.singleShot(0, self._turned)
+
+    def _turned(self) -> None:
+        self._turning = False
 
     def _bounded(self, first: int, stop: int) -> None:
         self._session.bounds = (first, stop)
