@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
+from napari_sam2s.tracking.propagation_plan import Segment, correction, left_out, plan
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.lessons import learned
@@ -31,7 +31,7 @@ from napari_sam2s.widgets.run_panel import RunPanel
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.timeline import Timeline
 from napari_sam2s.widgets.timeline_model import timeline_rows
-from napari_sam2s.wording import counted
+from napari_sam2s.wording import counted, frames_in_words
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
 FOLLOW_SECONDS = 0.25  # between two jumps of the view to the frame that is tracked
@@ -59,6 +59,7 @@ class RunView(QObject):
         self._done = 0  # of this run so far, in all its segments
         self._before = 0  # of segments that are over
         self._total: int | None = None
+        self._left_out = ""  # what to say of frames that this run leaves out
         self._lasts = 0.0  # seconds that a redraw of the timeline takes
         self.facts: dict[str, Any] = {}
         self._timer = quiet_timer(self, PREFLIGHT_MS, self.show_preflight)
@@ -159,11 +160,18 @@ class RunView(QObject):
     def _expect(self, total: int | None, every: int, objects: int) -> None:
         self._every, self._objects = every, objects
         self._total, self._done, self._before = total, 0, 0
+        self._left_out = ""
 
     def _started(self, segments: Sequence[Segment]) -> None:
         if not self._session.hears(self):
             return
         self._expect(sum(s.frames for s in segments), segments[0].stride, len({i for s in segments for i in s.objects}))
+        project = self._session.project
+        if project is not None and (gap := left_out(project, segments, self._session.bounds)):
+            stay = f"Frame {gap[0]} stays" if len(gap) == 1 else f"Frames {frames_in_words(gap, 1)} stay"
+            begin = f"go to frame {gap[-1] + gap.step} and press {self._keys.key('track')} there"
+            self._left_out = f"{stay} without masks: {begin}. "
+            self._session.notify(self._left_out.rstrip())
 
     def _moved(self) -> None:
         """Show that another frame is on show; if the user moved there, following ends."""
@@ -242,7 +250,7 @@ class RunView(QObject):
                 if how == "finished"
                 else f"{self._still_old()}{key('resume')} resumes the run, {key('track')} tracks from the frame on show."
             )
-            session.tell(f"Tracking {how}: {text}. {then}")
+            session.tell(f"Tracking {how}: {text}. {self._left_out}{then}")
         if how == "finished":
             session.correction = None
             learned()
