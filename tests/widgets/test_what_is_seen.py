@@ -9,13 +9,17 @@ import pytest
 from napari.components import ViewerModel
 from skimage.color import rgb2lab
 
-from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets import Project, Prompt, Scores
 from napari_sam2s.masklets.colours import COLOURS, GIVEN, lab, unlike
+from napari_sam2s.synthetic.samples import cells, demo_case
+from napari_sam2s.video import open_video
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.model_advice import advice
+from napari_sam2s.widgets.object_table import ObjectTable
+from napari_sam2s.widgets.objects_panel import ClassChooser
 from napari_sam2s.widgets.pointer_names import label_features
 from napari_sam2s.widgets.preflight import keep_rate
 from napari_sam2s.widgets.settings import remember
@@ -170,4 +174,42 @@ def test_a_class_button_names_an_untouched_object_and_makes_another_of_one_in_us
     assert someone.said[-2] == "hook 2 is new: click it in the picture."
     project.undo()
     assert len(project.objects) == 1, "one step"
+    project.close()
+
+
+def test_classes_suit_the_video_until_the_user_chooses_a_list(qtbot):
+    def suited(array, **more):
+        chooser.suit(open_video(array, **more))
+        return chooser.source
+
+    chooser = ClassChooser()
+    qtbot.addWidget(chooser)
+    chooser.load_remembered()
+    assert chooser.source == "SA-SV"
+    assert suited(np.zeros((3, 20, 30), np.uint16)) == "cells"
+    assert chooser.currentText() == "cells (8)"
+    assert suited(np.zeros((3, 20, 30, 3), np.uint8)) == "SA-SV"
+    assert suited(np.zeros((3, 2, 20, 30), np.uint8), axes="TCYX") == "cells"
+    assert suited(demo_case(3), axes="TYXC", limits=(0, 255)) == "SA-SV"
+    assert suited(cells(), axes="TYXC", limits=(0, 255)) == "cells"
+    chooser.take("everyday")
+    assert suited(cells(), axes="TYXC", limits=(0, 255)) == "everyday"
+    again = ClassChooser()
+    qtbot.addWidget(again)
+    again.load_remembered()
+    assert again.source == "everyday"
+
+
+def test_a_class_that_is_not_in_the_list_is_not_suggested(qtbot, tmp_path):
+    project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
+    project.add_object()
+    scores = Scores(0.9, 5.0, {"hook": 0.9, "grasper": 0.1})
+    project.write_masks([(0, 1, np.ones((20, 30), bool), scores)])
+    table = ObjectTable()
+    qtbot.addWidget(table)
+    for classes, choices, told in ((("hook",), ["hook"], True), (("cell",), ["cell"], False)):
+        table.classes = classes
+        table.show_project(project, 1)
+        assert table.choices(0) == choices
+        assert ("suggests hook" in table.item(0, 2).toolTip()) == told
     project.close()

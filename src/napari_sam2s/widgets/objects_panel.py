@@ -10,6 +10,8 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QWidg
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.synthetic.microscopy import Microscopy
+from napari_sam2s.video import Video
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
@@ -21,6 +23,15 @@ from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember, remembered
 
 OWN = "a list of your own …"
+CELLS = "cells"  # the preset for microscopy
+LARGE = ("millimeter", "centimeter", "meter", "inch")  # pixels of a scan of a body, not of cells
+
+
+def is_microscopy(video: Video) -> bool:
+    """Whether a video is of cells by all that is known: a grey stack, or one of channels, such as of a TIFF or OME-Zarr."""
+    if isinstance(video.raw, Microscopy):
+        return True
+    return video.mapping is not None and video.mapping.axes != "TYXC" and video.pixel_unit not in LARGE
 
 
 class ClassChooser(QComboBox):
@@ -39,12 +50,18 @@ class ClassChooser(QComboBox):
         self.activated.connect(self._activated)
 
     def load_remembered(self) -> None:
-        """Take the list that was in use last; the first preset if that cannot be read."""
-        if not self.take(str(remembered("classes", "chosen", "")) or next(iter(PRESETS))):
-            self.take(next(iter(PRESETS)))
+        """Take the list that was chosen last; the first preset if none was, or that cannot be read."""
+        chosen = str(remembered("classes", "chosen", ""))
+        if not chosen or not self.take(chosen):
+            self.take(next(iter(PRESETS)), keep=False)
 
-    def take(self, source: str) -> bool:
-        """Use a preset or a file; return whether that was possible."""
+    def suit(self, video: Video) -> None:
+        """Take the list that suits a video, unless the user has chosen one."""
+        if not remembered("classes", "chosen", ""):
+            self.take(CELLS if is_microscopy(video) else next(iter(PRESETS)), keep=False)
+
+    def take(self, source: str, *, keep: bool = True) -> bool:
+        """Use a preset or a file, from now on if ``keep``; return whether that was possible."""
         try:
             chosen = class_list(source)
         except FormatError as error:
@@ -52,7 +69,8 @@ class ClassChooser(QComboBox):
             return False
         self.current, self.source = chosen, source
         self._fill()
-        remember("classes", chosen=source)
+        if keep:
+            remember("classes", chosen=source)
         self.listed.emit(chosen)
         return True
 
@@ -91,6 +109,7 @@ class ObjectsPanel(QWidget):
         self.chooser.listed.connect(self._listed)
         self.chooser.refused.connect(session.tell)
         self.chooser.load_remembered()
+        session.opened.connect(lambda worker: self.chooser.suit(worker.video))
         table = self.table
         table.editing_ended.connect(self.refresh)
         actions = buttons(
