@@ -89,6 +89,7 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     session.undo()
     session.settle()
     assert session.project.mask(0, 1).sum() == 64, "each choice is a step of undo"
+    wait_for(qtbot, session, "Undone: another answer to a click.")
     shown = []
     answers.offered.connect(shown.append)
     session.changed.emit()
@@ -168,6 +169,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     wait_for(qtbot, session, "liver leaves what both cover to gauze.")
     session.undo()
     session.settle()
+    wait_for(qtbot, session, "Undone: who has the shared pixels.")
     assert answers.say(0, 1)
     answers.take()
     session.settle()

@@ -110,6 +110,7 @@ def test_steps_of_undo_are_told_in_words_and_names():
     assert in_words("swap 1 and 12", names) == "swapping grasper and left hook"
     assert in_words("fill holes of object 12", names) == "fill holes of left hook"
     assert in_words("move 3 to 1", names) == "giving masks of object 3 to grasper"
+    assert in_words("divide 1", names) == "dividing grasper"
     assert in_words("set flags", names) == "locking or hiding"
     assert in_words("something new", names) == "something new"
 

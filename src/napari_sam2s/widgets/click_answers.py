@@ -288,5 +288,5 @@ class ClickAnswers(QObject):
             session.tell(f"Nothing would be left of {names[loser]}. Remove that object, or undo the click ({undo}).")
             return False
         self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
-        session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
+        session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),), "share pixels")
         return True
