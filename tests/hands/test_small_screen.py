@@ -12,7 +12,8 @@ room = QApplication.primaryScreen().availableGeometry()
 
 
 def whole(w):
-    return w.isVisible() and w.visibleRegion().boundingRect() == w.rect() and room.contains(w.mapToGlobal(w.rect().bottomRight()))
+    end = w.mapToGlobal(w.rect().bottomRight())
+    return w.isVisible() and w.visibleRegion().boundingRect() == w.rect() and room.contains(end)
 
 
 answer = {name: whole(w) for name, w in PARTS.items()}

@@ -31,16 +31,17 @@ MASK[5:15, 10:20] = True
 
 
 @pytest.mark.parametrize(
-    ("under", "taken", "wanted"),
+    ("under", "around", "taken", "wanted"),
     [
-        ((170, 60, 50), (), ORANGE),  # tissue: as it is
-        ((200, 180, 60), (), BLUE),  # a yellow arm
-        ((197, 177, 96), (), BLUE),  # that of a robot in a dim hall
-        ((200, 180, 60), (BLUE,), GREEN),  # and another object is blue
+        ((170, 60, 50), (0, 0, 0), (), ORANGE),  # tissue: as it is
+        ((200, 180, 60), (0, 0, 0), (), BLUE),  # a yellow arm
+        ((197, 177, 96), (0, 0, 0), (), BLUE),  # that of a robot in a dim hall
+        ((200, 180, 60), (0, 0, 0), (BLUE,), GREEN),  # and another object is blue
+        ((3, 0, 0), (168, 131, 50), (), BLUE),  # a dark figure before the sky of an evening, which orange makes alike
     ],
 )
-def test_a_mask_gets_a_colour_that_is_seen_on_the_picture(under, taken, wanted):
-    picture = np.zeros((20, 30, 3), np.uint8)
+def test_a_mask_gets_a_colour_that_is_seen_on_the_picture(under, around, taken, wanted):
+    picture = np.full((20, 30, 3), around, np.uint8)
     picture[MASK] = under
     assert clear_colour(picture, MASK, ORANGE, taken) == wanted
     assert clear_colour(picture, np.zeros_like(MASK), ORANGE, taken) == ORANGE
