@@ -185,7 +185,7 @@ def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_wha
     desk.wait(lambda: panel.table.rowCount() > 0)
     assert not panel._division.isVisible()
     desk.press(Qt.Key.Key_J)
-    assert "A division? Shift-D makes two daughters." in widget.status.text()
+    assert "If it divided, Shift-D makes two daughters." in widget.status.text()
     assert panel._division.isVisible()
     desk.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
     desk.wait(lambda: "right is divided on frame 10. Press G to track right.1 and right.2." in widget.status.text())

@@ -88,6 +88,21 @@ def test_undo_of_a_new_object_chooses_the_one_before(desk):
     assert desk.widget.picker.saved.text() == "saved"
 
 
+def test_a_confirmed_mask_is_not_marked_absent_along_with_its_span(desk):
+    project = desk.widget.session.project
+    desk.press(Qt.Key.Key_J)
+    desk.widget.session.go_to(5)
+    desk.press(Qt.Key.Key_K)
+    show(desk, 1)
+    desk.press(Qt.Key.Key_J)
+    desk.press(Qt.Key.Key_Q)
+    desk.settle()
+    assert [bool(project.mask(t, 1).any()) for t in range(3, 9)] == [True, False, True, False, False, True]
+    assert "cup is marked absent on frames 4 to 7, but not on 5, which you confirmed." in desk.widget.status.text()
+    project.undo()
+    assert all(project.mask(t, 1).any() for t in range(3, 9)), "one step"
+
+
 def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
     project, panel = desk.widget.session.project, desk.widget.review_panel
     desk.press(Qt.Key.Key_J)
@@ -149,7 +164,7 @@ def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_wh
     assert not any(each.isEnabled() for each in answers)
     panel.next()
     assert widget.session.frame in (12, 13)
-    assert "A division? Shift-D" in widget.status.text()
+    assert "If it divided, Shift-D" in widget.status.text()
     assert all(each.isEnabled() for each in answers)
 
 
