@@ -103,6 +103,16 @@ def test_a_confirmed_mask_is_not_marked_absent_along_with_its_span(desk):
     assert all(project.mask(t, 1).any() for t in range(3, 9)), "one step"
 
 
+def test_a_correction_names_the_frames_up_to_what_is_confirmed(desk):
+    desk.widget.session.project.tracks.confirm([1], 6, 7)
+    show(desk, 1)
+    desk.press(Qt.Key.Key_J)
+    desk.press(Qt.Key.Key_W, SHIFT)
+    assert desk.widget.session.frame < 6
+    assert "to track frames 4 to 5 again, both ways" in desk.widget.status.text()
+    assert desk.widget.session.correction == (4, 6)
+
+
 def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
     project, panel = desk.widget.session.project, desk.widget.review_panel
     desk.press(Qt.Key.Key_J)

@@ -373,10 +373,17 @@ class ReviewPanel(QWidget):
             key = self._keys.key("track")
             then = "to track"
             if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
-                self._session.correction = (span.start, span.stop)
-                then = f"to track {frames_of(span)} again, both ways"
+                self._session.correction = start, stop = self._until_confirmed(span)
+                then = f"to track frames {start} to {stop - 1} again, both ways"
             ask = f"Click {self._name(self._session.current_object)}, or right-click what is not part of it."
             self._session.tell(f"{ask} Then press {key} {then}.")
+
+    def _until_confirmed(self, span: ReviewSpan) -> tuple[int, int]:
+        """Return the part of a span that tracking reaches from the frame on show: it stops where the user has confirmed."""
+        project, frame = self._session.project, self._session.frame
+        kept = [] if project is None else confirmed_in(project, self._session.current_object, span)
+        start = max((t + 1 for t in kept if t < frame), default=span.start)
+        return start, min((t for t in kept if t > frame), default=span.stop)
 
     def _who(self, span: ReviewSpan) -> str:
         """Name the objects of a span."""
