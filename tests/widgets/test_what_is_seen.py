@@ -192,6 +192,10 @@ def test_classes_suit_the_video_until_the_user_chooses_a_list(qtbot):
     assert chooser.currentText() == "cells (8)"
     assert suited(np.zeros((3, 20, 30, 3), np.uint8)) == "SA-SV"
     assert suited(np.zeros((3, 2, 20, 30), np.uint8), axes="TCYX") == "cells"
+    grey = np.broadcast_to(np.arange(90, dtype=np.uint8)[None, None, :, None], (3, 20, 90, 3)).copy()
+    assert suited(grey, axes="TYXC", limits=(0, 255)) == "cells"
+    grey[0, 5, 5, 1] += 9
+    assert suited(grey, axes="TYXC", limits=(0, 255)) == "SA-SV"
     assert suited(demo_case(3), axes="TYXC", limits=(0, 255)) == "SA-SV"
     assert suited(cells(), axes="TYXC", limits=(0, 255)) == "cells"
     chooser.take("everyday")

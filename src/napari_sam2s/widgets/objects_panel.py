@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QWidget
 
@@ -24,14 +25,18 @@ from napari_sam2s.widgets.settings import remember, remembered
 
 OWN = "a list of your own …"
 CELLS = "cells"  # the preset for microscopy
+SHADES = 30  # more than a black frame has, before a video begins
 LARGE = ("millimeter", "centimeter", "meter", "inch")  # pixels of a scan of a body, not of cells
 
 
 def is_microscopy(video: Video) -> bool:
-    """Whether a video is of cells by all that is known: a grey stack, or one of channels, such as of a TIFF or OME-Zarr."""
-    if isinstance(video.raw, Microscopy):
+    """Whether a video is of cells by all that is known: a stack without colours or of channels, or grey pictures."""
+    if video.pixel_unit in LARGE:
+        return False
+    if isinstance(video.raw, Microscopy) or (video.mapping is not None and video.mapping.axes != "TYXC"):
         return True
-    return video.mapping is not None and video.mapping.axes != "TYXC" and video.pixel_unit not in LARGE
+    frame = video[0]
+    return bool(np.ptp(frame) > SHADES and (frame == frame[..., :1]).all())
 
 
 class ClassChooser(QComboBox):
