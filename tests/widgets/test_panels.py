@@ -342,6 +342,14 @@ def test_the_table_is_edited_in_place(desk):
     assert project.objects.get(1).name == "left"
 
 
+def test_removing_an_object_is_told(desk):
+    desk.widget.session.tell("right also covers left")
+    desk.widget.session.choose(2)
+    desk.click(desk.button(desk.widget.objects_panel, "Remove"))
+    assert desk.widget.status.text() == "right is removed. U brings it back."
+    assert [o.name for o in desk.project.objects] == ["left"]
+
+
 def test_class_lists_are_chosen_and_remembered(desk, tmp_path):
     chooser, table = desk.widget.objects_panel.chooser, desk.widget.objects_panel.table
     own = tmp_path / "theatre 3.txt"

@@ -119,7 +119,7 @@ class ObjectsPanel(QWidget):
         table.editing_ended.connect(self.refresh)
         actions = buttons(
             ("New", session.new_object, "Add an object; the next click prompts it."),
-            ("Remove", session.remove_object, "Remove the chosen object; undo brings it back."),
+            ("Remove", self._remove, "Remove the chosen object; undo brings it back."),
             ("Up", lambda: table.move_chosen(-1), "Move the chosen object up: behind those below it."),
             ("Down", lambda: table.move_chosen(1), "Move the chosen object down: in front of those above it."),
         )
@@ -155,6 +155,13 @@ class ObjectsPanel(QWidget):
         self.by_class.toggled.connect(self.grid.setVisible)
         self.by_class.toggled.connect(lambda shown: remember("display", class_buttons=shown))
         self.grid.setVisible(self.by_class.isChecked())
+
+    def _remove(self) -> None:
+        session, project = self._session, self._session.project
+        before = {} if project is None else {o.id: o.name for o in project.objects}
+        session.remove_object()
+        for i in before.keys() - {o.id for o in (() if project is None else project.objects)}:
+            session.tell(f"{before[i]} is removed. {self._keys.key('undo')} brings it back.")
 
     def _set_outlines(self, outlines: bool) -> None:
         remember("display", outlines=outlines)
