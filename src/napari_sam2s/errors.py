@@ -51,6 +51,10 @@ class ProjectError(Sam2sError):
     """A project file that cannot be created, opened or written."""
 
 
+class ProjectInUse(ProjectError):
+    """A project that somebody else has open for writing."""
+
+
 class FormatError(Sam2sError):
     """A file or folder that does not follow the format it is read as, or masks that a format cannot hold."""
 

@@ -74,12 +74,12 @@ class Desktop:
 class Hand:
     """A person at napari: looks, points, clicks, drags, types."""
 
-    def __init__(self, desktop: Desktop, folder: Path) -> None:
-        self.desktop, self.folder, self.actions = desktop, folder, 0
+    def __init__(self, desktop: Desktop, folder: Path, scale: float = 1.0, theme: str = "dark") -> None:
+        self.desktop, self.folder, self.actions, self.scale = desktop, folder, 0, scale
         port_file = folder / "port"
         settings = folder / "settings.yaml"
         # napari asks before it closes, and a question would wait for ever.
-        settings.write_text("application:\n  confirm_close_window: false\n")
+        settings.write_text(f"application:\n  confirm_close_window: false\nappearance:\n  theme: {theme}\n")
         home = folder / "home"
         home.mkdir()
         variables = {
@@ -87,6 +87,7 @@ class Hand:
             "NAPARI_CONFIG": str(settings),
             "OMP_WAIT_POLICY": "passive",
             "XDG_CACHE_HOME": str(home),
+            "QT_SCALE_FACTOR": str(scale),
         }
         program = (sys.executable, str(HERE / "napari_to_drive.py"), str(port_file), *map(str, desktop.size))
         self.napari = desktop.start(*program, **variables, QT_QPA_PLATFORM="xcb")
@@ -133,7 +134,7 @@ class Hand:
         assert self.ask(grab)
         return path
 
-    # Where things are, in pixels of the screen
+    # Where things are, in Qt's pixels: on a screen that is scaled, the hand goes to ``scale`` times that
 
     def place(self, y, x):
         """Return where a pixel of the video is."""
@@ -162,13 +163,15 @@ class Hand:
     def click(self, at, button=1, times=1):
         """Click there."""
         self.actions += 1
-        self.desktop.do("mousemove", *at, "sleep", 0.08, "click", "--repeat", times, "--delay", 60, button)
+        self.desktop.do(
+            "mousemove", *(round(self.scale * n) for n in at), "sleep", 0.08, "click", "--repeat", times, "--delay", 60, button
+        )
         self.rest()
 
     def drag(self, start, stop, steps=40):
         """Drag from one place to another as fast as a hand: 125 moves a second."""
         self.actions += 1
-        (x0, y0), (x1, y1) = start, stop
+        (x0, y0), (x1, y1) = (tuple(round(self.scale * n) for n in at) for at in (start, stop))
         moves: list[object] = []
         for n in range(1, steps + 1):
             moves += ["mousemove", round(x0 + (x1 - x0) * n / steps), round(y0 + (y1 - y0) * n / steps), "sleep", MOVE_SECONDS]

@@ -161,8 +161,9 @@ def test_a_folder_that_cannot_be_written_is_looked_at(small_disk, project, video
     project.close()
     path = shutil.copy(project.path, small_disk / "case.sam2s")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(ProjectError, match=r"cannot be written .*open the project with mode='r'"):
+    with pytest.raises(ProjectError, match=r"cannot be written .*copy the project to another") as refused:
         Project.open(path)
+    assert refused.value.__notes__ == ["Project.open(path, mode='r') only reads it."]
     with Project.open(path, mode="r") as looking:
         assert looking.frames == list(range(30))
         assert looking.labels[3].any()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam2s.masklets import Project, Prompt
-from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
+from napari_sam2s.tracking.propagation_plan import Segment, correction, left_out, plan
 
 FRAMES = 20
 
@@ -109,3 +109,17 @@ def test_where_nothing_is_tracked_any_more_the_plan_ends(project):
     know(project, 2, range(15))
     project.confirm(12, 1)
     assert plan(project, 5, "forward", corrected={1}) == [Segment(5, 12, "forward", (1,))]
+
+
+def test_frames_between_what_is_known_and_a_run_are_left_out(project):
+    know(project, 1, [0, 1, 15])
+    know(project, 2, [0, 1, 2, 14])
+
+    def gap(start, direction, bounds=(0, FRAMES)):
+        return list(left_out(project, plan(project, start, direction, bounds), bounds))
+
+    assert gap(8, "forward") == [7, 6, 5, 4, 3, 2]  # object 1: that of object 2 is part of it
+    assert gap(8, "backward") == [9, 10, 11, 12, 13, 14]
+    assert gap(8, "both") == gap(0, "forward") == gap(1, "forward") == gap(2, "both") == []
+    assert gap(8, "forward", (5, FRAMES)) == [], "the handles of the timeline leave it out"
+    assert left_out(project, [], (0, FRAMES)) == range(0)

@@ -26,6 +26,7 @@ def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_fil
     viewer = make_napari_viewer(show=True)
     [image] = viewer.open(str(case_file), plugin="napari-sam2s")
     qtbot.wait(100)
+    viewer.scene.camera.zoom *= 0.5  # as of a canvas that was narrower when the video was opened
     widget = SegmentWidget(viewer, project_folder=tmp_path)
     viewer.window.add_dock_widget(widget)
     qtbot.waitUntil(lambda: corners_shown(viewer, image))
@@ -38,6 +39,9 @@ def test_the_whole_picture_is_seen_beside_the_docks(make_napari_viewer, case_fil
     assert widget.timeline.height() == height  # or the picture would move under the mouse
     assert len(widget.timeline.rows) == 8
     assert corners_shown(viewer, image)
+    zoom = viewer.scene.camera.zoom
+    viewer.reset_view()
+    assert viewer.scene.camera.zoom == pytest.approx(zoom), "no smaller than it may be"
     widget.close()
 
 

@@ -89,6 +89,7 @@ def test_a_key_shows_one_answer_after_the_other(session, answers, qtbot):
     session.undo()
     session.settle()
     assert session.project.mask(0, 1).sum() == 64, "each choice is a step of undo"
+    wait_for(qtbot, session, "Undone: another answer to a click.")
     shown = []
     answers.offered.connect(shown.append)
     session.changed.emit()
@@ -144,6 +145,15 @@ def test_a_click_that_corrects_a_chosen_answer_says_what_the_answer_was_to(sessi
     assert [p.labels for p in session.project.prompts(1, 0)] == [(), (1, 0)]
 
 
+def test_an_answer_that_is_most_of_the_picture_is_told_to_be_so(session, answers, qtbot):
+    session.worker._ask(Prompt(1, 0, mask=square(0, 0, 60)))
+    session.project.write_masks([(0, 1, square(0, 0, 60), Scores(0.9, 5.0))], origin="prompted")
+    told = "This is most of the picture. If it is the background, U takes it back."
+    assert answers.say(0, 1) == told
+    session.project.write_masks([(0, 1, square(0, 0, 50), Scores(0.9, 5.0))], origin="prompted")
+    assert answers.say(0, 1) == ""
+
+
 def test_the_first_answer_is_among_those_to_choose_from(session, answers, qtbot):
     click(session, 30, 30)
     qtbot.waitUntil(lambda: session.heard[-1:] == [""])
@@ -168,6 +178,7 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     wait_for(qtbot, session, "liver leaves what both cover to gauze.")
     session.undo()
     session.settle()
+    wait_for(qtbot, session, "Undone: who has the shared pixels.")
     assert answers.say(0, 1)
     answers.take()
     session.settle()

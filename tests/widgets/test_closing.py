@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import weakref
 
@@ -105,7 +106,10 @@ def test_two_viewers_cannot_write_one_project(user, make_napari_viewer, tmp_path
     other.add_image(video.data, name="case", rgb=True, metadata=dict(video.metadata))
     second = SegmentWidget(other, project_folder=tmp_path)
     assert second.session.worker is None
-    assert "open for writing" in second.status.text()
+    assert second.status.text().startswith(f"case.mp4.sam2s is open for writing by process {os.getpid()} of ")
+    assert second.status.text().endswith(
+        ". Close it there first. Then press a key such as G here. Or begin another project with the button '...'."
+    )
     (tmp_path / "elsewhere").mkdir()
     second.picker.use_project(tmp_path / "elsewhere" / "other.sam2s")  # where the user says
     assert second.session.worker is not None

@@ -10,7 +10,7 @@ from qtpy.QtGui import QFontInfo
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QScrollArea, QWidget
 
 from napari_sam2s.widgets.form_parts import stacked, wrapped
-from napari_sam2s.widgets.layout import OURS, WIDTH, keep_on_screen, tab_beside_ours
+from napari_sam2s.widgets.layout import NAPARIS, OURS, WIDTH, keep_on_screen, tab_beside_ours
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ def test_a_tab_does_not_leave_the_window_as_high_as_two_docks_were(window, qtbot
     window.resize(window.width(), room.height() + 90)  # as Qt does for a dock below another one
     tab_beside_ours(tall)
     qtbot.waitUntil(lambda: window.frameGeometry().height() <= room.height())
+
+
+@pytest.mark.parametrize("short_of", [-50, 50])
+def test_on_a_small_screen_naparis_column_is_behind_ours(window, qtbot, short_of):
+    room = window.screen().availableGeometry()
+    mine, theirs = docked(window, "main"), []
+    for name in NAPARIS:
+        dock = QDockWidget(name, window)
+        dock.setObjectName(name)
+        dock.setWidget(inside := QWidget())
+        inside.setMinimumSize(320, 180)
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
+        theirs.append(dock)
+    mine.setMinimumWidth(400)
+    qtbot.wait(30)
+    window.centralWidget().setMinimumWidth(room.width() - window.minimumSizeHint().width() + short_of)
+    keep_on_screen(mine)
+    qtbot.wait(30)
+    assert window.tabifiedDockWidgets(mine.parentWidget()) == (theirs if short_of > 0 else [])
+    assert room.contains(window.frameGeometry())
+    assert mine.visibleRegion().boundingRect().width() == mine.width()
 
 
 def test_a_window_that_waits_to_be_fitted_is_not_kept_in_memory(qtbot):

@@ -185,7 +185,7 @@ def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_wha
     desk.wait(lambda: panel.table.rowCount() > 0)
     assert not panel._division.isVisible()
     desk.press(Qt.Key.Key_J)
-    assert "A division? Shift-D makes two daughters." in widget.status.text()
+    assert "If it divided, Shift-D makes two daughters." in widget.status.text()
     assert panel._division.isVisible()
     desk.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
     desk.wait(lambda: "right is divided on frame 10. Press G to track right.1 and right.2." in widget.status.text())
@@ -340,6 +340,14 @@ def test_the_table_is_edited_in_place(desk):
     for _ in range(5):
         project.undo()
     assert project.objects.get(1).name == "left"
+
+
+def test_removing_an_object_is_told(desk):
+    desk.widget.session.tell("right also covers left")
+    desk.widget.session.choose(2)
+    desk.click(desk.button(desk.widget.objects_panel, "Remove"))
+    assert desk.widget.status.text() == "right is removed. U brings it back."
+    assert [o.name for o in desk.project.objects] == ["left"]
 
 
 def test_class_lists_are_chosen_and_remembered(desk, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 
 from napari_sam2s.masklets import Phase, Span
 from napari_sam2s.masklets.objects import COLOURS
@@ -108,5 +109,23 @@ def test_a_table_of_phases_is_taken_up(user, tmp_path):
     assert "1 phase is added. Undo reverts it." in user.widget.status.text()
     panel.take_file(tmp_path / "none.csv")
     assert "There is no file" in user.widget.status.text()
+    session.project.undo()
+    session.changed.emit()
+
+
+def test_phases_are_exported_without_any_mask(user, tmp_path, monkeypatch):
+    session, panel = user.widget.session, user.widget.phases_panel
+    chosen = []
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *given: (chosen.append(given[2]) or str(tmp_path / "mine"), ""))
+    panel.export_button.click()
+    assert (chosen, user.widget.status.text()[:33]) == ([], "There are no phases to export. Ty")
+    session.project.phases.add("cut", 5, 10)
+    session.changed.emit()
+    for said in ("Exported to", "exists already"):
+        panel.export_button.click()
+        assert chosen[-1].endswith("case_phases.csv")
+        assert said in user.widget.status.text()
+    table = (tmp_path / "mine.csv").read_text(encoding="utf-8").splitlines()
+    assert table == ["phase,start_frame,last_frame,start_s,end_s", "cut,5,9,0.2,0.4"]
     session.project.undo()
     session.changed.emit()

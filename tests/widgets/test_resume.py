@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -228,3 +229,21 @@ def test_a_pause_is_told_at_once(user):
     user.press(Qt.Key.Key_G)
     assert widget.status.text() == "Pausing after this frame ..."
     user.wait(lambda: not widget.session.tracking)
+
+
+def test_a_run_that_begins_far_from_all_masks_says_which_frames_it_leaves_out(user):
+    widget = user.widget
+    user.click(130, 240)
+    user.settle()
+    widget.session.go_to(20)
+    user.press(Qt.Key.Key_G)
+    user.wait(user.finished)
+    assert widget.session.project.frames == [0, 20, 21, 22, 23]
+    told = "Frames 1 to 19 stay without masks: go to frame 0 and press G there. "
+    assert told in widget.status.text()
+    assert any(told.strip() == note.message for note in notification_manager.records)
+    widget.session.go_to(0)
+    user.press(Qt.Key.Key_G)
+    user.wait(user.finished)
+    assert widget.session.project.frames == list(range(24))
+    assert "without masks" not in widget.status.text()

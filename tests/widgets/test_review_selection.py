@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -86,6 +88,31 @@ def test_undo_of_a_new_object_chooses_the_one_before(desk):
     assert desk.widget.picker.saved.text() == "saved"
 
 
+def test_a_confirmed_mask_is_not_marked_absent_along_with_its_span(desk):
+    project = desk.widget.session.project
+    desk.press(Qt.Key.Key_J)
+    desk.widget.session.go_to(5)
+    desk.press(Qt.Key.Key_K)
+    show(desk, 1)
+    desk.press(Qt.Key.Key_J)
+    desk.press(Qt.Key.Key_Q)
+    desk.settle()
+    assert [bool(project.mask(t, 1).any()) for t in range(3, 9)] == [True, False, True, False, False, True]
+    assert "cup is marked absent on frames 4 to 7, but not on 5, which you confirmed." in desk.widget.status.text()
+    project.undo()
+    assert all(project.mask(t, 1).any() for t in range(3, 9)), "one step"
+
+
+def test_a_correction_names_the_frames_up_to_what_is_confirmed(desk):
+    desk.widget.session.project.tracks.confirm([1], 6, 7)
+    show(desk, 1)
+    desk.press(Qt.Key.Key_J)
+    desk.press(Qt.Key.Key_W, SHIFT)
+    assert desk.widget.session.frame < 6
+    assert "to track frames 4 to 5 again, both ways" in desk.widget.status.text()
+    assert desk.widget.session.correction == (4, 6)
+
+
 def test_no_row_is_chosen_where_the_span_is_gone_without_an_answer(desk):
     project, panel = desk.widget.session.project, desk.widget.review_panel
     desk.press(Qt.Key.Key_J)
@@ -114,6 +141,25 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
     assert session.project.masks.confirmed_frames(1) == [4]
 
 
+@pytest.mark.parametrize("room", [True, False])
+def test_a_look_in_3d_ends_no_following_and_a_move_does(desk, monkeypatch, room):
+    session, run, dims = desk.widget.session, desk.widget.run_view, desk.viewer.dims
+    if not room:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=0))
+    run._jump(2)
+    monkeypatch.setattr(type(session), "tracking", property(lambda self: True))  # a run at work
+    session.following = True
+    dims.ndisplay = 3
+    desk.qtbot.wait(20)
+    run._jump(6)
+    dims.ndisplay = 2
+    desk.qtbot.wait(20)
+    run._jump(7)
+    assert (session.following, session.frame) == (True, 7)
+    session.go_to(5)
+    assert not session.following
+
+
 def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_where_nothing_is_chosen(desk):
     widget, project, panel = desk.widget, desk.widget.session.project, desk.widget.review_panel
     answers = [panel._buttons.findChild(QPushButton, f"review_{name}") for name in ("accept", "correct", "absent")]
@@ -128,7 +174,7 @@ def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_wh
     assert not any(each.isEnabled() for each in answers)
     panel.next()
     assert widget.session.frame in (12, 13)
-    assert "A division? Shift-D" in widget.status.text()
+    assert "If it divided, Shift-D" in widget.status.text()
     assert all(each.isEnabled() for each in answers)
 
 

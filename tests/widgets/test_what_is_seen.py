@@ -9,13 +9,17 @@ import pytest
 from napari.components import ViewerModel
 from skimage.color import rgb2lab
 
-from napari_sam2s.masklets import Project, Prompt
+from napari_sam2s.masklets import Project, Prompt, Scores
 from napari_sam2s.masklets.colours import COLOURS, GIVEN, lab, unlike
+from napari_sam2s.synthetic.samples import cells, demo_case
+from napari_sam2s.video import open_video
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.clear_colours import clear_colour, recolour
 from napari_sam2s.widgets.click_pictures import crop_around, lit
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.model_advice import advice
+from napari_sam2s.widgets.object_table import ObjectTable
+from napari_sam2s.widgets.objects_panel import ClassChooser
 from napari_sam2s.widgets.pointer_names import label_features
 from napari_sam2s.widgets.preflight import keep_rate
 from napari_sam2s.widgets.settings import remember
@@ -27,16 +31,17 @@ MASK[5:15, 10:20] = True
 
 
 @pytest.mark.parametrize(
-    ("under", "taken", "wanted"),
+    ("under", "around", "taken", "wanted"),
     [
-        ((170, 60, 50), (), ORANGE),  # tissue: as it is
-        ((200, 180, 60), (), BLUE),  # a yellow arm
-        ((197, 177, 96), (), BLUE),  # that of a robot in a dim hall
-        ((200, 180, 60), (BLUE,), GREEN),  # and another object is blue
+        ((170, 60, 50), (0, 0, 0), (), ORANGE),  # tissue: as it is
+        ((200, 180, 60), (0, 0, 0), (), BLUE),  # a yellow arm
+        ((197, 177, 96), (0, 0, 0), (), BLUE),  # that of a robot in a dim hall
+        ((200, 180, 60), (0, 0, 0), (BLUE,), GREEN),  # and another object is blue
+        ((3, 0, 0), (168, 131, 50), (), BLUE),  # a dark figure before the sky of an evening, which orange makes alike
     ],
 )
-def test_a_mask_gets_a_colour_that_is_seen_on_the_picture(under, taken, wanted):
-    picture = np.zeros((20, 30, 3), np.uint8)
+def test_a_mask_gets_a_colour_that_is_seen_on_the_picture(under, around, taken, wanted):
+    picture = np.full((20, 30, 3), around, np.uint8)
     picture[MASK] = under
     assert clear_colour(picture, MASK, ORANGE, taken) == wanted
     assert clear_colour(picture, np.zeros_like(MASK), ORANGE, taken) == ORANGE
@@ -106,6 +111,7 @@ def test_steps_of_undo_are_told_in_words_and_names():
     assert in_words("swap 1 and 12", names) == "swapping grasper and left hook"
     assert in_words("fill holes of object 12", names) == "fill holes of left hook"
     assert in_words("move 3 to 1", names) == "giving masks of object 3 to grasper"
+    assert in_words("divide 1", names) == "dividing grasper"
     assert in_words("set flags", names) == "locking or hiding"
     assert in_words("something new", names) == "something new"
 
@@ -170,4 +176,46 @@ def test_a_class_button_names_an_untouched_object_and_makes_another_of_one_in_us
     assert someone.said[-2] == "hook 2 is new: click it in the picture."
     project.undo()
     assert len(project.objects) == 1, "one step"
+    project.close()
+
+
+def test_classes_suit_the_video_until_the_user_chooses_a_list(qtbot):
+    def suited(array, **more):
+        chooser.suit(open_video(array, **more))
+        return chooser.source
+
+    chooser = ClassChooser()
+    qtbot.addWidget(chooser)
+    chooser.load_remembered()
+    assert chooser.source == "SA-SV"
+    assert suited(np.zeros((3, 20, 30), np.uint16)) == "cells"
+    assert chooser.currentText() == "cells (8)"
+    assert suited(np.zeros((3, 20, 30, 3), np.uint8)) == "SA-SV"
+    assert suited(np.zeros((3, 2, 20, 30), np.uint8), axes="TCYX") == "cells"
+    grey = np.broadcast_to(np.arange(90, dtype=np.uint8)[None, None, :, None], (3, 20, 90, 3)).copy()
+    assert suited(grey, axes="TYXC", limits=(0, 255)) == "cells"
+    grey[0, 5, 5, 1] += 9
+    assert suited(grey, axes="TYXC", limits=(0, 255)) == "SA-SV"
+    assert suited(demo_case(3), axes="TYXC", limits=(0, 255)) == "SA-SV"
+    assert suited(cells(), axes="TYXC", limits=(0, 255)) == "cells"
+    chooser.take("everyday")
+    assert suited(cells(), axes="TYXC", limits=(0, 255)) == "everyday"
+    again = ClassChooser()
+    qtbot.addWidget(again)
+    again.load_remembered()
+    assert again.source == "everyday"
+
+
+def test_a_class_that_is_not_in_the_list_is_not_suggested(qtbot, tmp_path):
+    project = Project.create(tmp_path / "p.sam2s", np.zeros((3, 20, 30, 3), np.uint8))
+    project.add_object()
+    scores = Scores(0.9, 5.0, {"hook": 0.9, "grasper": 0.1})
+    project.write_masks([(0, 1, np.ones((20, 30), bool), scores)])
+    table = ObjectTable()
+    qtbot.addWidget(table)
+    for classes, choices, told in ((("hook",), ["hook"], True), (("cell",), ["cell"], False)):
+        table.classes = classes
+        table.show_project(project, 1)
+        assert table.choices(0) == choices
+        assert ("suggests hook" in table.item(0, 2).toolTip()) == told
     project.close()

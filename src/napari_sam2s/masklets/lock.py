@@ -13,10 +13,16 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import ProjectError, ProjectInUse
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 NO_LOCKS_HERE = "its drive does not lock files, as some shared folders do not. Put the project on a disk of this machine"
+
+
+def only_to_read(error: ProjectError) -> ProjectError:
+    """Add to an error what Python can do all the same: tracebacks show notes, the widget and the command line do not."""
+    error.add_note("Project.open(path, mode='r') only reads it.")
+    return error
 
 
 class WriterLock:
@@ -43,17 +49,15 @@ class WriterLock:
                 self._let_go()
                 raise
         except Timeout as error:
-            raise ProjectError(
-                f"{path.name} is open for writing {self._who()}. Close it there first. In Python, mode='r' only reads it."
-            ) from error
+            raise only_to_read(ProjectInUse(f"{path.name} is open for writing {self._who()}. Close it there first.")) from error
         except OSError as error:
-            remedy = "open the project with mode='r'" if path.exists() else "choose another folder"
+            remedy = "make its folder writable, or copy the project to another" if path.exists() else "choose another folder"
             remedy = "make room on its disk" if error.errno == errno.ENOSPC else remedy
             if error.errno in NO_LOCKS:  # so nobody else holds it either
                 self._path.unlink(missing_ok=True)
                 remedy = NO_LOCKS_HERE
             where = Path(error.filename).parent if error.filename else path.parent
-            raise ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.") from error
+            raise only_to_read(ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.")) from error
 
     def lock_inode(self, path: Path) -> None:
         """Lock the file itself too, if there is one already: it may have other names, or get them."""

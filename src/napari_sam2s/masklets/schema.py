@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam2s.errors import ProjectError
-from napari_sam2s.masklets.lock import NO_LOCKS_HERE
+from napari_sam2s.errors import ProjectError, ProjectInUse
+from napari_sam2s.masklets.lock import NO_LOCKS_HERE, only_to_read
 from napari_sam2s.masklets.log_check import log_of, refuse_foreign_log, salt_of
 from napari_sam2s.masklets.page_check import refuse_broken_pages
 from napari_sam2s.masklets.write_ahead_log import mark_closed, mark_open, warn_of_missing_log
@@ -231,9 +231,9 @@ def cannot_be_opened(path: Path, error: sqlite3.Error, otherwise: str) -> Projec
     """Say why, and not that a project is damaged whose disk is full."""
     code = getattr(error, "sqlite_errorcode", 0)
     if code in _WITHOUT_LOCKS:
-        return ProjectError(f"{path} cannot be opened ({error}): {NO_LOCKS_HERE}, or open it with mode='r'.")
+        return only_to_read(ProjectError(f"{path} cannot be opened ({error}): {NO_LOCKS_HERE}."))
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return ProjectError(f"{path} is in use by another program, such as a viewer of databases: close it there.")
+        return ProjectInUse(f"{path} is in use by another program, such as a viewer of databases: close it there.")
     if code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
         return ProjectError(f"{path} cannot be opened ({error}): its disk may be full or failing. Make room, or check it.")
     if code & 0xFF == sqlite3.SQLITE_CANTOPEN and not os.access(path, os.R_OK):

@@ -8,9 +8,14 @@ from napari_sam2s.masklets import Project, Prompt
 
 
 def replace_prompts(
-    project: Project, object_id: int, frame: int, prompts: Sequence[Prompt], ask: Callable[[Prompt], None]
+    project: Project,
+    object_id: int,
+    frame: int,
+    prompts: Sequence[Prompt],
+    ask: Callable[[Prompt], None],
+    label: str = "change prompts",
 ) -> None:
-    """Keep only these prompts of an object on a frame, as one step of undo.
+    """Keep only these prompts of an object on a frame, as one step of undo that is called ``label``.
 
     ``ask`` has a prompt answered, and kept with its answer. Masks are the user's own and need none.
     """
@@ -20,7 +25,7 @@ def replace_prompts(
     corrects = bool(whole) and all(p.mask is None and p.box is None and not any(p.labels) for p in whole)
     unanswered = [] if corrects else [p for p in whole if p.mask is None]
     try:
-        with project.history.step("change prompts"):
+        with project.history.step(label):
             project.prompts.remove(object_id, frame)
             if not corrects:
                 project.tracks.delete(object_id, frame, frame + 1)
@@ -32,7 +37,7 @@ def replace_prompts(
         for prompt in unanswered:
             ask(prompt)
     finally:
-        project.history.merge(since, "change prompts", "prompt")
+        project.history.merge(since, label, "prompt")
 
 
 def _as_understood(prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -103,6 +103,27 @@ def correction(
     return [s for s in only if s.frames > 1] or only[:1]  # one frame: what was clicked is there already
 
 
+def left_out(project: Project, segments: Sequence[Segment], bounds: tuple[int, int]) -> range:
+    """Return the frames that stay without masks where a run begins away from what is known, from its start back to that.
+
+    Parameters
+    ----------
+    segments
+        Of the run, in order.
+    bounds
+        First frame and the one after the last; what lies beyond is left out on purpose.
+    """
+    gaps = [range(0)]
+    first = [s for s in segments if s.start == segments[0].start]
+    for segment in first:
+        sign = 1 if segment.direction == "forward" else -1
+        before = range(segment.start - sign, bounds[0] - 1 if sign > 0 else bounds[1], -sign)
+        for i in set(segment.objects) - {i for s in first if s.direction != segment.direction for i in s.objects}:
+            known = [before.index(t) for t in project.masks.series(i).frames.tolist() if t in before]
+            gaps.append(before[: min(known, default=0)])
+    return max(gaps, key=len)
+
+
 def followed(project: Project) -> tuple[int, ...]:
     """Return the objects that tracking can follow: prompted, and not locked."""
     prompted = {p.object_id for p in project.prompts()}

@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
 SETTLE_MS = 150  # until the docks have their sizes
 FITS = 6  # a busy machine hears of a canvas's new size late
-NEAR = 0.15  # in which napari's own first fit and its later ones differ
 
 
 def keep_whole_picture(viewer: napari.viewer.Viewer, owner: QObject) -> None:
-    """Fit the picture into the canvas again once the docks are laid out, if it fits it now.
+    """Fit the picture into the canvas again once the docks are laid out, unless the user has zoomed or moved it.
 
-    Napari fits a picture when it is opened; a dock that comes later cuts off what is beside. Who has zoomed or moved the
-    picture keeps it as it is.
+    Napari fits a picture when it is opened; a dock that comes later cuts off what is beside. The middle of the picture is in
+    the middle then, and no longer once the user has turned the wheel somewhere.
     """
     camera = viewer.scene.camera
     zoom, centre = camera.zoom, camera.center
     viewer.reset_view()
-    if abs(zoom / camera.zoom - 1) > NEAR or not np.allclose(centre, camera.center):
+    if not np.allclose(centre, camera.center):
         camera.zoom, camera.center = zoom, centre
         return
     fitted = (camera.zoom, tuple(camera.center))

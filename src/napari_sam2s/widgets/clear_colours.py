@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from napari_sam2s.masklets import Project
 from napari_sam2s.masklets.colours import GIVEN, Colour, lab, unlike
 
 FAR = 45.0  # in CIELAB: from which on half of a colour over another is seen at a glance; ochre under orange is 37
+BESIDE = 25.0  # from which on what is seen of a mask stands out from what is around it; amber over black before dusk is 21
+MARGIN = 8  # pixels of the picture around a mask that are looked at
 MOST_PIXELS = 4000  # that are looked at
 
 
@@ -31,11 +34,22 @@ def clear_colour(picture: NDArray[np.uint8], mask: NDArray[np.bool_], now: Colou
     pixels = picture[mask]
     if not len(pixels):
         return now
-    under = lab(np.median(pixels[:: max(1, len(pixels) // MOST_PIXELS)], axis=0))
-    if np.linalg.norm(lab(now) - under) >= FAR:
-        return now
-    seen = np.linalg.norm(lab(GIVEN) - under, axis=1) >= FAR
-    return unlike(list(taken), [colour for colour, clear in zip(GIVEN, seen, strict=True) if clear])
+    under, colours = _middle(pixels), np.array((now, *GIVEN))
+    seen = _far(colours, under, FAR)
+    rows, columns = (np.flatnonzero(np.any(mask, axis=axis)) for axis in (1, 0))
+    here = tuple(slice(max(0, at[0] - MARGIN), at[-1] + MARGIN + 1) for at in (rows, columns))
+    if len(around := picture[here][~mask[here]]):
+        beside = seen & _far((colours + under) / 2, _middle(around), BESIDE)  # half of a colour is what napari draws
+        seen = beside if beside[1:].any() else seen
+    return now if seen[0] else unlike(list(taken), [colour for colour, clear in zip(GIVEN, seen[1:], strict=True) if clear])
+
+
+def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return np.median(pixels[:: max(1, len(pixels) // MOST_PIXELS)], axis=0)
+
+
+def _far(colours: NDArray[Any], other: NDArray[np.float64], least: float) -> NDArray[np.bool_]:
+    return np.linalg.norm(lab(colours) - lab(other), axis=1) >= least
 
 
 def recolour(project: Project, object_id: int, frame: int, picture: NDArray[np.uint8]) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SIZES = {1: ("the only answer",), 2: ("whole", "part"), 3: ("whole", "part", "finer part")}  # the largest first
 FIRST = "first"  # the answer on show, where it is none of the others: that to a box is made in another way
+MOST = 0.7  # of a picture; a click beside the cells gives all that is between them
 MOST_ANSWERS = max(SIZES) + 1
 
 
@@ -130,6 +131,8 @@ class ClickAnswers(QObject):
         where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
         if entry.mask.area == 0 and where_it_is:
             return "The model found nothing here. Click again, draw a box, or paint the mask."
+        if entry.mask.area > MOST * project.shape[1] * project.shape[2]:
+            return f"This is most of the picture. If it is the background, {self._keys.key('undo')} takes it back."
         if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
             other = f"{self._keys.key('other_answer')}: another answer. Or click" if where_it_is else "Click"
             return f"The model is unsure (predicted IoU {entry.scores.iou:.2f}). {other} where it is wrong."
@@ -288,5 +291,5 @@ class ClickAnswers(QObject):
             session.tell(f"Nothing would be left of {names[loser]}. Remove that object, or undo the click ({undo}).")
             return False
         self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
-        session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),))
+        session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),), "share pixels")
         return True

@@ -33,6 +33,7 @@ SEGMENT, TITLE = "Segment video", "{} (SAM2S)"  # of our widget, and of its dock
 CONSOLE_HEIGHT = 190  # pixels, of whatever is shown beside the timeline: some ten lines of napari's console
 WIDTH = 400  # pixels: what the widest page needs beside a scroll bar; the rest of a laptop's screen is for the picture
 OPENING = "SAM2S is opening ..."
+NAPARIS = ("layer controls", "layer list")  # the names of napari's docks that stand left of the picture
 OURS = "napari_sam2s"  # a property of our widgets that stand in docks
 
 
@@ -69,8 +70,8 @@ class _WheelScrolls(QObject):
         return True
 
 
-def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
-    """Put the parts below each other into a widget, with a scroll bar where it is too low for them.
+def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> QScrollArea:
+    """Put the parts below each other into a widget, with a scroll bar where it is too low for them; return what scrolls.
 
     What is ``below`` is always seen.
     """
@@ -90,6 +91,7 @@ def lay_out(widget: QWidget, *parts: Part, below: tuple[Part, ...]) -> None:
     for part in widget.findChildren(QWidget):
         if isinstance(part, QComboBox | QAbstractSpinBox):
             part.installEventFilter(wheel)
+    return scroll
 
 
 class _OnceActive(QObject):
@@ -134,9 +136,14 @@ def keep_on_screen(widget: QWidget) -> None:
 
 def _fit(window: QMainWindow) -> None:
     screen = window.screen()
-    if screen is None or window.isMaximized() or window.isFullScreen():
+    if screen is None:
         return
-    room, frame = screen.availableGeometry(), window.frameGeometry()
+    room = screen.availableGeometry()
+    if window.minimumSizeHint().expandedTo(room.size()) != room.size():
+        _share_a_column(window)
+    if window.isMaximized() or window.isFullScreen():
+        return
+    frame = window.frameGeometry()
     wide, high = max(0, frame.width() - room.width()), max(0, frame.height() - room.height())
     if wide or high:
         window.resize(window.width() - wide, window.height() - high)
@@ -144,6 +151,23 @@ def _fit(window: QMainWindow) -> None:
     left, top = min(frame.left(), room.right() - frame.width() + 1), min(frame.top(), room.bottom() - frame.height() + 1)
     if (left, top) != (frame.left(), frame.top()):
         window.move(max(room.left(), left), max(room.top(), top))
+
+
+def _share_a_column(window: QMainWindow) -> None:
+    """Put napari's column behind ours, as tabs: a small screen, or one whose letters are large, cannot hold both."""
+    docks = [d for d in window.findChildren(QDockWidget) if d.isVisible() and not d.isFloating()]
+    sides = (Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea)
+    beside = [d for d in docks if window.dockWidgetArea(d) in sides]
+    ours = next((d for d in beside if any(child.property(OURS) for child in d.findChildren(QWidget))), None)
+    theirs = [d for d in beside if d.objectName() in NAPARIS]
+    if ours is None or not theirs or theirs[0] in window.tabifiedDockWidgets(ours):
+        return
+    for dock in theirs:
+        window.tabifyDockWidget(ours, dock)
+    ours.raise_()
+    layout = window.layout()
+    if layout is not None:
+        layout.activate()  # what it needs is less now
 
 
 def tab_beside_ours(widget: QWidget, lower_than: float = math.inf) -> None:

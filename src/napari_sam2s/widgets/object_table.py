@@ -200,10 +200,10 @@ class ObjectTable(QTableWidget):
             else ""
         )
         kind, kind_tip, guessed = o.class_name or "", "Double-click to choose a class from the list below, or type one.", False
-        guess = self._project.masks.suggested_class(o.id)
+        guess = self._guess(o.id)
         if guess is not None:
             kind_tip = f"The model suggests {guess[0]} ({100 * guess[1]:.0f} %). Double-click to choose."
-            if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES and self._speaks_of(guess[0]):
+            if o.class_name is None and guess[1] >= SURE and shown >= TELLING_FRAMES and self._speaks():
                 kind, guessed = f"{guess[0]}?", True
         cells = (
             Cell("", TIPS[SWATCH], colour=o.colour, data=o.id, editable=False, picture=self.pictures.get(o.id)),
@@ -218,13 +218,17 @@ class ObjectTable(QTableWidget):
                 self._cells[row, column] = cell
                 self.setItem(row, column, cell.item())
 
-    def _speaks_of(self, guess: str) -> bool:
-        """Whether the user works with classes such as the model guesses.
+    def _guess(self, object_id: int) -> tuple[str, float] | None:
+        """Return the class that the model suggests, with its probability, if it is in the list.
 
-        It knows surgery alone, and has no class for "none of these": a ball would be a catheter.
+        The model knows surgery alone, and has no class for "none of these": a nucleus would be a hook.
         """
-        assert self._project is not None
-        return guess in self.classes and any(o.class_name in self.classes for o in self._project.objects)
+        guess = self._project.masks.suggested_class(object_id) if self._project is not None else None
+        return guess if guess is not None and guess[0] in self.classes else None
+
+    def _speaks(self) -> bool:
+        """Whether the user works with classes of the list."""
+        return self._project is not None and any(o.class_name in self.classes for o in self._project.objects)
 
     def show_pictures(self) -> None:
         """Show the pictures that are new, and nothing else anew."""
@@ -253,7 +257,7 @@ class ObjectTable(QTableWidget):
         """Return the classes to choose from for a row: what the model takes it for, then the list, then what is in use."""
         if self._project is None:
             return []
-        guess = self._project.masks.suggested_class(self.object_of(row))
+        guess = self._guess(self.object_of(row))
         used = [o.class_name for o in self._project.objects if o.class_name]
         return list(dict.fromkeys([*([guess[0]] if guess else []), *self.classes, *used]))
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QPushButton, QWidget
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import ClassList, class_list
 from napari_sam2s.masklets.class_lists import PRESETS
+from napari_sam2s.synthetic.microscopy import Microscopy
+from napari_sam2s.video import Video
 from napari_sam2s.widgets.class_grid import ClassGrid
 from napari_sam2s.widgets.form_parts import buttons, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
@@ -21,6 +24,19 @@ from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember, remembered
 
 OWN = "a list of your own …"
+CELLS = "cells"  # the preset for microscopy
+SHADES = 30  # more than a black frame has, before a video begins
+LARGE = ("millimeter", "centimeter", "meter", "inch")  # pixels of a scan of a body, not of cells
+
+
+def is_microscopy(video: Video) -> bool:
+    """Whether a video is of cells by all that is known: a stack without colours or of channels, or grey pictures."""
+    if video.pixel_unit in LARGE:
+        return False
+    if isinstance(video.raw, Microscopy) or (video.mapping is not None and video.mapping.axes != "TYXC"):
+        return True
+    frame = video[0]
+    return bool(np.ptp(frame) > SHADES and (frame == frame[..., :1]).all())
 
 
 class ClassChooser(QComboBox):
@@ -39,12 +55,18 @@ class ClassChooser(QComboBox):
         self.activated.connect(self._activated)
 
     def load_remembered(self) -> None:
-        """Take the list that was in use last; the first preset if that cannot be read."""
-        if not self.take(str(remembered("classes", "chosen", "")) or next(iter(PRESETS))):
-            self.take(next(iter(PRESETS)))
+        """Take the list that was chosen last; the first preset if none was, or that cannot be read."""
+        chosen = str(remembered("classes", "chosen", ""))
+        if not chosen or not self.take(chosen):
+            self.take(next(iter(PRESETS)), keep=False)
 
-    def take(self, source: str) -> bool:
-        """Use a preset or a file; return whether that was possible."""
+    def suit(self, video: Video) -> None:
+        """Take the list that suits a video, unless the user has chosen one."""
+        if not remembered("classes", "chosen", ""):
+            self.take(CELLS if is_microscopy(video) else next(iter(PRESETS)), keep=False)
+
+    def take(self, source: str, *, keep: bool = True) -> bool:
+        """Use a preset or a file, from now on if ``keep``; return whether that was possible."""
         try:
             chosen = class_list(source)
         except FormatError as error:
@@ -52,7 +74,8 @@ class ClassChooser(QComboBox):
             return False
         self.current, self.source = chosen, source
         self._fill()
-        remember("classes", chosen=source)
+        if keep:
+            remember("classes", chosen=source)
         self.listed.emit(chosen)
         return True
 
@@ -91,11 +114,12 @@ class ObjectsPanel(QWidget):
         self.chooser.listed.connect(self._listed)
         self.chooser.refused.connect(session.tell)
         self.chooser.load_remembered()
+        session.opened.connect(lambda worker: self.chooser.suit(worker.video))
         table = self.table
         table.editing_ended.connect(self.refresh)
         actions = buttons(
             ("New", session.new_object, "Add an object; the next click prompts it."),
-            ("Remove", session.remove_object, "Remove the chosen object; undo brings it back."),
+            ("Remove", self._remove, "Remove the chosen object; undo brings it back."),
             ("Up", lambda: table.move_chosen(-1), "Move the chosen object up: behind those below it."),
             ("Down", lambda: table.move_chosen(1), "Move the chosen object down: in front of those above it."),
         )
@@ -131,6 +155,13 @@ class ObjectsPanel(QWidget):
         self.by_class.toggled.connect(self.grid.setVisible)
         self.by_class.toggled.connect(lambda shown: remember("display", class_buttons=shown))
         self.grid.setVisible(self.by_class.isChecked())
+
+    def _remove(self) -> None:
+        session, project = self._session, self._session.project
+        before = {} if project is None else {o.id: o.name for o in project.objects}
+        session.remove_object()
+        for i in before.keys() - {o.id for o in (() if project is None else project.objects)}:
+            session.tell(f"{before[i]} is removed. {self._keys.key('undo')} brings it back.")
 
     def _set_outlines(self, outlines: bool) -> None:
         remember("display", outlines=outlines)

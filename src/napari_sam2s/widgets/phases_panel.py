@@ -11,12 +11,15 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QTableWidgetItem, QWidget
 
 from napari_sam2s.errors import Sam2sError
+from napari_sam2s.formats.atomic_write import TakenError, replacing
+from napari_sam2s.formats.export_view import ExportView
 from napari_sam2s.formats.phase_import import import_phases
+from napari_sam2s.formats.phase_table import ENDING, write_phases
 from napari_sam2s.masklets import Phase, Project
 from napari_sam2s.widgets.form_parts import button, plain_table, side_by_side, stacked
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
-from napari_sam2s.widgets.start_folder import start_folder
+from napari_sam2s.widgets.start_folder import note_folder, start_folder
 from napari_sam2s.wording import counted
 
 NAME, FIRST, LAST = range(3)
@@ -61,7 +64,9 @@ class PhasesPanel(QWidget):
         )
         tip = "Add the phases of a table: an export of SAM2S, one with seconds, or one with a phase a frame, as Cholec80 has."
         self.import_button = button("Import ...", self._choose_file, tip, Qt.FocusPolicy.NoFocus)
-        buttons = side_by_side(self.remove_button, self.import_button)
+        tip = "Write a table of the phases: name, first and last frame, seconds. The project does not change."
+        self.export_button = button("Export ...", self._choose_target, tip, Qt.FocusPolicy.NoFocus)
+        buttons = side_by_side(self.remove_button, self.import_button, self.export_button)
         stacked(side_by_side((self.name, 1), self.mark_button), (self.table, 1), buttons, into=self)
         self._title()
 
@@ -109,6 +114,36 @@ class PhasesPanel(QWidget):
                 *(str(each.message) for each in said),
             ]
             self._session.tell(" ".join(told))
+
+    def _choose_target(self) -> None:
+        project = self._session.project
+        if project is None or not project.phases.read():
+            key = self._keys.key("mark_phase")
+            self._session.tell(f"There are no phases to export. Type a name and press {key} on its first frame.")
+            return
+        usual = start_folder(self._session.viewer, project.path) / f"{project.video.export_name()}{ENDING}"
+        chosen, _ = QFileDialog.getSaveFileName(self, "Table of phases as", str(usual), "*.csv")
+        if chosen:
+            note_folder(self._session.viewer, chosen)
+            path = Path(chosen)
+            named = path.suffix.lower() == ".csv"
+            self.write_file(path if named else path.with_name(f"{path.name}.csv"), overwrite=named)  # as the dialog has asked
+
+    def write_file(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the phases as a table; say where it is, or why it cannot be written."""
+        session = self._session
+        project, video = session.project, session.video
+        if project is None or video is None:
+            return
+        try:
+            with replacing(overwrite):
+                write_phases(ExportView(project, video.timestamps if video.fps else None), path, path.stem)
+        except TakenError:
+            session.warn(f"{path} exists already. Choose another name.")
+        except Sam2sError as error:
+            session.warn(str(error))
+        else:
+            session.tell(f"Exported to {path}.")
 
     def _do(self, change: Callable[[Project], Any]) -> Any:
         """Change the project and show it; of what cannot be the user is told."""

@@ -99,7 +99,7 @@ class ProjectWorker(QObject):
             since = self.project.history.last
             self._ask(prompt, reset=reset)
             recolour(self.project, prompt.object_id, prompt.frame, self.video[prompt.frame])
-            self.project.history.merge(since, "prompt", "set colour")
+            self.project.history.merge(since, "choose answer" if reset else "prompt", "prompt", "set colour")
             self.prompted.emit(prompt.frame, prompt.object_id)
 
         return self._do_change(ask)
@@ -135,15 +135,15 @@ class ProjectWorker(QObject):
         self.source.fresh().give(prompt, reset=reset)
         self._runs.note_prompt(prompt.object_id)
 
-    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> Future[Any]:
-        """Put these prompts in the place of an object's on a frame, as one step of undo."""
+    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt], *label: str) -> Future[Any]:
+        """Put these prompts in the place of an object's on a frame, as one step of undo of that label."""
         self.pause()
 
         def ask() -> None:
             self.source.stale.add(object_id)
             self._runs.note_prompt(object_id)
             try:
-                replace_prompts(self.project, object_id, frame, prompts, self._ask)
+                replace_prompts(self.project, object_id, frame, prompts, self._ask, *label)
             finally:
                 self.prompted.emit(frame, object_id)
 

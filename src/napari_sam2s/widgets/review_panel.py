@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
@@ -18,6 +19,7 @@ from napari_sam2s.widgets.link_view import LinkView
 from napari_sam2s.widgets.review_spans import (
     NOTHING,
     SHOWN,
+    confirmed_in,
     fill_kinds,
     frame_of,
     frames_of,
@@ -32,6 +34,7 @@ from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.settings import remember
 from napari_sam2s.widgets.spotlight import point_out
 from napari_sam2s.widgets.swatch import swatch
+from napari_sam2s.wording import frames_in_words
 
 DELAY = 300  # milliseconds of quiet before the queue is computed anew
 COLUMNS = ("", "frames", "why", "object")
@@ -255,7 +258,7 @@ class ReviewPanel(QWidget):
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
             if divided is not None:
-                ask = f" A division? {keys.key('review_divide')} makes two daughters."
+                ask = f" If it divided, {keys.key('review_divide')} makes two daughters."
             self._session.tell(said + self._described(span) + (ask or self._absent_question(span)))
 
     def _move(self, by: int) -> None:
@@ -310,10 +313,15 @@ class ReviewPanel(QWidget):
             who = chosen if chosen in span.objects else self._doubted(span)
             name = self._name(who)
             self._answered = span
-            said = self._said = f"{name} is marked absent on {frames_of(span)}. {self._keys.key('undo')} undoes it."
+            kept = confirmed_in(project, who, span) if (project := self._session.project) is not None else []
+            but = f", but not on {frames_in_words(kept, 3)}, which you confirmed" if kept else ""
+            said = self._said = f"{name} is marked absent on {frames_of(span)}{but}. {self._keys.key('undo')} undoes it."
 
             def mark(project: Project) -> None:
-                project.tracks.mark_absent(who, span.start, span.stop)
+                with project.history.step(f"absent {who}"):
+                    for before, after in pairwise((span.start - 1, *kept, span.stop)):
+                        if after > before + 1:
+                            project.tracks.mark_absent(who, before + 1, after)
                 self._session.notify(said)
 
             self._session.edit(mark)
@@ -365,10 +373,17 @@ class ReviewPanel(QWidget):
             key = self._keys.key("track")
             then = "to track"
             if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
-                self._session.correction = (span.start, span.stop)
-                then = f"to track {frames_of(span)} again, both ways"
+                self._session.correction = start, stop = self._until_confirmed(span)
+                then = f"to track frames {start} to {stop - 1} again, both ways"
             ask = f"Click {self._name(self._session.current_object)}, or right-click what is not part of it."
             self._session.tell(f"{ask} Then press {key} {then}.")
+
+    def _until_confirmed(self, span: ReviewSpan) -> tuple[int, int]:
+        """Return the part of a span that tracking reaches from the frame on show: it stops where the user has confirmed."""
+        project, frame = self._session.project, self._session.frame
+        kept = [] if project is None else confirmed_in(project, self._session.current_object, span)
+        start = max((t + 1 for t in kept if t < frame), default=span.start)
+        return start, min((t for t in kept if t > frame), default=span.stop)
 
     def _who(self, span: ReviewSpan) -> str:
         """Name the objects of a span."""

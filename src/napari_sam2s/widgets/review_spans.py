@@ -83,6 +83,13 @@ def mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
     return float(series.iou[there].mean()) if there.any() else 2.0  # painted, say: in no doubt
 
 
+def confirmed_in(project: Project, object_id: int, span: ReviewSpan) -> list[int]:
+    """Return the frames of a span on which an object is seen by a mask that the user has confirmed."""
+    series = project.masks.series(object_id)
+    seen = series.confirmed & (series.area > 0) & (series.frames >= span.start) & (series.frames < span.stop)
+    return [int(t) for t in series.frames[seen]]
+
+
 def summary_of(listed: Review, others: int) -> str:
     """Return how much there is to review, of what is listed; ``others`` are of other kinds than the chosen one."""
     if not listed:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_sam2s.errors import ProjectError
-from napari_sam2s.tracking.propagation_plan import Segment, correction, plan
+from napari_sam2s.tracking.propagation_plan import Segment, correction, left_out, plan
 from napari_sam2s.widgets.form_parts import quiet_timer
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.lessons import learned
@@ -31,7 +31,7 @@ from napari_sam2s.widgets.run_panel import RunPanel
 from napari_sam2s.widgets.session import Session
 from napari_sam2s.widgets.timeline import Timeline
 from napari_sam2s.widgets.timeline_model import timeline_rows
-from napari_sam2s.wording import counted
+from napari_sam2s.wording import counted, frames_in_words
 
 REDRAW_SECONDS = 1.0  # between two drawings of the timeline while tracking
 SHOW_SECONDS = 0.3  # between two changes of text, bar and view while tracking: for each, Qt draws the whole window
@@ -51,7 +51,7 @@ class RunView(QObject):
         self._session, self._panel, self._timeline, self._keys = session, panel, timeline, keys
         self._notifications = RunNotifications(panel)
         self._drawn = self._shown = 0.0
-        self._jumping = False
+        self._jumping = self._turning = False  # it is not the user who moves the slider
         self._rate = 0.0  # of this run, frames a second
         self._full_rate = 0.0  # of the latest run, had it tracked every frame
         self._every = 1
@@ -59,6 +59,7 @@ class RunView(QObject):
         self._done = 0  # of this run so far, in all its segments
         self._before = 0  # of segments that are over
         self._total: int | None = None
+        self._left_out = ""  # what to say of frames that this run leaves out
         self._lasts = 0.0  # seconds that a redraw of the timeline takes
         self.facts: dict[str, Any] = {}
         self._timer = quiet_timer(self, PREFLIGHT_MS, self.show_preflight)
@@ -127,6 +128,7 @@ class RunView(QObject):
         worker.started.connect(self._started)
         worker.progressed.connect(self._progressed)
         worker.stopped.connect(self._stopped)
+        self._session.viewer.dims.events.ndisplay.connect(self._turn)
         self._rate = self._full_rate = 0.0
         self._panel.rate.show_video(worker.video.fps)
         frames = worker.project.shape[0]
@@ -137,6 +139,7 @@ class RunView(QObject):
         worker.started.disconnect(self._started)
         worker.progressed.disconnect(self._progressed)
         worker.stopped.disconnect(self._stopped)
+        self._session.viewer.dims.events.ndisplay.disconnect(self._turn)
         self._notifications.close()
         self._timer.stop()
         if self._bounds_timer.isActive():
@@ -157,18 +160,33 @@ class RunView(QObject):
     def _expect(self, total: int | None, every: int, objects: int) -> None:
         self._every, self._objects = every, objects
         self._total, self._done, self._before = total, 0, 0
+        self._left_out = ""
 
     def _started(self, segments: Sequence[Segment]) -> None:
         if not self._session.hears(self):
             return
         self._expect(sum(s.frames for s in segments), segments[0].stride, len({i for s in segments for i in s.objects}))
+        project = self._session.project
+        if project is not None and (gap := left_out(project, segments, self._session.bounds)):
+            stay = f"Frame {gap[0]} stays" if len(gap) == 1 else f"Frames {frames_in_words(gap, 1)} stay"
+            begin = f"go to frame {gap[-1] + gap.step} and press {self._keys.key('track')} there"
+            self._left_out = f"{stay} without masks: {begin}. "
+            self._session.notify(self._left_out.rstrip())
 
     def _moved(self) -> None:
         """Show that another frame is on show; if the user moved there, following ends."""
         self._timeline.set_current(self._session.frame)
-        if self._session.tracking and not self._jumping:
+        if self._session.tracking and not self._jumping and not self._turning:
             self._session.following = False
         self._timer.start()
+
+    def _turn(self, event: Any = None) -> None:
+        """Hear that napari goes to 3-D or back, and then to the frame that its camera looks at."""
+        self._turning = True
+        QTimer.singleShot(0, self._turned)
+
+    def _turned(self) -> None:
+        self._turning = False
 
     def _bounded(self, first: int, stop: int) -> None:
         self._session.bounds = (first, stop)
@@ -237,7 +255,7 @@ class RunView(QObject):
                 if how == "finished"
                 else f"{self._still_old()}{key('resume')} resumes the run, {key('track')} tracks from the frame on show."
             )
-            session.tell(f"Tracking {how}: {text}. {then}")
+            session.tell(f"Tracking {how}: {text}. {self._left_out}{then}")
         if how == "finished":
             session.correction = None
             learned()

@@ -16,7 +16,7 @@ from napari_sam2s.widgets.click_pictures import ClickPictures
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.export_menu import Exporter
-from napari_sam2s.widgets.form_parts import button, side_by_side, wrapped
+from napari_sam2s.widgets.form_parts import button, quiet_timer, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
 from napari_sam2s.widgets.keys import Keys
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 STATUS_LINES = 4
 OFTEN = 3  # frames of one object that were corrected: corrections do not last
 LOW = 600  # pixels of the widget's height
+SCROLL_MS = 50  # until the column of a low widget is laid out: then its objects are seen, not the menus above them
 
 
 class SegmentWidget(QWidget):
@@ -117,6 +118,8 @@ class SegmentWidget(QWidget):
         low = int(self.height() < LOW)
         self.status.keep(STATUS_LINES - low)
         self.run_panel.preflight.keep(PREFLIGHT_LINES - low)
+        if low and self.session.worker is not None:
+            self._to_tabs.start()
 
     def _lay_out(self) -> None:
         session = self.session
@@ -128,7 +131,8 @@ class SegmentWidget(QWidget):
             button("?", self.show_lessons, "Show or hide the first steps."),
             self.export_button,
         )
-        lay_out(self, self.picker, self.model_panel, (self.tabs, 1), below=(self.run_panel, last, self.status))
+        column = lay_out(self, self.picker, self.model_panel, (self.tabs, 1), below=(self.run_panel, last, self.status))
+        self._to_tabs = quiet_timer(self, SCROLL_MS, lambda: column.verticalScrollBar().setValue(self.tabs.y()))
 
     def _bind_keys(self) -> None:
         add, session = self.keys.add, self.session

@@ -332,10 +332,10 @@ class Session(QObject):
         if self.worker is not None and self.worker.answering:
             self.tell(ANSWERING)
 
-    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt]) -> None:
-        """Leave only these prompts of an object on a frame; pauses tracking."""
+    def replace_prompts(self, object_id: int, frame: int, prompts: Sequence[Prompt], *label: str) -> None:
+        """Leave only these prompts of an object on a frame, as a step of undo of that label; pauses tracking."""
         if self.worker is not None and not self.refuse_locked(object_id):
-            self.worker.replace_prompts(object_id, frame, prompts)
+            self.worker.replace_prompts(object_id, frame, prompts, *label)
 
     def painted(self, frame: int, objects: Sequence[int], covered: Sequence[int], since: int) -> None:
         """Take what was painted as mask prompts, all of a stroke as one step of undo.

@@ -9,6 +9,8 @@ WORDS = {
     "track": "the whole run of tracking",
     "prompt": "a click or box",
     "change prompts": "a change of clicks",
+    "choose answer": "another answer to a click",
+    "share pixels": "who has the shared pixels",
     "remove prompts": "the removal of clicks",
     "paint": "painting",
     "confirm": "confirming masks",
@@ -24,6 +26,7 @@ WORDS = {
     "import phases": "the phases of a table",
     "change phase": "a change of a phase",
     "remove phase": "the removal of a phase",
+    "import": "an import of masks",
 }
 EDITS = {
     "absent": "marking absent",
@@ -33,6 +36,7 @@ EDITS = {
     "merge": "merging",
     "move": "giving masks of",
     "swap": "swapping",
+    "divide": "dividing",
 }
 
 

@@ -13,7 +13,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QToolButton, QWidget
 
-from napari_sam2s.errors import ProjectError, Sam2sError
+from napari_sam2s.errors import ProjectError, ProjectInUse, Sam2sError
 from napari_sam2s.masklets.copies import copy_project
 from napari_sam2s.video import Video
 from napari_sam2s.widgets.form_parts import ShortenedLabel, button, side_by_side, stacked
@@ -30,6 +30,7 @@ from napari_sam2s.widgets.time_axis import play_at_its_speed
 from napari_sam2s.widgets.tracker_source import Choice
 
 WELCOME = "Drop a video on napari, then click an object in it."
+ELSEWHERE = " Then press a key such as G here. Or begin another project with the button '...'."
 LOADING = "The model is loading ..."
 
 
@@ -210,7 +211,8 @@ class VideoPicker(QWidget):
         except Sam2sError as error:
             self._refused = layer, path
             self._session.close()
-            self._session.warn(str(error))
+            more = ELSEWHERE if isinstance(error, ProjectInUse) else ""
+            self._session.warn(f"{error}{more}")
             if path is None:
                 self._show_project(None, "none: choose a place" if isinstance(error, ProjectError) else "none")
 
