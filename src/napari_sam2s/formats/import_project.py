@@ -84,7 +84,8 @@ def import_project(
             raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
-    _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
+    stated = FORMATS[format].states_length and not getattr(masklets, "part", False)
+    _check(masklets, frames, sized.shape, source, stated=stated)
     if not objects:
         raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
     if format in ONE_LABEL_A_PIXEL:
