@@ -248,7 +248,7 @@ class CvatMasklets:
             what = (
                 "one object are those of one label and one attribute `name`" if joined else "each becomes an object of its own"
             )
-            text = f"{self.path} has a track for each of its {len(tracks)} masks, as CVAT writes them: {what}."
+            text = f"{self.path} has a track for each mask, as CVAT writes them: {what}."
             warnings.warn(text, stacklevel=5)
             return names if joined else list(range(len(tracks)))
         if (frame := self._twice(ids)) is not None:
