@@ -6,6 +6,7 @@ that sentence and exits with code 2; the widget shows it. Anything else that esc
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 
@@ -69,6 +70,20 @@ class EvaluationError(Sam2sError):
 
 class TrainingError(Sam2sError):
     """A training configuration or dataset that cannot be trained on, or a run that went wrong."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a disk is full, or what a user may have of it: the system and SQLite say so by number, pyarrow in words."""
+    return (
+        getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        or getattr(error, "sqlite_errorname", None) == "SQLITE_FULL"
+        or "No space left" in str(error)
+    )
+
+
+def remedy(error: BaseException, otherwise: str = "choose a folder that can") -> str:
+    """Say what to do about a file that cannot be written."""
+    return "make room on its disk, or choose another disk" if is_disk_full(error) else otherwise
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -168,3 +168,76 @@ def test_palettes_whose_numbers_change_places_are_refused(tmp_path):
         picture.save(tmp_path / "case" / f"{t:05d}.png")
     with pytest.raises(FormatError, match=r"00001\.png gives number 1 the colour that number 2 has .*: save all"):
         read_davis(tmp_path / "case")["case"].objects  # noqa: B018
+
+
+def save(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels.astype(np.uint8)).save(path)
+
+
+def square(value=1):
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:8, 3:9] = value
+    return labels
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["00000_1", "00000_2"], r"00000_1\.png may be frame 1, or object 1 of frame 0\. Masks are read from one picture"),
+        (["00012_1"], r"may be frame 1, or object 1 of frame 12"),
+        (["frame_0007_obj_1"], r"may be frame 1, or object 1 of frame 7"),
+        (["00000_1", "00000_2", "00001_1", "00001_2"], r"differ as those of several channels.*Masks are read from one picture"),
+        (["1_00000", "2_00000", "1_00001", "2_00001"], r"differ as those of several channels"),
+        (["t0.00", "t0.04", "t0.08"], r"have no number of the frame"),
+    ],
+)
+def test_names_whose_number_may_be_an_objects_are_refused(tmp_path, names, words):
+    for name in names:
+        save(tmp_path / "v" / f"{name}.png", square())
+    with pytest.raises(FormatError, match=words):
+        read_davis(tmp_path / "v")
+
+
+@pytest.mark.parametrize(
+    ("names", "frames"),
+    [
+        (["00000_1", "00001_1"], [0, 1]),  # what is the same in all is no frame
+        (["patient0012_01", "patient0012_03"], [1, 3]),
+        (["seq01_00", "seq01_01"], [0, 1]),
+        (["frame_000", "frame_005"], [0, 5]),
+        (["case1_mask_004"], [4]),
+    ],
+)
+def test_names_with_a_number_of_the_video(tmp_path, names, frames):
+    for name in names:
+        save(tmp_path / "v" / f"{name}.png", square())
+    assert read_davis(tmp_path / "v")["v"].frames == frames
+
+
+def test_a_folder_for_each_object_is_a_video_as_sam_2_and_sa_v_write_them(tmp_path):
+    """They were taken for videos, and those of one number for the last one of them."""
+    for video, row in (("a", 2), ("b", 9)):
+        for i, frames in ((0, (0, 4)), (1, (4,))):
+            for t in frames:
+                mask = np.zeros((20, 30), np.uint8)
+                mask[row + i, t : t + 5] = 255
+                save(tmp_path / "Annotations_6fps" / video / f"{i:03d}" / f"{t:05d}.png", mask)
+    found = read_davis(tmp_path / "Annotations_6fps")
+    assert list(found) == ["a", "b"]
+    assert found["b"].frames == [0, 4]
+    assert [o.id for o in found["b"].objects] == [0, 1]
+    assert {i: np.argwhere(m)[0].tolist() for i, m in found["b"].masks(4).items()} == {0: [9, 4], 1: [10, 4]}
+    assert set(found["b"].masks(0)) == {0}
+    assert found["b"].ignored(4) is None
+    save(tmp_path / "Annotations_6fps" / "b" / "001" / "00004.png", square(1) + np.eye(20, 30, 12) * 2)
+    with pytest.raises(FormatError, match=r"001/00004\.png has several values, and its folder is that of one object"):
+        found["b"].masks(4)
+
+
+def test_videos_of_one_name_are_refused(tmp_path):
+    for size in ("480p", "1080p"):
+        save(tmp_path / size / "0001" / "00000.png", square())
+        save(tmp_path / size / "0002" / "00000.png", square())
+    with pytest.raises(FormatError, match=r"480p/0001 and .*1080p/0001 have one name|1080p/0001 and .*480p/0001 have one name"):
+        read_davis(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -18,12 +20,13 @@ from napari_sam2s.formats import FORMATS
 from napari_sam2s.formats.captions import Captions
 from napari_sam2s.formats.coco_rle import pack_counts
 from napari_sam2s.formats.cvat import read_cvat, write_cvat
+from napari_sam2s.formats.import_project import import_project
 from napari_sam2s.formats.mots import read_mots, write_mots
 from napari_sam2s.formats.overlay import write_overlay, write_overlay_gif
 from napari_sam2s.formats.registry import export, read_span
 from napari_sam2s.formats.yolo_seg import outline_of, write_yolo_seg
 from napari_sam2s.formats.youtube_vis import read_youtube_vis, write_youtube_vis
-from napari_sam2s.masklets import Object, rle
+from napari_sam2s.masklets import Object, Project, rle
 from napari_sam2s.synthetic.samples import demo_case
 from napari_sam2s.video import open_video
 
@@ -154,13 +157,16 @@ def test_yolo_says_what_it_loses(tmp_path, three):
 def test_cvat_xml(tmp_path, three, sparse):
     path = write_cvat(three, tmp_path, "case")
     root = ElementTree.parse(path).getroot()
-    tracks = root.findall("track")
-    assert [(t.get("id"), t.get("label")) for t in tracks] == [("2", "grasper"), ("5", "object")]  # none of what is never seen
-    shapes = [(int(m.get("frame")), m.get("outside")) for m in tracks[0]]
-    assert shapes == [(0, "0"), (1, "0"), (2, "1"), (5, "0"), (6, "1")]
-    mask = tracks[1][0]
-    runs = [int(n) for n in mask.get("rle").split(",")]
-    assert sum(runs) == int(mask.get("width")) * int(mask.get("height"))
+    tracks = root.findall("track")  # CVAT takes the first mask of a track alone; none of what is never seen
+    shown = [(t, i) for t in range(6) for i, mask in three.masks(t).items() if mask.any()]
+    assert [(int(t[0].get("frame")), int(t.get("id"))) for t in tracks] == shown
+    assert {t.get("id"): t.get("label") for t in tracks} == {"2": "grasper", "5": "object"}
+    for track in tracks:
+        assert [int(m.get("frame")) - int(track[0].get("frame")) for m in track] == [0, 1]
+        assert [(m.get("outside"), m.get("keyframe"), m.get("occluded")) for m in track] == [("0", "1", "0"), ("1", "1", "0")]
+    for mask in root.iter("mask"):
+        runs = [int(n) for n in mask.get("rle").split(",")]
+        assert sum(runs) == int(mask.get("width")) * int(mask.get("height"))
     assert runs[0] == 0  # the first run is of background
     assert root.findtext("meta/task/size") == "7"
     back = read_cvat(path)["case"]
@@ -169,6 +175,59 @@ def test_cvat_xml(tmp_path, three, sparse):
         for i, mask in three.masks(t).items():
             np.testing.assert_array_equal(back.masks(t).get(i, np.zeros(SIZE, bool)), mask)
     assert read_cvat(write_cvat(sparse, tmp_path, "sparse"))["sparse"].frames == [0, 4, 6]
+
+
+def test_cvat_and_back(tmp_path, three):
+    """CVAT keeps nothing of ours, and numbers the tracks anew: label and name tell whose masks they are."""
+    text = write_cvat(three, tmp_path, "case").read_text()
+    text = re.sub(r"<napari-sam2s>.*</napari-sam2s>", "", text)
+    numbers = itertools.count()
+    (tmp_path / "back.xml").write_text(re.sub(r'track id="\d+"', lambda _: f'track id="{next(numbers)}"', text))
+    with pytest.warns(UserWarning, match=r"has a track for each mask.*one label and one attribute `name`"):
+        back = read_cvat(tmp_path / "back.xml")["case"]
+    ids = {o.name: o.id for o in back.objects}
+    for t in range(6):
+        for o in three.objects:
+            if (mask := three.masks(t).get(o.id)) is not None and mask.any():
+                np.testing.assert_array_equal(back.masks(t)[ids[o.name]], mask)
+    (tmp_path / "nameless.xml").write_text(re.sub("<attribute name=.*?</attribute>", "", (tmp_path / "back.xml").read_text()))
+    with pytest.warns(UserWarning, match="each becomes an object of its own"):
+        assert len(read_cvat(tmp_path / "nameless.xml")["case"].objects) == next(numbers)
+
+
+@pytest.mark.parametrize(
+    ("task", "frames"),
+    [
+        ("<task><name>t</name><size>4</size><start_frame>10</start_frame><stop_frame>13</stop_frame>{}</task>", range(10, 14)),
+        (
+            "<task><name>t</name><size>4</size><start_frame>10</start_frame><stop_frame>25</stop_frame>"
+            "<frame_filter>step=5</frame_filter>{}</task>",
+            range(10, 30, 5),
+        ),
+        ("<job><id>3</id><size>4</size><start_frame>10</start_frame><stop_frame>13</stop_frame>{}</job>", range(10, 14)),
+    ],
+)
+def test_cvat_of_a_part_of_a_video(tmp_path, task, frames):
+    """Frames are those of the video, whatever part of it a task or a job is of."""
+    size = "<original_size><width>30</width><height>24</height></original_size>"
+    mask = '<mask frame="{}" outside="{}" occluded="1" rle="0, 6" left="2" top="3" width="3" height="2" z_order="0">{}</mask>'
+    state = '<attribute name="state">open</attribute>'
+    shapes = "".join(mask.format(t, 0, state) for t in frames[:2]) + mask.format(frames[2], 1, state)
+    text = f"<annotations><meta>{task.format(size)}</meta><track id='7' label='tool'>{shapes}</track></annotations>"
+    path = tmp_path / "part.xml"
+    path.write_text(text)
+    video = open_video(np.zeros((40, 24, 30, 3), np.uint8))
+    with pytest.warns(UserWarning, match=r"is not kept: occluded, the attribute state\."):
+        made = import_project(path, "cvat", tmp_path / "part.sam2s", video)
+    with Project.open(made, mode="r") as project:
+        assert project.frames == list(frames)
+        assert [int(project.mask(t, 1).sum()) for t in frames] == [6, 6, 0, 0]
+    path.write_text(text.replace(f'frame="{frames[1]}"', 'frame="3"'))
+    with pytest.raises(FormatError, match="has masks on frame 3, which is not among its 4 frames"):
+        read_cvat(path)
+    path.write_text(text.replace(size, ""))
+    with pytest.raises(FormatError, match="does not say how large its frames are, as tasks of pictures do"):
+        read_cvat(path)
 
 
 def test_cvat_of_others(tmp_path):

@@ -252,3 +252,23 @@ def test_polygons_of_a_youtube_vis_file(tmp_path):
     drawn[3:9, 2:7] = True
     np.testing.assert_array_equal(video.masks(0)[4], drawn)
     assert video.masks(1) == {}
+
+
+def test_255_of_a_davis_folder_is_told_and_objects_in_folders_are_imported(tmp_path):
+    labels = np.zeros((20, 30), np.uint8)
+    labels[2:6, 2:6], labels[10:15, 2:6] = 128, 255
+    (tmp_path / "v").mkdir()
+    Image.fromarray(labels).save(tmp_path / "v" / "00000.png")
+    with pytest.warns(UserWarning, match=r"The 20 pixels of .*v with the value 255 on frame 0 are void, as in DAVIS"):
+        import_project(tmp_path / "v", "davis", tmp_path / "v.sam2s")
+    for i, value in enumerate((128, 255)):
+        (tmp_path / "root" / "case" / f"{i:03d}").mkdir(parents=True)
+        mask = np.where(labels == value, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "root" / "case" / f"{i:03d}" / "00000.png")
+    import_project(tmp_path / "root", "davis", tmp_path / "case.sam2s")
+    with Project.open(tmp_path / "case.sam2s", mode="r") as project:
+        assert [(o.name, int(project.mask(0, o.id).sum())) for o in project.objects] == [("object 0", 16), ("object 1", 20)]
+    with pytest.raises(
+        FormatError, match=r"name one of '000', '001'\. If they are objects of one video, give the folder above"
+    ):
+        import_project(tmp_path / "root" / "case", "davis", tmp_path / "other.sam2s")

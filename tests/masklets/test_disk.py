@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from napari_sam2s.errors import FormatError, ModelError, ProjectError
+from napari_sam2s.evaluation.score_tables import write_csv
 from napari_sam2s.masklets import Project
 from napari_sam2s.model.checkpoints import WEIGHTS
 from napari_sam2s.model.own_models import add_model, own_models
@@ -24,19 +25,6 @@ from napari_sam2s.training.curves import append_row
 
 class Clip:
     shape, fps, path = (30, 900, 900, 3), 25.0, None
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MB of its own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = sys.platform == "linux" and os.geteuid() == 0
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if not mounted or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs to mount a file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(project, run, noise):
@@ -79,12 +67,15 @@ def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
     project.close()
     path = shutil.copy(project.path, small_disk / "case.sam2s")
     save_atomically({"step": 1}, small_disk / "last.pt")
+    (small_disk / "scores.csv").write_text("earlier")
     monkeypatch.setenv("SAM2S_MODEL_DIR", str(small_disk))
     with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(bytes(4096))
     before = sorted(small_disk.iterdir())
-    with pytest.raises(ProjectError, match=r"cannot be written \(No space left on device\): make room on its disk\.$"):
+    with pytest.raises(
+        ProjectError, match=r"cannot be written \(No space left on device\): make room on its disk, or choose another disk\.$"
+    ):
         Project.open(path)
     with pytest.raises(ProjectError, match="make room"):
         Project.create(small_disk / "new.sam2s", Clip())
@@ -95,6 +86,9 @@ def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
         append_row(small_disk / "curve.csv", {"step": 3})
     with pytest.raises(ModelError, match=r"own_models\.json cannot be written .*make room"):
         add_model(WEIGHTS / "sam2s-nano.pt", "mine")
+    with pytest.raises(FormatError, match=r"scores\.csv cannot be written .*make room"):
+        write_csv(small_disk / "scores.csv", ["frame"], [[1]])
+    assert (small_disk / "scores.csv").read_text() == "earlier"
     assert torch.load(small_disk / "last.pt", weights_only=True) == {"step": 1}
     os.truncate(small_disk / "ballast", (small_disk / "ballast").stat().st_size - 2 * 4096)  # for the note, and no more
     with pytest.raises(ProjectError, match=r"cannot be opened \(.*\): its disk may be full or failing.*Make room"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import threading
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from qtpy.QtCore import QPoint, QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtTest import QTest
 
+from napari_sam2s.errors import FormatError
 from napari_sam2s.masklets import Project
 from napari_sam2s.measurements import measure
 from napari_sam2s.measurements.plot_curves import Curve, project_curves
@@ -78,6 +80,29 @@ def test_plots_follow_the_slider_and_lead_to_frames(panel, qtbot, tmp_path):
     assert QImage(str(tmp_path / "a.png")).width() >= 1600
     panel.save_picture(tmp_path / "a.jpg")
     assert "neither" in panel.status.text()
+
+
+@pytest.mark.parametrize("ending", ["svg", "png"])
+def test_a_picture_that_does_not_fit_on_the_disk_is_told_and_the_earlier_one_stays(qtbot, small_disk, tmp_path, ending):
+    """Qt's writers say nothing of the part that did not fit."""
+    canvas, noise = PlotCanvas(), np.random.default_rng(0).random(2000)
+    qtbot.addWidget(canvas)
+    canvas.resize(900, 400)
+    canvas.show_plot(Plot([Curve("left", (255, 0, 0), np.arange(2000), noise)], "area", 2000))
+    canvas.save(tmp_path / f"whole.{ending}")
+    path, size = small_disk / f"a.{ending}", (tmp_path / f"whole.{ending}").stat().st_size
+    path.write_text("earlier")
+    for room in (0, 4096, size - size % 4096):
+        (small_disk / "ballast").unlink(missing_ok=True)
+        free = shutil.disk_usage(small_disk).free
+        (small_disk / "ballast").write_bytes(bytes(free - room))
+        with pytest.raises(FormatError, match=r"cannot be written \(No space left on device\): make room"):
+            canvas.save(path)
+        assert path.read_text() == "earlier"
+        assert sorted(p.name for p in small_disk.iterdir()) == [path.name, "ballast"]
+    (small_disk / "ballast").unlink()
+    canvas.save(path)
+    assert path.stat().st_size == size
 
 
 class Noting(QPainter):

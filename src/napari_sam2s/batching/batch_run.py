@@ -17,7 +17,7 @@ from napari_sam2s.batching.batch_task import TOPIC, UNSEEN, BatchOutcome, BatchT
 from napari_sam2s.batching.batch_videos import PromptSource, find_batch
 from napari_sam2s.batching.shared_files import SharedFiles, marked
 from napari_sam2s.batching.streams import STREAMED, Streams
-from napari_sam2s.errors import ModelError, TrackingError
+from napari_sam2s.errors import FormatError, ModelError, TrackingError
 from napari_sam2s.formats.atomic_write import folder_for
 from napari_sam2s.formats.text_cells import csv_place
 from napari_sam2s.tracking.engine import PRECISIONS, ModelChoice
@@ -347,7 +347,8 @@ class _Batch:
                 row.state, row.message = "failed", SCHEDULER_GONE
             future.release()
         if changed:
-            write_summary(self.rows, self._summary)
+            with suppress(FormatError):  # the last one says that it cannot be written; the videos go on
+                write_summary(self.rows, self._summary)
 
     def _tell(self) -> None:
         if self._progress is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam2s.cli.common_options import add_shared
 from napari_sam2s.cli.prompt_options import add_options, read_prompts
 from napari_sam2s.cli.terminal import tell_warnings
-from napari_sam2s.errors import FormatError, PromptError, TrackingError
+from napari_sam2s.errors import FormatError, ProjectError, PromptError, TrackingError, is_disk_full
 from napari_sam2s.masklets.project_draft import remove_project
 from napari_sam2s.masklets.validation import quoted
 
@@ -113,11 +113,26 @@ def _into_folder(args: argparse.Namespace, video: Any, model: Any, prompts: Sequ
     try:
         _propagate(tracker, args)
     except BaseException:
-        write_folder(results, args.out, video)
+        _keep(results, args.out, video)
         last = results.frames[0 if args.direction == "backward" else -1]
         print(f"stopped; what was found until frame {last} is in {args.out}", file=sys.stderr)
         raise
-    write_folder(results, args.out, video)
+    _keep(results, args.out, video)
+
+
+def _keep(results: Any, folder: Path, video: Any) -> None:
+    """Write the folder or, where its disk is full by now, another one: it may be the work of hours."""
+    import tempfile
+
+    try:
+        write_folder(results, folder, video)
+    except FormatError as error:
+        try:
+            elsewhere = Path(tempfile.mkdtemp(prefix="sam2s-")) / folder.name
+            write_folder(results, elsewhere, video)
+        except (FormatError, OSError):
+            raise error from None
+        raise FormatError(f"{error} What was found is in {elsewhere}: move it from there.") from error
 
 
 def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Sequence[Prompt]) -> None:
@@ -155,7 +170,6 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
 
 def _remove_if_never_begun(path: Path, video: Any, prompts: Sequence[Prompt]) -> None:
     """Remove what the same command left when it was killed before it tracked: nothing is in it that it does not say."""
-    from napari_sam2s.errors import ProjectError
     from napari_sam2s.masklets import Project
     from napari_sam2s.tracking.prompts import check_prompt
 
@@ -216,6 +230,10 @@ def show(run: Any) -> None:
         run.pause()
         print(f"paused; resume it with: napari-sam2s resume {quoted(run.project.path)}")
         raise
+    except ProjectError as error:
+        if error.__cause__ is None or not is_disk_full(error.__cause__):
+            raise
+        raise ProjectError(f"{error} Resume it with: napari-sam2s resume {quoted(run.project.path)}") from error
 
 
 def _propagate(tracker: Tracker, args: argparse.Namespace) -> None:
@@ -233,14 +251,20 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
     """Write palette PNGs, ``meta.json`` and ``scores.csv``; of a folder of pictures under the pictures' own numbers."""
     from napari_sam2s.formats import write_davis
     from napari_sam2s.formats.atomic_write import whole_file
-    from napari_sam2s.formats.text_cells import csv_cell
     from napari_sam2s.masklets.protocol import Renumbered
     from napari_sam2s.video.image_folder import picture_numbers
 
     numbers = picture_numbers(video.path) if video.path is not None and video.path.is_dir() else []
     own = len(numbers) == video.shape[0]
-    write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
-    with whole_file(folder / "scores.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / "scores.csv") as part:  # together with the pictures, or not at all
+        _write_scores(results, part, numbers if own else range(video.shape[0]))
+        write_davis(Renumbered(results, dict(enumerate(numbers))) if own else results, folder, video.name)
+
+
+def _write_scores(results: Any, path: Path, numbers: Sequence[int]) -> None:
+    from napari_sam2s.formats.text_cells import csv_cell
+
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["frame", "object", "area", "iou", "object_score", "class", "class_score"])
         for frame in results.frames:
@@ -250,4 +274,4 @@ def write_folder(results: Any, folder: Path, video: Any) -> None:
                 best = max(s.class_scores.items(), key=lambda item: item[1]) if s and s.class_scores else ("", "")
                 known = (f"{s.iou:.4f}", f"{s.object_score:.3f}") if s else ("", "")
                 area, sure = int(masks[i].sum()), f"{best[1]:.3f}" if best[0] else ""
-                writer.writerow([numbers[frame] if own else frame, i, area, *known, csv_cell(best[0]), sure])
+                writer.writerow([numbers[frame], i, area, *known, csv_cell(best[0]), sure])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam2s.evaluation.scores import MeanScore, ObjectScore, Protocol
+from napari_sam2s.formats.atomic_write import whole_file
 from napari_sam2s.formats.text_cells import csv_cell, csv_place
 from napari_sam2s.masklets.validation import markdown_cell
 
@@ -86,7 +87,7 @@ def write_objects(objects: Iterable[ObjectScore], subset_of: Mapping[str, str], 
 
 def write_csv(path: Path | str, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a CSV; see :func:`napari_sam2s.formats.text_cells.csv_place`."""
-    with csv_place(path).open("w", newline="", encoding="utf-8") as file:
+    with whole_file(csv_place(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(heads)
         writer.writerows([csv_cell(cell) for cell in row] for row in rows)

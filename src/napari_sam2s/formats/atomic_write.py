@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from napari_sam2s.errors import FormatError
+from napari_sam2s.errors import FormatError, remedy
 
 REMOVALS = 40  # tries
 DRAFT = ".part"  # the ending of what is not all written
@@ -57,9 +57,7 @@ def writing(place: Path) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise FormatError(f"{place} cannot be written because {error.filename} is a file: choose another folder.") from error
     except OSError as error:
-        raise FormatError(
-            f"{place} cannot be written ({error.strerror or error}): choose a folder that can, on a disk with room."
-        ) from error
+        raise FormatError(f"{place} cannot be written ({error.strerror or error}): {remedy(error)}.") from error
 
 
 @contextmanager

@@ -12,7 +12,8 @@ A number in a file's name is the *frame*: 00012.png belongs to 00012.jpg, be tha
 first. What counts frames from 0 (an open video, a tracker) has a picture's *place* instead; :func:`picture_places` leads from
 one to the other. A frame without a PNG is not annotated; one with an empty PNG is annotated and nothing is there. Of
 overlapping objects without a picture in ``Annotations_objects`` on a frame, none is there. DAVIS itself has a folder for the
-resolution (``480p``) between, and a folder of PNGs alone is a video as well.
+resolution (``480p``) between, and a folder of PNGs alone is a video as well. SAM 2 and SA-V have a folder for each object
+instead (``<video>/000/00012.png``).
 
 This module is in ``formats``, the lowest folder by the arrows that may read it: ``datasets``, ``evaluation``, ``training`` and
 ``cli`` call it, and none of them may call another.
@@ -33,6 +34,7 @@ from PIL import Image
 
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import is_draft
+from napari_sam2s.formats.mask_names import by_number
 from napari_sam2s.formats.phase_table import phases_of_facts
 from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.phases import Phase
@@ -44,6 +46,7 @@ from napari_sam2s.video.picture_file import UNREADABLE, open_picture, upright
 VOID = 255  # DAVIS's "do not count": accepted when reading pictures of 8 bits, never written
 LARGEST_ID = 254  # that a palette PNG holds
 META = "meta.json"
+_NO_VIDEO = re.compile(r"\d+p|full[-_ ]?res.*|train|val|valid|test.*", re.I)  # a folder of videos, be they named by numbers
 PICTURES, ANNOTATIONS, LAYERS, IGNORE = "JPEGImages", "Annotations", "Annotations_objects", "Ignore"
 
 
@@ -85,10 +88,10 @@ class DavisFolder:
         pictures = numbered_masks(folder)
         if not pictures:
             raise FormatError(f"{folder} holds no numbered PNGs such as 00000.png.")
-        self._paths = _by_number(pictures)
+        self._paths = by_number(pictures)
         root = folder.parent.parent
-        self._layers = {i: _by_number(pngs(layer)) for i, layer in layer_folders(root, folder.name).items()}
-        self._ignore = _by_number(pngs(root / IGNORE / folder.name))
+        self._layers = {i: by_number(pngs(layer)) for i, layer in layer_folders(root, folder.name).items()}
+        self._ignore = by_number(pngs(root / IGNORE / folder.name))
         self._last: tuple[int, NDArray[np.integer]] | None = None
         self._palette: list[int] | None = None  # of the first picture that was read
 
@@ -187,6 +190,57 @@ class DavisFolder:
         return {}
 
 
+class ObjectFolders(DavisFolder):
+    """Masklets of one video whose objects have a folder each, as SAM 2 and SA-V write them: ``<video>/000/00012.png``."""
+
+    def __init__(self, folder: Path, layers: Mapping[int, Path], *, void: int | None = VOID) -> None:
+        self.folder, self.void = folder, void
+        self._layers = {i: by_number(numbered_masks(layer)) for i, layer in layers.items()}
+        self._paths = {frame: path for paths in self._layers.values() for frame, path in paths.items()}
+        if not self._paths:
+            raise FormatError(f"{folder} holds no numbered PNGs such as {min(layers):03d}/00000.png.")
+        self._ignore = by_number(pngs(folder.parent.parent / IGNORE / folder.name))
+
+    @cached_property
+    def objects(self) -> tuple[Object, ...]:
+        """One for each folder."""
+        facts = self._described().get("objects", {})
+        return tuple(_object(i, facts.get(str(i), {})) for i in self._layers)
+
+    def stored(self, frame: int) -> NDArray[np.integer]:
+        """Return one picture ``(Y, X)`` of all objects of a frame, each as its id + 1; see :meth:`DavisFolder.stored`."""
+        masks = self.masks(frame)
+        labels = np.zeros(next(iter(masks.values())).shape, np.uint32)
+        for i, mask in masks.items():
+            labels[mask] = i + 1
+        return labels
+
+    def masks(self, frame: int) -> Mapping[int, NDArray[np.bool_]]:
+        """Return ``{object id: (Y, X) bool}``.
+
+        Raises :class:`FormatError` if the frame is not annotated, or a picture cannot be read or shows several objects.
+        """
+        if frame not in self._paths:
+            raise FormatError(f"Frame {frame} of {self.folder} is not annotated; annotated are {self.frames[:5]} ...")
+        found = {i: read_mask(paths[frame]) for i, paths in self._layers.items() if frame in paths}
+        for i, labels in found.items():
+            if not _binary(labels):
+                raise FormatError(f"{self._layers[i][frame]} has several values, and its folder is that of one object.")
+        return {i: labels > 0 for i, labels in found.items()}
+
+
+def _binary(labels: NDArray[Any]) -> bool:
+    return bool(((labels == 0) | (labels == labels.max(initial=0))).all())
+
+
+def _objects_of(folder: Path, inner: Iterable[Path]) -> dict[int, Path]:
+    """Return the folders of a video's objects, by object; empty where they are videos under a resolution, such as 480p."""
+    if _NO_VIDEO.fullmatch(folder.name) or not all(p.name.isdecimal() for p in inner):
+        return {}
+    first = [min(found) for p in inner if (found := pngs(p))]
+    return {int(p.name): p for p in sorted(inner)} if first and all(_binary(read_mask(path)) for path in first) else {}
+
+
 def pngs(folder: Path) -> list[Path]:
     """Return the PNGs of a folder, be their ending small or capital letters; none where there is no folder."""
     return [p for p in folder.glob("*") if p.suffix.lower() == ".png"]
@@ -195,16 +249,6 @@ def pngs(folder: Path) -> list[Path]:
 def numbered_masks(folder: Path) -> list[Path]:
     """Return the PNGs of a folder that have a frame number at the end of their names."""
     return [p for p in pngs(folder) if re.search(r"\d+$", p.stem)]
-
-
-def _by_number(pictures: Iterable[Path]) -> dict[int, Path]:
-    found: dict[int, Path] = {}
-    for picture in sorted(pictures):
-        number = int(re.findall(r"\d+", picture.stem)[-1])
-        if number in found:
-            raise FormatError(f"{picture} and {found[number].name} have the same number: keep one of them.")
-        found[number] = picture
-    return found
 
 
 def layer_folders(root: Path, video: str) -> dict[int, Path]:
@@ -253,13 +297,23 @@ def read_davis(path: Path | str, *, void: int | None = VOID) -> dict[str, DavisF
         return {annotations.name if annotations != root / ANNOTATIONS else root.name: DavisFolder(annotations, void=void)}
     videos: dict[str, DavisFolder] = {}
     for folder in sorted(p for p in annotations.iterdir() if p.is_dir() and not is_draft(p)):
-        inner = [p for p in folder.iterdir() if p.is_dir() and not is_draft(p)]
-        if not pngs(folder) and inner:  # a resolution between, as DAVIS's 480p
-            videos |= {p.name: DavisFolder(p, void=void) for p in sorted(inner)}
-        elif pngs(folder):
-            videos[folder.name] = DavisFolder(folder, void=void)
+        inner = sorted(p for p in folder.iterdir() if p.is_dir() and not is_draft(p))
+        if pngs(folder):
+            found = [DavisFolder(folder, void=void)]
+        elif objects := _objects_of(folder, inner):
+            found = [ObjectFolders(folder, objects, void=void)]
+        else:  # a resolution between, as DAVIS's 480p
+            found = [DavisFolder(p, void=void) for p in inner]
+        for video in found:
+            if video.name in videos:
+                raise FormatError(
+                    f"{video.folder} and {videos[video.name].folder} have one name: give the folder of one of them."
+                )
+            videos[video.name] = video
     if not videos:
-        raise FormatError(f"{root} holds no folders of PNGs.")
+        lossy = any(p.suffix.lower() in (".jpg", ".jpeg") for p in annotations.iterdir())
+        why = ", but JPEGs: these change values, so save masks as PNGs" if lossy else ""
+        raise FormatError(f"{root} holds no folders of PNGs{why}.")
     return videos
 
 

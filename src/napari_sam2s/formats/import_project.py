@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_sam2s.errors import FormatError
-from napari_sam2s.formats.davis_layout import DavisFolder
+from napari_sam2s.formats.davis_layout import VOID, DavisFolder
 from napari_sam2s.formats.foreign_files import reading
 from napari_sam2s.formats.label_picture import SOFT, soft_edges
 from napari_sam2s.formats.mask_entries import annotated_frames, entries_of, shape_of
@@ -84,24 +84,38 @@ def import_project(
             raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
         phases = [(phase.name, phase.start, phase.stop) for phase in getattr(masklets, "phases", ())]
         sized = video if video is not None else _Sized(shape_of(masklets))
-    _check(masklets, frames, sized.shape, source, stated=FORMATS[format].states_length)
+    stated = FORMATS[format].states_length and not getattr(masklets, "part", False)
+    _check(masklets, frames, sized.shape, source, stated=stated)
     if not objects:
         raise FormatError(_NO_OBJECT.format(source, " (255 is void)" * (format == "davis")))
     if format in ONE_LABEL_A_PIXEL:
         _refuse_soft_edges(masklets, frames, source)
+    if isinstance(masklets, DavisFolder):
+        _tell_of_numbers(masklets, frames[0], source)
     _check_numbers(getattr(video, "path", None))
-    if isinstance(masklets, DavisFolder) and frames[0] == 1 and not masklets.described:
-        warnings.warn(
-            f"The masks of {source} begin with the number 1, which is the second frame. If your pictures count from 1, number "
-            "the masks again from 0.",
-            stacklevel=2,
-        )
     with project_draft(target) as draft, Project.create(draft, sized) as project, project.history.step("import"):
         known = _known(masklets, frames, project.shape[1:], source, what)
         _take_up(project, objects, known, len(frames), kind, progress)
         if phases:
             project.phases.extend(phases)
     return target
+
+
+def _tell_of_numbers(masklets: DavisFolder, first: int, source: Path | str) -> None:
+    """Say what the numbers of frames and of objects mean where they are often meant otherwise."""
+    if first == 1 and not masklets.described:
+        warnings.warn(
+            f"The masks of {source} begin with the number 1, which is the second frame. If your pictures count from 1, number "
+            "the masks again from 0.",
+            stacklevel=3,
+        )
+    labels = masklets.stored(first)
+    if labels.dtype == np.uint8 and (void := int(np.count_nonzero(labels == VOID))):
+        warnings.warn(
+            f"The {counted(void, 'pixel')} of {source} with the value {VOID} on frame {first} {'is' if void == 1 else 'are'} "
+            "void, as in DAVIS. If this is an object, give it another number.",
+            stacklevel=3,
+        )
 
 
 def _refuse_soft_edges(masklets: Masklets, frames: Sequence[int], source: Path | str) -> None:
@@ -131,7 +145,8 @@ def _one(found: Mapping[str, Masklets], name: str | None, source: Path | str) ->
         return next(iter(found.values()))
     if name is None or name not in found:
         wanted = "has several videos" if name is None else f"has no video {name!r}"
-        raise FormatError(f"{source} {wanted}: name one of {', '.join(map(repr, found)) or 'none'}.")
+        above = " If they are objects of one video, give the folder above." if all(map(str.isdecimal, found)) else ""
+        raise FormatError(f"{source} {wanted}: name one of {', '.join(map(repr, found)) or 'none'}.{above}")
     return found[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import subprocess
@@ -97,4 +98,7 @@ def _encode(frames: Iterator[NDArray[np.uint8]], part: Path, path: Path, codec: 
         told.seek(0)
         words = told.read().decode(errors="replace").strip().splitlines()
     if failed or not part.is_file():
-        raise FormatError(f"{path} cannot be written ({words[-1] if words else 'ffmpeg failed'}): choose another place for it.")
+        if any("No space left" in line for line in words):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        why = words[-1].rpartition("] ")[2] if words else "ffmpeg failed"  # without its address in the memory
+        raise FormatError(f"{path} cannot be written ({why}): choose another place for it.")

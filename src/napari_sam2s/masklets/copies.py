@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import ProjectError, remedy
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.damage import find_damage
 from napari_sam2s.masklets.page_check import damaged
@@ -53,7 +53,7 @@ def copy_project(path: Path | str, target: Path | str, *, change: Callable[[sqli
     except (sqlite3.Error, OSError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise damaged(path, str(error)) from error
-        raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
+        raise ProjectError(f"{target} cannot be written ({error}): {remedy(error)}.") from error
     return target
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
-from napari_sam2s.errors import ProjectError, ProjectInUse
+from napari_sam2s.errors import ProjectError, ProjectInUse, remedy
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 NO_LOCKS_HERE = "its drive does not lock files, as some shared folders do not. Put the project on a disk of this machine"
@@ -51,13 +51,13 @@ class WriterLock:
         except Timeout as error:
             raise only_to_read(ProjectInUse(f"{path.name} is open for writing {self._who()}. Close it there first.")) from error
         except OSError as error:
-            remedy = "make its folder writable, or copy the project to another" if path.exists() else "choose another folder"
-            remedy = "make room on its disk" if error.errno == errno.ENOSPC else remedy
+            writable = "make its folder writable, or copy the project to another"
+            what = remedy(error, writable if path.exists() else "choose another folder")
             if error.errno in NO_LOCKS:  # so nobody else holds it either
                 self._path.unlink(missing_ok=True)
-                remedy = NO_LOCKS_HERE
+                what = NO_LOCKS_HERE
             where = Path(error.filename).parent if error.filename else path.parent
-            raise only_to_read(ProjectError(f"{where} cannot be written ({error.strerror or error}): {remedy}.")) from error
+            raise only_to_read(ProjectError(f"{where} cannot be written ({error.strerror or error}): {what}.")) from error
 
     def lock_inode(self, path: Path) -> None:
         """Lock the file itself too, if there is one already: it may have other names, or get them."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from napari_sam2s.errors import ProjectError
+
 _BESIDE = ("", "-wal", "-shm", ".lock", ".holder")  # the file, SQLite's own, and what says who writes it (lock.py)
 
 
@@ -20,6 +22,8 @@ def project_draft(target: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.rename(target)
+    except ProjectError as error:  # of the draft, whose name nobody knows
+        raise ProjectError(str(error).replace(draft.name, target.name)) from error
     finally:
         remove_project(draft)
 

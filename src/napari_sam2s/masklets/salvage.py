@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from napari_sam2s.errors import ProjectError
+from napari_sam2s.errors import ProjectError, remedy
 from napari_sam2s.masklets import schema
 from napari_sam2s.masklets.colours import COLOURS
 from napari_sam2s.masklets.damage import HISTORY, ROWS, Damage, Remains
@@ -46,7 +46,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
                     made.execute("COMMIT")
                     mark_closed(made)
         except (sqlite3.Error, OSError) as error:
-            raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
+            raise ProjectError(f"{target} cannot be written ({error}): {remedy(error)}.") from error
         return target, remains.damage
 
 

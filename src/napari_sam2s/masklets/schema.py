@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam2s.errors import ProjectError, ProjectInUse
+from napari_sam2s.errors import ProjectError, ProjectInUse, remedy
 from napari_sam2s.masklets.lock import NO_LOCKS_HERE, only_to_read
 from napari_sam2s.masklets.log_check import log_of, refuse_foreign_log, salt_of
 from napari_sam2s.masklets.page_check import refuse_broken_pages
@@ -344,7 +344,7 @@ def create(path: Path, facts: Mapping[str, object]) -> None:
         draft.rename(path)
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
-        raise ProjectError(f"{path} cannot be written ({error}): choose a folder that can.") from error
+        raise ProjectError(f"{path} cannot be written ({error}): {remedy(error)}.") from error
 
 
 def _configure(connection: sqlite3.Connection, writable: bool) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QBuffer, QEvent, QIODevice, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import (
     QColor,
     QImage,
@@ -230,26 +230,26 @@ class PlotCanvas(QWidget):
         ink, ground = QColor("black"), QColor("white")
         if path.suffix.lower() not in (".png", ".svg"):
             raise FormatError(f"{path.name} is neither a .png nor an .svg: choose one of these endings.")
+        made = QBuffer()  # not a file of Qt's, which says nothing of a disk that is full
+        made.open(QIODevice.OpenModeFlag.WriteOnly)
+        if path.suffix.lower() == ".svg":
+            generator = QSvgGenerator()
+            generator.setOutputDevice(made)
+            generator.setSize(size)
+            generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
+            generator.setTitle(self.plot.title)
+            painter = QPainter(generator)
+            draw(painter, size, self.plot, self.view, ink, ground)
+            painter.end()
+        else:
+            picture = QImage(size * 2, QImage.Format.Format_RGB32)
+            picture.setDevicePixelRatio(2)
+            painter = QPainter(picture)
+            draw(painter, size, self.plot, self.view, ink, ground)
+            painter.end()
+            QImageWriter(made, b"PNG").write(picture)
         with whole_file(path) as part:
-            if path.suffix.lower() == ".svg":
-                generator = QSvgGenerator()
-                generator.setFileName(str(part))
-                generator.setSize(size)
-                generator.setViewBox(QRectF(0, 0, size.width(), size.height()))
-                generator.setTitle(self.plot.title)
-                painter = QPainter(generator)
-                draw(painter, size, self.plot, self.view, ink, ground)
-                painter.end()
-                written = part.is_file() and part.stat().st_size > 0
-            else:
-                picture = QImage(size * 2, QImage.Format.Format_RGB32)
-                picture.setDevicePixelRatio(2)
-                painter = QPainter(picture)
-                draw(painter, size, self.plot, self.view, ink, ground)
-                painter.end()
-                written = QImageWriter(str(part), b"PNG").write(picture)
-            if not written:
-                raise FormatError(f"{path} cannot be written: choose a folder that can, on a disk with room.")
+            part.write_bytes(made.data().data())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the plot, and the line where the slider is."""
