@@ -133,5 +133,5 @@ def test_refused(split):
     np.testing.assert_array_equal(np.asarray(split.labels), before)
     assert len(split.links.questions()) == 2
     split.write_masks([(t, 4, np.ones((24, 32), bool), None) for t in (5, 6)])
-    with pytest.raises(ProjectError, match="Only a link is refused"):
+    with pytest.raises(ProjectError, match="Only a link can be refused"):
         split.review.refuse(next(s for s in split.review() if s.link is None))

@@ -67,11 +67,11 @@ def test_where_they_are(project):
 def test_a_video_that_is_cut_keeps_them(project):
     project.phases.add("clip", 5, 21)
     short = open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8))
-    with pytest.raises(ProjectError, match="knows something of frame 20"):
+    with pytest.raises(ProjectError, match="has data on frame 20"):
         project.video.relink(short)
     project.phases.remove(1)
     project.video.relink(short)
-    with pytest.raises(ProjectError, match="bring back something of frame 20"):
+    with pytest.raises(ProjectError, match="bring back data of frame 20"):
         project.undo()
 
 

@@ -58,7 +58,7 @@ def writing(place: Path) -> Iterator[None]:
         raise FormatError(f"{place} cannot be written because {error.filename} is a file: choose another folder.") from error
     except OSError as error:
         raise FormatError(
-            f"{place} cannot be written ({error.strerror or error}): choose a folder that can, on a disk with room."
+            f"{place} cannot be written ({error.strerror or error}): choose another folder, on a disk with room."
         ) from error
 
 
@@ -152,7 +152,7 @@ def folder_for(*folders: Path) -> Iterator[None]:
 def check_writable(folder: Path) -> None:
     """Make sure that files can be made in a folder, or that it can be made, before the work begins; nothing is left.
 
-    Raises :class:`FormatError` if that cannot be.
+    Raises :class:`FormatError` if, which is impossible.
     """
     with writing(folder), tempfile.TemporaryFile(dir=_first_there(folder)):
         pass

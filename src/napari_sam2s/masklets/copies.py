@@ -53,7 +53,7 @@ def copy_project(path: Path | str, target: Path | str, *, change: Callable[[sqli
     except (sqlite3.Error, OSError) as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise damaged(path, str(error)) from error
-        raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
+        raise ProjectError(f"{target} cannot be written ({error}): choose another folder, or make room.") from error
     return target
 
 
@@ -65,6 +65,7 @@ def _refuse_damage(path: Path, draft: Path) -> None:
         raise ProjectError(str(error).replace(str(draft), str(path))) from error
     if not found.whole:
         raise ProjectError(
-            f"{path} is damaged, and so would be the copy: {found.sentence} `napari-sam2s copy --salvage {quoted(path.name)} "
+            f"{path} is damaged, so the copy would be damaged too: {found.sentence} `napari-sam2s copy --salvage "
+            f"{quoted(path.name)} "
             "saved.sam2s` copies what can be read."
         )

@@ -46,7 +46,7 @@ def salvage_project(path: Path | str, target: Path | str) -> tuple[Path, Damage]
                     made.execute("COMMIT")
                     mark_closed(made)
         except (sqlite3.Error, OSError) as error:
-            raise ProjectError(f"{target} cannot be written ({error}): choose a folder that can, or make room.") from error
+            raise ProjectError(f"{target} cannot be written ({error}): choose another folder, or make room.") from error
         return target, remains.damage
 
 

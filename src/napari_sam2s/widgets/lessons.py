@@ -124,7 +124,7 @@ class Lessons(QWidget):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)
             stacked(StepPicture(picture), text, into=column).addStretch()
             columns.append((column, 1))
-        close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
+        close = button("Close", self.done.emit, "Show the table of objects. Press ? to see these steps again.")
         stacked(side_by_side(*columns), close, into=page).addStretch()
 
     def show_for(self, *, video: bool) -> None:

@@ -249,7 +249,7 @@ class PlotCanvas(QWidget):
                 painter.end()
                 written = QImageWriter(str(part), b"PNG").write(picture)
             if not written:
-                raise FormatError(f"{path} cannot be written: choose a folder that can, on a disk with room.")
+                raise FormatError(f"{path} cannot be written: choose another folder, on a disk with room.")
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the plot, and the line where the slider is."""
