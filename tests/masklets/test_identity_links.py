@@ -91,7 +91,7 @@ def test_another_object_once_no_candidate_is_left(split):
     assert split.links.get(2).same_as == 3
     assert split.links.get(2).ruled_out == (2, 1)
     assert shown(split, 3) == list(range(20, 30))
-    with pytest.raises(ProjectError, match="nothing to ask"):
+    with pytest.raises(ProjectError, match="already decided, or its objects no longer exist"):
         split.links.refuse(2)
     path = split.path
     split.close()

@@ -44,7 +44,7 @@ def test_what_cannot_be_is_refused(project):
     for start, stop in ((-1, 3), (30, None), (4, 4), (4, 31)):
         with pytest.raises(ProjectError, match="does not lie in the video, whose frames are 0 to 29"):
             project.phases.add("suture", start, stop)
-    with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8: end it before"):
+    with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8: end the new one earlier"):
         project.phases.add("clip", 8)
     project.phases.add("clip", 1)
     with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8"):
