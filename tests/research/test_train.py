@@ -92,5 +92,5 @@ def test_composites_are_learned_from_and_judged_on(tmp_path, capsys):
     assert "no configuration" in capsys.readouterr().err
     assert main([*command, *given, "--held-out", str(tmp_path / "train.npz")]) == 0
     assert (tmp_path / "run" / "validation.csv").read_text().startswith("step,composites,mean")
-    with pytest.warns(UserWarning, match="Nothing of --material is learned from"):
+    with pytest.warns(UserWarning, match="--material is not used"):
         main([str(write(tmp_path, "cells")), "--out", str(tmp_path / "other"), *given, "--workers", "0", "--threads", "1"])

@@ -109,7 +109,7 @@ class Lessons(QWidget):
             if (old := item.widget()) is not None:
                 old.deleteLater()
         for path in recent_projects():
-            open_it = button(f"Go on with {path.name}", partial(self.wants_project.emit, str(path)), str(path))
+            open_it = button(f"Continue {path.name}", partial(self.wants_project.emit, str(path)), str(path))
             self._below.addWidget(open_it)
 
     def _fill_steps(self, page: QWidget) -> None:
