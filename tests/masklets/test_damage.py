@@ -91,7 +91,11 @@ def test_a_page_of_yesterday_in_a_large_file_is_told_by_who_reads_all_masks(path
 @pytest.mark.parametrize("options", [[], ["--strip"]])
 @pytest.mark.parametrize("kind", ["page", "mask", "object", "index"])
 def test_damage_is_not_copied(path, tmp_path, capsys, kind, options):
-    said = {"page": r"left grasper: frames \d+ to \d+\)", "mask": r"left grasper: frame 4\)", "object": r"objects? .*do not exist"}
+    said = {
+        "page": r"left grasper: frames \d+ to \d+\)",
+        "mask": r"left grasper: frame 4\)",
+        "object": r"objects? .*do not exist",
+    }
     if kind == "page":
         zero_page_of(path, 200)
     elif kind == "index":

@@ -87,7 +87,7 @@ def test_composites_are_learned_from_and_judged_on(tmp_path, capsys):
     assert main(command + given) == 2
     assert "nothing to validate 'composites'" in capsys.readouterr().err
     assert main([*command, *given, "--held-out", str(tmp_path / "none.npz")]) == 2
-    assert "There is no" in capsys.readouterr().err
+    assert "there is no" in capsys.readouterr().err
     assert main(["x.toml", *command[1:]]) == 2
     assert "no configuration" in capsys.readouterr().err
     assert main([*command, *given, "--held-out", str(tmp_path / "train.npz")]) == 0
