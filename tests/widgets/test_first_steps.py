@@ -131,7 +131,7 @@ def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_fil
     for frame in range(4):
         project.prompts.add(Prompt(1, frame, ((9.0, 9.0),), (1,)))
         widget._prompted(frame, 1)
-        said.append("look-alike" in widget.status.text())
+        said.append("similar object" in widget.status.text())
     assert said == [False, False, True, False]
     widget.close()
 
