@@ -74,7 +74,7 @@ def test_a_table_a_sheet_and_what_cannot_be_run(clip, capsys):
     assert (colours[:, :320] == colours[:, 320:640]).mean() > 0.99  # all but the names
     text = (clip / "out" / "comparison.md").read_text()
     assert "| J with again |" in text
-    assert "again is without what does not fit its network: 1 tensor is unknown (slots.a)." in text
+    assert "again was loaded without the tensors that do not fit: 1 tensor is unknown (slots.a)." in text
     assert json.loads((clip / "out" / "comparison.json").read_text())["frames"] == [0, 8]
 
 

@@ -191,7 +191,7 @@ def test_a_killed_run_is_shown_with_the_command_that_resumes_it(numbered, capsys
         code, out, _ = run(capsys, "show", tmp_path / "p.sam2s")  # as whoever looks at it sees it
     assert code == 0
     assert "running" in out
-    assert f"at frame 3; if nothing works on it any more, resume it with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out
+    assert f"at frame 3; if no program is working on it, resume it with: napari-sam2s resume {tmp_path / 'p.sam2s'}" in out
 
 
 def test_only_the_latest_run_is_shown_with_a_command(numbered, capsys, tmp_path):

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from npe2 import DynamicPlugin, PluginManager
 
 from napari_sam2s.doctor import checks, examine
 from napari_sam2s.doctor.pip_commands import this_python
@@ -246,31 +245,6 @@ def test_a_damaged_model(monkeypatch, tmp_path):
     finding = one(checks.models)
     assert finding.verdict == "broken"
     assert finding.remedy.endswith("napari-sam2s models get sam2.1-tiny")
-
-
-@pytest.mark.parametrize("pattern", ["*.mp4", "*.MP4", "*"])
-def test_another_plugin_that_opens_videos(monkeypatch, pattern):
-    manager = PluginManager()
-    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
-    with DynamicPlugin("napari-other-video", plugin_manager=manager) as other:
-
-        @other.contribute.reader(filename_patterns=[pattern])
-        def read(path):
-            """Claim what it is given."""
-
-        finding = one(checks.plugins)
-    assert finding.verdict == "warning"
-    assert "napari-other-video" in finding.found
-    assert one(checks.plugins).verdict == "ok"
-
-
-def test_a_plugin_that_napari_does_not_find(monkeypatch):
-    manager = PluginManager()
-    monkeypatch.setattr(PluginManager, "instance", lambda: manager)
-    monkeypatch.setattr(manager, "discover", lambda: 0)  # as without an entry point
-    finding = one(checks.plugins)
-    assert finding.verdict == "broken"
-    assert finding.remedy.endswith("--force-reinstall --no-deps napari-sam2s")
 
 
 def test_own_models(monkeypatch, tmp_path):

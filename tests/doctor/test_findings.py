@@ -1,12 +1,11 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from napari_sam2s.cli import main
 from napari_sam2s.doctor import Finding, as_json, as_text, examine
 from napari_sam2s.doctor import checks as all_checks
-from napari_sam2s.doctor.findings import anonymous, worst
+from napari_sam2s.doctor.findings import worst
 
 GOOD = Finding("one", "ok", "all of it")
 BAD = Finding("two", "broken", "It does not work.", "pip install it")
@@ -40,11 +39,22 @@ def test_a_check_that_fails_is_a_finding():
     assert (bad.part, bad.verdict, bad.found) == ("three", "broken", "ValueError: last line")
 
 
-def test_no_personal_paths(monkeypatch):
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/mueller"))
-    monkeypatch.setenv("LOGNAME", "mueller")
-    text = anonymous("/home/mueller/case, /data/mueller/x, /mnt/mueller-lab, muellers")
-    assert text == "~/case, /data/USER/x, /mnt/USER-lab, muellers"
+@pytest.mark.parametrize("paths", [False, True])
+def test_no_personal_paths(monkeypatch, capsys, paths):
+    remedy = '"/mnt/lab/Meyer Hans/bin/python" -m pip install it'
+    finding = Finding("two", "broken", "/mnt/lab/patient/case.mp4 is gone.", remedy)
+    monkeypatch.setattr(all_checks, "CHECKS", (("it", lambda: [finding]),))
+    for option in ([], ["--json"]):
+        main(["doctor", *option, *["--paths"] * paths])
+        said = capsys.readouterr().out
+        assert ("patient" in said) == ("Meyer" in said) == paths
+        assert ("<folder>/case.mp4" in said) != paths
+    assert ("doctor --paths" in as_text([finding], paths=paths)) != paths
+
+
+def test_a_long_path_is_shortened_before_the_line_is_broken():
+    finding = Finding("two", "broken", f"/mnt/{'patient' * 9}/case.mp4 is gone.")
+    assert "patient" not in as_text([finding], columns=40)
 
 
 @pytest.mark.parametrize(("finding", "code"), [(GOOD, 0), (ODD, 0), (BAD, 1)])

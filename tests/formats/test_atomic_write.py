@@ -123,7 +123,7 @@ def test_what_is_not_known_on_every_frame_is_no_challenge(tmp_path, tracked):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.filterwarnings("ignore:case. YOLO keeps")
+@pytest.mark.filterwarnings("ignore:case. YOLO loses")
 @pytest.mark.parametrize("name", INTO_FOLDERS)
 def test_removed_objects_are_in_no_export(tmp_path, tracked, name):
     other = tracked.add_object("other").id
@@ -157,7 +157,7 @@ with Project.open(f"{folder}/case.sam2s", mode="r") as project:
 """
 
 
-@pytest.mark.filterwarnings("ignore:case. YOLO keeps")
+@pytest.mark.filterwarnings("ignore:case. YOLO loses")
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_that_is_killed_leaves_nothing_under_its_name_and_is_made_anew(tmp_path, tracked, name):
     out = tmp_path / "out"

@@ -221,7 +221,7 @@ def test_a_project_in_every_format(tmp_path, three):
         project.write_masks([(t, i, m, None) for t in range(6) for i, m in zip((1, 2), three.masks(t).values(), strict=True)])
         for name in (known.name for known in FORMATS.values() if not known.needs_video):
             if name == "yolo-seg":
-                with pytest.warns(UserWarning, match="YOLO keeps no names"):
+                with pytest.warns(UserWarning, match="YOLO loses names"):
                     made = project.export(tmp_path / name, name)
             elif name in ("coco", "csv", "objects", "sav", "youtube-vis", "cvat", "geff", "trackmate"):  # which hold overlaps
                 made = project.export(tmp_path / name, name)

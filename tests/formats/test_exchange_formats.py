@@ -146,7 +146,7 @@ def test_yolo_outlines_drawn_again_are_the_masks_without_holes():
 
 
 def test_yolo_says_what_it_loses(tmp_path, three):
-    with pytest.warns(UserWarning, match="YOLO keeps no names and numbers of objects"):
+    with pytest.warns(UserWarning, match="YOLO loses names, numbers and colours of objects"):
         folder = write_yolo_seg(three, tmp_path, "case")
     assert [p.name for p in sorted((folder / "labels").iterdir())] == [f"case_{t:05d}.txt" for t in range(6)]
     lines = (folder / "labels" / "case_00000.txt").read_text().splitlines()
@@ -303,7 +303,7 @@ def test_names_legend_and_side_by_side(tmp_path):
 
 
 def test_names_in_letters_that_no_font_has():
-    with pytest.warns(UserWarning, match=r"No font here has .* of the objects \[1\]"):
+    with pytest.warns(UserWarning, match=r"No installed font has .* of the objects \[1\]"):
         captions = Captions([Object(1, "\U00012000"), Object(2, "Zange")], (300, 400))
     frame = np.zeros((300, 400, 3), np.uint8)
     assert captions.name(frame, {1: (0, 0), 2: (299, 399)}).any()

@@ -39,7 +39,7 @@ def test_what_is_exported_comes_back_and_is_one_step(case, tmp_path):
     with Project.create(tmp_path / "new.sam2s", film()) as new:
         assert len(import_phases(new, path, video=film())) == 4
         assert phases(new) == known
-        with pytest.raises(ProjectError, match="end it before"):
+        with pytest.raises(ProjectError, match="end the new one earlier"):
             import_phases(new, path)
         assert new.history.undo() == "import phases"
         assert phases(new) == []

@@ -299,15 +299,15 @@ def test_what_an_answer_covers_of_another_object_is_settled_by_key(hand, key):
     hand.press("n")
     hand.click(hand.place(130, 240))
     hand.settled()
-    assert "object 2 also covers liver. What both cover: T makes it object 2, Shift-T liver, O both." in hand.status
+    assert "object 2 also covers liver. Who gets the shared pixels? T: object 2, Shift-T: liver, O: both." in hand.status
     liver, new, both = hand.ask(BOTH)
     assert liver == square
     assert 1000 < both < min(liver, new)
     hand.press(key)
     hand.settled()
     left, said = {
-        "t": ([liver - both, new, 0], "liver leaves what both cover to object 2."),
-        "shift+t": ([liver, new - both, 0], "object 2 leaves what both cover to liver."),
+        "t": ([liver - both, new, 0], "liver gives the shared pixels to object 2."),
+        "shift+t": ([liver, new - both, 0], "object 2 gives the shared pixels to liver."),
         "o": ([liver, new, both], "Both keep what they cover."),
     }[key]
     assert hand.ask(BOTH) == left
@@ -401,7 +401,7 @@ def test_a_click_while_the_video_is_the_chosen_layer_is_told_to_be_no_prompt(han
     hand.ask("viewer.layers.selection.active = widget.session.image")
     hand.rest()
     hand.click(hand.place(130, 240))
-    assert "is selected, so this was no prompt" in hand.status
+    assert "is selected, so this click was no prompt" in hand.status
     assert hand.ask("widget.session.project.prompts()") == []
 
 

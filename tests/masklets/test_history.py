@@ -251,7 +251,7 @@ def test_the_masks_of_an_undone_run_go_with_the_steps_that_follow(project, monke
 def test_a_run_behind_the_end_of_a_cut_video_is_not_brought_back(project, video):
     project.undo()
     project.video.relink(sam2s_video(np.asarray(video[:10])))
-    with pytest.raises(ProjectError, match="bring back something of frame 29"):
+    with pytest.raises(ProjectError, match="bring back data of frame 29"):
         project.redo()
 
 

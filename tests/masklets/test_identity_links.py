@@ -91,7 +91,7 @@ def test_another_object_once_no_candidate_is_left(split):
     assert split.links.get(2).same_as == 3
     assert split.links.get(2).ruled_out == (2, 1)
     assert shown(split, 3) == list(range(20, 30))
-    with pytest.raises(ProjectError, match="nothing to ask"):
+    with pytest.raises(ProjectError, match="already decided, or its objects no longer exist"):
         split.links.refuse(2)
     path = split.path
     split.close()
@@ -133,5 +133,5 @@ def test_refused(split):
     np.testing.assert_array_equal(np.asarray(split.labels), before)
     assert len(split.links.questions()) == 2
     split.write_masks([(t, 4, np.ones((24, 32), bool), None) for t in (5, 6)])
-    with pytest.raises(ProjectError, match="Only a link is refused"):
+    with pytest.raises(ProjectError, match="Only a link can be refused"):
         split.review.refuse(next(s for s in split.review() if s.link is None))

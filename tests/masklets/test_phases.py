@@ -44,7 +44,7 @@ def test_what_cannot_be_is_refused(project):
     for start, stop in ((-1, 3), (30, None), (4, 4), (4, 31)):
         with pytest.raises(ProjectError, match="does not lie in the video, whose frames are 0 to 29"):
             project.phases.add("suture", start, stop)
-    with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8: end it before"):
+    with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8: end the new one earlier"):
         project.phases.add("clip", 8)
     project.phases.add("clip", 1)
     with pytest.raises(ProjectError, match="Another 'clip' is on frames 5 to 8"):
@@ -67,11 +67,11 @@ def test_where_they_are(project):
 def test_a_video_that_is_cut_keeps_them(project):
     project.phases.add("clip", 5, 21)
     short = open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8))
-    with pytest.raises(ProjectError, match="knows something of frame 20"):
+    with pytest.raises(ProjectError, match="has data on frame 20"):
         project.video.relink(short)
     project.phases.remove(1)
     project.video.relink(short)
-    with pytest.raises(ProjectError, match="bring back something of frame 20"):
+    with pytest.raises(ProjectError, match="bring back data of frame 20"):
         project.undo()
 
 

@@ -115,8 +115,8 @@ def test_a_centroid_of_another_mask_is_told_and_not_saved(project, tmp_path):
     project.close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("UPDATE masks SET y_sum = y_sum + 1 WHERE frame = 3 AND object_id = 2")
-    assert find_damage(path).sentence == "some centroids are not those of their masks."
-    with pytest.raises(ProjectError, match="some centroids are not those of their masks"):
+    assert find_damage(path).sentence == "some centroids do not match their masks."
+    with pytest.raises(ProjectError, match="some centroids do not match their masks"):
         copy_project(path, tmp_path / "b.sam2s")
     with Project.open(salvage_project(path, tmp_path / "c.sam2s")[0], mode="r") as other:
         np.testing.assert_array_equal(check(other), expected)

@@ -122,7 +122,7 @@ def test_the_file_is_found_with_its_video_and_refuses_another(tmp_path, video):
         project.video.check(other)
         i = project.add_object().id
         project.write_masks([(24, i, square(0, 1), None)])
-        with pytest.raises(ProjectError, match=r"20 frames, but the project knows something of frame 24"):
+        with pytest.raises(ProjectError, match=r"20 frames, but the project has data on frame 24"):
             project.video.relink(shorter)
         with pytest.raises(ProjectError, match="would not fit"):
             project.video.relink(open_video(np.zeros((30, 24, 40, 3), dtype=np.uint8)))
@@ -141,7 +141,7 @@ def test_undo_brings_nothing_back_behind_the_end_of_a_video_that_was_cut(tmp_pat
         project.write_masks([(t, i, square(0, 1), None) for t in range(30)])
         project.tracks.delete(i, 20, 30)
         project.video.relink(open_video(np.zeros((20, 24, 32, 3), dtype=np.uint8)))
-        with pytest.raises(ProjectError, match=r"bring back something of frame 29.*20 frames now: relink"):
+        with pytest.raises(ProjectError, match=r"bring back data of frame 29.*20 frames now\. Relink"):
             project.undo()
         assert project.frames == list(range(20))
         project.objects.rename(i, "thing")

@@ -87,10 +87,10 @@ def test_composites_are_learned_from_and_judged_on(tmp_path, capsys):
     assert main(command + given) == 2
     assert "nothing to validate 'composites'" in capsys.readouterr().err
     assert main([*command, *given, "--held-out", str(tmp_path / "none.npz")]) == 2
-    assert "There is no" in capsys.readouterr().err
+    assert "there is no" in capsys.readouterr().err
     assert main(["x.toml", *command[1:]]) == 2
     assert "no configuration" in capsys.readouterr().err
     assert main([*command, *given, "--held-out", str(tmp_path / "train.npz")]) == 0
     assert (tmp_path / "run" / "validation.csv").read_text().startswith("step,composites,mean")
-    with pytest.warns(UserWarning, match="Nothing of --material is learned from"):
+    with pytest.warns(UserWarning, match="--material is not used"):
         main([str(write(tmp_path, "cells")), "--out", str(tmp_path / "other"), *given, "--workers", "0", "--threads", "1"])

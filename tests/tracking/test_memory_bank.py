@@ -204,7 +204,7 @@ def test_of_many_conditioning_frames_the_nearest_are_read():
 
 
 def test_more_recent_frames_than_the_network_tells_apart_are_refused():
-    with pytest.raises(TrackingError, match="'mine' keeps 7 recent frames, but the network tells only 6 apart"):
+    with pytest.raises(TrackingError, match="'mine' keeps 7 recent frames, but the network can tell only 6 apart"):
         find_policy(MemoryPolicy(name="mine", short_term=7), {})
     with pytest.raises(TrackingError, match="short_term of 1 to 6"):
         find_policy("vanilla", {"policy": {"vanilla": {"short_term": 8}}})

@@ -151,7 +151,7 @@ def test_propagating_twice_gives_the_same_masks(attentive, clip):
 
 
 def test_fewer_recent_frames_and_too_many(random_nano, clip):
-    with pytest.raises(TrackingError, match="tells only 6 apart"):
+    with pytest.raises(TrackingError, match="can tell only 6 apart"):
         Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=8))
     tracker = Tracker(random_nano, clip, memory=MemoryPolicy(name="mine", short_term=2))
     tracker.prompt(1, 0, mask=BOX)

@@ -146,7 +146,7 @@ def test_a_finished_run_says_so(config, tmp_path, capsys):
     assert "curves.png" not in told  # of which there is none yet
     assert not (tmp_path / "run" / "curves.png").exists()
     assert main(command) == 0
-    assert "finished already, and nothing was learned" in capsys.readouterr().out
+    assert "This run is already finished" in capsys.readouterr().out
 
 
 def test_other_recordings_are_told_of(config, draw_davis, tmp_path):

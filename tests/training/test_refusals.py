@@ -94,9 +94,9 @@ def test_numbers_of_the_command_line(config, davis, tmp_path, capsys, option, nu
 @pytest.mark.parametrize("option", ["recorded", "validation"])
 def test_what_is_not_there_or_not_used_is_told(config, davis, tmp_path, option):
     change(config, "recorded", "cells")
-    with pytest.raises(TrainingError, match=r"There is no .*nowhere"):
+    with pytest.raises(TrainingError, match=r"there is no .*nowhere"):
         start(config, tmp_path / "run", **{option: [tmp_path / "nowhere"]})
-    with pytest.warns(UserWarning, match=r"Nothing of --(data is learned from|validation is judged on)"):
+    with pytest.warns(UserWarning, match=r"--(data|validation) is not used"):
         start(config, tmp_path / "run", **{option: [davis]})
 
 
@@ -108,7 +108,7 @@ def test_validation_is_opened_before_training(config, davis, draw_davis, tmp_pat
         pytest.raises(TrainingError, match="nothing to validate"),
     ):
         start(config, tmp_path / "run", recorded=[davis], validation=[single])
-    with pytest.raises(TrainingError, match=r"There is no .*nowhere"):
+    with pytest.raises(TrainingError, match=r"there is no .*nowhere"):
         start(config, tmp_path / "run", recorded=[davis], validation=[tmp_path / "nowhere"])
     with pytest.warns(UserWarning, match="once is left out of validation"):
         run, _ = start(config, tmp_path / "run", recorded=[davis], validation=[single, davis])

@@ -166,7 +166,7 @@ def test_a_transport_stream_that_lacks_a_piece(tmp_path, numbered):
     whole = numbered["encode"](tmp_path / "a.ts", *numbered["X264"], "-g", "10", "-bf", "0", frames=60).read_bytes()
     (tmp_path / "b.ts").write_bytes(whole[: 188 * (len(whole) // 500)] + whole[188 * (len(whole) // 400) :])
     with open_video(tmp_path / "b.ts") as video:
-        assert re.match(r"Data of the file are lost near frame \d\d \(\d\.\d\d s\): frames are missing", video.warnings[0])
+        assert re.match(r"Data in the file are lost near frame \d\d \(\d\.\d\d s\): frames are missing", video.warnings[0])
         assert not any("truncated" in told for told in video.warnings)
 
 

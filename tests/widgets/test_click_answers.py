@@ -170,12 +170,12 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.project.add_object("gauze")
     session.project.write_masks([(0, 2, square(30, 30, 20), None)])
     click(session, 30, 30)
-    wait_for(qtbot, session, "liver also covers gauze. What both cover: T makes it liver, Shift-T gauze, O both.")
+    wait_for(qtbot, session, "liver also covers gauze. Who gets the shared pixels? T: liver, Shift-T: gauze, O: both.")
     answers.give()
     session.settle()
     assert session.project.mask(0, 1).sum() == 300
     assert session.project.mask(0, 2).sum() == 400
-    wait_for(qtbot, session, "liver leaves what both cover to gauze.")
+    wait_for(qtbot, session, "liver gives the shared pixels to gauze.")
     session.undo()
     session.settle()
     wait_for(qtbot, session, "Undone: who has the shared pixels.")
@@ -184,14 +184,14 @@ def test_an_answer_that_covers_another_object_is_told_and_settled_by_key(session
     session.settle()
     assert session.project.mask(0, 2).sum() == 300
     assert session.project.mask(0, 1).sum() == 400
-    wait_for(qtbot, session, "gauze leaves what both cover to liver.")
+    wait_for(qtbot, session, "gauze gives the shared pixels to liver.")
     assert answers.say(0, 1) == ""
     answers.keep()
     assert "There is nothing to decide" in session.heard[-1]
     session.project.write_masks([(0, 2, square(22, 22, 5), None)], origin="painted")
     assert answers.say(0, 1)
     answers.take()
-    assert session.heard[-1].startswith("Nothing would be left of gauze.")
+    assert session.heard[-1].startswith("gauze would have no pixels left.")
     answers.keep()
     assert session.heard[-1].startswith("Both keep")
 
@@ -201,12 +201,12 @@ def test_rapid_marking_keeps_every_overlap_until_it_is_decided(session, answers,
     for y, x in ((15, 15), (15, 30), (40, 30), (40, 45)):  # without waiting for any answer: 2 covers 1, 4 covers 3
         session.layers.clicks.click(0, (float(y), float(x)))
     session.settle()
-    asked = "What both cover: T makes it object 4, Shift-T object 3, O both. 1 more to decide after it."
+    asked = "Who gets the shared pixels? T: object 4, Shift-T: object 3, O: both. 1 more to decide after this."
     asked = f"object 4 also covers object 3. {asked}"
     wait_for(qtbot, session, asked)
     answers.take()
     session.settle()
-    qtbot.waitUntil(lambda: session.heard[-1].startswith("object 3 leaves what both cover to object 4. object 2 also covers"))
+    qtbot.waitUntil(lambda: session.heard[-1].startswith("object 3 gives the shared pixels to object 4. object 2 also covers"))
     session.go_to(1)
     answers.give()
     assert session.heard[-1].endswith("Frame 0 has objects that overlap.")
@@ -214,7 +214,7 @@ def test_rapid_marking_keeps_every_overlap_until_it_is_decided(session, answers,
     answers.give()
     session.settle()
     assert [session.project.mask(0, i).sum() for i in (1, 2, 3, 4)] == [400, 300, 300, 400]
-    qtbot.waitUntil(lambda: session.heard[-1] == "object 2 leaves what both cover to object 1.")
+    qtbot.waitUntil(lambda: session.heard[-1] == "object 2 gives the shared pixels to object 1.")
     answers.keep()
     assert "There is nothing to decide." in session.heard[-1]
 
@@ -290,7 +290,7 @@ def test_labels_that_are_objects_already_are_told_and_can_be_left_out(session):
     menu.actions()[1].trigger()
     session.settle()
     assert len(session.project.objects) == 4
-    assert any("1 of 3 masks of cellpose lie on objects you have" in said for said in session.heard)
+    assert any("1 of 3 masks of cellpose lie on objects that you already have" in said for said in session.heard)
     menu.fill()
     assert [action.text() for action in menu.actions()] == texts[1:]
 

@@ -71,7 +71,7 @@ def test_layers_deleted_in_mid_run_are_back_and_that_is_told(user):
     for gone in ((OBJECTS,), (PROMPTS,), (OBJECTS, PROMPTS)):
         for name in gone:
             user.viewer.layers.remove(name)
-        user.wait(lambda: f"{gone[0]} shows what the project keeps, so it is back." in news[-1])  # noqa: B023
+        user.wait(lambda: f"{gone[0]} is back, because it shows the project." in news[-1])  # noqa: B023
         assert [layer.name for layer in user.viewer.layers][-2:] == [OBJECTS, PROMPTS], "the dots above the masks"
     user.wait(user.finished)
     assert project.frames == list(range(24))

@@ -111,7 +111,7 @@ def test_an_earlier_export_is_asked_about(filled, tmp_path, monkeypatch, qtbot, 
     buttons = QMessageBox.StandardButton
     monkeypatch.setattr(QMessageBox, "question", lambda *given: (asked.append(given[2]), getattr(buttons, answer))[1])
     filled.exporter.write("coco", tmp_path)
-    qtbot.waitUntil(lambda: ("Exported to" if answer == "Yes" else "What was there is unchanged") in filled.status.text())
+    qtbot.waitUntil(lambda: ("Exported to" if answer == "Yes" else "Earlier files are unchanged") in filled.status.text())
     assert asked == [f"{made} exists already.\nReplace it?"]
     assert (made.read_text() == "mine") is (answer == "No")
 

@@ -107,7 +107,7 @@ def test_the_last_project_is_offered_where_no_video_is_open(viewer, qtbot, case_
     project.prompts.add(Prompt(1, 0, ((9.0, 9.0),), (1,)))
     viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: widget.session.project is None)
-    press(widget.objects_panel.lessons, f"Go on with {path.name}")
+    press(widget.objects_panel.lessons, f"Continue {path.name}")
     assert widget.session.project.path == path
     assert widget._first_step() == "Press G to track, or click another object."
     widget.close()
@@ -131,7 +131,7 @@ def test_the_third_correction_of_an_object_tells_of_look_alikes(viewer, case_fil
     for frame in range(4):
         project.prompts.add(Prompt(1, frame, ((9.0, 9.0),), (1,)))
         widget._prompted(frame, 1)
-        said.append("look-alike" in widget.status.text())
+        said.append("similar object" in widget.status.text())
     assert said == [False, False, True, False]
     widget.close()
 

@@ -113,7 +113,7 @@ def test_review_by_key(desk):
     assert 4 <= widget.session.frame < 8
     desk.press(Qt.Key.Key_W)  # that one is right
     desk.press(Qt.Key.Key_W)  # impatience, which would answer a span that nobody has seen
-    assert widget.status.text() == "That is answered. The next span is on its way."
+    assert widget.status.text() == "This span is answered. The next one appears in a moment."
     desk.wait(lambda: panel.table.rowCount() == 0)
     assert project.masks.confirmed_frames(1) == [4, 5, 6, 7]
     desk.press(Qt.Key.Key_U)
@@ -168,7 +168,7 @@ def test_what_is_doubted_is_pointed_out_in_the_picture_and_one_kind_can_be_liste
     desk.wait(lambda: panel.table.rowCount() == 0)
     assert kinds.currentText() == "divisions: falls in two (0)"
     desk.press(Qt.Key.Key_J)
-    assert widget.status.text() == "Nothing of this kind is left. Of other kinds: 2."
+    assert widget.status.text() == "No span of this kind is left. Other kinds: 2."
     fill_kinds(reopened := menu((), ""), Review(()))
     assert reopened.currentData() == "falls in two", "the choice outlives the widget"
     kinds.setCurrentIndex(0)

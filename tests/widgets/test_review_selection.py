@@ -67,7 +67,7 @@ def test_the_selection_goes_with_its_span_and_an_answer_is_about_what_is_on_show
     widget.session.go_to(12)  # somewhere else: W confirms nothing that is not on show
     desk.press(Qt.Key.Key_W)
     assert widget.session.frame == 4
-    assert widget.status.text().startswith("Look first, then press W again. Frames 4 to 7, cup:")
+    assert widget.status.text().startswith("Look at the masks first, then press W again. Frames 4 to 7, cup:")
     assert not any(project.masks.confirmed_frames(i) for i in (1, 2))
     desk.press(Qt.Key.Key_W)
     desk.wait(lambda: panel.table.rowCount() == 1)
@@ -135,7 +135,7 @@ def test_of_frames_that_pass_by_in_a_run_none_is_confirmed(desk, monkeypatch):
     assert "the view stays on frame 4. Look at it, then confirm once more." in desk.widget.status.text()
     session.following = True
     panel.accept()
-    assert desk.widget.status.text().startswith("Look first")
+    assert desk.widget.status.text().startswith("Look at the masks first")
     assert session.project.masks.confirmed_frames(1) == []
     desk.press(Qt.Key.Key_K)
     assert session.project.masks.confirmed_frames(1) == [4]
@@ -187,7 +187,7 @@ def test_nothing_to_review_is_not_said_of_masks_that_nobody_has_looked_through(d
     assert widget.status.text().startswith("Nothing to review")
     project.write_masks([(t, 2, square(150), Scores(0.1, 0.2)) for t in range(18, 21)])
     desk.press(Qt.Key.Key_J)
-    assert widget.status.text() == "The masks are still being looked through: press J again in a moment."
+    assert widget.status.text() == "The masks are still being checked. Press J again in a moment."
     show(desk, 1)
     desk.press(Qt.Key.Key_J)
     assert widget.status.text().startswith("Frames 18 to 20, hand:")

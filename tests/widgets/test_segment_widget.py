@@ -73,7 +73,7 @@ def test_doubtful_answers_are_told_before_they_are_tracked(user, monkeypatch):
     assert widget.status.text().endswith("Press G to track from here.")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="prompted")
     widget.session.worker.prompted.emit(0, 1)
-    assert widget.status.text().startswith("The model found nothing here")
+    assert widget.status.text().startswith("The model found no object here")
     project.write_masks([(0, 1, np.zeros(project.shape[1:], dtype=bool), None)], origin="painted")
     widget.session.worker.prompted.emit(0, 1)
     assert widget.status.text().startswith("Press G"), "who wipes a mask out needs no word on it"

@@ -140,7 +140,7 @@ def test_a_click_in_another_layer_is_told_not_to_be_a_prompt(session):
     image, objects = session.image, session.layers.objects
     pressed(image)
     assert session.heard[-1] == (
-        "stack is selected, so this was no prompt. Clicks go to SAM2S prompts: select it in the list of layers."
+        "stack is selected, so this click was no prompt. Prompts go to SAM2S prompts: select it in the list of layers."
     )
     session.heard.clear()
     pressed(image, "mouse_move")  # the picture was moved

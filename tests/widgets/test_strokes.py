@@ -73,7 +73,7 @@ def test_what_is_painted_over_gives_pixels_up_by_name_and_is_not_tracked_anew(pa
     np.testing.assert_array_equal(liver, ~hook)
     assert [p.object_id for p in project.prompts()] == [1]
     assert {i for segment in widget.run_view.segments() for i in segment.objects} == {1}
-    text = "liver gave these pixels up on frame 5; its other frames stay as they are. Press G to track from here."
+    text = "liver lost these pixels on frame 5. Its other frames are unchanged. Press G to track from here."
     painter.wait(lambda: widget.status.text() == text)
     painter.press(Qt.Key.Key_U)
     settle(painter)

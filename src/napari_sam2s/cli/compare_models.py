@@ -222,7 +222,7 @@ def _table(report: dict[str, Any]) -> str:
         scores = [f"{100 * row[key]:.1f}" for key in ("jf", "j", "f")] if truth else []
         cells.append([*facts, *scores, *(_percent(row["agreement_with"].get(other)) for other in agree)])
     left_out = [
-        f"{markdown_cell(name)} is without what does not fit its network: {row['differences']}."
+        f"{markdown_cell(name)} was loaded without the tensors that do not fit: {row['differences']}."
         for name, row in zip(names, rows, strict=True)
         if row.get("differences")
     ]

@@ -96,7 +96,7 @@ def _check_places(args: argparse.Namespace) -> None:
     from napari_sam2s.formats.text_cells import csv_place
 
     if args.csv is not None and (args.csv.is_dir() or not args.csv.absolute().parent.is_dir()):
-        raise EvaluationError(f"--csv {args.csv} is not a file in a folder that is there: make the folder, or choose another.")
+        raise EvaluationError(f"--csv {args.csv} cannot be written: give a file name in a folder that exists.")
     if args.csv is not None:
         csv_place(args.csv)
     if args.report is not None:

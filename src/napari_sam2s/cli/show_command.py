@@ -108,7 +108,7 @@ def _print_run(item: dict[str, Any], project: Path, *, latest: bool) -> None:
         f"{item['start_frame']} to {item['stop_frame']} (not included), {item['seconds']:.1f} s"
     )
     if item["status"] == "running" and latest:
-        hint = f"if nothing works on it any more, resume it with: napari-sam2s resume {quoted(project)}"
+        hint = f"if no program is working on it, resume it with: napari-sam2s resume {quoted(project)}"
         print(f"         at frame {item['next_frame']}; {hint}")
     if item["status"] in ("paused", "interrupted", "failed"):
         hint = f"resume it with: napari-sam2s resume {quoted(project)}" if latest else "a later run took its place"

@@ -148,7 +148,8 @@ def _into_project(args: argparse.Namespace, video: Any, model: Any, prompts: Seq
         numbers = {i: project.add_object(f"object {i}").id for i in sorted({p.object_id for p in prompts})}
         if any(i != number for i, number in numbers.items()):
             print(
-                f"The project numbers its objects 1 to {len(numbers)}; their names tell those of the prompts.", file=sys.stderr
+                f"The project numbers its objects 1 to {len(numbers)}; their names hold the numbers of the prompts.",
+                file=sys.stderr,
             )
         tracker = make_tracker(model, video, project, args.memory, crop=args.crop)
         try:

@@ -99,7 +99,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 def _tell(run: TrainingRun, out: Path, finished: bool) -> None:
     """Say what there is now."""
-    before = "This run was finished already, and nothing was learned: take another folder, or add a stage. "
+    before = "This run is already finished. To train more, choose another folder, or add a stage. "
     best = f", the best in validation {out / 'best.pt'}" if (out / "best.pt").exists() else ""
     curves = f"; {out / 'curves.png'} shows it" if (out / "curves.png").exists() else ""
     print(

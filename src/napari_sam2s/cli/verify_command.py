@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         with replacing(args.overwrite):
             refuse_taken(args.report)
         if not args.report.absolute().parent.is_dir():
-            raise FormatError(f"{args.report} has no folder to be in: choose another name.")
+            raise FormatError(f"{args.report} is in a folder that does not exist: choose another one.")
         check_writable(args.report.parent)
     with progress_bar("verify", "frame", quiet=args.json) as show:
         found = verify(args.video, stream=args.stream, samples=args.samples, seed=args.seed, progress=show)

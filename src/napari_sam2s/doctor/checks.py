@@ -17,13 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_sam2s.doctor.findings import Finding, Verdict
 from napari_sam2s.doctor.pip_commands import MODULES, PIP, again, builds, package_of, reinstall, this_python
+from napari_sam2s.doctor.plugin_checks import plugins
 from napari_sam2s.wording import counted
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ ISSUES = "https://github.com/napari-sam2s/napari-sam2s/issues"
 LEAST_FREE_BYTES = 2 * 10**9
 NO_FREE_BYTES = 50 * 10**6  # with less than this, nothing works that writes
 QT_LIBRARIES = "libgl1 libegl1 libdbus-1-3 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0"
-OWN_KINDS = ("a.mp4", "a.avi", "a.mov", "a.mkv")
 FRAMES, SIZE = 8, (240, 320)
 TRIED_ELSEWHERE = ("torch", "qtpy")  # by `network`, and by `window`, since it needs a binding of Qt
 
@@ -335,28 +334,6 @@ def models() -> Iterator[Finding]:
     elif not (here or own):
         remedy = "For real work: napari-sam2s models get sam2.1-base-plus with a GPU, or edgetam without one"
         yield Finding("models", "ok", "only the built-in model, for demos and drafts", remedy)
-
-
-def plugins() -> Iterator[Finding]:
-    """Whether other plugins claim the files that this one opens."""
-    from npe2 import PluginManager
-
-    manager = PluginManager.instance()
-    manager.discover()
-    readers = {manifest.name for manifest in manager.iter_manifests() if _reads_videos(manifest.contributions.readers or ())}
-    if "napari-sam2s" not in readers:
-        remedy = f"{PIP} --force-reinstall --no-deps napari-sam2s"
-        yield Finding("plugins", "broken", "napari does not find this plugin: its installation is damaged.", remedy)
-    elif others := readers - {"napari", "napari-sam2s"}:
-        remedy = "Choose SAM2S when napari asks, or set it in File > Preferences > Plugins."
-        yield Finding("plugins", "warning", f"{', '.join(sorted(others))} also opens video files.", remedy)
-    else:
-        yield Finding("plugins", "ok", "no other plugin opens video files")
-
-
-def _reads_videos(readers: Iterable[Any]) -> bool:
-    patterns = {pattern.lower() for reader in readers for pattern in reader.filename_patterns}  # as napari compares them
-    return any(fnmatch(video, pattern) for video in OWN_KINDS for pattern in patterns)
 
 
 def _moving() -> np.ndarray:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from napari_sam2s import __version__
+from napari_sam2s.doctor.personal_paths import FOLDER, without_personal_paths
 
 Verdict = Literal["ok", "warning", "broken"]
 
@@ -29,6 +27,7 @@ PROJECT_VERDICTS: Mapping[Verdict, str] = {
 }
 
 
+SHORTENED = f"{FOLDER} stands for the folders of a path. `napari-sam2s doctor --paths` shows them. Do not publish that text."
 LEAST_COLUMNS = 20  # for what was found, however narrow the window is
 
 
@@ -43,13 +42,17 @@ class Finding:
 
 
 def as_text(
-    findings: Iterable[Finding], sentences: Mapping[Verdict, str] = INSTALLATION_VERDICTS, columns: int = 100_000
+    findings: Iterable[Finding],
+    sentences: Mapping[Verdict, str] = INSTALLATION_VERDICTS,
+    columns: int = 100_000,
+    *,
+    paths: bool = False,
 ) -> str:
     """Return the findings as lines for a person, or for an issue; ``sentences`` end them, by the worst verdict.
 
-    What is longer than ``columns`` goes on below its own beginning.
+    What is longer than ``columns`` goes on below its own beginning. Personal paths are shortened unless ``paths`` is true.
     """
-    findings = list(findings)
+    findings = list(findings) if paths else _public(findings)
     width = max((len(f.part) for f in findings), default=0)
     lines, indent = [f"napari-sam2s {__version__}", ""], " " * (8 + 1 + width + 2)
     fill = partial(textwrap.fill, width=max(columns, len(indent) + LEAST_COLUMNS), break_on_hyphens=False)
@@ -57,29 +60,26 @@ def as_text(
         lines.append(fill(f.found, initial_indent=f"{f.verdict:8} {f.part:{width}}  ", subsequent_indent=indent))
         if f.remedy:
             lines.append(fill(f.remedy, initial_indent=f"{indent}-> ", subsequent_indent=f"{indent}   "))
-    return anonymous("\n".join([*lines, "", sentences[worst(findings)]]))
+    end = sentences[worst(findings)]
+    if not paths and any(FOLDER in f.found + f.remedy for f in findings):
+        end += f"\n{SHORTENED}"
+    return "\n".join([*lines, "", end])
 
 
-def as_json(findings: Iterable[Finding]) -> str:
+def as_json(findings: Iterable[Finding], *, paths: bool = False) -> str:
     """Return the findings for a script: ``{"version", "verdict", "findings": [{"part", "verdict", "found", "remedy"}]}``."""
-    findings = list(findings)
+    findings = list(findings) if paths else _public(findings)
     whole = {"version": __version__, "verdict": worst(findings), "findings": [asdict(f) for f in findings]}
-    return anonymous(json.dumps(whole, indent=1))
+    return json.dumps(whole, indent=1)
+
+
+def _public(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings whose personal paths are shortened; before lines are broken, so that none is broken in two."""
+    short = without_personal_paths
+    return [replace(f, found=short(f.found), remedy=short(f.remedy)) for f in findings]
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:
     """Return the worst verdict among the findings."""
     verdicts = {f.verdict for f in findings}
     return "broken" if "broken" in verdicts else "warning" if "warning" in verdicts else "ok"
-
-
-def anonymous(text: str) -> str:
-    """Return text without the home folder and the user's name."""
-    home = str(Path.home())
-    if len(home) > 1:
-        text = text.replace(home, "~").replace(json.dumps(home)[1:-1], "~")
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without an entry for its user
-        return text
-    return re.sub(rf"(?<=[/\\]){re.escape(user)}(?=[/\\]|\b)", "USER", text) if user else text

@@ -87,7 +87,7 @@ def plan(
     jobs = [Job(video, setting, protocol, out, keep_masks) for setting in settings for video in videos]
     paths = [job.path for job in jobs]
     if len(set(paths)) < len(paths):
-        raise EvaluationError("Two of the models have the same name: rename the file of one, so that results have their place.")
+        raise EvaluationError("Two models have the same name: rename the file of one of them.")
     return jobs
 
 

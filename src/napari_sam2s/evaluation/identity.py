@@ -57,7 +57,7 @@ def score_identity(
         from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError as error:
         raise EvaluationError(
-            f'IDF1 and HOTA are computed by TrackEval, which is not there ({error}): pip install "napari-sam2s[eval]".'
+            f'IDF1 and HOTA are computed by TrackEval, which is not installed ({error}): pip install "napari-sam2s[eval]".'
         ) from error
     truths = find_videos(truth, void)
     predictions = name_alike(find_videos(prediction, None), truths)

@@ -150,7 +150,7 @@ def folder_for(*folders: Path) -> Iterator[None]:
 def check_writable(folder: Path) -> None:
     """Make sure that files can be made in a folder, or that it can be made, before the work begins; nothing is left.
 
-    Raises :class:`FormatError` if that cannot be.
+    Raises :class:`FormatError` if, which is impossible.
     """
     with writing(folder), tempfile.TemporaryFile(dir=_first_there(folder)):
         pass

@@ -37,7 +37,7 @@ class Captions:
             self._words[i], self._fonts[i] = f"object {i}", _font_for("object", self._height)
         if plain:
             text = (
-                f"No font here has the letters of the names of the objects {plain}: their numbers are drawn instead. "
+                f"No installed font has all letters in the names of the objects {plain}. Their numbers are drawn instead. "
                 f"To see the names, install Noto Sans."
             )
             warnings.warn(text, stacklevel=4)

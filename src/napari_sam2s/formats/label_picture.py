@@ -82,7 +82,7 @@ def read_label_picture(path: Path, frame: int) -> NDArray[Any]:
         raise FormatError(f"The mask {path} holds {VOID} alone, which means void in a palette picture: save it as grey values.")
     if _photograph(array):
         raise FormatError(
-            f"The mask {path} looks like a photograph: hardly a pixel has the value of its neighbours. Give labels: "
+            f"The mask {path} looks like a photograph: almost no pixel has the value of its neighbours. Give labels: "
             "each value is one object."
         )
     if (values := soft_edges(array)) is not None:

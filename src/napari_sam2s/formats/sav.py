@@ -50,7 +50,7 @@ class SavFile:
         size = whole(facts["video_height"]), whole(facts["video_width"])
         count = whole(facts["video_frame_count"])
         if any(len(row) != len(ids) for row in self._masklet):
-            raise FormatError(f"{self.path} has {counted(len(ids), 'object')}, but a frame with another number of masks.")
+            raise FormatError(f"{self.path} has {counted(len(ids), 'object')}, but one frame has another number of masks.")
         if len(set(ids)) < len(ids):
             raise FormatError(f"{self.path} gives two objects one id: {ids}.")
         self.every = whole(facts.get("ann_every", SAV_EVERY))

@@ -52,7 +52,7 @@ def write_yolo_seg(masklets: Masklets, root: Path | str, video: str) -> Path:
         (draft / DATA).write_text(f"path: .\ntrain: images\nval: images\nnames:\n{words}", encoding="utf-8")
     lost = f", and {counted(holes, 'pixel of holes was', 'pixels of holes were')} filled" if holes else ""
     warnings.warn(
-        f"{video}: YOLO keeps no names and numbers of objects, colours or times, nor identities over time{lost}.",
+        f"{video}: YOLO loses names, numbers and colours of objects, times, and identities over time{lost}.",
         stacklevel=2,
     )
     return folder

@@ -65,6 +65,7 @@ def _refuse_damage(path: Path, draft: Path) -> None:
         raise ProjectError(str(error).replace(str(draft), str(path))) from error
     if not found.whole:
         raise ProjectError(
-            f"{path} is damaged, and so would be the copy: {found.sentence} `napari-sam2s copy --salvage {quoted(path.name)} "
+            f"{path} is damaged, so the copy would be damaged too: {found.sentence} `napari-sam2s copy --salvage "
+            f"{quoted(path.name)} "
             "saved.sam2s` copies what can be read."
         )

@@ -92,7 +92,7 @@ class Remains:
             self.hidden = frozenset(row["run"] for row in self._db.execute("SELECT run FROM hidden_runs"))
             self.damage = Damage(self.shape[0])
             if (wrong := unsound_fact(self.facts)) is not None:
-                self.damage.parts["video"] = f"what is known of the video has a {wrong} that cannot be."
+                self.damage.parts["video"] = f"the facts of the video have a {wrong}, which is impossible."
             if (wrong := schema.wrong_tables(self._db)) is not None:
                 self.damage.parts["tables"] = f"{wrong}."
             self._forget_wrongly_hidden()
@@ -116,7 +116,7 @@ class Remains:
             sound = self.hidden & {row["id"] for row in self._db.execute(undone)}
             if sound != self.hidden:
                 self.hidden = sound
-                self.damage.parts["undone runs"] = "masks were hidden of a run that is not undone."
+                self.damage.parts["undone runs"] = "masks of a run are hidden, but the run was not undone."
 
     def check_pages(self) -> None:
         """Note what SQLite finds wrong: all of the file is read."""
@@ -136,12 +136,12 @@ class Remains:
             if known is not None and table == "objects":
                 self.damage.names[row["id"]], parents[row["id"]] = known["name"], known["parent"]
             elif known is not None and not self._of_an_object(known):
-                self.damage.parts[table] = f"some of the {table} are of objects that are not there."
+                self.damage.parts[table] = f"some of the {table} belong to objects that do not exist."
             if known is not None:
                 yield known
             lost |= known is not row
         if lost_parents(parents):
-            self.damage.parts["parents"] = "some objects descend from ones that are not there, or from themselves."
+            self.damage.parts["parents"] = "some objects descend from objects that do not exist, or from themselves."
         with suppress(sqlite3.Error):
             lost |= self._db.execute(f"SELECT 1 FROM {table} WHERE id < 0").fetchone() is not None
         if lost:
@@ -182,7 +182,7 @@ class Remains:
                 self.damage.parts["masks"] = "some masks do not name their object."
             else:
                 if self.damage.names and row["object_id"] not in self.damage.names and row["run"] not in self.hidden:
-                    self.damage.parts["masks"] = "some masks are of objects that are not there."
+                    self.damage.parts["masks"] = "some masks belong to objects that do not exist."
                 self.damage.masks += 1
                 yield row
 
@@ -191,7 +191,7 @@ class Remains:
         waiting = iter(rows)
         while part := list(itertools.islice(waiting, rle.PART)):
             if not _placed(part):
-                self.damage.parts["centroids"] = "some centroids are not those of their masks."
+                self.damage.parts["centroids"] = "some centroids do not match their masks."
 
     def sound_mask(self, row: sqlite3.Row) -> bool:
         """Whether a row is a mask of this video, which can be decoded."""
@@ -280,7 +280,7 @@ class Remains:
         except sqlite3.Error:
             found, sound = [None], []
         if len(sound) < len(found):
-            self.damage.parts["snapshots"] = "a run cannot be resumed from where it was: track on from a prompt."
+            self.damage.parts["snapshots"] = "a run cannot be resumed: track again from a prompt."
         return sound
 
 

@@ -95,8 +95,8 @@ class History:
             last = store.rows(sql, (step, store.shape[0]))[0][0]
             if last is not None:
                 raise ProjectError(
-                    f"To {'undo' if undone else 'redo'} {label!r} would bring back something of frame {last}, and the "
-                    f"video has {counted(store.shape[0], 'frame')} now: relink the project to the whole recording first."
+                    f"To {'undo' if undone else 'redo'} {label!r} would bring back data of frame {last}, but the "
+                    f"video has {counted(store.shape[0], 'frame')} now. Relink the project to the whole recording first."
                 )
         changed = store.log.masks_of(step, MANY)
         if changed is None:

@@ -155,7 +155,7 @@ class Links(LiveSequence[Link]):
         for question in self.questions():
             if question.link.id == link_id:
                 return question
-        raise ProjectError("That link is decided, or its objects are no longer there: there is nothing to ask.")
+        raise ProjectError("This link is already decided, or its objects no longer exist.")
 
     def accept(self, link_id: int) -> None:
         """Say that a link's object is the candidate in question: its masks become the candidate's, and it goes; one step.
@@ -172,7 +172,7 @@ class Links(LiveSequence[Link]):
         """
         link = self.get(link_id)
         if link.same_as is not None:
-            raise ProjectError("That link is decided. Undo it to decide again.")
+            raise ProjectError("This link is already decided. Undo that first, then decide again.")
         now = _joined(self)
         mine, other = (now.get(i, i) for i in (link.object_id, same_as))
         if mine == other:

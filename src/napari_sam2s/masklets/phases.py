@@ -142,7 +142,9 @@ class Phases(LiveSequence[Phase]):
                 continue
             both_open = phase.stop is None and other.stop is None
             if both_open or (_stop(other) > start and _stop(Phase(phase.id, name, start, stop)) > other.start):
-                raise ProjectError(f"Another {name!r} is on frames {_words(other)}: end it before, or change that one.")
+                raise ProjectError(
+                    f"Another {name!r} is on frames {_words(other)}: end the new one earlier, or change the other one."
+                )
         return Phase(phase.id, name, start, stop)
 
 

@@ -179,7 +179,7 @@ class Reviewer:
             If the span is not a link: masks that are wrong are corrected, or the object marked absent.
         """
         if span.link is None:
-            raise ProjectError("Only a link is refused. Masks that are wrong: correct them, or mark the object absent.")
+            raise ProjectError("Only a link can be refused. Correct wrong masks, or mark the object absent.")
         self._links.refuse(span.link.link.id)
 
 

@@ -246,8 +246,9 @@ def _refuse_unread_changes(path: Path) -> None:
     beside = log_of(path)
     if beside.is_file() and beside.stat().st_size:
         raise ProjectError(
-            f"The latest changes of {path} are still in {beside.name}, which is not read in a folder that cannot be written. "
-            "Copy both files into one that can, and open the copy."
+            f"The latest changes of {path} are still in {beside.name}, which cannot be read, because the folder "
+            f"cannot be written. "
+            "Copy both files to another folder, and open the copy."
         )
 
 

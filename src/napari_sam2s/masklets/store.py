@@ -165,7 +165,7 @@ class Store:
             if self._held.lost:
                 raise ProjectError(
                     f"{self.path} was removed or replaced while it was open, perhaps by a program that synchronises folders: "
-                    "nothing more can be kept in it. Close it, look at what lies there now, and open that."
+                    "changes can no longer be saved. Close it, and open the file that is there now."
                 )
             try:
                 self.db.execute("BEGIN IMMEDIATE")
@@ -184,8 +184,8 @@ class Store:
                 self.forget()
                 if isinstance(error, sqlite3.DatabaseError):
                     raise ProjectError(
-                        f"{self.path.name} could not be written ({error}); what was there before is untouched. Make room on "
-                        "the disk, or look at what else uses the file, and try again."
+                        f"{self.path.name} could not be written ({error}); its earlier content is unchanged. Make room on "
+                        "the disk, or close other programs that use the file. Then try again."
                     ) from error
                 raise
             frames, everything = sorted(self._frames_to_tell), self._tell_everything

@@ -114,7 +114,7 @@ class VideoReference:
         shape, ours = _shape(video), self._store.shape
         if shape[1:] != ours[1:]:
             raise ProjectError(
-                f"A video of {shape[1]} x {shape[2]} cannot stand in for one of {ours[1]} x {ours[2]}: the masks "
+                f"A video of {shape[1]} x {shape[2]} cannot replace one of {ours[1]} x {ours[2]}: the masks "
                 "would not fit. Start a new project for it."
             )
         known = "UNION ALL".join(
@@ -124,8 +124,8 @@ class VideoReference:
         last = self._store.rows(f"SELECT max(frame) FROM ({known} UNION ALL {phases})")[0][0]
         if last is not None and last >= shape[0]:
             raise ProjectError(
-                f"The video has {counted(shape[0], 'frame')}, but the project knows something of frame {last}: it cannot stand"
-                f" in for one of {counted(ours[0], 'frame')}. Give the whole recording."
+                f"The video has {counted(shape[0], 'frame')}, but the project has data on frame {last}: it cannot"
+                f" replace a video of {counted(ours[0], 'frame')}. Give the whole recording."
             )
         with self._store.transaction() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts_of(video, self._store.path).items())
@@ -164,7 +164,7 @@ def facts_of(video: Any, project: Path) -> dict[str, Any]:
         "video_relative": None if whole is None else _kept(_from(project.parent, whole)),
     }
     if (wrong := unsound_fact(facts)) is not None:
-        raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which cannot be: correct that first.")
+        raise ProjectError(f"The video says that its {wrong} is {facts[wrong]!r}, which is impossible: correct that first.")
     return facts
 
 

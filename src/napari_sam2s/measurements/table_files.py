@@ -18,7 +18,7 @@ ENDINGS = (".csv", ".parquet")
 def check_target(path: Path | str) -> Path:
     """Return the file of a table, if one can be written under that name and none is there (unless it may be replaced).
 
-    Raises :class:`FormatError` if that cannot be.
+    Raises :class:`FormatError` if, which is impossible.
     """
     path = Path(path).expanduser()
     if path.suffix.lower() not in ENDINGS:

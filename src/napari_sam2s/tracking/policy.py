@@ -85,7 +85,8 @@ def find_policy(memory: str | MemoryPolicy, metadata: Mapping[str, Any], most_re
         raise TrackingError(f"There is no memory policy {memory!r}; choose one of {sorted(POLICIES)}.")
     if policy.short_term > most_recent:
         raise TrackingError(
-            f"The memory policy {policy.name!r} keeps {counted(policy.short_term, 'recent frame')}, but the network tells only "
+            f"The memory policy {policy.name!r} keeps {counted(policy.short_term, 'recent frame')}, but the "
+            f"network can tell only "
             f"{most_recent} apart: take a short_term of 1 to {most_recent}."
         )
     return policy

@@ -280,15 +280,19 @@ def _check_alike(run: Run, now: Mapping[str, Any]) -> None:
     then = run.provenance
     if then.get("model_hash") and then["model_hash"] != now["model_hash"]:
         raise TrackingError(
-            f"Run {run.id} was made with other weights than {then['model']} has now: use those, or track again from a prompt."
+            f"Run {run.id} was made with other weights than {then['model']} has now: use the earlier weights, or "
+            f"track again from a prompt."
         )
     if bool(then.get("crop")) != bool(now.get("crop")):
         crop = "in crops that follow the objects" if then.get("crop") else "in the whole frame"
-        raise TrackingError(f"Run {run.id} tracked {crop}: resume it so (`napari-sam2s resume` does), or track from a prompt.")
+        raise TrackingError(
+            f"Run {run.id} tracked {crop}: resume it like that (`napari-sam2s resume` does), or track from a prompt."
+        )
     for name in ("image_size", "mode", "precision"):
         if name in then and then[name] != now[name]:
             raise TrackingError(
-                f"Run {run.id} was made with {name} {then[name]}, this tracker has {now[name]}: take the same, or track again "
+                f"Run {run.id} was made with {name} {then[name]}, but this tracker has {now[name]}: use the same "
+                f"value, or track again "
                 "from a prompt."
             )
     speed = then.get("speed")

@@ -202,7 +202,7 @@ class Tracker:
         """
         prompt = make_prompt(1, frame, self.shape, points=points, labels=labels, box=box)
         if prompt.box is None and not any(prompt.labels):
-            raise PromptError("Negative points alone say where nothing is: add a positive point or a box.")
+            raise PromptError("Negative points do not say where the object is: add a positive point or a box.")
         return self._candidates(prompt)
 
     def _candidates(self, prompt: Prompt) -> list[Candidate]:

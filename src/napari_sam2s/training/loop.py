@@ -157,7 +157,8 @@ class TrainingRun:
         """
         if ordered is not None and (self.step or self.learner.process[1] > 1):
             raise TrainingError(
-                "A run paced by the clock is a single process and cannot be resumed. Use a new folder and no launcher."
+                "A run with a fixed time (--within) is a single process and cannot be resumed. Use a new folder and "
+                "no launcher."
             )
         self.one_sitting = ordered is not None
         if self.main:

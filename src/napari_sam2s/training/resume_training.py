@@ -45,12 +45,13 @@ def check_same(path: Path, state: Mapping[str, Any], config: TrainingConfig, mod
     """
     if state.get("clocked"):
         raise TrainingError(
-            f"{path} belongs to a run paced by the clock, which cannot be resumed. Choose another folder; give the model.pt "
+            f"{path} belongs to a run with a fixed time (--within), which cannot be resumed. Choose another "
+            f"folder; give the model.pt "
             "beside it as init to train it further."
         )
     before = {**_config_before(path, state), "seed": state["seed"], "model": state["name"]}
     if difference := _difference(before, config, state["step"]):
-        raise TrainingError(f"{path} belongs to another run ({difference}): undo that, or use another folder.")
+        raise TrainingError(f"{path} belongs to another run ({difference}): undo this change, or use another folder.")
     names, embeddings = _classes_before(path, state)
     if names is None or model.semantic is None:
         return

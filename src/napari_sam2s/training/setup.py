@@ -117,10 +117,10 @@ def check_given(option: str, paths: Sequence[Path], family: str, wanted: Collect
     """
     for path in paths:
         if not path.exists():
-            raise TrainingError(f"There is no {path}, which --{option} names.")
+            raise TrainingError(f"--{option}: there is no {path}.")
     if paths and family not in wanted:
         table = "[families]" if use == "learned from" else "[validation]"
-        warnings.warn(f"Nothing of --{option} is {use}: {table} of the configuration has no {family!r}.", stacklevel=3)
+        warnings.warn(f"--{option} is not used, because {table} of the configuration has no {family!r}.", stacklevel=3)
 
 
 def _name_classes(model: SAM2S, config: TrainingConfig) -> None:

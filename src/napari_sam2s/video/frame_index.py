@@ -305,7 +305,7 @@ def _lost_within(packets: Packets, pts: NDArray[np.int64], first: Probe) -> list
     seconds, count = float((pts[place] - pts[0]) * first.time_base), len(packets.torn)
     where = f"near frame {place} ({seconds:.2f} s)"
     where += f", and at {counted(count - 1, 'more place')}" if count > 1 else ""
-    return [f"Data of the file are lost {where}: frames are missing or damaged there."]
+    return [f"Data in the file are lost {where}: frames are missing or damaged there."]
 
 
 def cache_folder() -> Path:

@@ -65,7 +65,8 @@ def _part(script: Path, name: str) -> Path:
         raise VideoError(f"{script} names {name}, which is not a file here: copy all parts beside it.")
     if not SAFE.fullmatch(name):
         raise VideoError(
-            f"{script} names {name!r}; ffmpeg takes names of letters, digits and . _ - from such a script, beside it or in "
+            f"{script} names {name!r}; ffmpeg accepts only letters, digits and . _ - in such names, for files "
+            f"beside the script or in "
             "folders there: rename it."
         )
     if _kind(part) is not None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROMPTS: dict[PromptSource, str] = {
     "project": "clicks in the video's project",
     "masks": "a picture VIDEO_frame0.png beside it",
-    "first-labels": "the first masks in VIDEO_labels.tif",
+    "first-labels": "the first mask of each object in VIDEO_labels.tif",
 }
 COLUMNS = ("video", "state", "frames", "frames/s", "note")
 FOLDER, START, PAUSE = "Choose a folder ...", "Track all", "Pause"
@@ -70,7 +70,7 @@ class BatchWidget(QWidget):
         self.workers.setRange(0, MOST_WORKERS)
         self.workers.setSpecialValueText("automatic")
         self.workers.setToolTip("How many videos at once on this machine; automatic is one for every two cores.")
-        tip = "Track what is missing in each video, each into its own project. Press again to pause them all."
+        tip = "Track all videos that are not finished, each into its own project. Press again to pause them all."
         self.button = button(START, self.start_or_pause, tip, STRONG)
         self.table = plain_table(COLUMNS, "Each video has a project of its own, beside it.")
         self.table.horizontalHeader().setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)

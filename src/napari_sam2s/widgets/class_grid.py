@@ -31,7 +31,7 @@ class ClassGrid(QWidget):
         for n, one in enumerate(self.buttons):
             one.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the canvas keeps the keyboard
             one.setMinimumWidth(1)
-            one.setToolTip("A class: the next click makes an object of it.")
+            one.setToolTip("A class: the next click adds an object of this class.")
             one.clicked.connect(lambda _checked=False, n=n: self.take(n))
             grid.addWidget(one, n // IN_A_ROW, n % IN_A_ROW)
             title = f"an object of class {n + 1} of the list"
@@ -74,4 +74,4 @@ class ClassGrid(QWidget):
                 text = f"{n + 1} {self._names[n]}"
                 one.setText(one.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(room, 20)))
                 key = self._keys.key(ACTION.format(n + 1))
-                one.setToolTip(f"{self._names[n]} ({key}): the next click makes an object of it.")
+                one.setToolTip(f"{self._names[n]} ({key}): the next click adds an object of this class.")

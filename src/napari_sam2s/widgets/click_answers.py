@@ -130,7 +130,7 @@ class ClickAnswers(QObject):
             return ""
         where_it_is = any(p.box is not None or 1 in p.labels for p in project.prompts(object_id, frame))
         if entry.mask.area == 0 and where_it_is:
-            return "The model found nothing here. Click again, draw a box, or paint the mask."
+            return "The model found no object here. Click again, draw a box, or paint the mask."
         if entry.mask.area > MOST * project.shape[1] * project.shape[2]:
             return f"This is most of the picture. If it is the background, {self._keys.key('undo')} takes it back."
         if entry.mask.area and entry.scores is not None and entry.scores.iou < UNSURE_ANSWER:
@@ -165,9 +165,9 @@ class ClickAnswers(QObject):
         waiting = len({i for _, i, _ in pairs}) - 1
         others = " and ".join(names[other] for _, i, other in pairs if i == mine)
         return (
-            f"{names[mine]} also covers {others}. What both cover: {key('take_shared')} makes it {names[mine]}, "
-            f"{key('give_shared')} {others}, {key('keep_shared')} both."
-            + (f" {waiting} more to decide after it." if waiting else "")
+            f"{names[mine]} also covers {others}. Who gets the shared pixels? {key('take_shared')}: {names[mine]}, "
+            f"{key('give_shared')}: {others}, {key('keep_shared')}: both."
+            + (f" {waiting} more to decide after this." if waiting else "")
         )
 
     # Other answers
@@ -288,8 +288,8 @@ class ClickAnswers(QObject):
         names = {o.id: o.name for o in session.project.objects}
         if loser not in masks or not (left := without(masks, loser, *winners)).any():
             undo = self._keys.key("undo")
-            session.tell(f"Nothing would be left of {names[loser]}. Remove that object, or undo the click ({undo}).")
+            session.tell(f"{names[loser]} would have no pixels left. Remove that object, or undo the click ({undo}).")
             return False
-        self._done[loser] = f"{names[loser]} leaves what both cover to {' and '.join(names[i] for i in winners)}."
+        self._done[loser] = f"{names[loser]} gives the shared pixels to {' and '.join(names[i] for i in winners)}."
         session.replace_prompts(loser, frame, (Prompt(loser, frame, mask=left),), "share pixels")
         return True

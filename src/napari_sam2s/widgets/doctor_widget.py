@@ -29,7 +29,7 @@ class DoctorWidget(QWidget):
         self.text.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)  # it is a table
         self.text.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         self.again = button("Check again", self.check, "Run all checks again. They take about ten seconds.")
-        copy = button("Copy", self.copy, "Copy the text for an issue. It holds no personal paths.")
+        copy = button("Copy", self.copy, "Copy the text for an issue. Personal paths are shortened in the copy.")
         stacked((self.text, 1), side_by_side(self.again, copy), into=self, margins=True)
         self.found.connect(self._show)
         self._watcher = CloseWatcher(self, self.let_go)
@@ -62,7 +62,7 @@ class DoctorWidget(QWidget):
     def _write(self) -> None:
         """Write the table as wide as the window is; what is longer goes on in its own column."""
         columns = self.text.viewport().width() // max(1, self.text.fontMetrics().horizontalAdvance("x")) - 2
-        text = as_text(self._findings, columns=columns)
+        text = as_text(self._findings, columns=columns, paths=True)
         self.text.setPlainText(f"{text.rpartition(chr(10) * 2)[0]}\n\nChecking ..." if self._checking else text)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

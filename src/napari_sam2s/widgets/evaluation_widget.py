@@ -38,7 +38,7 @@ COLUMNS = {  # and what they say
     "F": "Agreement of the outlines, in percent.",
     "Dice": "Dice coefficient, in percent.",
     "lost": "The longest time it was lost, in frames.",
-    "back": "How often it was found again when it came back.",
+    "back": "How often the model found it again when it came back.",
     "worst": "The frame on which it is worst. Click the row to see it.",
 }
 FOLDER = "folder ..."
@@ -86,11 +86,11 @@ class EvaluationWidget(QWidget):
         self.truth: Any = create_widget(annotation=Labels, label="ground truth")
         self.skip = menu(
             ("ends", "prompt", "none"),
-            "Frames that do not count: the first and the last; the first, where the prompt was; none.",
+            "Frames that are not scored: the first and the last; the first, which has the prompt; or none.",
         )
         self.late = menu(
             ("first-seen", "own-clip", "all"),
-            "From when an object counts: seen in either; from its first frame in the truth; always.",
+            "Where an object's score starts: first seen on either side; first seen in the truth; or frame 0.",
         )
         self.surface = QDoubleSpinBox()
         self.surface.setRange(0, 100)
@@ -145,7 +145,7 @@ class EvaluationWidget(QWidget):
             return None
         prediction, truth = self.prediction.value, self.truth.value
         if prediction is None or (self.folder is None and (truth is None or prediction is truth)):
-            self._fail("Choose two different Labels layers: the masks to score, and the ground truth; or a folder of that.")
+            self._fail("Choose the masks to score and the ground truth: two different Labels layers, or a layer and a folder.")
             return None
         if self.folder is None and (sizes := [tuple(layer.data.shape) for layer in (prediction, truth)])[0] != sizes[1]:
             self._fail(f"{prediction.name} is {sizes[0]} and {truth.name} {sizes[1]} (T, Y, X). They must be of one size.")

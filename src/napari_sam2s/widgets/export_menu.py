@@ -100,7 +100,7 @@ class Exporter(QObject):
         if answer == QMessageBox.StandardButton.Yes:
             self.write(name, target, overwrite=True)
         else:
-            self._session.tell("Nothing was exported. What was there is unchanged.")
+            self._session.tell("Nothing was exported. Earlier files are unchanged.")
 
     def write(self, name: str, target: Path, *, overwrite: bool = False) -> None:
         """Write a format into a folder (or to a file, if it is one), in a thread; ask before an earlier export is replaced."""

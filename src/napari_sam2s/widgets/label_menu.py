@@ -81,8 +81,8 @@ class LabelMenu(QMenu):
         self._session.take_masks({f"{name} {i}": labels == i for i in ids})
         if twice:
             self._session.warn(
-                f"{twice} of {counted(len(ids), 'mask')} of {name} lie on objects you have: they are tracked twice."
-                " U takes all of them back, and the menu has the others alone."
+                f"{twice} of {counted(len(ids), 'mask')} of {name} lie on objects that you already have. Both are tracked now."
+                " U removes all of them. Then the menu offers the new ones alone."
             )
         then()
         self._session.activate_prompts()

@@ -229,4 +229,4 @@ class LayerSync:
             yield
         if not moved and str(layer.mode) == "pan_zoom":
             back = "the button New brings it back" if self.prompts is None else "select it in the list of layers"
-            self._user.tell(f"{layer.name} is selected, so this was no prompt. Clicks go to {PROMPTS}: {back}.")
+            self._user.tell(f"{layer.name} is selected, so this click was no prompt. Prompts go to {PROMPTS}: {back}.")

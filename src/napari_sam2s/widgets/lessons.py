@@ -109,7 +109,7 @@ class Lessons(QWidget):
             if (old := item.widget()) is not None:
                 old.deleteLater()
         for path in recent_projects():
-            open_it = button(f"Go on with {path.name}", partial(self.wants_project.emit, str(path)), str(path))
+            open_it = button(f"Continue {path.name}", partial(self.wants_project.emit, str(path)), str(path))
             self._below.addWidget(open_it)
 
     def _fill_steps(self, page: QWidget) -> None:
@@ -124,7 +124,7 @@ class Lessons(QWidget):
             text.setAlignment(Qt.AlignmentFlag.AlignTop)
             stacked(StepPicture(picture), text, into=column).addStretch()
             columns.append((column, 1))
-        close = button("Close", self.done.emit, "Show the table of objects. The key ? brings this back.")
+        close = button("Close", self.done.emit, "Show the table of objects. Press ? to see these steps again.")
         stacked(side_by_side(*columns), close, into=page).addStretch()
 
     def show_for(self, *, video: bool) -> None:

@@ -41,7 +41,7 @@ def advice(name: str, device: str) -> tuple[str, str]:
         tip.append(f"{entry.purpose[0].upper()}{entry.purpose[1:]}.")
         tip.append(f"{entry.parameters} parameters, input {entry.input_size} px, licence {entry.licence.short}.")
     if best and device == "cpu":
-        tip.append("Recommended without a GPU: trained on real video, for a seventh of the work of SAM 2.1 tiny.")
+        tip.append("Recommended without a GPU: trained on real video, with a seventh of the computation of SAM 2.1 tiny.")
     elif best:
         tip.append("Recommended with a GPU: trained on real video, the size that SAM2S was trained from.")
     if fast.startswith("about"):

@@ -148,7 +148,7 @@ class ModelPanel(QWidget):
             entries.append((chosen, Path(chosen).name))
         for d in (*DOWNLOADS.values(), *BY_HAND.values()):
             if d.name not in own:
-                get = f"download {d.megabytes} MB" if d.url else "to be fetched by hand"
+                get = f"download {d.megabytes} MB" if d.url else "download by hand"
                 entries.append((d.name, f"{d.name} ({get if find_local(d) is None else 'installed'})"))
         entries.append(("", "a file ..."))
         entries.sort(key=lambda entry: (entry[0] != BUILT_IN, entry[0] != recommended(self._device) or not entry[0]))

@@ -38,7 +38,7 @@ SWATCH, NAME, CLASS, FRAMES, LOCK, SHOW = range(len(COLUMNS))
 TIPS = {
     SWATCH: "The colour of its masks. Double-click to choose another.",
     NAME: "Double-click to rename.",
-    LOCK: "Ticked: nothing changes its masks, neither tracking nor the brush nor clicks.",
+    LOCK: "Ticked: its masks are locked. Tracking, the brush and clicks do not change them.",
     SHOW: "Ticked: its masks are shown.",
 }
 _READ_ONLY = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

@@ -150,7 +150,9 @@ class ObjectsPanel(QWidget):
         self.by_class = QPushButton("classes")
         self.by_class.setCheckable(True)
         self.by_class.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.by_class.setToolTip("Show a button for each of the first nine classes: the next click makes an object of it.")
+        self.by_class.setToolTip(
+            "Show a button for each of the first nine classes: the next click adds an object of this class."
+        )
         self.by_class.setChecked(bool(remembered("display", "class_buttons", False)))
         self.by_class.toggled.connect(self.grid.setVisible)
         self.by_class.toggled.connect(lambda shown: remember("display", class_buttons=shown))

@@ -213,14 +213,14 @@ class ReviewPanel(QWidget):
         """
         session, span = self._session, self.span
         if span is not None and span == self._answered and self._behind:
-            session.tell("That is answered. The next span is on its way.")
+            session.tell("This span is answered. The next one appears in a moment.")
             return None
         if span is None:
             session.tell(
                 f"Press {self._keys.key('review_next')} first: it goes to a span." if self.review else self.summary.text()
             )
         elif session.passing or not self._on_show(span):
-            self._go(said=f"Look first, then press {self._keys.key(action)} again. ")
+            self._go(said=f"Look at the masks first, then press {self._keys.key(action)} again. ")
             return None
         return span
 
@@ -272,7 +272,7 @@ class ReviewPanel(QWidget):
                 self.table.setCurrentCell(new, FRAMES)
         elif self._behind:  # that nothing was found before says nothing of these masks
             key = self._keys.key("review_next")
-            self._session.tell(f"The masks are still being looked through: press {key} again in a moment.")
+            self._session.tell(f"The masks are still being checked. Press {key} again in a moment.")
         else:
             self._session.tell(self.summary.text())
 

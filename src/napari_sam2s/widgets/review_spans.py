@@ -16,7 +16,7 @@ from napari_sam2s.wording import counted
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
 WORST, MILD = QColor("#e74c3c"), QColor("#f1c40f")
-NOTHING = "Nothing to review: no mask looks doubtful. Look through the video all the same: a wrong mask may look sure."
+NOTHING = "Nothing to review: no mask looks doubtful. Look through the video anyway: a wrong mask can have a high score."
 DIVISION: Kind = "falls in two"
 KIND_TITLES: dict[Kind, str] = {DIVISION: "divisions: falls in two"}
 
@@ -93,7 +93,7 @@ def confirmed_in(project: Project, object_id: int, span: ReviewSpan) -> list[int
 def summary_of(listed: Review, others: int) -> str:
     """Return how much there is to review, of what is listed; ``others`` are of other kinds than the chosen one."""
     if not listed:
-        return f"Nothing of this kind is left. Of other kinds: {others}." if others else NOTHING
+        return f"No span of this kind is left. Other kinds: {others}." if others else NOTHING
     text = f"{counted(len(listed), 'span')} to review, about {max(1, round(listed.minutes))} min"
     return text + (f" (the worst {SHOWN} are listed)" if len(listed) > SHOWN else "")
 

@@ -286,7 +286,7 @@ class SegmentWidget(QWidget):
         )
         project = self.session.project
         if project is not None and project.runs and len({p.frame for p in project.prompts(object_id)}) == OFTEN:
-            then += " Does it leave for a look-alike again and again? A larger model (menu 'model') mixes up less."
+            then += " Does it jump to a similar object again and again? Choose a larger model in the menu 'model'."
         if self.session.tracking:  # a run waited for the answer
             self.session.tell(f"{doubt} Tracking ...".lstrip())
         else:

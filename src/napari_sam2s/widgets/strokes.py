@@ -93,4 +93,4 @@ def lost_pixels(project: Project, frame: int, objects: Sequence[int]) -> str:
     """Say which objects lost pixels to what was painted over them."""
     names = " and ".join(project.objects.get(i).name for i in objects)
     one = len(objects) == 1
-    return f"{names} gave these pixels up on frame {frame}; {'its' if one else 'their'} other frames stay as they are."
+    return f"{names} lost these pixels on frame {frame}. {'Its' if one else 'Their'} other frames are unchanged."

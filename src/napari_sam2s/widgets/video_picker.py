@@ -61,7 +61,7 @@ class VideoPicker(QWidget):
         self.places.addAction("Begin a project in another place ...", self._begin_project)
         choose.setMenu(self.places)
         self.saved = QLabel("")
-        self.saved.setToolTip("Everything is saved at once. You may close napari at any time.")
+        self.saved.setToolTip("Everything is saved immediately. You can close napari at any time.")
         self.next_button = button(
             "next", self.open_next, "Open the next video of the folder in place of this one; the list of classes stays."
         )
@@ -136,7 +136,7 @@ class VideoPicker(QWidget):
         if layers is not None and not self._let_go and not self._video_removed and not layers.whole:
             layers.activate_prompts()
             self._session.notify(
-                f"{name} shows what the project keeps, so it is back. Its eye hides it, Remove deletes an object."
+                f"{name} is back, because it shows the project. Hide it with its eye. Delete an object with Remove."
             )
 
     def _let_go_of_removed(self) -> None:
@@ -277,7 +277,7 @@ class VideoPicker(QWidget):
         self.project.setText(otherwise if path is None else path.name)
         self.saved.setText("" if path is None else "saved")
         self.project.setToolTip(
-            "Everything is saved here at once." if path is None else f"Everything is saved at once in {path}."
+            "Everything is saved here immediately." if path is None else f"Everything is saved immediately in {path}."
         )
 
     def _open_project(self) -> None:
@@ -296,7 +296,7 @@ class VideoPicker(QWidget):
         path = Path(chosen)
         path = path if path.suffix == ENDING else path.with_name(path.name + ENDING)
         if path.exists():
-            self._session.tell(f"{path.name} is there already, and is opened.")
+            self._session.tell(f"{path.name} already exists. It is open now.")
         note_folder(self._session.viewer, str(path))
         self.use_project(path)
 
