@@ -6,7 +6,7 @@ from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_sam2s.widgets.notifications import SPINNER_PERCENT, show_news
+from napari_sam2s.widgets.notifications import SPINNER_PERCENT, let_end, show_news
 
 
 class Counted(QObject):
@@ -51,3 +51,21 @@ def test_a_notice_takes_the_place_of_the_one_before(qtbot, monkeypatch):
     notices = [n for n in window.findChildren(NapariQtNotification) if n.isVisible()]
     assert [n.message.text() for n in notices] == ["second"]
     notices[0].close()
+
+
+def test_a_notice_of_a_window_in_the_background_goes_by_itself_and_takes_no_core(qtbot):
+    """As after a run of an hour: napari leaves its timer at 0 ms, so a pointer that came and went cost a core from then on."""
+    window = QWidget()
+    qtbot.addWidget(window)
+    window.show()
+    window.isActiveWindow = lambda: False
+    notice = NapariQtNotification("Tracking finished.", "info", parent=window)
+    notice.show()
+    fired = []
+    notice.timer.timeout.connect(lambda: fired.append(1))
+    assert notice.timer.interval() == 0
+    let_end()
+    notice.timer.setInterval(notice.timer.interval() // 40)
+    with qtbot.waitSignal(notice.destroyed):
+        notice.leaveEvent(None)
+    assert len(fired) == 1

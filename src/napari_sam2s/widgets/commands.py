@@ -6,9 +6,9 @@ import weakref
 from typing import Any
 
 import napari
-from napari.utils.notifications import show_info
 
 from napari_sam2s.widgets.keys import Keys
+from napari_sam2s.widgets.notifications import show_info
 
 OPEN: weakref.WeakSet[Keys] = weakref.WeakSet()  # of the widgets that are open
 

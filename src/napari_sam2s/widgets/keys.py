@@ -8,8 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
-
+from napari_sam2s.widgets.notifications import show_warning
 from napari_sam2s.widgets.settings import section
 
 if TYPE_CHECKING:

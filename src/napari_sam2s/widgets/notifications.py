@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 from napari.utils import progress
-from napari.utils.notifications import show_error, show_info, show_warning
+from napari.utils.notifications import show_error as napari_error
+from napari.utils.notifications import show_info as napari_info
+from napari.utils.notifications import show_warning as napari_warning
 from qtpy.QtWidgets import QApplication, QLabel, QStatusBar, QWidget
 
 NEWS = "napari_sam2s_news"  # a property of our notices
@@ -20,6 +22,38 @@ def notices(window: QWidget | None) -> list[Any]:
     from napari._qt.dialogs.qt_notification import NapariQtNotification
 
     return [] if window is None else window.findChildren(NapariQtNotification)
+
+
+def show_info(message: str) -> None:
+    """Show a message in napari's corner."""
+    napari_info(message)
+    let_end()
+
+
+def show_warning(message: str) -> None:
+    """Show a warning in napari's corner."""
+    napari_warning(message)
+    let_end()
+
+
+def show_error(message: str) -> None:
+    """Show an error in napari's corner."""
+    napari_error(message)
+    let_end()
+
+
+def let_end() -> None:
+    """Have notices that came while their window was not the active one end, too, four seconds after a pointer has left them.
+
+    napari 0.9 leaves their timers at 0 ms, again and again: once the pointer has been over one, or a later one has gone, its
+    window spends a whole core on them, which halves the speed of tracking.
+    """
+    for window in QApplication.topLevelWidgets():
+        for shown in notices(window):
+            if shown.timer.interval() == 0:
+                shown.timer.setInterval(shown.DISMISS_AFTER)
+                shown.timer.setSingleShot(True)
+                shown.timer.timeout.connect(shown.close_with_fade)
 
 
 def show_news(window: QWidget | None, message: str) -> None:

@@ -38,6 +38,9 @@ def withdraw_offer(viewer: Any) -> None:
 
 
 def _let_it_stay(viewer: Any) -> None:
+    from napari_sam2s.widgets.notifications import let_end  # which needs Qt; a reader does not
+
+    let_end()
     for shown in _shown(viewer):
         shown.source_label.hide()  # napari's own class, which tells nobody anything
         shown.geom_anim.stop()

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.utils.notifications import show_error
 from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_sam2s.errors import Sam2sError
 from napari_sam2s.widgets.layout import open_widget
+from napari_sam2s.widgets.notifications import show_error
 from napari_sam2s.widgets.project_location import ENDING
 from napari_sam2s.widgets.settings import PLUGIN
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image, Layer
-from napari.utils.notifications import show_warning
 from npe2 import PluginManager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QToolButton, QWidget
@@ -20,6 +19,7 @@ from napari_sam2s.widgets.form_parts import ShortenedLabel, button, side_by_side
 from napari_sam2s.widgets.label_menu import labels_on_show
 from napari_sam2s.widgets.napari_reader import PROJECT_KEY, find_video, get_reader
 from napari_sam2s.widgets.next_video import next_video
+from napari_sam2s.widgets.notifications import show_warning
 from napari_sam2s.widgets.project_location import ENDING, beside, place_in, project_path
 from napari_sam2s.widgets.project_worker import ProjectWorker
 from napari_sam2s.widgets.recent_projects import note_recent
