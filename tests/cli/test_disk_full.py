@@ -149,7 +149,7 @@ def test_a_run_that_filled_the_disk_is_resumed_when_there_is_room(small_disk, tm
     leave(small_disk, 900_000)
     told = say(["track", str(film), "--mask", f"0,{mask}", "--image-size", "256", "--out", str(out)])
     assert told["code"] == 2, told
-    command = re.search(r"its earlier content is unchanged\. Make room.* Resume it with: (napari-sam2s.*)$", told["err"].strip())
+    command = re.search(r"earlier content is unchanged\. Make room.* Resume it with: (napari-sam2s.*)$", told["err"].strip())
     (small_disk / "ballast").unlink()
     assert say(command[1].split()[1:])["code"] == 0
     with Project.open(out, mode="r") as project:

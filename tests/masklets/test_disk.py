@@ -74,7 +74,7 @@ def test_helper_files_on_a_full_disk(small_disk, project, monkeypatch):
             ballast.write(bytes(4096))
     before = sorted(small_disk.iterdir())
     with pytest.raises(
-        ProjectError, match=r"(?m)cannot be written \(No space left on device\): make room on its disk, or choose another disk\.$"
+        ProjectError, match=r"(?m)be written \(No space left on device\): make room on its disk, or choose another disk\.$"
     ):
         Project.open(path)
     with pytest.raises(ProjectError, match="make room"):
