@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+from tests.hands import desktop
 
 NAME, FRAMES = 1, 3  # columns of the table of objects
 
@@ -415,3 +421,24 @@ def test_the_console_beside_the_timeline_has_room_and_gives_it_back(hand):
         hand.until("not viewer.window._qt_viewer.dockConsole.isVisible()")
         hand.rest(0.4)
         assert hand.ask(timeline) == before
+
+
+@pytest.mark.parametrize("place", ["widget.objects_panel.table", "widget.status", "widget.timeline"])
+def test_a_file_that_is_dropped_on_the_panel_is_opened(hand, tmp_path, request, place):
+    labels = np.zeros((16, 270, 480), np.int32)
+    labels[:, 100:150, 200:300] = 3
+    np.save(tmp_path / "cells.npy", labels)
+    corner = hand.place(20, 20)
+    program = [sys.executable, str(Path(desktop.__file__).with_name("file_manager.py")), str(tmp_path / "cells.npy")]
+    files = subprocess.Popen([*program, *map(str, corner)], env=hand.desktop.environment)
+    request.addfinalizer(files.wait)
+    request.addfinalizer(files.terminate)
+    ids = ["xdotool", "search", "--onlyvisible", "--pid", str(files.pid)]
+    desktop.wait_for(lambda: subprocess.run(ids, env=hand.desktop.environment, capture_output=True).stdout, "a window")
+    hand.rest(0.3)
+    hand.drag([corner[0] + 10, corner[1] + 10], hand.middle(place))
+    hand.rest(0.3)
+    hand.let_go()
+    hand.until("'cells' in viewer.layers", patience=20)
+    hand.until("widget.status.text() == \"cells holds masks. 'From layer' makes prompts of them.\"", patience=20)
+    hand.ask("viewer.layers.remove('cells')\nanswer = 1")

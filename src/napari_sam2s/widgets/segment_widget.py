@@ -16,6 +16,7 @@ from napari_sam2s.widgets.click_pictures import ClickPictures
 from napari_sam2s.widgets.close_watcher import CloseWatcher
 from napari_sam2s.widgets.console import SESSIONS
 from napari_sam2s.widgets.export_menu import Exporter
+from napari_sam2s.widgets.file_drops import FileDrops
 from napari_sam2s.widgets.form_parts import button, quiet_timer, side_by_side, wrapped
 from napari_sam2s.widgets.help_overlay import Help
 from napari_sam2s.widgets.keyboard import KeyboardKeeper
@@ -98,6 +99,8 @@ class SegmentWidget(QWidget):
         self.keyboard = KeyboardKeeper(napari_viewer, self)
         self.phases_panel.typed.connect(self.keyboard.give_back)
         self._watcher = CloseWatcher(self, self.let_go)
+        for dock in (self, self.timeline):
+            FileDrops(dock, napari_viewer)
         commands.OPEN.add(self.keys)
         SESSIONS.add(session)
         withdraw_offer(napari_viewer)

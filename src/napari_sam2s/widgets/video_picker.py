@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import ComboBox
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from npe2 import PluginManager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QToolButton, QWidget
@@ -83,10 +83,15 @@ class VideoPicker(QWidget):
 
     # Among the layers
 
-    def _second(self, layer: Image) -> str:
-        """Return what can be done with a layer that was added beside the video."""
+    def _second(self, layer: Image | Labels) -> str:
+        """Return what can be done with a layer that was added beside the video; nothing for labels without masks here."""
         project = self._session.project
-        if project is not None and labels_on_show(self._session.viewer, layer, project.shape[1:]) is not None:
+        labels = None if project is None else labels_on_show(self._session.viewer, layer, project.shape[1:])
+        if isinstance(layer, Labels):
+            return (
+                f"{layer.name} holds masks. 'From layer' makes prompts of them." if labels is not None and labels.any() else ""
+            )
+        if labels is not None:
             return f"{layer.name} looks like masks. 'From layer' makes prompts of them."
         return f"{layer.name} is open, too. Choose it in the menu 'video' to work on it."
 
@@ -100,9 +105,10 @@ class VideoPicker(QWidget):
             self._pick(self.video.value)
         if event is not None and self._session.image is not before:
             self._taken_on_insert = self._session.image
-        elif event is not None and before is not None and isinstance(event.value, Image) and event.value.ndim >= 3:
+        elif event is not None and before is not None and (isinstance(event.value, Labels) or _is_video(event.value)):
             tell = self._session.notify if self._session.tracking else self._session.tell  # a run says something else at once
-            tell(self._second(event.value))
+            if text := self._second(event.value):
+                tell(text)
 
     def _layer_chosen(self, event: Any) -> None:
         """Choose the prompts instead of a video that was just added.
@@ -306,3 +312,7 @@ def _choice_of_layers(layers: Any) -> Any:
     choice: Any = ComboBox(choices=lambda _: [layer for layer in layers if isinstance(layer, Image)])
     choice.native.setToolTip("The image layer to segment: time (or z), y, x, grey or colour.")
     return choice
+
+
+def _is_video(layer: Any) -> bool:
+    return isinstance(layer, Image) and layer.ndim >= 3
