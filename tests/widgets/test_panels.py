@@ -179,6 +179,7 @@ def test_what_is_doubted_is_pointed_out_in_the_picture_and_one_kind_can_be_liste
 
 def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_what_is_tracked_next(desk):
     widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
+    widget.objects_panel.chooser.take("cells")
     project.write_masks([(t, 2, block(150, 300 - t) | block(20, 340), GOOD) for t in range(10, 15)])
     desk.show(panel)
     widget.refresh()

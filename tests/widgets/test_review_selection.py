@@ -174,6 +174,11 @@ def test_a_division_is_asked_for_where_it_can_be_seen_and_nothing_is_answered_wh
     assert not any(each.isEnabled() for each in answers)
     panel.next()
     assert widget.session.frame in (12, 13)
+    assert widget.status.text().endswith("If one part is something else, right-click that part."), "instruments do not divide"
+    assert panel._division.isHidden()
+    widget.objects_panel.chooser.take("cells")
+    panel.next()
+    assert widget.status.text().startswith("That was the last span. Again from the worst: Frames 12 to 14, hand")
     assert "If it divided, Shift-D" in widget.status.text()
     assert all(each.isEnabled() for each in answers)
 
@@ -191,3 +196,66 @@ def test_nothing_to_review_is_not_said_of_masks_that_nobody_has_looked_through(d
     show(desk, 1)
     desk.press(Qt.Key.Key_J)
     assert widget.status.text().startswith("Frames 18 to 20, hand:")
+
+
+@pytest.fixture
+def overlap(desk):
+    """The hand lies over a third of the cup on frames 4 to 8, and over all of it on frame 7."""
+    project = desk.widget.session.project
+    project.write_masks([(t, 1, square(20), Scores(0.9, 6.0)) for t in range(24)])
+    places = {**dict.fromkeys(range(24), 90), **dict.fromkeys(range(4, 9), 60), 7: 20}
+    project.write_masks([(t, 2, square(y), Scores(0.9, 6.0)) for t, y in places.items()])
+    show(desk, 1)
+    return desk
+
+
+def test_of_two_that_overlap_the_chosen_one_is_in_front_while_the_row_is_on_show(overlap):
+    session, project = overlap.widget.session, overlap.widget.session.project
+    overlap.press(Qt.Key.Key_J)
+    for row in (1, 0):
+        overlap.widget.objects_panel.table.setCurrentCell(row, 1)
+    layer = session.layers.objects
+    shown = layer.data.frame(session.frame)
+    assert (shown == 1).sum() == square(20).sum(), "all of the cup, though the hand is below it in the table"
+    assert overlap.widget.status.text() == (
+        "cup is in front. Who gets the shared pixels? T: cup, Shift-T: hand, O: both. Q: cup is not there."
+    )
+    session.choose(2)
+    assert (layer.data.frame(session.frame) == 2).sum() == square(60).sum()
+    session.choose(1)
+    session.go_to(12)
+    session.go_to(4)
+    assert (layer.data.frame(4) == 1).sum() == square(20).sum()
+    assert (project.labels[4] == 1).sum() == (square(20) & ~square(60)).sum(), "exports and scores follow the table"
+    session.go_to(9)
+    assert layer.data.front is None
+
+
+@pytest.mark.parametrize(("key", "modifier", "winner"), [(Qt.Key.Key_T, None, 1), (Qt.Key.Key_T, SHIFT, 2)])
+def test_the_shared_pixels_of_all_frames_go_to_one_by_key(overlap, key, modifier, winner):
+    project = overlap.widget.session.project
+    overlap.press(Qt.Key.Key_J)
+    overlap.widget.session.choose(1)
+    overlap.press(key, *([] if modifier is None else [modifier]))
+    overlap.settle()
+    loser = 3 - winner
+    for t in (4, 5, 6, 8):
+        whole = {1: square(20), 2: square(60)}
+        np.testing.assert_array_equal(project.mask(t, winner), whole[winner])
+        np.testing.assert_array_equal(project.mask(t, loser), whole[loser] & ~whole[winner])
+    np.testing.assert_array_equal(project.mask(7, loser), square(20), "nothing of it would be left: it keeps its mask")
+    said = f"{('cup', 'hand')[loser - 1]} would have no pixels left on frames 7. It keeps its mask there."
+    overlap.wait(lambda: said in overlap.widget.status.text())
+    project.undo()
+    np.testing.assert_array_equal(project.mask(5, loser), {1: square(20), 2: square(60)}[loser], "one step")
+
+
+def test_both_keep_what_they_share_and_without_a_row_the_key_says_what_it_is_for(overlap):
+    project = overlap.widget.session.project
+    overlap.press(Qt.Key.Key_J)
+    assert "Who gets the shared pixels? T: " in overlap.widget.status.text()
+    overlap.press(Qt.Key.Key_O)
+    overlap.wait(lambda: overlap.widget.review_panel.table.rowCount() == 0)
+    assert (project.masks.confirmed_frames(1), project.masks.confirmed_frames(2)) == ([4, 5, 6, 7, 8],) * 2
+    overlap.press(Qt.Key.Key_T)
+    assert "There is nothing to decide." in overlap.widget.status.text()

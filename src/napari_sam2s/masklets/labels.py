@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class LabelView:
         self._before_write, self._refused = before_write, refused
         self._cache: dict[int, NDArray[Any]] = {}
         self._stamp = -1
+        self._front: int | None = None
 
     def watched(
         self, before_write: Callable[[int], object], refused: Callable[[ProjectError], bool] | None = None
@@ -55,6 +57,17 @@ class LabelView:
         What cannot be painted is given to ``refused``, which says whether it has told the user; otherwise it is raised.
         """
         return LabelView(self._store, self._objects, self._masks, self._writer, before_write, refused)
+
+    @property
+    def front(self) -> int | None:
+        """The object that this view alone draws over all others, to look at what they hide; ``None``: the table's order."""
+        return self._front
+
+    @front.setter
+    def front(self, object_id: int | None) -> None:
+        if object_id != self._front:
+            self._front = object_id
+            self._cache.clear()
 
     @property
     def path(self) -> Path:
@@ -101,6 +114,8 @@ class LabelView:
 
     def _drawn(self, index: int) -> NDArray[Any]:
         shown = [o for o in self._objects if o.visible]
+        highest = max((o.order for o in shown), default=0)
+        shown = [replace(o, order=highest + 1) if o.id == self._front else o for o in shown]
         ids = {o.id for o in shown}
         masks = {e.object_id: e.mask for e in self._masks.entries(index) if e.mask.area and e.object_id in ids}
         return label_image(masks, shown, self.shape[1:], self.dtype)

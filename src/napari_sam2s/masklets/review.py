@@ -228,9 +228,9 @@ def _reasons(
         here = np.flatnonzero(which == n)
         worst = here[np.argmax(severity[here])]
         kind, count = several[n].kind, len(here)
-        text = _WORDS[kind].format(float(value[worst]))
+        shown = here[0] if kind == "falls in two" else worst  # a division is seen where it begins
+        text = _WORDS[kind].format(float(value[shown]))
         if count > 1 and kind != "re-entry":
             text += f" ({counted(count, 'frame')})"
-        shown = here[0] if kind == "falls in two" else worst  # a division is seen where it begins
         reasons.append(Reason(kind, int(frames[shown]), count, float(severity[worst]), text))
     return sorted(reasons, key=lambda r: -r.severity)

@@ -104,6 +104,29 @@ class TrackEditor:
         masks = [m for i in (source, target) if (m := self._masks.one(frame, i)) is not None]
         return rle.encode(masks[0] if len(masks) == 1 else masks[0] | masks[1])
 
+    def give_shared(self, winner: int, loser: int, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
+        """Take from one object the pixels that another one has as well.
+
+        Returns
+        -------
+        The frames on which that was done, and those on which nothing would be left of the loser: there it keeps its mask.
+        """
+        stop = self.check_span(start, stop, winner, loser)
+        rows: list[tuple[int, int, rle.Mask, None]] = []
+        kept: list[int] = []
+        for t in self._masks.known(loser, start, stop):
+            mine, theirs = self._masks.one(t, loser), self._masks.one(t, winner)
+            if mine is None or theirs is None or not (mine & theirs).any():
+                continue
+            if (left := mine & ~theirs).any():
+                rows.append((t, loser, rle.encode(left), None))
+            else:
+                kept.append(t)
+        if rows:
+            with self._store.step(f"give the shared pixels to {winner}"):
+                self._writer.write(rows, origin="painted")
+        return [row[0] for row in rows], kept
+
     def delete(self, object_id: int, start: int = 0, stop: int | None = None) -> None:
         """Forget the masks and prompts of an object on a span: it is unseen there."""
         stop = self.check_span(start, stop, object_id)

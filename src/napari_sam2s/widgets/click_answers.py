@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -60,6 +61,7 @@ class ClickAnswers(QObject):
         self._choosing = 0  # so many of the prompts that are answered next are choices of ours
         self._presses: dict[tuple[int, int], int] = {}  # of the key, for an object and frame whose answers are on their way
         self._shares: list[tuple[int, int, int]] = []  # frame, object, another that it covers; not decided yet, the newest last
+        self.elsewhere: Callable[[Literal["take", "give", "keep"]], bool] = lambda _: False  # whether the review has a question
         self._done: dict[int, str] = {}  # what became of the pixels of an object, to be said once they are written
         keys.add("other_answer", "D", "another answer to the click: whole, part, finer part", self.next_answer)
         keys.add("take_shared", "T", "give the shared pixels to this object", self.take)
@@ -246,7 +248,7 @@ class ClickAnswers(QObject):
 
     def take(self) -> None:
         """Take the pixels that both claim from the other objects."""
-        if (shares := self._asked()) is not None:
+        if (shares := self._asked("take")) is not None:
             frame, mine, others = shares
             for other in others:
                 if self._leave(frame, other, mine):
@@ -254,12 +256,12 @@ class ClickAnswers(QObject):
 
     def give(self) -> None:
         """Leave the pixels that both claim to the other objects."""
-        if (shares := self._asked()) is not None and self._leave(shares[0], shares[1], *shares[2]):
+        if (shares := self._asked("give")) is not None and self._leave(shares[0], shares[1], *shares[2]):
             self._settle(*shares)
 
     def keep(self) -> None:
         """Leave them to both: the lower one in the table is shown."""
-        if (shares := self._asked()) is not None and (project := self._session.project) is not None:
+        if (shares := self._asked("keep")) is not None and (project := self._session.project) is not None:
             self._settle(*shares)
             then = self._question(project, shares[0]) or f"Press {self._keys.key('track')} to track from here."
             self._session.tell(f"Both keep what they cover. {then}")
@@ -268,12 +270,14 @@ class ClickAnswers(QObject):
         for other in others:
             self._shares.remove((frame, mine, other))
 
-    def _asked(self) -> tuple[int, int, tuple[int, ...]] | None:
+    def _asked(self, decision: Literal["take", "give", "keep"]) -> tuple[int, int, tuple[int, ...]] | None:
         """Return what the status line asks: the frame on show, the newest object there that covers others, and those."""
         project, frame = self._session.project, self._session.frame
         pairs = [] if project is None else self._open(project, frame)
         if pairs:
             return frame, pairs[-1][1], tuple(other for _, i, other in pairs if i == pairs[-1][1])
+        if self.elsewhere(decision):
+            return None
         if self._shares:
             self._session.tell(f"There is nothing to decide here. Frame {self._shares[-1][0]} has objects that overlap.")
         else:

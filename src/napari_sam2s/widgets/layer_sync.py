@@ -169,6 +169,12 @@ class LayerSync:
         if self.objects is not None:
             self.objects.refresh(extent=False, thumbnail=False, highlight=False)
 
+    def bring_to_front(self, object_id: int | None) -> None:
+        """Draw an object over all others, to look at what they hide of it; ``None``: the order of the table again."""
+        if self._strokes.labels.front != object_id:
+            self._strokes.labels.front = object_id
+            self.redraw_masks()
+
     @property
     def whole(self) -> bool:
         """Whether both layers are there."""

@@ -158,6 +158,11 @@ class ObjectsPanel(QWidget):
         self.by_class.toggled.connect(lambda shown: remember("display", class_buttons=shown))
         self.grid.setVisible(self.by_class.isChecked())
 
+    def of_cells(self) -> bool:
+        """Whether objects may divide: the list of classes is of cells, or the user's own, or some did divide."""
+        objects = () if self._session.project is None else self._session.project.objects
+        return self.chooser.source == CELLS or self.chooser.source not in PRESETS or any(o.parent is not None for o in objects)
+
     def _remove(self) -> None:
         session, project = self._session, self._session.project
         before = {} if project is None else {o.id: o.name for o in project.objects}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
+from typing import Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
@@ -16,15 +18,17 @@ from napari_sam2s.widgets.form_parts import menu, plain_table, quiet_timer, side
 from napari_sam2s.widgets.key_buttons import key_buttons
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.link_view import LinkView
+from napari_sam2s.widgets.overlap_rows import OverlapRows, shares
 from napari_sam2s.widgets.review_spans import (
     NOTHING,
     SHOWN,
+    SUMMARY_TIP,
     confirmed_in,
     fill_kinds,
     frame_of,
     frames_of,
     in_two,
-    mean_score,
+    most_doubted,
     of_kind,
     row_of,
     shade,
@@ -40,10 +44,7 @@ DELAY = 300  # milliseconds of quiet before the queue is computed anew
 COLUMNS = ("", "frames", "why", "object")
 SEVERITY, FRAMES, WHY, OBJECT = range(len(COLUMNS))
 OBJECT_WIDTH = 120  # pixels
-SUMMARY_TIP = (
-    "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
-    "The SAM 2 paper assumes these times."
-)
+END = "That was the last span. Again from the worst: "
 
 
 class ReviewPanel(QWidget):
@@ -77,6 +78,10 @@ class ReviewPanel(QWidget):
         fill_kinds(self.kinds, self.review)
         self.table = self._build_table()
         self.links = LinkView(session)
+        self.overlaps = OverlapRows(session, keys)
+        self.of_cells: Callable[[], bool] = lambda: True  # whether objects may divide
+        for shown in (session.moved, session.changed):
+            shown.connect(self.look)
         self.links.taken_up.connect(self._taken_up)
         actions = (
             ("review_next", "J", "next span of the review queue", "Next", self.next),
@@ -198,7 +203,12 @@ class ReviewPanel(QWidget):
         }
         for name, fits in answers.items():
             self._buttons.findChild(QPushButton, name).setEnabled(span is not None and fits)
-        self._division.setVisible(in_two(span) is not None)
+        self._division.setVisible(in_two(span) is not None and self.of_cells())
+        self.look()
+
+    def look(self, _: object = None) -> None:
+        """Show what the chosen span is about on the frame on show."""
+        self.overlaps.show(self.span)
 
     @property
     def span(self) -> ReviewSpan | None:
@@ -249,7 +259,7 @@ class ReviewPanel(QWidget):
         if span is not None:
             self._session.following = False
             if self._session.current_object not in span.objects or len(span.objects) > 1:
-                self._session.choose(self._doubted(span))
+                self._session.choose(most_doubted(self._session.project, span))
             divided = in_two(span)
             self._session.go_to(frame := frame_of(span, self.kinds.currentData()))
             if look:
@@ -257,19 +267,22 @@ class ReviewPanel(QWidget):
             self._show_detail()
             keys = self._keys
             ask = f" Are they the same? {keys.key('review_accept')}: yes, {keys.key('review_refuse')}: no." if span.link else ""
-            if divided is not None:
-                ask = f" If it divided, {keys.key('review_divide')} makes two daughters."
-            self._session.tell(said + self._described(span) + (ask or self._absent_question(span)))
+            if shares(span):
+                ask = self.overlaps.question(span)
+            elif divided is not None:
+                cells = f" If it divided, {keys.key('review_divide')} makes two daughters."
+                ask = cells if self.of_cells() else " If one part is something else, right-click that part."
+            self._session.tell(said + self._described(span) + ask)
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
         if rows:
             row = self.table.currentRow()
-            new = (0 if by > 0 else rows - 1) if row < 0 else min(max(row + by, 0), rows - 1)
-            if new == row:
-                self._go()
-            else:
-                self.table.setCurrentCell(new, FRAMES)
+            new = (0 if by > 0 else rows - 1) if row < 0 else (row + by) % rows
+            self._filling = True  # shown below, with what is to be said before it
+            self.table.setCurrentCell(new, FRAMES)
+            self._filling = False
+            self._go(said=END if new <= row and by > 0 else "")
         elif self._behind:  # that nothing was found before says nothing of these masks
             key = self._keys.key("review_next")
             self._session.tell(f"The masks are still being checked. Press {key} again in a moment.")
@@ -297,6 +310,18 @@ class ReviewPanel(QWidget):
         self._said = said
         self._session.tell(said)
 
+    def decide(self, decision: Literal["take", "give", "keep"]) -> bool:
+        """Decide who gets the pixels that two objects share on the span; return whether such a span is on show."""
+        span = self.span
+        if span is None or not shares(span) or not self._on_show(span):
+            return False
+        if decision == "keep":
+            self.accept()
+        elif self._answer_to(f"{decision}_shared") is not None:
+            self._answered, self._session.correction = span, None
+            self._tell(self.overlaps.settle(span, decision))
+        return True
+
     def refuse(self) -> None:
         """Answer that the two objects of a link are not the same."""
         if (span := self._answer_to("review_refuse")) is not None:
@@ -310,8 +335,8 @@ class ReviewPanel(QWidget):
         if span is not None and span.link is not None:
             self._go()  # asks again: on one frame there is nothing to mark
         elif span is not None:
-            who = chosen if chosen in span.objects else self._doubted(span)
-            name = self._name(who)
+            who = chosen if chosen in span.objects else most_doubted(self._session.project, span)
+            name = self.overlaps.name(who)
             self._answered = span
             kept = confirmed_in(project, who, span) if (project := self._session.project) is not None else []
             but = f", but not on {frames_in_words(kept, 3)}, which you confirmed" if kept else ""
@@ -347,24 +372,6 @@ class ReviewPanel(QWidget):
         self._session.go_to(frame)
         self._session.tell(message)
 
-    def _name(self, object_id: int) -> str:
-        project = self._session.project
-        return next((o.name for o in (project.objects if project else ()) if o.id == object_id), f"object {object_id}")
-
-    def _doubted(self, span: ReviewSpan) -> int:
-        """Return the object of a span whose masks the model doubts most; the first one if it scored none of them."""
-        project = self._session.project
-        if project is None or span.link is not None:
-            return span.objects[0]
-        scores = {i: mean_score(project, i, span) for i in span.objects}
-        return min(span.objects, key=lambda i: scores[i])
-
-    def _absent_question(self, span: ReviewSpan) -> str:
-        if len(span.objects) < 2:
-            return ""
-        name = self._name(self._session.current_object)
-        return f" {self._keys.key('review_absent')} marks {name} absent here. Choose the other one in the table if it is wrong."
-
     def correct(self) -> None:
         """Go to the span's worst frame, ready to click."""
         if (span := self._answer_to("review_correct")) is not None:
@@ -375,7 +382,7 @@ class ReviewPanel(QWidget):
             if span.link is None and span.stop - span.start > 1:  # after a single frame, what follows it is tracked again
                 self._session.correction = start, stop = self._until_confirmed(span)
                 then = f"to track frames {start} to {stop - 1} again, both ways"
-            ask = f"Click {self._name(self._session.current_object)}, or right-click what is not part of it."
+            ask = f"Click {self.overlaps.name(self._session.current_object)}, or right-click what is not part of it."
             self._session.tell(f"{ask} Then press {key} {then}.")
 
     def _until_confirmed(self, span: ReviewSpan) -> tuple[int, int]:
@@ -387,7 +394,7 @@ class ReviewPanel(QWidget):
 
     def _who(self, span: ReviewSpan) -> str:
         """Name the objects of a span."""
-        return " and ".join(self._name(i) for i in span.objects)
+        return " and ".join(self.overlaps.name(i) for i in span.objects)
 
     def _described(self, span: ReviewSpan) -> str:
         return f"{frames_of(span).capitalize()}, {self._who(span)}: {span.text}."

@@ -16,6 +16,10 @@ from napari_sam2s.wording import counted
 
 SHOWN = 500  # rows; more would not be read, and take long to draw
 WORST, MILD = QColor("#e74c3c"), QColor("#f1c40f")
+SUMMARY_TIP = (
+    "An upper estimate. You look at each frame of a span (0.1 s) and correct each span once (5.5 s). "
+    "The SAM 2 paper assumes these times."
+)
 NOTHING = "Nothing to review: no mask looks doubtful. Look through the video anyway: a wrong mask can have a high score."
 DIVISION: Kind = "falls in two"
 KIND_TITLES: dict[Kind, str] = {DIVISION: "divisions: falls in two"}
@@ -76,7 +80,15 @@ def row_of(span: ReviewSpan | None, review: Sequence[ReviewSpan], otherwise: int
     return best if best >= 0 and shared[best] > 0 else otherwise
 
 
-def mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
+def most_doubted(project: Project | None, span: ReviewSpan) -> int:
+    """Return the object of a span whose masks the model doubts most; the first one if it scored none of them, or of a link."""
+    if project is None or span.link is not None:
+        return span.objects[0]
+    scores = {i: _mean_score(project, i, span) for i in span.objects}
+    return min(span.objects, key=lambda i: scores[i])
+
+
+def _mean_score(project: Project, object_id: int, span: ReviewSpan) -> float:
     """Return the mean predicted IoU of an object on a span; 2 where nobody scored it."""
     series = project.masks.series(object_id)
     there = (series.frames >= span.start) & (series.frames < span.stop) & np.isfinite(series.iou)

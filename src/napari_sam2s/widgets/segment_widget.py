@@ -87,6 +87,9 @@ class SegmentWidget(QWidget):
         self.run_panel.below.addWidget(self.pictures)
         self.objects_panel = ObjectsPanel(session, self.keys)
         self.review_panel = ReviewPanel(session, self.keys)
+        self.review_panel.of_cells = self.objects_panel.of_cells
+        self.answers.elsewhere = self.review_panel.decide
+        self.objects_panel.table.chosen.connect(self.review_panel.look)
         self.track_editing_panel = TrackEditingPanel(session)
         self.phases_panel = PhasesPanel(session, self.keys)
         self.tabs = SnugTabs()
