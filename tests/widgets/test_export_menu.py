@@ -83,6 +83,9 @@ def test_formats_are_written_from_the_menu_under_the_name_that_is_proposed(fille
     assert {name for name in names if (out / name).is_dir()} == {
         f"case-{name}" for name in ("davis", "ctc", "ome-zarr", "mots", "yolo-seg", "geff")
     }
+    filled.exporter.ask("ctc")
+    filled.exporter.wait()
+    assert asked[-1][0] == out / "case-ctc-2", "of a folder that exists Qt's dialog shows the inside, and saves nothing"
     assert read_coco(out)["case"].masks(3)[2].sum() == 2400
     for known in (known for known in FORMATS.values() if known.usual_file):
         with warnings.catch_warnings():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QLineEdit, QPushButton
@@ -18,7 +18,7 @@ from napari_sam2s.widgets.form_parts import menu
 from napari_sam2s.widgets.object_table import CLASS, NAME, SHOW
 from napari_sam2s.widgets.review_spans import fill_kinds
 from napari_sam2s.widgets.segment_widget import SegmentWidget
-from napari_sam2s.widgets.spotlight import _on_canvas, _Rings
+from napari_sam2s.widgets.spotlight import _on_canvas, _Rings, point_out
 
 pytestmark = pytest.mark.usefixtures("in_shared_engine")
 
@@ -177,6 +177,31 @@ def test_what_is_doubted_is_pointed_out_in_the_picture_and_one_kind_can_be_liste
     desk.wait(lambda: not canvas.findChildren(_Rings))
 
 
+def test_what_is_in_a_corner_is_shown_with_the_picture_around_it(desk):
+    """Not in the middle of a canvas that is empty beside the picture."""
+    canvas, camera = desk.viewer.window._qt_viewer.canvas.native, desk.viewer.scene.camera
+    tiny = np.zeros((270, 480), bool)
+    tiny[4:7, 474:478] = True
+    desk.project.write_masks([(5, 2, tiny, GOOD)])
+    desk.widget.session.go_to(5)
+    camera.center, camera.zoom = (0, 200, 20), 3
+    point_out(desk.widget.session, (2,), 5)
+    seen, whole = (
+        _on_canvas(desk.viewer, np.array([(4, 474), (6, 477)])),
+        _on_canvas(desk.viewer, np.array([(0, 0), (269, 479)])),
+    )
+    assert camera.zoom > 3
+    assert QRectF(canvas.rect()).contains(seen.center())
+    assert whole.top() == pytest.approx(camera.zoom / 2, abs=2)
+    assert whole.right() == pytest.approx(canvas.width() - camera.zoom / 2, abs=2)
+    camera.center, camera.zoom = (0, 135, 900), 0.05  # the whole picture is smaller than the canvas: it is in the middle
+    desk.project.write_masks([(5, 2, block(20, 340), GOOD)])
+    point_out(desk.widget.session, (2,), 5)
+    whole = _on_canvas(desk.viewer, np.array([(0, 0), (269, 479)]))
+    for left, size, room in ((whole.left(), whole.width(), canvas.width()), (whole.top(), whole.height(), canvas.height())):
+        assert left == pytest.approx((room - size) / 2, abs=2) or size > room
+
+
 def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_what_is_tracked_next(desk):
     widget, project, panel = desk.widget, desk.project, desk.widget.review_panel
     widget.objects_panel.chooser.take("cells")
@@ -189,7 +214,8 @@ def test_an_object_that_falls_in_two_is_divided_by_key_and_the_daughters_are_wha
     assert "If it divided, Shift-D makes two daughters." in widget.status.text()
     assert panel._division.isVisible()
     desk.press(Qt.Key.Key_D, Qt.KeyboardModifier.ShiftModifier)
-    desk.wait(lambda: "right is divided on frame 10. Press G to track right.1 and right.2." in widget.status.text())
+    said = "right is divided on frame 10. right.1 and right.2 have masks up to this frame, 14: press G to track them on."
+    desk.wait(lambda: said in widget.status.text())
     assert [(o.name, o.parent) for o in project.objects] == [("left", None), ("right", None), ("right.1", 2), ("right.2", 2)]
     assert (widget.session.frame, widget.session.current_object) == (14, 3)
     assert {i for s in widget.run_view.segments() for i in s.objects} == {3, 4}

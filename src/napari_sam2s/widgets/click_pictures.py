@@ -14,6 +14,7 @@ from napari_sam2s.widgets.form_parts import side_by_side
 
 WIDTH, HEIGHT = 48, 46  # pixels
 MARGIN = 0.15  # of what the largest answer covers, around it
+CHOSEN = "#2a8fe0"  # seen on napari's dark and its light
 DIM = 0.45  # of the brightness of what an answer leaves out
 
 
@@ -24,8 +25,8 @@ class ClickPictures(QWidget):
 
     def __init__(self, most: int) -> None:
         super().__init__()
-        # napari's theme shows no difference between a pressed one and the others.
-        self.setStyleSheet("QToolButton:checked { border: 2px solid palette(text); }")
+        # napari's theme shows no difference between a pressed one and the others, and its palette is black in the dark.
+        self.setStyleSheet(f"QToolButton:checked {{ border: 2px solid {CHOSEN}; font-weight: bold; }}")
         self._group = QButtonGroup(self)
         self.buttons = [QToolButton() for _ in range(most)]
         for n, one in enumerate(self.buttons):
@@ -52,7 +53,9 @@ class ClickPictures(QWidget):
                 one.setIcon(_icon(lit(picture[here], masks[n][here])))
                 first, *_, score = names[n].split()
                 one.setText(f"{first}\n{score}")
-                one.setToolTip(f"{names[n]} (predicted IoU). Click to take this answer.")
+                one.setToolTip(
+                    f"{names[n]} (predicted IoU): the model's own guess, from 0 to 1, of how well it fits. Click to take it."
+                )
                 one.setChecked(n == shown)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import warnings
@@ -74,7 +75,7 @@ class Exporter(QObject):
         stem = video.stem if video is not None and video.name == project.path.stem else project.path.stem
         target, confirmed = self._ask_where(FORMATS[name], start_folder(session.viewer, project.path), stem)
         if target is not None:
-            note_folder(session.viewer, str(target))
+            note_folder(session.viewer, str(target.parent))  # not inside of an earlier export
             self.write(name, target, overwrite=confirmed)
 
     def _ask_where(self, known: Format, folder: Path, stem: str) -> tuple[Path | None, bool]:
@@ -86,7 +87,8 @@ class Exporter(QObject):
         ending = Path(usual).suffix
         title = f"{known.title} as" if ending else f"New folder for {known.title}"
         kinds = f"*{ending}" if ending else "Folders (*)"
-        chosen, _ = QFileDialog.getSaveFileName(self._button, title, str(folder / f"{stem}{usual}"), kinds)
+        offered = folder / f"{stem}{usual}"
+        chosen, _ = QFileDialog.getSaveFileName(self._button, title, str(offered if ending else _free(offered)), kinds)
         if not chosen:
             return None, False
         target = Path(chosen)
@@ -160,3 +162,9 @@ def measures_of(image: Image) -> dict[str, Any]:
     """Return the options of the table of measurements: the size of the pixels of a layer."""
     size, unit = pixel_size_of(image.scale, image.units)
     return {} if size is None else {"pixel_size": size, "unit": unit}
+
+
+def _free(folder: Path) -> Path:
+    """Return a name that nothing has yet: in a folder that exists Qt's dialog goes inside, and can save nothing."""
+    numbered = (folder.with_name(f"{folder.name}-{n}") for n in itertools.count(2))
+    return next(name for name in itertools.chain([folder], numbered) if not name.exists())

@@ -53,7 +53,6 @@ class ReviewPanel(QWidget):
     found = Signal(object, object)  # project, review
     refused = Signal(str)
     divided = Signal(int, int, str)  # a daughter, the frame to track her from, and what happened
-
     titled = Signal(str)  # what is to be written on the panel's tab
 
     def __init__(self, session: Session, keys: Keys) -> None:
@@ -279,7 +278,7 @@ class ReviewPanel(QWidget):
         if rows:
             row = self.table.currentRow()
             new = (0 if by > 0 else rows - 1) if row < 0 else (row + by) % rows
-            self._filling = True  # shown below, with what is to be said before it
+            self._filling = True  # it is shown below
             self.table.setCurrentCell(new, FRAMES)
             self._filling = False
             self._go(said=END if new <= row and by > 0 else "")
@@ -362,7 +361,8 @@ class ReviewPanel(QWidget):
             self.divided.emit(
                 a.id,
                 last,
-                f"{name} is divided on frame {first}. Press {self._keys.key('track')} to track {a.name} and {b.name}.",
+                f"{name} is divided on frame {first}. {a.name} and {b.name} have masks up to this frame, {last}: "
+                f"press {self._keys.key('track')} to track them on.",
             )
 
         self._session.edit(work)

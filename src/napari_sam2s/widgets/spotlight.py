@@ -44,12 +44,17 @@ def point_out(session: Session, objects: Iterable[int], frame: int) -> None:
             np.array([image.data_to_world((frame, y, x)) for y in (y0 - 0.5, y1 - 0.5) for x in (x0 - 0.5, x1 - 0.5)])[:, shown]
             for y0, x0, y1, x1 in boxes
         ]
-        _bring_into_view(viewer, native, np.concatenate(places))
+        ends = [(frame, -0.5, -0.5), (frame, project.shape[1] - 0.5, project.shape[2] - 0.5)]
+        picture = np.array([image.data_to_world(end) for end in ends])[:, shown]
+        _bring_into_view(viewer, native, np.concatenate(places), picture)
         _Rings(native, session, frame, places)
 
 
-def _bring_into_view(viewer: Any, native: QWidget, places: NDArray[np.float64]) -> None:
-    """Move the camera so that places ``(N, 2)`` of the world are seen, if they are outside, and closer if they are tiny."""
+def _bring_into_view(viewer: Any, native: QWidget, places: NDArray[np.float64], picture: NDArray[np.float64]) -> None:
+    """Move the camera so that places ``(N, 2)`` of the world are seen, if they are outside, and closer if they are tiny.
+
+    ``picture`` are two opposite corners of it in the world, ``(2, 2)``.
+    """
     rect = _on_canvas(viewer, places)
     centre, camera = rect.center(), viewer.scene.camera
     inside = QRectF(native.rect()).adjusted(EDGE, EDGE, -EDGE, -EDGE).contains(centre)
@@ -60,6 +65,24 @@ def _bring_into_view(viewer: Any, native: QWidget, places: NDArray[np.float64]) 
         camera.zoom *= min(MOST_ZOOM, ENLARGED / max(size, 1.0))
     y, x = (places.min(axis=0) + places.max(axis=0)) / 2
     camera.center = (camera.center[0], float(y), float(x))
+    _fill_canvas(viewer, native, picture)
+
+
+def _fill_canvas(viewer: Any, native: QWidget, picture: NDArray[np.float64]) -> None:
+    """Move the camera until no room is empty beside a picture that is larger than the canvas: what is around is seen then.
+
+    ``picture`` are two opposite corners of it in the world, ``(2, 2)``. One that is smaller comes to the middle.
+    """
+    rect, camera = _on_canvas(viewer, picture), viewer.scene.camera
+    if min(rect.width(), rect.height()) <= 0:
+        return
+    moves = []
+    for start, size, room in ((rect.top(), rect.height(), native.height()), (rect.left(), rect.width(), native.width())):
+        beside = max(start, 0.0) + min(start + size - room, 0.0)
+        moves.append(beside if size >= room else start + size / 2 - room / 2)
+    y, x = camera.center[-2:]
+    world = np.abs(picture[1] - picture[0]) / (rect.height(), rect.width())  # of a pixel of the screen
+    camera.center = (camera.center[0], float(y + moves[0] * world[0]), float(x + moves[1] * world[1]))
 
 
 def _on_canvas(viewer: Any, places: NDArray[np.float64]) -> QRectF:
