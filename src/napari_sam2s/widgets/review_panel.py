@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Literal
 
@@ -65,9 +65,9 @@ class ReviewPanel(QWidget):
         self._answered: ReviewSpan | None = None  # the span that was answered just now: the next one is to be shown
         self._said = ""  # what became of it
         self._jobs = ThreadPoolExecutor(1, thread_name_prefix="sam2s-review")
-        self._asked: Future[None] | None = None  # the queue as it is computed now
+        self._asked = 0  # queues that are computed now, or are to be shown in a moment
         self._timer = quiet_timer(self, DELAY, self._compute)
-        self.found.connect(self._show)
+        self.found.connect(self._found)
         self.refused.connect(session.tell)
         self.divided.connect(self._divided)
         self.summary = wrapped(NOTHING, SUMMARY_TIP)
@@ -79,8 +79,6 @@ class ReviewPanel(QWidget):
         self.links = LinkView(session)
         self.overlaps = OverlapRows(session, keys)
         self.of_cells: Callable[[], bool] = lambda: True  # whether objects may divide
-        for shown in (session.moved, session.changed):
-            shown.connect(self.look)
         self.links.taken_up.connect(self._taken_up)
         actions = (
             ("review_next", "J", "next span of the review queue", "Next", self.next),
@@ -131,15 +129,21 @@ class ReviewPanel(QWidget):
             try:
                 review = project.review()
             except Sam2sError:  # closed in the meantime
-                return
+                review = None
             self.found.emit(project, review)
             try:
-                if answers is not None:
+                if answers is not None and review is not None:
                     answers.store(project)
             except Sam2sError as error:
                 self.refused.emit(str(error))
 
-        self._asked = self._jobs.submit(work)
+        self._asked += 1
+        self._jobs.submit(work)
+
+    def _found(self, project: Project, review: Review | None) -> None:
+        self._asked -= 1
+        if review is not None:
+            self._show(project, review)
 
     def shut_down(self) -> None:
         """Stop the thread."""
@@ -242,8 +246,7 @@ class ReviewPanel(QWidget):
     def _behind(self) -> bool:
         """Whether the queue is not yet that of the masks as they are, or are about to be."""
         worker = self._session.worker
-        asked = self._asked is not None and not self._asked.done()
-        return worker is not None and (worker.answering or asked or worker.project.store.mask_stamp != self._stamp)
+        return worker is not None and (worker.answering or self._asked > 0 or worker.project.store.mask_stamp != self._stamp)
 
     # What the user does
 
@@ -271,7 +274,7 @@ class ReviewPanel(QWidget):
             elif divided is not None:
                 cells = f" If it divided, {keys.key('review_divide')} makes two daughters."
                 ask = cells if self.of_cells() else " If one part is something else, right-click that part."
-            self._session.tell(said + self._described(span) + ask)
+            self._session.tell(f"{said}{frames_of(span).capitalize()}, {self._who(span)}: {span.text}.{ask}")
 
     def _move(self, by: int) -> None:
         rows = self.table.rowCount()
@@ -395,6 +398,3 @@ class ReviewPanel(QWidget):
     def _who(self, span: ReviewSpan) -> str:
         """Name the objects of a span."""
         return " and ".join(self.overlaps.name(i) for i in span.objects)
-
-    def _described(self, span: ReviewSpan) -> str:
-        return f"{frames_of(span).capitalize()}, {self._who(span)}: {span.text}."

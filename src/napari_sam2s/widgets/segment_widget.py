@@ -89,7 +89,8 @@ class SegmentWidget(QWidget):
         self.review_panel = ReviewPanel(session, self.keys)
         self.review_panel.of_cells = self.objects_panel.of_cells
         self.answers.elsewhere = self.review_panel.decide
-        self.objects_panel.table.chosen.connect(self.review_panel.look)
+        for shown in (session.moved, session.changed, self.objects_panel.table.chosen):
+            shown.connect(self.review_panel.look)
         self.track_editing_panel = TrackEditingPanel(session)
         self.phases_panel = PhasesPanel(session, self.keys)
         self.tabs = SnugTabs()
