@@ -26,7 +26,7 @@ from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import refuse_left_over, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import cannot_be_read
-from napari_sam2s.formats.mask_entries import refuse_negative, shape_of, visible_masks, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import Lost, refuse_negative, shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.text_cells import csv_cell, from_csv_cell
 from napari_sam2s.masklets.label_masks import LabelMasks
 from napari_sam2s.masklets.overlaps import label_image
@@ -59,16 +59,16 @@ def write_ctc(masklets: Masklets, root: Path | str, video: str) -> Path:
     refuse_left_over(folder, sorted(p for p in folder.glob("mask*.tif") if p.name not in names))
     with whole_folder(folder) as part:
         lost = _write_frames(masklets, part, frames, (height, width), digits, video)
-    warn_of_overlaps(video, lost)
+    warn_of_overlaps(video, lost, masklets.objects)
     return folder
 
 
-def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tuple[int, int], digits: int, video: str) -> int:
-    """Write pictures and tracks; return the pixels lost where objects overlap."""
+def _write_frames(masklets: Masklets, folder: Path, frames: list[int], size: tuple[int, int], digits: int, video: str) -> Lost:
+    """Write pictures and tracks; return what is lost where objects overlap."""
     tracks: list[tuple[int, int, int, int]] = []  # label, begin, end, object
     running: dict[int, int] = {}  # place in tracks, by object
     objects = masklets.objects
-    lost = 0
+    lost = Lost()
     for frame in frames:
         masks, overlap = visible_masks(masklets, frame, objects, size)
         lost += overlap

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from napari_sam2s.errors import FormatError
 from napari_sam2s.formats.atomic_write import make_folder, refuse_left_over, whole_file, whole_folder
 from napari_sam2s.formats.davis_layout import ANNOTATIONS, IGNORE, LARGEST_ID, LAYERS, META, numbered_masks, palette_picture
-from napari_sam2s.formats.mask_entries import annotated_frames, frame_labels, labels_of, seconds_of, shape_of, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import (
+    Lost,
+    annotated_frames,
+    frame_labels,
+    labels_of,
+    seconds_of,
+    shape_of,
+    warn_of_overlaps,
+)
 from napari_sam2s.formats.phase_table import facts_of_phases
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -43,17 +51,16 @@ class DavisWriter:
         self.video = video
         self.size = size
         self.objects = tuple(objects)
-        self.lost_pixels = 0
+        self._lost = Lost()
 
     def write(self, frame: int, masks: Mapping[int, NDArray[np.bool_]]) -> None:
         """Write a frame; an empty picture says that no object is there."""
         refuse_ids(masks)
-        labels, lost = labels_of(masks, self.objects, self.size, np.uint8)
-        self.keep(frame, labels, lost)
+        self.keep(frame, *labels_of(frame, masks, self.objects, self.size, np.uint8))
 
-    def keep(self, frame: int, labels: NDArray[np.uint8], lost: int) -> None:
-        """Write the picture of a frame, ``(Y, X)``, on whose way so many pixels were lost."""
-        self.lost_pixels += lost
+    def keep(self, frame: int, labels: NDArray[np.uint8], lost: Lost) -> None:
+        """Write the picture of a frame, ``(Y, X)``, and note what is lost in it."""
+        self._lost += lost
         path, picture = self.folder / f"{frame:05d}.png", palette_picture(labels)
         if self._draft:
             picture.save(path)
@@ -76,7 +83,7 @@ class DavisWriter:
         meta["videos"][self.video] = {"objects": described, **(facts or {})}
         with whole_file(path, shared=True) as part:
             part.write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        warn_of_overlaps(self.video, self.lost_pixels)
+        warn_of_overlaps(self.video, self._lost, self.objects)
 
 
 def write_davis(masklets: Masklets, root: Path | str, video: str) -> Path:

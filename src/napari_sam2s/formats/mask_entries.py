@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,7 +18,9 @@ from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
-from napari_sam2s.wording import counted
+from napari_sam2s.wording import counted, frames_in_words
+
+NAMED = 3  # objects, and spans of frames of each, that a warning lists
 
 
 def annotated_frames(masklets: Masklets, video: str) -> list[int]:
@@ -84,6 +87,19 @@ def seconds_of_frames(masklets: Masklets, frames: Sequence[int]) -> list[float |
     return [round(t / fps, 6) for t in frames] if fps else [None] * len(frames)
 
 
+@dataclass
+class Lost:
+    """What one label a pixel leaves out where objects overlap, of a frame or, added up, of several."""
+
+    pixels: int = 0
+    hidden: list[tuple[int, int]] = field(default_factory=list)  # frame and object of masks of which nothing is seen
+
+    def __iadd__(self, other: Lost) -> Self:
+        self.pixels += other.pixels
+        self.hidden += other.hidden
+        return self
+
+
 def frame_labels(
     masklets: Masklets,
     frame: int,
@@ -91,8 +107,8 @@ def frame_labels(
     size: tuple[int, int],
     dtype: DTypeLike = np.int32,
     refuse: Callable[[Iterable[int]], None] = lambda ids: None,
-) -> tuple[NDArray[Any], int]:
-    """Return the label image of an annotated frame, ``(Y, X)``, and how many pixels are lost in it where objects overlap.
+) -> tuple[NDArray[Any], Lost]:
+    """Return the label image of an annotated frame, ``(Y, X)``, and what is lost in it where objects overlap.
 
     ``refuse`` is asked about the ids, which are to fit into ``dtype``.
     """
@@ -100,8 +116,9 @@ def frame_labels(
     refuse(masks)
     labels = label_image(masks, objects, size, dtype)
     if not _boxes_meet([mask for mask in masks.values() if mask.area]):
-        return labels, 0
-    return labels, sum(mask.area for mask in masks.values()) - int(np.count_nonzero(labels))
+        return labels, Lost()
+    seen = {i: int(np.count_nonzero(_crop(labels, mask) == i)) for i, mask in masks.items()}
+    return labels, _lost(frame, {i: mask.area for i, mask in masks.items()}, seen)
 
 
 def refuse_ids_beyond(largest: int) -> Callable[[Iterable[int]], None]:
@@ -123,27 +140,41 @@ def refuse_negative(labels: NDArray[Any], where: object) -> None:
 
 
 def labels_of(
-    masks: Mapping[int, NDArray[np.bool_]], objects: Iterable[Object], size: tuple[int, int], dtype: DTypeLike = np.int32
-) -> tuple[NDArray[Any], int]:
-    """Return the label image of masks ``{object id: (Y, X) bool}``, and how many pixels are lost; see :func:`frame_labels`."""
+    frame: int,
+    masks: Mapping[int, NDArray[np.bool_]],
+    objects: Iterable[Object],
+    size: tuple[int, int],
+    dtype: DTypeLike = np.int32,
+) -> tuple[NDArray[Any], Lost]:
+    """Return the label image of masks ``{object id: (Y, X) bool}``, and what is lost; see :func:`frame_labels`."""
     labels = label_image(masks, objects, size, dtype)
-    return labels, sum(int(np.count_nonzero(mask)) for mask in masks.values()) - int(np.count_nonzero(labels))
+    areas = {i: int(np.count_nonzero(mask)) for i, mask in masks.items()}
+    if sum(areas.values()) == np.count_nonzero(labels):
+        return labels, Lost()
+    seen = {i: int(np.count_nonzero(labels[mask] == i)) for i, mask in masks.items()}
+    return labels, _lost(frame, areas, seen)
 
 
 def visible_masks(
     masklets: Masklets, frame: int, objects: Iterable[Object], size: tuple[int, int]
-) -> tuple[dict[int, rle.Mask], int]:
-    """Return what is seen of each object on an annotated frame, and how many pixels are lost; see :func:`frame_labels`."""
+) -> tuple[dict[int, rle.Mask], Lost]:
+    """Return what is seen of each object on an annotated frame, and what is lost; see :func:`frame_labels`."""
     masks = {entry.object_id: entry.mask for entry in entries_of(masklets, frame) if entry.mask.area}
     if not _boxes_meet(list(masks.values())):
-        return masks, 0
+        return masks, Lost()
     labels = label_image(masks, objects, size)
-    seen = {}
-    for i, mask in masks.items():
-        crop = labels[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width] == i
-        seen[i] = rle.encode(crop, (mask.y0, mask.x0))
-    lost = sum(mask.area for mask in masks.values()) - sum(mask.area for mask in seen.values())
+    seen = {i: rle.encode(_crop(labels, mask) == i, (mask.y0, mask.x0)) for i, mask in masks.items()}
+    lost = _lost(frame, *({i: mask.area for i, mask in some.items()} for some in (masks, seen)))
     return {i: mask for i, mask in seen.items() if mask.area}, lost
+
+
+def _crop(labels: NDArray[Any], mask: rle.Mask) -> NDArray[Any]:
+    return labels[mask.y0 : mask.y0 + mask.height, mask.x0 : mask.x0 + mask.width]
+
+
+def _lost(frame: int, areas: Mapping[int, int], seen: Mapping[int, int]) -> Lost:
+    hidden = [(frame, i) for i, area in areas.items() if area and not seen[i]]
+    return Lost(sum(areas.values()) - sum(seen.values()), hidden)
 
 
 def _boxes_meet(masks: list[rle.Mask]) -> bool:
@@ -155,8 +186,18 @@ def _boxes_meet(masks: list[rle.Mask]) -> bool:
     return int(np.count_nonzero(along_y & along_x)) > len(masks)  # each meets itself
 
 
-def warn_of_overlaps(video: str, lost: int) -> None:
-    """Warn of pixels that were lost where objects overlap."""
-    if lost:
-        text = f"{video}: objects overlap; {counted(lost, 'pixel')} went to the object further down the object table."
+def warn_of_overlaps(video: str, lost: Lost, objects: Iterable[Object]) -> None:
+    """Warn of pixels that were lost where objects overlap, and name the objects of which nothing is seen on some frames."""
+    if lost.pixels:
+        text = f"{video}: objects overlap; {counted(lost.pixels, 'pixel')} went to the object further down the object table."
+        names = {o.id: o.name for o in objects}
+        frames: dict[int, list[int]] = {}
+        for frame, i in lost.hidden:
+            frames.setdefault(i, []).append(frame)
+        whole = [
+            f"{names.get(i, f'object {i}')} (frames {frames_in_words(ts, NAMED)})" for i, ts in list(frames.items())[:NAMED]
+        ]
+        if whole:
+            more = f" and {counted(len(frames) - NAMED, 'more object')}" if len(frames) > NAMED else ""
+            text += f" Hidden completely, so missing there: {', '.join(whole)}{more}."
         warnings.warn(text, stacklevel=3)

@@ -23,7 +23,7 @@ from napari_sam2s.formats.coco import NO_CLASS
 from napari_sam2s.formats.coco_rle import decode_rle, encode_rle
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import reading, whole
-from napari_sam2s.formats.mask_entries import annotated_frames, seconds_of, shape_of, visible_masks, warn_of_overlaps
+from napari_sam2s.formats.mask_entries import Lost, annotated_frames, seconds_of, shape_of, visible_masks, warn_of_overlaps
 from napari_sam2s.formats.object_facts import facts_of_objects, object_of_facts
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
@@ -51,7 +51,7 @@ def write_mots(masklets: Masklets, root: Path | str, video: str) -> Path:
     refuse_full(folder)
     numbers = _class_numbers(objects)
     class_of = {o.id: numbers[o.class_name or NO_CLASS] for o in objects}
-    lost = 0
+    lost = Lost()
     with whole_folder(folder, anew=True) as draft:
         (draft / MASKS).parent.mkdir()
         with (draft / MASKS).open("w", encoding="ascii") as file:
@@ -68,7 +68,7 @@ def write_mots(masklets: Masklets, root: Path | str, video: str) -> Path:
         (draft / SEQUENCE).write_text(f"[Sequence]\n{lines}", encoding="utf-8")
         known = {"frames": frames, "time_s": [seconds_of(masklets, t) for t in frames], "objects": facts_of_objects(objects)}
         (draft / OBJECTS).write_text(json.dumps(known), encoding="utf-8")
-    warn_of_overlaps(video, lost)
+    warn_of_overlaps(video, lost, objects)
     return folder
 
 

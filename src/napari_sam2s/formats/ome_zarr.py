@@ -22,6 +22,7 @@ from napari_sam2s.formats.atomic_write import refuse_full, whole_folder
 from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.mask_entries import (
+    Lost,
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
@@ -62,7 +63,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
         labels.attrs.update(_placed({"labels": [NAME]}, ngff))
         image = labels.create_group(NAME)
         array = image.create_array("0", shape=shape, chunks=(1, *shape[1:]), dtype="int32", fill_value=0, **names)
-        objects, lost = masklets.objects, 0
+        objects, lost = masklets.objects, Lost()
         for frame in frames:
             drawn, overlap = frame_labels(masklets, frame, objects, shape[1:], np.int32, _refuse_ids)
             lost += overlap
@@ -72,7 +73,7 @@ def write_ome_zarr(masklets: Masklets, root: Path | str, video: str, *, ngff: st
         image.attrs.update(_placed(_image_metadata(objects, *facts), ngff))
         ours = {"annotated_frames": list(frames), "time_s": times, "fps": facts[0], "objects": facts_of_objects(objects)}
         image.attrs[OURS] = ours
-    warn_of_overlaps(video, lost)
+    warn_of_overlaps(video, lost, objects)
     return path
 
 

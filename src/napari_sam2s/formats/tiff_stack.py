@@ -19,6 +19,7 @@ from napari_sam2s.formats.davis_layout import object_colour
 from napari_sam2s.formats.foreign_files import cannot_be_read
 from napari_sam2s.formats.label_picture import LOSSY, REMEDY
 from napari_sam2s.formats.mask_entries import (
+    Lost,
     annotated_frames,
     frame_labels,
     refuse_ids_beyond,
@@ -51,12 +52,12 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
     count, height, width = shape_of(masklets)
     objects = tuple(masklets.objects)
     _refuse_ids(o.id for o in objects)
-    lost = 0
+    lost = Lost()
 
     def pages() -> Iterator[NDArray[np.uint16]]:
         nonlocal lost
         for frame in range(count):
-            labels, overlap = np.zeros((height, width), np.uint16), 0
+            labels, overlap = np.zeros((height, width), np.uint16), Lost()
             if frame in known:
                 labels, overlap = frame_labels(masklets, frame, objects, (height, width), np.uint16, _refuse_ids)
             lost += overlap
@@ -80,7 +81,7 @@ def write_tiff_stack(masklets: Masklets, root: Path | str, video: str) -> Path:
             " in the TIFF."
         )
         warnings.warn(text, stacklevel=2)
-    warn_of_overlaps(video, lost)
+    warn_of_overlaps(video, lost, objects)
     return path
 
 
