@@ -69,6 +69,11 @@ def test_a_rate_counts_for_about_as_many_objects():
     assert measured_rate("nano on a test", 40) == pytest.approx(0.2)
     keep_rate("nano on a test", 1, 5.0)
     assert measured_rate("nano on a test", 30.5) == pytest.approx(1 / 2.6), "half-way between 0.2 and 5 seconds a frame"
+    keep_rate("small on a test", 3, 4.0)
+    assert measured_rate("small on a test", 1) == pytest.approx(4.0), "one takes no longer than three"
+    keep_rate("small on a test", 1, 2.0)
+    assert measured_rate("small on a test", 1) == pytest.approx(4.0), "it was slower on a busy machine: three took less"
+    assert measured_rate("small on a test", 7) is None
 
 
 def test_what_is_not_known_is_not_said():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from napari_sam2s.model.model_registry import registry
-from napari_sam2s.widgets.preflight import measured_rates, speed
+from napari_sam2s.widgets.preflight import FEW, measured_rates, speed
 
-FEW = 3  # objects that take little longer than one
 ON_CPU, ON_GPU = "edgetam", "sam2.1-base-plus"
 # CPU-seconds of a frame with one object at the model's own size, on the same core (docs/explanation/speed.md; EdgeTAM by its
 # ratio to SAM 2.1 tiny in docs/models/edgetam.md): what one of them did here tells of the others.

@@ -25,6 +25,7 @@ MEMORIES, FRAMES_A_MEMORY, OF_LOG = 8, 6, 1.75
 FILL_SECONDS = 0.006  # that filling one mask between two tracked frames takes; measured on a core of 2026 at 480 x 270
 TOO_FULL = ", but only"  # there is less room than a run takes
 JOINER = "\u2060"  # no line ends here
+FEW = 3  # objects that take little longer than one
 ALIKE = 2  # runs whose numbers of objects differ by less than this factor take about as long
 MOST_EVERY = 250  # of a rate that is worth offering
 
@@ -162,14 +163,16 @@ def full_rate(rate: float, every: int, objects: int) -> float:
 def measured_rate(setup: str, objects: int) -> float | None:
     """Return the frames a second of earlier runs; ``None`` where none had about as many objects.
 
-    Between two numbers of objects the seconds of a frame are interpolated; beyond them, up to twice as many or half are alike.
+    Between two numbers of objects the seconds of a frame are interpolated; beyond them, up to twice as many or half are alike,
+    and of few objects one takes as long. More objects never take less time: a slower run of fewer was one on a busy machine.
     """
     kept = json.loads(str(remembered("speed", "measured", "")) or "{}").get(setup, {})
     known = {int(n): 1 / float(rate) for n, rate in kept.items() if float(rate) > 0}
-    if not known or not min(known) / ALIKE <= objects <= max(known) * ALIKE:
+    if not known or objects > max(known) * ALIKE or (objects < min(known) / ALIKE and min(known) > FEW):
         return None
     counts = sorted(known)
-    return 1 / float(np.interp(objects, counts, [known[n] for n in counts]))
+    seconds = np.minimum.accumulate([known[n] for n in reversed(counts)])[::-1]
+    return 1 / float(np.interp(objects, counts, seconds))
 
 
 def measured_rates(model: str, device: str, size: int) -> dict[int, float]:
