@@ -46,7 +46,7 @@ def let_end() -> None:
     """Have notices that came while their window was not the active one end, too, four seconds after a pointer has left them.
 
     napari 0.9 leaves their timers at 0 ms, again and again: once the pointer has been over one, or a later one has gone, its
-    window spends a whole core on them, which halves the speed of tracking.
+    window spends a whole core on them, which halves the speed of tracking. napari 0.10 does what is done here.
     """
     for window in QApplication.topLevelWidgets():
         for shown in notices(window):
