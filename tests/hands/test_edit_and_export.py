@@ -119,6 +119,7 @@ def test_a_device_that_is_not_there_does_not_stay_in_the_menu(hand):
 
 
 def test_a_nucleus_in_two_parts_is_divided_and_its_daughters_tracked(hand):
+    hand.ask("widget.objects_panel.chooser.take('cells', keep=False)")
     hand.ask(
         f"{PROJECT}p.objects.rename(1, 'nucleus')\ndef disc(y, x):\n    m = np.zeros(p.shape[1:], bool)\n"
         "    m[y : y + 30, x : x + 30] = True\n    return m\nfrom napari_sam2s.masklets import Scores\n"
@@ -141,3 +142,4 @@ def test_a_nucleus_in_two_parts_is_divided_and_its_daughters_tracked(hand):
     hand.press("g")
     hand.until("'finished' in widget.status.text()")
     assert hand.ask("[len(widget.session.project.masks.known(i, 0, 16)) for i in (1, 2, 3)]") == [16, 10, 10]
+    hand.ask("widget.objects_panel.chooser.take('SA-SV', keep=False)")

@@ -179,7 +179,8 @@ def test_absent_names_the_object_and_takes_the_doubtful_one(hand):
     hand.until("any(len(s.objects) == 2 for s in widget.review_panel.review)")
     row = hand.ask("next(n for n, s in enumerate(widget.review_panel.review) if len(s.objects) == 2)")
     hand.press(*["j"] * (row + 1))
-    assert "Q marks gauze absent" in hand.status
+    assert "gauze is in front." in hand.status
+    assert "Q: gauze is not there." in hand.status
     hand.press("q")
     hand.settled()
     assert "gauze is marked absent" in hand.ask(

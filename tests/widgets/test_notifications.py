@@ -54,7 +54,7 @@ def test_a_notice_takes_the_place_of_the_one_before(qtbot, monkeypatch):
 
 
 def test_a_notice_of_a_window_in_the_background_goes_by_itself_and_takes_no_core(qtbot):
-    """As after a run of an hour: napari 0.9 leaves its timer at 0 ms, so a pointer that came and went cost a core ever after."""
+    """As after a run of an hour: napari 0.9 leaves its timer at 0 ms, so a pointer that came and went cost a core."""
     window = QWidget()
     qtbot.addWidget(window)
     window.show()
