@@ -57,6 +57,28 @@ def test_merge_holds_no_more_than_a_few_pictures(tmp_path):
     assert most < 15 * square.nbytes  # of 60
 
 
+def test_shared_pixels_go_to_one_and_what_was_confirmed_or_would_vanish_stays(project):
+    whole = np.zeros(project.shape[1:], bool)
+    whole[4:20, 4:20] = True
+    part = whole.copy()
+    part[:, 12:] = False
+    project.write_masks([(t, 1, whole, None) for t in range(6)] + [(t, 2, part, None) for t in range(6)])
+    project.prompts.add(Prompt(1, 1, points=((5, 5),), labels=(1,)))
+    project.tracks.confirm([1], 3, 4)
+    assert project.tracks.give_shared(2, 1, 0, 5) == ([0, 1, 2, 4], [3])
+    for t in (0, 1, 2, 4):
+        np.testing.assert_array_equal(project.mask(t, 1), whole & ~part)
+        np.testing.assert_array_equal(project.mask(t, 2), part)
+    for t in (3, 5):
+        np.testing.assert_array_equal(project.mask(t, 1), whole, "confirmed, or outside of the span")
+    [prompt] = project.prompts(1, 1)
+    np.testing.assert_array_equal(prompt.mask, whole & ~part, "else tracking on from there would bring the pixels back")
+    assert project.tracks.give_shared(1, 2, 5, 6) == ([], [5])
+    assert project.undo() == "share 2"
+    np.testing.assert_array_equal(project.mask(1, 1), whole)
+    assert project.prompts(1, 1)[0].points == ((5, 5),)
+
+
 def test_delete_and_copy(project):
     project.tracks.delete(1, 3, 8)
     assert project.mask(5, 1) is None

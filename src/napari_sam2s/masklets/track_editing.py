@@ -18,7 +18,7 @@ from napari_sam2s.masklets.objects import Objects
 from napari_sam2s.masklets.prompt_records import Prompts
 from napari_sam2s.masklets.schema import MASK_COLUMNS
 from napari_sam2s.masklets.store import Store
-from napari_sam2s.masklets.types import Object
+from napari_sam2s.masklets.types import Object, Prompt
 from napari_sam2s.masklets.validation import frame_of, id_of
 from napari_sam2s.wording import counted
 
@@ -105,26 +105,31 @@ class TrackEditor:
         return rle.encode(masks[0] if len(masks) == 1 else masks[0] | masks[1])
 
     def give_shared(self, winner: int, loser: int, start: int = 0, stop: int | None = None) -> tuple[list[int], list[int]]:
-        """Take from one object the pixels that another one has as well.
+        """Take from one object the pixels that another one has as well; its prompts there become the masks that are left.
 
         Returns
         -------
-        The frames on which that was done, and those on which nothing would be left of the loser: there it keeps its mask.
+        The frames on which that was done, and those on which the loser keeps its mask: confirmed, or nothing would be left.
         """
         stop = self.check_span(start, stop, winner, loser)
+        confirmed = set(self._masks.confirmed_frames(loser))
         rows: list[tuple[int, int, rle.Mask, None]] = []
         kept: list[int] = []
         for t in self._masks.known(loser, start, stop):
             mine, theirs = self._masks.one(t, loser), self._masks.one(t, winner)
             if mine is None or theirs is None or not (mine & theirs).any():
                 continue
-            if (left := mine & ~theirs).any():
+            if t not in confirmed and (left := mine & ~theirs).any():
                 rows.append((t, loser, rle.encode(left), None))
             else:
                 kept.append(t)
         if rows:
-            with self._store.step(f"give the shared pixels to {winner}"):
+            with self._store.step(f"share {winner}"):
                 self._writer.write(rows, origin="painted")
+                for t, _, left_over, _ in rows:
+                    if self._prompts(loser, t):
+                        self._prompts.remove(loser, t)
+                        self._prompts.add(Prompt(loser, t, mask=rle.decode(left_over, self._store.shape[1:])))
         return [row[0] for row in rows], kept
 
     def delete(self, object_id: int, start: int = 0, stop: int | None = None) -> None:

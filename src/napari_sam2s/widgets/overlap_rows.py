@@ -58,8 +58,8 @@ class OverlapRows:
             _, kept = project.tracks.give_shared(winner, loser, span.start, span.stop)
             if kept:
                 self._session.notify(
-                    f"{names[1]} would have no pixels left on frames {frames_in_words(kept, 3)}. It keeps its mask there. "
-                    f"If it is not there, choose it and press {self._keys.key('review_absent')}."
+                    f"{names[1]} keeps its mask on frames {frames_in_words(kept, 3)}: you confirmed it there, or nothing would "
+                    f"be left of it. If it is not there, choose it and press {self._keys.key('review_absent')}."
                 )
 
         self._session.edit(work)

@@ -35,6 +35,7 @@ EDITS = {
     "split": "splitting",
     "merge": "merging",
     "move": "giving masks of",
+    "share": "giving the shared pixels to",
     "swap": "swapping",
     "divide": "dividing",
 }
