@@ -25,6 +25,12 @@ def frames_in_words(frames: Iterable[int], most: int) -> str:
     return ", ".join(words) + (f" and {counted(len(spans) - most, 'more span')}" if len(spans) > most else "")
 
 
+def named_frames(frames: Iterable[int], most: int) -> str:
+    """Return frames in words with the noun, such as "frame 7" and "frames 3 to 5, 9"; see :func:`frames_in_words`."""
+    known = set(frames)
+    return f"{'frame' if len(known) == 1 else 'frames'} {frames_in_words(known, most)}"
+
+
 def tell_warnings_by(say: Callable[[str], None]) -> None:
     """Let ``say`` tell what this package warns of, as a sentence without a place in the code; of others nothing changes."""
     otherwise = warnings.showwarning

@@ -244,7 +244,7 @@ def test_the_shared_pixels_of_all_frames_go_to_one_by_key(overlap, key, modifier
         np.testing.assert_array_equal(project.mask(t, winner), whole[winner])
         np.testing.assert_array_equal(project.mask(t, loser), whole[loser] & ~whole[winner])
     np.testing.assert_array_equal(project.mask(7, loser), square(20), "nothing of it would be left: it keeps its mask")
-    said = f"{('cup', 'hand')[loser - 1]} keeps its mask on frames 7: you confirmed it there, or nothing would be left of it."
+    said = f"{('cup', 'hand')[loser - 1]} keeps its mask on frame 7: you confirmed it there, or nothing would be left of it."
     overlap.wait(lambda: said in overlap.widget.status.text())
     overlap.press(Qt.Key.Key_U)
     named = ("cup", "hand")[winner - 1]

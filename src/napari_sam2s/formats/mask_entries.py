@@ -18,7 +18,7 @@ from napari_sam2s.masklets.overlaps import label_image
 from napari_sam2s.masklets.protocol import Masklets
 from napari_sam2s.masklets.types import Object
 from napari_sam2s.masklets.validation import binary_mask
-from napari_sam2s.wording import counted, frames_in_words
+from napari_sam2s.wording import counted, named_frames
 
 NAMED = 3  # objects, and spans of frames of each, that a warning lists
 
@@ -194,9 +194,7 @@ def warn_of_overlaps(video: str, lost: Lost, objects: Iterable[Object]) -> None:
         frames: dict[int, list[int]] = {}
         for frame, i in lost.hidden:
             frames.setdefault(i, []).append(frame)
-        whole = [
-            f"{names.get(i, f'object {i}')} (frames {frames_in_words(ts, NAMED)})" for i, ts in list(frames.items())[:NAMED]
-        ]
+        whole = [f"{names.get(i, f'object {i}')} ({named_frames(ts, NAMED)})" for i, ts in list(frames.items())[:NAMED]]
         if whole:
             more = f" and {counted(len(frames) - NAMED, 'more object')}" if len(frames) > NAMED else ""
             text += f" Hidden completely, so missing there: {', '.join(whole)}{more}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from napari_sam2s.masklets import ReviewSpan
 from napari_sam2s.widgets.keys import Keys
 from napari_sam2s.widgets.session import Session
-from napari_sam2s.wording import frames_in_words
+from napari_sam2s.wording import named_frames
 
 if TYPE_CHECKING:
     from napari_sam2s.masklets import Project
@@ -58,7 +58,7 @@ class OverlapRows:
             _, kept = project.tracks.give_shared(winner, loser, span.start, span.stop)
             if kept:
                 self._session.notify(
-                    f"{names[1]} keeps its mask on frames {frames_in_words(kept, 3)}: you confirmed it there, or nothing would "
+                    f"{names[1]} keeps its mask on {named_frames(kept, 3)}: you confirmed it there, or nothing would "
                     f"be left of it. If it is not there, choose it and press {self._keys.key('review_absent')}."
                 )
 
